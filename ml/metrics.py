@@ -1,0 +1,233 @@
+"""The catalogue: every metric with its unit, plausible range, good direction and smallest spread that matters."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class TargetKind(StrEnum):
+    """What a sample was measured on."""
+
+    NETWORK = "NETWORK"
+    SITE = "SITE"
+    LINK = "LINK"
+
+
+class Direction(StrEnum):
+    """IB: remote to hub, measured at the hub. OB: hub to remote, measured at the remote."""
+
+    IB = "IB"
+    OB = "OB"
+
+
+class Metric(StrEnum):
+    """The names of all metrics; which kind has which is in `CATALOGUE`."""
+
+    BANDWIDTH_MBPS = "BANDWIDTH_MBPS"
+    PACKET_LOSS_PCT = "PACKET_LOSS_PCT"
+    LATENCY_MS = "LATENCY_MS"
+    ERROR_RATE = "ERROR_RATE"
+    CONNECTIONS = "CONNECTIONS"
+    RESPONSE_TIME_MS = "RESPONSE_TIME_MS"
+    UPTIME_PCT = "UPTIME_PCT"
+    CPU_PCT = "CPU_PCT"
+    MEMORY_PCT = "MEMORY_PCT"
+    REQUEST_COUNT = "REQUEST_COUNT"
+    ERROR_COUNT = "ERROR_COUNT"
+    THROUGHPUT_MBPS = "THROUGHPUT_MBPS"
+    UTILIZATION_PCT = "UTILIZATION_PCT"
+    ERRORS = "ERRORS"
+    DISCARDS = "DISCARDS"
+    ESNO_DB = "ESNO_DB"
+    RX_LEVEL_DBM = "RX_LEVEL_DBM"
+    TX_POWER_DBM = "TX_POWER_DBM"
+    JITTER_MS = "JITTER_MS"
+    GRADE = "GRADE"
+
+    @property
+    def column(self) -> str:
+        """The metric's name in tables, frames and, in camel case, in GraphQL inputs."""
+        return self.value.lower()
+
+
+class Good(StrEnum):
+    """Which way a metric gets better: a deviation that way is no fault."""
+
+    HIGH = "HIGH"
+    LOW = "LOW"
+    NEITHER = "NEITHER"
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """One metric of one kind of target."""
+
+    metric: Metric
+    meaning: str
+    unit: str
+    low: float
+    high: float
+    good: Good
+    least_spread: float  # what a quiet series may still move without meaning anything, in the metric's unit
+    usual: float  # a healthy value, where nothing is known of the target yet
+    usual_spread: float  # robust standard deviation of that over unknown targets
+    whole: bool = False  # counts are whole numbers
+    asked: bool = False  # one of the five measurements that `detect*Anomaly` takes
+
+    @property
+    def column(self) -> str:
+        return self.metric.column
+
+    @property
+    def described(self) -> str:
+        """A sentence for API descriptions, for example 'Loss, % (0 to 100).'"""
+        unit = f", {self.unit}" if self.unit else ""
+        return f"{self.meaning}{unit} ({self.low:g} to {self.high:g})."
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The metrics of one kind of target, in the order of every readings matrix."""
+
+    kind: TargetKind
+    specs: tuple[MetricSpec, ...]
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(spec.column for spec in self.specs)
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        return tuple(spec.metric for spec in self.specs)
+
+    @cached_property
+    def asked(self) -> tuple[MetricSpec, ...]:
+        return tuple(spec for spec in self.specs if spec.asked)
+
+    def spec(self, metric: Metric) -> MetricSpec:
+        """Raises KeyError for a metric that this kind does not have."""
+        return self._by_metric[metric]
+
+    @cached_property
+    def _by_metric(self) -> dict[Metric, MetricSpec]:
+        return {spec.metric: spec for spec in self.specs}
+
+    @cached_property
+    def least_spread(self) -> Floats:
+        return np.array([spec.least_spread for spec in self.specs])
+
+    @cached_property
+    def usual(self) -> Floats:
+        return np.array([spec.usual for spec in self.specs])
+
+    @cached_property
+    def usual_spread(self) -> Floats:
+        return np.array([spec.usual_spread for spec in self.specs])
+
+    @cached_property
+    def harmless_sign(self) -> Floats:
+        """Per metric: the sign of a deviation that is an improvement, 0 where neither is."""
+        signs = {Good.HIGH: 1.0, Good.LOW: -1.0, Good.NEITHER: 0.0}
+        return np.array([signs[spec.good] for spec in self.specs])
+
+
+M, G = Metric, Good
+CATALOGUE: Final[dict[TargetKind, Kind]] = {
+    kind.kind: kind
+    for kind in (
+        Kind(
+            TargetKind.NETWORK,
+            (
+                MetricSpec(M.BANDWIDTH_MBPS, "Bandwidth in use", "Mbit/s", 0, 1e6, G.NEITHER, 0.5, 100, 60, asked=True),
+                MetricSpec(M.PACKET_LOSS_PCT, "Packets lost", "%", 0, 100, G.LOW, 0.1, 0.2, 0.2, asked=True),
+                MetricSpec(M.LATENCY_MS, "Round trip", "ms", 0, 60_000, G.LOW, 5, 620, 25, asked=True),
+                MetricSpec(
+                    M.ERROR_RATE,
+                    "Erroneous frames, a fraction of all",
+                    "",
+                    0,
+                    1,
+                    G.LOW,
+                    0.001,
+                    0.002,
+                    0.002,
+                    asked=True,
+                ),
+                MetricSpec(
+                    M.CONNECTIONS, "Remotes in service", "", 0, 1e9, G.HIGH, 0.5, 20, 15, whole=True, asked=True
+                ),
+            ),
+        ),
+        Kind(
+            TargetKind.SITE,
+            (
+                MetricSpec(M.RESPONSE_TIME_MS, "Response time", "ms", 0, 600_000, G.LOW, 5, 640, 40, asked=True),
+                MetricSpec(
+                    M.ERROR_RATE, "Failed requests, a fraction of all", "", 0, 1, G.LOW, 0.001, 0.003, 0.003, asked=True
+                ),
+                MetricSpec(M.UPTIME_PCT, "Time in service", "%", 0, 100, G.HIGH, 0.5, 100, 0.5, asked=True),
+                MetricSpec(M.CPU_PCT, "Processor load", "%", 0, 100, G.LOW, 3, 35, 12, asked=True),
+                MetricSpec(M.MEMORY_PCT, "Memory in use", "%", 0, 100, G.LOW, 2, 50, 10, asked=True),
+                MetricSpec(M.REQUEST_COUNT, "Requests in the interval", "", 0, 1e9, G.NEITHER, 5, 400, 250, whole=True),
+                MetricSpec(M.ERROR_COUNT, "Failed requests in the interval", "", 0, 1e9, G.LOW, 2, 1, 2, whole=True),
+            ),
+        ),
+        Kind(
+            TargetKind.LINK,
+            (
+                MetricSpec(M.THROUGHPUT_MBPS, "Throughput", "Mbit/s", 0, 1e5, G.NEITHER, 0.2, 4, 2.5, asked=True),
+                MetricSpec(
+                    M.UTILIZATION_PCT, "Share of the capacity in use", "%", 0, 100, G.NEITHER, 2, 45, 20, asked=True
+                ),
+                MetricSpec(
+                    M.ERRORS, "Erroneous frames in the interval", "", 0, 1e9, G.LOW, 2, 2, 2, whole=True, asked=True
+                ),
+                MetricSpec(
+                    M.DISCARDS, "Discarded frames in the interval", "", 0, 1e9, G.LOW, 2, 2, 2, whole=True, asked=True
+                ),
+                MetricSpec(M.UPTIME_PCT, "Time in service", "%", 0, 100, G.HIGH, 0.5, 100, 0.5, asked=True),
+                MetricSpec(M.ESNO_DB, "Es/N0 at this direction's receiver", "dB", -20, 40, G.HIGH, 0.25, 12, 1.5),
+                MetricSpec(M.RX_LEVEL_DBM, "Power into the receiver", "dBm", -150, 10, G.NEITHER, 0.3, -45, 8),
+                MetricSpec(M.TX_POWER_DBM, "Transmit power", "dBm", -60, 70, G.NEITHER, 0.25, 33, 5),
+                MetricSpec(M.LATENCY_MS, "Round trip", "ms", 0, 60_000, G.LOW, 5, 620, 25),
+                MetricSpec(M.JITTER_MS, "Jitter", "ms", 0, 60_000, G.LOW, 1, 12, 5),
+                MetricSpec(M.PACKET_LOSS_PCT, "Packets lost", "%", 0, 100, G.LOW, 0.1, 0.2, 0.2),
+                MetricSpec(M.GRADE, "Quality grade; below 7 is critical", "", 0, 10, G.HIGH, 0.15, 9.2, 0.4),
+            ),
+        ),
+    )
+}
+
+# Es/N0 in dB, loss in %, latency in ms, uptime in %: where each is as good, and as bad, as the grade can tell.
+# Es/N0 from DOMAIN: 8 to 16 dB is healthy, 6 dB is red; latency: a GEO round trip is at best 560 ms.
+GRADE_SCALES: Final[dict[Metric, tuple[float, float]]] = {
+    M.ESNO_DB: (9.0, 3.0),
+    M.PACKET_LOSS_PCT: (0.0, 10.0),
+    M.LATENCY_MS: (700.0, 2000.0),
+    M.UPTIME_PCT: (100.0, 50.0),
+}
+
+
+def grade(readings: Floats) -> Floats:
+    """Quality from 0 (dead) to 10 (perfect) of link readings, shape (rows, 12) in catalogue order, NaN = not measured.
+
+    Ten times the product of four satisfactions, each falling linearly from 1 at its good end to 0 at its bad end
+    (`GRADE_SCALES`): one hopeless aspect makes a hopeless link. NaN where none of the four was measured.
+    """
+    link = CATALOGUE[TargetKind.LINK]
+    product = np.ones(len(readings))
+    measured = np.zeros(len(readings), dtype=bool)
+    for metric, (best, worst) in GRADE_SCALES.items():
+        values = readings[:, link.metrics.index(metric)]
+        known = ~np.isnan(values)
+        satisfaction = np.clip((values - worst) / (best - worst), 0.0, 1.0)
+        product[known] *= satisfaction[known]
+        measured |= known
+    result: Floats = np.where(measured, 10.0 * product, np.nan)
+    return result
