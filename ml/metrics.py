@@ -144,9 +144,11 @@ CATALOGUE: Final[dict[TargetKind, Kind]] = {
         Kind(
             TargetKind.NETWORK,
             (
-                MetricSpec(M.BANDWIDTH_MBPS, "Bandwidth in use", "Mbit/s", 0, 1e6, G.NEITHER, 0.5, 100, 60, asked=True),
+                MetricSpec(
+                    M.BANDWIDTH_MBPS, "Bandwidth in use", "Mbit/s", 0, 1e6, G.NEITHER, 0.5, 100, 300, asked=True
+                ),
                 MetricSpec(M.PACKET_LOSS_PCT, "Packets lost", "%", 0, 100, G.LOW, 0.1, 0.2, 0.2, asked=True),
-                MetricSpec(M.LATENCY_MS, "Round trip", "ms", 0, 60_000, G.LOW, 5, 620, 25, asked=True),
+                MetricSpec(M.LATENCY_MS, "Round trip", "ms", 0, 60_000, G.LOW, 5, 620, 30, asked=True),
                 MetricSpec(
                     M.ERROR_RATE,
                     "Erroneous frames, a fraction of all",
@@ -167,7 +169,7 @@ CATALOGUE: Final[dict[TargetKind, Kind]] = {
         Kind(
             TargetKind.SITE,
             (
-                MetricSpec(M.RESPONSE_TIME_MS, "Response time", "ms", 0, 600_000, G.LOW, 5, 640, 40, asked=True),
+                MetricSpec(M.RESPONSE_TIME_MS, "Response time", "ms", 0, 600_000, G.LOW, 5, 640, 60, asked=True),
                 MetricSpec(
                     M.ERROR_RATE, "Failed requests, a fraction of all", "", 0, 1, G.LOW, 0.001, 0.003, 0.003, asked=True
                 ),
@@ -181,21 +183,21 @@ CATALOGUE: Final[dict[TargetKind, Kind]] = {
         Kind(
             TargetKind.LINK,
             (
-                MetricSpec(M.THROUGHPUT_MBPS, "Throughput", "Mbit/s", 0, 1e5, G.NEITHER, 0.2, 4, 2.5, asked=True),
+                MetricSpec(M.THROUGHPUT_MBPS, "Throughput", "Mbit/s", 0, 1e5, G.NEITHER, 0.2, 10, 40, asked=True),
                 MetricSpec(
                     M.UTILIZATION_PCT, "Share of the capacity in use", "%", 0, 100, G.NEITHER, 2, 45, 20, asked=True
                 ),
                 MetricSpec(
-                    M.ERRORS, "Erroneous frames in the interval", "", 0, 1e9, G.LOW, 2, 2, 2, whole=True, asked=True
+                    M.ERRORS, "Erroneous frames in the interval", "", 0, 1e9, G.LOW, 2, 2, 5, whole=True, asked=True
                 ),
                 MetricSpec(
-                    M.DISCARDS, "Discarded frames in the interval", "", 0, 1e9, G.LOW, 2, 2, 2, whole=True, asked=True
+                    M.DISCARDS, "Discarded frames in the interval", "", 0, 1e9, G.LOW, 2, 2, 5, whole=True, asked=True
                 ),
                 MetricSpec(M.UPTIME_PCT, "Time in service", "%", 0, 100, G.HIGH, 0.5, 100, 0.5, asked=True),
                 MetricSpec(M.ESNO_DB, "Es/N0 at this direction's receiver", "dB", -20, 40, G.HIGH, 0.25, 12, 1.5),
                 MetricSpec(M.RX_LEVEL_DBM, "Power into the receiver", "dBm", -150, 10, G.NEITHER, 0.3, -45, 8),
                 MetricSpec(M.TX_POWER_DBM, "Transmit power", "dBm", -60, 70, G.NEITHER, 0.25, 33, 5),
-                MetricSpec(M.LATENCY_MS, "Round trip", "ms", 0, 60_000, G.LOW, 5, 620, 25),
+                MetricSpec(M.LATENCY_MS, "Round trip", "ms", 0, 60_000, G.LOW, 5, 620, 30),
                 MetricSpec(M.JITTER_MS, "Jitter", "ms", 0, 60_000, G.LOW, 1, 12, 5),
                 MetricSpec(M.PACKET_LOSS_PCT, "Packets lost", "%", 0, 100, G.LOW, 0.1, 0.2, 0.2),
                 MetricSpec(M.GRADE, "Quality grade; below 7 is critical", "", 0, 10, G.HIGH, 0.15, 9.2, 0.4),

@@ -1,0 +1,1 @@
+"""What can clients say? Declare, call one resolver, wrap the row."""

@@ -1,0 +1,36 @@
+"""Where Alembic meets our tables. Run through `bcom-graphql migrate`; `alembic revision` works with DATABASE_URL set."""
+
+import asyncio
+import os
+
+from alembic import context
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from resolvers.store import samples  # noqa: F401  its tables join the metadata
+from resolvers.store.tables import Table
+
+
+def ours(_object: object, name: str | None, kind: str, reflected: bool, _compare_to: object) -> bool:
+    """Weekly partitions come and go; they are no part of the schema."""
+    return not (kind == "table" and reflected and name is not None and name[-8:].isdigit())
+
+
+def run(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=Table.metadata, include_object=ours, compare_type=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def connect_and_run() -> None:
+    engine = create_async_engine(os.environ["DATABASE_URL"])
+    async with engine.connect() as connection:
+        await connection.run_sync(run)
+        await connection.commit()
+    await engine.dispose()
+
+
+if (given := context.config.attributes.get("connection")) is not None:
+    run(given)
+else:
+    asyncio.run(connect_and_run())

@@ -1,0 +1,243 @@
+"""The command line: serve | migrate | train | import | user | export-schema | secret."""
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import asyncpg
+import typer
+import uvicorn
+from pydantic import SecretStr, ValidationError
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
+
+from bcom_graphql import app, demo, prepare
+from bcom_graphql.observability import configure_logging
+from bcom_graphql.settings import Settings
+from ml.metrics import TargetKind
+from resolvers import accounts
+from resolvers.access import SYSTEM
+from resolvers.context import Context
+from resolvers.errors import ClientError
+from resolvers.importing import Progress as ImportProgress
+from resolvers.importing import import_file
+from resolvers.store.embedded import EmbeddedFailed
+from resolvers.store.migrations import migrate as migrate_database
+from resolvers.store.tables import Role
+from schema.root import schema
+
+SHOWN_REJECTIONS = 20
+SCHEMA_FILE = Path("schema/schema.graphql")
+
+commands = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console(stderr=True)
+
+
+def main() -> None:
+    """Run a command; what a person can mend is said in a sentence, with exit code 1."""
+    try:
+        commands()
+    except ValidationError as error:
+        _fail("\n".join(f"{'.'.join(map(str, e['loc'])).upper()} {_reason(e)}" for e in error.errors()))
+    except (ClientError, EmbeddedFailed) as error:
+        _fail(str(error))
+    except (SQLAlchemyError, asyncpg.PostgresError, OSError) as error:
+        _fail(f"The database cannot be used: {getattr(error, 'orig', None) or error}\nCheck DATABASE_URL.")
+
+
+def _reason(error: Any) -> str:
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _fail(message: str) -> NoReturn:
+    console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(1)
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(work)
+
+
+@commands.command()
+def serve(
+    *,
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Where to listen.", min=1, max=65535)] = 8010,
+    workers: Annotated[int, typer.Option(help="Server processes.", min=1, max=64)] = 1,
+    with_demo: Annotated[bool, typer.Option("--demo", help="With an invented fleet that lives.")] = False,
+) -> None:
+    """Serve GraphQL at /graphql and health at /health; migrations and missing models come first."""
+    _exit_on_sigterm()
+    settings = _serving(Settings(), with_demo=with_demo)
+    with prepare.database(settings) as complete:
+        with prepare.progress_bar() as bar:
+            _run(prepare.ready(complete, bar))
+        _announce(host, port, with_demo=with_demo)
+        _hand_down(complete)
+        uvicorn.run(
+            "bcom_graphql.app:create",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            log_level="warning",
+            ws_per_message_deflate=False,
+            ws_max_size=16 * 1024 * 1024,
+            timeout_graceful_shutdown=10,
+            server_header=False,
+        )
+
+
+def _serving(settings: Settings, *, with_demo: bool) -> Settings:
+    settings = settings.model_copy(update={"demo": with_demo})
+    if settings.secret_key is None and not with_demo:
+        _fail("SECRET_KEY is not set. Make one with `bcom-graphql secret` and put it into the environment or .env.")
+    if settings.secret_key is None:
+        settings = settings.model_copy(update={"secret_key": SecretStr(demo.secret_key(settings.data_folder))})
+    return settings
+
+
+def _hand_down(settings: Settings) -> None:
+    """Workers are processes of their own: they read the same settings from the environment."""
+    for name, secret in (("DATABASE_URL", settings.database_url), ("SECRET_KEY", settings.secret_key)):
+        os.environ[name] = secret.get_secret_value() if secret else ""
+    os.environ["DEMO"] = str(settings.demo).lower()
+
+
+def _exit_on_sigterm() -> None:
+    """Leave through the `with` blocks: uvicorn raises the signal again when it has shut down."""
+
+    def leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+
+
+def _announce(host: str, port: int, *, with_demo: bool) -> None:
+    shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host  # noqa: S104  a comparison
+    console.print(f"GraphQL and GraphiQL  http://{shown}:{port}/graphql", highlight=False)
+    console.print(f"Health                http://{shown}:{port}/health", highlight=False)
+    if with_demo:
+        console.print(f"Demo sign-in          {demo.EMAIL} / {demo.PASSWORD}", highlight=False)
+
+
+@commands.command()
+def migrate() -> None:
+    """Bring the database up to date."""
+
+    async def work(settings: Settings) -> None:
+        services = app.services(settings)
+        await migrate_database(services.database)
+        await services.database.close()
+
+    with prepare.database(Settings()) as settings:
+        _run(work(settings))
+
+
+@commands.command()
+def train(
+    *,
+    kinds: Annotated[
+        list[TargetKind] | None, typer.Option("--kind", case_sensitive=False, help="Which; all when omitted.")
+    ] = None,
+    version: Annotated[str | None, typer.Option(help="Its name, such as 2.0.0; omitted: only what is missing.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 1,
+) -> None:
+    """Train detectors on the simulator, and promote them."""
+
+    async def work(settings: Settings) -> None:
+        services = app.services(settings)
+        await migrate_database(services.database)
+        with prepare.progress_bar() as bar:
+            if version is None:
+                await prepare.train_missing(services, bar)
+            for kind in (kinds or list(TargetKind)) if version else ():
+                await prepare.train_one(services, bar, kind, version or "", seed)
+        await services.database.close()
+
+    with prepare.database(Settings()) as settings:
+        _run(work(settings))
+
+
+@commands.command("import")
+def import_(
+    *,
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet, its columns named like the sample input's fields.")],
+    kind: Annotated[TargetKind, typer.Option(case_sensitive=False, help="What the samples were measured on.")],
+) -> None:
+    """Record a file's samples, scored like any others. Safe to repeat."""
+
+    async def work(settings: Settings) -> None:
+        services = app.services(settings)
+        await migrate_database(services.database)
+        await prepare.train_missing(services, bar)
+        done: list[ImportProgress] = []
+        task = bar.add_task(f"Importing {file.name}", total=None)
+        async for step in import_file(lambda: Context(services, SYSTEM), kind, file):
+            bar.update(task, completed=step.rows, total=step.total)
+            done.append(step)
+        await services.database.close()
+        bar.stop()
+        _report(done)
+
+    configure_logging("console", "warning")
+    with prepare.database(Settings()) as settings, prepare.progress_bar() as bar:
+        _run(work(settings))
+
+
+def _report(done: list[ImportProgress]) -> None:
+    recorded = [step.recorded for step in done]
+    table = Table("rows", "accepted", "duplicates", "rejected", "anomalies touched")
+    anomalies = {anomaly.id for r in recorded for anomaly in r.anomalies}
+    sums = (sum(r.accepted for r in recorded), sum(r.duplicates for r in recorded), sum(r.rejected_count for r in recorded))
+    table.add_row(*(f"{number:,}" for number in (done[-1].rows if done else 0, *sums, len(anomalies))))
+    console.print(table)
+    rejected = [entry for r in recorded for entry in r.rejected][:SHOWN_REJECTIONS]
+    for entry in rejected:
+        console.print(f"row {entry.row}: {entry.reason}", markup=False, highlight=False)
+    if sums[2] > len(rejected):
+        console.print(f"… and {sums[2] - len(rejected):,} rejected rows more", highlight=False)
+
+
+@commands.command()
+def user(
+    email: str,
+    role: Annotated[Role, typer.Option(case_sensitive=False)] = Role.VIEWER,
+    password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True, envvar="BCOM_PASSWORD")] = "",
+) -> None:
+    """Create an account."""
+
+    async def work(settings: Settings) -> None:
+        services = app.services(settings)
+        await migrate_database(services.database)
+        context = Context(services, SYSTEM)
+        created = (await accounts.register(context, email, password, None)).user
+        if created.role is not role:
+            with suppress(accounts.Conflict):
+                created = await accounts.update_user(Context(services, SYSTEM), created.id, None, role, None)
+        await services.database.close()
+        console.print(f"{created.email} is {created.role}.", highlight=False)
+
+    with prepare.database(Settings()) as settings:
+        _run(work(settings))
+
+
+@commands.command("export-schema")
+def export_schema(path: Annotated[Path, typer.Argument()] = SCHEMA_FILE) -> None:
+    """Write the schema as SDL."""
+    path.write_text(schema.as_str() + "\n")
+
+
+@commands.command()
+def secret() -> None:
+    """Print a new SECRET_KEY."""
+    typer.echo(secrets.token_urlsafe(48))

@@ -1,0 +1,132 @@
+"""The demo: an invented fleet with two days of history, kept alive with a fault now and then."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import structlog
+from numpy.typing import NDArray
+from sqlalchemy import func, select
+
+from ml.metrics import CATALOGUE, TargetKind
+from ml.simulator import Fault, Fleet, Samples, demo_fleet, random_fault, simulate
+from resolvers import accounts, metrics, topology
+from resolvers.access import SYSTEM
+from resolvers.context import Context, Services
+from resolvers.errors import ClientError, Conflict
+from resolvers.metrics import Recorded
+from resolvers.store.tables import Band, Link, SiteRole
+
+EMAIL = "noc@example.com"
+PASSWORD = "demo-password"  # noqa: S105  printed at the start: the demo listens on this machine only
+SEED = 1
+FEED_LOCK = 0x6263_6F6D_0005
+FEED_SECONDS = 10
+FAULT_EVERY_SECONDS = 60
+FAULT_LASTS_SECONDS = 100
+HISTORY_DAYS = 2
+HISTORY_STEP_SECONDS = 300
+HISTORY_FAULT_EVERY_SECONDS = 3 * 3600
+HISTORY_FAULT_LASTS_SECONDS = 45 * 60
+
+logger = structlog.get_logger(__name__)
+Progress = Callable[[float, str], None]
+
+
+def secret_key(folder: Path) -> str:
+    """The demo's own, made once, readable by its owner only."""
+    path = folder / "demo-secret"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(48))
+    return path.read_text()
+
+
+async def fill(services: Services, progress: Progress) -> None:
+    """Account, fleet and history, where the database has no links yet."""
+    context = Context(services, SYSTEM)
+    await _account(context)
+    async with services.database.read() as session:
+        if await session.scalar(select(func.count()).select_from(Link)):
+            return
+    fleet = demo_fleet(SEED)
+    await topology.upsert(context, _spec(fleet))
+    now = int(time.time())
+    times = _times(now - HISTORY_DAYS * 86_400, now, HISTORY_STEP_SECONDS)
+    faults = _faults(fleet, int(times[0]), int(times[-1]), HISTORY_FAULT_EVERY_SECONDS, HISTORY_FAULT_LASTS_SECONDS)
+    parts = np.array_split(times, len(times) // 36)  # three hours each
+    for number, part in enumerate(parts):
+        await _record(Context(services, SYSTEM), await asyncio.to_thread(simulate, fleet, part, faults, SEED))
+        progress((number + 1) / len(parts), "recording two days of history")
+
+
+async def _account(context: Context) -> None:
+    """The first account, and so an admin; it is there already when the demo resumes."""
+    try:
+        await accounts.register(context, EMAIL, PASSWORD, "Demo operator")
+    except Conflict:
+        return
+
+
+async def feed(services: Services) -> None:
+    """Live samples for ever, from one process at a time; the database going away is waited for."""
+    fleet = demo_fleet(SEED)
+    while True:
+        try:
+            async with services.database.connection() as connection:
+                if await connection.scalar(select(func.pg_try_advisory_lock(FEED_LOCK))):
+                    logger.info("the demo's live feed begins", fault_every_seconds=FAULT_EVERY_SECONDS)
+                    await _feed(services, fleet, int(time.time()))
+        except ClientError as error:
+            logger.warning("the demo's feed pauses", reason=error.message)
+        except Exception:  # the outermost loop of a worker: log and try again
+            logger.exception("the demo's feed failed, trying again")
+        await asyncio.sleep(FEED_SECONDS)
+
+
+async def _feed(services: Services, fleet: Fleet, began: int) -> None:
+    while True:
+        now = int(time.time())
+        faults = _faults(fleet, began * 1000, now * 1000, FAULT_EVERY_SECONDS, FAULT_LASTS_SECONDS)
+        times = np.array([now * 1000], dtype=np.int64)
+        samples = await asyncio.to_thread(simulate, fleet, times, faults[-3:], SEED)
+        await _record(Context(services, SYSTEM), samples)
+        await asyncio.sleep(FEED_SECONDS - time.time() % FEED_SECONDS)
+
+
+def _times(start: int, end: int, step: int) -> NDArray[np.int64]:
+    """Multiples of the step, epoch ms."""
+    return 1000 * np.arange(-(-start // step) * step, end, step, dtype=np.int64)
+
+
+def _faults(fleet: Fleet, start_ms: int, end_ms: int, every: int, lasts: int) -> list[Fault]:
+    """One after the other from a third of the first interval on; the same for the same start."""
+    rng = np.random.default_rng([SEED, start_ms // 1000])
+    begins = range(start_ms + every * 333, end_ms + 1, every * 1000)
+    return [random_fault(fleet, rng, begin, lasts * 1000) for begin in begins]
+
+
+async def _record(context: Context, samples: dict[TargetKind, Samples]) -> list[Recorded]:
+    return [await metrics.record(context, kind, _frame(found)) for kind, found in samples.items()]
+
+
+def _frame(samples: Samples) -> pl.DataFrame:
+    """What `metrics.record` takes."""
+    keys = {"number": samples.number, "at": samples.at}
+    direction = {} if samples.direction is None else {"direction": samples.direction}
+    readings = dict(zip(CATALOGUE[samples.kind].columns, samples.readings.T, strict=True))
+    return pl.DataFrame({**keys, **direction, **readings})
+
+
+def _spec(fleet: Fleet) -> topology.TopologySpec:
+    return topology.TopologySpec(
+        tuple(topology.SatelliteSpec(**vars(satellite)) for satellite in fleet.satellites),
+        tuple(topology.SiteSpec(**{**vars(site), "role": SiteRole(site.role)}) for site in fleet.sites),
+        tuple(topology.NetworkSpec(**{**vars(network), "band": Band(network.band)}) for network in fleet.networks),
+        tuple(topology.LinkSpec(**vars(link)) for link in fleet.links),
+    )

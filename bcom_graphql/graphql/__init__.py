@@ -1,0 +1,1 @@
+"""The protocol server; knows nothing of our types."""

@@ -1,0 +1,55 @@
+"""What clients learn of errors: what was raised for them, with a stable code; of anything else only a request id.
+
+An exception is meant for clients when it carries `extensions` with a `code`, which graphql-core copies.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+from graphql import GraphQLError, GraphQLFormattedError, GraphQLSyntaxError
+from strawberry.types.execution import PreExecutionError
+
+logger = structlog.get_logger(__name__)
+
+INTERNAL = "INTERNAL_SERVER_ERROR"
+
+
+def presented(result: Any, request_id: str) -> list[GraphQLFormattedError]:
+    """The errors of an execution result as they go over the wire."""
+    rejected = isinstance(result, PreExecutionError)
+    return present(result.errors or (), request_id, rejected=rejected)
+
+
+def present(errors: Iterable[GraphQLError], request_id: str, *, rejected: bool) -> list[GraphQLFormattedError]:
+    """`rejected`: the document was not executed."""
+    return [_present(error, request_id, rejected=rejected) for error in errors]
+
+
+def _present(error: GraphQLError, request_id: str, *, rejected: bool) -> GraphQLFormattedError:
+    formatted = error.formatted
+    extensions = dict(error.extensions or {})
+    if "code" not in extensions:
+        extensions["code"] = _code(error, rejected=rejected)
+    if extensions["code"] == INTERNAL:
+        logger.error("an operation failed", path=error.path, request_id=request_id, exc_info=error.original_error)
+        formatted["message"] = "Something went wrong on our side. The request id helps us find it."
+        extensions = {"code": INTERNAL, "requestId": request_id}
+    formatted["extensions"] = extensions
+    return formatted
+
+
+def _code(error: GraphQLError, *, rejected: bool) -> str:
+    if isinstance(error, GraphQLSyntaxError):
+        return "GRAPHQL_PARSE_FAILED"
+    if rejected:
+        return "GRAPHQL_VALIDATION_FAILED"
+    root = error.original_error
+    while isinstance(root, GraphQLError):
+        root = root.original_error
+    return "BAD_USER_INPUT" if root is None and not error.path else INTERNAL
+
+
+def status_of(code: str) -> int:
+    """The HTTP status of a request that could not even begin."""
+    return {"UNAUTHENTICATED": 401, "SERVICE_UNAVAILABLE": 503}.get(code, 400)

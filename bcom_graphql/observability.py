@@ -1,0 +1,65 @@
+"""Structured logs, each with the request that it belongs to."""
+
+import logging
+from contextvars import ContextVar
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+REQUEST_ID_HEADER = "x-request-id"
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def configure_logging(format: str, level: str) -> None:
+    """One line per event, on standard error."""
+    renderer = structlog.processors.JSONRenderer() if format == "json" else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([structlog.processors.format_exc_info] if format == "json" else []),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(_StandardError()),  # type: ignore[arg-type]
+    )
+
+
+class _StandardError:
+    """The standard error of the moment: tests and process managers replace it."""
+
+    def write(self, line: str) -> None:
+        import sys  # noqa: PLC0415
+
+        sys.stderr.write(line)
+
+    def flush(self) -> None:
+        import sys  # noqa: PLC0415
+
+        sys.stderr.flush()
+
+
+class RequestId:
+    """ASGI middleware: the client's own request id, or a new one, in the logs, in errors and in the answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+        id = given if given.isascii() and given.isprintable() and 0 < len(given) <= 100 else uuid4().hex
+        request_id.set(id)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=id):
+            await self.app(scope, receive, send_with_id)

@@ -1,0 +1,32 @@
+"""Who asks, and what they may do."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from resolvers.errors import Forbidden, Unauthenticated
+from resolvers.store.tables import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who proved who they are, by an access token (then `sign_in_id` is set) or by an API key."""
+
+    user_id: int
+    role: Role
+    sign_in_id: UUID | None = None
+    expires_at: float | None = None  # epoch seconds
+
+
+SYSTEM = Caller(user_id=0, role=Role.ADMIN)  # the server's own work: the command line, the demo
+
+
+def require(caller: Caller | None, role: Role, to: str) -> Caller:
+    """The caller, if they have at least this role.
+
+    Raises Unauthenticated when nobody is signed in, Forbidden when the role does not suffice.
+    """
+    if caller is None:
+        raise Unauthenticated(f"Sign in to {to}.")
+    if caller.role.rank < role.rank:
+        raise Forbidden(f"You need the role {role} to {to}; yours is {caller.role}.", role)
+    return caller

@@ -1,0 +1,86 @@
+"""Long-lived credentials for collectors and frontends' server sides: stored hashed, shown once."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import or_, select, update
+
+from resolvers import tokens
+from resolvers.access import Caller
+from resolvers.context import Context
+from resolvers.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
+from resolvers.store.tables import ApiKey, Role, User
+
+USE_NOTED_EVERY = timedelta(minutes=1)  # a collector's every request must not become a write
+
+
+@dataclass(frozen=True)
+class Created:
+    api_key: ApiKey
+    secret: str
+
+
+async def create(context: Context, name: str, role: Role, expires_at: datetime | None) -> Created:
+    """A key with the caller's role at most. Raises InvalidInput, Forbidden."""
+    caller = context.require(role, f"create an API key with the role {role}")
+    if caller.sign_in_id is None:
+        raise Forbidden("An API key cannot create API keys; sign in as yourself.")
+    if not 1 <= len(name.strip()) <= 200:
+        raise InvalidInput("A name has 1 to 200 characters.", ["name"])
+    if expires_at and expires_at <= context.now:
+        raise InvalidInput("A key that has expired already is of no use.", ["expiresAt"])
+    secret = tokens.new_secret(tokens.API_KEY_PREFIX)
+    async with context.database.write() as session:
+        key = ApiKey(
+            user_id=caller.user_id, name=name.strip(), role=role, hash=tokens.digest(secret), expires_at=expires_at
+        )
+        session.add(key)
+        await session.flush()
+        await session.refresh(key)
+    return Created(key, secret)
+
+
+async def listed(context: Context) -> list[ApiKey]:
+    """One's own; an admin sees everybody's."""
+    caller = context.require(Role.VIEWER, "list API keys")
+    query = select(ApiKey).order_by(ApiKey.id)
+    if caller.role is not Role.ADMIN:
+        query = query.filter_by(user_id=caller.user_id)
+    async with context.database.read() as session:
+        return list(await session.scalars(query))
+
+
+async def revoke(context: Context, key_id: int) -> ApiKey:
+    """One's own, or as an admin anybody's; again is no error. Raises NotFound."""
+    caller = context.require(Role.VIEWER, "revoke API keys")
+    async with context.database.write() as session:
+        key = await session.get(ApiKey, key_id, with_for_update=True)
+        if key is None or (key.user_id != caller.user_id and caller.role is not Role.ADMIN):
+            raise NotFound("API key")
+        key.revoked_at = key.revoked_at or context.now
+    return key
+
+
+async def identify(context: Context, secret: str) -> Caller:
+    """Who a key belongs to, with the lesser of the key's role and its owner's. Raises Unauthenticated."""
+    holds = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > context.now)
+    query = (
+        select(ApiKey, User.role)
+        .join(User, User.id == ApiKey.user_id)
+        .where(ApiKey.hash == tokens.digest(secret), ApiKey.revoked_at.is_(None), holds, User.is_active)
+    )
+    async with context.database.read() as session:
+        found = (await session.execute(query)).one_or_none()
+    if found is None:
+        raise Unauthenticated("This API key is unknown, expired or revoked.")
+    key, owners_role = found
+    await _note_use(context, key)
+    role = min(key.role, owners_role, key=lambda role: role.rank)
+    return Caller(key.user_id, role, expires_at=key.expires_at and key.expires_at.timestamp())
+
+
+async def _note_use(context: Context, key: ApiKey) -> None:
+    if key.last_used_at and context.now - key.last_used_at < USE_NOTED_EVERY:
+        return
+    async with context.database.write() as session:
+        await session.execute(update(ApiKey).where(ApiKey.id == key.id).values(last_used_at=context.now))

@@ -1,0 +1,156 @@
+"""Verdicts on measurements that somebody asks for; kept for the record."""
+
+import asyncio
+from collections.abc import Mapping
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.baselines import or_usual
+from ml.metrics import CATALOGUE, Direction, Floats, TargetKind
+from resolvers import baselines
+from resolvers.anomalies import AnomalyChange, tell
+from resolvers.context import Context
+from resolvers.errors import InvalidInput, NotFound
+from resolvers.metrics import ENTITIES
+from resolvers.paging import Listing, Page, Window, page
+from resolvers.scoring import SENSITIVITY, Judged
+from resolvers.store import telemetry
+from resolvers.store.identifiers import uuid7
+from resolvers.store.tables import Anomaly, AnomalyStatus, AuditEntry, Detection, Role, Stream
+
+Baseline = tuple[Floats, Floats, int]  # centre and spread (metrics,), samples that they rest on
+
+
+async def detect(
+    context: Context,
+    kind: TargetKind,
+    measurements: Mapping[str, float],
+    target_id: int | None,
+    direction: Direction | None,
+    sensitivity: float | None,
+) -> Detection:
+    """Judge by the target's own history, else by the fleet's; a positive verdict on a target opens an anomaly.
+
+    `measurements` are the kind's five, by column. Raises InvalidInput for impossible values, NotFound for the target.
+    """
+    caller = context.require(Role.OPERATOR, "detect anomalies")
+    readings = _readings(kind, measurements)
+    if sensitivity is not None and not 0 <= sensitivity <= 1:
+        raise InvalidInput(f"The sensitivity is between 0 and 1, not {sensitivity:g}.", ["input", "sensitivity"])
+    detector = await context.services.registry.detector(kind)
+    async with context.database.write() as session:
+        centre, spread, samples = await _baseline(session, kind, target_id, direction)
+        limit = SENSITIVITY if sensitivity is None else sensitivity
+        verdicts = await asyncio.to_thread(
+            detector.judge, readings, centre[None], spread[None], np.array([samples]), limit
+        )
+        judged = Judged(CATALOGUE[kind], readings, centre[None], verdicts)
+        detection = Detection(
+            id=uuid7(),
+            kind=kind,
+            target_id=target_id,
+            direction=direction,
+            measurements=dict(measurements),
+            is_anomaly=bool(verdicts.score[0] > 0),
+            anomaly_score=float(verdicts.score[0]),
+            confidence=float(verdicts.confidence[0]),
+            contributions=judged.contributions(0),
+            model_version=detector.version,
+            created_at=context.now,
+            requested_by_id=caller.user_id,
+        )
+        if detection.is_anomaly and target_id is not None:
+            detection.anomaly_id = await _anomaly(context, session, detection, judged)
+        session.add(detection)
+    return detection
+
+
+def _readings(kind: TargetKind, measurements: Mapping[str, float]) -> Floats:
+    """(1, metrics), NaN for what is not among the five. Raises InvalidInput."""
+    readings = np.full((1, len(CATALOGUE[kind].specs)), np.nan)
+    for index, spec in enumerate(CATALOGUE[kind].specs):
+        if spec.column not in measurements:
+            continue
+        value = measurements[spec.column]
+        if not spec.low <= value <= spec.high:
+            words = f"{spec.metric} must be between {spec.low:g} and {spec.high:g} {spec.unit}".rstrip()
+            raise InvalidInput(f"{words}, and is {value:g}.", ["input", camel(spec.column)])
+        readings[0, index] = value
+    return readings
+
+
+def camel(column: str) -> str:
+    """The API's name of a column."""
+    first, *rest = column.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+async def _baseline(
+    session: AsyncSession, kind: TargetKind, target_id: int | None, direction: Direction | None
+) -> Baseline:
+    fleet_centre, fleet_spread = await baselines.fleet(session, kind)
+    if target_id is None:
+        return fleet_centre, fleet_spread, 0
+    if await session.get(ENTITIES[kind], target_id) is None:
+        raise NotFound(kind.lower())
+    query = select(Stream).where(Stream.kind == kind, Stream.target_id == target_id, Stream.learned_samples > 0)
+    streams = list(await session.scalars(query.where(Stream.direction == direction) if direction else query))
+    if not streams:
+        return fleet_centre, fleet_spread, 0
+    centre, spread = baselines.gathered(kind, streams)  # a link without a direction: what is usual in either
+    centre, spread = or_usual(CATALOGUE[kind], centre.mean(axis=0), spread.max(axis=0) + np.ptp(centre, axis=0) / 2)
+    return centre, spread, min(stream.learned_samples for stream in streams)
+
+
+async def _anomaly(context: Context, session: AsyncSession, detection: Detection, judged: Judged) -> UUID:
+    """The open anomaly of the same target and direction, else a new one. The stream is locked first, as in ingest."""
+    assert detection.target_id is not None  # noqa: S101
+    key = (detection.target_id, detection.direction or "")
+    [stream] = await telemetry.lock_streams(session, detection.kind, [key])
+    open_one = select(Anomaly.id).where(
+        Anomaly.kind == detection.kind,
+        Anomaly.target_id == detection.target_id,
+        Anomaly.direction.is_not_distinct_from(detection.direction),
+        Anomaly.ended_at.is_(None),
+    )
+    if known := await session.scalar(open_one):
+        return known
+    anomaly = Anomaly(
+        id=uuid7(),
+        kind=detection.kind,
+        target_id=detection.target_id,
+        direction=detection.direction,
+        status=AnomalyStatus.OPEN,
+        model_version=detection.model_version,
+        started_at=context.now,
+        last_seen_at=context.now,
+        detected_at=context.now,
+        **judged.finding(0, 0.0),
+    )
+    session.add(anomaly)
+    session.add(AuditEntry(subject_id=anomaly.id, by_id=detection.requested_by_id, action=AnomalyChange.OPENED))
+    stream.anomaly_id, stream.alarms, stream.quiets = anomaly.id, 1, 0
+    await session.flush()
+    await tell(session, [(AnomalyChange.OPENED, anomaly)])
+    return anomaly.id
+
+
+def listing(kind: TargetKind | None, is_anomaly: bool | None) -> Listing[Detection]:
+    conditions: list[ColumnElement[bool]] = []
+    if kind is not None:
+        conditions.append(Detection.kind == kind)
+    if is_anomaly is not None:
+        conditions.append(Detection.is_anomaly == is_anomaly)
+    return Listing(Detection, (Detection.id,), descending=True, conditions=tuple(conditions))
+
+
+async def listed(
+    context: Context, kind: TargetKind | None, is_anomaly: bool | None, window: Window
+) -> Page[Detection]:
+    """Newest first."""
+    context.require(Role.VIEWER, "see detections")
+    async with context.database.read() as session:
+        return await page(session, listing(kind, is_anomaly), window)

@@ -1,0 +1,84 @@
+"""What may go wrong and is not our bug: each failure says what to do, and carries the API's stable code."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from resolvers.store.tables import Role
+
+
+class ClientError(Exception):
+    """An expected failure. Where a field's result union has a type for it, it becomes that; else a GraphQL error."""
+
+    code = "BAD_USER_INPUT"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """What a GraphQL error says of it besides the message; graphql-core copies an attribute of this name."""
+        return {"code": self.code}
+
+
+class InvalidInput(ClientError):
+    """Well-formed, but not acceptable; `path` names the offending input field."""
+
+    def __init__(self, message: str, path: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.path = list(path)
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        return {"code": self.code, "inputPath": self.path}
+
+
+class NotFound(ClientError):
+    code = "NOT_FOUND"
+
+    def __init__(self, what: str, id: str | None = None) -> None:
+        super().__init__(f"There is no such {what}.")
+        self.id = id
+
+
+class Conflict(ClientError):
+    code = "CONFLICT"
+
+
+class InvalidCredentials(ClientError):
+    code = "UNAUTHENTICATED"
+
+
+class Unauthenticated(ClientError):
+    code = "UNAUTHENTICATED"
+
+
+class Forbidden(ClientError):
+    code = "FORBIDDEN"
+
+    def __init__(self, message: str, required_role: Role | None = None) -> None:
+        super().__init__(message)
+        self.required_role = required_role
+
+
+class Lagged(ClientError):
+    """A subscriber read more slowly than events came; it may come back with `resume_after`."""
+
+    code = "LAGGED"
+
+    def __init__(self, resume_after: str) -> None:
+        super().__init__("This subscription fell too far behind. Subscribe again with `after: resumeAfter`.")
+        self.resume_after = resume_after
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        return {"code": self.code, "resumeAfter": self.resume_after}
+
+
+class Unavailable(ClientError):
+    """The database cannot be reached: nothing was stored, and trying again later is right."""
+
+    code = "SERVICE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("The database is unavailable; nothing was stored. Try again shortly.")

@@ -1,0 +1,99 @@
+"""CSV and Parquet files, streamed in batches into the same recording as the API's."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from polars import selectors
+
+from ml.metrics import CATALOGUE, TargetKind
+from resolvers import metrics
+from resolvers.context import Context
+from resolvers.errors import InvalidInput
+from resolvers.metrics import Recorded, Rejected
+
+BATCH_ROWS = 50_000
+ISO_FORMATS = ("%+", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One batch done: rows read so far, of how many, and what became of the batch (rows counted in the file)."""
+
+    rows: int
+    total: int
+    recorded: Recorded
+
+
+async def import_file(open_context: Callable[[], Context], kind: TargetKind, path: Path) -> AsyncIterator[Progress]:
+    """Record a file batch by batch, each in its own transaction; repeating an import only meets duplicates.
+
+    `open_context` is called for each batch, whose times are checked against its clock. Columns are named like the sample input's fields, in camel or snake case; `at` is RFC 3339 with an offset, epoch
+    milliseconds, or a Parquet timestamp (UTC where it has no zone). Raises InvalidInput for a file that is none.
+    """
+    lazy, names = _opened(kind, path)
+    total, done = int(lazy.select(pl.len()).collect().item()), 0
+    for raw in _batches(lazy.select(names.keys())):
+        frame = _readable(raw.rename(names), kind)
+        recorded = await metrics.record(open_context(), kind, frame)
+        shifted = [Rejected(done + entry.row, entry.reason) for entry in recorded.rejected]
+        done += len(frame)
+        yield Progress(done, total, Recorded(**{**vars(recorded), "rejected": shifted}))
+
+
+def _batches(lazy: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    for batch in lazy.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
+        yield from batch.iter_slices(BATCH_ROWS)
+
+
+def _opened(kind: TargetKind, path: Path) -> tuple[pl.LazyFrame, dict[str, str]]:
+    """The file, and its columns' names as we call them. CSV cells stay text, to tell the unreadable from the missing."""
+    try:
+        if path.suffix.lower() == ".parquet":
+            lazy = pl.scan_parquet(path)
+        else:
+            lazy = pl.scan_csv(path, infer_schema=False, missing_utf8_is_empty_string=False)
+        columns = lazy.collect_schema().names()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InvalidInput(f"{path.name} cannot be read as CSV or Parquet: {str(error).splitlines()[0]}") from error
+    ours = {_snake(column): column for column in columns}
+    required = [kind.value.lower(), "at", *(["direction"] if kind is TargetKind.LINK else [])]
+    missing = [name for name in required if name not in ours]
+    known = [name for name in CATALOGUE[kind].columns if name in ours]
+    if missing or not known:
+        wanted = ", ".join(missing) or f"any of {', '.join(CATALOGUE[kind].columns)}"
+        raise InvalidInput(f"{path.name} lacks the column {wanted}; it has {', '.join(columns)}.")
+    return lazy, {ours[name]: "number" if name == kind.value.lower() else name for name in (*required, *known)}
+
+
+def _snake(column: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in column.strip())
+
+
+def _readable(raw: pl.DataFrame, kind: TargetKind) -> pl.DataFrame:
+    """Typed columns, and in `unreadable` what could not be typed."""
+    raw = raw.with_columns(selectors.string().str.strip_chars().replace("", None))
+    typed = {
+        "number": pl.col("number").cast(pl.Int64, strict=False),
+        "at": _epoch_ms(raw.schema["at"]),
+        **{c: pl.col(c).cast(pl.Float64, strict=False) for c in CATALOGUE[kind].columns if c in raw.columns},
+    }
+    unreadable: pl.Expr = pl.lit(None, pl.String)
+    for name, expression in typed.items():
+        lost = expression.is_null() & pl.col(name).is_not_null()
+        words = pl.format("{} cannot be read: {}.", pl.lit(name), pl.col(name).cast(pl.String))
+        unreadable = pl.when(lost).then(words).otherwise(unreadable)
+    kept = {name: pl.col(name) for name in raw.columns if name not in typed}
+    return raw.select(**kept, **typed, unreadable=unreadable)
+
+
+def _epoch_ms(dtype: pl.DataType) -> pl.Expr:
+    at = pl.col("at")
+    if dtype == pl.String:
+        numeric = at.cast(pl.Int64, strict=False)
+        parsed = [at.str.to_datetime(f, time_unit="ms", time_zone="UTC", strict=False).dt.epoch("ms") for f in ISO_FORMATS]
+        return pl.coalesce(numeric, *parsed)
+    if dtype.is_temporal():
+        return at.cast(pl.Datetime("ms")).dt.epoch("ms")
+    return at.cast(pl.Int64, strict=False)

@@ -1,0 +1,156 @@
+"""A list's children in one query: loaders that live for one operation, or for one event of a subscription."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import select
+from strawberry.dataloader import DataLoader
+
+from ml.metrics import TargetKind
+from resolvers import anomalies, topology
+from resolvers.anomalies import AnomalyFilter, TargetKey
+from resolvers.paging import Listing, Page, Window, counts, pages
+from resolvers.store import telemetry
+from resolvers.store.database import Database
+from resolvers.store.tables import Anomaly, ApiKey, AuditEntry, Detection, Link, Network, Satellite, Site, Table, User
+from resolvers.store.telemetry import Series, Span, Statistics, StreamKey
+
+Row = TypeVar("Row", bound=Table)
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+Group = TypeVar("Group", bound=Hashable)
+
+LISTINGS: dict[str, Callable[[], Listing[Any]]] = {
+    "satellite.networks": topology.satellite_networks,
+    "network.links": topology.network_links,
+    "site.networks": topology.site_networks,
+    "site.links": topology.site_links,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """Which of a parent's lists: a name in `LISTINGS`, or the anomalies of a kind of target."""
+
+    of: str | TargetKind
+    filter: AnomalyFilter = AnomalyFilter()
+
+    def listing(self) -> Listing[Any]:
+        if isinstance(self.of, TargetKind):
+            return anomalies.listing_of(self.of, self.filter)
+        return LISTINGS[self.of]()
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRequest:
+    span: Span
+    max_points: int
+
+
+class Loaders:
+    """All loaders of one operation. Entities that do not exist load as None."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.satellite = self._entity(Satellite)
+        self.site = self._entity(Site)
+        self.network = self._entity(Network)
+        self.link = self._entity(Link)
+        self.user = self._entity(User)
+        self.api_key = self._entity(ApiKey)
+        self.anomaly = self._entity(Anomaly)
+        self.detection = self._entity(Detection)
+        self.page: DataLoader[tuple[tuple[Children, Window], int], Page[Any]] = grouped(self._pages)
+        self.count: DataLoader[tuple[Children, int], int] = grouped(self._counts)
+        self.series: DataLoader[tuple[SeriesRequest, int], Series] = grouped(self._series)
+        self.statistics: DataLoader[tuple[Span, int], list[Statistics]] = grouped(self._statistics)
+        self.grade: DataLoader[StreamKey, float | None] = DataLoader(self._grades)
+        self.history: DataLoader[UUID, list[AuditEntry]] = DataLoader(self._history)
+
+    def target(self, key: TargetKey) -> Awaitable[Network | Site | Link | None]:
+        """The network, site or link."""
+        by_kind: dict[TargetKind, DataLoader[Any, Any]] = {
+            TargetKind.NETWORK: self.network,
+            TargetKind.SITE: self.site,
+            TargetKind.LINK: self.link,
+        }
+        return by_kind[key.kind].load(key.id)
+
+    def _entity(self, entity: type[Row]) -> DataLoader[Any, Row | None]:
+        async def load(keys: list[Any]) -> list[Row | None]:
+            column = entity.__table__.c.id
+            async with self._database.read() as session:
+                rows = await session.scalars(select(entity).where(column.in_(keys)))
+                found = {getattr(row, "id"): row for row in rows}  # noqa: B009
+            return [found.get(key) for key in keys]
+
+        return DataLoader(load)
+
+    async def _pages(self, group: tuple[Children, Window], parents: list[int]) -> list[Page[Any]]:
+        children, window = group
+        async with self._database.read() as session:
+            return await pages(session, children.listing(), window, parents)
+
+    async def _counts(self, group: Children, parents: list[int]) -> list[int]:
+        async with self._database.read() as session:
+            return await counts(session, group.listing(), parents)
+
+    async def _series(self, group: SeriesRequest, targets: list[int]) -> list[Series]:
+        """Raw where it fits, else in the fewest whole seconds a bucket that give at most `max_points`."""
+        span, buckets = group.span, defaultdict[int | None, list[int]](list)
+        found: dict[int, Series] = {}
+        async with self._database.read() as session:
+            samples = await telemetry.raw_counts(session, span, targets)
+            for target in targets:
+                fits = samples.get(target, 0) <= group.max_points
+                buckets[None if fits else bucket_seconds(span, group.max_points)].append(target)
+            for seconds, some in buckets.items():
+                found |= await telemetry.series(session, span, some, seconds)
+        return [found.get(target) or telemetry.empty_series(span, None) for target in targets]
+
+    async def _statistics(self, group: Span, targets: list[int]) -> list[list[Statistics]]:
+        async with self._database.read() as session:
+            found = await telemetry.statistics(session, group, targets)
+        nothing = [Statistics(metric, 0, None, None, None, None, None) for metric in group.metrics]
+        return [found.get(target, nothing) for target in targets]
+
+    async def _grades(self, keys: list[StreamKey]) -> list[float | None]:
+        async with self._database.read() as session:
+            found = await telemetry.latest_grades(session, keys)
+        return [found.get(key) for key in keys]
+
+    async def _history(self, subjects: list[UUID]) -> list[list[AuditEntry]]:
+        found: dict[UUID, list[AuditEntry]] = {subject: [] for subject in subjects}
+        query = select(AuditEntry).where(AuditEntry.subject_id.in_(subjects)).order_by(AuditEntry.at, AuditEntry.id)
+        async with self._database.read() as session:
+            for entry in await session.scalars(query):
+                found[entry.subject_id].append(entry)
+        return [found[subject] for subject in subjects]
+
+
+def bucket_seconds(span: Span, max_points: int) -> int:
+    """Buckets start at multiples of their length, so one more than the division says may be touched."""
+    seconds = (span.end - span.start).total_seconds()
+    return max(1, -int(-seconds // max(1, max_points - 1)))
+
+
+def grouped(load: Callable[[Group, list[Key]], Awaitable[list[Value]]]) -> DataLoader[tuple[Group, Key], Value]:
+    """A loader of (group, key): one call of `load` for each group, the groups side by side."""
+
+    async def load_all(pairs: list[tuple[Group, Key]]) -> Sequence[Value]:
+        groups = defaultdict[Group, list[Key]](list)
+        for group, key in pairs:
+            groups[group].append(key)
+        results = await asyncio.gather(*(load(group, keys) for group, keys in groups.items()))
+        found = {
+            (group, key): value
+            for (group, keys), values in zip(groups.items(), results, strict=True)
+            for key, value in zip(keys, values, strict=True)
+        }
+        return [found[pair] for pair in pairs]
+
+    return DataLoader(load_all)

@@ -1,0 +1,46 @@
+"""Any object by its type's name and its key, if the caller may see it."""
+
+from typing import Any
+from uuid import UUID
+
+from resolvers.access import Caller
+from resolvers.context import Context
+from resolvers.store.tables import Role
+
+LARGEST_KEY = 2**31 - 1
+KEYED_BY_UUID = {"Anomaly", "Detection"}
+
+
+async def load(context: Context, type_name: str, key: str) -> Any | None:
+    """The row, or None: for an unknown type, a key that is none, and what the caller may not see alike."""
+    caller = context.require(Role.VIEWER, "load objects")
+    loaders = context.loaders
+    by_type: dict[str, Any] = {
+        "User": loaders.user,
+        "ApiKey": loaders.api_key,
+        "Satellite": loaders.satellite,
+        "Site": loaders.site,
+        "Network": loaders.network,
+        "Link": loaders.link,
+        "Anomaly": loaders.anomaly,
+        "Detection": loaders.detection,
+    }
+    typed = _typed(type_name, key)
+    if type_name not in by_type or typed is None:
+        return None
+    row = await by_type[type_name].load(typed)
+    return row if row is not None and _may_see(caller, type_name, row) else None
+
+
+def _typed(type_name: str, key: str) -> int | UUID | None:
+    try:
+        if type_name in KEYED_BY_UUID:
+            return UUID(key)
+        return int(key) if key.isascii() and key.isdigit() and int(key[:12]) <= LARGEST_KEY else None
+    except ValueError:
+        return None
+
+
+def _may_see(caller: Caller, type_name: str, row: Any) -> bool:
+    owner = {"User": "id", "ApiKey": "user_id"}.get(type_name)
+    return owner is None or caller.role is Role.ADMIN or getattr(row, owner) == caller.user_id

@@ -1,0 +1,1 @@
+"""Where it is kept and who gets told."""

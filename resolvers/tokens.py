@@ -1,0 +1,88 @@
+"""Secrets and what proves them: passwords (argon2id), access tokens (JWT, HS256), opaque tokens (sha256)."""
+
+import asyncio
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import jwt
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+
+from resolvers.errors import Unauthenticated
+
+ISSUER = AUDIENCE = "bcom-graphql"
+ACCESS_TOKEN_LIFE = timedelta(minutes=30)
+REFRESH_TOKEN_LIFE = timedelta(days=30)
+API_KEY_PREFIX = "bcom_"
+
+_passwords = PasswordHasher()  # argon2id, RFC 9106's low-memory parameters
+_nobodys_hash = _passwords.hash(secrets.token_urlsafe())
+
+
+async def hash_password(password: str) -> str:
+    return await asyncio.to_thread(_passwords.hash, password)
+
+
+async def password_matches(password: str, hash: str | None) -> bool:
+    """Takes the same time when there is no hash, so that nobody learns who has an account."""
+    try:
+        return await asyncio.to_thread(_passwords.verify, hash or _nobodys_hash, password) and hash is not None
+    except (Argon2Error, InvalidHashError):
+        return False
+
+
+def new_secret(prefix: str = "") -> str:
+    return prefix + secrets.token_urlsafe(32)
+
+
+def digest(secret: str) -> bytes:
+    """Opaque tokens have 256 random bits: a plain hash protects them, and can be looked up."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+@dataclass(frozen=True)
+class Claims:
+    user_id: int
+    sign_in_id: UUID
+    expires_at: float  # epoch seconds
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Issues and checks access tokens."""
+
+    secret: str
+
+    def issue(self, user_id: int, sign_in_id: UUID, now: datetime) -> tuple[str, datetime]:
+        """The token and when it expires."""
+        expires_at = now + ACCESS_TOKEN_LIFE
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": str(user_id),
+            "sid": str(sign_in_id),
+            "iat": now,
+            "exp": expires_at,
+            "jti": str(uuid4()),
+        }
+        return jwt.encode(claims, self.secret, algorithm="HS256"), expires_at
+
+    def check(self, token: str) -> Claims:
+        """Raises Unauthenticated unless we issued it and it still holds."""
+        try:
+            claims = jwt.decode(
+                token,
+                self.secret,
+                algorithms=["HS256"],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                options={"require": ["exp", "iat", "iss", "aud", "sub", "sid", "jti"]},
+            )
+            return Claims(int(claims["sub"]), UUID(claims["sid"]), float(claims["exp"]))
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("Your access token has expired; refresh the session or sign in again.") from None
+        except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError):
+            raise Unauthenticated("This access token is not valid; sign in again.") from None

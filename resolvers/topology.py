@@ -1,0 +1,234 @@
+"""What there is: satellites, sites, networks, links."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sqlalchemy import Column, ColumnElement, Select, or_, select, union
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.types import String
+
+from resolvers.context import Context
+from resolvers.errors import InvalidInput
+from resolvers.paging import Listing, Page, Window, page
+from resolvers.store.tables import Band, Link, Network, Role, Satellite, Site, SiteRole, Table
+
+Row = TypeVar("Row", bound=Table)
+
+LARGEST_TOPOLOGY = 20_000
+INT32 = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class SatelliteSpec:
+    name: str
+    longitude: float | None = None
+
+
+@dataclass(frozen=True)
+class SiteSpec:
+    number: int
+    name: str
+    role: SiteRole
+    latitude: float | None = None
+    longitude: float | None = None
+    antenna_diameter_m: float | None = None
+    mobile: bool = False
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    number: int
+    name: str
+    hub: int
+    satellite: str
+    transponder: str | None = None
+    band: Band = Band.KU
+
+
+@dataclass(frozen=True)
+class LinkSpec:
+    number: int
+    name: str
+    network: int
+    site: int
+
+
+@dataclass(frozen=True)
+class TopologySpec:
+    """References name satellites and numbers, of this very input or of what is stored."""
+
+    satellites: Sequence[SatelliteSpec] = field(default_factory=tuple)
+    sites: Sequence[SiteSpec] = field(default_factory=tuple)
+    networks: Sequence[NetworkSpec] = field(default_factory=tuple)
+    links: Sequence[LinkSpec] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class Topology:
+    """How many of each were created or updated."""
+
+    satellites: int
+    sites: int
+    networks: int
+    links: int
+
+
+async def upsert(context: Context, spec: TopologySpec) -> Topology:
+    """All or nothing, in the order satellites, sites, networks, links. Raises InvalidInput naming the entry."""
+    context.require(Role.ADMIN, "change the topology")
+    _check(spec)
+    async with context.database.write() as session:
+        await _upsert(session, Satellite, Satellite.name, [vars(s) for s in spec.satellites])
+        await _upsert(session, Site, Site.number, [vars(s) for s in spec.sites])
+        await _upsert(session, Network, Network.number, await _networks(session, spec.networks))
+        await _upsert(session, Link, Link.number, await _links(session, spec.links))
+    return Topology(len(spec.satellites), len(spec.sites), len(spec.networks), len(spec.links))
+
+
+async def _upsert(session: AsyncSession, entity: type[Table], key: Any, rows: Sequence[dict[str, Any]]) -> None:
+    for start in range(0, len(rows), 2000):  # a statement has at most 32 767 parameters
+        query = insert(entity).values(rows[start : start + 2000])
+        changed = {name: query.excluded[name] for name in rows[0] if name != key.key}
+        await session.execute(query.on_conflict_do_update(index_elements=[key.key], set_=changed))
+
+
+async def _networks(session: AsyncSession, specs: Sequence[NetworkSpec]) -> list[dict[str, Any]]:
+    hubs = await _ids(session, select(Site.number, Site.id).where(Site.role == SiteRole.HUB), Site.number, [s.hub for s in specs])
+    satellites = await _ids(session, select(Satellite.name, Satellite.id), Satellite.name, [s.satellite for s in specs])
+    for index, spec in enumerate(specs):
+        _refers(hubs, spec.hub, "site with the role HUB", ["networks", str(index), "hub"])
+        _refers(satellites, spec.satellite, "satellite", ["networks", str(index), "satellite"])
+    return [
+        {
+            "number": s.number,
+            "name": s.name,
+            "hub_id": hubs[s.hub],
+            "satellite_id": satellites[s.satellite],
+            "transponder": s.transponder,
+            "band": s.band,
+        }
+        for s in specs
+    ]
+
+
+async def _links(session: AsyncSession, specs: Sequence[LinkSpec]) -> list[dict[str, Any]]:
+    networks = await _ids(session, select(Network.number, Network.id), Network.number, [s.network for s in specs])
+    remotes = select(Site.number, Site.id).where(Site.role == SiteRole.REMOTE)
+    sites = await _ids(session, remotes, Site.number, [s.site for s in specs])
+    for index, spec in enumerate(specs):
+        _refers(networks, spec.network, "network", ["links", str(index), "network"])
+        _refers(sites, spec.site, "site with the role REMOTE", ["links", str(index), "site"])
+    return [
+        {"number": s.number, "name": s.name, "network_id": networks[s.network], "site_id": sites[s.site]} for s in specs
+    ]
+
+
+async def _ids(session: AsyncSession, query: Select[Any], key: Any, wanted: Iterable[Any]) -> dict[Any, int]:
+    array = list(set(wanted))
+    return {name: id for name, id in (await session.execute(query.where(key.in_(array)))).all()}
+
+
+def _refers(known: dict[Any, int], reference: Any, what: str, path: list[str]) -> None:
+    if reference not in known:
+        raise InvalidInput(f"There is no {what} {reference!r}.", ["input", *path])
+
+
+def _check(spec: TopologySpec) -> None:
+    for name, entries, key in (
+        ("satellites", spec.satellites, "name"),
+        ("sites", spec.sites, "number"),
+        ("networks", spec.networks, "number"),
+        ("links", spec.links, "number"),
+    ):
+        if len(entries) > LARGEST_TOPOLOGY:
+            raise InvalidInput(f"At most {LARGEST_TOPOLOGY} {name} at once; these are {len(entries)}.", ["input", name])
+        seen: set[Any] = set()
+        for index, entry in enumerate(entries):
+            _check_entry(entry, ["input", name, str(index)])
+            identity = getattr(entry, key)
+            if identity in seen:
+                raise InvalidInput(f"{identity!r} stands here twice.", ["input", name, str(index), key])
+            seen.add(identity)
+
+
+def _check_entry(entry: Any, path: list[str]) -> None:
+    if not 1 <= len(entry.name.strip()) <= 200:
+        raise InvalidInput("A name has 1 to 200 characters.", [*path, "name"])
+    if len(getattr(entry, "transponder", None) or "") > 100:
+        raise InvalidInput("A transponder's name has at most 100 characters.", [*path, "transponder"])
+    ranges = (("number", 0, INT32), ("latitude", -90, 90), ("longitude", -180, 360), ("antenna_diameter_m", 0.1, 100))
+    for name, low, high in ranges:
+        value = getattr(entry, name, None)
+        if value is not None and not low <= value <= high:
+            camel = "antennaDiameterM" if name == "antenna_diameter_m" else name
+            raise InvalidInput(f"{camel} must be between {low} and {high}, and is {value:g}.", [*path, camel])
+
+
+# ---------------------------------------------------------------- lists
+
+
+def satellites() -> Listing[Satellite]:
+    return Listing(Satellite, (Satellite.name,))
+
+
+def sites(role: SiteRole | None = None, search: str | None = None) -> Listing[Site]:
+    conditions = [Site.role == role] if role else []
+    return Listing(Site, (Site.number,), conditions=(*conditions, *_search(Site, search)))
+
+
+def networks(search: str | None = None) -> Listing[Network]:
+    return Listing(Network, (Network.number,), conditions=_search(Network, search))
+
+
+def links(search: str | None = None) -> Listing[Link]:
+    return Listing(Link, (Link.number,), conditions=_search(Link, search))
+
+
+def _search(entity: type[Site | Network | Link], search: str | None) -> tuple[ColumnElement[bool], ...]:
+    """Part of the name, in any case, or the beginning of the number."""
+    if not search:
+        return ()
+    number = sql_cast(entity.number, String).startswith(search, autoescape=True)
+    return (or_(entity.name.icontains(search, autoescape=True), number),)
+
+
+def _related(parent: Column[int] | Any, child: Column[int] | Any) -> Select[Any]:
+    return select(parent.label("parent"), child.label("child"))
+
+
+def satellite_networks() -> Listing[Network]:
+    return Listing(Network, (Network.number,), relation=_related(Network.satellite_id, Network.id))
+
+
+def network_links() -> Listing[Link]:
+    return Listing(Link, (Link.number,), relation=_related(Link.network_id, Link.id))
+
+
+def site_networks() -> Listing[Network]:
+    """Those that a hub's antenna serves, or that a remote takes part in."""
+    pairs = union(_related(Network.hub_id, Network.id), _related(Link.site_id, Link.network_id)).subquery()
+    return Listing(Network, (Network.number,), relation=select(pairs))
+
+
+def site_links() -> Listing[Link]:
+    """A remote's own; a hub's are those of its networks."""
+    through_hub = _related(Network.hub_id, Link.id).join(Link, Link.network_id == Network.id)
+    pairs = union(_related(Link.site_id, Link.id), through_hub).subquery()
+    return Listing(Link, (Link.number,), relation=select(pairs))
+
+
+async def listed(context: Context, listing: Listing[Row], window: Window) -> Page[Row]:
+    """A page of any of the lists above."""
+    context.require(Role.VIEWER, "see the fleet")
+    async with context.database.read() as session:
+        return await page(session, listing, window)
+
+
+async def find(context: Context, entity: type[Row], **key: str | int) -> Row | None:
+    """The one with this name or number."""
+    context.require(Role.VIEWER, "see the fleet")
+    async with context.database.read() as session:
+        return await session.scalar(select(entity).filter_by(**key))

@@ -1,0 +1,55 @@
+"""The resolvers' enumerations, described."""
+
+import strawberry
+
+from ml.episodes import Severity
+from ml.metrics import CATALOGUE, Direction, Metric, TargetKind
+from resolvers.anomalies import AnomalyChange, AnomalyOrder
+from resolvers.store.tables import AnomalyStatus, Band, Role, SiteRole, Verdict
+
+strawberry.enum(
+    Role,
+    description="Each role may do all that the ones before it may. VIEWER reads; OPERATOR also writes metrics, detects,"
+    " analyses, acknowledges; ADMIN also manages users, topology, models.",
+)
+strawberry.enum(SiteRole, description="A hub's antenna serves networks; a remote is a terminal.")
+strawberry.enum(
+    Direction,
+    description="IB (inbound) is remote to hub; OB (outbound) is hub to remote. Each direction is measured at its"
+    " receiver: OB at the remote, IB at the hub.",
+)
+strawberry.enum(Band, description="The frequency band of a network's carriers.")
+strawberry.enum(TargetKind, description="What samples are measured on, and anomalies found on.")
+strawberry.enum(AnomalyStatus, description="Acknowledged anomalies are still going on; resolved ones have ended.")
+strawberry.enum(Severity, description="How urgently it wants a person.")
+strawberry.enum(Verdict, description="What a person says of it afterwards.")
+strawberry.enum(AnomalyOrder, description="NEWEST and OLDEST by when they started; SEVERITY worst first, then newest.")
+strawberry.enum(AnomalyChange, description="What happened to an anomaly.")
+
+
+def _described(metric: Metric) -> str:
+    having = [(kind, spec) for kind in CATALOGUE.values() for spec in kind.specs if spec.metric is metric]
+    return " ".join(f"{kind.kind.capitalize()}: {spec.described}" for kind, spec in having)
+
+
+strawberry.enum(
+    Metric,
+    description="The catalogue: unit and plausible range of each belong to its description.\n"
+    + "\n".join(f"{kind.kind.capitalize()}: {' '.join(kind.metrics)}." for kind in CATALOGUE.values()),
+)
+for _value in Metric.__strawberry_definition__.values:  # type: ignore[attr-defined]
+    _value.description = _described(Metric(_value.value))
+
+__all__ = [
+    "AnomalyChange",
+    "AnomalyOrder",
+    "AnomalyStatus",
+    "Band",
+    "Direction",
+    "Metric",
+    "Role",
+    "Severity",
+    "SiteRole",
+    "TargetKind",
+    "Verdict",
+]

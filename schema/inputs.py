@@ -1,0 +1,316 @@
+"""What clients send."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import strawberry
+from strawberry import ID
+
+from ml.metrics import CATALOGUE, TargetKind
+from resolvers import topology
+from resolvers.anomalies import AnomalyFilter as Filter
+from resolvers.anomalies import TargetKey
+from resolvers.detection import camel
+from resolvers.errors import InvalidInput
+from schema.enums import AnomalyStatus, Band, Direction, Metric, Role, Severity, SiteRole
+from schema.node import parse_id
+from schema.scalars import DirectionArray, FloatArray, IntArray, TimeArray
+
+N, S, L = (CATALOGUE[kind] for kind in TargetKind)
+
+
+def _measured(kind: TargetKind, name: str) -> Any:
+    """An optional reading, described by the catalogue."""
+    return strawberry.field(default=None, description=CATALOGUE[kind].spec(Metric(name.upper())).described)
+
+
+def _asked(kind: TargetKind, name: str) -> Any:
+    """A required reading, described by the catalogue."""
+    return strawberry.field(description=CATALOGUE[kind].spec(Metric(name.upper())).described)
+
+
+# ---------------------------------------------------------------- people
+
+
+@strawberry.input
+class RegisterInput:
+    email: str
+    password: str = strawberry.field(description="8 to 128 characters.")
+    full_name: str | None = None
+
+
+@strawberry.input
+class LoginInput:
+    email: str
+    password: str
+
+
+@strawberry.input(description="What is not given stays as it is.")
+class UpdateUserInput:
+    id: ID
+    full_name: str | None = None
+    role: Role | None = None
+    is_active: bool | None = None
+
+
+# ---------------------------------------------------------------- topology
+
+
+@strawberry.input
+class SatelliteInput:
+    name: str
+    longitude: float | None = strawberry.field(default=None, description="Degrees east.")
+
+
+@strawberry.input
+class SiteInput:
+    number: int
+    name: str
+    role: SiteRole
+    latitude: float | None = None
+    longitude: float | None = None
+    antenna_diameter_m: float | None = None
+    mobile: bool | None = False
+
+
+@strawberry.input
+class NetworkInput:
+    number: int
+    name: str
+    hub: int = strawberry.field(description="A hub site's number.")
+    satellite: str = strawberry.field(description="A satellite's name.")
+    transponder: str | None = None
+    band: Band | None = Band.KU
+
+
+@strawberry.input
+class LinkInput:
+    number: int
+    name: str
+    network: int = strawberry.field(description="A network's number.")
+    site: int = strawberry.field(description="A remote site's number.")
+
+
+@strawberry.input(
+    description="Upserts by satellite name and by number, in this order; references name satellites and numbers."
+    " All or nothing."
+)
+class TopologyInput:
+    satellites: list[SatelliteInput] | None = strawberry.field(default_factory=list)
+    sites: list[SiteInput] | None = strawberry.field(default_factory=list)
+    networks: list[NetworkInput] | None = strawberry.field(default_factory=list)
+    links: list[LinkInput] | None = strawberry.field(default_factory=list)
+
+    def spec(self) -> topology.TopologySpec:
+        return topology.TopologySpec(
+            tuple(topology.SatelliteSpec(**vars(entry)) for entry in self.satellites or ()),
+            tuple(topology.SiteSpec(**{**vars(entry), "mobile": bool(entry.mobile)}) for entry in self.sites or ()),
+            tuple(topology.NetworkSpec(**{**vars(entry), "band": entry.band or Band.KU}) for entry in self.networks or ()),
+            tuple(topology.LinkSpec(**vars(entry)) for entry in self.links or ()),
+        )
+
+
+# ---------------------------------------------------------------- metrics
+
+
+@strawberry.input(
+    description="`from` inclusive, `to` exclusive. `to` defaults to now, `from` to `to` minus `hours`."
+)
+class TimeWindow:
+    from_: datetime | None = strawberry.field(name="from", default=None)
+    to: datetime | None = None
+    hours: float | None = 24
+
+
+@strawberry.input(description="Null means not measured. At least one metric is given.")
+class NetworkSampleInput:
+    network: int = strawberry.field(description="The network's number.")
+    at: datetime
+    bandwidth_mbps: float | None = _measured(N.kind, "bandwidth_mbps")
+    packet_loss_pct: float | None = _measured(N.kind, "packet_loss_pct")
+    latency_ms: float | None = _measured(N.kind, "latency_ms")
+    error_rate: float | None = _measured(N.kind, "error_rate")
+    connections: int | None = _measured(N.kind, "connections")
+
+
+@strawberry.input(description="Null means not measured. At least one metric is given.")
+class SiteSampleInput:
+    site: int = strawberry.field(description="The site's number.")
+    at: datetime
+    response_time_ms: float | None = _measured(S.kind, "response_time_ms")
+    error_rate: float | None = _measured(S.kind, "error_rate")
+    uptime_pct: float | None = _measured(S.kind, "uptime_pct")
+    cpu_pct: float | None = _measured(S.kind, "cpu_pct")
+    memory_pct: float | None = _measured(S.kind, "memory_pct")
+    request_count: int | None = _measured(S.kind, "request_count")
+    error_count: int | None = _measured(S.kind, "error_count")
+
+
+@strawberry.input(description="Null means not measured. At least one metric is given.")
+class LinkSampleInput:
+    link: int = strawberry.field(description="The link's number.")
+    direction: Direction
+    at: datetime
+    throughput_mbps: float | None = _measured(L.kind, "throughput_mbps")
+    utilization_pct: float | None = _measured(L.kind, "utilization_pct")
+    errors: int | None = _measured(L.kind, "errors")
+    discards: int | None = _measured(L.kind, "discards")
+    uptime_pct: float | None = _measured(L.kind, "uptime_pct")
+    esno_db: float | None = _measured(L.kind, "esno_db")
+    rx_level_dbm: float | None = _measured(L.kind, "rx_level_dbm")
+    tx_power_dbm: float | None = _measured(L.kind, "tx_power_dbm")
+    latency_ms: float | None = _measured(L.kind, "latency_ms")
+    jitter_ms: float | None = _measured(L.kind, "jitter_ms")
+    packet_loss_pct: float | None = _measured(L.kind, "packet_loss_pct")
+    grade: float | None = strawberry.field(
+        default=None, description="0 to 10. Computed from the other metrics when omitted."
+    )
+
+
+COLUMNS = "The same as the samples, as columns of equal length: the fast way in."
+
+
+@strawberry.input(description=COLUMNS)
+class NetworkColumns:
+    network: IntArray
+    at: TimeArray
+    bandwidth_mbps: FloatArray | None = _measured(N.kind, "bandwidth_mbps")
+    packet_loss_pct: FloatArray | None = _measured(N.kind, "packet_loss_pct")
+    latency_ms: FloatArray | None = _measured(N.kind, "latency_ms")
+    error_rate: FloatArray | None = _measured(N.kind, "error_rate")
+    connections: FloatArray | None = _measured(N.kind, "connections")
+
+
+@strawberry.input(description=COLUMNS)
+class SiteColumns:
+    site: IntArray
+    at: TimeArray
+    response_time_ms: FloatArray | None = _measured(S.kind, "response_time_ms")
+    error_rate: FloatArray | None = _measured(S.kind, "error_rate")
+    uptime_pct: FloatArray | None = _measured(S.kind, "uptime_pct")
+    cpu_pct: FloatArray | None = _measured(S.kind, "cpu_pct")
+    memory_pct: FloatArray | None = _measured(S.kind, "memory_pct")
+    request_count: FloatArray | None = _measured(S.kind, "request_count")
+    error_count: FloatArray | None = _measured(S.kind, "error_count")
+
+
+@strawberry.input(description=COLUMNS)
+class LinkColumns:
+    link: IntArray
+    direction: DirectionArray
+    at: TimeArray
+    throughput_mbps: FloatArray | None = _measured(L.kind, "throughput_mbps")
+    utilization_pct: FloatArray | None = _measured(L.kind, "utilization_pct")
+    errors: FloatArray | None = _measured(L.kind, "errors")
+    discards: FloatArray | None = _measured(L.kind, "discards")
+    uptime_pct: FloatArray | None = _measured(L.kind, "uptime_pct")
+    esno_db: FloatArray | None = _measured(L.kind, "esno_db")
+    rx_level_dbm: FloatArray | None = _measured(L.kind, "rx_level_dbm")
+    tx_power_dbm: FloatArray | None = _measured(L.kind, "tx_power_dbm")
+    latency_ms: FloatArray | None = _measured(L.kind, "latency_ms")
+    jitter_ms: FloatArray | None = _measured(L.kind, "jitter_ms")
+    packet_loss_pct: FloatArray | None = _measured(L.kind, "packet_loss_pct")
+    grade: FloatArray | None = _measured(L.kind, "grade")
+
+
+def frame_of_columns(kind: TargetKind, columns: object) -> pl.DataFrame:
+    """The frame that `metrics.record` takes. Raises InvalidInput for unequal lengths."""
+    given: dict[str, pl.Series] = {name: value for name, value in vars(columns).items() if value is not None}
+    rows = len(given["at"])
+    for name, values in given.items():
+        if len(values) != rows:
+            message = f"`at` has {rows} entries, but `{camel(name)}` has {len(values)}."
+            raise InvalidInput(message, ["columns", camel(name)])
+    return pl.DataFrame({_column(kind, name): values for name, values in given.items()})
+
+
+def frame_of_samples(kind: TargetKind, samples: Sequence[object]) -> pl.DataFrame:
+    """The frame that `metrics.record` takes."""
+    key = kind.value.lower()
+    rows = [vars(sample) for sample in samples]
+    names = {key: pl.Int64} | ({"direction": pl.String} if kind is TargetKind.LINK else {})
+    data = {_column(kind, name): pl.Series([row[name] for row in rows], dtype=dtype) for name, dtype in names.items()}
+    data["at"] = pl.Series([int(row["at"].timestamp() * 1000) for row in rows], dtype=pl.Int64)
+    for column in CATALOGUE[kind].columns:
+        data[column] = pl.Series([row[column] for row in rows], dtype=pl.Float64, strict=False)
+    return pl.DataFrame(data)
+
+
+def _column(kind: TargetKind, name: str) -> str:
+    return "number" if name == kind.value.lower() else name
+
+
+# ---------------------------------------------------------------- detection
+
+OWN_HISTORY = "The five measurements. With `{}` given they are judged against its own history, else against the fleet's."
+
+
+@strawberry.input(description=OWN_HISTORY.format("network"))
+class DetectNetworkInput:
+    network: ID | None = None
+    bandwidth_mbps: float = _asked(N.kind, "bandwidth_mbps")
+    packet_loss_pct: float = _asked(N.kind, "packet_loss_pct")
+    latency_ms: float = _asked(N.kind, "latency_ms")
+    error_rate: float = _asked(N.kind, "error_rate")
+    connections: float = _asked(N.kind, "connections")
+    sensitivity: float | None = strawberry.field(default=None, description="0 to 1; more finds more.")
+
+
+@strawberry.input(description=OWN_HISTORY.format("site"))
+class DetectSiteInput:
+    site: ID | None = None
+    response_time_ms: float = _asked(S.kind, "response_time_ms")
+    error_rate: float = _asked(S.kind, "error_rate")
+    uptime_pct: float = _asked(S.kind, "uptime_pct")
+    cpu_pct: float = _asked(S.kind, "cpu_pct")
+    memory_pct: float = _asked(S.kind, "memory_pct")
+    sensitivity: float | None = strawberry.field(default=None, description="0 to 1; more finds more.")
+
+
+@strawberry.input(description=OWN_HISTORY.format("link"))
+class DetectLinkInput:
+    link: ID | None = None
+    direction: Direction | None = None
+    throughput_mbps: float = _asked(L.kind, "throughput_mbps")
+    utilization_pct: float = _asked(L.kind, "utilization_pct")
+    errors: float = _asked(L.kind, "errors")
+    discards: float = _asked(L.kind, "discards")
+    uptime_pct: float = _asked(L.kind, "uptime_pct")
+    sensitivity: float | None = strawberry.field(default=None, description="0 to 1; more finds more.")
+
+
+def measurements(kind: TargetKind, input: object) -> dict[str, float]:
+    """The kind's five, by column."""
+    return {spec.column: getattr(input, spec.column) for spec in CATALOGUE[kind].asked}
+
+
+@strawberry.input(description="All that is given must hold.")
+class AnomalyFilter:
+    kind: TargetKind | None = None
+    statuses: list[AnomalyStatus] | None = None
+    min_severity: Severity | None = None
+    min_confidence: float | None = None
+    target: ID | None = strawberry.field(default=None, description="A network, site or link.")
+    satellite: str | None = strawberry.field(default=None, description="The name of one that the target depends on.")
+    started_after: datetime | None = strawberry.field(default=None, description="Inclusive.")
+    started_before: datetime | None = strawberry.field(default=None, description="Exclusive.")
+
+    def value(self) -> Filter:
+        given = {**vars(self), "target": _target(self.target)}
+        return Filter(**given | {"statuses": None if self.statuses is None else tuple(self.statuses)})
+
+
+def filter_of(filter: AnomalyFilter | None) -> Filter:
+    return filter.value() if filter else Filter()
+
+
+def _target(id: ID | None) -> TargetKey | None:
+    if id is None:
+        return None
+    try:
+        type_name, key = parse_id(id)
+        return TargetKey(TargetKind(type_name.upper()), int(key))
+    except ValueError:
+        raise InvalidInput("The target must be the id of a network, a site or a link.", ["filter", "target"]) from None

@@ -1,0 +1,156 @@
+"""What clients can ask."""
+
+from functools import partial
+from typing import Any, TypeVar
+
+import strawberry
+from strawberry import ID
+
+from ml.metrics import TargetKind
+from resolvers import accounts, anomalies, api_keys, detection, topology
+from resolvers.nodes import load
+from resolvers.paging import Listing, Page, Window, count
+from resolvers.store import tables
+from schema.enums import AnomalyOrder, Role, SiteRole
+from schema.inputs import AnomalyFilter, filter_of
+from schema.node import Connection, Info, Node, connection, parse_id
+from schema.people import ApiKey, User
+from schema.types import Anomaly, Detection, Link, Network, Satellite, Site
+
+T = TypeVar("T", bound=Node)
+NODES: dict[str, type[Node]] = {
+    node.__name__: node for node in (User, ApiKey, Satellite, Site, Network, Link, Anomaly, Detection)
+}
+
+
+def _paged(info: Info, node: type[T], listing: Listing[Any], page: Page[Any]) -> Connection[T]:
+    return connection(page, node, partial(_count, info, listing))
+
+
+async def _count(info: Info, listing: Listing[Any]) -> int:
+    async with info.context.database.read() as session:
+        return await count(session, listing)
+
+
+async def _node(info: Info, id: ID) -> Node | None:
+    try:
+        type_name, key = parse_id(id)
+    except ValueError:
+        return None
+    row = await load(info.context, type_name, key)
+    return NODES[type_name].maybe(row)
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(description="The caller; null when anonymous.")
+    async def viewer(self, info: Info) -> User | None:
+        return User.maybe(await accounts.viewer(info.context))
+
+    @strawberry.field(description="For admins.")
+    async def users(
+        self,
+        info: Info,
+        role: Role | None = None,
+        is_active: bool | None = None,
+        first: int | None = None,
+        after: str | None = None,
+    ) -> Connection[User]:
+        page = await accounts.users(info.context, role, is_active, Window(first, after))
+        return _paged(info, User, accounts.users_listing(role, is_active), page)
+
+    @strawberry.field(description="One's own; an admin sees everybody's.")
+    async def api_keys(self, info: Info) -> list[ApiKey]:
+        return [ApiKey.of(key) for key in await api_keys.listed(info.context)]
+
+    @strawberry.field(description="Any object by its id; null when there is none.")
+    async def node(self, info: Info, id: ID) -> Node | None:
+        return await _node(info, id)
+
+    @strawberry.field(description="The same for many, in the order asked.")
+    async def nodes(self, info: Info, ids: list[ID]) -> list[Node | None]:
+        return [await found for found in [_node(info, id) for id in ids]]
+
+    @strawberry.field
+    async def satellites(
+        self, info: Info, first: int | None = None, after: str | None = None
+    ) -> Connection[Satellite]:
+        listing = topology.satellites()
+        page = await topology.listed(info.context, listing, Window(first, after))
+        return _paged(info, Satellite, listing, page)
+
+    @strawberry.field
+    async def satellite(self, info: Info, name: str) -> Satellite | None:
+        return Satellite.maybe(await topology.find(info.context, tables.Satellite, name=name))
+
+    @strawberry.field
+    async def sites(
+        self,
+        info: Info,
+        role: SiteRole | None = None,
+        search: str | None = None,
+        first: int | None = None,
+        after: str | None = None,
+    ) -> Connection[Site]:
+        listing = topology.sites(role, search)
+        page = await topology.listed(info.context, listing, Window(first, after))
+        return _paged(info, Site, listing, page)
+
+    @strawberry.field
+    async def site(self, info: Info, number: int) -> Site | None:
+        return Site.maybe(await topology.find(info.context, tables.Site, number=number))
+
+    @strawberry.field
+    async def networks(
+        self, info: Info, search: str | None = None, first: int | None = None, after: str | None = None
+    ) -> Connection[Network]:
+        listing = topology.networks(search)
+        page = await topology.listed(info.context, listing, Window(first, after))
+        return _paged(info, Network, listing, page)
+
+    @strawberry.field
+    async def network(self, info: Info, number: int) -> Network | None:
+        return Network.maybe(await topology.find(info.context, tables.Network, number=number))
+
+    @strawberry.field(description="`search`: part of the name, or the beginning of the number.")
+    async def links(
+        self, info: Info, search: str | None = None, first: int | None = None, after: str | None = None
+    ) -> Connection[Link]:
+        listing = topology.links(search)
+        page = await topology.listed(info.context, listing, Window(first, after))
+        return _paged(info, Link, listing, page)
+
+    @strawberry.field
+    async def link(self, info: Info, number: int) -> Link | None:
+        return Link.maybe(await topology.find(info.context, tables.Link, number=number))
+
+    @strawberry.field(description="Newest first.")
+    async def detections(
+        self,
+        info: Info,
+        kind: TargetKind | None = None,
+        is_anomaly: bool | None = None,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Connection[Detection]:
+        page = await detection.listed(info.context, kind, is_anomaly, Window(first, after, last, before))
+        return _paged(info, Detection, detection.listing(kind, is_anomaly), page)
+
+    @strawberry.field
+    async def anomalies(
+        self,
+        info: Info,
+        filter: AnomalyFilter | None = None,
+        order_by: AnomalyOrder | None = AnomalyOrder.NEWEST,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Connection[Anomaly]:
+        where, order = filter_of(filter), order_by or AnomalyOrder.NEWEST
+        page = await anomalies.listed(info.context, where, order, Window(first, after, last, before))
+        return _paged(info, Anomaly, anomalies.listing(where, order), page)
+
+

@@ -1,0 +1,77 @@
+"""Times with an offset, and columns that pass through without touching their elements."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, NewType, cast
+
+import numpy as np
+import polars as pl
+import strawberry
+from graphql import GraphQLError
+from strawberry.types.scalar import ScalarDefinition
+
+FloatArray = NewType("FloatArray", object)
+IntArray = NewType("IntArray", object)
+TimeArray = NewType("TimeArray", object)
+DirectionArray = NewType("DirectionArray", object)
+
+
+def parse_time(value: object) -> datetime:
+    """An RFC 3339 timestamp in UTC. Raises GraphQLError for anything else, and without an offset."""
+    if not isinstance(value, str):
+        raise GraphQLError("A DateTime is a string, such as 2026-01-31T12:00:00Z.")
+    try:
+        at = datetime.fromisoformat(value)
+        if at.tzinfo is None:
+            raise GraphQLError(f"{value!r} has no offset; append Z for UTC.")
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise GraphQLError(f"{value!r} is no RFC 3339 timestamp, such as 2026-01-31T12:00:00Z.") from None
+
+
+def show_time(at: datetime) -> str:
+    """With milliseconds where there are any, and Z."""
+    at = at.astimezone(UTC)
+    return at.isoformat(timespec="milliseconds" if at.microsecond else "seconds").replace("+00:00", "Z")
+
+
+def _column(dtype: type[pl.DataType], of: str) -> Callable[[object], pl.Series]:
+    def parse(value: object) -> pl.Series:
+        if not isinstance(value, list):
+            raise GraphQLError(f"Expected a list of {of}.")
+        try:
+            return pl.Series(value, dtype=dtype, strict=True)
+        except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+            raise GraphQLError(f"Expected nothing but {of} or null in the list.") from None
+
+    return parse
+
+
+def _show(value: object) -> object:
+    """A numpy array as it is: the JSON encoder writes it, NaN as null."""
+    return value if isinstance(value, np.ndarray) else list(cast("Any", value))
+
+
+def _array(name: str, dtype: type[pl.DataType], of: str, description: str) -> ScalarDefinition:
+    return strawberry.scalar(
+        name=name, description=description, serialize=_show, parse_value=_column(dtype, of)
+    )
+
+
+SCALARS: dict[object, ScalarDefinition] = {
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="An RFC 3339 timestamp. Input must carry an offset; output is always UTC.",
+        specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
+        serialize=show_time,
+        parse_value=parse_time,
+    ),
+    FloatArray: _array(
+        "FloatArray", pl.Float64, "numbers", "A JSON array of numbers or nulls: one value per row. Never NaN or Infinity."
+    ),
+    IntArray: _array("IntArray", pl.Int64, "integers", "A JSON array of integers."),
+    TimeArray: _array(
+        "TimeArray", pl.Int64, "integers", "A JSON array of integers: milliseconds since the Unix epoch, UTC."
+    ),
+    DirectionArray: _array("DirectionArray", pl.String, "'IB' or 'OB'", "A JSON array of 'IB' or 'OB'."),
+}

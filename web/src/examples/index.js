@@ -1,0 +1,33 @@
+// Ready-made operations, in the order of the menu; the first is the page's opening tab.
+// Each file's first comment is its title. Variables, where it has any, are in the .json file of the same name.
+import acknowledge from "./acknowledge.graphql";
+import acknowledgeVariables from "./acknowledge.json";
+import anomalies from "./anomalies.graphql";
+import detect from "./detect.graphql";
+import detectVariables from "./detect.json";
+import link from "./link.graphql";
+import record from "./record.graphql";
+import recordVariables from "./record.json";
+import topology from "./topology.graphql";
+import viewer from "./viewer.graphql";
+import watch from "./watch.graphql";
+
+const example = (query, variables) => ({
+  title: query.match(/^# (.+)/)[1],
+  query,
+  variables: variables ? JSON.stringify(variables, null, 2) : "",
+});
+
+export const examples = [
+  example(watch),
+  example(viewer),
+  example(topology),
+  example(link),
+  example(anomalies),
+  example(record, recordVariables),
+  example(detect, detectVariables),
+  example(acknowledge, acknowledgeVariables),
+];
+
+/** Samples are worth recording only at the present time. */
+export const fill = (variables) => variables.replaceAll("NOW", new Date().toISOString());
