@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from bcom_graphql import __version__, demo
@@ -72,7 +72,8 @@ def application(services: Services, *, feed_demo: bool = False) -> Starlette:
             Route("/", lambda _: RedirectResponse("/graphql")),
             Route("/health", partial(_health, services)),
             Mount("/static", StaticFiles(directory=ide.STATIC)),
-            Mount("/graphql", server),
+            Route("/graphql", server),
+            WebSocketRoute("/graphql", server),
         ],
         middleware=[Middleware(RequestId)],
         lifespan=lifespan,

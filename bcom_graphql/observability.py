@@ -14,7 +14,8 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 def configure_logging(format: str, level: str) -> None:
     """One line per event, on standard error."""
-    renderer = structlog.processors.JSONRenderer() if format == "json" else structlog.dev.ConsoleRenderer()
+    for_people = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer = structlog.processors.JSONRenderer() if format == "json" else for_people
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -10,6 +10,7 @@ from ml.metrics import Floats
 
 TAIL_SHARE: Final = 0.02  # beyond this quantile an exponential tail stands in for too few values
 BODY: Final = np.linspace(0.0, -np.log10(TAIL_SHARE), 35)  # surprises at which the body keeps a quantile
+THINNEST: Final = 1e-6  # keeps an absent tail from dividing by nothing
 APART: Final = 1e-9  # keeps knots apart where values repeat, so that a repeated value gets its least surprise
 
 
@@ -29,7 +30,7 @@ class Tails:
     scale: Floats
 
     @classmethod
-    def learn(cls, values: list[Floats], least_scale: float = 0.0, least_knots: Floats = NOTHING) -> Self:
+    def learn(cls, values: list[Floats], least_scale: float = THINNEST, least_knots: Floats = NOTHING) -> Self:
         """From ordinary values of each quantity, never taken to be closer or thinner-tailed than the least given."""
         levels = 1.0 - 10.0**-BODY
         knots = np.array([np.quantile(ordinary, levels, method="higher") for ordinary in values])
@@ -41,7 +42,7 @@ class Tails:
         ]
         return cls(knots + APART * np.arange(len(BODY)), np.maximum(excess, least_scale))
 
-    def and_of(self, values: Floats, least_scale: float = 0.0) -> "Tails":
+    def and_of(self, values: Floats, least_scale: float = THINNEST) -> "Tails":
         """The same with one more quantity."""
         more = Tails.learn([values], least_scale)
         return Tails(np.concatenate([self.knots, more.knots]), np.concatenate([self.scale, more.scale]))

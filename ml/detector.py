@@ -15,6 +15,7 @@ from ml.trees import Forest
 
 WARM_SAMPLES: Final = 500  # a baseline resting on fewer is young, and the confidence built on it capped
 COLD_CONFIDENCE: Final = 0.5  # the cap where there is no baseline of the target's own
+STRANGER: Final = 1.5  # a target without a baseline of its own may differ from its fleet in several metrics at once
 SAMPLES_PER_DAY: Final = 288  # nominal cadence: every five minutes
 LARGEST: Final = 1e6  # deviations beyond this say no more
 
@@ -137,8 +138,9 @@ def false_alarms_per_day(sensitivity: float) -> float:
 
 
 def _youth(samples: NDArray[np.int64]) -> Floats:
-    """By how much to widen spreads, (rows, 1): √(500 / samples) below 500; not where the fleet's spread stands in."""
-    widened: Floats = np.sqrt(WARM_SAMPLES / np.clip(np.where(samples > 0, samples, WARM_SAMPLES), 1, WARM_SAMPLES))
+    """By how much to widen spreads, (rows, 1): √(500 / samples) below 500, and a little where the fleet's stands in."""
+    young = np.sqrt(WARM_SAMPLES / np.clip(samples, 1, WARM_SAMPLES))
+    widened: Floats = np.where(samples > 0, young, STRANGER)
     return widened[:, None]
 
 

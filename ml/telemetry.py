@@ -73,26 +73,23 @@ def links(own: Nature, times: NDArray[np.int64], hit: Impact, noise: Floats) -> 
     strain = demand / capacity
     queue = np.clip(strain - 0.75, 0.0, 3.0)
     wrong = np.exp(0.5 * noise[..., 6] - 2.2) + 8.0 * _rising(2.0 * (3.5 - esno))
-    loss = np.where(lit, np.minimum(100.0, wrong + 12.0 * np.maximum(strain - 1.0, 0.0) + 100.0 * (1.0 - alive)), 100.0)
+    loss = np.minimum(100.0, wrong + 12.0 * np.maximum(strain - 1.0, 0.0) + 100.0 * (1.0 - alive))
     heavy = np.exp(0.3 * noise[..., 5])  # delays are uneven, and so is their unevenness
-    readings = np.stack(
-        [
-            np.minimum(demand, capacity) * alive,
-            np.clip(100.0 * strain, 0.0, 100.0) * (alive > 0.05),
-            _count(15.0 * wrong * lit, noise[..., 7]),
-            _count((1.5 + 60.0 * queue) * lit, noise[..., 8]),
-            _uptime(alive, noise[..., 6]),
-            esno + unlit,
-            level + unlit,
-            own.power + hit.power + 0.12 * noise[..., 2] + 0.3 * np.tanh(own.wander) + unlit,
-            own.latency + 4.0 * noise[..., 4] * heavy + 250.0 * queue + unlit,
-            np.maximum(0.5, own.jitter + 0.8 * noise[..., 5] * heavy + 60.0 * queue) + unlit,
-            loss,
-            np.zeros_like(loss),
-        ],
-        axis=-1,
-    )
-    return _graded(readings)
+    columns = [
+        np.minimum(demand, capacity) * alive,
+        np.clip(100.0 * strain, 0.0, 100.0) * (alive > 0.05),
+        _count(15.0 * wrong * lit, noise[..., 7]),
+        _count((1.5 + 60.0 * queue) * lit, noise[..., 8]),
+        _uptime(alive, noise[..., 6]),
+        esno + unlit,
+        level + unlit,
+        own.power + hit.power + 0.12 * noise[..., 2] + 0.3 * np.tanh(own.wander) + unlit,
+        own.latency + 4.0 * noise[..., 4] * heavy + 250.0 * queue + unlit,
+        np.maximum(0.5, own.jitter + 0.8 * noise[..., 5] * heavy + 60.0 * queue) + unlit,
+        loss,
+        np.zeros_like(loss),
+    ]
+    return _graded(np.stack(columns, axis=-1))
 
 
 def _graded(readings: Floats) -> Floats:

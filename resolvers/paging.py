@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 import orjson
 from sqlalchemy import ColumnElement, Select, Subquery, func, literal, select, tuple_
@@ -148,7 +149,8 @@ def _page(rows: list[Row], listing: Listing[Row], window: Window) -> Page[Row]:
 
 def encode(values: Sequence[Any]) -> str:
     """An opaque cursor of the sort keys."""
-    return base64.urlsafe_b64encode(orjson.dumps(list(values))).decode()
+    plain = [str(value) if isinstance(value, UUID) else value for value in values]  # asyncpg's UUID is not orjson's
+    return base64.urlsafe_b64encode(orjson.dumps(plain)).decode()
 
 
 def decode(cursor: str, listing: Listing[Row]) -> list[ColumnElement[Any]]:

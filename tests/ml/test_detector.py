@@ -162,6 +162,27 @@ def test_confidence_is_capped_while_a_baseline_is_young() -> None:
     assert capped == pytest.approx([0.5, 0.75, 1.0], abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("kind", "healthy_asked", "faulty_asked"),
+    [
+        (TargetKind.NETWORK, [850, 0.5, 650, 0.005, 400], [20, 12, 1800, 0.15, 3]),
+        (TargetKind.SITE, [150, 0.008, 99.9, 60, 70], [5000, 0.3, 80, 97, 96]),
+        (TargetKind.LINK, [45, 70, 10, 5, 99.9], [0.2, 98, 4000, 900, 70]),
+    ],
+)
+def test_strangers_are_judged_by_what_is_usual(
+    kind: TargetKind, healthy_asked: list[float], faulty_asked: list[float]
+) -> None:
+    own = CATALOGUE[kind]
+    readings = np.full((2, len(own.specs)), np.nan)
+    readings[:, [spec.asked for spec in own.specs]] = [healthy_asked, faulty_asked]
+
+    verdicts = trained(kind).judge(readings, own.usual, own.usual_spread, np.zeros(2, dtype=np.int64))
+
+    assert verdicts.score[0] < 0.0
+    assert verdicts.score[1] >= EXTREME
+
+
 def test_a_young_baseline_is_trusted_less() -> None:
     faded = only(Metric.RX_LEVEL_DBM, [LINK.spec(Metric.RX_LEVEL_DBM).usual - 3.0])
 

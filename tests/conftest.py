@@ -1,0 +1,132 @@
+"""A world for each test: its own clone of one template database, a real server on a real port, and clients for it."""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy import event
+
+from bcom_graphql import app, prepare
+from bcom_graphql.settings import Settings
+from resolvers.context import Services
+from resolvers.store.embedded import embedded_postgres
+from resolvers.store.migrations import migrate
+from tests.support import Api, Factory, serving
+
+HERE = Path(__file__).parent
+FOLDER = HERE.parent / ".bcom" / "test"
+SECRET = "a secret key that is long enough for tests"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of the template database: migrated, models trained. Workers of one run share it, as do later runs."""
+    with embedded_postgres(FOLDER) as url, (FOLDER / "template.lock").open("w") as lock:
+        server = url.replace("+asyncpg", "")
+        template = f"template_{_fingerprint()}"
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        asyncio.run(_ensure_template(server, template))
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        yield _named(url, template)
+
+
+def _fingerprint() -> str:
+    """Of all that a template depends on: another one is made when it changes."""
+    sources = [*sorted((HERE.parent / "alembic").rglob("*.py")), *sorted((HERE.parent / "ml").rglob("*.py"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+
+
+def _named(url: str, database: str) -> str:
+    before, query = url.split("?")
+    return f"{before.rsplit('/', 1)[0]}/{database}?{query}"
+
+
+async def _ensure_template(server: str, template: str) -> None:
+    connection = await asyncpg.connect(server)
+    await connection.execute("ALTER SYSTEM SET fsync = off")  # a test's database need not survive the machine
+    await connection.execute("SELECT pg_reload_conf()")
+    known = await connection.fetchval("SELECT count(*) FROM pg_database WHERE datname = $1", template)
+    if not known:
+        for old in await connection.fetch("SELECT datname FROM pg_database WHERE datname ~ '^(template_|test_|new_)'"):
+            if old["datname"] not in ("template0", "template1"):
+                await connection.execute(f'DROP DATABASE "{old["datname"]}" WITH (FORCE)')
+        await connection.execute(f'CREATE DATABASE "new_{template}"')
+        await _fill(_named(server, f"new_{template}"))
+        await connection.execute(f'ALTER DATABASE "new_{template}" RENAME TO "{template}"')
+    await connection.close()
+
+
+async def _fill(url: str) -> None:
+    services = app.services(Settings(_env_file=None, database_url=url, secret_key=SECRET))  # type: ignore[call-arg,arg-type]
+    await migrate(services.database)
+    with prepare.progress_bar() as bar:
+        await prepare.train_missing(services, bar)
+    await services.database.close()
+
+
+@asynccontextmanager
+async def _clone(template: str) -> AsyncIterator[str]:
+    name = f"test_{uuid4().hex}"
+    connection = await asyncpg.connect(_named(template, "bcom").replace("+asyncpg", ""))
+    await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template.split("?")[0].rsplit("/", 1)[1]}"')
+    try:
+        yield _named(template, name)
+    finally:
+        await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        await connection.close()
+
+
+@pytest.fixture
+async def database_url(postgres: str) -> AsyncIterator[str]:
+    async with _clone(postgres) as url:
+        yield url
+
+
+@pytest.fixture
+async def services(database_url: str) -> AsyncIterator[Services]:
+    """What the server works with; tests use it to build rows and to look at the database."""
+    made = app.services(Settings(_env_file=None, database_url=database_url, secret_key=SECRET))  # type: ignore[call-arg,arg-type]
+    yield made
+    await made.database.close()
+
+
+@pytest.fixture
+async def make(services: Services) -> Factory:
+    return Factory(services)
+
+
+@pytest.fixture
+async def api(services: Services) -> AsyncIterator[Api]:
+    """An anonymous client of a server of this test's own."""
+    async with serving(app.application(services)) as url, Api.to(url, services) as client:
+        yield client
+
+
+@pytest.fixture
+def statements(services: Services) -> list[str]:
+    """Every SQL statement that the server executes from now on; clear it before the act."""
+    seen: list[str] = []
+    event.listen(
+        services.database.engine.sync_engine,
+        "before_cursor_execute",
+        lambda _connection, _cursor, statement, *_: seen.append(statement),
+    )
+    return seen
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The developer's own settings must not leak into tests."""
+    for name in Settings.model_fields:
+        os.environ.pop(name.upper(), None)

@@ -1,0 +1,273 @@
+"""Clients, a server and a factory for tests."""
+
+import asyncio
+import itertools
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self, TypeVar
+
+import httpx
+import uvicorn
+import websockets
+from starlette.applications import Starlette
+
+from ml.episodes import Severity
+from ml.metrics import Direction, TargetKind
+from resolvers.context import Services
+from resolvers.store.tables import (
+    Anomaly,
+    AnomalyStatus,
+    Band,
+    Link,
+    Network,
+    Role,
+    Satellite,
+    SignIn,
+    Site,
+    SiteRole,
+    Stream,
+    Table,
+    User,
+)
+from schema.node import global_id
+
+Row = TypeVar("Row", bound=Table)
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+def ago(**span: float) -> datetime:
+    return NOW - timedelta(**span)
+
+
+def ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
+
+
+def iso(at: datetime) -> str:
+    return at.isoformat()
+
+
+def id_of(row: Table) -> str:
+    """The row's global id."""
+    return global_id(type(row).__name__, row.id)  # type: ignore[attr-defined]
+
+
+class GraphQLFailed(AssertionError):
+    """An operation answered with errors."""
+
+    def __init__(self, errors: list[dict[str, Any]]) -> None:
+        super().__init__(json.dumps(errors, indent=1))
+        self.errors = errors
+        self.codes = [error["extensions"]["code"] for error in errors]
+
+
+@asynccontextmanager
+async def serving(application: Starlette) -> AsyncIterator[str]:
+    """A real server in this event loop; its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        application, log_level="critical", ws_per_message_deflate=False, timeout_graceful_shutdown=1, lifespan="on"
+    )
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve([listener]))
+    while not server.started:
+        if running.done():
+            running.result()
+            raise RuntimeError("the server did not start")
+        await asyncio.sleep(0.005)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/graphql"
+    finally:
+        server.should_exit = True
+        await running
+
+
+@dataclass(frozen=True)
+class Api:
+    """A client of the API, anonymous or somebody's."""
+
+    url: str
+    services: Services
+    http: httpx.AsyncClient
+    token: str | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, url: str, services: Services) -> "AsyncIterator[Self]":
+        async with httpx.AsyncClient(timeout=30) as http:
+            yield cls(url, services, http)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
+    def with_token(self, token: str | None) -> "Api":
+        return replace(self, token=token)
+
+    async def as_(self, role: Role) -> "Api":
+        """A client signed in as somebody with this role."""
+        return await self.of(await Factory(self.services).user(role=role))
+
+    async def of(self, user: User) -> "Api":
+        """A client signed in as this user."""
+        async with self.services.database.write() as session:
+            sign_in = SignIn(user_id=user.id)
+            session.add(sign_in)
+            await session.flush()
+            token, _ = self.services.tokens.issue(user.id, sign_in.id, datetime.now(UTC))
+        return self.with_token(token)
+
+    async def execute(self, document: str, **variables: Any) -> dict[str, Any]:
+        """The whole response."""
+        body = {"query": document, "variables": variables}
+        response = await self.http.post(self.url, json=body, headers=self.headers)
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    async def run(self, document: str, **variables: Any) -> dict[str, Any]:
+        """The data. Raises GraphQLFailed when there are errors."""
+        response = await self.execute(document, **variables)
+        if "errors" in response:
+            raise GraphQLFailed(response["errors"])
+        data: dict[str, Any] = response["data"]
+        return data
+
+    @asynccontextmanager
+    async def socket(self) -> "AsyncIterator[Socket]":
+        """An acknowledged WebSocket."""
+        url = self.url.replace("http://", "ws://")
+        async with websockets.connect(url, subprotocols=[websockets.Subprotocol("graphql-transport-ws")]) as connection:
+            opened = Socket(connection)
+            await opened.send(type="connection_init", payload=self.headers)
+            assert (await opened.receive())["type"] == "connection_ack"
+            yield opened
+
+
+@dataclass
+class Socket:
+    """A WebSocket that speaks graphql-transport-ws."""
+
+    connection: websockets.ClientConnection
+
+    async def send(self, **message: Any) -> None:
+        await self.connection.send(json.dumps(message))
+
+    async def receive(self, seconds: float = 10) -> dict[str, Any]:
+        text = await asyncio.wait_for(self.connection.recv(), seconds)
+        assert isinstance(text, str), "the subprotocol speaks in text frames"
+        message: dict[str, Any] = json.loads(text)
+        return message
+
+    async def subscribe(self, document: str, id: str = "1", **variables: Any) -> None:
+        """Start an operation, and wait until the server follows the log for it."""
+        await self.send(type="subscribe", id=id, payload={"query": document, "variables": variables})
+        await self.send(type="ping")
+        assert (await self.receive())["type"] == "pong"
+        await asyncio.sleep(0.2)
+
+    async def next(self, seconds: float = 10) -> Any:
+        """The data of the next result."""
+        message = await self.receive(seconds)
+        assert message["type"] == "next", message
+        assert "errors" not in message["payload"], message
+        return message["payload"]["data"]
+
+    async def silent(self, seconds: float = 0.5) -> bool:
+        """Whether nothing comes."""
+        try:
+            await self.receive(seconds)
+        except TimeoutError:
+            return True
+        return False
+
+    async def closed(self, seconds: float = 10) -> int | None:
+        """Wait for the server to close it; the close code."""
+        try:
+            while True:
+                await asyncio.wait_for(self.connection.recv(), seconds)
+        except websockets.ConnectionClosed:
+            return self.connection.close_code
+
+
+class Factory:
+    """Builds rows; what is not given is made up."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._numbers = itertools.count(int(datetime.now(UTC).timestamp() * 1000) % 1_000_000_000)
+
+    async def _add(self, row: Row) -> Row:
+        async with self._services.database.write() as session:
+            session.add(row)
+            await session.flush()
+            await session.refresh(row)
+        return row
+
+    async def user(self, role: Role = Role.VIEWER, *, is_active: bool = True, email: str | None = None) -> User:
+        email = email or f"user{next(self._numbers)}@example.com"
+        return await self._add(User(email=email, role=role, is_active=is_active, password_hash="nobody's"))
+
+    async def satellite(self, name: str | None = None) -> Satellite:
+        return await self._add(Satellite(name=name or f"Satellite {next(self._numbers)}", longitude=13.0))
+
+    async def site(self, role: SiteRole = SiteRole.REMOTE, number: int | None = None, name: str = "Somewhere") -> Site:
+        return await self._add(Site(number=number or next(self._numbers), name=name, role=role, mobile=False))
+
+    async def network(
+        self, number: int | None = None, *, hub: Site | None = None, satellite: Satellite | None = None
+    ) -> Network:
+        hub, satellite = hub or await self.site(SiteRole.HUB), satellite or await self.satellite()
+        number = number or next(self._numbers)
+        row = Network(
+            number=number, name=f"Network {number}", hub_id=hub.id, satellite_id=satellite.id, band=Band.KU
+        )
+        return await self._add(row)
+
+    async def link(
+        self, number: int | None = None, *, network: Network | None = None, site: Site | None = None
+    ) -> Link:
+        network, site = network or await self.network(), site or await self.site()
+        number = number or next(self._numbers)
+        return await self._add(Link(number=number, name=f"Link {number}", network_id=network.id, site_id=site.id))
+
+    async def anomaly(self, target: Network | Site | Link | None = None, **given: Any) -> Anomaly:
+        """Open, on a link of its own unless told otherwise."""
+        target = target or await self.link()
+        row = Anomaly(
+            **{
+                "kind": TargetKind(type(target).__name__.upper()),
+                "target_id": target.id,
+                "direction": Direction.OB if isinstance(target, Link) else None,
+                "status": AnomalyStatus.OPEN,
+                "severity": Severity.MEDIUM,
+                "score": 0.5,
+                "confidence": 0.9,
+                "model_version": "1.0.0",
+                "started_at": ago(minutes=10),
+                "last_seen_at": ago(minutes=1),
+                "contributions": [],
+                **given,
+            }
+        )
+        if row.status is AnomalyStatus.RESOLVED and row.ended_at is None:
+            row.ended_at = row.last_seen_at
+        return await self._add(row)
+
+    async def baseline(
+        self, target: Network | Site | Link, centre: list[float], spread: list[float], direction: str = ""
+    ) -> Stream:
+        """What is usual for a target, as if learned from a thousand samples."""
+        row = Stream(
+            target_id=target.id,
+            kind=TargetKind(type(target).__name__.upper()),
+            direction=direction,
+            samples=1000,
+            learned_samples=1000,
+            centre=centre,
+            spread=spread,
+        )
+        return await self._add(row)
