@@ -1,4 +1,4 @@
-"""Where Alembic meets our tables. Run through `bcom-graphql migrate`; `alembic revision` works with DATABASE_URL set."""
+"""Where Alembic meets our tables. Run by `bcom-graphql migrate`; for `alembic revision` set DATABASE_URL."""
 
 import asyncio
 import os

@@ -1,7 +1,7 @@
 """Settings → database, registry, events → the Starlette app."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
@@ -17,12 +17,13 @@ from starlette.staticfiles import StaticFiles
 from bcom_graphql import __version__, demo
 from bcom_graphql.authentication import open_context
 from bcom_graphql.graphql import ide
+from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.http import Gate, GraphQLServer, Ide
 from bcom_graphql.observability import RequestId, configure_logging, request_id
 from bcom_graphql.settings import Settings
 from resolvers.accounts import ACCESS_TOPIC
 from resolvers.context import Context, Services
-from resolvers.errors import Lagged, Unavailable
+from resolvers.errors import ClientError, Lagged, Unavailable
 from resolvers.store.database import Database
 from resolvers.store.events import EventFeed
 from resolvers.store.registry import Registry
@@ -50,7 +51,7 @@ def create() -> Starlette:
 def application(services: Services, *, feed_demo: bool = False) -> Starlette:
     """The Starlette app over these services."""
     built = ide.is_built()
-    gate = Gate(partial(open_context, services), _subject, _expires_at, request_id.get)
+    gate = Gate(partial(_open, services), _subject, _expires_at, request_id.get)
     server = GraphQLServer(schema, gate, Ide(ide.page(), ide.policy(built=built)))
 
     @asynccontextmanager
@@ -105,6 +106,13 @@ async def _watch_access(services: Services, server: GraphQLServer) -> None:
         except Exception:  # the outermost loop of a worker: log and try again
             logger.exception("watching access failed, trying again")
             await asyncio.sleep(1.0)
+
+
+async def _open(services: Services, headers: Mapping[str, object]) -> Context:
+    try:
+        return await open_context(services, headers)
+    except ClientError as error:
+        raise Refused(error.message, error.extensions) from error
 
 
 def _subject(context: Context) -> str | None:

@@ -1,11 +1,10 @@
-"""The command line: serve | migrate | train | import | user | export-schema | secret."""
+"""The command line: serve | migrate | train | import | user | export-schema | settings | secret."""
 
 import asyncio
 import os
 import secrets
 import signal
 import sys
-from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -21,12 +20,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bcom_graphql import app, demo, prepare
 from bcom_graphql.observability import configure_logging
-from bcom_graphql.settings import Settings
+from bcom_graphql.settings import Settings, example
 from ml.metrics import TargetKind
 from resolvers import accounts
 from resolvers.access import SYSTEM
 from resolvers.context import Context
-from resolvers.errors import ClientError
+from resolvers.errors import ClientError, Conflict
 from resolvers.importing import Progress as ImportProgress
 from resolvers.importing import import_file
 from resolvers.store.embedded import EmbeddedFailed
@@ -62,10 +61,6 @@ def _fail(message: str) -> NoReturn:
     sys.exit(1)
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(work)
-
-
 @commands.command()
 def serve(
     *,
@@ -79,7 +74,7 @@ def serve(
     settings = _serving(Settings(), with_demo=with_demo)
     with prepare.database(settings) as complete:
         with prepare.progress_bar() as bar:
-            _run(prepare.ready(complete, bar))
+            asyncio.run(prepare.ready(complete, bar))
         _announce(host, port, with_demo=with_demo)
         _hand_down(complete)
         uvicorn.run(
@@ -140,7 +135,7 @@ def migrate() -> None:
         await services.database.close()
 
     with prepare.database(Settings()) as settings:
-        _run(work(settings))
+        asyncio.run(work(settings))
 
 
 @commands.command()
@@ -165,7 +160,7 @@ def train(
         await services.database.close()
 
     with prepare.database(Settings()) as settings:
-        _run(work(settings))
+        asyncio.run(work(settings))
 
 
 @commands.command("import")
@@ -191,14 +186,18 @@ def import_(
 
     configure_logging("console", "warning")
     with prepare.database(Settings()) as settings, prepare.progress_bar() as bar:
-        _run(work(settings))
+        asyncio.run(work(settings))
 
 
 def _report(done: list[ImportProgress]) -> None:
     recorded = [step.recorded for step in done]
     table = Table("rows", "accepted", "duplicates", "rejected", "anomalies touched")
     anomalies = {anomaly.id for r in recorded for anomaly in r.anomalies}
-    sums = (sum(r.accepted for r in recorded), sum(r.duplicates for r in recorded), sum(r.rejected_count for r in recorded))
+    sums = (
+        sum(r.accepted for r in recorded),
+        sum(r.duplicates for r in recorded),
+        sum(r.rejected_count for r in recorded),
+    )
     table.add_row(*(f"{number:,}" for number in (done[-1].rows if done else 0, *sums, len(anomalies))))
     console.print(table)
     rejected = [entry for r in recorded for entry in r.rejected][:SHOWN_REJECTIONS]
@@ -212,7 +211,9 @@ def _report(done: list[ImportProgress]) -> None:
 def user(
     email: str,
     role: Annotated[Role, typer.Option(case_sensitive=False)] = Role.VIEWER,
-    password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True, envvar="BCOM_PASSWORD")] = "",
+    password: Annotated[
+        str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True, envvar="BCOM_PASSWORD")
+    ] = "",
 ) -> None:
     """Create an account."""
 
@@ -221,20 +222,34 @@ def user(
         await migrate_database(services.database)
         context = Context(services, SYSTEM)
         created = (await accounts.register(context, email, password, None)).user
-        if created.role is not role:
-            with suppress(accounts.Conflict):
+        if created.role is not role:  # the first is an admin whatever was asked for: somebody must be
+            with suppress(Conflict):
                 created = await accounts.update_user(Context(services, SYSTEM), created.id, None, role, None)
         await services.database.close()
         console.print(f"{created.email} is {created.role}.", highlight=False)
 
     with prepare.database(Settings()) as settings:
-        _run(work(settings))
+        asyncio.run(work(settings))
 
 
 @commands.command("export-schema")
-def export_schema(path: Annotated[Path, typer.Argument()] = SCHEMA_FILE) -> None:
+def export_schema(
+    *,
+    path: Annotated[Path, typer.Argument(help="Where to.")] = SCHEMA_FILE,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether the file is current.")] = False,
+) -> None:
     """Write the schema as SDL."""
-    path.write_text(schema.as_str() + "\n")
+    current = schema.as_str() + "\n"
+    if not check:
+        path.write_text(current)
+    elif not path.exists() or path.read_text() != current:
+        _fail(f"{path} is not current; run `bcom-graphql export-schema`.")
+
+
+@commands.command()
+def settings() -> None:
+    """Print every setting with its description and default: the text of .env.example."""
+    typer.echo(example(), nl=False)
 
 
 @commands.command()

@@ -1,5 +1,6 @@
 """Every environment variable, documented; `.env` in the working directory is read too."""
 
+import textwrap
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,24 +29,18 @@ class Settings(BaseSettings):
             " Only --demo makes its own."
         ),
     ] = None
-    data_folder: Annotated[
-        Path, Field(description="Where the embedded PostgreSQL and the demo keep their data.")
-    ] = Path(".bcom")
-    pool_size: Annotated[
-        int, Field(ge=2, le=500, description="Database connections of each server process.")
-    ] = 10
-    retention_days: Annotated[
-        int, Field(ge=1, le=36_500, description="Samples older than this are rejected.")
-    ] = 400
+    data_folder: Annotated[Path, Field(description="Where the embedded PostgreSQL and the demo keep their data.")] = (
+        Path(".bcom")
+    )
+    pool_size: Annotated[int, Field(ge=2, le=500, description="Database connections of each server process.")] = 10
+    retention_days: Annotated[int, Field(ge=1, le=36_500, description="Samples older than this are rejected.")] = 400
     log_format: Annotated[
         Literal["console", "json"], Field(description="How logs are written: for people or for machines.")
     ] = "console"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="The least that is logged.")
     ] = "info"
-    demo: Annotated[
-        bool, Field(description="Keep feeding the demo fleet; set by `serve --demo`.")
-    ] = False
+    demo: Annotated[bool, Field(description="Keep feeding the demo fleet; set by `serve --demo`.")] = False
 
     @field_validator("secret_key")
     @classmethod
@@ -66,3 +61,13 @@ class Settings(BaseSettings):
             message = "must look like postgresql+asyncpg://user:password@host/database"
             raise ValueError(message)
         return SecretStr(f"postgresql+asyncpg://{rest}")
+
+
+def example() -> str:
+    """The text of `.env.example`: every setting with its description and default."""
+    lines = ["# Every setting, with its default. Copy to `.env` and change what you need."]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else str(field.default)
+        lines += ["", *(f"# {line}" for line in textwrap.wrap(field.description or "", 100))]
+        lines += [f"{name.upper()}={default.lower() if isinstance(field.default, bool) else default}"]
+    return "\n".join(lines) + "\n"

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import event
 
 from bcom_graphql import app, prepare
@@ -68,8 +69,12 @@ async def _ensure_template(server: str, template: str) -> None:
     await connection.close()
 
 
+def _settings(url: str) -> Settings:
+    return Settings(_env_file=None, database_url=SecretStr(url), secret_key=SecretStr(SECRET))
+
+
 async def _fill(url: str) -> None:
-    services = app.services(Settings(_env_file=None, database_url=url, secret_key=SECRET))  # type: ignore[call-arg,arg-type]
+    services = app.services(_settings(url))
     await migrate(services.database)
     with prepare.progress_bar() as bar:
         await prepare.train_missing(services, bar)
@@ -80,7 +85,9 @@ async def _fill(url: str) -> None:
 async def _clone(template: str) -> AsyncIterator[str]:
     name = f"test_{uuid4().hex}"
     connection = await asyncpg.connect(_named(template, "bcom").replace("+asyncpg", ""))
-    await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template.split("?")[0].rsplit("/", 1)[1]}"')
+    await connection.execute(
+        f'CREATE DATABASE "{name}" TEMPLATE "{template.split("?", maxsplit=1)[0].rsplit("/", 1)[1]}"'
+    )
     try:
         yield _named(template, name)
     finally:
@@ -97,7 +104,7 @@ async def database_url(postgres: str) -> AsyncIterator[str]:
 @pytest.fixture
 async def services(database_url: str) -> AsyncIterator[Services]:
     """What the server works with; tests use it to build rows and to look at the database."""
-    made = app.services(Settings(_env_file=None, database_url=database_url, secret_key=SECRET))  # type: ignore[call-arg,arg-type]
+    made = app.services(_settings(database_url))
     yield made
     await made.database.close()
 

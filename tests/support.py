@@ -222,9 +222,7 @@ class Factory:
     ) -> Network:
         hub, satellite = hub or await self.site(SiteRole.HUB), satellite or await self.satellite()
         number = number or next(self._numbers)
-        row = Network(
-            number=number, name=f"Network {number}", hub_id=hub.id, satellite_id=satellite.id, band=Band.KU
-        )
+        row = Network(number=number, name=f"Network {number}", hub_id=hub.id, satellite_id=satellite.id, band=Band.KU)
         return await self._add(row)
 
     async def link(

@@ -3,7 +3,6 @@
 An exception is meant for clients when it carries `extensions` with a `code`, which graphql-core copies.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import structlog
@@ -15,15 +14,31 @@ logger = structlog.get_logger(__name__)
 INTERNAL = "INTERNAL_SERVER_ERROR"
 
 
+class Refused(Exception):
+    """The application does not let an operation, or a socket, begin."""
+
+    def __init__(self, message: str, extensions: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.extensions = extensions
+
+    @property
+    def code(self) -> str:
+        code: str = self.extensions["code"]
+        return code
+
+    def presented(self) -> list[GraphQLFormattedError]:
+        """As the errors of a response."""
+        return [{"message": str(self), "extensions": self.extensions}]
+
+    @property
+    def http_status(self) -> int:
+        return {"UNAUTHENTICATED": 401, "SERVICE_UNAVAILABLE": 503}.get(self.code, 400)
+
+
 def presented(result: Any, request_id: str) -> list[GraphQLFormattedError]:
     """The errors of an execution result as they go over the wire."""
-    rejected = isinstance(result, PreExecutionError)
-    return present(result.errors or (), request_id, rejected=rejected)
-
-
-def present(errors: Iterable[GraphQLError], request_id: str, *, rejected: bool) -> list[GraphQLFormattedError]:
-    """`rejected`: the document was not executed."""
-    return [_present(error, request_id, rejected=rejected) for error in errors]
+    rejected = isinstance(result, PreExecutionError)  # the document was not executed
+    return [_present(error, request_id, rejected=rejected) for error in result.errors or ()]
 
 
 def _present(error: GraphQLError, request_id: str, *, rejected: bool) -> GraphQLFormattedError:
@@ -48,8 +63,3 @@ def _code(error: GraphQLError, *, rejected: bool) -> str:
     while isinstance(root, GraphQLError):
         root = root.original_error
     return "BAD_USER_INPUT" if root is None and not error.path else INTERNAL
-
-
-def status_of(code: str) -> int:
-    """The HTTP status of a request that could not even begin."""
-    return {"UNAUTHENTICATED": 401, "SERVICE_UNAVAILABLE": 503}.get(code, 400)

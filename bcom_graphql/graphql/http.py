@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.websockets import WebSocket
@@ -15,16 +14,15 @@ from strawberry.schema import BaseSchema
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 
-from bcom_graphql.graphql.errors import present, presented, status_of
+from bcom_graphql.graphql.errors import Refused, presented
 from bcom_graphql.graphql.websocket import Handler, Sockets, TextFrames
-
 
 
 @dataclass(frozen=True)
 class Gate:
     """What the protocol asks of the application: a context per operation, and whose it is.
 
-    `open` takes HTTP headers or the WebSocket's connection parameters; an exception with `extensions` refuses.
+    `open` takes HTTP headers or the WebSocket's connection parameters, and raises Refused.
     """
 
     open: Callable[[Mapping[str, object]], Awaitable[Any]]
@@ -58,7 +56,7 @@ class GraphQLServer(GraphQL[Any, None]):
         self.ide = ide
         self.sockets = Sockets()
 
-    async def get_context(self, request: Request | WebSocket, response: Any) -> Any:  # noqa: ARG002
+    async def get_context(self, request: Request | WebSocket, response: Any) -> Any:
         """Of a request; a socket's operations open theirs one by one."""
         return None if isinstance(request, WebSocket) else await self.gate.open(request.headers)
 
@@ -66,22 +64,19 @@ class GraphQLServer(GraphQL[Any, None]):
         """A request that cannot begin gets a GraphQL error, not a bare status."""
         try:
             return await super().run(request, *arguments, **options)
-        except Exception as error:
-            extensions = getattr(error, "extensions", None)
-            if extensions is None or isinstance(request, WebSocket):
-                raise
-            body = {"errors": present([_located(error)], self.gate.request_id(), rejected=False)}
-            return Response(encode(body), status_of(extensions["code"]), media_type="application/json")
+        except Refused as refused:
+            body = encode({"errors": refused.presented()})
+            return Response(body, refused.http_status, media_type="application/json")
 
-    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:  # noqa: ARG002
+    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         response: GraphQLHTTPResponse = {"data": result.data}
         if result.errors:
-            response["errors"] = presented(result, self.gate.request_id())
+            response["errors"] = [*presented(result, self.gate.request_id())]
         if result.extensions:
             response["extensions"] = result.extensions
         return response
 
-    async def render_graphql_ide(self, request: Request) -> Response:  # noqa: ARG002
+    async def render_graphql_ide(self, request: Request) -> Response:
         return HTMLResponse(self.ide.html, headers={"content-security-policy": self.ide.policy})
 
     def encode_json(self, data: object) -> bytes:
@@ -89,9 +84,3 @@ class GraphQLServer(GraphQL[Any, None]):
 
     def decode_json(self, data: str | bytes) -> object:
         return orjson.loads(data)
-
-
-def _located(error: Exception) -> GraphQLError:
-    return GraphQLError(str(error), original_error=error)
-
-

@@ -1,4 +1,4 @@
-"""GraphQL over WebSocket (graphql-transport-ws): a context per operation, and sockets that end with their credentials."""
+"""GraphQL over WebSocket (graphql-transport-ws): a context per operation; sockets end with their credentials."""
 
 import asyncio
 import copy
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from graphql import GraphQLError, GraphQLFormattedError
+from graphql import GraphQLFormattedError
 from starlette.websockets import WebSocketDisconnect
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
@@ -20,7 +20,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import Connec
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
-from bcom_graphql.graphql.errors import present, presented
+from bcom_graphql.graphql.errors import Refused, presented
 
 if TYPE_CHECKING:
     from bcom_graphql.graphql.http import GraphQLServer
@@ -101,8 +101,8 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
         self._credentials = credentials
         try:
             context = await self.view.gate.open(credentials)
-        except Exception as error:
-            await self._refuse(error)
+        except Refused as refused:
+            await self._refuse(refused)
             return
         self._subject = self.view.gate.subject(context)
         if self._subject is not None:
@@ -117,20 +117,16 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
         """Close the socket if its credentials do not hold any more."""
         try:
             await self.view.gate.open(self._credentials)
-        except Exception as error:
-            await self._refuse(error)
+        except Refused as refused:
+            await self._refuse(refused)
 
     def _expire(self) -> None:
         self._closing = asyncio.create_task(self.check_again())
 
-    async def _refuse(self, error: Exception) -> None:
-        """Raises the error again if it was not meant for clients."""
-        extensions = getattr(error, "extensions", None)
-        if extensions is None:
-            raise error
-        code = FORBIDDEN if extensions["code"] == "UNAUTHENTICATED" else TRY_AGAIN_LATER
+    async def _refuse(self, refused: Refused) -> None:
+        code = FORBIDDEN if refused.code == "UNAUTHENTICATED" else TRY_AGAIN_LATER
         with suppress(RuntimeError, WebSocketDisconnect):  # closed already
-            await self.websocket.close(code, str(error)[:120])
+            await self.websocket.close(code, str(refused)[:120])
 
     async def shutdown(self) -> None:
         if self._expiry:
@@ -143,14 +139,11 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
 
     async def run_operation(self, operation: Operation[Any, None]) -> None:
         """With a context of its own: loaders must not outlive an operation, nor credentials go unchecked."""
+        own = copy.copy(self)
         try:
-            own = copy.copy(self)
             own.context = await self.view.gate.open(self._credentials)
-        except Exception as error:
-            if getattr(error, "extensions", None) is None:
-                raise
-            refused = GraphQLError(str(error), original_error=error)
-            await self._send_errors(operation, present([refused], self.view.gate.request_id(), rejected=False))
+        except Refused as refused:
+            await self._send_errors(operation, refused.presented())
             return
         operation.handler = own
         with suppress(WebSocketDisconnected):

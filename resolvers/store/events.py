@@ -135,15 +135,15 @@ class EventFeed:
                     raw: Any = (await connection.get_raw_connection()).driver_connection
                     raw.add_termination_listener(lambda *_: self._wake.set())
                     await raw.add_listener(CHANNEL, lambda *_: self._wake.set())
-                    await self._follow_log(lambda raw=raw: not raw.is_closed())
+                    await self._follow_log(raw.is_closed)
             except Unavailable:
                 logger.warning("event feed: the database is away, trying again")
             except Exception:  # the outermost loop of a worker: log and try again
                 logger.exception("event feed failed, trying again")
             await asyncio.sleep(1.0)
 
-    async def _follow_log(self, connected: Callable[[], bool]) -> None:
-        while connected():
+    async def _follow_log(self, closed: Callable[[], bool]) -> None:
+        while not closed():
             self._wake.clear()
             while events := await self._read(self._position):
                 for event in events:

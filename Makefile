@@ -1,0 +1,64 @@
+# `make run` and `make test` need Python >= 3.11 and the package index, nothing else. `make help` lists the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+PAGE := bcom_graphql/static/graphiql/graphiql.js
+WORKERS ?= auto
+
+.PHONY: help run test test-slow check lint types layers contract web lock clean
+.DEFAULT_GOAL := help
+
+help: ## What can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/developing: .venv/installed requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+run: .venv/installed web ## Serve an invented fleet that lives, on http://localhost:8010
+	@$(BIN)/bcom-graphql serve --demo
+
+test: .venv/developing ## All tests that take seconds
+	$(BIN)/pytest -n $(WORKERS) -m "not slow"
+
+test-slow: .venv/developing ## The tests that take longer
+	$(BIN)/pytest -n $(WORKERS) -m slow
+
+check: lint types layers contract ## Everything that reads the code without running it
+
+lint: .venv/developing ## Style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/developing ## Types
+	$(BIN)/mypy
+
+layers: .venv/developing ## Imports point down
+	$(BIN)/lint-imports
+
+contract: .venv/developing ## The exported schema is current, and breaks no promise
+	@$(BIN)/bcom-graphql export-schema --check
+	@if [ -f ../shared/tools/contract_check.py ]; then $(BIN)/pytest -q tests/test_schema.py; fi
+
+web: $(PAGE) ## GraphiQL from our own files, where npm is present
+
+$(PAGE): web/package-lock.json web/build.mjs $(shell find web/src -type f)
+	@if ! command -v npm >/dev/null; then echo "npm is missing: GraphiQL will come from a CDN."; \
+	elif ! (cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build); then \
+	echo "web/ could not be built: GraphiQL will come from a CDN."; fi
+
+lock: .venv/developing ## Pin the newest allowed versions, with hashes and without addresses
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --no-annotate --custom-compile-command "make lock" --upgrade \
+	  --extra build --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --no-annotate --custom-compile-command "make lock" --upgrade \
+	  --extra build --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+clean: ## Everything that was made, the demo's data included
+	rm -rf .venv .bcom bcom_graphql/static/graphiql web/node_modules
