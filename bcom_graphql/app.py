@@ -1,6 +1,7 @@
 """Settings → database, registry, events → the Starlette app."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -34,9 +35,12 @@ logger = structlog.get_logger(__name__)
 
 
 def services(settings: Settings) -> Services:
-    """What resolvers work with. DATABASE_URL and SECRET_KEY must be set by now."""
+    """What resolvers work with; DATABASE_URL must be set by now.
+
+    A command that serves nobody needs no SECRET_KEY: a token that it might issue is good for nothing.
+    """
     assert settings.database_url is not None  # noqa: S101
-    secret = settings.secret_key.get_secret_value() if settings.secret_key else ""
+    secret = settings.secret_key.get_secret_value() if settings.secret_key else secrets.token_urlsafe()
     database = Database(settings.database_url.get_secret_value(), settings.pool_size)
     return Services(database, EventFeed(database), Registry(database), Tokens(secret), settings.retention_days)
 

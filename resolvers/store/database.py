@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_e
 from resolvers.errors import Unavailable
 from resolvers.store import events
 
-CONNECTION_LOST = (ConnectionError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, PoolExhausted)
+CONNECTION_LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, PoolExhausted)
 STOPPED_BY_SERVER = ("57P01", "57P02", "57P03", "53300")  # shutting down, crashed, starting up, too many connections
 
 

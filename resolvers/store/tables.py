@@ -72,7 +72,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+    @property
+    def python_type(self) -> type[datetime]:
+        return datetime
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return value and value.astimezone(UTC)
 
 
@@ -81,12 +85,15 @@ class SeverityRank(TypeDecorator[Severity]):
 
     impl = SmallInteger
     cache_ok = True
-    python_type = Severity
 
-    def process_bind_param(self, value: Severity | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+    @property
+    def python_type(self) -> type[Severity]:
+        return Severity
+
+    def process_bind_param(self, value: Severity | None, dialect: Dialect) -> int | None:
         return None if value is None else value.rank
 
-    def process_result_value(self, value: int | None, dialect: Dialect) -> Severity | None:  # noqa: ARG002
+    def process_result_value(self, value: int | None, dialect: Dialect) -> Severity | None:
         return None if value is None else list(Severity)[value]
 
 

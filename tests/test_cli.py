@@ -1,0 +1,211 @@
+"""The command line, as its user meets it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bcom_graphql.settings import SHORTEST_SECRET, Settings, example
+from resolvers.context import Services
+from resolvers.store.tables import Role
+from tests.conftest import SECRET
+from tests.support import Factory, ago, iso
+
+HERE = Path(__file__).parent.parent
+COMMAND = [sys.executable, "-m", "bcom_graphql"]
+
+
+def environment(folder: Path, **settings: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    return {**kept, "DATA_FOLDER": str(folder), "PYTHONPATH": str(HERE), "COLUMNS": "120", **settings}
+
+
+def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=environment(folder, **settings),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_example_env_file_names_every_setting_with_its_default() -> None:
+    assert (HERE / ".env.example").read_text() == example()
+
+
+def test_secret_prints_a_key_that_serve_accepts(tmp_path: Path) -> None:
+    printed = run(tmp_path, "secret").stdout.strip()
+
+    assert len(printed) >= SHORTEST_SECRET
+    assert printed != run(tmp_path, "secret").stdout.strip()
+
+
+@pytest.mark.parametrize("key", ["", "x" * (SHORTEST_SECRET - 1)])
+def test_serve_refuses_a_missing_or_short_secret_and_says_how_to_make_one(tmp_path: Path, key: str) -> None:
+    result = run(tmp_path, "serve", SECRET_KEY=key)
+
+    assert result.returncode == 1
+    assert "SECRET_KEY" in result.stderr
+    assert "bcom-graphql secret" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql+asyncpg://me:hush-hush@127.0.0.1:9/nothing", "The database is unavailable"),
+        ("mysql://me:hush-hush@127.0.0.1/nothing", "DATABASE_URL must look like postgresql+asyncpg://"),
+    ],
+)
+def test_serve_says_that_the_database_is_not_there_and_keeps_its_password(tmp_path: Path, url: str, said: str) -> None:
+    result = run(tmp_path, "serve", SECRET_KEY=SECRET, DATABASE_URL=url)
+
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert "hush-hush" not in result.stderr + result.stdout
+    assert "Traceback" not in result.stderr
+
+
+def test_a_database_that_does_not_exist_is_named(tmp_path: Path, postgres: str) -> None:
+    url = re.sub(r"/template_\w+", "/no_such_database", postgres)
+
+    result = run(tmp_path, "migrate", DATABASE_URL=url)
+
+    assert result.returncode == 1
+    assert "no_such_database" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+async def test_import_reports_what_it_accepted_and_why_not(
+    tmp_path: Path, database_url: str, services: Services, make: Factory
+) -> None:
+    await make.link(number=5)
+    rows = [f"5,OB,{iso(ago(minutes=minute))},12.5" for minute in range(30, 0, -1)]
+    rows += [f"6,OB,{iso(ago(minutes=1))},12.5", f"5,OB,{iso(ago(minutes=1))},99", f"5,XX,{iso(ago(minutes=2))},12"]
+    file = tmp_path / "links.csv"
+    file.write_text("\n".join(["link,direction,at,esnoDb", *rows]))
+
+    first = run(tmp_path, "import", "--kind", "link", str(file), DATABASE_URL=database_url)
+    again = run(tmp_path, "import", "--kind", "link", str(file), DATABASE_URL=database_url)
+
+    assert first.returncode == 0, first.stderr
+    assert numbers(first.stderr) == [33, 30, 0, 3, 0]
+    assert "There is no link with the number 6." in first.stderr
+    assert "ESNO_DB must be between -20 and 40 dB" in first.stderr
+    assert "The direction must be IB or OB." in first.stderr
+    assert numbers(again.stderr) == [33, 0, 30, 3, 0]
+
+
+def numbers(report: str) -> list[int]:
+    """The only line of the report's table."""
+    [line] = re.findall(r"│((?:\s+[\d,]+\s+│)+)", report)
+    return [int(cell.replace(",", "")) for cell in line.split("│") if cell.strip()]
+
+
+async def test_import_of_what_is_no_file_is_a_sentence(tmp_path: Path, database_url: str) -> None:
+    result = run(tmp_path, "import", "--kind", "site", str(tmp_path / "nothing.csv"), DATABASE_URL=database_url)
+
+    assert result.returncode == 1
+    assert "nothing.csv cannot be read" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+async def test_user_creates_an_account_with_a_role(tmp_path: Path, database_url: str, make: Factory) -> None:
+    await make.user(role=Role.ADMIN)
+
+    result = run(
+        tmp_path,
+        "user",
+        "noc@example.com",
+        "--role",
+        "operator",
+        DATABASE_URL=database_url,
+        BCOM_PASSWORD="long enough",
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert "noc@example.com is OPERATOR." in result.stderr
+
+
+@pytest.mark.slow
+def test_serve_with_the_demo_answers_and_resumes_in_seconds(tmp_path: Path) -> None:
+    with Served(tmp_path, "--demo", port=8123) as first:
+        session = first.sign_in("noc@example.com", "demo-password")
+        counted = first.ask(session, "{ satellites { totalCount } networks { totalCount } links { totalCount } }")
+        found = first.ask(session, "{ anomalies { totalCount } sites(role: HUB) { totalCount } }")
+    with Served(tmp_path, "--demo", port=8123) as again:
+        resumed = again.seconds
+
+    assert counted["satellites"]["totalCount"] >= 3
+    assert counted["networks"]["totalCount"] >= 6
+    assert counted["links"]["totalCount"] >= 120
+    assert found["sites"]["totalCount"] >= 4
+    assert found["anomalies"]["totalCount"] > 0
+    assert resumed < first.seconds
+    assert first.stopped == again.stopped == 0
+    assert not (tmp_path / "postgres" / "postmaster.pid").exists()
+
+
+@pytest.mark.slow
+async def test_several_workers_share_one_database(tmp_path: Path, database_url: str) -> None:
+    with Served(tmp_path, "--workers", "2", port=8124, SECRET_KEY=SECRET, DATABASE_URL=database_url) as server:
+        register = """mutation { register(input: {email: "a@example.com", password: "long enough"}) {
+          ... on Session { accessToken } } }"""
+        token = server.ask(None, register)["register"]["accessToken"]
+        roles = {server.ask(token, "{ viewer { role } }")["viewer"]["role"] for _ in range(20)}
+
+    assert roles == {"ADMIN"}
+
+
+class Served:
+    """`bcom-graphql serve` as a process, from its start to its end."""
+
+    def __init__(self, folder: Path, *arguments: str, port: int, **settings: str) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._command = [*COMMAND, "serve", "--port", str(port), *arguments]
+        self._environment = environment(folder, **settings)
+        self._log = folder / "serve.log"
+        self.stopped: int | None = None
+
+    def __enter__(self) -> "Served":
+        began = time.monotonic()
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
+        while not self._healthy():
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() - began < 120, self._log.read_text()
+            time.sleep(0.1)
+        self.seconds = time.monotonic() - began
+        return self
+
+    def _healthy(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health").json()["status"] == "ok"
+        except httpx.HTTPError:
+            return False
+
+    def ask(self, token: str | None, document: str, **variables: Any) -> Any:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        body = {"query": document, "variables": variables}
+        answer = httpx.post(f"{self.url}/graphql", json=body, headers=headers, timeout=30).json()
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    def sign_in(self, email: str, password: str) -> str:
+        login = """mutation ($input: LoginInput!) { login(input: $input) { ... on Session { accessToken } } }"""
+        token: str = self.ask(None, login, input={"email": email, "password": password})["login"]["accessToken"]
+        return token
+
+    def __exit__(self, *_: object) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self.stopped = self._process.wait(30)
