@@ -49,7 +49,7 @@ web: $(PAGE) ## GraphiQL from our own files, where npm is present
 
 $(PAGE): web/package-lock.json web/build.mjs $(shell find web/src -type f)
 	@if ! command -v npm >/dev/null; then echo "npm is missing: GraphiQL will come from a CDN."; \
-	elif ! (cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build); then \
+	elif ! (cd web && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error && npm run --silent --no-update-notifier build); then \
 	echo "web/ could not be built: GraphiQL will come from a CDN."; fi
 
 lock: .venv/developing ## Pin the newest allowed versions, with hashes and without addresses

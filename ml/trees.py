@@ -99,7 +99,7 @@ def average_path(rows: NDArray[Any]) -> Floats:
     return result
 
 
-def _complete(tree: Any, depth: int) -> tuple[NDArray[np.intp], NDArray[np.float32], Floats]:  # noqa: ANN401
+def _complete(tree: Any, depth: int) -> tuple[NDArray[np.intp], NDArray[np.float32], Floats]:
     """One scikit-learn tree, padded: a leaf above the bottom sends its rows always left, down to its path length."""
     nodes = 2**depth - 1
     feature, threshold = np.zeros(nodes, dtype=np.intp), np.full(nodes, np.inf, dtype=np.float32)

@@ -18,7 +18,7 @@ from resolvers.store.events import Event, publish
 from resolvers.store.tables import RefreshToken, Role, SignIn, User
 
 REGISTER_LOCK = 0x6263_6F6D_0002
-EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+EMAIL = re.compile(r"[^@\s\0]+@[^@\s\0]+\.[^@\s\0]+")
 ACCESS_TOPIC = "access"
 
 
@@ -56,12 +56,15 @@ async def register(context: Context, email: str, password: str, full_name: str |
 
 async def login(context: Context, email: str, password: str) -> SignedIn:
     """Raises InvalidCredentials, without a hint at what was wrong."""
+    email = email.strip().lower()
     async with context.database.read() as session:
-        user = await session.scalar(select(User).filter_by(email=email.strip().lower()))
-    if not await tokens.password_matches(password, user and user.password_hash) or not user or not user.is_active:
-        raise InvalidCredentials("This e-mail address and password do not belong together.")
+        known = await session.scalar(select(User).filter_by(email=email)) if EMAIL.fullmatch(email) else None
+    matches = await tokens.password_matches(password, known.password_hash if known else None)
     async with context.database.write() as session:
-        return await _sign_in(context, session, user)
+        user = await _unchanged(session, known) if known and matches else None
+        if user and user.is_active:
+            return await _sign_in(context, session, user)
+    raise InvalidCredentials("This e-mail address and password do not belong together.")
 
 
 async def refresh(context: Context, refresh_token: str) -> SignedIn:
@@ -102,15 +105,23 @@ async def change_password(context: Context, current: str, new: str) -> SignedIn:
     caller = context.require(Role.VIEWER, "change your password")
     _check_password(new, ["new"])
     async with context.database.read() as session:
-        known = await session.scalar(select(User.password_hash).filter_by(id=caller.user_id))
-    if not await tokens.password_matches(current, known):
-        raise InvalidCredentials("This is not your current password.")
+        known = await session.get_one(User, caller.user_id)
+    matches = await tokens.password_matches(current, known.password_hash)
     hash = await tokens.hash_password(new)
     async with context.database.write() as session:
-        user = await session.get_one(User, caller.user_id, with_for_update=True)
-        user.password_hash = hash
-        await _revoke(context, session, SignIn.user_id == user.id)
-        return await _sign_in(context, session, user)
+        user = await _unchanged(session, known) if matches else None
+        if user:
+            user.password_hash = hash
+            await _revoke(context, session, SignIn.user_id == user.id)
+            return await _sign_in(context, session, user)
+    raise InvalidCredentials("This is not your current password.")
+
+
+async def _unchanged(session: AsyncSession, known: User) -> User | None:
+    """The user, locked, unless the password that has just been verified was changed meanwhile."""
+    same = (User.id == known.id, User.password_hash == known.password_hash)
+    user: User | None = await session.scalar(select(User).where(*same).with_for_update(key_share=True))
+    return user
 
 
 async def viewer(context: Context) -> User | None:
@@ -148,7 +159,7 @@ async def update_user(
             raise NotFound("user")
         await _keep_an_admin(session, user, role, is_active)
         if (role or user.role) is not user.role or is_active is False:
-            _tell(session, user.id)
+            tell(session, user.id)
         user.full_name = user.full_name if full_name is None else full_name
         user.role = role or user.role
         user.is_active = user.is_active if is_active is None else is_active
@@ -186,7 +197,7 @@ async def _sign_in(context: Context, session: AsyncSession, user: User) -> Signe
     family = SignIn(user_id=user.id)
     session.add(family)
     await session.flush()
-    await session.refresh(user) if user in session else None
+    await session.refresh(user)
     return await _issue(context, session, user, family.id)
 
 
@@ -201,10 +212,10 @@ async def _issue(context: Context, session: AsyncSession, user: User, sign_in_id
 async def _revoke(context: Context, session: AsyncSession, which: ColumnElement[bool]) -> None:
     query = update(SignIn).where(which, SignIn.revoked_at.is_(None)).values(revoked_at=context.now)
     for user_id in set(await session.scalars(query.returning(SignIn.user_id))):
-        _tell(session, user_id)
+        tell(session, user_id)
 
 
-def _tell(session: AsyncSession, user_id: int) -> None:
+def tell(session: AsyncSession, user_id: int) -> None:
     """Every process checks this user's open sockets again."""
     publish(session, Event(ACCESS_TOPIC, "CHANGED", str(user_id), {}))
 
@@ -223,5 +234,5 @@ def _check_password(password: str, path: list[str]) -> None:
 
 
 def _check_name(full_name: str | None) -> None:
-    if full_name is not None and len(full_name) > 200:
-        raise InvalidInput("A name has at most 200 characters.", ["input", "fullName"])
+    if full_name is not None and (len(full_name) > 200 or "\0" in full_name):
+        raise InvalidInput("A name has at most 200 characters, none of them U+0000.", ["input", "fullName"])

@@ -1,21 +1,21 @@
 """Anomalies: finding them, telling of them, and what people do about them."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select, union
+from sqlalchemy import ColumnElement, and_, false, or_, select, true, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.episodes import Severity
 from ml.metrics import TargetKind
 from resolvers.context import Context
 from resolvers.errors import Conflict, InvalidInput, NotFound
-from resolvers.paging import Listing, Page, Window, page
-from resolvers.store.events import Event, publish
+from resolvers.paging import Listing, Page, Window, among, page
+from resolvers.store.events import Event, parse_cursor, publish
 from resolvers.store.tables import (
     Anomaly,
     AnomalyStatus,
@@ -67,7 +67,7 @@ class AnomalyFilter:
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """For a query over anomalies."""
-        wanted = [
+        wanted: list[tuple[object, Callable[[], ColumnElement[bool]]]] = [
             (self.kind, lambda: Anomaly.kind == self.kind),
             (self.statuses, lambda: Anomaly.status.in_(self.statuses or ())),
             (self.min_severity, lambda: Anomaly.severity >= self.min_severity),
@@ -97,10 +97,12 @@ class AnomalyFilter:
 
 
 def _is_target(target: TargetKey | None) -> ColumnElement[bool]:
-    return and_(Anomaly.kind == target.kind, Anomaly.target_id == target.id) if target else and_(True)
+    return and_(Anomaly.kind == target.kind, Anomaly.target_id == target.id) if target else true()
 
 
 def _under_satellite(name: str | None) -> ColumnElement[bool]:
+    if name is None or not storable(name):
+        return false()
     return or_(
         *(
             and_(Anomaly.kind == kind, Anomaly.target_id.in_(query.where(Satellite.name == name)))
@@ -109,10 +111,10 @@ def _under_satellite(name: str | None) -> ColumnElement[bool]:
     )
 
 
-def _satellites_of(kind: TargetKind, *, named: bool = True) -> Select[Any]:
-    """Pairs of a target's id and the name of a satellite that it depends on."""
+def _satellites_of(kind: TargetKind, *, named: bool = True) -> Any:
+    """A query for pairs of a target's id and the name of a satellite that it depends on."""
     names = [Satellite.name] if named else []
-    through_network = select(Network.id, *names).join(Satellite, Satellite.id == Network.satellite_id)
+    through_network: Any = select(Network.id, *names).join(Satellite, Satellite.id == Network.satellite_id)
     if kind is TargetKind.NETWORK:
         return through_network
     through_link = through_network.join(Link, Link.network_id == Network.id)
@@ -133,7 +135,7 @@ async def satellites_of(session: AsyncSession, kind: TargetKind, targets: Iterab
     query = _satellites_of(kind)
     id, name = query.selected_columns
     found: dict[int, list[str]] = {target: [] for target in targets}
-    for target, satellite in (await session.execute(query.where(id.in_(found)).order_by(name))).all():
+    for target, satellite in (await session.execute(query.where(among(id, found)).distinct().order_by(name))).all():
         found[target].append(satellite)
     return found
 
@@ -187,11 +189,22 @@ def _facts(change: AnomalyChange, anomaly: Anomaly, satellites: list[str]) -> di
     }
 
 
-async def follow(
+Followed = tuple[str, AnomalyChange, Anomaly]  # with the event's cursor
+
+
+def follow(
     context: Context, filter: AnomalyFilter, changes: Sequence[AnomalyChange], after: str | None
-) -> AsyncIterator[tuple[str, AnomalyChange, Anomaly]]:
-    """Cursor, change and anomaly, as they happen. Raises InvalidInput for a bad cursor, Lagged."""
+) -> AsyncIterator[Followed]:
+    """Changes as they happen. Raises InvalidInput for a bad cursor at once; later Lagged."""
     context.require(Role.VIEWER, "follow anomalies")
+    if after is not None:
+        parse_cursor(after)
+    return _follow(context, filter, changes, after)
+
+
+async def _follow(
+    context: Context, filter: AnomalyFilter, changes: Sequence[AnomalyChange], after: str | None
+) -> AsyncIterator[Followed]:
     async for event in context.services.feed.follow(TOPIC, after):
         if event.change not in changes or not filter.admits(event.facts):
             continue
@@ -267,8 +280,13 @@ async def _note(
     await tell(session, [(change, anomaly)])
 
 
+def storable(text: str) -> bool:
+    """Whether the database can keep it, or compare with it."""
+    return "\x00" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def _check(note: str | None) -> None:
+    if note is not None and not storable(note):
+        raise InvalidInput("A note is text without control character 0 and lone surrogates.", ["note"])
     if note is not None and len(note) > LONGEST_NOTE:
         raise InvalidInput(f"A note has at most {LONGEST_NOTE} characters; this one has {len(note)}.", ["note"])
-
-

@@ -7,6 +7,7 @@ from sqlalchemy import or_, select, update
 
 from resolvers import tokens
 from resolvers.access import Caller
+from resolvers.accounts import tell
 from resolvers.context import Context
 from resolvers.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
 from resolvers.store.tables import ApiKey, Role, User
@@ -25,8 +26,8 @@ async def create(context: Context, name: str, role: Role, expires_at: datetime |
     caller = context.require(role, f"create an API key with the role {role}")
     if caller.sign_in_id is None:
         raise Forbidden("An API key cannot create API keys; sign in as yourself.")
-    if not 1 <= len(name.strip()) <= 200:
-        raise InvalidInput("A name has 1 to 200 characters.", ["name"])
+    if not 1 <= len(name.strip()) <= 200 or "\0" in name:
+        raise InvalidInput("A name has 1 to 200 characters, none of them U+0000.", ["name"])
     if expires_at and expires_at <= context.now:
         raise InvalidInput("A key that has expired already is of no use.", ["expiresAt"])
     secret = tokens.new_secret(tokens.API_KEY_PREFIX)
@@ -58,6 +59,7 @@ async def revoke(context: Context, key_id: int) -> ApiKey:
         if key is None or (key.user_id != caller.user_id and caller.role is not Role.ADMIN):
             raise NotFound("API key")
         key.revoked_at = key.revoked_at or context.now
+        tell(session, key.user_id)
     return key
 
 
@@ -76,7 +78,7 @@ async def identify(context: Context, secret: str) -> Caller:
     key, owners_role = found
     await _note_use(context, key)
     role = min(key.role, owners_role, key=lambda role: role.rank)
-    return Caller(key.user_id, role, expires_at=key.expires_at and key.expires_at.timestamp())
+    return Caller(key.user_id, role, expires_at=key.expires_at.timestamp() if key.expires_at else None)
 
 
 async def _note_use(context: Context, key: ApiKey) -> None:

@@ -25,18 +25,16 @@ def is_due(samples: int, learned: int) -> bool:
     return samples >= MIN_SAMPLES and (samples >= 2 * learned or samples - learned >= LEARN_AGAIN_AFTER)
 
 
-async def refresh(
-    session: AsyncSession, kind: TargetKind, streams: Sequence[Stream], added: NDArray[np.int64]
-) -> None:
-    """Learn the streams that are due from what is stored now; `added` (streams,) samples are not counted on them yet."""
+async def refresh(session: AsyncSession, kind: TargetKind, streams: Sequence[Stream], added: NDArray[np.int64]) -> None:
+    """Learn the streams that are due from what is stored now; the `added` (streams,) are not counted on them yet."""
     stored = {id(stream): stream.samples + int(new) for stream, new in zip(streams, added, strict=True)}
     due = [stream for stream in streams if is_due(stored[id(stream)], stream.learned_samples)]
     chosen = sorted(due, key=lambda stream: stream.learned_samples)[:LEARN_AT_ONCE]
     if not chosen:
         return
-    most = min(LEARN_FROM, max(stored[id(stream)] for stream in chosen))
     keys = [(stream.target_id, stream.direction) for stream in chosen]
-    index, readings = await telemetry.recent(session, kind, keys, LEARN_FROM, max(1, most // READ_AT_MOST))
+    strides = [max(1, min(LEARN_FROM, stored[id(stream)]) // READ_AT_MOST) for stream in chosen]
+    index, readings = await telemetry.recent(session, kind, keys, LEARN_FROM, strides)
     baselines = await asyncio.to_thread(learn, CATALOGUE[kind], readings, index, len(chosen))
     for number, stream in enumerate(chosen):
         stream.learned_samples = stored[id(stream)]

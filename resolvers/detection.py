@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.baselines import or_usual
+from ml.episodes import severity
 from ml.metrics import CATALOGUE, Direction, Floats, TargetKind
 from resolvers import baselines
 from resolvers.anomalies import AnomalyChange, tell
@@ -128,11 +129,14 @@ async def _anomaly(context: Context, session: AsyncSession, detection: Detection
         started_at=context.now,
         last_seen_at=context.now,
         detected_at=context.now,
-        **judged.finding(0, 0.0),
+        score=detection.anomaly_score,
+        confidence=detection.confidence,
+        severity=severity(detection.anomaly_score, judged.metrics(0), 0.0),
+        contributions=detection.contributions,
     )
     session.add(anomaly)
     session.add(AuditEntry(subject_id=anomaly.id, by_id=detection.requested_by_id, action=AnomalyChange.OPENED))
-    stream.anomaly_id, stream.alarms, stream.quiets = anomaly.id, 1, 0
+    stream.anomaly_id, stream.alarms, stream.quiets, stream.alarming_since = anomaly.id, 1, 0, None
     await session.flush()
     await tell(session, [(AnomalyChange.OPENED, anomaly)])
     return anomaly.id
@@ -147,9 +151,7 @@ def listing(kind: TargetKind | None, is_anomaly: bool | None) -> Listing[Detecti
     return Listing(Detection, (Detection.id,), descending=True, conditions=tuple(conditions))
 
 
-async def listed(
-    context: Context, kind: TargetKind | None, is_anomaly: bool | None, window: Window
-) -> Page[Detection]:
+async def listed(context: Context, kind: TargetKind | None, is_anomaly: bool | None, window: Window) -> Page[Detection]:
     """Newest first."""
     context.require(Role.VIEWER, "see detections")
     async with context.database.read() as session:

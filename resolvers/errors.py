@@ -36,9 +36,8 @@ class InvalidInput(ClientError):
 class NotFound(ClientError):
     code = "NOT_FOUND"
 
-    def __init__(self, what: str, id: str | None = None) -> None:
+    def __init__(self, what: str) -> None:
         super().__init__(f"There is no such {what}.")
-        self.id = id
 
 
 class Conflict(ClientError):

@@ -1,7 +1,9 @@
 """CSV and Parquet files, streamed in batches into the same recording as the API's."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -29,17 +31,38 @@ class Progress:
 async def import_file(open_context: Callable[[], Context], kind: TargetKind, path: Path) -> AsyncIterator[Progress]:
     """Record a file batch by batch, each in its own transaction; repeating an import only meets duplicates.
 
-    `open_context` is called for each batch, whose times are checked against its clock. Columns are named like the sample input's fields, in camel or snake case; `at` is RFC 3339 with an offset, epoch
-    milliseconds, or a Parquet timestamp (UTC where it has no zone). Raises InvalidInput for a file that is none.
+    `open_context` is called for each batch, whose times are checked against its clock. Columns are named like the
+    sample input's fields, in camel or snake case; `at` is RFC 3339 with an offset, epoch milliseconds, or a Parquet
+    timestamp (UTC where it has no zone). Raises InvalidInput for a file that is none.
     """
-    lazy, names = _opened(kind, path)
-    total, done = int(lazy.select(pl.len()).collect().item()), 0
-    for raw in _batches(lazy.select(names.keys())):
-        frame = _readable(raw.rename(names), kind)
+    with _readable_or_not(path):
+        lazy, names = await asyncio.to_thread(_opened, kind, path)
+        total, done = await asyncio.to_thread(_rows, lazy), 0
+        batches = _batches(lazy.select(names.keys()))
+    while True:
+        with _readable_or_not(path):
+            raw = await asyncio.to_thread(next, batches, None)
+            if raw is None:
+                return
+            frame = _typed(raw.rename(names), kind)
         recorded = await metrics.record(open_context(), kind, frame)
         shifted = [Rejected(done + entry.row, entry.reason) for entry in recorded.rejected]
         done += len(frame)
-        yield Progress(done, total, Recorded(**{**vars(recorded), "rejected": shifted}))
+        yield Progress(done, total, replace(recorded, rejected=shifted))
+
+
+@contextmanager
+def _readable_or_not(path: Path) -> Iterator[None]:
+    """Turns what polars says of a damaged file into InvalidInput."""
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InvalidInput(f"{path.name} cannot be read as CSV or Parquet: {why}") from error
+
+
+def _rows(lazy: pl.LazyFrame) -> int:
+    return int(lazy.select(pl.len()).collect().item())
 
 
 def _batches(lazy: pl.LazyFrame) -> Iterator[pl.DataFrame]:
@@ -48,15 +71,12 @@ def _batches(lazy: pl.LazyFrame) -> Iterator[pl.DataFrame]:
 
 
 def _opened(kind: TargetKind, path: Path) -> tuple[pl.LazyFrame, dict[str, str]]:
-    """The file, and its columns' names as we call them. CSV cells stay text, to tell the unreadable from the missing."""
-    try:
-        if path.suffix.lower() == ".parquet":
-            lazy = pl.scan_parquet(path)
-        else:
-            lazy = pl.scan_csv(path, infer_schema=False, missing_utf8_is_empty_string=False)
-        columns = lazy.collect_schema().names()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InvalidInput(f"{path.name} cannot be read as CSV or Parquet: {str(error).splitlines()[0]}") from error
+    """The file, and our names of its columns. CSV cells stay text, to tell the unreadable from the missing."""
+    if not path.is_file():
+        raise InvalidInput(f"{path.name} is no file.")
+    is_parquet = path.suffix.lower() == ".parquet"
+    lazy = pl.scan_parquet(path, glob=False) if is_parquet else pl.scan_csv(path, infer_schema=False, glob=False)
+    columns = lazy.collect_schema().names()
     ours = {_snake(column): column for column in columns}
     required = [kind.value.lower(), "at", *(["direction"] if kind is TargetKind.LINK else [])]
     missing = [name for name in required if name not in ours]
@@ -71,11 +91,11 @@ def _snake(column: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in column.strip())
 
 
-def _readable(raw: pl.DataFrame, kind: TargetKind) -> pl.DataFrame:
+def _typed(raw: pl.DataFrame, kind: TargetKind) -> pl.DataFrame:
     """Typed columns, and in `unreadable` what could not be typed."""
     raw = raw.with_columns(selectors.string().str.strip_chars().replace("", None))
     typed = {
-        "number": pl.col("number").cast(pl.Int64, strict=False),
+        "number": _whole(pl.col("number"), raw.schema["number"]),
         "at": _epoch_ms(raw.schema["at"]),
         **{c: pl.col(c).cast(pl.Float64, strict=False) for c in CATALOGUE[kind].columns if c in raw.columns},
     }
@@ -84,15 +104,23 @@ def _readable(raw: pl.DataFrame, kind: TargetKind) -> pl.DataFrame:
         lost = expression.is_null() & pl.col(name).is_not_null()
         words = pl.format("{} cannot be read: {}.", pl.lit(name), pl.col(name).cast(pl.String))
         unreadable = pl.when(lost).then(words).otherwise(unreadable)
-    kept = {name: pl.col(name) for name in raw.columns if name not in typed}
+    kept = {name: pl.col(name).cast(pl.String) for name in raw.columns if name not in typed}
     return raw.select(**kept, **typed, unreadable=unreadable)
+
+
+def _whole(number: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """Parquet has whole numbers as fractions where some are missing; a cast would cut 7.5 down to 7."""
+    whole = pl.when(number == number.floor()).then(number) if dtype.is_float() else number
+    return whole.cast(pl.Int64, strict=False)
 
 
 def _epoch_ms(dtype: pl.DataType) -> pl.Expr:
     at = pl.col("at")
     if dtype == pl.String:
         numeric = at.cast(pl.Int64, strict=False)
-        parsed = [at.str.to_datetime(f, time_unit="ms", time_zone="UTC", strict=False).dt.epoch("ms") for f in ISO_FORMATS]
+        parsed = [
+            at.str.to_datetime(f, time_unit="ms", time_zone="UTC", strict=False).dt.epoch("ms") for f in ISO_FORMATS
+        ]
         return pl.coalesce(numeric, *parsed)
     if dtype.is_temporal():
         return at.cast(pl.Datetime("ms")).dt.epoch("ms")

@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from strawberry.dataloader import DataLoader
 from ml.metrics import TargetKind
 from resolvers import anomalies, topology
 from resolvers.anomalies import AnomalyFilter, TargetKey
-from resolvers.paging import Listing, Page, Window, counts, pages
+from resolvers.paging import Listing, Page, Window, among, counts, pages
 from resolvers.store import telemetry
 from resolvers.store.database import Database
 from resolvers.store.tables import Anomaly, ApiKey, AuditEntry, Detection, Link, Network, Satellite, Site, Table, User
@@ -37,7 +37,7 @@ class Children:
     """Which of a parent's lists: a name in `LISTINGS`, or the anomalies of a kind of target."""
 
     of: str | TargetKind
-    filter: AnomalyFilter = AnomalyFilter()
+    filter: AnomalyFilter = field(default_factory=AnomalyFilter)
 
     def listing(self) -> Listing[Any]:
         if isinstance(self.of, TargetKind):
@@ -84,7 +84,7 @@ class Loaders:
         async def load(keys: list[Any]) -> list[Row | None]:
             column = entity.__table__.c.id
             async with self._database.read() as session:
-                rows = await session.scalars(select(entity).where(column.in_(keys)))
+                rows = await session.scalars(select(entity).where(among(column, keys)))
                 found = {getattr(row, "id"): row for row in rows}  # noqa: B009
             return [found.get(key) for key in keys]
 
@@ -125,7 +125,7 @@ class Loaders:
 
     async def _history(self, subjects: list[UUID]) -> list[list[AuditEntry]]:
         found: dict[UUID, list[AuditEntry]] = {subject: [] for subject in subjects}
-        query = select(AuditEntry).where(AuditEntry.subject_id.in_(subjects)).order_by(AuditEntry.at, AuditEntry.id)
+        query = select(AuditEntry).where(among(AuditEntry.subject_id, subjects)).order_by(AuditEntry.at, AuditEntry.id)
         async with self._database.read() as session:
             for entry in await session.scalars(query):
                 found[entry.subject_id].append(entry)
@@ -139,18 +139,18 @@ def bucket_seconds(span: Span, max_points: int) -> int:
 
 
 def grouped(load: Callable[[Group, list[Key]], Awaitable[list[Value]]]) -> DataLoader[tuple[Group, Key], Value]:
-    """A loader of (group, key): one call of `load` for each group, the groups side by side."""
+    """A loader of (group, key): one call of `load` for each group, the groups side by side; each fails alone."""
 
-    async def load_all(pairs: list[tuple[Group, Key]]) -> Sequence[Value]:
+    async def load_all(pairs: list[tuple[Group, Key]]) -> Sequence[Value | BaseException]:
         groups = defaultdict[Group, list[Key]](list)
         for group, key in pairs:
             groups[group].append(key)
-        results = await asyncio.gather(*(load(group, keys) for group, keys in groups.items()))
-        found = {
-            (group, key): value
-            for (group, keys), values in zip(groups.items(), results, strict=True)
-            for key, value in zip(keys, values, strict=True)
-        }
+        loads = (load(group, keys) for group, keys in groups.items())
+        results = await asyncio.gather(*loads, return_exceptions=True)
+        found: dict[tuple[Group, Key], Value | BaseException] = {}
+        for (group, keys), values in zip(groups.items(), results, strict=True):
+            each: list[Any] = [values] * len(keys) if isinstance(values, BaseException) else values
+            found |= {(group, key): value for key, value in zip(keys, each, strict=True)}
         return [found[pair] for pair in pairs]
 
     return DataLoader(load_all)

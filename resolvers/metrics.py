@@ -14,9 +14,10 @@ from ml.metrics import CATALOGUE, Metric, TargetKind, grade
 from resolvers import baselines, scoring
 from resolvers.context import Context
 from resolvers.errors import InvalidInput
+from resolvers.paging import among
 from resolvers.store import telemetry
 from resolvers.store.samples import Partitions, key_columns, target_column
-from resolvers.store.tables import Anomaly, Link, Network, Role, Site
+from resolvers.store.tables import Anomaly, Link, Network, Role, Site, Stream
 from resolvers.store.telemetry import Span
 
 ENTITIES: dict[TargetKind, type[Network | Site | Link]] = {
@@ -29,6 +30,7 @@ LISTED_REJECTIONS = 100
 AHEAD = timedelta(minutes=5)
 LARGEST_SERIES = 10_000
 LONGEST_WINDOW = timedelta(days=3660)
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 _partitions = Partitions()
 
@@ -54,8 +56,9 @@ async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> Rec
     """Store and score rows; those that cannot be are set aside with their reasons.
 
     `frame` has `number` (Int64), for links `direction` ('IB', 'OB'), `at` (Int64, epoch ms) and any of the kind's
-    metric columns (Float64, null = not measured); `unreadable` (String) may name what is wrong with a row already. All in one transaction: an accepted sample is stored, scored and
-    told of, or nothing happened and the batch can be sent again. Raises InvalidInput for too many rows.
+    metric columns (Float64, null = not measured); `unreadable` (String) may name what is wrong with a row already. All
+    in one transaction: an accepted sample is stored, scored and told of, or nothing happened and the batch can be sent
+    again. Raises InvalidInput for too many rows.
     """
     context.require(Role.OPERATOR, "record metrics")
     if len(frame) > LARGEST_BATCH:
@@ -80,7 +83,9 @@ async def _store(context: Context, kind: TargetKind, frame: pl.DataFrame) -> tup
     detector = await context.services.registry.detector(kind)
     await _partitions.ensure(context.database, kind, frame["at"].dt.truncate("1d").unique().to_list())
     keyed = _keyed(kind, frame)
-    keys: list[telemetry.StreamKey] = list(keyed.select("target", "direction").unique().sort("target", "direction").iter_rows())
+    keys: list[telemetry.StreamKey] = list(
+        keyed.select("target", "direction").unique().sort("target", "direction").iter_rows()
+    )
     order = pl.DataFrame(keys, schema=["target", "direction"], orient="row").with_row_index("stream")
     async with context.database.write() as session:
         streams = await telemetry.lock_streams(session, kind, keys)
@@ -88,14 +93,35 @@ async def _store(context: Context, kind: TargetKind, frame: pl.DataFrame) -> tup
         fresh = _fresh(keyed, known).join(order, on=["target", "direction"]).sort("stream", "at")
         if not len(fresh):
             return 0, []
-        which = fresh["stream"].to_numpy().astype(np.int64)
-        await baselines.refresh(session, kind, streams, np.bincount(which, minlength=len(streams)))
-        judged = await scoring.judge(detector, fresh, streams)
-        times = fresh["at"].dt.epoch("ms").to_numpy()
+        added = np.bincount(fresh["stream"].to_numpy(), minlength=len(streams))
+        await baselines.refresh(session, kind, streams, added)
+        rows = await _with_pending(session, kind, fresh, streams)
+        judged = await scoring.judge(detector, rows, streams)
+        times, which = rows["at"].dt.epoch("ms").to_numpy(), rows["stream"].to_numpy().astype(np.int64)
         anomalies = await scoring.Follow(session, detector.version, context.now, judged, times).run(streams, which)
         news = fresh.group_by("target", "direction").agg(samples=pl.len(), last=pl.col("at").max())
         await telemetry.advance(session, kind, news.sort("target", "direction"))
     return len(fresh), anomalies
+
+
+async def _with_pending(
+    session: AsyncSession, kind: TargetKind, fresh: pl.DataFrame, streams: Sequence[Stream]
+) -> pl.DataFrame:
+    """The batch, and before it the stored samples of streams whose alarms are pending, from the first of them on."""
+    since = {
+        number: start
+        for number in fresh["stream"].unique().to_list()
+        if (start := scoring.pending_since(streams[number])) is not None
+    }
+    if not since:
+        return fresh
+    begin = pl.col("stream").replace_strict(since, default=None, return_dtype=pl.Int64)
+    before = fresh.filter((pl.col("at").dt.epoch("ms") < begin) | begin.is_null())
+    keys = [(streams[number].target_id, streams[number].direction) for number in since]
+    found = await telemetry.since(session, kind, keys, list(since.values()))
+    number = pl.col("stream").replace_strict(dict(enumerate(since)), return_dtype=fresh.schema["stream"])
+    replayed = found.with_columns(number, pl.col("at").cast(fresh.schema["at"]))
+    return pl.concat([before.select(replayed.columns), replayed]).sort("stream", "at")
 
 
 def _keyed(kind: TargetKind, frame: pl.DataFrame) -> pl.DataFrame:
@@ -113,26 +139,27 @@ def _fresh(frame: pl.DataFrame, known: Any) -> pl.DataFrame:
 
 
 async def _checked(context: Context, kind: TargetKind, frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with its target ids, `at` as a time, all metric columns, `row` numbers and, where refused, a `reason`."""
+    """The frame with its target ids, `at` as a time, all metric columns, `row` numbers and `reason`s where refused."""
     async with context.database.read() as session:
         ids = await _ids(session, kind, frame["number"].drop_nulls().unique().to_list())
     numbers = pl.DataFrame(ids, schema={"number": pl.Int64, target_column(kind): pl.Int32}, orient="row")
-    complete = frame.with_row_index("row").with_columns(
+    wide = frame.with_row_index("row").with_columns(
         pl.lit(None, pl.Float64).alias(column) for column in CATALOGUE[kind].columns if column not in frame.columns
     )
-    if "unreadable" not in complete.columns:
-        complete = complete.with_columns(unreadable=pl.lit(None, pl.String))
-    joined = complete.join(numbers, on="number", how="left", maintain_order="left")
+    if "unreadable" not in wide.columns:
+        wide = wide.with_columns(unreadable=pl.lit(None, pl.String))
+    joined = wide.join(numbers, on="number", how="left", maintain_order="left")
     nan_free = joined.with_columns(pl.col(column).fill_nan(None) for column in CATALOGUE[kind].columns)
     judged = nan_free.with_columns(reason=_reason(context, kind))
     timed = judged.with_columns(at=pl.from_epoch("at", time_unit="ms").dt.replace_time_zone("UTC"))
-    return _graded(timed) if kind is TargetKind.LINK else timed
+    complete = _graded(timed) if kind is TargetKind.LINK else timed
+    return complete.with_columns(pl.col(CATALOGUE[kind].columns).cast(pl.Float32))  # as they are kept and read again
 
 
 async def _ids(session: AsyncSession, kind: TargetKind, numbers: Sequence[int]) -> list[tuple[int, int]]:
     entity = ENTITIES[kind]
     known = [number for number in numbers if 0 <= number < 2**31]
-    rows = await session.execute(select(entity.number, entity.id).where(entity.number.in_(known)))
+    rows = await session.execute(select(entity.number, entity.id).where(among(entity.number, known)))
     return [(number, id) for number, id in rows]
 
 
@@ -187,7 +214,7 @@ def span(
     end: datetime | None,
     hours: float,
 ) -> Span:
-    """Which samples a client asks for. Raises InvalidInput for a metric that the kind does not have, or a bad window."""
+    """Which samples a client asks for. Raises InvalidInput for a metric that the kind does not have, a bad window."""
     known = CATALOGUE[kind].metrics
     for metric in metrics or ():
         if metric not in known:
@@ -195,8 +222,8 @@ def span(
     if start is None and not 0 < hours * 3600 <= LONGEST_WINDOW.total_seconds():
         raise InvalidInput(f"`hours` must be above 0 and at most {LONGEST_WINDOW.days * 24}.", ["window", "hours"])
     end = end or context.now
-    start = start or end - timedelta(hours=hours)
-    if not start < end <= start + LONGEST_WINDOW:
+    start = start or end - min(timedelta(hours=hours), end - EARLIEST)
+    if not timedelta(0) < end - start <= LONGEST_WINDOW:
         raise InvalidInput(f"`from` must be before `to`, by {LONGEST_WINDOW.days} days at most.", ["window", "from"])
     return Span(kind, direction, tuple(dict.fromkeys(metrics or known)), start.astimezone(UTC), end.astimezone(UTC))
 

@@ -33,12 +33,13 @@ async def load(context: Context, type_name: str, key: str) -> Any | None:
 
 
 def _typed(type_name: str, key: str) -> int | UUID | None:
-    try:
-        if type_name in KEYED_BY_UUID:
+    if type_name in KEYED_BY_UUID:
+        try:
             return UUID(key)
-        return int(key) if key.isascii() and key.isdigit() and int(key[:12]) <= LARGEST_KEY else None
-    except ValueError:
-        return None
+        except ValueError:
+            return None
+    plausible = key.isascii() and key.isdigit() and len(key) <= len(str(LARGEST_KEY))
+    return int(key) if plausible and int(key) <= LARGEST_KEY else None
 
 
 def _may_see(caller: Caller, type_name: str, row: Any) -> bool:

@@ -1,15 +1,14 @@
 """Keyset pages over (sort keys, id), forward and backward; many parents' pages in one query."""
 
 import base64
-import binascii
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, Select, Subquery, func, literal, select, tuple_
+from sqlalchemy import ARRAY, ColumnElement, Select, Subquery, any_, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -17,7 +16,9 @@ from resolvers.errors import InvalidInput
 from resolvers.store.tables import Table
 
 Row = TypeVar("Row", bound=Table)
+Rows = TypeVar("Rows", bound=Select[*tuple[Any, ...]])
 
+INT32 = 2**31 - 1
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 500
 
@@ -58,7 +59,7 @@ class Listing(Generic[Row]):
     order: tuple[Any, ...]
     descending: bool = False
     conditions: tuple[ColumnElement[bool], ...] = ()
-    relation: Select[Any] | None = None
+    relation: Select[Any, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ async def pages(
     inner = (
         select(entity, pairs.c.parent.label("parent"), rank.label("rank"))
         .join(pairs, pairs.c.child == _id(entity))
-        .where(pairs.c.parent.in_(parents), *listing.conditions)
+        .where(among(pairs.c.parent, parents), *listing.conditions)
     )
     ranked = _keyset(inner, listing, window).subquery()
     child = aliased(entity, ranked)
@@ -107,11 +108,16 @@ async def counts(session: AsyncSession, listing: Listing[Row], parents: Sequence
     query = (
         select(pairs.c.parent, func.count())
         .join(listing.entity, pairs.c.child == _id(listing.entity))
-        .where(pairs.c.parent.in_(parents), *listing.conditions)
+        .where(among(pairs.c.parent, parents), *listing.conditions)
         .group_by(pairs.c.parent)
     )
-    found = {parent: number for parent, number in (await session.execute(query)).all()}
+    found: dict[int, int] = {parent: number for parent, number in await session.execute(query)}  # noqa: C416
     return [found.get(parent, 0) for parent in parents]
+
+
+def among(column: Any, values: Iterable[Any]) -> ColumnElement[bool]:
+    """IN as one parameter, however many there are: a statement has at most 32 767."""
+    return column == any_(literal(list(values), ARRAY(column.type)))  # type: ignore[no-any-return]
 
 
 def _pairs(listing: Listing[Row]) -> Subquery:
@@ -129,11 +135,11 @@ def _order(listing: Listing[Row], backward: bool) -> list[Any]:
     return [column.desc() if down else column.asc() for column in listing.order]
 
 
-def _keyset(query: Select[Any], listing: Listing[Row], window: Window) -> Select[Any]:
-    for cursor, ahead in ((window.after, True), (window.before, False)):
+def _keyset(query: Rows, listing: Listing[Row], window: Window) -> Rows:
+    for name, cursor, ahead in (("after", window.after, True), ("before", window.before, False)):
         if cursor is not None:
             here = tuple_(*listing.order)
-            there = tuple_(*decode(cursor, listing))
+            there = tuple_(*decode(cursor, listing, name))
             query = query.where(here > there if ahead != listing.descending else here < there)
     return query
 
@@ -142,30 +148,39 @@ def _page(rows: list[Row], listing: Listing[Row], window: Window) -> Page[Row]:
     more, rows = len(rows) > window.size, rows[: window.size]
     if window.backward:
         rows.reverse()
-    cursors = [encode([getattr(row, column.key) for column in listing.order]) for row in rows]
+    cursors = [encode(row, listing) for row in rows]
     has_next = bool(window.before) if window.backward else more
     return Page(rows, cursors, has_next, more if window.backward else bool(window.after))
 
 
-def encode(values: Sequence[Any]) -> str:
-    """An opaque cursor of the sort keys."""
+def encode(row: Row, listing: Listing[Row]) -> str:
+    """An opaque cursor: whose list it is of, and the row's sort keys."""
+    values = [getattr(row, column.key) for column in listing.order]
     plain = [str(value) if isinstance(value, UUID) else value for value in values]  # asyncpg's UUID is not orjson's
-    return base64.urlsafe_b64encode(orjson.dumps(plain)).decode()
+    return base64.urlsafe_b64encode(orjson.dumps([listing.entity.__tablename__, *plain])).decode()
 
 
-def decode(cursor: str, listing: Listing[Row]) -> list[ColumnElement[Any]]:
+def decode(cursor: str, listing: Listing[Row], name: str = "after") -> list[ColumnElement[Any]]:
     """The sort keys again, typed like their columns. Raises InvalidInput for a cursor that this list did not give."""
     try:
-        values = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
+        entity, *values = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
+        if entity != listing.entity.__tablename__:
+            raise ValueError(entity)
         pairs = list(zip(listing.order, values, strict=True))
         return [literal(_typed(column.type.python_type, value), column.type) for column, value in pairs]
-    except (ValueError, TypeError, binascii.Error):
-        raise InvalidInput("This cursor does not belong to this list.", ["after"]) from None
+    except (ValueError, TypeError, OverflowError):
+        raise InvalidInput("This cursor does not belong to this list.", [name]) from None
 
 
-def _typed(kind: Any, value: Any) -> Any:
-    if kind is datetime:
-        return datetime.fromisoformat(value)
-    if kind in (int, float, str) and type(value) is not kind:
+def _typed(kind: type[Any], value: Any) -> Any:
+    """Raises ValueError, TypeError or OverflowError for what cannot have been such a sort key."""
+    if type(value) is not (kind if kind in (int, float, bool) else str):
         raise TypeError(kind)
+    if (isinstance(value, int) and abs(value) > INT32) or "\0" in str(value):
+        raise ValueError(value)
+    if kind is datetime:
+        at = datetime.fromisoformat(value)
+        if at.tzinfo is None:
+            raise ValueError(value)
+        return at.astimezone(UTC)
     return kind(value)

@@ -1,9 +1,9 @@
-"""Stored samples become verdicts, verdicts become episodes, episodes become anomalies: inside the ingest transaction."""
+"""Stored samples become verdicts, verdicts episodes, episodes anomalies: inside the ingest transaction."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,10 +14,12 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.detector import Detector, Verdicts
-from ml.episodes import Episode, EpisodeState, follow, severity
+from ml.episodes import GAP_MS, Episode, EpisodeState, Severity, follow, severity
 from ml.metrics import CATALOGUE, Direction, Floats, Kind
 from resolvers import baselines
 from resolvers.anomalies import AnomalyChange, tell
+from resolvers.paging import among
+from resolvers.store import telemetry
 from resolvers.store.identifiers import uuid7
 from resolvers.store.tables import Anomaly, AnomalyStatus, AuditEntry, Stream
 
@@ -41,8 +43,8 @@ class Judged:
         return [
             {
                 "metric": self.kind.metrics[index],
-                "observed": round(float(self.readings[row, index]), 6),
-                "expected": round(float(self.centre[row, index]), 6),
+                "observed": telemetry.short(self.readings[row, index]),
+                "expected": telemetry.short(self.centre[row, index]),
                 "deviation": round(float(verdicts.deviations[row, index]), 3),
                 "share": round(float(verdicts.shares[row, index]), 4),
             }
@@ -50,16 +52,9 @@ class Judged:
             if not np.isnan(verdicts.deviations[row, index])
         ]
 
-    def finding(self, row: int, seconds: float) -> dict[str, Any]:
-        """What an anomaly records of its worst sample, after lasting so long."""
-        score = float(self.verdicts.score[row])
-        notable = int((self.verdicts.shares[row] >= NOTABLE_SHARE).sum())
-        return {
-            "score": score,
-            "confidence": float(self.verdicts.confidence[row]),
-            "severity": severity(score, notable, seconds),
-            "contributions": self.contributions(row),
-        }
+    def metrics(self, row: int) -> int:
+        """How many metrics take part in the verdict."""
+        return int((self.verdicts.shares[row] >= NOTABLE_SHARE).sum())
 
 
 async def judge(detector: Detector, frame: pl.DataFrame, streams: Sequence[Stream]) -> Judged:
@@ -91,6 +86,7 @@ class Follow:
     judged: Judged
     times: NDArray[np.int64]  # (rows,) epoch ms
     open: dict[UUID, Anomaly] = field(default_factory=dict)
+    born: list[Anomaly] = field(default_factory=list)
     touched: dict[UUID, Anomaly] = field(default_factory=dict)
     changes: list[tuple[AnomalyChange, Anomaly]] = field(default_factory=list)
 
@@ -103,83 +99,107 @@ class Follow:
         for number, stream in enumerate(streams):
             if alarming[number] or stream.anomaly_id or stream.alarms:
                 self._stream(stream, starts[number], starts[number + 1])
+        await self.session.flush()  # what ended, before what begins: a stream has one open anomaly at most
+        self.session.add_all(self.born)
         await self.session.flush()
         await tell(self.session, self.changes)
         return list(self.touched.values())
 
     async def _load(self, ids: list[UUID]) -> None:
         if ids:
-            query = select(Anomaly).where(Anomaly.id.in_(ids)).order_by(Anomaly.id).with_for_update()
+            query = select(Anomaly).where(among(Anomaly.id, ids)).order_by(Anomaly.id).with_for_update()
             self.open = {anomaly.id: anomaly for anomaly in await self.session.scalars(query)}
 
     def _stream(self, stream: Stream, first: int, end: int) -> None:
-        """Samples older than the newest that is stored make episodes of their own, which are over already."""
-        newest = -1 if stream.last_at is None else _ms(stream.last_at)
+        """Where alarms are pending, the batch begins with their samples: nothing else is remembered of them."""
+        since = pending_since(stream)
+        last = None if stream.last_at is None else _ms(stream.last_at)
+        newest = since - 1 if since is not None else -1 if last is None else last
         on_time = first + int(np.searchsorted(self.times[first:end], newest, side="right"))
-        self._late(stream, first, on_time)
-        state = EpisodeState(
-            stream.anomaly_id is not None,
-            stream.alarms,
-            stream.quiets,
-            stream.alarming_since and _ms(stream.alarming_since),
-            stream.last_at and _ms(stream.last_at),
-        )
-        state, episodes = follow(state, self.times[on_time:end], self.judged.verdicts.score[on_time:end])
+        self._late(stream, slice(first, on_time))
+        if on_time == end:
+            return
+        state, rows = EpisodeState(), slice(on_time, end)
+        if since is None:
+            state = EpisodeState(stream.anomaly_id is not None, stream.alarms, stream.quiets, None, last)
+        state, episodes = follow(state, self.times[rows], self.judged.verdicts.score[rows])
         for episode in episodes:
-            self._episode(stream, episode, on_time)
+            self._episode(stream, episode, rows)
         stream.alarms, stream.quiets = state.alarms, state.quiets
         stream.alarming_since = None if state.since is None else _at(state.since)
 
-    def _late(self, stream: Stream, first: int, end: int) -> None:
-        _, episodes = follow(EpisodeState(), self.times[first:end], self.judged.verdicts.score[first:end])
+    def _late(self, stream: Stream, rows: slice) -> None:
+        """Samples older than the newest that is stored: of the open episode, or of episodes that are over already."""
+        _, episodes = follow(EpisodeState(), self.times[rows], self.judged.verdicts.score[rows])
         current = self.open.get(stream.anomaly_id) if stream.anomaly_id else None
         for episode in episodes:
-            if episode.opened and not (current and current.started_at <= _at(episode.started_at)):
-                self._end(self._begin(stream, episode, first))
+            reach = (episode.last_seen_at or episode.started_at) + (0 if episode.closed else GAP_MS)
+            if current and reach >= _ms(current.started_at):
+                self._extend(current, episode, rows)
+            else:
+                self._end(self._begin(stream, episode, rows))
 
-    def _episode(self, stream: Stream, episode: Episode, offset: int) -> None:
+    def _episode(self, stream: Stream, episode: Episode, rows: slice) -> None:
         anomaly = self.open.get(stream.anomaly_id) if stream.anomaly_id else None
         if anomaly is None:
-            anomaly = self._begin(stream, episode, offset)
+            anomaly = self._begin(stream, episode, rows)
         else:
-            self._extend(anomaly, episode, offset)
+            self._extend(anomaly, episode, rows)
         stream.anomaly_id = None if episode.closed else anomaly.id
         if episode.closed:
             self._end(anomaly)
 
-    def _begin(self, stream: Stream, episode: Episode, offset: int) -> Anomaly:
-        peak, last = offset + (episode.peak or 0), episode.last_seen_at or episode.started_at
+    def _begin(self, stream: Stream, episode: Episode, rows: slice) -> Anomaly:
         anomaly = Anomaly(
             id=uuid7(),
             kind=stream.kind,
             target_id=stream.target_id,
             direction=Direction(stream.direction) if stream.direction else None,
             status=AnomalyStatus.OPEN,
+            severity=Severity.LOW,
+            score=0.0,
+            confidence=0.0,
+            contributions=[],
             model_version=self.model_version,
             started_at=_at(episode.started_at),
-            last_seen_at=_at(last),
+            last_seen_at=_at(episode.last_seen_at or episode.started_at),
             detected_at=self.now,
-            **self.judged.finding(peak, (last - episode.started_at) / 1000),
         )
-        self.session.add(anomaly)
+        self._worsen(anomaly, self._alarms(episode, rows))
+        self.born.append(anomaly)
         self.open[anomaly.id] = anomaly
         self._note(AnomalyChange.OPENED, anomaly)
         return anomaly
 
-    def _extend(self, anomaly: Anomaly, episode: Episode, offset: int) -> None:
+    def _extend(self, anomaly: Anomaly, episode: Episode, rows: slice) -> None:
         self.touched[anomaly.id] = anomaly
-        if episode.peak is None or episode.last_seen_at is None:
+        if episode.last_seen_at is None:
             return
-        anomaly.last_seen_at = _at(episode.last_seen_at)
-        seconds = (anomaly.last_seen_at - anomaly.started_at).total_seconds()
-        finding = self.judged.finding(offset + episode.peak, seconds)
         before = anomaly.severity
-        if finding["score"] > anomaly.score:
-            anomaly.score, anomaly.confidence = finding["score"], finding["confidence"]
-            anomaly.contributions = finding["contributions"]
-        anomaly.severity = max(before, finding["severity"], key=lambda severity: severity.rank)
-        if anomaly.severity is not before:
+        anomaly.started_at = min(anomaly.started_at, _at(episode.started_at))
+        anomaly.last_seen_at = max(anomaly.last_seen_at, _at(episode.last_seen_at))
+        self._worsen(anomaly, self._alarms(episode, rows))
+        if anomaly.severity is not before and anomaly not in self.born:
             self._note(AnomalyChange.UPDATED, anomaly)
+
+    def _alarms(self, episode: Episode, rows: slice) -> list[int]:
+        """The rows of this episode that alarm."""
+        times, last = self.times[rows], episode.last_seen_at or episode.started_at
+        within = (times >= episode.started_at) & (times <= last) & (self.judged.verdicts.score[rows] > 0)
+        alarms: list[int] = (rows.start + np.flatnonzero(within)).tolist()
+        return alarms
+
+    def _worsen(self, anomaly: Anomaly, alarms: list[int]) -> None:
+        """Row by row, so that it makes no difference how rows are cut into batches."""
+        score, metrics, peak = anomaly.score, _metrics(anomaly), None
+        for row in alarms:
+            if self.judged.verdicts.score[row] > score:
+                score, metrics, peak = float(self.judged.verdicts.score[row]), self.judged.metrics(row), row
+            seconds = (int(self.times[row]) - _ms(anomaly.started_at)) / 1000
+            anomaly.severity = max(anomaly.severity, severity(score, metrics, seconds), key=lambda level: level.rank)
+        if peak is not None:
+            anomaly.score, anomaly.confidence = score, float(self.judged.verdicts.confidence[peak])
+            anomaly.contributions = self.judged.contributions(peak)
 
     def _end(self, anomaly: Anomaly) -> None:
         anomaly.status, anomaly.ended_at = AnomalyStatus.RESOLVED, anomaly.last_seen_at
@@ -187,9 +207,20 @@ class Follow:
 
     def _note(self, change: AnomalyChange, anomaly: Anomaly) -> None:
         self.touched[anomaly.id] = anomaly
-        self.changes.append((change, anomaly))
         if change is not AnomalyChange.UPDATED:
-            self.session.add(AuditEntry(subject_id=anomaly.id, action=change))
+            at = self.now + len(self.changes) * timedelta(microseconds=1)  # in one batch, in their order
+            self.session.add(AuditEntry(subject_id=anomaly.id, action=change, at=at))
+        self.changes.append((change, anomaly))
+
+
+def pending_since(stream: Stream) -> int | None:
+    """When the alarms began (epoch ms) that are too few and too mild yet to open an episode."""
+    waiting = stream.anomaly_id is None and stream.alarms > 0 and stream.alarming_since is not None
+    return _ms(stream.alarming_since) if waiting and stream.alarming_since else None
+
+
+def _metrics(anomaly: Anomaly) -> int:
+    return sum(part["share"] >= NOTABLE_SHARE for part in anomaly.contributions)
 
 
 def _ms(at: datetime) -> int:

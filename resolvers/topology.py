@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Select, or_, select, union
+from sqlalchemy import Column, ColumnElement, Select, and_, exists, false, func, or_, select, union
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,11 +12,12 @@ from sqlalchemy.types import String
 
 from resolvers.context import Context
 from resolvers.errors import InvalidInput
-from resolvers.paging import Listing, Page, Window, page
+from resolvers.paging import Listing, Page, Window, among, page
 from resolvers.store.tables import Band, Link, Network, Role, Satellite, Site, SiteRole, Table
 
 Row = TypeVar("Row", bound=Table)
 
+TOPOLOGY_LOCK = 0x6263_6F6D_0006
 LARGEST_TOPOLOGY = 20_000
 INT32 = 2**31 - 1
 
@@ -81,10 +82,12 @@ async def upsert(context: Context, spec: TopologySpec) -> Topology:
     context.require(Role.ADMIN, "change the topology")
     _check(spec)
     async with context.database.write() as session:
+        await session.execute(select(func.pg_advisory_xact_lock(TOPOLOGY_LOCK)))  # two in another order would deadlock
         await _upsert(session, Satellite, Satellite.name, [vars(s) for s in spec.satellites])
         await _upsert(session, Site, Site.number, [vars(s) for s in spec.sites])
         await _upsert(session, Network, Network.number, await _networks(session, spec.networks))
         await _upsert(session, Link, Link.number, await _links(session, spec.links))
+        await _keep_roles(session, spec.sites)
     return Topology(len(spec.satellites), len(spec.sites), len(spec.networks), len(spec.links))
 
 
@@ -96,7 +99,8 @@ async def _upsert(session: AsyncSession, entity: type[Table], key: Any, rows: Se
 
 
 async def _networks(session: AsyncSession, specs: Sequence[NetworkSpec]) -> list[dict[str, Any]]:
-    hubs = await _ids(session, select(Site.number, Site.id).where(Site.role == SiteRole.HUB), Site.number, [s.hub for s in specs])
+    hub_sites = select(Site.number, Site.id).where(Site.role == SiteRole.HUB)
+    hubs = await _ids(session, hub_sites, Site.number, [s.hub for s in specs])
     satellites = await _ids(session, select(Satellite.name, Satellite.id), Satellite.name, [s.satellite for s in specs])
     for index, spec in enumerate(specs):
         _refers(hubs, spec.hub, "site with the role HUB", ["networks", str(index), "hub"])
@@ -126,14 +130,27 @@ async def _links(session: AsyncSession, specs: Sequence[LinkSpec]) -> list[dict[
     ]
 
 
-async def _ids(session: AsyncSession, query: Select[Any], key: Any, wanted: Iterable[Any]) -> dict[Any, int]:
-    array = list(set(wanted))
-    return {name: id for name, id in (await session.execute(query.where(key.in_(array)))).all()}
+async def _ids(session: AsyncSession, query: Select[Any, Any], key: Any, wanted: Iterable[Any]) -> dict[Any, int]:
+    rows = await session.execute(query.where(among(key, set(wanted))))
+    return {name: id for name, id in rows.all()}  # noqa: C416  a row is no pair to the type checker
 
 
 def _refers(known: dict[Any, int], reference: Any, what: str, path: list[str]) -> None:
     if reference not in known:
         raise InvalidInput(f"There is no {what} {reference!r}.", ["input", *path])
+
+
+async def _keep_roles(session: AsyncSession, specs: Sequence[SiteSpec]) -> None:
+    """A site that networks call their hub stays one, and one that links end at stays a remote."""
+    given = {spec.number: index for index, spec in enumerate(specs)}
+    misused = or_(
+        and_(Site.role != SiteRole.HUB, exists().where(Network.hub_id == Site.id)),
+        and_(Site.role != SiteRole.REMOTE, exists().where(Link.site_id == Site.id)),
+    )
+    number = await session.scalar(select(Site.number).where(among(Site.number, given), misused).order_by(Site.number))
+    if number is not None:
+        message = f"Site {number} cannot change its role: networks have it as their hub, or links as their remote site."
+        raise InvalidInput(message, ["input", "sites", str(given[number]), "role"])
 
 
 def _check(spec: TopologySpec) -> None:
@@ -155,10 +172,12 @@ def _check(spec: TopologySpec) -> None:
 
 
 def _check_entry(entry: Any, path: list[str]) -> None:
-    if not 1 <= len(entry.name.strip()) <= 200:
-        raise InvalidInput("A name has 1 to 200 characters.", [*path, "name"])
-    if len(getattr(entry, "transponder", None) or "") > 100:
-        raise InvalidInput("A transponder's name has at most 100 characters.", [*path, "transponder"])
+    if not entry.name.strip():
+        raise InvalidInput("A name must not be empty.", [*path, "name"])
+    for name, longest in (("name", 200), ("satellite", 200), ("transponder", 100)):
+        text = getattr(entry, name, None) or ""
+        if len(text) > longest or "\0" in text:
+            raise InvalidInput(f"{name} has at most {longest} characters, none of them U+0000.", [*path, name])
     ranges = (("number", 0, INT32), ("latitude", -90, 90), ("longitude", -180, 360), ("antenna_diameter_m", 0.1, 100))
     for name, low, high in ranges:
         value = getattr(entry, name, None)
@@ -191,11 +210,13 @@ def _search(entity: type[Site | Network | Link], search: str | None) -> tuple[Co
     """Part of the name, in any case, or the beginning of the number."""
     if not search:
         return ()
+    if "\0" in search:  # which PostgreSQL knows no text with
+        return (false(),)
     number = sql_cast(entity.number, String).startswith(search, autoescape=True)
     return (or_(entity.name.icontains(search, autoescape=True), number),)
 
 
-def _related(parent: Column[int] | Any, child: Column[int] | Any) -> Select[Any]:
+def _related(parent: Column[int] | Any, child: Column[int] | Any) -> Select[Any, Any]:
     return select(parent.label("parent"), child.label("child"))
 
 
@@ -230,5 +251,7 @@ async def listed(context: Context, listing: Listing[Row], window: Window) -> Pag
 async def find(context: Context, entity: type[Row], **key: str | int) -> Row | None:
     """The one with this name or number."""
     context.require(Role.VIEWER, "see the fleet")
+    if any("\0" in str(value) for value in key.values()):
+        return None
     async with context.database.read() as session:
         return await session.scalar(select(entity).filter_by(**key))

@@ -1,7 +1,7 @@
 """What clients send."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -18,6 +18,8 @@ from schema.enums import AnomalyStatus, Band, Direction, Metric, Role, Severity,
 from schema.node import parse_id
 from schema.scalars import DirectionArray, FloatArray, IntArray, TimeArray
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
 N, S, L = (CATALOGUE[kind] for kind in TargetKind)
 
 
@@ -107,7 +109,9 @@ class TopologyInput:
         return topology.TopologySpec(
             tuple(topology.SatelliteSpec(**vars(entry)) for entry in self.satellites or ()),
             tuple(topology.SiteSpec(**{**vars(entry), "mobile": bool(entry.mobile)}) for entry in self.sites or ()),
-            tuple(topology.NetworkSpec(**{**vars(entry), "band": entry.band or Band.KU}) for entry in self.networks or ()),
+            tuple(
+                topology.NetworkSpec(**{**vars(entry), "band": entry.band or Band.KU}) for entry in self.networks or ()
+            ),
             tuple(topology.LinkSpec(**vars(entry)) for entry in self.links or ()),
         )
 
@@ -115,9 +119,7 @@ class TopologyInput:
 # ---------------------------------------------------------------- metrics
 
 
-@strawberry.input(
-    description="`from` inclusive, `to` exclusive. `to` defaults to now, `from` to `to` minus `hours`."
-)
+@strawberry.input(description="`from` inclusive, `to` exclusive. `to` defaults to now, `from` to `to` minus `hours`.")
 class TimeWindow:
     from_: datetime | None = strawberry.field(name="from", default=None)
     to: datetime | None = None
@@ -232,7 +234,7 @@ def frame_of_samples(kind: TargetKind, samples: Sequence[object]) -> pl.DataFram
     rows = [vars(sample) for sample in samples]
     names = {key: pl.Int64} | ({"direction": pl.String} if kind is TargetKind.LINK else {})
     data = {_column(kind, name): pl.Series([row[name] for row in rows], dtype=dtype) for name, dtype in names.items()}
-    data["at"] = pl.Series([int(row["at"].timestamp() * 1000) for row in rows], dtype=pl.Int64)
+    data["at"] = pl.Series([(row["at"] - EPOCH) // MILLISECOND for row in rows], dtype=pl.Int64)
     for column in CATALOGUE[kind].columns:
         data[column] = pl.Series([row[column] for row in rows], dtype=pl.Float64, strict=False)
     return pl.DataFrame(data)
@@ -244,7 +246,9 @@ def _column(kind: TargetKind, name: str) -> str:
 
 # ---------------------------------------------------------------- detection
 
-OWN_HISTORY = "The five measurements. With `{}` given they are judged against its own history, else against the fleet's."
+OWN_HISTORY = (
+    "The five measurements. With `{}` given they are judged against its own history, else against the fleet's."
+)
 
 
 @strawberry.input(description=OWN_HISTORY.format("network"))
@@ -311,6 +315,13 @@ def _target(id: ID | None) -> TargetKey | None:
         return None
     try:
         type_name, key = parse_id(id)
-        return TargetKey(TargetKind(type_name.upper()), int(key))
+        return TargetKey(TargetKind(type_name.upper()), _int32(key))
     except ValueError:
         raise InvalidInput("The target must be the id of a network, a site or a link.", ["filter", "target"]) from None
+
+
+def _int32(key: str) -> int:
+    """Raises ValueError for what cannot be an entity's key."""
+    if not 0 <= int(key) < 2**31:
+        raise ValueError(key)
+    return int(key)

@@ -1,11 +1,13 @@
 """What clients can change."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import strawberry
 from strawberry import ID
+from strawberry.extensions import FieldExtension
 
 from ml.metrics import TargetKind
 from resolvers import accounts, anomalies, api_keys, detection, metrics, topology
@@ -35,15 +37,28 @@ from schema.people import ApiKey, CreatedApiKey, LoggedOut, Session, User
 from schema.problems import Conflict, Forbidden, InvalidCredentials, InvalidInput, NotFound
 from schema.types import Anomaly, Detection, Link, Network, RecordedMetrics, RejectedSample, Site, Topology
 
-SessionResult = Annotated[
-    Session | InvalidInput | InvalidCredentials | Conflict, strawberry.union("SessionResult")
-]
+SessionResult = Annotated[Session | InvalidInput | InvalidCredentials | Conflict, strawberry.union("SessionResult")]
 UserResult = Annotated[User | InvalidInput | NotFound | Forbidden | Conflict, strawberry.union("UserResult")]
 ApiKeyResult = Annotated[CreatedApiKey | InvalidInput | Forbidden, strawberry.union("ApiKeyResult")]
 TopologyResult = Annotated[Topology | InvalidInput | Forbidden, strawberry.union("TopologyResult")]
 RecordResult = Annotated[RecordedMetrics | InvalidInput | Forbidden, strawberry.union("RecordResult")]
 DetectResult = Annotated[Detection | InvalidInput | NotFound | Forbidden, strawberry.union("DetectResult")]
 AnomalyResult = Annotated[Anomaly | NotFound | Forbidden | Conflict, strawberry.union("AnomalyResult")]
+
+
+class Fresh(FieldExtension):
+    """Mutations run one after the other: each must see what the one before it has done."""
+
+    async def resolve_async(
+        self, next_: Callable[..., Awaitable[Any]], source: object, info: Info, **arguments: Any
+    ) -> Any:
+        info.context.forget()
+        return await next_(source, info, **arguments)
+
+
+def mutation(**options: Any) -> Any:
+    """A field of `Mutation`."""
+    return strawberry.mutation(extensions=[Fresh()], **options)
 
 
 def _session(signed_in: SignedIn) -> Session:
@@ -76,90 +91,86 @@ async def _record_columns(info: Info, kind: TargetKind, columns: object) -> Reco
 
 @strawberry.type
 class Mutation:
-    @strawberry.mutation(
-        description="The first person to register becomes ADMIN, everyone after that VIEWER."
-    )
+    @mutation(description="The first person to register becomes ADMIN, everyone after that VIEWER.")
     async def register(self, info: Info, input: RegisterInput) -> SessionResult:
         return _session(await accounts.register(info.context, input.email, input.password, input.full_name))
 
-    @strawberry.mutation
+    @mutation()
     async def login(self, info: Info, input: LoginInput) -> SessionResult:
         return _session(await accounts.login(info.context, input.email, input.password))
 
-    @strawberry.mutation(
-        description="Rotates: each refresh token works once; reuse revokes the whole family."
-    )
+    @mutation(description="Rotates: each refresh token works once; reuse revokes the whole family.")
     async def refresh_session(self, info: Info, refresh_token: str) -> SessionResult:
         return _session(await accounts.refresh(info.context, refresh_token))
 
-    @strawberry.mutation(description="Ends the refresh token's whole family, and open sockets with it.")
+    @mutation(description="Ends the refresh token's whole family, and open sockets with it.")
     async def logout(self, info: Info, refresh_token: str) -> LoggedOut:
         return LoggedOut(at=await accounts.logout(info.context, refresh_token))
 
-    @strawberry.mutation(description="Ends all other sessions.")
+    @mutation(description="Ends all other sessions.")
     async def change_password(self, info: Info, current: str, new: str) -> SessionResult:
         return _session(await accounts.change_password(info.context, current, new))
 
-    @strawberry.mutation(description="For admins; takes effect at once.")
+    @mutation(description="For admins; takes effect at once.")
     async def update_user(self, info: Info, input: UpdateUserInput) -> UserResult:
         key = User.key(input.id)
         user = await accounts.update_user(info.context, key, input.full_name, input.role, input.is_active)
         return User.of(user)
 
-    @strawberry.mutation(description="With one's own role at most.")
+    @mutation(description="With one's own role at most.")
     async def create_api_key(
         self, info: Info, name: str, role: Role, expires_at: datetime | None = None
     ) -> ApiKeyResult:
         created = await api_keys.create(info.context, name, role, expires_at)
         return CreatedApiKey(api_key=ApiKey.of(created.api_key), secret=created.secret)
 
-    @strawberry.mutation
+    @mutation()
     async def revoke_api_key(self, info: Info, id: ID) -> ApiKey | None:
         return ApiKey.of(await api_keys.revoke(info.context, ApiKey.key(id)))
 
-    @strawberry.mutation(description="For admins. All or nothing.")
+    @mutation(description="For admins. All or nothing.")
     async def upsert_topology(self, info: Info, input: TopologyInput) -> TopologyResult:
         return Topology(**vars(await topology.upsert(info.context, input.spec())))
 
-    @strawberry.mutation
+    @mutation()
     async def record_network_metrics(self, info: Info, samples: list[NetworkSampleInput]) -> RecordResult:
         return await _record_samples(info, TargetKind.NETWORK, [*samples])
 
-    @strawberry.mutation
+    @mutation()
     async def record_site_metrics(self, info: Info, samples: list[SiteSampleInput]) -> RecordResult:
         return await _record_samples(info, TargetKind.SITE, [*samples])
 
-    @strawberry.mutation
+    @mutation()
     async def record_link_metrics(self, info: Info, samples: list[LinkSampleInput]) -> RecordResult:
         return await _record_samples(info, TargetKind.LINK, [*samples])
 
-    @strawberry.mutation
+    @mutation()
     async def record_network_columns(self, info: Info, columns: NetworkColumns) -> RecordResult:
         return await _record_columns(info, TargetKind.NETWORK, columns)
 
-    @strawberry.mutation
+    @mutation()
     async def record_site_columns(self, info: Info, columns: SiteColumns) -> RecordResult:
         return await _record_columns(info, TargetKind.SITE, columns)
 
-    @strawberry.mutation
+    @mutation()
     async def record_link_columns(self, info: Info, columns: LinkColumns) -> RecordResult:
         return await _record_columns(info, TargetKind.LINK, columns)
 
-    @strawberry.mutation
+    @mutation()
     async def detect_network_anomaly(self, info: Info, input: DetectNetworkInput) -> DetectResult:
         target = None if input.network is None else Network.key(input.network)
         values = measurements(TargetKind.NETWORK, input)
         found = await detection.detect(info.context, TargetKind.NETWORK, values, target, None, input.sensitivity)
         return Detection.of(found)
 
-    @strawberry.mutation
+    @mutation()
     async def detect_site_anomaly(self, info: Info, input: DetectSiteInput) -> DetectResult:
         target = None if input.site is None else Site.key(input.site)
         values = measurements(TargetKind.SITE, input)
         found = await detection.detect(info.context, TargetKind.SITE, values, target, None, input.sensitivity)
         return Detection.of(found)
 
-    @strawberry.mutation
+    @mutation()
     async def detect_link_anomaly(self, info: Info, input: DetectLinkInput) -> DetectResult:
         target = None if input.link is None else Link.key(input.link)
         values = measurements(TargetKind.LINK, input)
@@ -168,18 +179,14 @@ class Mutation:
         )
         return Detection.of(found)
 
-    @strawberry.mutation(description="Tell colleagues you are on it.")
+    @mutation(description="Tell colleagues you are on it.")
     async def acknowledge_anomaly(self, info: Info, id: ID, note: str | None = None) -> AnomalyResult:
         return Anomaly.of(await anomalies.acknowledge(info.context, Anomaly.key(id, UUID), note))
 
-    @strawberry.mutation(description="Close it by hand.")
+    @mutation(description="Close it by hand.")
     async def resolve_anomaly(self, info: Info, id: ID, note: str | None = None) -> AnomalyResult:
         return Anomaly.of(await anomalies.resolve(info.context, Anomaly.key(id, UUID), note))
 
-    @strawberry.mutation(description="Say whether it was real; the next training learns from it.")
-    async def judge_anomaly(
-        self, info: Info, id: ID, verdict: Verdict, note: str | None = None
-    ) -> AnomalyResult:
+    @mutation(description="Say whether it was real; the next training learns from it.")
+    async def judge_anomaly(self, info: Info, id: ID, verdict: Verdict, note: str | None = None) -> AnomalyResult:
         return Anomaly.of(await anomalies.judge(info.context, Anomaly.key(id, UUID), verdict, note))
-
-

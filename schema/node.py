@@ -5,12 +5,12 @@ import binascii
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any, Generic, Self, TypeVar
+from uuid import UUID
 
 import strawberry
 from strawberry import ID
 
 from resolvers.context import Context
-from resolvers.errors import NotFound
 from resolvers.paging import Page
 
 Info = strawberry.Info[Context, None]
@@ -31,6 +31,9 @@ def parse_id(id: str) -> tuple[str, str]:
     return type_name, key
 
 
+NO_ROW: dict[type, int | UUID] = {int: -1, UUID: UUID(int=0)}
+
+
 @strawberry.interface(description="An object that `node` finds again by its id.")
 class Node:
     id: ID
@@ -39,7 +42,7 @@ class Node:
     @classmethod
     def of(cls, row: Any) -> Self:
         """Columns and fields share names, so a row maps itself."""
-        values = {name: getattr(row, name) for name in _plain_fields(cls)}
+        values = {name: getattr(row, name) for name in _plain_fields(cls)}  # type: ignore[arg-type]  # a class is hashable
         return cls(id=global_id(cls.__name__, row.id), row=row, **values)
 
     @classmethod
@@ -47,18 +50,17 @@ class Node:
         return None if row is None else cls.of(row)
 
     @classmethod
-    def key(cls, id: str, kind: Callable[[str], Any] = int) -> Any:
-        """The key in a global id of this very type. Raises NotFound for any other."""
+    def key(cls, id: str, kind: type[int] | type[UUID] = int) -> Any:
+        """The key in a global id of this very type; for any other id a key that no row has.
+
+        So the resolver checks access before anybody learns that there is no such thing.
+        """
         try:
             type_name, key = parse_id(id)
-            if type_name != cls.__name__:
-                raise ValueError(id)
-            value = kind(key)
+            value = kind(key) if type_name == cls.__name__ else NO_ROW[kind]
         except ValueError:
-            raise NotFound(cls.__name__.lower(), id) from None
-        if isinstance(value, int) and not 0 <= value < 2**31:
-            raise NotFound(cls.__name__.lower(), id)
-        return value
+            return NO_ROW[kind]
+        return NO_ROW[kind] if isinstance(value, int) and not 0 <= value < 2**31 else value
 
 
 @cache
@@ -96,12 +98,12 @@ class Connection(Generic[T]):
 
     @strawberry.field
     def page_info(self) -> PageInfo:
-        cursors = self.page.cursors or [None]
+        cursors = self.page.cursors
         return PageInfo(
             has_next_page=self.page.has_next,
             has_previous_page=self.page.has_previous,
-            start_cursor=cursors[0],
-            end_cursor=cursors[-1],
+            start_cursor=cursors[0] if cursors else None,
+            end_cursor=cursors[-1] if cursors else None,
         )
 
     @strawberry.field(description="Of the whole list; counted only when asked for.")
@@ -111,5 +113,3 @@ class Connection(Generic[T]):
 
 def connection(page: Page[Any], node: type[T], counter: Callable[[], Awaitable[int]]) -> Connection[T]:
     return Connection(page=page, nodes=[node.of(row) for row in page.rows], counter=counter)
-
-

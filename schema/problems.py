@@ -4,6 +4,7 @@ from typing import Any
 
 import strawberry
 from strawberry import ID
+from strawberry.types.nodes import SelectedField
 
 from resolvers import errors
 from resolvers.store.tables import Role
@@ -43,22 +44,30 @@ class InvalidCredentials(Problem):
 
 
 class HandleInvalidInput(strawberry.ExceptionHandler[errors.InvalidInput, InvalidInput]):
-    def handle(self, exception: errors.InvalidInput, *, field: Any, info: Info) -> InvalidInput:  # noqa: ARG002
+    def handle(self, exception: errors.InvalidInput, *, field: Any, info: Info) -> InvalidInput:
         return InvalidInput(message=exception.message, path=exception.path)
 
 
 class HandleNotFound(strawberry.ExceptionHandler[errors.NotFound, NotFound]):
-    def handle(self, exception: errors.NotFound, *, field: Any, info: Info) -> NotFound:  # noqa: ARG002
-        return NotFound(message=exception.message, id=None if exception.id is None else ID(exception.id))
+    def handle(self, exception: errors.NotFound, *, field: Any, info: Info) -> NotFound:
+        return NotFound(message=exception.message, id=_asked_for(info))
+
+
+def _asked_for(info: Info) -> ID | None:
+    """The id among the field's arguments, or in its input."""
+    [field] = [selected for selected in info.selected_fields if isinstance(selected, SelectedField)]
+    arguments = field.arguments
+    given = {**(arguments.get("input") or {}), **arguments}
+    return next((given[name] for name in ("id", "network", "site", "link") if given.get(name) is not None), None)
 
 
 class HandleForbidden(strawberry.ExceptionHandler[errors.Forbidden, Forbidden]):
-    def handle(self, exception: errors.Forbidden, *, field: Any, info: Info) -> Forbidden:  # noqa: ARG002
+    def handle(self, exception: errors.Forbidden, *, field: Any, info: Info) -> Forbidden:
         return Forbidden(message=exception.message, required_role=exception.required_role)
 
 
 class HandleConflict(strawberry.ExceptionHandler[errors.Conflict, Conflict]):
-    def handle(self, exception: errors.Conflict, *, field: Any, info: Info) -> Conflict:  # noqa: ARG002
+    def handle(self, exception: errors.Conflict, *, field: Any, info: Info) -> Conflict:
         return Conflict(message=exception.message)
 
 
@@ -67,8 +76,8 @@ class HandleInvalidCredentials(strawberry.ExceptionHandler[errors.InvalidCredent
         self,
         exception: errors.InvalidCredentials,
         *,
-        field: Any,  # noqa: ARG002
-        info: Info,  # noqa: ARG002
+        field: Any,
+        info: Info,
     ) -> InvalidCredentials:
         return InvalidCredentials(message=exception.message)
 

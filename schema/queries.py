@@ -1,5 +1,6 @@
 """What clients can ask."""
 
+from asyncio import gather
 from functools import partial
 from typing import Any, TypeVar
 
@@ -36,9 +37,9 @@ async def _node(info: Info, id: ID) -> Node | None:
     try:
         type_name, key = parse_id(id)
     except ValueError:
-        return None
+        type_name = key = ""  # no type's name: access comes first
     row = await load(info.context, type_name, key)
-    return NODES[type_name].maybe(row)
+    return None if row is None else NODES[type_name].of(row)
 
 
 @strawberry.type
@@ -69,12 +70,10 @@ class Query:
 
     @strawberry.field(description="The same for many, in the order asked.")
     async def nodes(self, info: Info, ids: list[ID]) -> list[Node | None]:
-        return [await found for found in [_node(info, id) for id in ids]]
+        return await gather(*(_node(info, id) for id in ids))
 
     @strawberry.field
-    async def satellites(
-        self, info: Info, first: int | None = None, after: str | None = None
-    ) -> Connection[Satellite]:
+    async def satellites(self, info: Info, first: int | None = None, after: str | None = None) -> Connection[Satellite]:
         listing = topology.satellites()
         page = await topology.listed(info.context, listing, Window(first, after))
         return _paged(info, Satellite, listing, page)
@@ -152,5 +151,3 @@ class Query:
         where, order = filter_of(filter), order_by or AnomalyOrder.NEWEST
         page = await anomalies.listed(info.context, where, order, Window(first, after, last, before))
         return _paged(info, Anomaly, anomalies.listing(where, order), page)
-
-

@@ -40,6 +40,8 @@ def _column(dtype: type[pl.DataType], of: str) -> Callable[[object], pl.Series]:
         if not isinstance(value, list):
             raise GraphQLError(f"Expected a list of {of}.")
         try:
+            if bool in set(map(type, value)):  # which polars takes for 0 and 1
+                raise TypeError(bool)
             return pl.Series(value, dtype=dtype, strict=True)
         except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
             raise GraphQLError(f"Expected nothing but {of} or null in the list.") from None
@@ -53,9 +55,7 @@ def _show(value: object) -> object:
 
 
 def _array(name: str, dtype: type[pl.DataType], of: str, description: str) -> ScalarDefinition:
-    return strawberry.scalar(
-        name=name, description=description, serialize=_show, parse_value=_column(dtype, of)
-    )
+    return strawberry.scalar(name=name, description=description, serialize=_show, parse_value=_column(dtype, of))
 
 
 SCALARS: dict[object, ScalarDefinition] = {
@@ -67,7 +67,10 @@ SCALARS: dict[object, ScalarDefinition] = {
         parse_value=parse_time,
     ),
     FloatArray: _array(
-        "FloatArray", pl.Float64, "numbers", "A JSON array of numbers or nulls: one value per row. Never NaN or Infinity."
+        "FloatArray",
+        pl.Float64,
+        "numbers",
+        "A JSON array of numbers or nulls: one value per row. Never NaN or Infinity.",
     ),
     IntArray: _array("IntArray", pl.Int64, "integers", "A JSON array of integers."),
     TimeArray: _array(

@@ -1,8 +1,6 @@
 """Telemetry as clients see it."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
 
 import strawberry
 

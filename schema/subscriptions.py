@@ -1,10 +1,11 @@
 """What clients can follow."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import strawberry
 
 from resolvers import anomalies
+from resolvers.anomalies import Followed
 from schema.enums import AnomalyChange
 from schema.inputs import AnomalyFilter, filter_of
 from schema.node import Info
@@ -27,5 +28,9 @@ class Subscription:
         after: str | None = None,
     ) -> AsyncGenerator[AnomalyEvent, None]:
         wanted = OPENED if changes is None else changes
-        async for cursor, change, row in anomalies.follow(info.context, filter_of(filter), wanted, after):
-            yield AnomalyEvent(cursor=cursor, change=change, anomaly=Anomaly.of(row))
+        return _shown(anomalies.follow(info.context, filter_of(filter), wanted, after))
+
+
+async def _shown(followed: AsyncIterator[Followed]) -> AsyncGenerator[AnomalyEvent, None]:
+    async for cursor, change, row in followed:
+        yield AnomalyEvent(cursor=cursor, change=change, anomaly=Anomaly.of(row))

@@ -38,9 +38,7 @@ class Satellite(Node):
     longitude: float | None = strawberry.field(description="Degrees east.")
 
     @strawberry.field
-    async def networks(
-        self, info: Info, first: int | None = None, after: str | None = None
-    ) -> Connection["Network"]:
+    async def networks(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Network"]:
         return await _children(info, Network, "satellite.networks", self.row.id, Window(first, after))
 
 
@@ -55,9 +53,7 @@ class Site(Node):
     mobile: bool
 
     @strawberry.field(description="Those that a hub's antenna serves, or that a remote takes part in.")
-    async def networks(
-        self, info: Info, first: int | None = None, after: str | None = None
-    ) -> Connection["Network"]:
+    async def networks(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Network"]:
         return await _children(info, Network, "site.networks", self.row.id, Window(first, after))
 
     @strawberry.field(description="A remote's own; a hub's are those of its networks.")
@@ -209,7 +205,8 @@ class AuditEntry:
 
 
 @strawberry.type(
-    description="A stretch of time during which a target misbehaved. Opened by recorded metrics or by a positive detection."
+    description="A stretch of time during which a target misbehaved."
+    " Opened by recorded metrics or by a positive detection."
 )
 class Anomaly(Node):
     kind: TargetKind
@@ -243,18 +240,12 @@ class Anomaly(Node):
         return [AuditEntry(at=e.at, action=e.action, note=e.note, by_id=e.by_id) for e in entries]
 
 
-@strawberry.type(
-    description="The verdict on one set of measurements that somebody asked for; kept for the record."
-)
+@strawberry.type(description="The verdict on one set of measurements that somebody asked for; kept for the record.")
 class Detection(Node):
     kind: TargetKind
     is_anomaly: bool
-    anomaly_score: float = strawberry.field(
-        description="-1 (ordinary) to 1 (extreme); above 0 exactly when isAnomaly."
-    )
-    confidence: float = strawberry.field(
-        description="The calibrated probability, 0 to 1, that this is a real anomaly."
-    )
+    anomaly_score: float = strawberry.field(description="-1 (ordinary) to 1 (extreme); above 0 exactly when isAnomaly.")
+    confidence: float = strawberry.field(description="The calibrated probability, 0 to 1, that this is a real anomaly.")
     model_version: str
     created_at: datetime
 

@@ -13,11 +13,13 @@ from typing import Any, Self, TypeVar
 import httpx
 import uvicorn
 import websockets
+from sqlalchemy import text
 from starlette.applications import Starlette
 
 from ml.episodes import Severity
 from ml.metrics import Direction, TargetKind
 from resolvers.context import Services
+from resolvers.store.samples import SAMPLES, key_columns
 from resolvers.store.tables import (
     Anomaly,
     AnomalyStatus,
@@ -69,6 +71,7 @@ class GraphQLFailed(AssertionError):
 async def serving(application: Starlette) -> AsyncIterator[str]:
     """A real server in this event loop; its address."""
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else asyncio's answers wait 40 ms for an ACK
     config = uvicorn.Config(
         application, log_level="critical", ws_per_message_deflate=False, timeout_graceful_shutdown=1, lifespan="on"
     )
@@ -269,3 +272,62 @@ class Factory:
             spread=spread,
         )
         return await self._add(row)
+
+
+async def codes(api: Api, document: str, **variables: Any) -> list[str]:
+    """The codes of the errors that an operation answers with; none when it succeeds."""
+    response = await api.execute(document, **variables)
+    return [error["extensions"]["code"] for error in response.get("errors", [])]
+
+
+RECORDED = """__typename
+  ... on RecordedMetrics { accepted duplicates rejectedCount rejected { row reason } anomalies { id } }
+  ... on InvalidInput { message path } ... on Forbidden { message requiredRole }"""
+LINK_CENTRE = [4.0, 45.0, 1.0, 1.0, 100.0, 12.0, -45.0, 33.0, 600.0, 12.0, 0.1, 9.5]
+LINK_SPREAD = [1.0, 8.0, 2.0, 2.0, 0.5, 0.3, 0.3, 0.3, 8.0, 2.0, 0.1, 0.15]
+QUIET, MILD, EXTREME = -45.0, -42.6, -65.0  # dBm into a receiver with this baseline: ordinary, odd, surely a fault
+
+
+async def record(api: Api, kind: TargetKind, **columns: Any) -> dict[str, Any]:
+    """What recording these columns answers."""
+    name = f"record{kind.capitalize()}Columns"
+    document = f"mutation ($columns: {kind.capitalize()}Columns!) {{ {name}(columns: $columns) {{ {RECORDED} }} }}"
+    answer: dict[str, Any] = (await api.run(document, columns=columns))[name]
+    return answer
+
+
+async def record_samples(api: Api, kind: TargetKind, samples: list[dict[str, Any]]) -> dict[str, Any]:
+    """What recording these rows answers."""
+    name, input = f"record{kind.capitalize()}Metrics", f"{kind.capitalize()}SampleInput"
+    document = f"mutation ($samples: [{input}!]!) {{ {name}(samples: $samples) {{ {RECORDED} }} }}"
+    answer: dict[str, Any] = (await api.run(document, samples=samples))[name]
+    return answer
+
+
+async def record_levels(api: Api, link: Link, levels: dict[datetime, float], direction: str = "OB") -> dict[str, Any]:
+    """What recording these receive levels of a link answers."""
+    rows = len(levels)
+    times = [ms(at) for at in levels]
+    return await record(
+        api,
+        TargetKind.LINK,
+        link=[link.number] * rows,
+        direction=[direction] * rows,
+        at=times,
+        rxLevelDbm=[*levels.values()],
+    )
+
+
+async def stored(services: Services, kind: TargetKind) -> list[dict[str, Any]]:
+    """All samples of a kind as they are in the database, in order of their keys."""
+    async with services.database.read() as session:
+        keys = ", ".join(key_columns(kind))
+        rows = await session.execute(text(f"SELECT * FROM {SAMPLES[kind].name} ORDER BY {keys}"))
+        return [dict(row) for row in rows.mappings()]
+
+
+async def sql(services: Services, *statements: str) -> None:
+    """Do something to the database that no resolver does."""
+    async with services.database.write() as session:
+        for statement in statements:
+            await session.execute(text(statement))

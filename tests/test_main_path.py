@@ -5,7 +5,9 @@ from tests.support import Api, Factory, ago, ms
 
 LINK_CENTRE = [4.0, 45.0, 1.0, 1.0, 100.0, 12.0, -45.0, 33.0, 600.0, 12.0, 0.1, 9.5]
 LINK_SPREAD = [1.0, 8.0, 2.0, 2.0, 0.5, 0.3, 0.3, 0.3, 8.0, 2.0, 0.1, 0.15]
-WATCH = "subscription { anomalyDetected { cursor change anomaly { status direction target { ... on Link { number } } } } }"
+WATCH = (
+    "subscription { anomalyDetected { cursor change anomaly { status direction target { ... on Link { number } } } } }"
+)
 RECORD = """mutation ($columns: LinkColumns!) { recordLinkColumns(columns: $columns) {
   __typename ... on RecordedMetrics { accepted duplicates rejectedCount anomalies { severity } } } }"""
 

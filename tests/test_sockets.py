@@ -32,8 +32,8 @@ async def test_an_anonymous_socket_opens_but_may_not_follow(api: Api) -> None:
 
         message = await socket.receive()
 
-    assert message["type"] == "next"
-    assert message["payload"]["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    assert message["type"] == "error"
+    assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
 async def test_a_bad_token_is_refused_with_4403(api: Api) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
-from resolvers.errors import Unavailable
+from resolvers.errors import InvalidInput, Unavailable
 from resolvers.store import events
 
 CONNECTION_LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, PoolExhausted)
@@ -23,6 +23,12 @@ def is_outage(error: BaseException) -> bool:
         lost = error.connection_invalidated or isinstance(error, InterfaceError)
         return lost or state in STOPPED_BY_SERVER or (isinstance(error, OperationalError) and state is None)
     return isinstance(error, CONNECTION_LOST) or getattr(error, "sqlstate", None) in STOPPED_BY_SERVER
+
+
+def is_unstorable(error: BaseException) -> bool:
+    """Whether a text holds what PostgreSQL's `text` and `jsonb` cannot: NUL."""
+    original = getattr(error, "orig", None) or error
+    return getattr(original, "sqlstate", None) in ("22021", "22P05")
 
 
 class Database:
@@ -59,12 +65,14 @@ class Database:
 
     @asynccontextmanager
     async def translated(self) -> AsyncIterator[None]:
-        """Turns an outage into Unavailable."""
+        """Turns an outage into Unavailable, and text that PostgreSQL cannot keep into InvalidInput."""
         try:
             yield
         except Exception as error:
             if is_outage(error):
                 raise Unavailable from error
+            if is_unstorable(error):
+                raise InvalidInput("Text must not contain NUL characters.") from error
             raise
 
 
@@ -73,5 +81,3 @@ async def driver(session: AsyncSession) -> "asyncpg.Connection[asyncpg.Record]":
     raw = await (await session.connection()).get_raw_connection()
     connection: Any = raw.driver_connection
     return connection  # type: ignore[no-any-return]
-
-

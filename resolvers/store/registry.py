@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from ml.detector import Detector
 from ml.metrics import TargetKind
 from ml.training import MODELS
-from resolvers.errors import Conflict, NotFound
+from resolvers.errors import Conflict
 from resolvers.store.database import Database
 from resolvers.store.tables import Champion, ModelVersion
 
@@ -33,7 +33,7 @@ class Registry:
         self._cache: dict[TargetKind, _Entry] = {}
 
     async def detector(self, kind: TargetKind) -> Detector:
-        """The champion. Raises NotFound when none was trained, ValueError when its bytes are not what was stored."""
+        """The champion. Raises LookupError when none was trained, ValueError when its bytes are not what was stored."""
         entry = self._cache.get(kind)
         if entry and time.monotonic() - entry.checked_at < POINTER_TTL_SECONDS:
             return entry.detector
@@ -76,7 +76,7 @@ class Registry:
         async with self._database.read() as session:
             version_id = await session.scalar(select(Champion.version_id).filter_by(model=model))
         if version_id is None:
-            raise NotFound(f"trained model {model}; run `bcom-graphql train`")
+            raise LookupError(f"No version of {model} was promoted; run `bcom-graphql train`.")
         return version_id
 
     async def _load(self, version_id: int) -> Detector:

@@ -5,6 +5,7 @@ Every query and the primary key begin with the target, so that the tables can be
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
@@ -43,15 +44,16 @@ def key_columns(kind: TargetKind) -> list[str]:
 
 
 class Partitions:
-    """Makes the weeks that a batch needs; remembers those that it has seen."""
+    """Makes the weeks that a batch needs; remembers those that it has seen in each database."""
 
     def __init__(self) -> None:
-        self._known: set[tuple[TargetKind, datetime]] = set()
+        self._known: WeakKeyDictionary[Database, set[tuple[TargetKind, datetime]]] = WeakKeyDictionary()
 
     async def ensure(self, database: Database, kind: TargetKind, times: Iterable[datetime]) -> None:
         """A transaction of its own: attaching a partition locks out the table's readers and writers until it ends."""
+        known = self._known.setdefault(database, set())
         weeks = {week_of(at) for at in times}
-        missing = sorted(week for week in weeks if (kind, week) not in self._known)
+        missing = sorted(week for week in weeks if (kind, week) not in known)
         if not missing:
             return
         async with database.write() as session:
@@ -59,7 +61,7 @@ class Partitions:
             for week in missing:
                 if await session.scalar(sa.select(sa.func.to_regclass(_name(kind, week)))) is None:
                     await session.execute(sa.text(_create(kind, week)))
-        self._known.update((kind, week) for week in missing)
+        known.update((kind, week) for week in missing)
 
 
 def week_of(at: datetime) -> datetime:

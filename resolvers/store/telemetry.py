@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from sqlalchemy import ARRAY, Integer, String, bindparam, select, text
+from sqlalchemy import ARRAY, Integer, String, bindparam, func, literal, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.metrics import CATALOGUE, Floats, Metric, TargetKind
@@ -30,9 +30,10 @@ async def lock_streams(session: AsyncSession, kind: TargetKind, keys: Sequence[S
         " ORDER BY target, direction ON CONFLICT DO NOTHING"
     ).bindparams(bindparam("targets", type_=ARRAY(Integer)), bindparam("directions", type_=ARRAY(String)))
     await session.execute(make, {"kind": kind, "targets": targets, "directions": directions})
+    wanted = select(func.unnest(literal(targets, ARRAY(Integer))), func.unnest(literal(directions, ARRAY(String))))
     query = (
         select(Stream)
-        .where(Stream.kind == kind, Stream.target_id.in_(set(targets)), Stream.direction.in_(set(directions)))
+        .where(Stream.kind == kind, tuple_(Stream.target_id, Stream.direction).in_(wanted))
         .order_by(Stream.target_id, Stream.direction)
         .with_for_update()
     )
@@ -54,7 +55,9 @@ async def store(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) ->
     source = io.BytesIO()
     frame.select(*columns, pl.int_range(pl.len()).alias("row")).write_csv(source, include_header=False)
     source.seek(0)
-    await connection.copy_to_table(staged, source=source, columns=[*columns, "row"], format="csv", schema_name="pg_temp")
+    await connection.copy_to_table(
+        staged, source=source, columns=[*columns, "row"], format="csv", schema_name="pg_temp"
+    )
     listed = ", ".join(columns)
     known = await connection.fetch(
         f"WITH stored AS (INSERT INTO {name} ({listed}) SELECT {listed} FROM pg_temp.{staged} ORDER BY {keys}"  # noqa: S608
@@ -84,24 +87,44 @@ _NEWS = {"targets": "target", "directions": "direction", "samples": "samples", "
 
 
 async def recent(
-    session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], most: int, stride: int
+    session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], most: int, strides: Sequence[int]
 ) -> tuple[NDArray[np.int64], Floats]:
-    """The newest `most` samples of each stream, thinned to every `stride`-th: (rows,) index into keys, (rows, metrics)."""
+    """The newest `most` samples of each stream, every stride-th: (rows,) index into keys, (rows, metrics)."""
     name, columns = SAMPLES[kind].name, ", ".join(CATALOGUE[kind].columns)
     direction = "AND direction = key.direction" if kind is TargetKind.LINK else ""
     connection = await driver(session)
     records = await connection.fetch(
-        f"SELECT key.index, {columns} FROM unnest($1::int[], $2::text[]) WITH ORDINALITY AS key (target, direction, index)"  # noqa: S608
+        f"SELECT key.index, {columns} FROM unnest($1::int[], $2::text[], $4::int[])"  # noqa: S608
+        " WITH ORDINALITY AS key (target, direction, stride, index)"
         f" CROSS JOIN LATERAL (SELECT *, row_number() OVER (ORDER BY at DESC) AS age FROM {name}"
         f" WHERE {target_column(kind)} = key.target {direction} ORDER BY at DESC LIMIT $3) AS sample"
-        " WHERE age % $4 = 0",
+        " WHERE age % key.stride = 0",
         [key[0] for key in keys],
         [key[1] for key in keys],
         most,
-        stride,
+        list(strides),
     )
     table = np.array([tuple(record) for record in records], dtype=np.float64).reshape(len(records), -1)
     return table[:, 0].astype(np.int64) - 1, table[:, 1:]
+
+
+async def since(
+    session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], starts: Sequence[int]
+) -> pl.DataFrame:
+    """Each stream's samples from its start (epoch ms) on: `stream` (index into keys), `at` and the metric columns."""
+    name, columns = SAMPLES[kind].name, CATALOGUE[kind].columns
+    direction = "AND sample.direction = key.direction" if kind is TargetKind.LINK else ""
+    connection = await driver(session)
+    records = await connection.fetch(
+        f"SELECT key.index - 1, at, {', '.join(columns)} FROM unnest($1::int[], $2::text[], $3::timestamptz[])"  # noqa: S608
+        " WITH ORDINALITY AS key (target, direction, start, index)"
+        f" JOIN {name} AS sample ON {target_column(kind)} = key.target {direction} AND at >= key.start",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        [EPOCH + timedelta(milliseconds=start) for start in starts],
+    )
+    schema: dict[str, Any] = {"stream": pl.Int64, "at": pl.Datetime("us", "UTC"), **dict.fromkeys(columns, pl.Float32)}
+    return pl.DataFrame([tuple(record) for record in records], schema=schema, orient="row")
 
 
 # ---------------------------------------------------------------- out
@@ -165,13 +188,14 @@ async def series(
         inner = [f"avg({c})::real AS {c}_mean, min({c}) AS {c}_min, max({c}) AS {c}_max" for c in columns]
     outer = [f"array_agg({c}_{what} ORDER BY moment) AS {c}_{what}" for c in columns for what in ("mean", "min", "max")]
     query = text(
-        f"SELECT target, array_agg((extract(epoch FROM moment) * 1000)::bigint ORDER BY moment) AS times, {', '.join(outer)}"  # noqa: S608
+        "SELECT target, array_agg((extract(epoch FROM moment) * 1000)::bigint ORDER BY moment) AS times,"  # noqa: S608
+        f" {', '.join(outer)}"
         f" FROM (SELECT {target_column(span.kind)} AS target, {moment} AS moment, {', '.join(inner)}"
         f" FROM {_where(span)} {group}) AS bucket GROUP BY target"
     )
     values = _values(span, targets)
     if bucket_seconds is not None:
-        whole = span.start + timedelta(seconds=bucket_seconds) >= span.end
+        whole = timedelta(seconds=bucket_seconds) >= span.end - span.start
         values |= {"bucket": bucket_seconds, "origin": span.start if whole else EPOCH}
     rows = await session.execute(query, values)
     return {row.target: _series(span, row._mapping, bucket_seconds) for row in rows}  # noqa: SLF001
@@ -182,9 +206,7 @@ def _series(span: Span, row: Any, bucket_seconds: int | None) -> Series:
         what: {metric: np.array(row[f"{metric.column}_{what}"], dtype=np.float32) for metric in span.metrics}
         for what in ("mean", "min", "max")
     }
-    return Series(
-        bucket_seconds, np.array(row["times"], dtype=np.int64), arrays["mean"], arrays["min"], arrays["max"]
-    )
+    return Series(bucket_seconds, np.array(row["times"], dtype=np.int64), arrays["mean"], arrays["min"], arrays["max"])
 
 
 def empty_series(span: Span, bucket_seconds: int | None) -> Series:
@@ -209,12 +231,14 @@ async def statistics(session: AsyncSession, span: Span, targets: Sequence[int]) 
 
 def _statistics(metric: Metric, row: Any) -> Statistics:
     values = {what: row[f"{metric.column}_{what}"] for what in ("min", "max", "mean", "p95", "last")}
-    return Statistics(metric, row[f"{metric.column}_count"], **{k: _short(v) for k, v in values.items()})
+    return Statistics(
+        metric, row[f"{metric.column}_count"], **{k: None if v is None else short(v) for k, v in values.items()}
+    )
 
 
-def _short(value: float | None) -> float | None:
+def short(value: float) -> float:
     """Readings are kept as 4-byte floats: show 12.3, not 12.300000190734863."""
-    return None if value is None else float(str(np.float32(value)))
+    return float(str(np.float32(value)))
 
 
 def _where(span: Span) -> str:
@@ -238,4 +262,4 @@ async def latest_grades(session: AsyncSession, keys: Sequence[StreamKey]) -> dic
     ).bindparams(bindparam("targets", type_=ARRAY(Integer)), bindparam("directions", type_=ARRAY(String)))
     values = {"targets": [key[0] for key in keys], "directions": [key[1] for key in keys]}
     rows = await session.execute(query, values)
-    return {(row.target, row.direction): float(str(np.float32(row.grade))) for row in rows}
+    return {(row.target, row.direction): short(row.grade) for row in rows}

@@ -1,0 +1,238 @@
+"""Long-lived credentials for collectors and frontends' server sides."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, text, update
+
+from resolvers.context import Services
+from resolvers.store.tables import ApiKey, Role, User
+from tests.support import Api, Factory, codes, id_of, iso
+
+CREATE = """mutation ($name: String!, $role: Role!, $expiresAt: DateTime) {
+  createApiKey(name: $name, role: $role, expiresAt: $expiresAt) { __typename
+    ... on CreatedApiKey { secret apiKey { id name role createdAt lastUsedAt expiresAt revokedAt } }
+    ... on InvalidInput { message path } ... on Forbidden { message requiredRole } } }"""
+REVOKE = "mutation ($id: ID!) { revokeApiKey(id: $id) { id revokedAt } }"
+KEYS = "{ apiKeys { id name role lastUsedAt revokedAt } }"
+VIEWER = "{ viewer { email role } }"
+USERS = "{ users { totalCount } }"
+UPDATE = "mutation ($input: UpdateUserInput!) { updateUser(input: $input) { __typename } }"
+
+
+async def create(api: Api, role: Role = Role.VIEWER, name: str = "Collector", **given: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = (await api.run(CREATE, name=name, role=role, **given))["createApiKey"]
+    return answer
+
+
+async def test_a_key_opens_what_its_owner_may_see(api: Api, make: Factory) -> None:
+    owner = await make.user(Role.OPERATOR, email="ada@example.com")
+
+    created = await create(await api.of(owner), Role.OPERATOR, name="  Collector 7 ")
+    answer = await api.with_token(created["secret"]).run(VIEWER)
+
+    assert created["apiKey"]["name"] == "Collector 7"
+    assert (created["apiKey"]["role"], created["apiKey"]["lastUsedAt"]) == ("OPERATOR", None)
+    assert answer["viewer"]["email"] == "ada@example.com"
+
+
+async def test_a_key_opens_a_socket(api: Api) -> None:
+    created = await create(await api.as_(Role.VIEWER))
+
+    async with api.with_token(created["secret"]).socket() as socket:
+        await socket.send(type="subscribe", id="1", payload={"query": VIEWER})
+        data = await socket.next()
+
+    assert data["viewer"] is not None
+
+
+async def test_a_key_s_secret_is_kept_only_as_a_hash(api: Api, services: Services) -> None:
+    created = await create(await api.as_(Role.VIEWER))
+
+    async with services.database.read() as session:
+        dump = str((await session.execute(text("SELECT * FROM api_keys"))).all())
+        key = await session.scalar(select(ApiKey))
+
+    assert key is not None
+    assert len(key.hash) == 32
+    assert created["secret"] not in dump
+    assert created["secret"].removeprefix("bcom_") not in dump
+
+
+async def test_a_key_has_at_most_its_owner_s_role(api: Api) -> None:
+    operator = await api.as_(Role.OPERATOR)
+
+    refused = await create(operator, Role.ADMIN)
+
+    assert (refused["__typename"], refused["requiredRole"]) == ("Forbidden", "ADMIN")
+    assert await operator.run(KEYS) == {"apiKeys": []}
+
+
+async def test_a_key_may_do_less_than_its_owner(api: Api) -> None:
+    admin = await api.as_(Role.ADMIN)
+
+    created = await create(admin, Role.VIEWER)
+
+    assert await codes(api.with_token(created["secret"]), USERS) == ["FORBIDDEN"]
+    assert await codes(admin, USERS) == []
+
+
+async def test_a_key_loses_what_its_owner_loses(api: Api, make: Factory) -> None:
+    owner, boss = await make.user(Role.ADMIN), await api.as_(Role.ADMIN)
+    created = await create(await api.of(owner), Role.ADMIN)
+    with_key = api.with_token(created["secret"])
+
+    before = await codes(with_key, USERS)
+    await boss.run(UPDATE, input={"id": id_of(owner), "role": "OPERATOR"})
+    after = await codes(with_key, USERS)
+
+    assert (before, after) == ([], ["FORBIDDEN"])
+
+
+async def test_a_key_cannot_create_keys(api: Api) -> None:
+    created = await create(await api.as_(Role.ADMIN), Role.ADMIN)
+
+    refused = await create(api.with_token(created["secret"]), Role.VIEWER)
+
+    assert refused["__typename"] == "Forbidden"
+
+
+async def test_a_key_needs_a_possible_name(api: Api) -> None:
+    viewer = await api.as_(Role.VIEWER)
+
+    answers = [await create(viewer, name=name) for name in ("", "   ", "x" * 201, "null \0 byte")]
+
+    assert [(answer["__typename"], answer["path"]) for answer in answers] == [("InvalidInput", ["name"])] * 4
+
+
+async def test_a_key_that_has_expired_already_is_not_created(api: Api) -> None:
+    past = iso(datetime.now(UTC) - timedelta(seconds=1))
+
+    refused = await create(await api.as_(Role.VIEWER), expiresAt=past)
+
+    assert (refused["__typename"], refused["path"]) == ("InvalidInput", ["expiresAt"])
+
+
+async def test_a_key_works_until_it_expires(api: Api, services: Services) -> None:
+    tomorrow = iso(datetime.now(UTC) + timedelta(days=1))
+    created = await create(await api.as_(Role.VIEWER), expiresAt=tomorrow)
+    with_key = api.with_token(created["secret"])
+
+    before = await codes(with_key, VIEWER)
+    async with services.database.write() as session:
+        await session.execute(update(ApiKey).values(expires_at=datetime.now(UTC) - timedelta(seconds=1)))
+    after = await codes(with_key, VIEWER)
+
+    assert (before, after) == ([], ["UNAUTHENTICATED"])
+
+
+async def test_a_revoked_key_opens_nothing(api: Api) -> None:
+    owner = await api.as_(Role.VIEWER)
+    created = await create(owner)
+
+    revoked = (await owner.run(REVOKE, id=created["apiKey"]["id"]))["revokeApiKey"]
+    again = (await owner.run(REVOKE, id=created["apiKey"]["id"]))["revokeApiKey"]
+
+    assert revoked["revokedAt"] is not None
+    assert again == revoked
+    assert await codes(api.with_token(created["secret"]), VIEWER) == ["UNAUTHENTICATED"]
+
+
+async def test_revoking_a_key_closes_its_sockets_and_no_others(api: Api) -> None:
+    owner = await api.as_(Role.VIEWER)
+    created = await create(owner)
+
+    async with api.with_token(created["secret"]).socket() as socket, owner.socket() as others:
+        await owner.run(REVOKE, id=created["apiKey"]["id"])
+        code = await socket.closed()
+        await others.send(type="ping")
+        answer = await others.receive()
+
+    assert code == 4403
+    assert answer["type"] == "pong"
+
+
+async def test_a_deactivated_owner_s_key_opens_nothing(api: Api, make: Factory) -> None:
+    owner, admin = await make.user(), await api.as_(Role.ADMIN)
+    created = await create(await api.of(owner))
+
+    await admin.run(UPDATE, input={"id": id_of(owner), "isActive": False})
+
+    response = await api.http.post(
+        api.url, json={"query": VIEWER}, headers={"Authorization": f"Bearer {created['secret']}"}
+    )
+    assert response.status_code == 401
+    assert response.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+async def test_everybody_lists_their_own_keys_and_an_admin_everybody_s(api: Api) -> None:
+    ada, grace, admin = await api.as_(Role.VIEWER), await api.as_(Role.OPERATOR), await api.as_(Role.ADMIN)
+    await create(ada, name="Ada's")
+    await create(grace, name="Grace's")
+
+    lists = [(await client.run(KEYS))["apiKeys"] for client in (ada, grace, admin)]
+
+    assert [[key["name"] for key in keys] for keys in lists] == [["Ada's"], ["Grace's"], ["Ada's", "Grace's"]]
+
+
+async def test_nobody_revokes_somebody_else_s_key_but_an_admin(api: Api) -> None:
+    owner, other, admin = await api.as_(Role.VIEWER), await api.as_(Role.OPERATOR), await api.as_(Role.ADMIN)
+    created = await create(owner)
+
+    refused = await codes(other, REVOKE, id=created["apiKey"]["id"])
+    still_good = await codes(api.with_token(created["secret"]), VIEWER)
+    revoked = await codes(admin, REVOKE, id=created["apiKey"]["id"])
+
+    assert (refused, still_good, revoked) == (["NOT_FOUND"], [], [])
+    assert await codes(api.with_token(created["secret"]), VIEWER) == ["UNAUTHENTICATED"]
+
+
+async def test_what_is_no_key_is_not_found(api: Api, make: Factory) -> None:
+    owner = await api.as_(Role.ADMIN)
+    ids = [id_of(ApiKey(id=2_000_000_000)), id_of(await make.user()), "garbage", "QXBpS2V5Ojk5OTk5OTk5OTk5OTk5"]
+
+    answers = [await codes(owner, REVOKE, id=id) for id in ids]
+
+    assert answers == [["NOT_FOUND"]] * len(ids)
+
+
+async def test_using_a_key_is_noted_once_a_minute(api: Api, services: Services, statements: list[str]) -> None:
+    owner = await api.as_(Role.VIEWER)
+    with_key = api.with_token((await create(owner))["secret"])
+
+    await with_key.run(VIEWER)
+    [first] = (await owner.run(KEYS))["apiKeys"]
+    statements.clear()
+    await with_key.run(VIEWER)
+    writes = [statement for statement in statements if statement.startswith("UPDATE")]
+    [second] = (await owner.run(KEYS))["apiKeys"]
+
+    assert first["lastUsedAt"] is not None
+    assert second["lastUsedAt"] == first["lastUsedAt"]
+    assert writes == []
+
+
+async def test_using_a_key_is_noted_again_after_a_while(api: Api, services: Services) -> None:
+    owner = await api.as_(Role.VIEWER)
+    with_key = api.with_token((await create(owner))["secret"])
+    long_ago = datetime(2026, 1, 1, tzinfo=UTC)
+    async with services.database.write() as session:
+        await session.execute(update(ApiKey).values(last_used_at=long_ago))
+
+    await with_key.run(VIEWER)
+
+    [key] = (await owner.run(KEYS))["apiKeys"]
+    assert datetime.fromisoformat(key["lastUsedAt"]) > long_ago
+
+
+async def test_a_key_does_not_keep_its_owner_s_sign_in(api: Api, services: Services) -> None:
+    """Signing out ends sign-ins, not keys: a collector goes on."""
+    async with services.database.write() as session:
+        user = User(email="ada@example.com", role=Role.VIEWER, is_active=True, password_hash="nobody's")
+        session.add(user)
+    created = await create(await api.of(user))
+
+    async with services.database.write() as session:
+        await session.execute(text("UPDATE sign_ins SET revoked_at = now()"))
+
+    assert await codes(api.with_token(created["secret"]), VIEWER) == []
