@@ -5,6 +5,7 @@ import os
 import secrets
 import signal
 import sys
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -33,7 +34,7 @@ from resolvers.store.migrations import migrate as migrate_database
 from resolvers.store.tables import Role
 from schema.root import schema
 
-SHOWN_REJECTIONS = 20
+SHOWN_REJECTIONS = 10
 SCHEMA_FILE = Path("schema/schema.graphql")
 
 commands = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -193,18 +194,14 @@ def _report(done: list[ImportProgress]) -> None:
     recorded = [step.recorded for step in done]
     table = Table("rows", "accepted", "duplicates", "rejected", "anomalies touched")
     anomalies = {anomaly.id for r in recorded for anomaly in r.anomalies}
-    sums = (
-        sum(r.accepted for r in recorded),
-        sum(r.duplicates for r in recorded),
-        sum(r.rejected_count for r in recorded),
-    )
+    sums = [sum(getattr(r, name) for r in recorded) for name in ("accepted", "duplicates", "rejected_count")]
     table.add_row(*(f"{number:,}" for number in (done[-1].rows if done else 0, *sums, len(anomalies))))
     console.print(table)
-    rejected = [entry for r in recorded for entry in r.rejected][:SHOWN_REJECTIONS]
-    for entry in rejected:
-        console.print(f"row {entry.row}: {entry.reason}", markup=False, highlight=False)
-    if sums[2] > len(rejected):
-        console.print(f"… and {sums[2] - len(rejected):,} rejected rows more", highlight=False)
+    reasons = sum((Counter(r.reasons) for r in recorded), Counter[str]())
+    for reason, rows in reasons.most_common():
+        console.print(f"{rows:,} rejected: {reason}", markup=False, highlight=False)
+    for entry in [entry for r in recorded for entry in r.rejected][:SHOWN_REJECTIONS]:
+        console.print(f"  row {entry.row}: {entry.reason}", markup=False, highlight=False)
 
 
 @commands.command()

@@ -27,6 +27,7 @@ ENTITIES: dict[TargetKind, type[Network | Site | Link]] = {
 }
 LARGEST_BATCH = 100_000
 LISTED_REJECTIONS = 100
+VALUE = r"(, and is| with the number|:) .*$"  # of a reason: what differs from row to row
 AHEAD = timedelta(minutes=5)
 LARGEST_SERIES = 10_000
 LONGEST_WINDOW = timedelta(days=3660)
@@ -43,12 +44,16 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Recorded:
-    """Duplicates are rows that were stored before, or earlier in the same batch. At most 100 rejections are listed."""
+    """Duplicates are rows that were stored before, or earlier in the same batch.
+
+    At most 100 rejections are listed; `reasons` counts all of them by what is wrong, whatever the value.
+    """
 
     accepted: int
     duplicates: int
     rejected_count: int
     rejected: list[Rejected]
+    reasons: dict[str, int]
     anomalies: list[Anomaly]
 
 
@@ -75,6 +80,7 @@ async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> Rec
         repeated + len(unique) - accepted,
         len(rejected),
         [Rejected(row, reason) for row, reason in listed.select("row", "reason").iter_rows()],
+        dict(rejected.group_by(pl.col("reason").str.replace(VALUE, "")).len().iter_rows()),
         anomalies,
     )
 

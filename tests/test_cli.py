@@ -100,7 +100,8 @@ async def test_import_reports_what_it_accepted_and_why_not(
 
     assert first.returncode == 0, first.stderr
     assert numbers(first.stderr) == [33, 30, 0, 3, 0]
-    assert "There is no link with the number 6." in first.stderr
+    assert "1 rejected: There is no link" in first.stderr
+    assert "row 30: There is no link with the number 6." in first.stderr
     assert "ESNO_DB must be between -20 and 40 dB" in first.stderr
     assert "The direction must be IB or OB." in first.stderr
     assert numbers(again.stderr) == [33, 0, 30, 3, 0]
