@@ -24,10 +24,10 @@ run: .venv/installed web ## Serve an invented fleet that lives, on http://localh
 	@$(BIN)/bcom-graphql serve --demo
 
 test: .venv/developing ## All tests that take seconds
-	$(BIN)/pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not slow"
 
 test-slow: .venv/developing ## The tests that take longer
-	$(BIN)/pytest -n $(WORKERS) -m slow
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m slow
 
 check: lint types layers contract ## Everything that reads the code without running it
 

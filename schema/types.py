@@ -32,6 +32,35 @@ async def _children(
 # ---------------------------------------------------------------- topology
 
 
+@strawberry.type
+class Observed(Node):
+    """What networks, sites and links share."""
+
+    @strawberry.field(description="Newest first.")
+    async def anomalies(
+        self, info: Info, filter: AnomalyFilter | None = None, first: int | None = None, after: str | None = None
+    ) -> Connection["Anomaly"]:
+        kind = TargetKind(type(self).__name__.upper())
+        return await _children(info, Anomaly, kind, self.row.id, Window(first, after), filter_of(filter))
+
+
+@strawberry.type
+class Measured(Observed):
+    """What networks and sites share; a link is measured in each direction."""
+
+    @strawberry.field
+    async def series(
+        self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None, max_points: int | None = 1000
+    ) -> MetricSeries:
+        return await series_of(self, info, "", metrics, window, max_points)
+
+    @strawberry.field
+    async def statistics(
+        self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None
+    ) -> list[MetricStatistics]:
+        return await statistics_of(self, info, "", metrics, window)
+
+
 @strawberry.type(description="satellite ─ transponder ─ network ─ link ─ remote site.")
 class Satellite(Node):
     name: str
@@ -43,7 +72,7 @@ class Satellite(Node):
 
 
 @strawberry.type(description="A hub (its antenna serves networks) or a remote terminal.")
-class Site(Node):
+class Site(Measured):
     number: int = strawberry.field(description="The operator's own number.")
     name: str
     role: SiteRole
@@ -60,27 +89,9 @@ class Site(Node):
     async def links(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Link"]:
         return await _children(info, Link, "site.links", self.row.id, Window(first, after))
 
-    @strawberry.field
-    async def series(
-        self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None, max_points: int | None = 1000
-    ) -> MetricSeries:
-        return await series_of(self, info, "", metrics, window, max_points)
-
-    @strawberry.field
-    async def statistics(
-        self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None
-    ) -> list[MetricStatistics]:
-        return await statistics_of(self, info, "", metrics, window)
-
-    @strawberry.field(description="Newest first.")
-    async def anomalies(
-        self, info: Info, filter: AnomalyFilter | None = None, first: int | None = None, after: str | None = None
-    ) -> Connection["Anomaly"]:
-        return await _children(info, Anomaly, TargetKind.SITE, self.row.id, Window(first, after), filter_of(filter))
-
 
 @strawberry.type(description="One hub chain's carriers on one transponder, and the links on them.")
-class Network(Node):
+class Network(Measured):
     number: int = strawberry.field(description="The operator's own number.")
     name: str
     transponder: str | None
@@ -98,27 +109,9 @@ class Network(Node):
     async def links(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Link"]:
         return await _children(info, Link, "network.links", self.row.id, Window(first, after))
 
-    @strawberry.field
-    async def series(
-        self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None, max_points: int | None = 1000
-    ) -> MetricSeries:
-        return await series_of(self, info, "", metrics, window, max_points)
-
-    @strawberry.field
-    async def statistics(
-        self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None
-    ) -> list[MetricStatistics]:
-        return await statistics_of(self, info, "", metrics, window)
-
-    @strawberry.field(description="Newest first.")
-    async def anomalies(
-        self, info: Info, filter: AnomalyFilter | None = None, first: int | None = None, after: str | None = None
-    ) -> Connection["Anomaly"]:
-        return await _children(info, Anomaly, TargetKind.NETWORK, self.row.id, Window(first, after), filter_of(filter))
-
 
 @strawberry.type(description="One remote's pair of directions.")
-class Link(Node):
+class Link(Observed):
     number: int = strawberry.field(description="The operator's own number.")
     name: str
 
@@ -152,12 +145,6 @@ class Link(Node):
         self, info: Info, direction: Direction, metrics: Metrics = None, window: TimeWindow | None = None
     ) -> list[MetricStatistics]:
         return await statistics_of(self, info, direction, metrics, window)
-
-    @strawberry.field(description="Newest first.")
-    async def anomalies(
-        self, info: Info, filter: AnomalyFilter | None = None, first: int | None = None, after: str | None = None
-    ) -> Connection["Anomaly"]:
-        return await _children(info, Anomaly, TargetKind.LINK, self.row.id, Window(first, after), filter_of(filter))
 
 
 Target = Annotated[Network | Site | Link, strawberry.union("Target", description="What samples are measured on.")]

@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 import sqlalchemy as sa
 
 from ml.metrics import CATALOGUE, TargetKind
+from resolvers.store.columns import UtcDateTime
 from resolvers.store.database import Database
-from resolvers.store.tables import Table, UtcDateTime
+from resolvers.store.tables import Table
 
 PARTITION_LOCK = 0x6263_6F6D_0003
 WEEK = timedelta(days=7)

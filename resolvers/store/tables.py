@@ -1,6 +1,6 @@
 """Every table but the samples', which `samples.py` derives from the metric catalogue."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
@@ -10,9 +10,6 @@ from sqlalchemy import (
     REAL,
     BigInteger,
     CheckConstraint,
-    DateTime,
-    Dialect,
-    Enum,
     ForeignKey,
     Identity,
     Index,
@@ -25,10 +22,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
 
 from ml.episodes import Severity
 from ml.metrics import Direction, TargetKind
+from resolvers.store.columns import SeverityRank, UtcDateTime, enum
 from resolvers.store.identifiers import uuid7
 
 
@@ -64,42 +61,6 @@ class AnomalyStatus(StrEnum):
 class Verdict(StrEnum):
     TRUE_ALARM = "TRUE_ALARM"
     FALSE_ALARM = "FALSE_ALARM"
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """timestamptz that always comes back in UTC, whatever the session's time zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    @property
-    def python_type(self) -> type[datetime]:
-        return datetime
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value and value.astimezone(UTC)
-
-
-class SeverityRank(TypeDecorator[Severity]):
-    """Kept as its rank, so that the database compares and orders by it."""
-
-    impl = SmallInteger
-    cache_ok = True
-
-    @property
-    def python_type(self) -> type[Severity]:
-        return Severity
-
-    def process_bind_param(self, value: Severity | None, dialect: Dialect) -> int | None:
-        return None if value is None else value.rank
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> Severity | None:
-        return None if value is None else list(Severity)[value]
-
-
-def enum(python_type: type[StrEnum]) -> Enum:
-    """Kept as text: adding a value then needs no migration."""
-    return Enum(python_type, native_enum=False, length=32, validate_strings=True)
 
 
 class Table(DeclarativeBase):

@@ -13,9 +13,10 @@ from sqlalchemy import ARRAY, Integer, String, bindparam, func, literal, select,
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.metrics import CATALOGUE, Floats, Metric, TargetKind
+from resolvers.store.columns import UtcDateTime
 from resolvers.store.database import driver
 from resolvers.store.samples import SAMPLES, key_columns, target_column
-from resolvers.store.tables import Stream, UtcDateTime
+from resolvers.store.tables import Stream
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 StreamKey = tuple[int, str]  # target id, direction ('' for networks and sites)

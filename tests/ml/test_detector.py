@@ -17,6 +17,9 @@ LINK = CATALOGUE[TargetKind.LINK]
 KINDS = pytest.mark.parametrize("kind", TargetKind)
 
 
+pytestmark = pytest.mark.xdist_group("detectors")  # trained once, in one process
+
+
 @cache
 def trained(kind: TargetKind) -> Detector:
     return train(kind)
