@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import event
 
 from bcom_graphql import app, prepare
+from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings
 from resolvers.context import Services
 from resolvers.store.embedded import embedded_postgres
@@ -23,6 +24,9 @@ from tests.support import Api, Factory, serving
 
 HERE = Path(__file__).parent
 FOLDER = HERE.parent / ".bcom" / "test"
+# Left behind by earlier runs; another session's are in use.
+UNUSED = r"""SELECT datname FROM pg_database WHERE datname ~ '^(template_|test_|new_)[0-9a-f_]'
+  AND NOT EXISTS (SELECT 1 FROM pg_stat_activity AS used WHERE used.datname = pg_database.datname)"""
 SECRET = "a secret key that is long enough for tests"
 
 
@@ -60,9 +64,8 @@ async def _ensure_template(server: str, template: str) -> None:
     await connection.execute("SELECT pg_reload_conf()")
     known = await connection.fetchval("SELECT count(*) FROM pg_database WHERE datname = $1", template)
     if not known:
-        for old in await connection.fetch("SELECT datname FROM pg_database WHERE datname ~ '^(template_|test_|new_)'"):
-            if old["datname"] not in ("template0", "template1"):
-                await connection.execute(f'DROP DATABASE "{old["datname"]}" WITH (FORCE)')
+        for old in await connection.fetch(UNUSED):
+            await connection.execute(f'DROP DATABASE IF EXISTS "{old["datname"]}"')
         await connection.execute(f'CREATE DATABASE "new_{template}"')
         await _fill(_named(server, f"new_{template}"))
         await connection.execute(f'ALTER DATABASE "new_{template}" RENAME TO "{template}"')
@@ -134,6 +137,7 @@ def statements(services: Services) -> list[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The developer's own settings must not leak into tests."""
+    """The developer's own settings must not leak into tests; logs are for the tests that look at them."""
+    configure_logging("json", "error")
     for name in Settings.model_fields:
         os.environ.pop(name.upper(), None)

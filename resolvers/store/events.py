@@ -74,23 +74,25 @@ class EventFeed:
 
     async def start(self) -> None:
         """Raises Unavailable when the database is."""
-        async with self._database.read() as session:
-            self._position = await session.scalar(select(func.coalesce(func.max(Row.id), 0))) or 0
+        self._position = await self._newest()
         self._task = asyncio.create_task(self._run(), name="event feed")
 
     async def stop(self) -> None:
-        if self._task:
+        while self._task and not self._task.done():  # an outage while cleaning up can swallow a cancellation
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task], timeout=1.0)
 
     async def follow(self, topic: str, after: str | None = None) -> AsyncIterator[Event]:
         """Events of a topic: those behind the cursor `after` first, then live ones; no gap, no repeat, in order.
 
-        Raises InvalidInput for a cursor that is none, Lagged when the reader falls `QUEUE_LENGTH` events behind.
+        Without a cursor: what is committed from now on. Raises InvalidInput for a cursor that is none, Lagged when the
+        reader falls `QUEUE_LENGTH` events behind.
         """
         with self._queue() as queue:
-            position = self._position if after is None else parse_cursor(after)
+            newest = await self._newest()
+            position = newest if after is None else parse_cursor(after)
+            if position > newest:
+                raise InvalidInput("This cursor lies ahead of the event log; it is of another database.", ["after"])
             async for event in self._history(position, self._position):
                 position = event.id
                 if event.topic == topic:
@@ -110,6 +112,10 @@ class EventFeed:
             yield queue
         finally:
             self._queues.discard(queue)
+
+    async def _newest(self) -> int:
+        async with self._database.read() as session:
+            return await session.scalar(select(func.max(Row.id))) or 0
 
     async def _history(self, after: int, until: int) -> AsyncIterator[Event]:
         while after < until:
@@ -149,7 +155,8 @@ class EventFeed:
                 for event in events:
                     self._tell(event)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._wake.wait()
 
     def _tell(self, event: Event) -> None:
         self._position = event.id

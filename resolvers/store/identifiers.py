@@ -6,10 +6,11 @@ from uuid import UUID
 
 
 def uuid7() -> UUID:
-    """A version 7 UUID (RFC 9562, 5.7): 48 bits of epoch milliseconds, then randomness.
+    """A version 7 UUID (RFC 9562): 48 bits of epoch milliseconds, 12 of their fraction (6.2, method 3), randomness.
 
-    Ordered by time between milliseconds only, which suffices for keyset paging: equal milliseconds have a fixed order.
+    Ordered by time to a quarter of a microsecond, so that keyset paging and sharding work.
     """
-    value = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(os.urandom(10))
-    value = value & ~(0xF << 76) | 0x7 << 76
-    return UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
+    milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
+    fraction = (nanoseconds << 12) // 1_000_000
+    random = int.from_bytes(os.urandom(8)) & (1 << 62) - 1
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62 | random)
