@@ -12,12 +12,13 @@ from strawberry.dataloader import DataLoader
 
 from ml.metrics import TargetKind
 from resolvers import anomalies, topology
-from resolvers.anomalies import AnomalyFilter, TargetKey
+from resolvers.filters import AnomalyFilter, TargetKey
 from resolvers.paging import Listing, Page, Window, among, counts, pages
-from resolvers.store import telemetry
+from resolvers.store import readings
 from resolvers.store.database import Database
+from resolvers.store.readings import Series, Span, Statistics
 from resolvers.store.tables import Anomaly, ApiKey, AuditEntry, Detection, Link, Network, Satellite, Site, Table, User
-from resolvers.store.telemetry import Series, Span, Statistics, StreamKey
+from resolvers.store.telemetry import StreamKey
 
 Row = TypeVar("Row", bound=Table)
 Key = TypeVar("Key", bound=Hashable)
@@ -104,23 +105,23 @@ class Loaders:
         span, buckets = group.span, defaultdict[int | None, list[int]](list)
         found: dict[int, Series] = {}
         async with self._database.read() as session:
-            samples = await telemetry.raw_counts(session, span, targets)
+            samples = await readings.raw_counts(session, span, targets)
             for target in targets:
                 fits = samples.get(target, 0) <= group.max_points
                 buckets[None if fits else bucket_seconds(span, group.max_points)].append(target)
             for seconds, some in buckets.items():
-                found |= await telemetry.series(session, span, some, seconds)
-        return [found.get(target) or telemetry.empty_series(span, None) for target in targets]
+                found |= await readings.series(session, span, some, seconds)
+        return [found.get(target) or readings.empty_series(span, None) for target in targets]
 
     async def _statistics(self, group: Span, targets: list[int]) -> list[list[Statistics]]:
         async with self._database.read() as session:
-            found = await telemetry.statistics(session, group, targets)
+            found = await readings.statistics(session, group, targets)
         nothing = [Statistics(metric, 0, None, None, None, None, None) for metric in group.metrics]
         return [found.get(target, nothing) for target in targets]
 
     async def _grades(self, keys: list[StreamKey]) -> list[float | None]:
         async with self._database.read() as session:
-            found = await telemetry.latest_grades(session, keys)
+            found = await readings.latest_grades(session, keys)
         return [found.get(key) for key in keys]
 
     async def _history(self, subjects: list[UUID]) -> list[list[AuditEntry]]:

@@ -16,9 +16,9 @@ from resolvers.context import Context
 from resolvers.errors import InvalidInput
 from resolvers.paging import among
 from resolvers.store import telemetry
+from resolvers.store.readings import Span
 from resolvers.store.samples import Partitions, key_columns, target_column
 from resolvers.store.tables import Anomaly, Link, Network, Role, Site, Stream
-from resolvers.store.telemetry import Span
 
 ENTITIES: dict[TargetKind, type[Network | Site | Link]] = {
     TargetKind.NETWORK: Network,

@@ -19,7 +19,7 @@ from ml.metrics import CATALOGUE, Direction, Floats, Kind
 from resolvers import baselines
 from resolvers.anomalies import AnomalyChange, tell
 from resolvers.paging import among
-from resolvers.store import telemetry
+from resolvers.store import readings
 from resolvers.store.identifiers import uuid7
 from resolvers.store.tables import Anomaly, AnomalyStatus, AuditEntry, Stream
 
@@ -43,8 +43,8 @@ class Judged:
         return [
             {
                 "metric": self.kind.metrics[index],
-                "observed": telemetry.short(self.readings[row, index]),
-                "expected": telemetry.short(self.centre[row, index]),
+                "observed": readings.short(self.readings[row, index]),
+                "expected": readings.short(self.centre[row, index]),
                 "deviation": round(float(verdicts.deviations[row, index]), 3),
                 "share": round(float(verdicts.shares[row, index]), 4),
             }

@@ -10,10 +10,10 @@ from strawberry import ID
 
 from ml.metrics import CATALOGUE, TargetKind
 from resolvers import topology
-from resolvers.anomalies import AnomalyFilter as Filter
-from resolvers.anomalies import TargetKey
 from resolvers.detection import camel
 from resolvers.errors import InvalidInput
+from resolvers.filters import AnomalyFilter as Filter
+from resolvers.filters import TargetKey
 from schema.enums import AnomalyStatus, Band, Direction, Metric, Role, Severity, SiteRole
 from schema.node import parse_id
 from schema.scalars import DirectionArray, FloatArray, IntArray, TimeArray

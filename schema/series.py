@@ -8,7 +8,7 @@ from ml.metrics import CATALOGUE, Metric, TargetKind
 from resolvers import metrics
 from resolvers.context import Context
 from resolvers.loaders import SeriesRequest
-from resolvers.store.telemetry import Series, Span
+from resolvers.store.readings import Series, Span
 from schema.inputs import TimeWindow
 from schema.node import Info, Node
 from schema.scalars import FloatArray, TimeArray

@@ -7,8 +7,8 @@ from typing import Annotated, Any, TypeVar
 import strawberry
 
 from ml.metrics import Metric, TargetKind
-from resolvers.anomalies import AnomalyFilter as Filter
-from resolvers.anomalies import TargetKey
+from resolvers.filters import AnomalyFilter as Filter
+from resolvers.filters import TargetKey
 from resolvers.loaders import Children
 from resolvers.paging import Window
 from schema.enums import AnomalyChange, AnomalyStatus, Band, Direction, Severity, SiteRole, Verdict

@@ -118,8 +118,14 @@ async def test_a_satellite_finds_all_that_depends_on_it(operator: Api, make: Fac
     assert set(await ids(operator, satellite="Above")) == dependent
     assert set(await ids(operator, satellite="Elsewhere")) == independent
     assert await ids(operator, satellite="Nowhere") == []
-    assert await ids(operator, satellite="\x00") == []
     assert set(await ids(operator, satellite="Above", kind="SITE")) < dependent
+
+
+async def test_text_that_the_database_cannot_hold_is_said_to_be_bad_input(operator: Api) -> None:
+    with pytest.raises(GraphQLFailed) as failed:
+        await ids(operator, satellite="\x00")
+
+    assert failed.value.codes == ["BAD_USER_INPUT"]
 
 
 async def test_a_hub_of_two_satellites_is_found_by_either_and_once(operator: Api, make: Factory) -> None:

@@ -15,9 +15,10 @@ from sqlalchemy import delete
 from ml.episodes import Severity
 from ml.metrics import Direction, TargetKind
 from resolvers import accounts, detection, topology
-from resolvers.anomalies import AnomalyFilter, AnomalyOrder, listing, listing_of
+from resolvers.anomalies import AnomalyOrder, listing, listing_of
 from resolvers.context import Services
 from resolvers.errors import InvalidInput
+from resolvers.filters import AnomalyFilter
 from resolvers.paging import Listing, Window, decode, encode, page, pages
 from resolvers.store.identifiers import uuid7
 from resolvers.store.tables import Anomaly, AnomalyStatus, Detection, Role, Satellite

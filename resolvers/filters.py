@@ -1,0 +1,108 @@
+"""Which anomalies somebody means: as conditions on rows, and as a test of an event's facts."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, false, or_, select, true, union
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.episodes import Severity
+from ml.metrics import TargetKind
+from resolvers.paging import among
+from resolvers.store.tables import Anomaly, AnomalyStatus, Link, Network, Satellite
+
+
+@dataclass(frozen=True)
+class TargetKey:
+    kind: TargetKind
+    id: int
+
+
+@dataclass(frozen=True)
+class AnomalyFilter:
+    """All that is given must hold."""
+
+    kind: TargetKind | None = None
+    statuses: tuple[AnomalyStatus, ...] | None = None
+    min_severity: Severity | None = None
+    min_confidence: float | None = None
+    target: TargetKey | None = None
+    satellite: str | None = None
+    started_after: datetime | None = None
+    started_before: datetime | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """For a query over anomalies."""
+        wanted: list[tuple[object, Callable[[], ColumnElement[bool]]]] = [
+            (self.kind, lambda: Anomaly.kind == self.kind),
+            (self.statuses, lambda: Anomaly.status.in_(self.statuses or ())),
+            (self.min_severity, lambda: Anomaly.severity >= self.min_severity),
+            (self.min_confidence, lambda: Anomaly.confidence >= self.min_confidence),
+            (self.target, lambda: _is_target(self.target)),
+            (self.satellite, lambda: _under_satellite(self.satellite)),
+            (self.started_after, lambda: Anomaly.started_at >= self.started_after),
+            (self.started_before, lambda: Anomaly.started_at < self.started_before),
+        ]
+        return [condition() for given, condition in wanted if given is not None]
+
+    def admits(self, facts: dict[str, Any]) -> bool:
+        """The same for an event's facts, as they were when it happened."""
+        started_at = datetime.fromisoformat(facts["started_at"])
+        return all(
+            (
+                self.kind in (None, facts["kind"]),
+                self.statuses is None or facts["status"] in self.statuses,
+                self.min_severity is None or facts["severity"] >= self.min_severity.rank,
+                self.min_confidence is None or facts["confidence"] >= self.min_confidence,
+                self.target is None or (self.target.kind, self.target.id) == (facts["kind"], facts["target_id"]),
+                self.satellite is None or self.satellite in facts["satellites"],
+                self.started_after is None or started_at >= self.started_after,
+                self.started_before is None or started_at < self.started_before,
+            )
+        )
+
+
+def _is_target(target: TargetKey | None) -> ColumnElement[bool]:
+    return and_(Anomaly.kind == target.kind, Anomaly.target_id == target.id) if target else true()
+
+
+def _under_satellite(name: str | None) -> ColumnElement[bool]:
+    if name is None:
+        return false()
+    return or_(
+        *(
+            and_(Anomaly.kind == kind, Anomaly.target_id.in_(query.where(Satellite.name == name)))
+            for kind, query in ((kind, _satellites_of(kind, named=False)) for kind in TargetKind)
+        )
+    )
+
+
+def _satellites_of(kind: TargetKind, *, named: bool = True) -> Any:
+    """A query for pairs of a target's id and the name of a satellite that it depends on."""
+    names = [Satellite.name] if named else []
+    through_network: Any = select(Network.id, *names).join(Satellite, Satellite.id == Network.satellite_id)
+    if kind is TargetKind.NETWORK:
+        return through_network
+    through_link = through_network.join(Link, Link.network_id == Network.id)
+    if kind is TargetKind.LINK:
+        return through_link.with_only_columns(Link.id, *names)
+    site = _sites_of_networks()
+    joined = through_network.join(site, site.c.network_id == Network.id)
+    return joined.with_only_columns(site.c.site_id, *names)
+
+
+def _sites_of_networks() -> Any:
+    hubs = select(Network.hub_id.label("site_id"), Network.id.label("network_id"))
+    return union(hubs, select(Link.site_id, Link.network_id)).subquery("site")
+
+
+async def satellites_of(session: AsyncSession, kind: TargetKind, targets: Iterable[int]) -> dict[int, list[str]]:
+    """The names of the satellites that each target depends on."""
+    query = _satellites_of(kind)
+    id, name = query.selected_columns
+    found: dict[int, list[str]] = {target: [] for target in targets}
+    for target, satellite in (await session.execute(query.where(among(id, found)).distinct().order_by(name))).all():
+        found[target].append(satellite)
+    return found
