@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import signal
+import socket
 import sys
 from collections import Counter
 from contextlib import suppress
@@ -72,6 +73,7 @@ def serve(
 ) -> None:
     """Serve GraphQL at /graphql and health at /health; migrations and missing models come first."""
     _exit_on_sigterm()
+    _check_free(host, port)
     settings = _serving(Settings(), with_demo=with_demo)
     with prepare.database(settings) as complete:
         with prepare.progress_bar() as bar:
@@ -90,6 +92,14 @@ def serve(
             timeout_graceful_shutdown=10,
             server_header=False,
         )
+
+
+def _check_free(host: str, port: int) -> None:
+    """Before anything is started or promised."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        _fail(f"Cannot listen on {host}:{port} ({error.strerror}); choose another with --host and --port.")
 
 
 def _serving(settings: Settings, *, with_demo: bool) -> Settings:

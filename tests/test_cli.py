@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -74,6 +75,16 @@ def test_serve_says_that_the_database_is_not_there_and_keeps_its_password(tmp_pa
     assert said in result.stderr
     assert "hush-hush" not in result.stderr + result.stdout
     assert "Traceback" not in result.stderr
+
+
+def test_serve_says_that_its_port_is_taken_before_it_starts_anything(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = run(tmp_path, "serve", "--port", port, SECRET_KEY=SECRET)
+
+    assert result.returncode == 1
+    assert f"Cannot listen on 127.0.0.1:{port}" in result.stderr
+    assert not (tmp_path / "postgres").exists()
 
 
 def test_a_database_that_does_not_exist_is_named(tmp_path: Path, postgres: str) -> None:

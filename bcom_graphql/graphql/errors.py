@@ -3,6 +3,7 @@
 An exception is meant for clients when it carries `extensions` with a `code`, which graphql-core copies.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -15,11 +16,19 @@ INTERNAL = "INTERNAL_SERVER_ERROR"
 
 
 class Refused(Exception):
-    """The application does not let an operation, or a socket, begin."""
+    """An operation, a request or a socket may not begin; over HTTP with this status and these headers."""
 
-    def __init__(self, message: str, extensions: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        message: str,
+        extensions: dict[str, Any],
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.extensions = extensions
+        self.status = status or {"UNAUTHENTICATED": 401, "SERVICE_UNAVAILABLE": 503}.get(self.code, 400)
+        self.headers = headers
 
     @property
     def code(self) -> str:
@@ -29,10 +38,6 @@ class Refused(Exception):
     def presented(self) -> list[GraphQLFormattedError]:
         """As the errors of a response."""
         return [{"message": str(self), "extensions": self.extensions}]
-
-    @property
-    def http_status(self) -> int:
-        return {"UNAUTHENTICATED": 401, "SERVICE_UNAVAILABLE": 503}.get(self.code, 400)
 
 
 def presented(result: Any, request_id: str) -> list[GraphQLFormattedError]:
