@@ -90,13 +90,23 @@ async def feed(services: Services) -> None:
 
 
 async def _feed(services: Services, fleet: Fleet, began: int) -> None:
+    known = 0
     while True:
         now = int(time.time())
         faults = _faults(fleet, began * 1000, now * 1000, FAULT_EVERY_SECONDS, FAULT_LASTS_SECONDS)
+        for fault in faults[known:]:
+            logger.info("the demo breaks something", **_described(fault))
+        known = len(faults)
         times = np.array([now * 1000], dtype=np.int64)
         samples = await asyncio.to_thread(simulate, fleet, times, faults[-3:], SEED)
         await _record(Context(services, SYSTEM), samples)
         await asyncio.sleep(FEED_SECONDS - time.time() % FEED_SECONDS)
+
+
+def _described(fault: Fault) -> dict[str, object]:
+    """The cause, the culprit and the direction, for whoever wants to compare."""
+    names = ("cause", "network", "site", "link", "satellite", "transponder", "direction")
+    return {name: value for name in names if (value := getattr(fault, name)) is not None}
 
 
 def _times(start: int, end: int, step: int) -> NDArray[np.int64]:

@@ -1,5 +1,6 @@
 """Recording telemetry, and reading it back."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -148,6 +149,10 @@ async def _checked(context: Context, kind: TargetKind, frame: pl.DataFrame) -> p
     """The frame with its target ids, `at` as a time, all metric columns, `row` numbers and `reason`s where refused."""
     async with context.database.read() as session:
         ids = await _ids(session, kind, frame["number"].drop_nulls().unique().to_list())
+    return await asyncio.to_thread(_completed, kind, frame, ids, _reason(context, kind))
+
+
+def _completed(kind: TargetKind, frame: pl.DataFrame, ids: list[tuple[int, int]], reason: pl.Expr) -> pl.DataFrame:
     numbers = pl.DataFrame(ids, schema={"number": pl.Int64, target_column(kind): pl.Int32}, orient="row")
     wide = frame.with_row_index("row").with_columns(
         pl.lit(None, pl.Float64).alias(column) for column in CATALOGUE[kind].columns if column not in frame.columns
@@ -156,7 +161,7 @@ async def _checked(context: Context, kind: TargetKind, frame: pl.DataFrame) -> p
         wide = wide.with_columns(unreadable=pl.lit(None, pl.String))
     joined = wide.join(numbers, on="number", how="left", maintain_order="left")
     nan_free = joined.with_columns(pl.col(column).fill_nan(None) for column in CATALOGUE[kind].columns)
-    judged = nan_free.with_columns(reason=_reason(context, kind))
+    judged = nan_free.with_columns(reason=reason)
     timed = judged.with_columns(at=pl.from_epoch("at", time_unit="ms").dt.replace_time_zone("UTC"))
     complete = _graded(timed) if kind is TargetKind.LINK else timed
     return complete.with_columns(pl.col(CATALOGUE[kind].columns).cast(pl.Float32))  # as they are kept and read again

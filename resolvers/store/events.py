@@ -135,15 +135,21 @@ class EventFeed:
 
     async def _run(self) -> None:
         """Listen for ever: a lost database is waited for, and what happened meanwhile is read from the log."""
+        away = False
         while True:
             try:
                 async with self._database.connection() as connection:
+                    if away:
+                        logger.info("event feed: the database is back")
+                    away = False
                     raw: Any = (await connection.get_raw_connection()).driver_connection
                     raw.add_termination_listener(lambda *_: self._wake.set())
                     await raw.add_listener(CHANNEL, lambda *_: self._wake.set())
                     await self._follow_log(raw.is_closed)
             except Unavailable:
-                logger.warning("event feed: the database is away, trying again")
+                if not away:
+                    logger.warning("event feed: the database is away, trying again every second")
+                away = True
             except Exception:  # the outermost loop of a worker: log and try again
                 logger.exception("event feed failed, trying again")
             await asyncio.sleep(1.0)

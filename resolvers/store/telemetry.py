@@ -1,5 +1,6 @@
 """Samples in: streams locked in key order, COPY and insert; and the stored samples that scoring reads again."""
 
+import asyncio
 import io
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -52,9 +53,7 @@ async def store(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) ->
     await connection.execute(
         f"CREATE TEMP TABLE IF NOT EXISTS {staged} (LIKE {name}, row integer) ON COMMIT DELETE ROWS"
     )
-    source = io.BytesIO()
-    frame.select(*columns, pl.int_range(pl.len()).alias("row")).write_csv(source, include_header=False)
-    source.seek(0)
+    source = await asyncio.to_thread(_csv, frame.select(*columns, pl.int_range(pl.len()).alias("row")))
     await connection.copy_to_table(
         staged, source=source, columns=[*columns, "row"], format="csv", schema_name="pg_temp"
     )
@@ -65,6 +64,13 @@ async def store(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) ->
         f" SELECT row FROM pg_temp.{staged} AS staged LEFT JOIN stored USING ({keys}) WHERE stored IS NULL ORDER BY row"
     )
     return np.array([record["row"] for record in known], dtype=np.int64)
+
+
+def _csv(frame: pl.DataFrame) -> io.BytesIO:
+    source = io.BytesIO()
+    frame.write_csv(source, include_header=False)
+    source.seek(0)
+    return source
 
 
 async def advance(session: AsyncSession, kind: TargetKind, news: pl.DataFrame) -> None:
