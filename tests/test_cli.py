@@ -1,5 +1,6 @@
 """The command line, as its user meets it."""
 
+import asyncio
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ from bcom_graphql.settings import SHORTEST_SECRET, Settings, example
 from resolvers.context import Services
 from resolvers.store.tables import Role
 from tests.conftest import SECRET
-from tests.support import Factory, ago, iso
+from tests.support import Api, Factory, ago, iso
 
 HERE = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-m", "bcom_graphql"]
@@ -150,12 +151,32 @@ async def test_user_creates_an_account_with_a_role(tmp_path: Path, database_url:
 
 
 @pytest.mark.slow
+async def test_a_model_trained_under_a_new_version_is_the_one_that_serves(
+    tmp_path: Path, database_url: str, api: Api
+) -> None:
+    operator = await api.as_(Role.OPERATOR)
+    detect = """mutation { detectSiteAnomaly(input: {
+      responseTimeMs: 640, errorRate: 0, uptimePct: 100, cpuPct: 30, memoryPct: 50
+    }) { ... on Detection { modelVersion } } }"""
+    train = ("train", "--kind", "site", "--version", "2.0.0")
+
+    trained = await asyncio.to_thread(run, tmp_path, *train, DATABASE_URL=database_url)
+    again = await asyncio.to_thread(run, tmp_path, *train, DATABASE_URL=database_url)
+    served = (await operator.run(detect))["detectSiteAnomaly"]
+
+    assert trained.returncode == 0, trained.stderr
+    assert again.returncode == 1
+    assert "anomaly_site 2.0.0 exists already" in again.stderr
+    assert served == {"modelVersion": "2.0.0"}
+
+
+@pytest.mark.slow
 def test_serve_with_the_demo_answers_and_resumes_in_seconds(tmp_path: Path) -> None:
-    with Served(tmp_path, "--demo", port=8123) as first:
+    with Served(tmp_path, "--demo") as first:
         session = first.sign_in("noc@example.com", "demo-password")
         counted = first.ask(session, "{ satellites { totalCount } networks { totalCount } links { totalCount } }")
         found = first.ask(session, "{ anomalies { totalCount } sites(role: HUB) { totalCount } }")
-    with Served(tmp_path, "--demo", port=8123) as again:
+    with Served(tmp_path, "--demo") as again:
         resumed = again.seconds
 
     assert counted["satellites"]["totalCount"] >= 3
@@ -170,7 +191,7 @@ def test_serve_with_the_demo_answers_and_resumes_in_seconds(tmp_path: Path) -> N
 
 @pytest.mark.slow
 async def test_several_workers_share_one_database(tmp_path: Path, database_url: str) -> None:
-    with Served(tmp_path, "--workers", "2", port=8124, SECRET_KEY=SECRET, DATABASE_URL=database_url) as server:
+    with Served(tmp_path, "--workers", "2", SECRET_KEY=SECRET, DATABASE_URL=database_url) as server:
         register = """mutation { register(input: {email: "a@example.com", password: "long enough"}) {
           ... on Session { accessToken } } }"""
         token = server.ask(None, register)["register"]["accessToken"]
@@ -182,7 +203,9 @@ async def test_several_workers_share_one_database(tmp_path: Path, database_url: 
 class Served:
     """`bcom-graphql serve` as a process, from its start to its end."""
 
-    def __init__(self, folder: Path, *arguments: str, port: int, **settings: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self._command = [*COMMAND, "serve", "--port", str(port), *arguments]
         self._environment = environment(folder, **settings)
