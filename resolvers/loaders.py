@@ -25,6 +25,8 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 Group = TypeVar("Group", bound=Hashable)
 
+DAY = 86_400
+BUCKETS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, DAY)  # seconds
 LISTINGS: dict[str, Callable[[], Listing[Any]]] = {
     "satellite.networks": topology.satellite_networks,
     "network.links": topology.network_links,
@@ -101,7 +103,7 @@ class Loaders:
             return await counts(session, group.listing(), parents)
 
     async def _series(self, group: SeriesRequest, targets: list[int]) -> list[Series]:
-        """Raw where it fits, else in the fewest whole seconds a bucket that give at most `max_points`."""
+        """Raw where it fits, else in buckets, at most `max_points` of them."""
         span, buckets = group.span, defaultdict[int | None, list[int]](list)
         found: dict[int, Series] = {}
         async with self._database.read() as session:
@@ -134,9 +136,12 @@ class Loaders:
 
 
 def bucket_seconds(span: Span, max_points: int) -> int:
-    """Buckets start at multiples of their length, so one more than the division says may be touched."""
-    seconds = (span.end - span.start).total_seconds()
-    return max(1, -int(-seconds // max(1, max_points - 1)))
+    """The shortest length that people read off a clock and that gives at most `max_points` buckets.
+
+    Buckets start at multiples of their length, so one more than the division says may be touched.
+    """
+    least = -int(-(span.end - span.start).total_seconds() // max(1, max_points - 1))
+    return next((length for length in BUCKETS if length >= least), -(-least // DAY) * DAY)
 
 
 def grouped(load: Callable[[Group, list[Key]], Awaitable[list[Value]]]) -> DataLoader[tuple[Group, Key], Value]:
