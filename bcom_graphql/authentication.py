@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from bcom_graphql.observability import request_id
 from resolvers import accounts, api_keys
 from resolvers.context import Context, Services
 from resolvers.errors import Unauthenticated
@@ -11,7 +10,7 @@ from resolvers.tokens import API_KEY_PREFIX
 
 async def open_context(services: Services, headers: Mapping[str, object]) -> Context:
     """A context for one operation, anonymous without `authorization`. Raises Unauthenticated, Unavailable."""
-    context = Context(services, request_id=request_id.get())
+    context = Context(services)
     given = next((value for name, value in headers.items() if name.lower() == "authorization"), None)
     if given is None or given == "":
         return context

@@ -1,6 +1,7 @@
 """Structured logs, each with the request that it belongs to."""
 
 import logging
+import sys
 from contextvars import ContextVar
 from uuid import uuid4
 
@@ -33,13 +34,9 @@ class _StandardError:
     """The standard error of the moment: tests and process managers replace it."""
 
     def write(self, line: str) -> None:
-        import sys  # noqa: PLC0415
-
         sys.stderr.write(line)
 
     def flush(self) -> None:
-        import sys  # noqa: PLC0415
-
         sys.stderr.flush()
 
 

@@ -128,6 +128,8 @@ class _Course:
         self.state = replace(before, open=before.open or opens, alarms=alarms, quiets=0, since=since)
 
     def _quiet(self, at: int) -> None:
+        if not self.state.open and self.state.alarms == 0:
+            return  # nothing to wait for the end of
         quiets = self.state.quiets + 1
         self.state = replace(self.state, quiets=quiets)
         if quiets >= QUIETS or (not self.state.open and quiets > HOLE):

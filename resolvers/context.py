@@ -1,7 +1,6 @@
 """What every resolver gets: the services of this process, the caller, and loaders that live for one operation."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -34,8 +33,6 @@ class Context:
 
     services: Services
     caller: Caller | None = None
-    request_id: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def now(self) -> datetime:

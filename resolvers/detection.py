@@ -14,7 +14,7 @@ from ml.metrics import CATALOGUE, Direction, Floats, TargetKind
 from resolvers import baselines
 from resolvers.anomalies import AnomalyChange, tell
 from resolvers.context import Context
-from resolvers.errors import InvalidInput, NotFound
+from resolvers.errors import InvalidInput, NotFound, camel
 from resolvers.metrics import ENTITIES
 from resolvers.paging import Listing, Page, Window, page
 from resolvers.scoring import SENSITIVITY, Judged
@@ -81,12 +81,6 @@ def _readings(kind: TargetKind, measurements: Mapping[str, float]) -> Floats:
             raise InvalidInput(f"{words}, and is {value:g}.", ["input", camel(spec.column)])
         readings[0, index] = value
     return readings
-
-
-def camel(column: str) -> str:
-    """The API's name of a column."""
-    first, *rest = column.split("_")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 async def _baseline(

@@ -81,3 +81,9 @@ class Unavailable(ClientError):
 
     def __init__(self) -> None:
         super().__init__("The database is unavailable; nothing was stored. Try again shortly.")
+
+
+def camel(column: str) -> str:
+    """The API's name of a column."""
+    first, *rest = column.split("_")
+    return first + "".join(word.capitalize() for word in rest)

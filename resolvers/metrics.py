@@ -17,6 +17,7 @@ from resolvers.context import Context
 from resolvers.errors import InvalidInput
 from resolvers.paging import among
 from resolvers.store import telemetry
+from resolvers.store.identifiers import LARGEST_INTEGER
 from resolvers.store.readings import Span
 from resolvers.store.samples import Partitions, key_columns, target_column
 from resolvers.store.tables import Anomaly, Link, Network, Role, Site, Stream
@@ -169,7 +170,7 @@ def _completed(kind: TargetKind, frame: pl.DataFrame, ids: list[tuple[int, int]]
 
 async def _ids(session: AsyncSession, kind: TargetKind, numbers: Sequence[int]) -> list[tuple[int, int]]:
     entity = ENTITIES[kind]
-    known = [number for number in numbers if 0 <= number < 2**31]
+    known = [number for number in numbers if 0 <= number <= LARGEST_INTEGER]
     rows = await session.execute(select(entity.number, entity.id).where(among(entity.number, known)))
     return [(number, id) for number, id in rows]
 

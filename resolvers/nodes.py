@@ -5,9 +5,9 @@ from uuid import UUID
 
 from resolvers.access import Caller
 from resolvers.context import Context
+from resolvers.store.identifiers import entity_key
 from resolvers.store.tables import Role
 
-LARGEST_KEY = 2**31 - 1
 KEYED_BY_UUID = {"Anomaly", "Detection"}
 
 
@@ -33,13 +33,10 @@ async def load(context: Context, type_name: str, key: str) -> Any | None:
 
 
 def _typed(type_name: str, key: str) -> int | UUID | None:
-    if type_name in KEYED_BY_UUID:
-        try:
-            return UUID(key)
-        except ValueError:
-            return None
-    plausible = key.isascii() and key.isdigit() and len(key) <= len(str(LARGEST_KEY))
-    return int(key) if plausible and int(key) <= LARGEST_KEY else None
+    try:
+        return UUID(key) if type_name in KEYED_BY_UUID else entity_key(key)
+    except ValueError:
+        return None
 
 
 def _may_see(caller: Caller, type_name: str, row: Any) -> bool:

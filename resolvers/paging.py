@@ -13,12 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from resolvers.errors import InvalidInput
+from resolvers.store.identifiers import LARGEST_INTEGER
 from resolvers.store.tables import Table
 
 Row = TypeVar("Row", bound=Table)
 Rows = TypeVar("Rows", bound=Select[*tuple[Any, ...]])
 
-INT32 = 2**31 - 1
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 500
 
@@ -176,7 +176,7 @@ def _typed(kind: type[Any], value: Any) -> Any:
     """Raises ValueError, TypeError or OverflowError for what cannot have been such a sort key."""
     if type(value) is not (kind if kind in (int, float, bool) else str):
         raise TypeError(kind)
-    if (isinstance(value, int) and abs(value) > INT32) or "\0" in str(value):
+    if (isinstance(value, int) and abs(value) > LARGEST_INTEGER) or "\0" in str(value):
         raise ValueError(value)
     if kind is datetime:
         at = datetime.fromisoformat(value)

@@ -11,15 +11,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import String
 
 from resolvers.context import Context
-from resolvers.errors import InvalidInput
+from resolvers.errors import InvalidInput, camel
 from resolvers.paging import Listing, Page, Window, among, page
+from resolvers.store.identifiers import LARGEST_INTEGER
 from resolvers.store.tables import Band, Link, Network, Role, Satellite, Site, SiteRole, Table
 
 Row = TypeVar("Row", bound=Table)
 
 TOPOLOGY_LOCK = 0x6263_6F6D_0006
 LARGEST_TOPOLOGY = 20_000
-INT32 = 2**31 - 1
+RANGES = {
+    "number": (0, LARGEST_INTEGER),
+    "latitude": (-90, 90),
+    "longitude": (-180, 360),
+    "antenna_diameter_m": (0.1, 100),
+}
 
 
 @dataclass(frozen=True)
@@ -178,12 +184,18 @@ def _check_entry(entry: Any, path: list[str]) -> None:
         text = getattr(entry, name, None) or ""
         if len(text) > longest or "\0" in text:
             raise InvalidInput(f"{name} has at most {longest} characters, none of them U+0000.", [*path, name])
-    ranges = (("number", 0, INT32), ("latitude", -90, 90), ("longitude", -180, 360), ("antenna_diameter_m", 0.1, 100))
+    ranges = (
+        ("number", 0, LARGEST_INTEGER),
+        ("latitude", -90, 90),
+        ("longitude", -180, 360),
+        ("antenna_diameter_m", 0.1, 100),
+    )
     for name, low, high in ranges:
         value = getattr(entry, name, None)
         if value is not None and not low <= value <= high:
-            camel = "antennaDiameterM" if name == "antenna_diameter_m" else name
-            raise InvalidInput(f"{camel} must be between {low} and {high}, and is {value:g}.", [*path, camel])
+            raise InvalidInput(
+                f"{camel(name)} must be between {low} and {high}, and is {value:g}.", [*path, camel(name)]
+            )
 
 
 # ---------------------------------------------------------------- lists

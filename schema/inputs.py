@@ -10,10 +10,10 @@ from strawberry import ID
 
 from ml.metrics import CATALOGUE, TargetKind
 from resolvers import topology
-from resolvers.detection import camel
-from resolvers.errors import InvalidInput
+from resolvers.errors import InvalidInput, camel
 from resolvers.filters import AnomalyFilter as Filter
 from resolvers.filters import TargetKey
+from resolvers.store.identifiers import entity_key
 from schema.enums import AnomalyStatus, Band, Direction, Metric, Role, Severity, SiteRole
 from schema.node import parse_id
 from schema.scalars import DirectionArray, FloatArray, IntArray, TimeArray
@@ -315,13 +315,6 @@ def _target(id: ID | None) -> TargetKey | None:
         return None
     try:
         type_name, key = parse_id(id)
-        return TargetKey(TargetKind(type_name.upper()), _int32(key))
+        return TargetKey(TargetKind(type_name.upper()), entity_key(key))
     except ValueError:
         raise InvalidInput("The target must be the id of a network, a site or a link.", ["filter", "target"]) from None
-
-
-def _int32(key: str) -> int:
-    """Raises ValueError for what cannot be an entity's key."""
-    if not 0 <= int(key) < 2**31:
-        raise ValueError(key)
-    return int(key)

@@ -12,6 +12,7 @@ from strawberry import ID
 
 from resolvers.context import Context
 from resolvers.paging import Page
+from resolvers.store.identifiers import entity_key
 
 Info = strawberry.Info[Context, None]
 
@@ -57,10 +58,10 @@ class Node:
         """
         try:
             type_name, key = parse_id(id)
-            value = kind(key) if type_name == cls.__name__ else NO_ROW[kind]
+            parse = entity_key if kind is int else UUID
+            return parse(key) if type_name == cls.__name__ else NO_ROW[kind]
         except ValueError:
             return NO_ROW[kind]
-        return NO_ROW[kind] if isinstance(value, int) and not 0 <= value < 2**31 else value
 
 
 @cache

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
+import hypothesis
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import event
@@ -139,5 +140,7 @@ def statements(services: Services) -> list[str]:
 def pytest_configure(config: pytest.Config) -> None:
     """The developer's own settings must not leak into tests; logs are for the tests that look at them."""
     configure_logging("json", "error")
+    hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
+    hypothesis.settings.load_profile("repeatable")
     for name in Settings.model_fields:
         os.environ.pop(name.upper(), None)

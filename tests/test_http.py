@@ -79,6 +79,15 @@ async def test_what_is_no_request_is_said_to_be_none(api: Api, body: bytes, said
     assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
+async def test_a_body_that_is_too_large_is_refused_while_it_arrives(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bcom_graphql.graphql.requests.LARGEST_BODY", 1000)
+
+    status, answer, _ = await post(api, {"query": "{ viewer { role } }", "variables": {"x": "y" * 1000}})
+
+    assert status == 413
+    assert answer["errors"][0]["message"] == "A body has at most 1000 bytes."
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/json; charset=latin-1", "multipart/form-data", ""])
 async def test_another_content_type_is_unsupported(api: Api, kind: str) -> None:
     status, _, _ = await post(api, VIEWER, **{"content-type": kind})

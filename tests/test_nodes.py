@@ -3,7 +3,7 @@
 import base64
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.metrics import TargetKind
@@ -172,13 +172,11 @@ async def test_an_id_leads_to_the_type_s_own_fields(api: Api, make: Factory) -> 
 
 
 @given(name=st.text(min_size=1).filter(lambda name: ":" not in name), key=st.text(min_size=1))
-@settings(derandomize=True, database=None, deadline=None)
 def test_an_id_gives_back_what_it_was_made_of(name: str, key: str) -> None:
     assert parse_id(global_id(name, key)) == (name, key)
 
 
 @given(st.one_of(st.text(), st.text().map(raw), st.binary().map(lambda data: base64.b64encode(data).decode())))
-@settings(derandomize=True, database=None, deadline=None)
 def test_any_text_is_an_id_or_refused_as_none(text: str) -> None:
     try:
         name, key = parse_id(text)
@@ -189,7 +187,6 @@ def test_any_text_is_an_id_or_refused_as_none(text: str) -> None:
 
 
 @given(st.one_of(st.text().map(raw), st.text().map(lambda key: raw(f"User:{key}")), st.integers().map(str)))
-@settings(derandomize=True, database=None, deadline=None)
 def test_any_text_is_a_key_of_the_type_or_one_that_no_row_has(text: str) -> None:
     key = UserNode.key(text)
 

@@ -1,8 +1,18 @@
-"""Time-ordered identifiers, made here and not by the database."""
+"""Keys: whole numbers that the database gives to entities, time-ordered UUIDs that we give to happenings."""
 
 import os
 import time
 from uuid import UUID
+
+LARGEST_INTEGER = 2**31 - 1  # of PostgreSQL's `integer` and GraphQL's `Int`
+
+
+def entity_key(text: str) -> int:
+    """The key that a text spells. Raises ValueError for what cannot be one."""
+    plausible = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_INTEGER))
+    if not plausible or int(text) > LARGEST_INTEGER:
+        raise ValueError(text)
+    return int(text)
 
 
 def uuid7() -> UUID:

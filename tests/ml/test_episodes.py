@@ -1,7 +1,7 @@
 import itertools
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml.episodes import EXTREME, GAP_MS, PERSIST, QUIETS, Episode, EpisodeState, Severity, follow, severity
@@ -93,6 +93,7 @@ def test_closing_in_a_later_batch_is_reported_without_an_alarm() -> None:
     assert not state.open
 
 
+@example([(60_000, -0.5)] * 13 + [(60_000, 0.1)] + [(60_000, -0.5)] * 4, [17])  # cut after the pending alarm's end
 @given(steps, st.lists(st.integers(0, 60), max_size=6))
 def test_cutting_a_sequence_into_batches_changes_no_episode(sequence: list, cuts: list[int]) -> None:
     times = np.cumsum([step for step, _ in sequence], dtype=np.int64)
