@@ -1,8 +1,8 @@
-"""Settings → database, registry, events → the Starlette app."""
+"""Settings → database, registry, events, limits → the Starlette app."""
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
@@ -10,21 +10,26 @@ import structlog
 from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from bcom_graphql import __version__, demo
-from bcom_graphql.authentication import open_context
+from bcom_graphql.authentication import Door
 from bcom_graphql.graphql import ide
-from bcom_graphql.graphql.errors import Refused
-from bcom_graphql.graphql.http import Gate, GraphQLServer, Ide
-from bcom_graphql.observability import RequestId, configure_logging, request_id
+from bcom_graphql.graphql.documents import read_trusted
+from bcom_graphql.graphql.errors import masked
+from bcom_graphql.graphql.http import COST_HEADER, GraphQLServer, Ide
+from bcom_graphql.graphql.requests import PREFLIGHTED
+from bcom_graphql.headers import SecurityHeaders
+from bcom_graphql.observability import REQUEST_ID_HEADER, RequestId, configure_logging, request_id
 from bcom_graphql.settings import Settings
 from resolvers.accounts import ACCESS_TOPIC
-from resolvers.context import Context, Services
-from resolvers.errors import ClientError, Lagged, Unavailable
+from resolvers.context import Services
+from resolvers.errors import Lagged, Unavailable
+from resolvers.rates import Rates
 from resolvers.store.database import Database
 from resolvers.store.events import EventFeed
 from resolvers.store.registry import Registry
@@ -42,27 +47,40 @@ def services(settings: Settings) -> Services:
     assert settings.database_url is not None  # noqa: S101
     secret = settings.secret_key.get_secret_value() if settings.secret_key else secrets.token_urlsafe()
     database = Database(settings.database_url.get_secret_value(), settings.pool_size)
-    return Services(database, EventFeed(database), Registry(database), Tokens(secret), settings.retention_days)
+    storage = settings.rate_limit_storage.get_secret_value() if settings.rate_limit_storage else None
+    return Services(
+        database,
+        EventFeed(database),
+        Registry(database),
+        Tokens(secret),
+        settings.retention_days,
+        Rates(settings.rates, storage),
+    )
 
 
 def create() -> Starlette:
     """The application as the environment describes it: what uvicorn's workers call."""
     settings = Settings()
     configure_logging(settings.log_format, settings.log_level)
-    return application(services(settings), feed_demo=settings.demo)
+    return application(services(settings), settings)
 
 
-def application(services: Services, *, feed_demo: bool = False) -> Starlette:
-    """The Starlette app over these services."""
-    built = ide.is_built()
-    gate = Gate(partial(_open, services), _subject, _expires_at, request_id.get)
-    server = GraphQLServer(schema, gate, Ide(ide.page(), ide.policy(built=built)))
+def application(services: Services, settings: Settings) -> Starlette:
+    """The Starlette app over these services. Raises ValueError for trusted documents that cannot be read."""
+    server = GraphQLServer(
+        schema,
+        Door(services),
+        Ide(ide.page(), ide.policy(built=ide.is_built())),
+        settings.limits,
+        trusted=read_trusted(settings.trusted_documents) if settings.trusted_documents else None,
+        allowed_origins=settings.allowed_origins,
+    )
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await services.feed.start()
         tasks = [asyncio.create_task(_watch_access(services, server))]
-        if feed_demo:
+        if settings.demo:
             tasks.append(asyncio.create_task(demo.feed(services)))
         yield
         for task in tasks:
@@ -80,9 +98,31 @@ def application(services: Services, *, feed_demo: bool = False) -> Starlette:
             Route("/graphql", server),
             WebSocketRoute("/graphql", server),
         ],
-        middleware=[Middleware(RequestId)],
+        middleware=[Middleware(RequestId), Middleware(SecurityHeaders), *_cors(settings.allowed_origins)],
+        exception_handlers={Exception: _failed},
         lifespan=lifespan,
     )
+
+
+def _cors(origins: list[str]) -> list[Middleware]:
+    """Tokens travel in a header, not in cookies: no credentials mode."""
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", COST_HEADER, REQUEST_ID_HEADER, "Last-Event-ID", *PREFLIGHTED],
+            expose_headers=[COST_HEADER, REQUEST_ID_HEADER, "Retry-After"],
+            max_age=86_400,
+        )
+    ]
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    """What nobody foresaw, outside of any operation."""
+    return JSONResponse({"errors": [masked(error, request_id.get())]}, 500, {REQUEST_ID_HEADER: request_id.get()})
 
 
 async def _health(services: Services, _: Request) -> Response:
@@ -102,7 +142,7 @@ async def _watch_access(services: Services, server: GraphQLServer) -> None:
         try:
             async for event in services.feed.follow(ACCESS_TOPIC, after):
                 after = event.cursor
-                await server.sockets.check_again(event.subject)
+                await server.connections.check_again(event.subject)
         except Lagged as lagged:
             after = lagged.resume_after
         except Unavailable:
@@ -110,18 +150,3 @@ async def _watch_access(services: Services, server: GraphQLServer) -> None:
         except Exception:  # the outermost loop of a worker: log and try again
             logger.exception("watching access failed, trying again")
             await asyncio.sleep(1.0)
-
-
-async def _open(services: Services, headers: Mapping[str, object]) -> Context:
-    try:
-        return await open_context(services, headers)
-    except ClientError as error:
-        raise Refused(error.message, error.extensions) from error
-
-
-def _subject(context: Context) -> str | None:
-    return str(context.caller.user_id) if context.caller else None
-
-
-def _expires_at(context: Context) -> float | None:
-    return context.caller.expires_at if context.caller else None

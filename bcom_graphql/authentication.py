@@ -1,22 +1,59 @@
-"""Token or API key → Caller, for HTTP and WebSocket alike."""
+"""Who is let in, for HTTP, WebSocket and event streams alike: token or API key → Caller, and what they may spend."""
 
 from collections.abc import Mapping
 
+from bcom_graphql.graphql.errors import Refused
+from bcom_graphql.graphql.gate import Client, Gate, Identity
+from bcom_graphql.observability import request_id
 from resolvers import accounts, api_keys
-from resolvers.context import Context, Services
-from resolvers.errors import Unauthenticated
+from resolvers.context import Context, Services, network_of
+from resolvers.errors import ClientError, Unauthenticated
+from resolvers.rates import Budget
 from resolvers.tokens import API_KEY_PREFIX
 
 
-async def open_context(services: Services, headers: Mapping[str, object]) -> Context:
-    """A context for one operation, anonymous without `authorization`. Raises Unauthenticated, Unavailable."""
-    context = Context(services)
-    given = next((value for name, value in headers.items() if name.lower() == "authorization"), None)
-    if given is None or given == "":
+class Door(Gate):
+    """The protocol server's gate into the application."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def open(self, client: Client) -> Context:
+        """A context for one operation, anonymous without `authorization`. Raises Refused."""
+        context = Context(self._services, address=client.address, resume_after=client.resume_after)
+        try:
+            await _identify(context, client.credentials)
+        except ClientError as error:
+            raise Refused(error.message, error.extensions) from error
         return context
+
+    def close(self, context: Context) -> None:
+        context.close()
+
+    def identity(self, context: Context) -> Identity:
+        """A caller's connections are found by the subject of the events that tell of changed access."""
+        caller = context.caller
+        if caller is None:
+            return Identity(f"address {network_of(context.address)}", None, None, signed_in=False)
+        return Identity(str(caller.user_id), caller.role, caller.expires_at, signed_in=True)
+
+    async def spend(self, context: Context, points: int) -> None:
+        try:
+            await context.spend(Budget.OPERATIONS, cost=points)
+        except ClientError as error:
+            raise Refused(error.message, error.extensions) from error
+
+    def request_id(self) -> str:
+        return request_id.get()
+
+
+async def _identify(context: Context, credentials: Mapping[str, object]) -> None:
+    """Raises Unauthenticated, Unavailable."""
+    given = next((value for name, value in credentials.items() if name.lower() == "authorization"), None)
+    if given is None or given == "":
+        return
     scheme, _, secret = given.partition(" ") if isinstance(given, str) else ("", "", "")
     if scheme.lower() != "bearer" or not secret:
         raise Unauthenticated("Authorization must be `Bearer` and an access token or an API key.")
     identify = api_keys.identify if secret.startswith(API_KEY_PREFIX) else accounts.identify
     context.caller = await identify(context, secret.strip())
-    return context

@@ -88,7 +88,8 @@ def serve(
             workers=workers,
             log_level="warning",
             ws_per_message_deflate=False,
-            ws_max_size=16 * 1024 * 1024,
+            ws_max_size=complete.max_message,
+            forwarded_allow_ips=complete.trusted_proxies,
             timeout_graceful_shutdown=10,
             server_header=False,
         )
@@ -103,7 +104,7 @@ def _check_free(host: str, port: int) -> None:
 
 
 def _serving(settings: Settings, *, with_demo: bool) -> Settings:
-    settings = settings.model_copy(update={"demo": with_demo})
+    settings = settings.model_copy(update={"demo": with_demo} | ({"profile": "development"} if with_demo else {}))
     if settings.secret_key is None and not with_demo:
         _fail("SECRET_KEY is not set. Make one with `bcom-graphql secret` and put it into the environment or .env.")
     if settings.secret_key is None:
@@ -116,6 +117,7 @@ def _hand_down(settings: Settings) -> None:
     for name, secret in (("DATABASE_URL", settings.database_url), ("SECRET_KEY", settings.secret_key)):
         os.environ[name] = secret.get_secret_value() if secret else ""
     os.environ["DEMO"] = str(settings.demo).lower()
+    os.environ["PROFILE"] = settings.profile
 
 
 def _exit_on_sigterm() -> None:

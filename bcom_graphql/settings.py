@@ -2,12 +2,18 @@
 
 import textwrap
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
+from limits import parse_many
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from bcom_graphql.graphql.limits import Introspection, Limits
+from resolvers.rates import DEFAULTS, Budget
 
 SHORTEST_SECRET = 32
+DEFAULT = Limits()
 
 
 class Settings(BaseSettings):
@@ -40,7 +46,148 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="The least that is logged.")
     ] = "info"
+    profile: Annotated[
+        Literal["production", "development"],
+        Field(description="In production only who has signed in sees the schema; development shows it to everybody."),
+    ] = "production"
+    introspection: Annotated[
+        Introspection | None,
+        Field(
+            description="Who may ask for the schema, and is told what they may have meant: everybody, signed-in or"
+            " nobody. Empty: as the profile says."
+        ),
+    ] = None
+    allowed_origins: Annotated[
+        list[str],
+        NoDecode,
+        Field(
+            description="Origins of other sites' pages that may call this server (CORS) and open WebSockets, with"
+            " commas between, such as https://noc.example.com. Empty: only pages of this server."
+        ),
+    ] = []
+    trusted_proxies: Annotated[
+        str,
+        Field(
+            description="Addresses of reverse proxies, with commas between, whose X-Forwarded-For tells the client's"
+            " address."
+        ),
+    ] = "127.0.0.1"
+    trusted_documents: Annotated[
+        Path | None,
+        Field(
+            description="A JSON file of registered documents by their ids, as TypeScript's client preset writes it"
+            " (persisted-documents.json). With it, no other document is executed."
+        ),
+    ] = None
+
+    max_depth: Annotated[int, Field(ge=1, description="Levels of fields in an operation.")] = DEFAULT.depth
+    max_aliases: Annotated[int, Field(ge=0, description="Aliases in an operation.")] = DEFAULT.aliases
+    max_directives: Annotated[int, Field(ge=0, description="Directives in an operation.")] = DEFAULT.directives
+    max_root_fields: Annotated[int, Field(ge=1, description="Root fields in an operation.")] = DEFAULT.root_fields
+    max_tokens: Annotated[
+        int, Field(ge=10, description="Tokens in a document; its characters are limited to 100 times as many.")
+    ] = DEFAULT.tokens
+    max_cost: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="What an operation may cost: its objects, times the sizes of its pages. The header GraphQL-Cost"
+            " reports it.",
+        ),
+    ] = DEFAULT.cost
+    max_page: Annotated[int, Field(ge=1, description="Entries in a page, and ids in `nodes`.")] = DEFAULT.page
+    max_batch: Annotated[int, Field(ge=1, description="Operations in a batch.")] = DEFAULT.batch
+    max_body: Annotated[int, Field(ge=1000, description="Bytes in a request's body.")] = DEFAULT.body
+    max_upload: Annotated[int, Field(ge=1000, description="Bytes in a request with files.")] = DEFAULT.upload
+    max_files: Annotated[int, Field(ge=1, description="Files in a request.")] = DEFAULT.files
+    max_seconds: Annotated[float, Field(gt=0, description="How long an operation may take; then it is stopped.")] = (
+        DEFAULT.seconds
+    )
+    max_upload_seconds: Annotated[float, Field(gt=0, description="The same for operations with files.")] = (
+        DEFAULT.upload_seconds
+    )
+    max_init_seconds: Annotated[
+        float, Field(gt=0, description="How long a WebSocket may wait with its connection_init.")
+    ] = DEFAULT.init_seconds
+    max_message: Annotated[int, Field(ge=1000, description="Bytes in a WebSocket's message.")] = 16 * 1024 * 1024
+    max_connections: Annotated[
+        int, Field(ge=1, description="WebSockets and event streams of one caller, in each process.")
+    ] = DEFAULT.connections
+    max_subscriptions: Annotated[int, Field(ge=1, description="Operations going on in one WebSocket.")] = (
+        DEFAULT.subscriptions
+    )
+
+    rate_limits: Annotated[bool, Field(description="`off` for load tests.")] = True
+    rate_limit_storage: Annotated[
+        SecretStr | None,
+        Field(
+            description="redis://… to limit across processes (needs the extra `redis`). Empty: in each process's"
+            " memory."
+        ),
+    ] = None
+    rate_operations: Annotated[
+        str,
+        Field(description="Points for operations of one caller: 10 each, and 1 for each object they may return."),
+    ] = DEFAULTS[Budget.OPERATIONS]
+    rate_analyses: Annotated[
+        str,
+        Field(
+            description="Detections, analyses, recommendations and trainings of one caller, for each mutation by"
+            " itself."
+        ),
+    ] = DEFAULTS[Budget.ANALYSES]
+    rate_samples: Annotated[str, Field(description="Recorded samples of one caller.")] = DEFAULTS[Budget.SAMPLES]
+    rate_sign_ins_by_account: Annotated[
+        str, Field(description="Attempts to sign in to one account; a success forgives the failures before it.")
+    ] = DEFAULTS[Budget.SIGN_INS_BY_ACCOUNT]
+    rate_sign_ins_by_address: Annotated[str, Field(description="Attempts to sign in from one address.")] = DEFAULTS[
+        Budget.SIGN_INS_BY_ADDRESS
+    ]
     demo: Annotated[bool, Field(description="Keep feeding the demo fleet; set by `serve --demo`.")] = False
+
+    @property
+    def limits(self) -> Limits:
+        """What the protocol server refuses beyond."""
+        by_profile = Introspection.SIGNED_IN if self.profile == "production" else Introspection.EVERYBODY
+        given = {name.removeprefix("max_"): value for name, value in self if name.startswith("max_")}
+        del given["message"]  # uvicorn's business
+        return Limits(**given, introspection=self.introspection or by_profile)
+
+    @property
+    def rates(self) -> dict[Budget, str]:
+        """Each budget's limits; none where they are off."""
+        named = {budget: getattr(self, f"rate_{budget.name.lower()}") for budget in Budget}
+        return named if self.rate_limits else {}
+
+    @field_validator(*(f"rate_{budget.name.lower()}" for budget in Budget))
+    @classmethod
+    def _a_rate(cls, text: str) -> str:
+        try:
+            parse_many(text)
+        except ValueError as error:
+            message = f"must look like 100/hour, or 5/minute; 20/hour (not {text!r})"
+            raise ValueError(message) from error
+        return text
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _origins(cls, given: Any) -> Any:
+        """Scheme and host, and the port where it is not the scheme's own."""
+        origins = [origin.strip() for origin in given.split(",") if origin.strip()] if isinstance(given, str) else given
+        for origin in origins:
+            parts = urlsplit(origin)
+            if origin != f"{parts.scheme}://{parts.netloc}" or parts.scheme not in ("http", "https"):
+                message = f"must list origins such as https://noc.example.com (not {origin!r})"
+                raise ValueError(message)
+        return origins
+
+    @field_validator("rate_limit_storage")
+    @classmethod
+    def _redis(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://")):
+            message = "must look like redis://host:6379/0"
+            raise ValueError(message)
+        return url
 
     @field_validator("secret_key")
     @classmethod
@@ -67,7 +214,7 @@ def example() -> str:
     """The text of `.env.example`: every setting with its description and default."""
     lines = ["# Every setting, with its default. Copy to `.env` and change what you need."]
     for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else str(field.default)
+        default = "" if field.default in (None, []) else str(field.default)
         lines += ["", *(f"# {line}" for line in textwrap.wrap(field.description or "", 100))]
         lines += [f"{name.upper()}={default.lower() if isinstance(field.default, bool) else default}"]
     return "\n".join(lines) + "\n"

@@ -10,10 +10,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from resolvers import tokens
-from resolvers.access import Caller
-from resolvers.context import Context
+from resolvers.access import SYSTEM, Caller
+from resolvers.context import Context, network_of
 from resolvers.errors import Conflict, InvalidCredentials, InvalidInput, NotFound, Unauthenticated
 from resolvers.paging import Listing, Page, Window, page
+from resolvers.rates import Budget
 from resolvers.store.events import Event, publish
 from resolvers.store.tables import RefreshToken, Role, SignIn, User
 
@@ -35,6 +36,7 @@ async def register(context: Context, email: str, password: str, full_name: str |
     email = check_email(email)
     _check_password(password, ["input", "password"])
     _check_name(full_name)
+    await _attempt(context, email)
     hash = await tokens.hash_password(password)
     try:
         async with context.database.write() as session:
@@ -55,14 +57,16 @@ async def register(context: Context, email: str, password: str, full_name: str |
 
 
 async def login(context: Context, email: str, password: str) -> SignedIn:
-    """Raises InvalidCredentials, without a hint at what was wrong."""
+    """Raises InvalidCredentials, without a hint at what was wrong; RateLimited after too many attempts."""
     email = email.strip().lower()
+    await _attempt(context, email)
     async with context.database.read() as session:
         known = await session.scalar(select(User).filter_by(email=email)) if EMAIL.fullmatch(email) else None
     matches = await tokens.password_matches(password, known.password_hash if known else None)
     async with context.database.write() as session:
         user = await _unchanged(session, known) if known and matches else None
         if user and user.is_active:
+            await _forgive(context, email)
             return await _sign_in(context, session, user)
     raise InvalidCredentials("This e-mail address and password do not belong together.")
 
@@ -106,15 +110,34 @@ async def change_password(context: Context, current: str, new: str) -> SignedIn:
     _check_password(new, ["new"])
     async with context.database.read() as session:
         known = await session.get_one(User, caller.user_id)
+    await _attempt(context, known.email)
     matches = await tokens.password_matches(current, known.password_hash)
     hash = await tokens.hash_password(new)
     async with context.database.write() as session:
         user = await _unchanged(session, known) if matches else None
         if user:
+            await _forgive(context, user.email)
             user.password_hash = hash
             await _revoke(context, session, SignIn.user_id == user.id)
             return await _sign_in(context, session, user)
     raise InvalidCredentials("This is not your current password.")
+
+
+async def _attempt(context: Context, email: str) -> None:
+    """Guessing gets slower, by account and by address. Raises RateLimited."""
+    if context.caller is SYSTEM:
+        return
+    await context.services.rates.spend(Budget.SIGN_INS_BY_ACCOUNT, _account(email))
+    await context.services.rates.spend(Budget.SIGN_INS_BY_ADDRESS, network_of(context.address))
+
+
+async def _forgive(context: Context, email: str) -> None:
+    """Who knows the password has not been guessing."""
+    await context.services.rates.forgive(Budget.SIGN_INS_BY_ACCOUNT, _account(email))
+
+
+def _account(email: str) -> str:
+    return tokens.digest(email).hex()  # addresses are nobody's business in a shared storage
 
 
 async def _unchanged(session: AsyncSession, known: User) -> User | None:

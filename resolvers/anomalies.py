@@ -98,6 +98,7 @@ def follow(
 ) -> AsyncIterator[Followed]:
     """Changes as they happen. Raises InvalidInput for a bad cursor at once; later Lagged."""
     context.require(Role.VIEWER, "follow anomalies")
+    after = context.resume_after or after
     if after is not None:
         parse_cursor(after)
     return _follow(context, filter, changes, after)

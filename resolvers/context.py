@@ -1,11 +1,13 @@
 """What every resolver gets: the services of this process, the caller, and loaders that live for one operation."""
 
-from dataclasses import dataclass
+import ipaddress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from resolvers.access import Caller, require
+from resolvers.access import SYSTEM, Caller, require
+from resolvers.rates import Budget, Rates
 from resolvers.store.database import Database
 from resolvers.store.events import EventFeed
 from resolvers.store.registry import Registry
@@ -25,6 +27,7 @@ class Services:
     registry: Registry
     tokens: Tokens
     retention_days: int = 400
+    rates: Rates = field(default_factory=Rates)
 
 
 @dataclass
@@ -33,6 +36,8 @@ class Context:
 
     services: Services
     caller: Caller | None = None
+    address: str = ""  # of the peer
+    resume_after: str | None = None  # the last event that an interrupted event stream had seen
 
     @cached_property
     def now(self) -> datetime:
@@ -47,6 +52,18 @@ class Context:
         """See `access.require`."""
         return require(self.caller, role, to)
 
+    @property
+    def spender(self) -> str:
+        """Whose budgets the operation draws on: the user's, else the address's; of IPv6 the network's (/64)."""
+        if self.caller is not None:
+            return f"user {self.caller.user_id}"
+        return f"address {network_of(self.address)}"
+
+    async def spend(self, budget: Budget, *what: str, cost: int = 1) -> None:
+        """Draw on the caller's budget; the server's own work has no limit. Raises RateLimited."""
+        if self.caller is not SYSTEM:
+            await self.services.rates.spend(budget, *what, self.spender, cost=cost)
+
     @cached_property
     def loaders(self) -> "Loaders":
         from resolvers.loaders import Loaders  # noqa: PLC0415  loaders know the topology, which knows the context
@@ -55,5 +72,20 @@ class Context:
 
     def forget(self) -> None:
         """Drop what was cached: the next event of a subscription must see fresh rows, at its own time."""
+        self.close()
         self.__dict__.pop("loaders", None)
         self.__dict__.pop("now", None)
+
+    def close(self) -> None:
+        """The operation has ended: loads that nobody waits for any more are stopped, their queries included."""
+        if "loaders" in self.__dict__:
+            self.loaders.stop()
+
+
+def network_of(address: str) -> str:
+    """A client has one IPv4 address, but a whole /64 of IPv6."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return address if parsed.version == 4 else str(ipaddress.ip_network((parsed, 64), strict=False))

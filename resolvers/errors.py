@@ -74,6 +74,20 @@ class Lagged(ClientError):
         return {"code": self.code, "resumeAfter": self.resume_after}
 
 
+class RateLimited(ClientError):
+    """The caller's budget is used up for now."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(f"{message} Try again in {retry_after} s.")
+        self.retry_after = retry_after  # seconds
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        return {"code": self.code, "retryAfter": self.retry_after}
+
+
 class Unavailable(ClientError):
     """The database cannot be reached: nothing was stored, and trying again later is right."""
 

@@ -16,6 +16,7 @@ from resolvers import baselines, scoring
 from resolvers.context import Context
 from resolvers.errors import InvalidInput
 from resolvers.paging import among
+from resolvers.rates import Budget
 from resolvers.store import telemetry
 from resolvers.store.identifiers import LARGEST_INTEGER
 from resolvers.store.readings import Span
@@ -65,11 +66,12 @@ async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> Rec
     `frame` has `number` (Int64), for links `direction` ('IB', 'OB'), `at` (Int64, epoch ms) and any of the kind's
     metric columns (Float64, null = not measured); `unreadable` (String) may name what is wrong with a row already. All
     in one transaction: an accepted sample is stored, scored and told of, or nothing happened and the batch can be sent
-    again. Raises InvalidInput for too many rows.
+    again. Raises InvalidInput for too many rows, RateLimited for too many at a time.
     """
     context.require(Role.OPERATOR, "record metrics")
     if len(frame) > LARGEST_BATCH:
         raise InvalidInput(f"At most {LARGEST_BATCH} rows at once; these are {len(frame)}. Send them in parts.")
+    await context.spend(Budget.SAMPLES, cost=len(frame))
     checked = await _checked(context, kind, frame)
     rejected = checked.filter(pl.col("reason").is_not_null())
     good = checked.filter(pl.col("reason").is_null())

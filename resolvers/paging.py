@@ -19,8 +19,7 @@ from resolvers.store.tables import Table
 Row = TypeVar("Row", bound=Table)
 Rows = TypeVar("Rows", bound=Select[*tuple[Any, ...]])
 
-DEFAULT_PAGE = 50
-LARGEST_PAGE = 500
+DEFAULT_PAGE = 50  # the largest is the protocol server's business, which knows an operation's whole cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +42,8 @@ class Window:
             raise InvalidInput("Ask for `first` or for `last`, not for both.", ["last"])
         name = "last" if self.backward else "first"
         size = self.last if self.backward else self.first
-        if size is not None and not 0 <= size <= LARGEST_PAGE:
-            raise InvalidInput(f"`{name}` must be between 0 and {LARGEST_PAGE}, and is {size}.", [name])
+        if size is not None and size < 0:
+            raise InvalidInput(f"`{name}` must not be negative, and is {size}.", [name])
         return DEFAULT_PAGE if size is None else size
 
 

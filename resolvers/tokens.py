@@ -3,8 +3,11 @@
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 import jwt
@@ -18,20 +21,27 @@ ACCESS_TOKEN_LIFE = timedelta(minutes=30)
 REFRESH_TOKEN_LIFE = timedelta(days=30)
 API_KEY_PREFIX = "bcom_"
 
+Result = TypeVar("Result")
+
 _passwords = PasswordHasher()  # argon2id, RFC 9106's low-memory parameters
 _nobodys_hash = _passwords.hash(secrets.token_urlsafe())
+_hashing = ThreadPoolExecutor(2, "argon2")  # its own, so that a flood of sign-ins leaves the other threads alone
 
 
 async def hash_password(password: str) -> str:
-    return await asyncio.to_thread(_passwords.hash, password)
+    return await _aside(lambda: _passwords.hash(password))
 
 
 async def password_matches(password: str, hash: str | None) -> bool:
     """Takes the same time when there is no hash, so that nobody learns who has an account."""
     try:
-        return await asyncio.to_thread(_passwords.verify, hash or _nobodys_hash, password) and hash is not None
+        return await _aside(lambda: _passwords.verify(hash or _nobodys_hash, password)) and hash is not None
     except (Argon2Error, InvalidHashError):
         return False
+
+
+async def _aside(work: Callable[[], Result]) -> Result:
+    return await asyncio.get_running_loop().run_in_executor(_hashing, work)
 
 
 def new_secret(prefix: str = "") -> str:

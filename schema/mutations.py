@@ -1,19 +1,18 @@
 """What clients can change."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import strawberry
 from strawberry import ID
-from strawberry.extensions import FieldExtension
 
 from ml.metrics import TargetKind
 from resolvers import accounts, anomalies, api_keys, detection, metrics, topology
 from resolvers.accounts import SignedIn
 from resolvers.metrics import Recorded
 from schema.enums import Role, Verdict
+from schema.fields import ANYBODY, mutation
 from schema.inputs import (
     DetectLinkInput,
     DetectNetworkInput,
@@ -46,21 +45,6 @@ DetectResult = Annotated[Detection | InvalidInput | NotFound | Forbidden, strawb
 AnomalyResult = Annotated[Anomaly | NotFound | Forbidden | Conflict, strawberry.union("AnomalyResult")]
 
 
-class Fresh(FieldExtension):
-    """Mutations run one after the other: each must see what the one before it has done."""
-
-    async def resolve_async(
-        self, next_: Callable[..., Awaitable[Any]], source: object, info: Info, **arguments: Any
-    ) -> Any:
-        info.context.forget()
-        return await next_(source, info, **arguments)
-
-
-def mutation(**options: Any) -> Any:
-    """A field of `Mutation`."""
-    return strawberry.mutation(extensions=[Fresh()], **options)
-
-
 def _session(signed_in: SignedIn) -> Session:
     return Session(
         access_token=signed_in.access_token,
@@ -91,86 +75,86 @@ async def _record_columns(info: Info, kind: TargetKind, columns: object) -> Reco
 
 @strawberry.type
 class Mutation:
-    @mutation(description="The first person to register becomes ADMIN, everyone after that VIEWER.")
+    @mutation(ANYBODY, description="The first person to register becomes ADMIN, everyone after that VIEWER.")
     async def register(self, info: Info, input: RegisterInput) -> SessionResult:
         return _session(await accounts.register(info.context, input.email, input.password, input.full_name))
 
-    @mutation()
+    @mutation(ANYBODY)
     async def login(self, info: Info, input: LoginInput) -> SessionResult:
         return _session(await accounts.login(info.context, input.email, input.password))
 
-    @mutation(description="Rotates: each refresh token works once; reuse revokes the whole family.")
+    @mutation(ANYBODY, description="Rotates: each refresh token works once; reuse revokes the whole family.")
     async def refresh_session(self, info: Info, refresh_token: str) -> SessionResult:
         return _session(await accounts.refresh(info.context, refresh_token))
 
-    @mutation(description="Ends the refresh token's whole family, and open sockets with it.")
+    @mutation(ANYBODY, description="Ends the refresh token's whole family, and open sockets with it.")
     async def logout(self, info: Info, refresh_token: str) -> LoggedOut:
         return LoggedOut(at=await accounts.logout(info.context, refresh_token))
 
-    @mutation(description="Ends all other sessions.")
+    @mutation(Role.VIEWER, description="Ends all other sessions.")
     async def change_password(self, info: Info, current: str, new: str) -> SessionResult:
         return _session(await accounts.change_password(info.context, current, new))
 
-    @mutation(description="For admins; takes effect at once.")
+    @mutation(Role.ADMIN, description="For admins; takes effect at once.")
     async def update_user(self, info: Info, input: UpdateUserInput) -> UserResult:
         key = User.key(input.id)
         user = await accounts.update_user(info.context, key, input.full_name, input.role, input.is_active)
         return User.of(user)
 
-    @mutation(description="With one's own role at most.")
+    @mutation(Role.VIEWER, description="With one's own role at most.")
     async def create_api_key(
         self, info: Info, name: str, role: Role, expires_at: datetime | None = None
     ) -> ApiKeyResult:
         created = await api_keys.create(info.context, name, role, expires_at)
         return CreatedApiKey(api_key=ApiKey.of(created.api_key), secret=created.secret)
 
-    @mutation()
+    @mutation(Role.VIEWER)
     async def revoke_api_key(self, info: Info, id: ID) -> ApiKey | None:
         return ApiKey.of(await api_keys.revoke(info.context, ApiKey.key(id)))
 
-    @mutation(description="For admins. All or nothing.")
+    @mutation(Role.ADMIN, description="For admins. All or nothing.")
     async def upsert_topology(self, info: Info, input: TopologyInput) -> TopologyResult:
         return Topology(**vars(await topology.upsert(info.context, input.spec())))
 
-    @mutation()
+    @mutation(Role.OPERATOR)
     async def record_network_metrics(self, info: Info, samples: list[NetworkSampleInput]) -> RecordResult:
         return await _record_samples(info, TargetKind.NETWORK, [*samples])
 
-    @mutation()
+    @mutation(Role.OPERATOR)
     async def record_site_metrics(self, info: Info, samples: list[SiteSampleInput]) -> RecordResult:
         return await _record_samples(info, TargetKind.SITE, [*samples])
 
-    @mutation()
+    @mutation(Role.OPERATOR)
     async def record_link_metrics(self, info: Info, samples: list[LinkSampleInput]) -> RecordResult:
         return await _record_samples(info, TargetKind.LINK, [*samples])
 
-    @mutation()
+    @mutation(Role.OPERATOR)
     async def record_network_columns(self, info: Info, columns: NetworkColumns) -> RecordResult:
         return await _record_columns(info, TargetKind.NETWORK, columns)
 
-    @mutation()
+    @mutation(Role.OPERATOR)
     async def record_site_columns(self, info: Info, columns: SiteColumns) -> RecordResult:
         return await _record_columns(info, TargetKind.SITE, columns)
 
-    @mutation()
+    @mutation(Role.OPERATOR)
     async def record_link_columns(self, info: Info, columns: LinkColumns) -> RecordResult:
         return await _record_columns(info, TargetKind.LINK, columns)
 
-    @mutation()
+    @mutation(Role.OPERATOR, rated=True)
     async def detect_network_anomaly(self, info: Info, input: DetectNetworkInput) -> DetectResult:
         target = None if input.network is None else Network.key(input.network)
         values = measurements(TargetKind.NETWORK, input)
         found = await detection.detect(info.context, TargetKind.NETWORK, values, target, None, input.sensitivity)
         return Detection.of(found)
 
-    @mutation()
+    @mutation(Role.OPERATOR, rated=True)
     async def detect_site_anomaly(self, info: Info, input: DetectSiteInput) -> DetectResult:
         target = None if input.site is None else Site.key(input.site)
         values = measurements(TargetKind.SITE, input)
         found = await detection.detect(info.context, TargetKind.SITE, values, target, None, input.sensitivity)
         return Detection.of(found)
 
-    @mutation()
+    @mutation(Role.OPERATOR, rated=True)
     async def detect_link_anomaly(self, info: Info, input: DetectLinkInput) -> DetectResult:
         target = None if input.link is None else Link.key(input.link)
         values = measurements(TargetKind.LINK, input)
@@ -179,14 +163,14 @@ class Mutation:
         )
         return Detection.of(found)
 
-    @mutation(description="Tell colleagues you are on it.")
+    @mutation(Role.OPERATOR, description="Tell colleagues you are on it.")
     async def acknowledge_anomaly(self, info: Info, id: ID, note: str | None = None) -> AnomalyResult:
         return Anomaly.of(await anomalies.acknowledge(info.context, Anomaly.key(id, UUID), note))
 
-    @mutation(description="Close it by hand.")
+    @mutation(Role.OPERATOR, description="Close it by hand.")
     async def resolve_anomaly(self, info: Info, id: ID, note: str | None = None) -> AnomalyResult:
         return Anomaly.of(await anomalies.resolve(info.context, Anomaly.key(id, UUID), note))
 
-    @mutation(description="Say whether it was real; the next training learns from it.")
+    @mutation(Role.OPERATOR, description="Say whether it was real; the next training learns from it.")
     async def judge_anomaly(self, info: Info, id: ID, verdict: Verdict, note: str | None = None) -> AnomalyResult:
         return Anomaly.of(await anomalies.judge(info.context, Anomaly.key(id, UUID), verdict, note))

@@ -10,9 +10,11 @@ from strawberry import ID
 from ml.metrics import TargetKind
 from resolvers import accounts, anomalies, api_keys, detection, topology
 from resolvers.nodes import load
-from resolvers.paging import Listing, Page, Window, count
+from resolvers.paging import DEFAULT_PAGE, Listing, Page, Window, count
 from resolvers.store import tables
+from schema.directives import page, sized
 from schema.enums import AnomalyOrder, Role, SiteRole
+from schema.fields import ANYBODY, query
 from schema.inputs import AnomalyFilter, filter_of
 from schema.node import Connection, Info, Node, connection, parse_id
 from schema.people import ApiKey, User
@@ -44,11 +46,11 @@ async def _node(info: Info, id: ID) -> Node | None:
 
 @strawberry.type
 class Query:
-    @strawberry.field(description="The caller; null when anonymous.")
+    @query(ANYBODY, description="The caller; null when anonymous.")
     async def viewer(self, info: Info) -> User | None:
         return User.maybe(await accounts.viewer(info.context))
 
-    @strawberry.field(description="For admins.")
+    @query(Role.ADMIN, page(), description="For admins.")
     async def users(
         self,
         info: Info,
@@ -57,32 +59,32 @@ class Query:
         first: int | None = None,
         after: str | None = None,
     ) -> Connection[User]:
-        page = await accounts.users(info.context, role, is_active, Window(first, after))
-        return _paged(info, User, accounts.users_listing(role, is_active), page)
+        found = await accounts.users(info.context, role, is_active, Window(first, after))
+        return _paged(info, User, accounts.users_listing(role, is_active), found)
 
-    @strawberry.field(description="One's own; an admin sees everybody's.")
+    @query(Role.VIEWER, sized(DEFAULT_PAGE), description="One's own; an admin sees everybody's.")
     async def api_keys(self, info: Info) -> list[ApiKey]:
         return [ApiKey.of(key) for key in await api_keys.listed(info.context)]
 
-    @strawberry.field(description="Any object by its id; null when there is none.")
+    @query(Role.VIEWER, description="Any object by its id; null when there is none.")
     async def node(self, info: Info, id: ID) -> Node | None:
         return await _node(info, id)
 
-    @strawberry.field(description="The same for many, in the order asked.")
+    @query(Role.VIEWER, sized(DEFAULT_PAGE, "ids"), description="The same for many, in the order asked.")
     async def nodes(self, info: Info, ids: list[ID]) -> list[Node | None]:
         return await gather(*(_node(info, id) for id in ids))
 
-    @strawberry.field
+    @query(Role.VIEWER, page(10))
     async def satellites(self, info: Info, first: int | None = None, after: str | None = None) -> Connection[Satellite]:
         listing = topology.satellites()
-        page = await topology.listed(info.context, listing, Window(first, after))
-        return _paged(info, Satellite, listing, page)
+        found = await topology.listed(info.context, listing, Window(first, after))
+        return _paged(info, Satellite, listing, found)
 
-    @strawberry.field
+    @query(Role.VIEWER)
     async def satellite(self, info: Info, name: str) -> Satellite | None:
         return Satellite.maybe(await topology.find(info.context, tables.Satellite, name=name))
 
-    @strawberry.field
+    @query(Role.VIEWER, page())
     async def sites(
         self,
         info: Info,
@@ -92,38 +94,38 @@ class Query:
         after: str | None = None,
     ) -> Connection[Site]:
         listing = topology.sites(role, search)
-        page = await topology.listed(info.context, listing, Window(first, after))
-        return _paged(info, Site, listing, page)
+        found = await topology.listed(info.context, listing, Window(first, after))
+        return _paged(info, Site, listing, found)
 
-    @strawberry.field
+    @query(Role.VIEWER)
     async def site(self, info: Info, number: int) -> Site | None:
         return Site.maybe(await topology.find(info.context, tables.Site, number=number))
 
-    @strawberry.field
+    @query(Role.VIEWER, page(20))
     async def networks(
         self, info: Info, search: str | None = None, first: int | None = None, after: str | None = None
     ) -> Connection[Network]:
         listing = topology.networks(search)
-        page = await topology.listed(info.context, listing, Window(first, after))
-        return _paged(info, Network, listing, page)
+        found = await topology.listed(info.context, listing, Window(first, after))
+        return _paged(info, Network, listing, found)
 
-    @strawberry.field
+    @query(Role.VIEWER)
     async def network(self, info: Info, number: int) -> Network | None:
         return Network.maybe(await topology.find(info.context, tables.Network, number=number))
 
-    @strawberry.field(description="`search`: part of the name, or the beginning of the number.")
+    @query(Role.VIEWER, page(), description="`search`: part of the name, or the beginning of the number.")
     async def links(
         self, info: Info, search: str | None = None, first: int | None = None, after: str | None = None
     ) -> Connection[Link]:
         listing = topology.links(search)
-        page = await topology.listed(info.context, listing, Window(first, after))
-        return _paged(info, Link, listing, page)
+        found = await topology.listed(info.context, listing, Window(first, after))
+        return _paged(info, Link, listing, found)
 
-    @strawberry.field
+    @query(Role.VIEWER)
     async def link(self, info: Info, number: int) -> Link | None:
         return Link.maybe(await topology.find(info.context, tables.Link, number=number))
 
-    @strawberry.field(description="Newest first.")
+    @query(Role.VIEWER, page(DEFAULT_PAGE, "last"), description="Newest first.")
     async def detections(
         self,
         info: Info,
@@ -134,10 +136,10 @@ class Query:
         last: int | None = None,
         before: str | None = None,
     ) -> Connection[Detection]:
-        page = await detection.listed(info.context, kind, is_anomaly, Window(first, after, last, before))
-        return _paged(info, Detection, detection.listing(kind, is_anomaly), page)
+        found = await detection.listed(info.context, kind, is_anomaly, Window(first, after, last, before))
+        return _paged(info, Detection, detection.listing(kind, is_anomaly), found)
 
-    @strawberry.field
+    @query(Role.VIEWER, page(DEFAULT_PAGE, "last"))
     async def anomalies(
         self,
         info: Info,
@@ -149,5 +151,5 @@ class Query:
         before: str | None = None,
     ) -> Connection[Anomaly]:
         where, order = filter_of(filter), order_by or AnomalyOrder.NEWEST
-        page = await anomalies.listed(info.context, where, order, Window(first, after, last, before))
-        return _paged(info, Anomaly, anomalies.listing(where, order), page)
+        found = await anomalies.listed(info.context, where, order, Window(first, after, last, before))
+        return _paged(info, Anomaly, anomalies.listing(where, order), found)

@@ -6,7 +6,8 @@ import strawberry
 
 from resolvers import anomalies
 from resolvers.anomalies import Followed
-from schema.enums import AnomalyChange
+from schema.enums import AnomalyChange, Role
+from schema.fields import subscription
 from schema.inputs import AnomalyFilter, filter_of
 from schema.node import Info
 from schema.types import Anomaly, AnomalyEvent
@@ -16,9 +17,10 @@ OPENED = [AnomalyChange.OPENED]
 
 @strawberry.type
 class Subscription:
-    @strawberry.subscription(
+    @subscription(
+        Role.VIEWER,
         description="Anomalies as they happen. `after` resumes behind a cursor that an earlier event carried:"
-        " everything committed since then comes first, in order, none missing and none twice. Without it, from now on."
+        " everything committed since then comes first, in order, none missing and none twice. Without it, from now on.",
     )
     async def anomaly_detected(
         self,

@@ -11,6 +11,7 @@ from resolvers.filters import AnomalyFilter as Filter
 from resolvers.filters import TargetKey
 from resolvers.loaders import Children
 from resolvers.paging import Window
+from schema.directives import READINGS, paged, sized
 from schema.enums import AnomalyChange, AnomalyStatus, Band, Direction, Severity, SiteRole, Verdict
 from schema.inputs import AnomalyFilter, TimeWindow, filter_of
 from schema.node import Connection, Info, Node, connection
@@ -36,7 +37,7 @@ async def _children(
 class Observed(Node):
     """What networks, sites and links share."""
 
-    @strawberry.field(description="Newest first.")
+    @paged(10, description="Newest first.")
     async def anomalies(
         self, info: Info, filter: AnomalyFilter | None = None, first: int | None = None, after: str | None = None
     ) -> Connection["Anomaly"]:
@@ -48,13 +49,13 @@ class Observed(Node):
 class Measured(Observed):
     """What networks and sites share; a link is measured in each direction."""
 
-    @strawberry.field
+    @strawberry.field(directives=[READINGS])
     async def series(
         self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None, max_points: int | None = 1000
     ) -> MetricSeries:
         return await series_of(self, info, "", metrics, window, max_points)
 
-    @strawberry.field
+    @strawberry.field(directives=[READINGS])
     async def statistics(
         self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None
     ) -> list[MetricStatistics]:
@@ -66,7 +67,7 @@ class Satellite(Node):
     name: str
     longitude: float | None = strawberry.field(description="Degrees east.")
 
-    @strawberry.field
+    @paged(10)
     async def networks(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Network"]:
         return await _children(info, Network, "satellite.networks", self.row.id, Window(first, after))
 
@@ -81,11 +82,11 @@ class Site(Measured):
     antenna_diameter_m: float | None
     mobile: bool
 
-    @strawberry.field(description="Those that a hub's antenna serves, or that a remote takes part in.")
+    @paged(5, description="Those that a hub's antenna serves, or that a remote takes part in.")
     async def networks(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Network"]:
         return await _children(info, Network, "site.networks", self.row.id, Window(first, after))
 
-    @strawberry.field(description="A remote's own; a hub's are those of its networks.")
+    @paged(20, description="A remote's own; a hub's are those of its networks.")
     async def links(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Link"]:
         return await _children(info, Link, "site.links", self.row.id, Window(first, after))
 
@@ -105,7 +106,7 @@ class Network(Measured):
     async def satellite(self, info: Info) -> Satellite:
         return Satellite.of(await info.context.loaders.satellite.load(self.row.satellite_id))
 
-    @strawberry.field
+    @paged(50)
     async def links(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Link"]:
         return await _children(info, Link, "network.links", self.row.id, Window(first, after))
 
@@ -129,7 +130,7 @@ class Link(Observed):
     async def grade(self, info: Info, direction: Direction) -> float | None:
         return await info.context.loaders.grade.load((self.row.id, direction.value))
 
-    @strawberry.field
+    @strawberry.field(directives=[READINGS])
     async def series(
         self,
         info: Info,
@@ -140,7 +141,7 @@ class Link(Observed):
     ) -> MetricSeries:
         return await series_of(self, info, direction, metrics, window, max_points)
 
-    @strawberry.field
+    @strawberry.field(directives=[READINGS])
     async def statistics(
         self, info: Info, direction: Direction, metrics: Metrics = None, window: TimeWindow | None = None
     ) -> list[MetricStatistics]:
@@ -213,7 +214,7 @@ class Anomaly(Node):
     async def target(self, info: Info) -> Target:
         return await _target(info, self.kind, self.row.target_id)  # type: ignore[no-any-return]
 
-    @strawberry.field(description="Of its worst moment, largest first.")
+    @strawberry.field(description="Of its worst moment, largest first.", directives=[sized(12)])
     def contributions(self) -> list[Contribution]:
         return [Contribution.of(kept) for kept in self.row.contributions]
 
@@ -221,7 +222,7 @@ class Anomaly(Node):
     async def acknowledged_by(self, info: Info) -> User | None:
         return await _user(info, self.row.acknowledged_by_id)
 
-    @strawberry.field(description="Everything that happened to it, oldest first.")
+    @strawberry.field(description="Everything that happened to it, oldest first.", directives=[sized(10)])
     async def history(self, info: Info) -> list[AuditEntry]:
         entries = await info.context.loaders.history.load(self.row.id)
         return [AuditEntry(at=e.at, action=e.action, note=e.note, by_id=e.by_id) for e in entries]
@@ -242,7 +243,7 @@ class Detection(Node):
             return None
         return await _target(info, self.kind, self.row.target_id)  # type: ignore[no-any-return]
 
-    @strawberry.field
+    @strawberry.field(directives=[sized(12)])
     def contributions(self) -> list[Contribution]:
         return [Contribution.of(kept) for kept in self.row.contributions]
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -21,7 +22,7 @@ from bcom_graphql.settings import Settings
 from resolvers.context import Services
 from resolvers.store.embedded import embedded_postgres
 from resolvers.store.migrations import migrate
-from tests.support import Api, Factory, serving
+from tests.support import Api, Factory, Server, serving
 
 HERE = Path(__file__).parent
 FOLDER = HERE.parent / ".bcom" / "test"
@@ -73,12 +74,13 @@ async def _ensure_template(server: str, template: str) -> None:
     await connection.close()
 
 
-def _settings(url: str) -> Settings:
-    return Settings(_env_file=None, database_url=SecretStr(url), secret_key=SecretStr(SECRET))
+def settings_of(url: str, **given: Any) -> Settings:
+    """The defaults, and what a test wants otherwise."""
+    return Settings(_env_file=None, database_url=SecretStr(url), secret_key=SecretStr(SECRET), **given)
 
 
 async def _fill(url: str) -> None:
-    services = app.services(_settings(url))
+    services = app.services(settings_of(url))
     await migrate(services.database)
     with prepare.progress_bar() as bar:
         await prepare.train_missing(services, bar)
@@ -108,7 +110,7 @@ async def database_url(postgres: str) -> AsyncIterator[str]:
 @pytest.fixture
 async def services(database_url: str) -> AsyncIterator[Services]:
     """What the server works with; tests use it to build rows and to look at the database."""
-    made = app.services(_settings(database_url))
+    made = app.services(settings_of(database_url))
     yield made
     await made.database.close()
 
@@ -119,9 +121,24 @@ async def make(services: Services) -> Factory:
 
 
 @pytest.fixture
-async def api(services: Services) -> AsyncIterator[Api]:
-    """An anonymous client of a server of this test's own."""
-    async with serving(app.application(services)) as url, Api.to(url, services) as client:
+def server(database_url: str) -> Server:
+    """Starts a server of this test's own, like another process on the same database, with these settings."""
+
+    @asynccontextmanager
+    async def start(**given: Any) -> AsyncIterator[Api]:
+        settings = settings_of(database_url, **{"profile": "development", **given})
+        services = app.services(settings)
+        async with serving(app.application(services, settings)) as url, Api.to(url, services) as client:
+            yield client
+
+    return start
+
+
+@pytest.fixture
+async def api(services: Services, database_url: str) -> AsyncIterator[Api]:
+    """An anonymous client of a server of this test's own, over the same services that the test sees."""
+    application = app.application(services, settings_of(database_url, profile="development"))
+    async with serving(application) as url, Api.to(url, services) as client:
         yield client
 
 

@@ -4,8 +4,8 @@ import asyncio
 import itertools
 import json
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
@@ -148,6 +148,9 @@ class Api:
             await opened.send(type="connection_init", payload=self.headers)
             assert (await opened.receive())["type"] == "connection_ack"
             yield opened
+
+
+Server = Callable[..., AbstractAsyncContextManager[Api]]  # takes settings
 
 
 @dataclass

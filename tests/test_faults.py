@@ -5,15 +5,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from bcom_graphql import app
-from bcom_graphql.settings import Settings
 from resolvers.errors import Unavailable
 from resolvers.store.embedded import embedded_postgres
 from resolvers.store.migrations import migrate, pending
 from resolvers.store.tables import Role
-from tests.conftest import SECRET
+from tests.conftest import settings_of
 from tests.support import Api, Factory, GraphQLFailed, id_of, serving
 
 WATCH = "subscription { anomalyDetected(changes: [ACKNOWLEDGED]) { change } }"
@@ -21,12 +19,8 @@ ACKNOWLEDGE = "mutation ($id: ID!) { acknowledgeAnomaly(id: $id) { __typename } 
 SITES = "{ sites { totalCount } }"
 
 
-def settings(url: str) -> Settings:
-    return Settings(_env_file=None, database_url=SecretStr(url), secret_key=SecretStr(SECRET))
-
-
 async def test_a_database_that_is_not_there_is_said_to_be_unavailable() -> None:
-    services = app.services(settings("postgresql+asyncpg://nobody@127.0.0.1:9/nothing"))
+    services = app.services(settings_of("postgresql+asyncpg://nobody@127.0.0.1:9/nothing"))
 
     with pytest.raises(Unavailable):
         await services.feed.start()
@@ -34,7 +28,7 @@ async def test_a_database_that_is_not_there_is_said_to_be_unavailable() -> None:
 
 async def test_a_fresh_database_is_migrated_once_however_many_start_together(tmp_path: Path) -> None:
     with embedded_postgres(tmp_path) as url:
-        services = [app.services(settings(url)) for _ in range(3)]
+        services = [app.services(settings_of(url)) for _ in range(3)]
         assert await pending(services[0].database)
 
         await asyncio.gather(*(migrate(each.database) for each in services))
@@ -46,10 +40,11 @@ async def test_a_fresh_database_is_migrated_once_however_many_start_together(tmp
 
 async def test_a_database_that_goes_away_is_an_error_and_comes_back_without_a_restart(tmp_path: Path) -> None:
     with ExitStack() as postgres:
-        services = app.services(settings(postgres.enter_context(embedded_postgres(tmp_path))))
+        settings = settings_of(postgres.enter_context(embedded_postgres(tmp_path)))
+        services = app.services(settings)
         await migrate(services.database)
         anomaly = await Factory(services).anomaly()
-        async with serving(app.application(services)) as url, Api.to(url, services) as api:
+        async with serving(app.application(services, settings)) as url, Api.to(url, services) as api:
             operator = await api.as_(Role.OPERATOR)
             async with operator.socket() as socket:
                 await socket.subscribe(WATCH)

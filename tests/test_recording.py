@@ -1,7 +1,6 @@
 """Telemetry comes in: stored once, counted exactly, refused with reasons, all or nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from bcom_graphql import app
 from ml.metrics import CATALOGUE, Metric, TargetKind, grade
 from resolvers.context import Services
 from resolvers.detection import camel
@@ -22,13 +20,13 @@ from tests.support import (
     Api,
     Factory,
     GraphQLFailed,
+    Server,
     ago,
     iso,
     ms,
     record,
     record_levels,
     record_samples,
-    serving,
     sql,
     stored,
 )
@@ -461,36 +459,16 @@ async def test_a_batch_may_span_sixty_weeks(operator: Api, make: Factory, servic
 
 
 async def test_weeks_are_made_in_every_database_that_a_process_serves(
-    operator: Api, make: Factory, services: Services
+    operator: Api, make: Factory, services: Services, server: Server
 ) -> None:
     link = await make.link()
     await record(operator, LINK, **keys(LINK, link.number, ms(NOON)), esnoDb=[12.0])
     await sql(services, "DELETE FROM link_samples")
 
-    async with another_server(services) as other:
+    async with server() as other:
         answer = await record(other.with_token(operator.token), LINK, **keys(LINK, link.number, ms(NOON)), esnoDb=[1.0])
 
     assert answer["accepted"] == 1
-
-
-def another_server(services: Services) -> Any:
-    """A second process, as far as the database can tell."""
-    from contextlib import asynccontextmanager
-
-    from pydantic import SecretStr
-
-    from bcom_graphql.settings import Settings
-    from tests.conftest import SECRET
-
-    @asynccontextmanager
-    async def run() -> AsyncIterator[Api]:
-        url = services.database.engine.url.render_as_string(hide_password=False)
-        settings = Settings(_env_file=None, database_url=url, secret_key=SecretStr(SECRET))  # type: ignore[call-arg,arg-type]
-        own = app.services(settings)
-        async with serving(app.application(own)) as address, Api.to(address, own) as client:
-            yield client
-
-    return run()
 
 
 # ---------------------------------------------------------------- who may

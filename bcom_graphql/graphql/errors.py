@@ -3,20 +3,20 @@
 An exception is meant for clients when it carries `extensions` with a `code`, which graphql-core copies.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 from graphql import GraphQLError, GraphQLFormattedError, GraphQLSyntaxError
-from strawberry.types.execution import PreExecutionError
 
 logger = structlog.get_logger(__name__)
 
 INTERNAL = "INTERNAL_SERVER_ERROR"
+STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "RATE_LIMITED": 429, "SERVICE_UNAVAILABLE": 503, "TIMEOUT": 504}
 
 
 class Refused(Exception):
-    """An operation, a request or a socket may not begin; over HTTP with this status and these headers."""
+    """An operation, a request or a connection may not begin; over HTTP with this status and these headers."""
 
     def __init__(
         self,
@@ -27,8 +27,9 @@ class Refused(Exception):
     ) -> None:
         super().__init__(message)
         self.extensions = extensions
-        self.status = status or {"UNAUTHENTICATED": 401, "SERVICE_UNAVAILABLE": 503}.get(self.code, 400)
-        self.headers = headers
+        self.status = status or STATUS.get(self.code, 400)
+        waiting = {"retry-after": str(extensions["retryAfter"])} if "retryAfter" in extensions else {}
+        self.headers = {**waiting, **(headers or {})}
 
     @property
     def code(self) -> str:
@@ -40,29 +41,57 @@ class Refused(Exception):
         return [{"message": str(self), "extensions": self.extensions}]
 
 
-def presented(result: Any, request_id: str) -> list[GraphQLFormattedError]:
-    """The errors of an execution result as they go over the wire."""
-    rejected = isinstance(result, PreExecutionError)  # the document was not executed
-    return [_present(error, request_id, rejected=rejected) for error in result.errors or ()]
+class Rejected(Exception):
+    """A request that is not executed: its document is not valid, too complex, or its variables do not fit."""
+
+    def __init__(self, errors: Sequence[GraphQLError], *, invalid_document: bool = False) -> None:
+        super().__init__(errors)
+        self.errors = errors
+        self.invalid_document = invalid_document
+
+    def presented(self, request_id: str) -> list[GraphQLFormattedError]:
+        """As the errors of a response."""
+        return presented(self.errors, request_id, invalid_document=self.invalid_document)
 
 
-def _present(error: GraphQLError, request_id: str, *, rejected: bool) -> GraphQLFormattedError:
+def bad_request(message: str, status: int = 400, **headers: str) -> Refused:
+    """For what is no request, or cannot be answered as it is."""
+    return Refused(message, {"code": "BAD_USER_INPUT"}, status, headers)
+
+
+def too_complex(message: str) -> GraphQLError:
+    return GraphQLError(message, extensions={"code": "QUERY_TOO_COMPLEX"})
+
+
+def presented(
+    errors: Sequence[GraphQLError], request_id: str, *, invalid_document: bool = False
+) -> list[GraphQLFormattedError]:
+    """Errors as they go over the wire."""
+    return [_present(error, request_id, invalid_document=invalid_document) for error in errors]
+
+
+def masked(error: BaseException | None, request_id: str, path: Sequence[str | int] | None = None) -> dict[str, Any]:
+    """The message and the extensions of an error that is our fault; its cause goes to the log."""
+    logger.error("an operation failed", path=path, request_id=request_id, exc_info=error)
+    message = "Something went wrong on our side. The request id helps us find it."
+    return {"message": message, "extensions": {"code": INTERNAL, "requestId": request_id}}
+
+
+def _present(error: GraphQLError, request_id: str, *, invalid_document: bool) -> GraphQLFormattedError:
     formatted = error.formatted
     extensions = dict(error.extensions or {})
     if "code" not in extensions:
-        extensions["code"] = _code(error, rejected=rejected)
-    if extensions["code"] == INTERNAL:
-        logger.error("an operation failed", path=error.path, request_id=request_id, exc_info=error.original_error)
-        formatted["message"] = "Something went wrong on our side. The request id helps us find it."
-        extensions = {"code": INTERNAL, "requestId": request_id}
+        extensions["code"] = _code(error, invalid_document=invalid_document)
     formatted["extensions"] = extensions
+    if extensions["code"] == INTERNAL:
+        formatted.update(masked(error.original_error or error, request_id, error.path))  # type: ignore[typeddict-item]
     return formatted
 
 
-def _code(error: GraphQLError, *, rejected: bool) -> str:
+def _code(error: GraphQLError, *, invalid_document: bool) -> str:
     if isinstance(error, GraphQLSyntaxError):
         return "GRAPHQL_PARSE_FAILED"
-    if rejected:
+    if invalid_document:
         return "GRAPHQL_VALIDATION_FAILED"
     root = error.original_error
     while isinstance(root, GraphQLError):

@@ -1,37 +1,41 @@
 """GraphQL over HTTP, as the specification has it; people who look get GraphiQL."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Self
+from datetime import timedelta
+from typing import Any
 
-import orjson
+from graphql import OperationType
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.schema import BaseSchema
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.schema import Schema
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
-from strawberry.types import ExecutionResult
-from strawberry.types.graphql import OperationType
 
-from bcom_graphql.graphql.errors import Refused, presented
-from bcom_graphql.graphql.requests import JSON, Operation, answer_type, operations
-from bcom_graphql.graphql.websocket import Handler, Sockets, TextFrames
+from bcom_graphql.graphql.connections import Connections
+from bcom_graphql.graphql.documents import DocumentStore
+from bcom_graphql.graphql.errors import Refused, Rejected, bad_request
+from bcom_graphql.graphql.events import EventStream
+from bcom_graphql.graphql.execution import Answer, Engine, WrongOperationType
+from bcom_graphql.graphql.gate import Client, Gate
+from bcom_graphql.graphql.json import encode, parsed
+from bcom_graphql.graphql.limits import Limits
+from bcom_graphql.graphql.requests import (
+    EVENT_STREAM,
+    JSON,
+    Operation,
+    answer_type,
+    operations,
+    refuse_forgery,
+)
+from bcom_graphql.graphql.websocket import Handler, TextFrames
 
-
-@dataclass(frozen=True)
-class Gate:
-    """What the protocol asks of the application: a context per operation, and whose it is.
-
-    `open` takes HTTP headers or the WebSocket's connection parameters, and raises Refused.
-    """
-
-    open: Callable[[Mapping[str, object]], Awaitable[Any]]
-    subject: Callable[[Any], str | None]
-    expires_at: Callable[[Any], float | None]
-    request_id: Callable[[], str]
+COST_HEADER = "graphql-cost"
+UNCACHED = {"cache-control": "no-store"}
+Allowed = Collection[OperationType]
 
 
 @dataclass(frozen=True)
@@ -42,44 +46,33 @@ class Ide:
     policy: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response's body; `executed`: the document was valid and its variables fitted."""
-
-    body: dict[str, Any]
-    executed: bool
-
-    @classmethod
-    def of(cls, result: ExecutionResult, request_id: str) -> Self:
-        body: dict[str, Any] = {}
-        if result.errors:
-            body["errors"] = presented(result, request_id)
-        executed = result.data is not None or any(error.path for error in result.errors or ())
-        if executed:
-            body = {"data": result.data} | body
-        return cls(body | ({"extensions": result.extensions} if result.extensions else {}), executed)
-
-    def status(self, media: str) -> int:
-        """Plain JSON keeps to 200, as clients of old expect; the newer type says with 400 that nothing ran."""
-        return 200 if self.executed or media == JSON else 400
-
-
-def encode(data: object) -> bytes:
-    """JSON; numpy arrays directly, NaN as null."""
-    return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
 class GraphQLServer(GraphQL[Any, None]):
     """One endpoint for queries, mutations, subscriptions and people."""
 
     websocket_adapter_class = TextFrames
     graphql_transport_ws_handler_class = Handler
 
-    def __init__(self, schema: BaseSchema, gate: Gate, ide: Ide) -> None:
-        super().__init__(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL])
-        self.gate = gate
-        self.ide = ide
-        self.sockets = Sockets()
+    def __init__(
+        self,
+        schema: Schema,
+        gate: Gate,
+        ide: Ide,
+        limits: Limits | None = None,
+        *,
+        trusted: dict[str, str] | None = None,
+        allowed_origins: Collection[str] = (),
+    ) -> None:
+        """`trusted` documents by their ids: no others are admitted then. `allowed_origins` may open sockets."""
+        self.gate, self.ide, self.limits = gate, ide, limits or Limits()
+        super().__init__(
+            schema,
+            subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
+            connection_init_wait_timeout=timedelta(seconds=self.limits.init_seconds),
+            allowed_origins=[*allowed_origins],
+        )
+        documents = DocumentStore(schema._schema, self.limits, trusted)  # noqa: SLF001  graphql-core's
+        self.engine = Engine(schema, gate, self.limits, documents)
+        self.connections = Connections(gate, self.limits.connections)
 
     async def get_context(self, request: Any, response: Any) -> None:
         """None for a socket: its operations open theirs one by one."""
@@ -88,68 +81,127 @@ class GraphQLServer(GraphQL[Any, None]):
         """A socket is Strawberry's business, with our handler; a request is ours."""
         if isinstance(request, WebSocket):
             return await super().run(request, *arguments, **options)
-        if request.method == "GET" and "query" not in request.query_params and _wants_page(request):
+        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
             return HTMLResponse(self.ide.html, headers={"content-security-policy": self.ide.policy})
         media = JSON
         try:
             media = answer_type(request.headers.get("accept", ""))
-            return await self._answer(request, media)
+            return await self._respond(request, media)
         except Refused as refused:
-            body = encode({"errors": refused.presented()})
-            return Response(body, refused.status, refused.headers, media_type=media)
+            media = JSON if media == EVENT_STREAM else media
+            return _response(request, media, {"errors": refused.presented()}, refused.status, refused.headers)
+        finally:
+            await request.close()  # the files of an upload
 
-    async def _answer(self, request: Request, media: str) -> Response:
-        asked = await operations(request)
-        if isinstance(asked, Operation):
-            answer = await self._execute(request, asked)
-            return Response(encode(answer.body), answer.status(media), media_type=media)
-        bodies = await asyncio.gather(*(self._execute_of_batch(request, operation) for operation in asked))
-        return Response(encode(bodies), media_type=media)
+    async def _respond(self, request: Request, media: str) -> Response:
+        refuse_forgery(request.headers)
+        asked = await operations(request, self.limits)
+        if media == EVENT_STREAM:
+            return await self._event_stream(request, asked)
+        allowed = _allowed(request)
+        if isinstance(asked, list):
+            answers = await asyncio.gather(*(self._of_batch(request, operation, allowed) for operation in asked))
+            return _together(request, media, answers)
+        answer = await self._execute(request, asked, allowed)
+        # Plain JSON keeps to 200, as clients of old expect; the newer type says with 400 that nothing ran.
+        status = 200 if answer.executed or media == JSON else 400
+        return _response(request, media, answer.body, status, cost=answer.cost, retry_after=answer.retry_after)
 
-    async def _execute_of_batch(self, request: Request, operation: Operation) -> dict[str, Any]:
+    async def _of_batch(self, request: Request, operation: Operation, allowed: Allowed) -> Answer:
         """One that may not begin leaves the others alone."""
         try:
-            return (await self._execute(request, operation)).body
+            return await self._execute(request, operation, allowed)
         except Refused as refused:
-            return {"errors": refused.presented()}
+            waiting = refused.extensions.get("retryAfter")
+            return Answer({"errors": refused.presented()}, executed=False, retry_after=waiting)
 
-    async def _execute(self, request: Request, operation: Operation) -> Answer:
-        """In a context of its own, also within a batch."""
-        allowed = {OperationType.QUERY} if request.method == "GET" else {OperationType.QUERY, OperationType.MUTATION}
+    async def _execute(self, request: Request, operation: Operation, allowed: Allowed) -> Answer:
+        """In a context of its own, also within a batch. Raises Refused."""
+        seconds = self.limits.upload_seconds if _has_files(operation.variables) else self.limits.seconds
+        context = await self.gate.open(client_of(request))
         try:
-            result = await self.schema.execute(
-                operation.query,
-                variable_values=operation.variables,
-                context_value=await self.gate.open(request.headers),
-                operation_name=operation.name,
-                allowed_operation_types=allowed,
-                operation_extensions=operation.extensions,
-            )
-        except CannotGetOperationTypeError as error:
-            raise Refused(_which(error), {"code": "BAD_USER_INPUT"}) from error
-        except InvalidOperationTypeError as error:
-            raise _wrong_way(error, request.method) from error
-        return Answer.of(result, self.gate.request_id())
+            prepared = await self.engine.prepare(operation, context, allowed)
+            return await self.engine.execute(prepared, seconds)
+        except Rejected as rejected:
+            return Answer.not_executed(rejected, self.gate.request_id())
+        except WrongOperationType as wrong:
+            raise _wrong_way(wrong.type, request.method) from wrong
+        finally:
+            self.gate.close(context)
+
+    async def _event_stream(self, request: Request, asked: Operation | list[Operation]) -> Response:
+        """One operation's answers as server-sent events. Raises Refused when it does not begin."""
+        if isinstance(asked, list):
+            raise bad_request("A batch cannot be answered with an event stream.")
+        stream = EventStream(self.engine, self.connections, client_of(request))
+        try:
+            await stream.begin(asked, {*_allowed(request), OperationType.SUBSCRIPTION})
+        except Rejected as rejected:
+            return _response(request, JSON, {"errors": rejected.presented(self.gate.request_id())}, 400)
+        except WrongOperationType as wrong:
+            raise _wrong_way(wrong.type, request.method) from wrong
+        return stream
 
     def encode_json(self, data: object) -> bytes:
         return encode(data)
 
     def decode_json(self, data: str | bytes) -> object:
-        return orjson.loads(data)
+        return parsed(data, "The message")
 
 
-def _wants_page(request: Request) -> bool:
-    return "text/html" in request.headers.get("accept", "")
+def client_of(connection: Request | WebSocket) -> Client:
+    """Who sends an HTTP request."""
+    return Client(connection.headers, address_of(connection), connection.headers.get("last-event-id"))
 
 
-def _which(error: CannotGetOperationTypeError) -> str:
-    if error.operation_name is None:
-        return "The document has several operations; say which with `operationName`."
-    return f"The document has no operation named {error.operation_name!r}."
+def address_of(connection: Request | WebSocket) -> str:
+    return connection.client.host if connection.client else "unknown"
 
 
-def _wrong_way(error: InvalidOperationTypeError, method: str) -> Refused:
-    if error.operation_type is OperationType.SUBSCRIPTION:
-        return Refused("Subscriptions need a WebSocket (graphql-transport-ws).", {"code": "BAD_USER_INPUT"})
-    message = f"A {error.operation_type.value} cannot be sent with {method}; use POST."
-    return Refused(message, {"code": "BAD_USER_INPUT"}, 405, {"allow": "POST"})
+def _allowed(request: Request) -> set[OperationType]:
+    return {OperationType.QUERY} if request.method == "GET" else {OperationType.QUERY, OperationType.MUTATION}
+
+
+def _has_files(value: Any) -> bool:
+    """Whether there are uploads among the variables; those of plain JSON are not looked through."""
+    if isinstance(value, dict):
+        return any(map(_has_files, value.values()))
+    if isinstance(value, list):
+        return any(isinstance(each, UploadFile) for each in value)
+    return isinstance(value, UploadFile)
+
+
+def _response(
+    request: Request,
+    media: str,
+    body: object,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    *,
+    cost: int = 0,
+    retry_after: int | None = None,
+) -> Response:
+    told = {**UNCACHED, **(headers or {})}
+    if COST_HEADER in request.headers:  # reported on demand
+        told[COST_HEADER] = str(cost)
+    if retry_after is not None:
+        status, told["retry-after"] = 429, str(retry_after)
+    return Response(encode(body), status, told, media_type=media)
+
+
+def _together(request: Request, media: str, answers: list[Answer]) -> Response:
+    """A batch's response: 200, whatever became of each, unless all of them have to wait."""
+    waits = [answer.retry_after for answer in answers if answer.retry_after is not None]
+    return _response(
+        request,
+        media,
+        [answer.body for answer in answers],
+        cost=sum(answer.cost for answer in answers),
+        retry_after=max(waits) if len(waits) == len(answers) else None,
+    )
+
+
+def _wrong_way(type: OperationType, method: str) -> Refused:
+    if type is OperationType.SUBSCRIPTION:
+        return bad_request("Subscriptions need a WebSocket (graphql-transport-ws), or `Accept: text/event-stream`.")
+    return bad_request(f"A {type.value} cannot be sent with {method}; use POST.", 405, allow="POST")

@@ -1,44 +1,83 @@
 """What a GraphQL-over-HTTP request asks, and in which media type it wants its answer.
 
-Specification: https://graphql.github.io/graphql-over-http/draft/
+Specifications: https://graphql.github.io/graphql-over-http/draft/, for files
+https://github.com/jaydenseric/graphql-multipart-request-spec, for event streams
+https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md (distinct connections).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from bcom_graphql.graphql.errors import Refused
+from bcom_graphql.graphql.errors import Refused, bad_request
+from bcom_graphql.graphql.json import parsed
+from bcom_graphql.graphql.limits import Limits
+from bcom_graphql.graphql.uploads import with_files
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
-LARGEST_BODY = 64 * 1024 * 1024  # bytes: a batch of 100 000 samples in rows takes about 30 MB
-LARGEST_BATCH = 10
+EVENT_STREAM = "text/event-stream"
+MULTIPART = "multipart/form-data"
+PREFLIGHTED = ("graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name")
+SIMPLE_TYPES = ("", "application/x-www-form-urlencoded", "text/plain", MULTIPART)
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation of a request: a document and what to do with it."""
+    """One operation of a request: a document, or the id of one, and what to do with it."""
 
-    query: str
-    variables: dict[str, Any] | None
-    name: str | None
-    extensions: dict[str, Any] | None
+    query: str | None
+    variables: dict[str, Any] | None = None
+    name: str | None = None
+    document_id: str | None = None
+
+    @classmethod
+    def of(cls, body: Any) -> "Operation":
+        """Raises Refused for what is none."""
+        if not isinstance(body, dict):
+            raise bad_request("A request is a JSON object with `query`, or a list of such.")
+        wanted: tuple[tuple[str, type, str], ...] = (
+            ("query", str, "a string"),
+            ("variables", dict, "an object"),
+            ("operationName", str, "a string"),
+            ("extensions", dict, "an object"),
+            ("documentId", str, "a string"),
+        )
+        for name, kind, words in wanted:
+            if body.get(name) is not None and not isinstance(body[name], kind):
+                raise bad_request(f"`{name}` must be {words}.")
+        query, id = body.get("query") or None, _document_id(body)
+        if query is None and id is None:
+            raise bad_request("A request needs a `query`, a `documentId` or `extensions.persistedQuery`.")
+        return cls(query, body.get("variables"), body.get("operationName"), id)
+
+
+def _document_id(body: dict[str, Any]) -> str | None:
+    """Of a registered document, or the SHA-256 of an automatic persisted query (Apollo's protocol, version 1)."""
+    persisted = (body.get("extensions") or {}).get("persistedQuery")
+    if persisted is None:
+        id: str | None = body.get("documentId")
+        return id.removeprefix("sha256:") if id else None
+    hash = persisted.get("sha256Hash") if isinstance(persisted, dict) and persisted.get("version", 1) == 1 else None
+    if not isinstance(hash, str):
+        raise bad_request("`extensions.persistedQuery` has `version: 1` and a `sha256Hash`.")
+    return hash.lower()
 
 
 def answer_type(accept: str) -> str:
-    """The media type that the client likes best of our two; JSON where it does not care. Raises Refused (406)."""
+    """The media type that the client likes best of ours; JSON where it does not care. Raises Refused (406)."""
     if not accept.strip():
         return JSON
     liked = [(quality, media) for media, quality in map(_weighed, accept.split(",")) if quality > 0]
     for _, media in sorted(liked, key=lambda pair: -pair[0]):  # stable: among equals the first
-        if media in (GRAPHQL_RESPONSE, JSON):
+        if media in (GRAPHQL_RESPONSE, JSON, EVENT_STREAM):
             return media
         if media in ("*/*", "application/*"):
             return JSON
-    raise _refused(f"Accept {GRAPHQL_RESPONSE} or {JSON}.", 406)
+    raise bad_request(f"Accept {GRAPHQL_RESPONSE}, {JSON} or {EVENT_STREAM}.", 406)
 
 
 def _weighed(entry: str) -> tuple[str, float]:
@@ -53,29 +92,54 @@ def _weighed(entry: str) -> tuple[str, float]:
         return media, 0.0
 
 
-async def operations(request: Request) -> Operation | list[Operation]:
-    """What is asked, of a POST's body or a GET's query string. Raises Refused with the status that says why."""
+def refuse_forgery(headers: Headers) -> None:
+    """Only what no other site's page can make a browser send without asking us first (CSRF). Raises Refused (403).
+
+    A browser asks (CORS preflight) before it sends a header or a content type that plain links, images and forms
+    cannot. It says that it is one: by `Origin`, by Fetch Metadata, and by its User-Agent.
+    """
+    if any(name in headers for name in PREFLIGHTED):
+        return
+    media, _ = _content_type(headers.get("content-type", ""))
+    is_browser = "origin" in headers or headers.get("user-agent", "").startswith("Mozilla/")
+    site = headers.get("sec-fetch-site", "cross-site" if is_browser else "none")
+    if media in SIMPLE_TYPES and site not in ("same-origin", "none"):
+        message = "Send the header `GraphQL-Require-Preflight: 1` with this request."
+        raise Refused(message, {"code": "FORBIDDEN"}, 403)
+
+
+async def operations(request: Request, limits: Limits) -> Operation | list[Operation]:
+    """What is asked, of a POST's body or a GET's query string. Raises Refused with the status that says why.
+
+    Files among the variables stay open until `request.close()`.
+    """
     if request.method == "GET":
-        return _operation(_from_query_string(request.query_params))
+        return Operation.of(_from_query_string(request.query_params))
     if request.method != "POST":
-        raise _refused("Use GET for queries and POST for everything.", 405, allow="GET, POST")
+        raise bad_request("Use GET for queries and POST for everything.", 405, allow="GET, POST")
     media, charset = _content_type(request.headers.get("content-type", ""))
-    if media != JSON or charset not in ("utf-8", "utf8"):
-        raise _refused(f"Send {JSON} in UTF-8.", 415)
-    body = _parsed(await _body(request), "The body")
+    if media not in (JSON, MULTIPART) or charset not in ("utf-8", "utf8"):
+        raise bad_request(f"Send {JSON} in UTF-8, or {MULTIPART} with files.", 415)
+    if media == MULTIPART:
+        body = await with_files(request, limits)
+    else:
+        body = parsed(await _body(request, limits.body), "The body")
     if not isinstance(body, list):
-        return _operation(body)
-    if not 1 <= len(body) <= LARGEST_BATCH:
-        raise _refused(f"A batch has 1 to {LARGEST_BATCH} operations; this one has {len(body)}.", 400)
-    return [_operation(entry) for entry in body]
+        return Operation.of(body)
+    if not 1 <= len(body) <= limits.batch:
+        raise bad_request(f"A batch has 1 to {limits.batch} operations; this one has {len(body)}.")
+    return [Operation.of(entry) for entry in body]
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, largest: int) -> bytes:
+    announced = request.headers.get("content-length", "")
+    if announced.isascii() and announced.isdigit() and int(announced) > largest:
+        raise bad_request(f"A body has at most {largest} bytes; this one has {announced}.", 413)
     received = bytearray()
     async for chunk in request.stream():
         received += chunk
-        if len(received) > LARGEST_BODY:
-            raise _refused(f"A body has at most {LARGEST_BODY} bytes.", 413)
+        if len(received) > largest:
+            raise bad_request(f"A body has at most {largest} bytes; this one has more.", 413)
     return bytes(received)
 
 
@@ -89,33 +153,5 @@ def _from_query_string(given: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = dict(given)
     for name in ("variables", "extensions"):
         if values.get(name):
-            values[name] = _parsed(values[name].encode(), f"`{name}`")
+            values[name] = parsed(values[name].encode(), f"`{name}`")
     return {name: value for name, value in values.items() if value != ""}
-
-
-def _parsed(text: bytes, what: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise _refused(f"{what} is not JSON: {error}.", 400) from error
-
-
-def _operation(body: Any) -> Operation:
-    if not isinstance(body, dict):
-        raise _refused("A request is a JSON object with `query`, or a list of such.", 400)
-    wanted: tuple[tuple[str, type, str], ...] = (
-        ("query", str, "a string"),
-        ("variables", dict, "an object"),
-        ("operationName", str, "a string"),
-        ("extensions", dict, "an object"),
-    )
-    for name, kind, words in wanted:
-        if body.get(name) is not None and not isinstance(body[name], kind):
-            raise _refused(f"`{name}` must be {words}.", 400)
-    if not body.get("query"):
-        raise _refused("A request needs a `query`.", 400)
-    return Operation(body["query"], body.get("variables"), body.get("operationName"), body.get("extensions"))
-
-
-def _refused(message: str, status: int, **headers: str) -> Refused:
-    return Refused(message, {"code": "BAD_USER_INPUT"}, status, headers)

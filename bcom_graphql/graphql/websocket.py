@@ -1,36 +1,54 @@
-"""GraphQL over WebSocket (graphql-transport-ws): a context per operation; sockets end with their credentials."""
+"""GraphQL over WebSocket (graphql-transport-ws): a context per operation; sockets end with their credentials.
+
+https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md. Close codes: 4400 a frame that is none of the
+protocol's, 4401 an operation before the handshake, 4403 credentials that do not hold (any more), 4406 no common
+subprotocol, 4408 no handshake in time, 4409 an id in use, 4429 a second handshake, or too many sockets.
+"""
 
 import asyncio
-import copy
-import time
-from collections import defaultdict
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
-from graphql import GraphQLFormattedError
-from starlette.websockets import WebSocketDisconnect
+import structlog
+from graphql import GraphQLFormattedError, OperationType
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from strawberry.asgi import ASGIWebSocketAdapter
-from strawberry.http.exceptions import WebSocketDisconnected
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
-    BaseGraphQLTransportWSHandler,
-    Operation,
-)
-from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage
-from strawberry.types import ExecutionResult
-from strawberry.types.execution import PreExecutionError
+from strawberry.http.exceptions import NonJsonMessageReceived, WebSocketDisconnected
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Operation as Running
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, SubscribeMessage
 
-from bcom_graphql.graphql.errors import Refused, presented
+from bcom_graphql.graphql.connections import Connection
+from bcom_graphql.graphql.errors import Refused, Rejected, masked
+from bcom_graphql.graphql.execution import Answer
+from bcom_graphql.graphql.gate import Client
+from bcom_graphql.graphql.requests import Operation
 
 if TYPE_CHECKING:
     from bcom_graphql.graphql.http import GraphQLServer
 
+logger = structlog.get_logger(__name__)
+
 FORBIDDEN = 4403
+TOO_MANY = 4429
 TRY_AGAIN_LATER = 1013  # RFC 6455's registry: the server is overloaded or what it needs is away
+CLOSE_CODES = {"UNAUTHENTICATED": FORBIDDEN, "RATE_LIMITED": TOO_MANY}
+LONGEST_REASON = 123  # bytes, RFC 6455
+ANY = frozenset(OperationType)
 
 
 class TextFrames(ASGIWebSocketAdapter):
     """The subprotocol speaks in text frames, whatever the encoder returns."""
+
+    ws: WebSocket
+
+    async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncIterator[object]:  # type: ignore[override]
+        try:
+            async for message in super().iter_json():
+                yield message
+        except Refused as refused:  # from our decoder
+            raise NonJsonMessageReceived from refused
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         try:
@@ -39,47 +57,29 @@ class TextFrames(ASGIWebSocketAdapter):
         except (WebSocketDisconnect, RuntimeError) as error:  # RuntimeError: closed from our side meanwhile
             raise WebSocketDisconnected from error
 
-
-class Sockets:
-    """The open, acknowledged sockets of this process by whose they are."""
-
-    def __init__(self) -> None:
-        self._by_subject: dict[str, set[Handler]] = defaultdict(set)
-
-    def add(self, subject: str, handler: "Handler") -> None:
-        self._by_subject[subject].add(handler)
-
-    def discard(self, subject: str, handler: "Handler") -> None:
-        self._by_subject[subject].discard(handler)
-        if not self._by_subject[subject]:
-            del self._by_subject[subject]
-
-    async def check_again(self, subject: str) -> None:
-        """Close those of this subject whose credentials do not hold any more."""
-        await asyncio.gather(*(handler.check_again() for handler in list(self._by_subject.get(subject, ()))))
+    async def close(self, code: int, reason: str) -> None:
+        with suppress(RuntimeError, WebSocketDisconnect):  # closed already
+            await self.ws.close(code, reason.encode()[:LONGEST_REASON].decode(errors="ignore"))
 
 
 class Handler(BaseGraphQLTransportWSHandler[Any, None]):
     """One socket. Its credentials are checked when it opens, at each operation, when they change and when they end."""
 
     view: "GraphQLServer"
+    websocket: TextFrames
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._credentials: Mapping[str, object] = {}
-        self._subject: str | None = None
-        self._expiry: asyncio.TimerHandle | None = None
+        self._client = Client({}, "")
+        self._connection = Connection(self.view.connections, self._client, self._end)
+        self._closing: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------ coming and going
 
     async def handle_message(self, message: Any) -> None:
-        """Anything but an object with a string id and an object payload is a protocol error, not a crash."""
-        well_formed = isinstance(message, dict) and isinstance(message.get("id", ""), str)
-        if well_formed and message.get("type") == "subscribe":
-            payload = message.get("payload")
-            well_formed = isinstance(payload, dict) and isinstance(payload.get("query"), str)
-        if well_formed:
-            await super().handle_message(message)
+        """Anything but an object with a string id is a protocol error, not a crash."""
+        if isinstance(message, dict) and isinstance(message.get("id", ""), str):
+            await super().handle_message(message)  # type: ignore[arg-type]
         else:
             await self.handle_invalid_message("Invalid message")
 
@@ -92,83 +92,96 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
         if not isinstance(payload, dict):
             await self.websocket.close(4400, "Invalid connection init payload")
         elif self.connection_init_received:
-            await self.websocket.close(4429, "Too many initialisation requests")
+            await self.websocket.close(TOO_MANY, "Too many initialisation requests")
         else:
             self.connection_init_received = True
             await self._admit(payload)
 
     async def _admit(self, credentials: Mapping[str, object]) -> None:
-        self._credentials = credentials
+        address = self.websocket.ws.client.host if self.websocket.ws.client else "unknown"
+        self._client = Client(credentials, address)
+        self._connection = Connection(self.view.connections, self._client, self._end)
         try:
-            context = await self.view.gate.open(credentials)
+            context = await self.view.gate.open(self._client)
+            self._connection.admit(context)
         except Refused as refused:
-            await self._refuse(refused)
+            await self._close(refused)
             return
-        self._subject = self.view.gate.subject(context)
-        if self._subject is not None:
-            self.view.sockets.add(self._subject, self)
-        if (expires_at := self.view.gate.expires_at(context)) is not None:
-            delay = max(0.0, expires_at - time.time())
-            self._expiry = asyncio.get_running_loop().call_later(delay, self._expire)
+        self.view.gate.close(context)
         await self.send_message({"type": "connection_ack"})
         self.connection_acknowledged = True
 
-    async def check_again(self) -> None:
-        """Close the socket if its credentials do not hold any more."""
-        try:
-            await self.view.gate.open(self._credentials)
-        except Refused as refused:
-            await self._refuse(refused)
+    def _end(self, refused: Refused) -> None:
+        self._closing = asyncio.create_task(self._close(refused))
 
-    def _expire(self) -> None:
-        self._closing = asyncio.create_task(self.check_again())
-
-    async def _refuse(self, refused: Refused) -> None:
-        code = FORBIDDEN if refused.code == "UNAUTHENTICATED" else TRY_AGAIN_LATER
-        with suppress(RuntimeError, WebSocketDisconnect):  # closed already
-            await self.websocket.close(code, str(refused)[:120])
+    async def _close(self, refused: Refused) -> None:
+        await self.websocket.close(CLOSE_CODES.get(refused.code, TRY_AGAIN_LATER), str(refused))
 
     async def shutdown(self) -> None:
-        if self._expiry:
-            self._expiry.cancel()
-        if self._subject is not None:
-            self.view.sockets.discard(self._subject, self)
+        self._connection.leave()
         await super().shutdown()
 
     # ------------------------------------------------------------ operations
 
-    async def run_operation(self, operation: Operation[Any, None]) -> None:
-        """With a context of its own: loaders must not outlive an operation, nor credentials go unchecked."""
-        own = copy.copy(self)
-        try:
-            own.context = await self.view.gate.open(self._credentials)
-        except Refused as refused:
-            await self._send_errors(operation, refused.presented())
+    async def handle_subscribe(self, message: SubscribeMessage) -> None:
+        if not self.connection_acknowledged:
+            await self.websocket.close(4401, "Unauthorized")
             return
-        operation.handler = own
+        try:
+            asked = Operation.of(message["payload"])
+        except Refused as refused:
+            await self.handle_invalid_message(str(refused))
+            return
+        id, most = message["id"], self.view.limits.subscriptions
+        if id in self.operations:
+            await self.websocket.close(4409, f"Subscriber for {id} already exists")
+        elif len(self.operations) >= most:
+            text = f"This socket has {len(self.operations)} operations going on; at most {most} are allowed."
+            too_many = Refused(text, {"code": "RATE_LIMITED"})
+            await self._say({"id": id, "type": "error", "payload": too_many.presented()})
+        else:
+            running: Running[Any, None] = Running(self, id, asked.query or "", asked.variables, asked.name)
+            self.operations[id] = running
+            running.task = asyncio.create_task(self._run(running, asked))
+
+    async def _say(self, message: Any) -> None:
+        await self.send_message(message)
+
+    async def _run(self, running: Running[Any, None], asked: Operation) -> None:
+        """With a context of its own: loaders must not outlive an operation, nor credentials go unchecked."""
         with suppress(WebSocketDisconnected):
-            await BaseGraphQLTransportWSHandler.run_operation(own, operation)
+            try:
+                await self._answer(running, asked)
+            except Refused as refused:
+                await _fail(running, refused.presented())
+            except Rejected as rejected:
+                await _fail(running, rejected.presented(self.view.gate.request_id()))
+            except WebSocketDisconnected:
+                raise
+            except Exception as error:  # noqa: BLE001  our bug ends this operation, and is logged; its siblings live on
+                await _fail(running, [masked(error, self.view.gate.request_id())])  # type: ignore[list-item]
 
-    async def _send_result_stream(self, operation: Operation[Any, None], result_source: Any) -> None:
-        request_id = self.view.gate.request_id()
-        first = True
-        async for result in result_source:
-            if not isinstance(result, ExecutionResult):
-                await self._reject_incremental_delivery(operation)
-                return
-            if first and isinstance(result, PreExecutionError):
-                await self._send_errors(operation, presented(result, request_id))
-                return
-            first = False
-            await self._send_next(operation, result, request_id)
+    async def _answer(self, running: Running[Any, None], asked: Operation) -> None:
+        context = await self.view.gate.open(self._client)
+        try:
+            prepared = await self.view.engine.prepare(asked, context, ANY)
+            async with aclosing(await self.view.engine.answers(prepared)) as answers:
+                async for answer in answers:
+                    await _send(running, answer)
+        finally:
+            self.view.gate.close(context)
+        await running.send_operation_message({"id": running.id, "type": "complete"})
 
-    async def _send_next(self, operation: Operation[Any, None], result: ExecutionResult, request_id: str) -> None:
-        payload: dict[str, Any] = {"data": result.data}
-        if result.errors:
-            payload["errors"] = presented(result, request_id)
-        message: Any = {"id": operation.id, "type": "next", "payload": payload}
-        await operation.send_operation_message(message)
 
-    @staticmethod
-    async def _send_errors(operation: Operation[Any, None], errors: list[GraphQLFormattedError]) -> None:
-        await operation.send_operation_message({"id": operation.id, "type": "error", "payload": errors})
+async def _send(running: Running[Any, None], answer: Answer) -> None:
+    if answer.executed:
+        message: Any = {"id": running.id, "type": "next", "payload": answer.body}
+        await running.send_operation_message(message)
+    else:
+        await _fail(running, answer.body["errors"])
+
+
+async def _fail(running: Running[Any, None], errors: list[GraphQLFormattedError]) -> None:
+    """Ends this operation, and no other."""
+    message: Any = {"id": running.id, "type": "error", "payload": errors}
+    await running.send_operation_message(message)

@@ -1,0 +1,84 @@
+"""Long-lived connections, sockets and event streams alike: so many a caller, and none outlives its credentials."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from bcom_graphql.graphql.errors import Refused
+from bcom_graphql.graphql.gate import Client, Gate, Identity
+
+
+class Connections:
+    """Those of this process, by whose they are."""
+
+    def __init__(self, gate: Gate, limit: int) -> None:
+        self.gate = gate
+        self._limit = limit
+        self._by_subject: dict[str, set[Connection]] = defaultdict(set)
+
+    def add(self, subject: str, connection: "Connection") -> None:
+        """Raises Refused when the subject has as many as allowed."""
+        present = len(self._by_subject.get(subject, ()))
+        if present >= self._limit:
+            message = f"You have {present} open connections; at most {self._limit} are allowed."
+            raise Refused(message, {"code": "RATE_LIMITED"})
+        self._by_subject[subject].add(connection)
+
+    def discard(self, subject: str, connection: "Connection") -> None:
+        self._by_subject[subject].discard(connection)
+        if not self._by_subject[subject]:
+            del self._by_subject[subject]
+
+    async def check_again(self, subject: str) -> None:
+        """End those of this subject whose credentials do not hold any more, or not in the same way."""
+        await asyncio.gather(*(connection.check() for connection in list(self._by_subject.get(subject, ()))))
+
+
+class Connection:
+    """One that was let in; `end` is called at most once, when it must go."""
+
+    def __init__(self, connections: Connections, client: Client, end: Callable[[Refused], object]) -> None:
+        self._connections = connections
+        self._client = client
+        self._end = end
+        self._identity: Identity | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._checking: asyncio.Task[None] | None = None
+
+    def admit(self, context: Any) -> None:
+        """Count it, and watch its credentials until `leave`. Raises Refused."""
+        self._identity = identity = self._connections.gate.identity(context)
+        self._connections.add(identity.subject, self)
+        if identity.expires_at is not None:
+            delay = max(0.0, identity.expires_at - time.time())
+            self._expiry = asyncio.get_running_loop().call_later(delay, self._expire)
+
+    def leave(self) -> None:
+        if self._identity is not None:
+            self._connections.discard(self._identity.subject, self)
+            self._identity = None
+        if self._expiry is not None:
+            self._expiry.cancel()
+
+    async def check(self) -> None:
+        """End it unless its credentials give what they gave when it opened."""
+        gate = self._connections.gate
+        try:
+            context = await gate.open(self._client)
+        except Refused as refused:
+            self._leave_and_end(refused)
+            return
+        identity = gate.identity(context)
+        gate.close(context)
+        if self._identity is not None and identity.standing != self._identity.standing:
+            self._leave_and_end(Refused("Your rights have changed; connect again.", {"code": "UNAUTHENTICATED"}))
+
+    def _expire(self) -> None:
+        self._checking = asyncio.create_task(self.check())
+
+    def _leave_and_end(self, refused: Refused) -> None:
+        if self._identity is not None:
+            self.leave()
+            self._end(refused)

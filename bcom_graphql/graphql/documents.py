@@ -1,0 +1,206 @@
+"""One store of documents per process: parsed, measured, validated and priced once, found again by their SHA-256.
+
+A document is a client's word: whatever is wrong with it is kept as well, so that sending it again costs as little. The
+store forgets what has not been asked for longest, and is bounded by what it holds in memory. Automatic persisted
+queries find what anybody has sent before; with trusted documents there is nothing else to find.
+"""
+
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+import orjson
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    specified_rules,
+    validate,
+)
+from graphql.validation import OverlappingFieldsCanBeMergedRule
+
+from bcom_graphql.graphql.costs import Pricer, Term
+from bcom_graphql.graphql.errors import Refused, bad_request, too_complex
+from bcom_graphql.graphql.limits import Limits
+from bcom_graphql.graphql.measures import Measurer, excesses
+from bcom_graphql.graphql.merging import FieldsMergeRule
+
+CACHED_BYTES = 64 * 1024 * 1024
+BYTES_OF_TOKEN = 500  # of a syntax tree, as measured with tracemalloc
+BYTES_OF_DOCUMENT = 2_000  # of one that is nothing but an error
+LONGEST_TOKEN = 100  # characters, on average: what is longer has no business in a document
+COUNTED_TOKENS = 10  # times the limit; a document may be far larger than anybody wants to count
+TOKEN = re.compile(
+    r'"""(?:[^"\\]|\\.|"(?!""))*"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*|[!$&():=@\[\]{|}]|\.\.\.|[_A-Za-z]\w*|-?\d[\d.eE+-]*',
+    re.DOTALL,
+)
+RULES = (*(rule for rule in specified_rules if rule is not OverlappingFieldsCanBeMergedRule), FieldsMergeRule)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is known of an operation before it is executed."""
+
+    node: OperationDefinitionNode
+    cost: Term
+    introspects: bool
+
+    @property
+    def type(self) -> OperationType:
+        return self.node.operation
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document as somebody sent it; without operations when it cannot be executed, for the reasons in `errors`."""
+
+    hash: str
+    bytes: int  # in memory, roughly
+    tree: DocumentNode | None = None
+    errors: Sequence[GraphQLError] = ()
+    plans: Mapping[str | None, Plan] | None = None
+
+    def plan(self, name: str | None) -> Plan:
+        """The operation of this name, or the only one. Raises Refused."""
+        plans = self.plans or {}
+        if not name:
+            if len(plans) > 1:
+                raise bad_request("The document has several operations; say which with `operationName`.")
+            if not plans:
+                raise bad_request("The document has no operation.")
+            return next(iter(plans.values()))
+        if name not in plans:
+            raise bad_request(f"The document has no operation named {name!r}.")
+        return plans[name]
+
+    @cached_property
+    def plain_errors(self) -> Sequence[GraphQLError]:
+        """The errors without a hint at what the schema has instead."""
+        return [_without_suggestion(error) for error in self.errors]
+
+
+SUGGESTION = re.compile(r" Did you mean .*\?$", re.DOTALL)
+
+
+def _without_suggestion(error: GraphQLError) -> GraphQLError:
+    message = SUGGESTION.sub("", error.message)
+    return error if message == error.message else GraphQLError(message, error.nodes)
+
+
+class DocumentStore:
+    """Finds documents by their text or by their hash."""
+
+    def __init__(self, schema: GraphQLSchema, limits: Limits, trusted: Mapping[str, str] | None = None) -> None:
+        """`trusted` documents by their ids: no others are admitted then."""
+        self._schema = schema
+        self._limits = limits
+        self._trusted = trusted
+        self._trusted_hashes = {digest(text) for text in (trusted or {}).values()}
+        self._documents: OrderedDict[str, Document] = OrderedDict()
+        self._bytes = 0
+
+    def named(self, id: str) -> Document:
+        """A registered document, or one that was sent before. Raises Refused when there is none."""
+        if self._trusted is not None and id in self._trusted:
+            return self.sent(self._trusted[id])
+        document = self._known(id)
+        if document is None or (self._trusted is not None and id not in self._trusted_hashes):
+            raise Refused("PersistedQueryNotFound", {"code": "PERSISTED_QUERY_NOT_FOUND"})
+        return document
+
+    def sent(self, text: str, hash: str | None = None) -> Document:
+        """The document with this text. Raises Refused if it is not trusted, or does not have the hash it should."""
+        actual = digest(text)
+        if hash is not None and hash != actual:
+            raise bad_request("The document does not have the SHA-256 that `extensions.persistedQuery` says.")
+        if self._trusted is not None and actual not in self._trusted_hashes:
+            message = "This server executes registered documents only; this one is not among them."
+            raise Refused(message, {"code": "FORBIDDEN"})
+        return self._known(actual) or self._keep(self._read(text, actual))
+
+    def knows(self, text: str) -> bool:
+        """Whether reading it again costs nothing."""
+        return digest(text) in self._documents
+
+    def _known(self, hash: str) -> Document | None:
+        document = self._documents.get(hash)
+        if document is not None:
+            self._documents.move_to_end(hash)
+        return document
+
+    def _keep(self, document: Document) -> Document:
+        self._documents[document.hash] = document
+        self._bytes += document.bytes
+        while self._bytes > CACHED_BYTES and len(self._documents) > 1:
+            _, oldest = self._documents.popitem(last=False)
+            self._bytes -= oldest.bytes
+        return document
+
+    # ------------------------------------------------------------ reading
+
+    def _read(self, text: str, hash: str) -> Document:
+        """Parsed, measured and validated, in this order: each step bounds what the next one may cost."""
+        tokens = self._count(text)
+        if excess := self._too_long(text, tokens):
+            return Document(hash, BYTES_OF_DOCUMENT, errors=[too_complex(excess)])
+        size = BYTES_OF_DOCUMENT + len(text) + tokens * BYTES_OF_TOKEN
+        try:
+            tree = parse(text)
+        except GraphQLError as error:
+            return Document(hash, size, errors=[error])
+        operations = [d for d in tree.definitions if isinstance(d, OperationDefinitionNode)]
+        measurer = Measurer(tree)
+        measures = [measurer.operation(operation) for operation in operations]
+        errors = [too_complex(excess) for excess in excesses(measures, self._limits)]
+        errors = errors or validate(self._schema, tree, RULES)
+        if errors:
+            return Document(hash, size, errors=errors)
+        pricer = Pricer(self._schema, tree, self._limits.page)
+        plans = {
+            operation.name.value if operation.name else None: Plan(
+                operation, pricer.operation(operation), measure.introspects
+            )
+            for operation, measure in zip(operations, measures, strict=True)
+        }
+        return Document(hash, size, tree, plans=plans)
+
+    def _count(self, text: str) -> int:
+        return sum(1 for _ in islice(TOKEN.finditer(text[: self._longest]), self._limits.tokens * COUNTED_TOKENS))
+
+    @property
+    def _longest(self) -> int:
+        return self._limits.tokens * LONGEST_TOKEN
+
+    def _too_long(self, text: str, tokens: int) -> str | None:
+        limits = self._limits
+        if len(text) > self._longest:
+            return f"This document has {len(text)} characters; at most {self._longest} are allowed. Use variables."
+        if tokens > limits.tokens:
+            return f"This document has {tokens} tokens; at most {limits.tokens} are allowed. Use variables for values."
+        return None
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_trusted(path: Path) -> dict[str, str]:
+    """Documents by their ids. Raises ValueError for a file that is none of such."""
+    try:
+        documents = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        message = f"The trusted documents in {path} cannot be read: {error}"
+        raise ValueError(message) from error
+    texts = documents.values() if isinstance(documents, dict) else [None]
+    if not all(isinstance(text, str) for text in texts):
+        message = f"{path} must be a JSON object of documents (strings) by their ids."
+        raise ValueError(message)
+    return dict(documents)

@@ -1,0 +1,50 @@
+"""What the protocol asks of the application: a context per operation, whose it is, and whether they may go on."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where an operation comes from: HTTP headers or the WebSocket's connection parameters, and the peer's address.
+
+    `resume_after` is the last event's id that an interrupted event stream had seen (`Last-Event-ID`).
+    """
+
+    credentials: Mapping[str, object]
+    address: str
+    resume_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose a context is.
+
+    `subject` owns connections, and is what the application names when it wants them checked again. `standing` is what
+    the subject may do: a connection ends when it changes. `expires_at` is in epoch seconds.
+    """
+
+    subject: str
+    standing: Hashable
+    expires_at: float | None
+    signed_in: bool
+
+
+class Gate(Protocol):
+    """Implemented by the application. `open` and `spend` raise Refused."""
+
+    async def open(self, client: Client) -> Any:
+        """A context for one operation."""
+
+    def close(self, context: Any) -> None:
+        """The operation has ended, one way or another: stop whatever still works for it."""
+
+    def identity(self, context: Any) -> Identity:
+        """Whose the context is."""
+
+    async def spend(self, context: Any, points: int) -> None:
+        """Charge the caller's budget for operations."""
+
+    def request_id(self) -> str:
+        """The present request's."""

@@ -1,0 +1,35 @@
+"""What a client may ask for, at most."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Introspection(StrEnum):
+    """Who may ask for the schema, and is told what they may have meant."""
+
+    EVERYBODY = "everybody"
+    SIGNED_IN = "signed-in"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """All that is refused beyond; sizes in bytes, times in seconds."""
+
+    depth: int = 20
+    aliases: int = 100
+    directives: int = 100
+    root_fields: int = 50
+    tokens: int = 5_000
+    cost: int = 50_000
+    page: int = 500
+    batch: int = 10
+    body: int = 64 * 1024 * 1024  # a batch of 100 000 samples in rows takes about 30 MB
+    upload: int = 1024 * 1024 * 1024
+    files: int = 10
+    seconds: float = 30.0
+    upload_seconds: float = 900.0
+    init_seconds: float = 10.0  # from a socket's opening to its connection_init
+    connections: int = 50  # sockets and event streams of one caller, in one process
+    subscriptions: int = 100  # operations going on in one socket
+    introspection: Introspection = Introspection.EVERYBODY

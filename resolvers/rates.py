@@ -1,0 +1,104 @@
+"""How often and how much: budgets of each caller, kept in memory or, across processes, in Redis.
+
+Windows slide: what was spent in the former window still counts, in proportion to how much of it lies within the last
+minute or hour. Limits of several windows make a delay that grows: whoever fails on waits for the longer one.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+from enum import StrEnum
+
+import structlog
+from limits import RateLimitItem, parse_many
+from limits.aio.storage import MemoryStorage, Storage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.errors import StorageError
+from limits.storage import storage_from_string
+
+from resolvers.errors import RateLimited
+
+logger = structlog.get_logger(__name__)
+
+
+class Budget(StrEnum):
+    """What is limited; the value says what one may have at most so many of."""
+
+    OPERATIONS = "points for operations (10 each, and 1 for each object they may return)"
+    ANALYSES = "of this mutation"
+    SAMPLES = "recorded samples"
+    SIGN_INS_BY_ACCOUNT = "attempts to sign in to this account"
+    SIGN_INS_BY_ADDRESS = "attempts to sign in from this address"
+
+
+DEFAULTS: Mapping[Budget, str] = {
+    Budget.OPERATIONS: "1000000/minute",
+    Budget.ANALYSES: "100/hour",
+    Budget.SAMPLES: "6000000/minute",
+    Budget.SIGN_INS_BY_ACCOUNT: "5/minute; 10/10 minutes; 20/hour",
+    Budget.SIGN_INS_BY_ADDRESS: "60/minute; 600/hour",
+}
+
+
+class QuietMemory(MemoryStorage):
+    """In memory; looks through all callers for what has expired every few seconds, not at each hit."""
+
+    STORAGE_SCHEME: list[str] = []  # noqa: RUF012  not to be found by a URL
+    _swept = 0.0
+
+    async def _MemoryStorage__schedule_expiry(self) -> None:  # noqa: N802  the parent's private name
+        if time.monotonic() - self._swept > 10:
+            self._swept = time.monotonic()
+            await self._MemoryStorage__expire_events()  # type: ignore[attr-defined]
+
+
+class Rates:
+    """Budgets by name. Redis going away limits each process on its own, and is logged."""
+
+    def __init__(self, limits: Mapping[Budget, str] = DEFAULTS, storage: str | None = None) -> None:
+        """`storage` is redis://…; no `limits`, no limit. Raises ValueError for a limit that is none."""
+        self._limits = {budget: sorted(parse_many(text), key=_expiry) for budget, text in limits.items()}
+        self._local = SlidingWindowCounterRateLimiter(QuietMemory())
+        self._shared = self._local if storage is None else SlidingWindowCounterRateLimiter(_redis(storage))
+        self._away_until = 0.0
+
+    async def spend(self, budget: Budget, *who: str, cost: int = 1) -> None:
+        """Raises RateLimited when it is used up; what is refused is not spent from the longer windows."""
+        for limit in self._limits.get(budget, ()):
+            if cost and not await self._hit(limit, budget, who, cost):
+                retry_after = await self._wait(limit, budget, who)
+                raise RateLimited(f"At most {limit.amount:,} {budget} in {_window(limit)}.", retry_after)
+
+    async def forgive(self, budget: Budget, *who: str) -> None:
+        """Forget what was spent."""
+        for limit in self._limits.get(budget, ()):
+            await self._limiter().clear(limit, budget.name, *who)
+
+    async def _hit(self, limit: RateLimitItem, budget: Budget, who: tuple[str, ...], cost: int) -> bool:
+        try:
+            return await self._limiter().hit(limit, budget.name, *who, cost=cost)
+        except StorageError:
+            logger.warning("the rate limits' storage is away; limiting in this process alone", exc_info=True)
+            self._away_until = time.monotonic() + 10
+            return await self._local.hit(limit, budget.name, *who, cost=cost)
+
+    async def _wait(self, limit: RateLimitItem, budget: Budget, who: tuple[str, ...]) -> int:
+        """Seconds until something is there again, at least one."""
+        stats = await self._limiter().get_window_stats(limit, budget.name, *who)
+        return max(1, math.ceil(stats.reset_time - time.time()))
+
+    def _limiter(self) -> SlidingWindowCounterRateLimiter:
+        return self._local if time.monotonic() < self._away_until else self._shared
+
+
+def _redis(url: str) -> Storage:
+    storage: Storage = storage_from_string(f"async+{url}", implementation="redispy", wrap_exceptions=True)  # type: ignore[assignment]
+    return storage
+
+
+def _expiry(limit: RateLimitItem) -> int:
+    return limit.get_expiry()
+
+
+def _window(limit: RateLimitItem) -> str:
+    return f"{limit.multiples} {limit.GRANULARITY.name}{'' if limit.multiples == 1 else 's'}"

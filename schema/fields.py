@@ -1,0 +1,53 @@
+"""Root fields: each declares the least role that it needs, and whether a caller may use it only so often.
+
+The resolvers enforce the role; a test proves that they enforce what is declared.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import strawberry
+from strawberry.extensions import FieldExtension
+
+from resolvers.rates import Budget
+from resolvers.store.tables import Role
+from schema.directives import Access
+from schema.node import Info
+
+ANYBODY = None
+
+
+class Fresh(FieldExtension):
+    """Mutations run one after the other: each must see what the one before it has done."""
+
+    async def resolve_async(
+        self, next_: Callable[..., Awaitable[Any]], source: object, info: Info, **arguments: Any
+    ) -> Any:
+        info.context.forget()
+        return await next_(source, info, **arguments)
+
+
+class Rated(FieldExtension):
+    """So often an hour for each caller, this field by itself."""
+
+    async def resolve_async(
+        self, next_: Callable[..., Awaitable[Any]], source: object, info: Info, **arguments: Any
+    ) -> Any:
+        await info.context.spend(Budget.ANALYSES, info.field_name)
+        return await next_(source, info, **arguments)
+
+
+def query(access: Role | None, *directives: object, **options: Any) -> Any:
+    """A field of `Query`."""
+    return strawberry.field(directives=[Access(role=access), *directives], **options)
+
+
+def mutation(access: Role | None, *, rated: bool = False, **options: Any) -> Any:
+    """A field of `Mutation`; `rated`: one that is dear, and limited by RATE_ANALYSES."""
+    extensions: list[FieldExtension] = [Rated(), Fresh()] if rated else [Fresh()]
+    return strawberry.mutation(directives=[Access(role=access)], extensions=extensions, **options)
+
+
+def subscription(access: Role | None, **options: Any) -> Any:
+    """A field of `Subscription`."""
+    return strawberry.subscription(directives=[Access(role=access)], **options)
