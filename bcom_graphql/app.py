@@ -47,15 +47,23 @@ def services(settings: Settings) -> Services:
     assert settings.database_url is not None  # noqa: S101
     secret = settings.secret_key.get_secret_value() if settings.secret_key else secrets.token_urlsafe()
     database = Database(settings.database_url.get_secret_value(), settings.pool_size)
-    storage = settings.rate_limit_storage.get_secret_value() if settings.rate_limit_storage else None
+    tokens = Tokens(secret)
     return Services(
-        database,
-        EventFeed(database),
-        Registry(database),
-        Tokens(secret),
-        settings.retention_days,
-        Rates(settings.rates, storage),
+        database, EventFeed(database), Registry(database), tokens, settings.retention_days, _rates(settings)
     )
+
+
+def check(settings: Settings) -> None:
+    """Before anything is started. Raises ValueError for what settings name and cannot be used."""
+    if settings.trusted_documents:
+        read_trusted(settings.trusted_documents)
+    _rates(settings)
+
+
+def _rates(settings: Settings) -> Rates:
+    """Raises ValueError when the storage's library is missing."""
+    storage = settings.rate_limit_storage.get_secret_value() if settings.rate_limit_storage else None
+    return Rates(settings.rates, storage)
 
 
 def create() -> Starlette:

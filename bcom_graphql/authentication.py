@@ -27,9 +27,6 @@ class Door(Gate):
             raise Refused(error.message, error.extensions) from error
         return context
 
-    def close(self, context: Context) -> None:
-        context.close()
-
     def identity(self, context: Context) -> Identity:
         """A caller's connections are found by the subject of the events that tell of changed access."""
         caller = context.caller

@@ -1,4 +1,6 @@
-"""The command line: serve | migrate | train | import | user | export-schema | settings | secret."""
+"""The command line: serve | migrate | train | import | user | export-schema | permissions | settings |
+secret.
+"""
 
 import asyncio
 import os
@@ -20,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from bcom_graphql import app, demo, prepare
+from bcom_graphql import app, demo, permissions, prepare
 from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings, example
 from ml.metrics import TargetKind
@@ -104,6 +106,10 @@ def _check_free(host: str, port: int) -> None:
 
 
 def _serving(settings: Settings, *, with_demo: bool) -> Settings:
+    try:
+        app.check(settings)
+    except ValueError as error:
+        _fail(str(error))
     settings = settings.model_copy(update={"demo": with_demo} | ({"profile": "development"} if with_demo else {}))
     if settings.secret_key is None and not with_demo:
         _fail("SECRET_KEY is not set. Make one with `bcom-graphql secret` and put it into the environment or .env.")
@@ -253,6 +259,18 @@ def export_schema(
         path.write_text(current)
     elif not path.exists() or path.read_text() != current:
         _fail(f"{path} is not current; run `bcom-graphql export-schema`.")
+
+
+@commands.command("permissions")
+def show_permissions(
+    *,
+    write: Annotated[Path | None, typer.Option(help="Into this README, between its markers.")] = None,
+) -> None:
+    """Print who may use which root field, as a Markdown table."""
+    if write is None:
+        typer.echo(permissions.matrix())
+    else:
+        write.write_text(permissions.written(write.read_text()))
 
 
 @commands.command()

@@ -72,14 +72,8 @@ class Context:
 
     def forget(self) -> None:
         """Drop what was cached: the next event of a subscription must see fresh rows, at its own time."""
-        self.close()
         self.__dict__.pop("loaders", None)
         self.__dict__.pop("now", None)
-
-    def close(self) -> None:
-        """The operation has ended: loads that nobody waits for any more are stopped, their queries included."""
-        if "loaders" in self.__dict__:
-            self.loaders.stop()
 
 
 def network_of(address: str) -> str:

@@ -1,10 +1,14 @@
 """CSV and Parquet files, streamed in batches into the same recording as the API's."""
 
 import asyncio
+import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO
 
 import polars as pl
 from polars import selectors
@@ -12,11 +16,15 @@ from polars import selectors
 from ml.metrics import CATALOGUE, TargetKind
 from resolvers import metrics
 from resolvers.context import Context
-from resolvers.errors import InvalidInput
-from resolvers.metrics import Recorded, Rejected
+from resolvers.errors import InvalidInput, RateLimited
+from resolvers.metrics import LISTED_REJECTIONS, Recorded, Rejected
+from resolvers.store.tables import Role
 
 BATCH_ROWS = 50_000
 ISO_FORMATS = ("%+", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z")
+
+
+PARQUET = b"PAR1"  # how such a file begins
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,47 @@ class Progress:
     rows: int
     total: int
     recorded: Recorded
+
+
+async def import_upload(context: Context, kind: TargetKind, name: str, content: IO[bytes]) -> Recorded:
+    """Record an uploaded file, whatever it is called: Parquet tells by its first bytes, anything else is CSV.
+
+    Raises InvalidInput; batches before the damage are recorded then, and sending the file again is safe.
+    """
+    context.require(Role.OPERATOR, "record metrics")
+    done: list[Recorded] = []
+    with TemporaryDirectory(prefix="bcom-upload-") as folder:
+        path = await asyncio.to_thread(_spooled, Path(folder), content)
+        try:
+            async for step in import_file(lambda: replace(context), kind, path):
+                done.append(step.recorded)  # noqa: PERF401  what came before a failure is told of
+        except InvalidInput as error:
+            accepted = sum(recorded.accepted for recorded in done)
+            told = error.message.replace(path.name, name or "The file")
+            kept = f" {accepted} samples before that were recorded; sending the file again is safe." if done else ""
+            raise InvalidInput(told + kept, ["file"]) from error
+    return _together(done)
+
+
+def _spooled(folder: Path, content: IO[bytes]) -> Path:
+    """Polars reads paths."""
+    content.seek(0)
+    path = folder / ("upload.parquet" if content.read(len(PARQUET)) == PARQUET else "upload.csv")
+    content.seek(0)
+    with path.open("wb") as file:
+        shutil.copyfileobj(content, file)
+    return path
+
+
+def _together(done: list[Recorded]) -> Recorded:
+    return Recorded(
+        sum(recorded.accepted for recorded in done),
+        sum(recorded.duplicates for recorded in done),
+        sum(recorded.rejected_count for recorded in done),
+        [rejected for recorded in done for rejected in recorded.rejected][:LISTED_REJECTIONS],
+        dict(sum((Counter(recorded.reasons) for recorded in done), Counter[str]())),
+        [*{anomaly.id: anomaly for recorded in done for anomaly in recorded.anomalies}.values()],
+    )
 
 
 async def import_file(open_context: Callable[[], Context], kind: TargetKind, path: Path) -> AsyncIterator[Progress]:
@@ -45,10 +94,19 @@ async def import_file(open_context: Callable[[], Context], kind: TargetKind, pat
             if raw is None:
                 return
             frame = _typed(raw.rename(names), kind)
-        recorded = await metrics.record(open_context(), kind, frame)
+        recorded = await _recorded(open_context, kind, frame)
         shifted = [Rejected(done + entry.row, entry.reason) for entry in recorded.rejected]
         done += len(frame)
         yield Progress(done, total, replace(recorded, rejected=shifted))
+
+
+async def _recorded(open_context: Callable[[], Context], kind: TargetKind, frame: pl.DataFrame) -> Recorded:
+    """A file is larger than a budget: it takes its time instead of being refused halfway."""
+    while True:
+        try:
+            return await metrics.record(open_context(), kind, frame)
+        except RateLimited as limited:
+            await asyncio.sleep(limited.retry_after)
 
 
 @contextmanager
@@ -57,7 +115,7 @@ def _readable_or_not(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pl.exceptions.PolarsError) as error:
-        why = (str(error).splitlines() or [type(error).__name__])[0]
+        why = (str(error).splitlines() or [type(error).__name__])[0].replace(f"{path.parent}/", "")
         raise InvalidInput(f"{path.name} cannot be read as CSV or Parquet: {why}") from error
 
 

@@ -24,7 +24,6 @@ Row = TypeVar("Row", bound=Table)
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 Group = TypeVar("Group", bound=Hashable)
-Load = Callable[[list[Key]], Awaitable[Sequence[Value | BaseException]]]
 
 DAY = 86_400
 BUCKETS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, DAY)  # seconds
@@ -60,7 +59,6 @@ class Loaders:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._loading: set[asyncio.Task[Any]] = set()
         self.satellite = self._entity(Satellite)
         self.site = self._entity(Site)
         self.network = self._entity(Network)
@@ -69,26 +67,12 @@ class Loaders:
         self.api_key = self._entity(ApiKey)
         self.anomaly = self._entity(Anomaly)
         self.detection = self._entity(Detection)
-        self.page: DataLoader[tuple[tuple[Children, Window], int], Page[Any]] = self._loader(grouped(self._pages))
-        self.count: DataLoader[tuple[Children, int], int] = self._loader(grouped(self._counts))
-        self.series: DataLoader[tuple[SeriesRequest, int], Series] = self._loader(grouped(self._series))
-        self.statistics: DataLoader[tuple[Span, int], list[Statistics]] = self._loader(grouped(self._statistics))
-        self.grade: DataLoader[StreamKey, float | None] = self._loader(self._grades)
-        self.history: DataLoader[UUID, list[AuditEntry]] = self._loader(self._history)
-
-    def stop(self) -> None:
-        """Cancel what still loads: a batch is a task of its own, which outlives those who wait for it."""
-        for task in self._loading:
-            task.cancel()
-
-    def _loader(self, load: Load[Key, Value]) -> DataLoader[Key, Value]:
-        async def known(keys: list[Key]) -> Sequence[Value | BaseException]:
-            task: Any = asyncio.current_task()
-            self._loading.add(task)
-            task.add_done_callback(self._loading.discard)
-            return await load(keys)
-
-        return DataLoader(known)
+        self.page: DataLoader[tuple[tuple[Children, Window], int], Page[Any]] = grouped(self._pages)
+        self.count: DataLoader[tuple[Children, int], int] = grouped(self._counts)
+        self.series: DataLoader[tuple[SeriesRequest, int], Series] = grouped(self._series)
+        self.statistics: DataLoader[tuple[Span, int], list[Statistics]] = grouped(self._statistics)
+        self.grade: DataLoader[StreamKey, float | None] = DataLoader(self._grades)
+        self.history: DataLoader[UUID, list[AuditEntry]] = DataLoader(self._history)
 
     def target(self, key: TargetKey) -> Awaitable[Network | Site | Link | None]:
         """The network, site or link."""
@@ -107,7 +91,7 @@ class Loaders:
                 found = {getattr(row, "id"): row for row in rows}  # noqa: B009
             return [found.get(key) for key in keys]
 
-        return self._loader(load)
+        return DataLoader(load)
 
     async def _pages(self, group: tuple[Children, Window], parents: list[int]) -> list[Page[Any]]:
         children, window = group
@@ -160,8 +144,8 @@ def bucket_seconds(span: Span, max_points: int) -> int:
     return next((length for length in BUCKETS if length >= least), -(-least // DAY) * DAY)
 
 
-def grouped(load: Callable[[Group, list[Key]], Awaitable[Sequence[Value]]]) -> Load[tuple[Group, Key], Value]:
-    """Loads pairs (group, key): one call of `load` for each group, the groups side by side; each fails alone."""
+def grouped(load: Callable[[Group, list[Key]], Awaitable[list[Value]]]) -> DataLoader[tuple[Group, Key], Value]:
+    """A loader of (group, key): one call of `load` for each group, the groups side by side; each fails alone."""
 
     async def load_all(pairs: list[tuple[Group, Key]]) -> Sequence[Value | BaseException]:
         groups = defaultdict[Group, list[Key]](list)
@@ -171,8 +155,8 @@ def grouped(load: Callable[[Group, list[Key]], Awaitable[Sequence[Value]]]) -> L
         results = await asyncio.gather(*loads, return_exceptions=True)
         found: dict[tuple[Group, Key], Value | BaseException] = {}
         for (group, keys), values in zip(groups.items(), results, strict=True):
-            each: Sequence[Any] = [values] * len(keys) if isinstance(values, BaseException) else values
+            each: list[Any] = [values] * len(keys) if isinstance(values, BaseException) else values
             found |= {(group, key): value for key, value in zip(keys, each, strict=True)}
         return [found[pair] for pair in pairs]
 
-    return load_all
+    return DataLoader(load_all)

@@ -8,12 +8,13 @@ import math
 import time
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any, cast
 
 import structlog
 from limits import RateLimitItem, parse_many
 from limits.aio.storage import MemoryStorage, Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from limits.errors import StorageError
+from limits.errors import ConfigurationError, StorageError
 from limits.storage import storage_from_string
 
 from resolvers.errors import RateLimited
@@ -92,8 +93,12 @@ class Rates:
 
 
 def _redis(url: str) -> Storage:
-    storage: Storage = storage_from_string(f"async+{url}", implementation="redispy", wrap_exceptions=True)  # type: ignore[assignment]
-    return storage
+    try:
+        storage: Any = storage_from_string(f"async+{url}", implementation="redispy", wrap_exceptions=True)
+    except ConfigurationError as error:
+        message = "RATE_LIMIT_STORAGE needs the extra `redis`: pip install 'bcom-graphql[redis]'."
+        raise ValueError(message) from error
+    return cast("Storage", storage)
 
 
 def _expiry(limit: RateLimitItem) -> int:

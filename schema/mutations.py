@@ -1,7 +1,7 @@
 """What clients can change."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import strawberry
@@ -10,6 +10,7 @@ from strawberry import ID
 from ml.metrics import TargetKind
 from resolvers import accounts, anomalies, api_keys, detection, metrics, topology
 from resolvers.accounts import SignedIn
+from resolvers.importing import import_upload
 from resolvers.metrics import Recorded
 from schema.enums import Role, Verdict
 from schema.fields import ANYBODY, mutation
@@ -34,6 +35,7 @@ from schema.inputs import (
 from schema.node import Info
 from schema.people import ApiKey, CreatedApiKey, LoggedOut, Session, User
 from schema.problems import Conflict, Forbidden, InvalidCredentials, InvalidInput, NotFound
+from schema.scalars import Upload
 from schema.types import Anomaly, Detection, Link, Network, RecordedMetrics, RejectedSample, Site, Topology
 
 SessionResult = Annotated[Session | InvalidInput | InvalidCredentials | Conflict, strawberry.union("SessionResult")]
@@ -139,6 +141,15 @@ class Mutation:
     @mutation(Role.OPERATOR)
     async def record_link_columns(self, info: Info, columns: LinkColumns) -> RecordResult:
         return await _record_columns(info, TargetKind.LINK, columns)
+
+    @mutation(
+        Role.OPERATOR,
+        description="CSV or Parquet, its columns named like the sample input's fields. In batches: what was recorded"
+        " before a failure stays, and sending the file again is safe.",
+    )
+    async def import_metrics(self, info: Info, kind: TargetKind, file: Upload) -> RecordResult:
+        upload: Any = file
+        return _recorded(await import_upload(info.context, kind, upload.filename, upload.file))
 
     @mutation(Role.OPERATOR, rated=True)
     async def detect_network_anomaly(self, info: Info, input: DetectNetworkInput) -> DetectResult:

@@ -14,6 +14,7 @@ FloatArray = NewType("FloatArray", object)
 IntArray = NewType("IntArray", object)
 TimeArray = NewType("TimeArray", object)
 DirectionArray = NewType("DirectionArray", object)
+Upload = NewType("Upload", object)
 
 
 def parse_time(value: object) -> datetime:
@@ -33,6 +34,15 @@ def show_time(at: datetime) -> str:
     """With milliseconds where there are any, and Z."""
     at = at.astimezone(UTC)
     return at.isoformat(timespec="milliseconds" if at.microsecond else "seconds").replace("+00:00", "Z")
+
+
+def parse_upload(value: object) -> object:
+    """The file that the protocol server has put in the variable's place: with `filename` and an open `file`."""
+    if not hasattr(value, "file"):
+        raise GraphQLError(
+            "An Upload is a file of a multipart form, as in the GraphQL multipart request specification."
+        )
+    return value
 
 
 def _column(dtype: type[pl.DataType], of: str) -> Callable[[object], pl.Series]:
@@ -75,6 +85,12 @@ SCALARS: dict[object, ScalarDefinition] = {
     IntArray: _array("IntArray", pl.Int64, "integers", "A JSON array of integers."),
     TimeArray: _array(
         "TimeArray", pl.Int64, "integers", "A JSON array of integers: milliseconds since the Unix epoch, UTC."
+    ),
+    Upload: strawberry.scalar(
+        name="Upload",
+        description="A file, sent as in the GraphQL multipart request specification.",
+        specified_by_url="https://github.com/jaydenseric/graphql-multipart-request-spec",
+        parse_value=parse_upload,
     ),
     DirectionArray: _array("DirectionArray", pl.String, "'IB' or 'OB'", "A JSON array of 'IB' or 'OB'."),
 }

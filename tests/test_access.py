@@ -2,11 +2,13 @@
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from graphql import GraphQLNamedType, GraphQLUnionType, get_named_type
 
+from bcom_graphql import permissions
 from resolvers.store.tables import Role
 from schema.node import global_id
 from schema.root import schema
@@ -169,8 +171,16 @@ def refused(answer: Any) -> bool:
 
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)
-def test_every_root_field_is_listed_with_the_role_it_needs(kind: str, name: str) -> None:
-    assert name in LISTED[kind]
+def test_every_root_field_declares_the_role_it_needs(kind: str, name: str) -> None:
+    role, _ = LISTED[kind][name]
+
+    assert permissions.declared(kind.capitalize(), name) == role
+
+
+def test_the_readme_shows_who_may_do_what() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+
+    assert permissions.matrix() in readme, "run `bcom-graphql permissions --write README.md`"
 
 
 def listed(*, public: bool) -> list[Any]:
@@ -187,17 +197,18 @@ async def test_anybody_may(api: Api, access: Access) -> None:
 
 @pytest.mark.parametrize("access", listed(public=False))
 async def test_only_who_has_the_role_may(api: Api, access: Access) -> None:
-    role = access.role
-    assert role is not None
-    below = [lower for lower in Role if lower.rank < role.rank]
+    needed = access.role
+    assert needed is not None
+    callers = {role: await api.as_(role) for role in Role}
 
-    anonymous, own, *lower = await asyncio.gather(
-        access.answer(api), access.answer(await api.as_(role)), *[access.answer(await api.as_(each)) for each in below]
-    )
+    anonymous, *answers = await asyncio.gather(access.answer(api), *map(access.answer, callers.values()))
 
     assert anonymous == ["UNAUTHENTICATED"]
-    assert not refused(own), own
-    assert lower == [access.forbidden] * len(below)
+    for role, answer in zip(Role, answers, strict=True):
+        if role.rank < needed.rank:
+            assert answer == access.forbidden
+        else:
+            assert not refused(answer), answer
 
 
 async def test_creating_a_key_needs_the_key_s_role(api: Api) -> None:

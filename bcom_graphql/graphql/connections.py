@@ -71,7 +71,6 @@ class Connection:
             self._leave_and_end(refused)
             return
         identity = gate.identity(context)
-        gate.close(context)
         if self._identity is not None and identity.standing != self._identity.standing:
             self._leave_and_end(Refused("Your rights have changed; connect again.", {"code": "UNAUTHENTICATED"}))
 

@@ -8,7 +8,6 @@ closing what is merely quiet.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import suppress
-from typing import Any
 
 from graphql import OperationType
 from starlette.responses import StreamingResponse
@@ -37,19 +36,18 @@ class EventStream(StreamingResponse):
         self._client = client
         self._ended: asyncio.Future[Refused] = asyncio.get_running_loop().create_future()
         self._connection = Connection(connections, client, self._ended.set_result)
-        self._context: Any = None
         self._answers: AsyncGenerator[Answer, None]
         self._next: asyncio.Task[Answer | None] | None = None
 
     async def begin(self, asked: Operation, allowed: Collection[OperationType]) -> None:
         """Raises Refused, Rejected or WrongOperationType when there is nothing to stream."""
-        self._context = await self._gate.open(self._client)
+        context = await self._gate.open(self._client)
+        prepared = await self._engine.prepare(asked, context, allowed)
+        self._connection.admit(context)
         try:
-            prepared = await self._engine.prepare(asked, self._context, allowed)
-            self._connection.admit(self._context)
             self._answers = await self._engine.answers(prepared)
         except BaseException:
-            self._leave()
+            self._connection.leave()
             raise
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,11 +59,7 @@ class EventStream(StreamingResponse):
                 with suppress(asyncio.CancelledError):
                     await self._next
             await self._answers.aclose()
-            self._leave()
-
-    def _leave(self) -> None:
-        self._connection.leave()
-        self._gate.close(self._context)
+            self._connection.leave()
 
     async def _frames(self) -> AsyncIterator[bytes]:
         while True:

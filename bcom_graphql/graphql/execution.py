@@ -208,6 +208,5 @@ class Engine:
                 result: Any = await await_maybe(executor.execute_operation())
                 return cast("ExecutionResult", result)
         except TimeoutError:
-            self._gate.close(executor.context_value)
             message = f"This operation took longer than {seconds:g} seconds and was stopped."
             raise Refused(message, {"code": "TIMEOUT"}) from None

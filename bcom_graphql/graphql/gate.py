@@ -37,9 +37,6 @@ class Gate(Protocol):
     async def open(self, client: Client) -> Any:
         """A context for one operation."""
 
-    def close(self, context: Any) -> None:
-        """The operation has ended, one way or another: stop whatever still works for it."""
-
     def identity(self, context: Any) -> Identity:
         """Whose the context is."""
 

@@ -118,16 +118,14 @@ class GraphQLServer(GraphQL[Any, None]):
     async def _execute(self, request: Request, operation: Operation, allowed: Allowed) -> Answer:
         """In a context of its own, also within a batch. Raises Refused."""
         seconds = self.limits.upload_seconds if _has_files(operation.variables) else self.limits.seconds
-        context = await self.gate.open(client_of(request))
         try:
+            context = await self.gate.open(client_of(request))
             prepared = await self.engine.prepare(operation, context, allowed)
             return await self.engine.execute(prepared, seconds)
         except Rejected as rejected:
             return Answer.not_executed(rejected, self.gate.request_id())
         except WrongOperationType as wrong:
             raise _wrong_way(wrong.type, request.method) from wrong
-        finally:
-            self.gate.close(context)
 
     async def _event_stream(self, request: Request, asked: Operation | list[Operation]) -> Response:
         """One operation's answers as server-sent events. Raises Refused when it does not begin."""

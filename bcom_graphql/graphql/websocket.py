@@ -107,7 +107,6 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
         except Refused as refused:
             await self._close(refused)
             return
-        self.view.gate.close(context)
         await self.send_message({"type": "connection_ack"})
         self.connection_acknowledged = True
 
@@ -163,13 +162,10 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
 
     async def _answer(self, running: Running[Any, None], asked: Operation) -> None:
         context = await self.view.gate.open(self._client)
-        try:
-            prepared = await self.view.engine.prepare(asked, context, ANY)
-            async with aclosing(await self.view.engine.answers(prepared)) as answers:
-                async for answer in answers:
-                    await _send(running, answer)
-        finally:
-            self.view.gate.close(context)
+        prepared = await self.view.engine.prepare(asked, context, ANY)
+        async with aclosing(await self.view.engine.answers(prepared)) as answers:
+            async for answer in answers:
+                await _send(running, answer)
         await running.send_operation_message({"id": running.id, "type": "complete"})
 
 

@@ -1,0 +1,258 @@
+"""Limits on what a client may ask: each refused by name, with the limit and the amount, before it costs anything."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from graphql import get_introspection_query
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from bcom_graphql.graphql.documents import TOKEN, DocumentStore
+from bcom_graphql.graphql.limits import Limits
+from resolvers import loaders, topology
+from resolvers.context import Services
+from resolvers.store.tables import Role
+from schema.root import schema
+from tests.support import Api, Factory, Server, id_of, sql
+
+DEPTH = "{ networks { nodes { links { nodes { network { number } } } } } }"
+FRAGMENTS = """{ ...A ...A } fragment A on Query { a: viewer { ...B } } fragment B on User { b: email c: role }"""
+SLOW = "SELECT pg_sleep(30)"
+
+
+@pytest.mark.parametrize(
+    ("setting", "limit", "document", "said"),
+    [
+        ("max_depth", 5, DEPTH, "has 6 levels of fields (depth); at most 5 are allowed."),
+        ("max_aliases", 2, "{ a: viewer { b: email c: role } }", "has 3 aliases; at most 2 are allowed."),
+        ("max_aliases", 5, FRAGMENTS, "has 6 aliases; at most 5 are allowed."),
+        ("max_directives", 1, "{ viewer @skip(if: true) { email @skip(if: true) } }", "has 2 directives; at most 1"),
+        ("max_root_fields", 2, "{ a: viewer { id } b: viewer { id } ...C } fragment C on Query { c: viewer { id } }",
+         "has 3 root fields; at most 2 are allowed."),
+        ("max_tokens", 12, "{ a: viewer { id } b: viewer { id } }", "has 14 tokens; at most 12 are allowed."),
+        ("max_tokens", 10, "{ viewer { id } }" + " " * 1000, "has 1017 characters; at most 1000 are allowed."),
+        ("max_tokens", 10, "{ viewer { id } }" + "#\n" * 50, "has 56 tokens; at most 10 are allowed."),
+    ],
+)  # fmt: skip
+async def test_a_document_beyond_a_limit_is_refused_with_limit_and_amount(
+    server: Server, setting: str, limit: int, document: str, said: str
+) -> None:
+    async with server(**{setting: limit}) as api:
+        [error] = (await api.execute(document))["errors"]
+
+    assert error["extensions"]["code"] == "QUERY_TOO_COMPLEX"
+    assert said in error["message"]
+
+
+async def test_at_the_limit_it_is_answered(server: Server) -> None:
+    document = "{ a: viewer { id email } b: viewer { id @skip(if: true) } }"
+
+    async with server(max_depth=2, max_aliases=2, max_directives=1, max_root_fields=2, max_tokens=25) as api:
+        assert await api.run(document) == {"a": None, "b": None}
+
+
+async def test_the_usual_introspection_is_within_all_limits(api: Api) -> None:
+    document = get_introspection_query(
+        specified_by_url=True, directive_is_repeatable=True, schema_description=True, input_value_deprecation=True
+    )
+
+    assert (await api.run(document))["__schema"]["queryType"] == {"name": "Query", "kind": "OBJECT"}
+
+
+async def test_introspection_may_not_go_round_in_circles(api: Api) -> None:
+    circle = "{ __schema { types { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }"
+
+    [error] = (await api.execute(circle))["errors"]
+
+    assert "introspection depth" in error["message"].lower()
+
+
+async def test_a_batch_beyond_the_limit_is_refused(server: Server) -> None:
+    async with server(max_batch=2) as api:
+        answer = await api.http.post(api.url, json=[{"query": "{ __typename }"}] * 3)
+
+    assert (answer.status_code, answer.json()["errors"][0]["message"]) == (
+        400,
+        "A batch has 1 to 2 operations; this one has 3.",
+    )
+
+
+async def test_a_page_of_501_is_refused_by_name(api: Api) -> None:
+    viewer = await api.as_(Role.VIEWER)
+
+    answers = [
+        await viewer.execute("{ links(first: 501) { totalCount } }"),
+        await viewer.execute("query ($n: Int!) { links(first: $n) { totalCount } }", n=501),
+        await viewer.execute("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=["x"] * 501),
+    ]
+
+    assert [answer["errors"][0]["message"] for answer in answers] == [
+        "`first` of `Query.links` asks for 501; a page has at most 500.",
+        "`first` of `Query.links` asks for 501; a page has at most 500.",
+        "`ids` of `Query.nodes` asks for 501; a page has at most 500.",
+    ]
+    assert {answer["errors"][0]["extensions"]["code"] for answer in answers} == {"BAD_USER_INPUT"}
+
+
+# ---------------------------------------------------------------- what attackers send
+
+
+HOSTILE = {
+    "fragments in a circle": "{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }",
+    "a fragment of itself": "{ ...A } fragment A on Query { viewer { id } ...A }",
+    "fragments that double": "{ ...F0 } "
+    + " ".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(200))
+    + " fragment F200 on Query { viewer { id } }",
+    "the same field, and again": "{ " + "viewer { id } " * 1200 + "}",
+    "deep nesting": "{ viewer " * 1000 + "}" * 1000,
+    "deep lists": "{ nodes(ids: " + "[" * 2000 + "]" * 2000 + ") { id } }",
+    "many operations": " ".join(f"query Q{n} {{ viewer {{ id }} }}" for n in range(600)),
+    "a huge number": "{ links(first: " + "9" * 5000 + ") { totalCount } }",
+    "an open string": '{ node(id: "' + "x" * 5000,
+    "nothing": " ",
+    "only a fragment": "fragment A on Query { viewer { id } }",
+    "a definition": "type Query { x: Int }",
+    "nothing selected": "{ viewer {} }",
+}
+
+
+@pytest.mark.parametrize("document", HOSTILE.values(), ids=[*HOSTILE])
+async def test_a_hostile_document_gets_an_answer_and_the_next_one_too(api: Api, document: str) -> None:
+    answer = await api.execute(document)
+
+    codes = {error["extensions"]["code"] for error in answer.get("errors", [])}
+    assert "INTERNAL_SERVER_ERROR" not in codes
+    assert await api.run("{ __typename }") == {"__typename": "Query"}
+
+
+@given(st.text(alphabet="{}()[]:!$@=\"\\ \n#.,aZ_09-é'&|", max_size=60))
+def test_any_text_is_a_document_or_has_errors(source: str) -> None:
+    document = DocumentStore(schema._schema, Limits()).sent(source)
+
+    assert bool(document.errors) != bool(document.plans)
+
+
+@given(st.lists(st.sampled_from(["{", "}", "viewer", "...", '"x"', '"""y"""', "-1.5e3", "$", "@", "#c\n", ",", " "])))
+def test_tokens_are_counted_as_they_are_lexed(parts: list[str]) -> None:
+    counted = len(TOKEN.findall(" ".join(parts)))
+
+    assert counted == sum(part not in (",", " ") for part in parts)
+
+
+# ---------------------------------------------------------------- time
+
+
+@pytest.fixture
+def slow_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database takes its time over an operation's work, directly and in a loader."""
+
+    async def slow(session: Any, *_: Any) -> Any:
+        await session.execute(text(SLOW))
+
+    monkeypatch.setattr(topology, "page", slow)
+    monkeypatch.setattr(loaders, "pages", slow)
+
+
+async def sleeping(services: Services) -> int:
+    """How many of this database's queries still sleep."""
+    query = (
+        f"SELECT 1 FROM pg_stat_activity WHERE query = '{SLOW}' AND state = 'active' AND datname = current_database()"
+    )
+    async with services.database.read() as session:
+        return len((await session.execute(text(query))).all())
+
+
+async def until_sleeping(services: Services, queries: int) -> bool:
+    """Within two seconds."""
+    for _ in range(40):
+        if await sleeping(services) == queries:
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+@pytest.mark.usefixtures("slow_links")
+@pytest.mark.parametrize(
+    "document",
+    ["{ links { totalCount } }", "{ satellite(name: \"Astra\") { networks { nodes { id } } } }"],
+    ids=["a resolver", "a loader"],
+)  # fmt: skip
+async def test_an_operation_that_takes_too_long_is_stopped_with_its_query(
+    server: Server, services: Services, make: Factory, document: str
+) -> None:
+    await make.satellite("Astra")
+    async with server(max_seconds=0.3) as api:
+        viewer = await api.as_(Role.VIEWER)
+
+        answer = await viewer.http.post(api.url, json={"query": document}, headers=viewer.headers)
+
+        assert answer.status_code == 504
+        assert answer.json()["errors"] == [
+            {
+                "message": "This operation took longer than 0.3 seconds and was stopped.",
+                "extensions": {"code": "TIMEOUT"},
+            }
+        ]
+        assert await until_sleeping(services, 0)
+
+
+@pytest.mark.usefixtures("slow_links")
+async def test_time_runs_out_over_a_socket_too_and_the_socket_lives_on(server: Server) -> None:
+    async with server(max_seconds=0.3) as api:
+        viewer = await api.as_(Role.VIEWER)
+        async with viewer.socket() as socket:
+            await socket.send(type="subscribe", id="1", payload={"query": "{ links { totalCount } }"})
+            failed = await socket.receive()
+            await socket.send(type="subscribe", id="2", payload={"query": "{ viewer { role } }"})
+            answered = await socket.receive()
+
+    assert (failed["type"], failed["payload"][0]["extensions"]["code"]) == ("error", "TIMEOUT")
+    assert answered["payload"] == {"data": {"viewer": {"role": "VIEWER"}}}
+
+
+@pytest.mark.usefixtures("slow_links")
+async def test_a_socket_that_goes_takes_its_work_along(server: Server, services: Services) -> None:
+    async with server() as api:
+        viewer = await api.as_(Role.VIEWER)
+        async with viewer.socket() as socket:
+            await socket.send(type="subscribe", id="1", payload={"query": "{ links { nodes { id } } }"})
+            assert await until_sleeping(services, 1)
+
+        assert await until_sleeping(services, 0)
+
+
+async def test_a_mutation_that_is_stopped_has_changed_nothing(
+    server: Server, services: Services, make: Factory
+) -> None:
+    anomaly = await make.anomaly()
+    await sql(
+        services,
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(30); RETURN NEW; END $$",
+        "CREATE TRIGGER slow BEFORE INSERT ON audit_entries FOR EACH ROW EXECUTE FUNCTION slow()",
+    )
+    async with server(max_seconds=0.5) as api:
+        operator = await api.as_(Role.OPERATOR)
+
+        answer = await operator.execute(
+            "mutation ($id: ID!) { acknowledgeAnomaly(id: $id) { __typename } }", id=id_of(anomaly)
+        )
+        await sql(services, "DROP TRIGGER slow ON audit_entries")
+        again = await operator.run(
+            "mutation ($id: ID!) { acknowledgeAnomaly(id: $id) { __typename } }", id=id_of(anomaly)
+        )
+
+    assert answer["errors"][0]["extensions"]["code"] == "TIMEOUT"
+    assert again == {"acknowledgeAnomaly": {"__typename": "Anomaly"}}
+
+
+@pytest.mark.usefixtures("slow_links")
+async def test_work_that_nobody_waits_for_any_more_is_stopped(server: Server, services: Services) -> None:
+    async with server(max_seconds=5) as api:
+        viewer = await api.as_(Role.VIEWER)
+
+        answer = await viewer.execute("{ users { totalCount } links { nodes { id } } }")
+
+        assert answer["data"] is None
+        assert await until_sleeping(services, 0)
