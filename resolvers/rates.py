@@ -79,7 +79,7 @@ class Rates:
         try:
             return await self._limiter().hit(limit, budget.name, *who, cost=cost)
         except StorageError:
-            logger.warning("the rate limits' storage is away; limiting in this process alone", exc_info=True)
+            logger.exception("the rate limits' storage is away; limiting in this process alone")
             self._away_until = time.monotonic() + 10
             return await self._local.hit(limit, budget.name, *who, cost=cost)
 

@@ -28,12 +28,17 @@ class Fresh(FieldExtension):
 
 
 class Rated(FieldExtension):
-    """So often an hour for each caller, this field by itself."""
+    """So often an hour for each caller who may use this field, and for this field by itself."""
+
+    def __init__(self, access: Role) -> None:
+        self.access = access
 
     async def resolve_async(
         self, next_: Callable[..., Awaitable[Any]], source: object, info: Info, **arguments: Any
     ) -> Any:
-        await info.context.spend(Budget.ANALYSES, info.field_name)
+        caller = info.context.caller
+        if caller is not None and caller.role.rank >= self.access.rank:  # else the resolver says why not
+            await info.context.spend(Budget.ANALYSES, info.field_name)
         return await next_(source, info, **arguments)
 
 
@@ -44,7 +49,7 @@ def query(access: Role | None, *directives: object, **options: Any) -> Any:
 
 def mutation(access: Role | None, *, rated: bool = False, **options: Any) -> Any:
     """A field of `Mutation`; `rated`: one that is dear, and limited by RATE_ANALYSES."""
-    extensions: list[FieldExtension] = [Rated(), Fresh()] if rated else [Fresh()]
+    extensions: list[FieldExtension] = [Rated(access), Fresh()] if rated and access else [Fresh()]
     return strawberry.mutation(directives=[Access(role=access)], extensions=extensions, **options)
 
 
