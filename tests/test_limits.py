@@ -1,6 +1,7 @@
 """Limits on what a client may ask: each refused by name, with the limit and the amount, before it costs anything."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -256,3 +257,16 @@ async def test_work_that_nobody_waits_for_any_more_is_stopped(server: Server, se
 
         assert answer["data"] is None
         assert await until_sleeping(services, 0)
+
+
+async def test_a_request_that_trickles_in_is_cut_off(server: Server) -> None:
+    async def trickle() -> AsyncIterator[bytes]:
+        yield b'{"query": '
+        await asyncio.sleep(1)
+        yield b'"{ viewer { role } }"}'
+
+    async with server(max_seconds=0.2) as api:
+        answer = await api.http.post(api.url, content=trickle(), headers={"content-type": "application/json"})
+
+    assert answer.status_code == 408
+    assert answer.json()["errors"][0]["message"] == "The request took longer than 0.2 seconds to arrive."

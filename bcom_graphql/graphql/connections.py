@@ -49,8 +49,9 @@ class Connection:
 
     def admit(self, context: Any) -> None:
         """Count it, and watch its credentials until `leave`. Raises Refused."""
-        self._identity = identity = self._connections.gate.identity(context)
+        identity = self._connections.gate.identity(context)
         self._connections.add(identity.subject, self)
+        self._identity = identity
         if identity.expires_at is not None:
             delay = max(0.0, identity.expires_at - time.time())
             self._expiry = asyncio.get_running_loop().call_later(delay, self._expire)

@@ -28,6 +28,7 @@ from bcom_graphql.graphql.requests import (
     JSON,
     Operation,
     answer_type,
+    is_multipart,
     operations,
     refuse_forgery,
 )
@@ -95,7 +96,7 @@ class GraphQLServer(GraphQL[Any, None]):
 
     async def _respond(self, request: Request, media: str) -> Response:
         refuse_forgery(request.headers)
-        asked = await operations(request, self.limits)
+        asked = await self._received(request)
         if media == EVENT_STREAM:
             return await self._event_stream(request, asked)
         allowed = _allowed(request)
@@ -106,6 +107,18 @@ class GraphQLServer(GraphQL[Any, None]):
         # Plain JSON keeps to 200, as clients of old expect; the newer type says with 400 that nothing ran.
         status = 200 if answer.executed or media == JSON else 400
         return _response(request, media, answer.body, status, cost=answer.cost, retry_after=answer.retry_after)
+
+    async def _received(self, request: Request) -> Operation | list[Operation]:
+        """What is asked, once all of it has arrived; a trickle must not hold its place for ever. Raises Refused."""
+        limits = self.limits
+        seconds = limits.upload_seconds if is_multipart(request.headers) else limits.seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await operations(request, limits)
+        except TimeoutError:
+            raise Refused(
+                f"The request took longer than {seconds:g} seconds to arrive.", {"code": "TIMEOUT"}, 408
+            ) from None
 
     async def _of_batch(self, request: Request, operation: Operation, allowed: Allowed) -> Answer:
         """One that may not begin leaves the others alone."""

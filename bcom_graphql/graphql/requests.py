@@ -108,6 +108,11 @@ def refuse_forgery(headers: Headers) -> None:
         raise Refused(message, {"code": "FORBIDDEN"}, 403)
 
 
+def is_multipart(headers: Headers) -> bool:
+    """Whether files may come with it."""
+    return _content_type(headers.get("content-type", ""))[0] == MULTIPART
+
+
 async def operations(request: Request, limits: Limits) -> Operation | list[Operation]:
     """What is asked, of a POST's body or a GET's query string. Raises Refused with the status that says why.
 
