@@ -4,7 +4,7 @@ BIN := .venv/bin
 PAGE := bcom_graphql/static/graphiql/graphiql.js
 WORKERS ?= auto
 
-.PHONY: help run test test-slow check lint types layers contract web lock clean
+.PHONY: help run test test-slow fuzz bench check lint types layers contract web lock clean
 .DEFAULT_GOAL := help
 
 help: ## What can be made
@@ -28,6 +28,9 @@ test: .venv/developing ## All tests that take seconds
 
 test-slow: .venv/developing ## The tests that take longer
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m slow
+
+bench: .venv/developing ## Measure, as ratios within one run
+	$(BIN)/python -m benchmarks.documents
 
 check: lint types layers contract ## Everything that reads the code without running it
 

@@ -6,8 +6,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import jwt
+import pytest
 from sqlalchemy import select, text, update
 
+from resolvers import tokens
 from resolvers.context import Services
 from resolvers.store.tables import RefreshToken, Role, SignIn, User
 from tests.conftest import SECRET
@@ -281,6 +283,27 @@ async def test_signing_out_with_an_earlier_refresh_token_ends_the_family_too(api
     await api.run(LOGOUT, token=first["refreshToken"])
 
     assert not await alive(api, second)
+
+
+async def test_an_unknown_address_costs_as_much_hashing_as_a_known_one(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.run(REGISTER, input={"email": "ada@example.com", "password": "correct horse"})
+    verified: list[str] = []
+    hasher = tokens._passwords
+
+    class Watching:
+        def verify(self, hash: str, password: str) -> bool:
+            verified.append(hash.rpartition("$")[0].rpartition("$")[0])  # argon2id and its parameters
+            return hasher.verify(hash, password)
+
+    monkeypatch.setattr(tokens, "_passwords", Watching())
+    for email in ("ada@example.com", "nobody@example.com", "no address"):
+        answer = await api.run(LOGIN, input={"email": email, "password": "wrong horse"})
+        assert answer["login"]["__typename"] == "InvalidCredentials"
+
+    assert len(verified) == 3
+    assert len(set(verified)) == 1
 
 
 async def test_signing_out_with_an_unknown_token_is_no_error(api: Api) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import websockets
 
 from bcom_graphql.settings import SHORTEST_SECRET, Settings, example
 from resolvers.context import Services
@@ -76,6 +77,31 @@ def test_serve_says_that_the_database_is_not_there_and_keeps_its_password(tmp_pa
     assert said in result.stderr
     assert "hush-hush" not in result.stderr + result.stdout
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("TRUSTED_DOCUMENTS", "nowhere.json", "The trusted documents in nowhere.json cannot be read"),
+        ("RATE_LIMIT_STORAGE", "memcached://x", "RATE_LIMIT_STORAGE must look like redis://"),
+        ("RATE_ANALYSES", "often", "RATE_ANALYSES must look like 100/hour"),
+        ("ALLOWED_ORIGINS", "*", "ALLOWED_ORIGINS must list origins such as"),
+        ("MAX_DEPTH", "0", "MAX_DEPTH Input should be greater than or equal to 1"),
+        ("INTROSPECTION", "some", "INTROSPECTION Input should be 'everybody', 'signed-in' or 'nobody'"),
+    ],
+)
+def test_serve_says_what_is_wrong_with_a_setting(tmp_path: Path, setting: str, value: str, said: str) -> None:
+    result = run(tmp_path, "serve", "--port", str(free_port()), SECRET_KEY=SECRET, **{setting: value})
+
+    assert result.returncode == 1
+    assert said in result.stderr.replace("\n", " ")
+    assert "Traceback" not in result.stderr
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
 
 
 def test_serve_says_that_its_port_is_taken_before_it_starts_anything(tmp_path: Path) -> None:
@@ -200,12 +226,34 @@ async def test_several_workers_share_one_database(tmp_path: Path, database_url: 
     assert roles == {"ADMIN"}
 
 
+@pytest.mark.slow
+async def test_a_served_socket_is_not_compressed_and_is_told_when_the_server_goes(
+    tmp_path: Path, database_url: str
+) -> None:
+    """Compression would take 64 KiB of memory for each socket instead of 14."""
+    with Served(tmp_path, SECRET_KEY=SECRET, DATABASE_URL=database_url, MAX_MESSAGE="1000") as server:
+        subprotocols = [websockets.Subprotocol("graphql-transport-ws")]
+        url = f"{server.url.replace('http', 'ws')}/graphql"
+        async with (
+            websockets.connect(url, subprotocols=subprotocols) as patient,
+            websockets.connect(url, subprotocols=subprotocols) as wordy,
+        ):
+            extensions = patient.protocol.extensions
+            await wordy.send("x" * 2000)
+            await wordy.wait_closed()
+            await asyncio.to_thread(server.stop)
+            await patient.wait_closed()
+
+    assert extensions == []
+    assert (wordy.close_code, patient.close_code) == (1009, 1012)
+    assert server.stopped == 0
+
+
 class Served:
     """`bcom-graphql serve` as a process, from its start to its end."""
 
     def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._command = [*COMMAND, "serve", "--port", str(port), *arguments]
         self._environment = environment(folder, **settings)
@@ -241,6 +289,10 @@ class Served:
         token: str = self.ask(None, login, input={"email": email, "password": password})["login"]["accessToken"]
         return token
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
         self.stopped = self._process.wait(30)
+
+    def __exit__(self, *_: object) -> None:
+        if self.stopped is None:
+            self.stop()
