@@ -1,25 +1,16 @@
 """GraphQL over HTTP: media types, status codes, and what is no request."""
 
-import asyncio
-import fcntl
-import hashlib
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from resolvers.store.tables import Role
-from tests.conftest import FOLDER
-from tests.support import Api, Factory, Server, id_of
+from tests.support import Api, Factory, Server
 
-CLIENTS = Path(__file__).parent / "clients"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 VIEWER = {"query": "{ viewer { role } }"}
-WITH_NPM = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not here")
 
 
 async def post(api: Api, body: Any, accept: str = GRAPHQL_RESPONSE, **headers: str) -> tuple[int, Any, str]:
@@ -176,45 +167,3 @@ async def test_the_request_id_comes_back_and_an_internal_error_tells_nothing_but
     [error] = answer.json()["errors"]
     assert error["extensions"] == {"code": "INTERNAL_SERVER_ERROR", "requestId": "my-own-id"}
     assert "secret" not in answer.text
-
-
-@pytest.fixture(scope="session")
-def clients() -> Path:
-    """The npm packages, installed once for all processes."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    home = FOLDER / f"clients-{hashlib.sha256((CLIENTS / 'package-lock.json').read_bytes()).hexdigest()[:8]}"
-    with (FOLDER / "clients.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        shutil.copytree(CLIENTS, home, dirs_exist_ok=True)
-        if not (home / "node_modules" / ".package-lock.json").exists():
-            subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=home, check=True, capture_output=True)
-    return home
-
-
-async def node(*arguments: object) -> asyncio.subprocess.Process:
-    words = [str(argument) for argument in arguments]
-    return await asyncio.create_subprocess_exec("node", *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-@pytest.mark.slow
-@WITH_NPM
-async def test_all_checks_of_the_official_audit_pass(api: Api, clients: Path) -> None:
-    audit = await node(clients / "audit.mjs", api.url)
-
-    said, complaints = await audit.communicate()
-
-    assert said.decode().strip() == "61 checks, 0 failed", complaints.decode()
-
-
-@pytest.mark.slow
-@WITH_NPM
-async def test_the_usual_websocket_client_hears_of_an_event(api: Api, clients: Path, make: Factory) -> None:
-    anomaly, operator = await make.anomaly(), await api.as_(Role.OPERATOR)
-    watch = await node(clients / "watch.mjs", api.url.replace("http", "ws"), operator.token)
-    assert watch.stdout
-    assert (await watch.stdout.readline()).strip() == b"ready"
-
-    await operator.run("mutation ($id: ID!) { acknowledgeAnomaly(id: $id) { __typename } }", id=id_of(anomaly))
-    said, complaints = await watch.communicate()
-
-    assert orjson.loads(said) == {"data": {"anomalyDetected": {"change": "ACKNOWLEDGED"}}}, complaints.decode()

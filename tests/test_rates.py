@@ -115,6 +115,13 @@ async def test_reading_a_new_document_costs_points_before_it_is_read(server: Ser
     assert refused[0] == 429
 
 
+async def test_what_is_not_executed_is_not_free_either(server: Server) -> None:
+    async with server(rate_operations="100/minute") as api:
+        answers = [await post(api, {"query": "{ oops }"}) for _ in range(12)]
+
+    assert [status for status, _, _ in answers].count(429) >= 2
+
+
 async def test_anonymous_callers_are_told_apart_by_their_addresses(server: Server) -> None:
     """As a trusted proxy tells them; uvicorn trusts this machine by default."""
     async with server(rate_operations="30/minute") as api:

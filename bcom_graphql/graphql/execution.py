@@ -122,14 +122,16 @@ class Engine:
         if cost > self._limits.cost:
             message = f"This operation may cost {cost}; at most {self._limits.cost} is allowed. Ask for smaller pages."
             raise Rejected([too_complex(message)])
-        await self._gate.spend(context, LEAST_POINTS + cost)
+        await self._gate.spend(context, cost)
         return Prepared(plan, executor, cost)
 
     async def _document(self, asked: Operation, context: Any) -> Document:
+        """Paid for before it is looked for, so that what is refused is not free."""
+        is_new = asked.query is not None and not self._documents.knows(asked.query)
+        reading = len(asked.query or "") // CHARACTERS_OF_POINT if is_new else 0
+        await self._gate.spend(context, LEAST_POINTS + reading)
         if asked.query is None:
             return self._documents.named(asked.document_id or "")
-        if not self._documents.knows(asked.query):
-            await self._gate.spend(context, len(asked.query) // CHARACTERS_OF_POINT)
         return self._documents.sent(asked.query, asked.document_id)
 
     def _may_look(self, context: Any) -> bool:
