@@ -146,7 +146,7 @@ async def _health(services: Services, _: Request) -> Response:
 
 async def _watch_access(services: Services, server: GraphQLServer) -> None:
     """Whoever was signed out, deactivated or given another role has their open sockets checked again."""
-    after: str | None = None
+    after = services.feed.cursor
     while True:
         try:
             async for event in services.feed.follow(ACCESS_TOPIC, after):

@@ -9,6 +9,8 @@ from typing import Any
 from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.gate import Client, Gate, Identity
 
+SOONEST_CHECK = 0.1  # seconds
+
 
 class Connections:
     """Those of this process, by whose they are."""
@@ -47,14 +49,19 @@ class Connection:
         self._expiry: asyncio.TimerHandle | None = None
         self._checking: asyncio.Task[None] | None = None
 
-    def admit(self, context: Any) -> None:
-        """Count it, and watch its credentials until `leave`. Raises Refused."""
+    async def admit(self, context: Any) -> None:
+        """Count it, and watch its credentials until `leave`. Raises Refused.
+
+        They are verified once more: what changed before it was counted, nobody has told it.
+        """
         identity = self._connections.gate.identity(context)
         self._connections.add(identity.subject, self)
         self._identity = identity
-        if identity.expires_at is not None:
-            delay = max(0.0, identity.expires_at - time.time())
-            self._expiry = asyncio.get_running_loop().call_later(delay, self._expire)
+        try:
+            await self._verify(identity)
+        except Refused:
+            self.leave()
+            raise
 
     def leave(self) -> None:
         if self._identity is not None:
@@ -65,20 +72,29 @@ class Connection:
 
     async def check(self) -> None:
         """End it unless its credentials give what they gave when it opened."""
-        gate = self._connections.gate
-        try:
-            context = await gate.open(self._client)
-        except Refused as refused:
-            self._leave_and_end(refused)
+        identity = self._identity
+        if identity is None:
             return
-        identity = gate.identity(context)
-        if self._identity is not None and identity.standing != self._identity.standing:
-            self._leave_and_end(Refused("Your rights have changed; connect again.", {"code": "UNAUTHENTICATED"}))
+        try:
+            await self._verify(identity)
+        except Refused as refused:
+            if self._identity is not None:  # nobody else has ended it meanwhile
+                self.leave()
+                self._end(refused)
+
+    async def _verify(self, admitted: Identity) -> None:
+        gate = self._connections.gate
+        identity = gate.identity(await gate.open(self._client))
+        if identity.standing != admitted.standing:
+            raise Refused("Your rights have changed; connect again.", {"code": "UNAUTHENTICATED"})
+        if identity.expires_at is not None and self._identity is not None:
+            self._check_in(identity.expires_at - time.time())
+
+    def _check_in(self, seconds: float) -> None:
+        """Clocks are set and timers run early: whoever is checked and still holds is checked again."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._expiry = asyncio.get_running_loop().call_later(max(SOONEST_CHECK, seconds), self._expire)
 
     def _expire(self) -> None:
         self._checking = asyncio.create_task(self.check())
-
-    def _leave_and_end(self, refused: Refused) -> None:
-        if self._identity is not None:
-            self.leave()
-            self._end(refused)

@@ -43,7 +43,7 @@ class EventStream(StreamingResponse):
         """Raises Refused, Rejected or WrongOperationType when there is nothing to stream."""
         context = await self._gate.open(self._client)
         prepared = await self._engine.prepare(asked, context, allowed)
-        self._connection.admit(context)
+        await self._connection.admit(context)
         try:
             self._answers = await self._engine.answers(prepared)
         except BaseException:

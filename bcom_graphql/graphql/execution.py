@@ -191,7 +191,7 @@ class Engine:
                 async for event in events:
                     yield await self._of_event(prepared, event, request_id)
         except Exception as error:  # noqa: BLE001  presented to the client, and logged where it is our fault
-            located = located_error(error, prepared.executor.operation.selection_set.selections)
+            located = located_error(error, [*prepared.executor.operation.selection_set.selections])
             yield Answer({"errors": presented([located], request_id)}, executed=False)
 
     async def _of_event(self, prepared: Prepared, event: object, request_id: str) -> Answer:

@@ -17,7 +17,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from bcom_graphql.graphql.connections import Connections
 from bcom_graphql.graphql.documents import DocumentStore
-from bcom_graphql.graphql.errors import Refused, Rejected, bad_request
+from bcom_graphql.graphql.errors import STATUS, Refused, Rejected, bad_request
 from bcom_graphql.graphql.events import EventStream
 from bcom_graphql.graphql.execution import Answer, Engine, WrongOperationType
 from bcom_graphql.graphql.gate import Client, Gate
@@ -148,7 +148,9 @@ class GraphQLServer(GraphQL[Any, None]):
         try:
             await stream.begin(asked, {*_allowed(request), OperationType.SUBSCRIPTION})
         except Rejected as rejected:
-            return _response(request, JSON, {"errors": rejected.presented(self.gate.request_id())}, 400)
+            errors = rejected.presented(self.gate.request_id())
+            code = errors[0]["extensions"]["code"]
+            return _response(request, JSON, {"errors": errors}, STATUS.get(code, 400))
         except WrongOperationType as wrong:
             raise _wrong_way(wrong.type, request.method) from wrong
         return stream

@@ -88,7 +88,7 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
             return
         if self.connection_init_timeout_task:
             self.connection_init_timeout_task.cancel()
-        payload = message.get("payload") or {}
+        payload = {} if message.get("payload") is None else message["payload"]
         if not isinstance(payload, dict):
             await self.websocket.close(4400, "Invalid connection init payload")
         elif self.connection_init_received:
@@ -102,8 +102,7 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
         self._client = Client(credentials, address)
         self._connection = Connection(self.view.connections, self._client, self._end)
         try:
-            context = await self.view.gate.open(self._client)
-            self._connection.admit(context)
+            await self._connection.admit(await self.view.gate.open(self._client))
         except Refused as refused:
             await self._close(refused)
             return

@@ -77,6 +77,11 @@ class EventFeed:
         self._position = await self._newest()
         self._task = asyncio.create_task(self._run(), name="event feed")
 
+    @property
+    def cursor(self) -> str:
+        """Of the newest event that this process has read."""
+        return str(self._position)
+
     async def stop(self) -> None:
         while self._task and not self._task.done():  # an outage while cleaning up can swallow a cancellation
             self._task.cancel()
