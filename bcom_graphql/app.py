@@ -96,6 +96,7 @@ def application(services: Services, settings: Settings) -> Starlette:
             with suppress(asyncio.CancelledError):
                 await task
         await services.feed.stop()
+        await services.rates.close()
         await services.database.close()
 
     return Starlette(

@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     max_directives: Annotated[int, Field(ge=0, description="Directives in an operation.")] = DEFAULT.directives
     max_root_fields: Annotated[int, Field(ge=1, description="Root fields in an operation.")] = DEFAULT.root_fields
     max_tokens: Annotated[
-        int, Field(ge=10, description="Tokens in a document; its characters are limited to 100 times as many.")
+        int, Field(ge=10, description="Tokens in a document; its characters are limited to 40 times as many.")
     ] = DEFAULT.tokens
     max_cost: Annotated[
         int,

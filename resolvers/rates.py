@@ -8,11 +8,11 @@ import math
 import time
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from limits import RateLimitItem, parse_many
-from limits.aio.storage import MemoryStorage, Storage
+from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import ConfigurationError, StorageError
 from limits.storage import storage_from_string
@@ -60,7 +60,8 @@ class Rates:
         """`storage` is redis://…; no `limits`, no limit. Raises ValueError for a limit that is none."""
         self._limits = {budget: sorted(parse_many(text), key=_expiry) for budget, text in limits.items()}
         self._local = SlidingWindowCounterRateLimiter(QuietMemory())
-        self._shared = self._local if storage is None else SlidingWindowCounterRateLimiter(_redis(storage))
+        self._redis = None if storage is None else _redis(storage)
+        self._shared = self._local if self._redis is None else SlidingWindowCounterRateLimiter(self._redis)
         self._away_until = 0.0
 
     async def spend(self, budget: Budget, *who: str, cost: int = 1) -> None:
@@ -74,6 +75,11 @@ class Rates:
         """Forget what was spent."""
         for limit in self._limits.get(budget, ()):
             await self._limiter().clear(limit, budget.name, *who)
+
+    async def close(self) -> None:
+        """Let go of the storage's connections."""
+        if self._redis is not None:
+            await self._redis.bridge.get_connection().aclose()
 
     async def _hit(self, limit: RateLimitItem, budget: Budget, who: tuple[str, ...], cost: int) -> bool:
         try:
@@ -92,13 +98,12 @@ class Rates:
         return self._local if time.monotonic() < self._away_until else self._shared
 
 
-def _redis(url: str) -> Storage:
+def _redis(url: str) -> Any:
     try:
-        storage: Any = storage_from_string(f"async+{url}", implementation="redispy", wrap_exceptions=True)
+        return storage_from_string(f"async+{url}", implementation="redispy", wrap_exceptions=True)
     except ConfigurationError as error:
         message = "RATE_LIMIT_STORAGE needs the extra `redis`: pip install 'bcom-graphql[redis]'."
         raise ValueError(message) from error
-    return cast("Storage", storage)
 
 
 def _expiry(limit: RateLimitItem) -> int:

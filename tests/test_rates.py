@@ -294,6 +294,7 @@ async def test_when_redis_is_away_each_process_limits_by_itself() -> None:
         await rates.spend(Budget.ANALYSES, "somebody")
         with pytest.raises(RateLimited):
             await rates.spend(Budget.ANALYSES, "somebody")
+    await rates.close()
 
     assert [entry["event"] for entry in logs] == ["the rate limits' storage is away; limiting in this process alone"]
 

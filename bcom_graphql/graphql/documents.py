@@ -36,7 +36,7 @@ from bcom_graphql.graphql.merging import FieldsMergeRule
 CACHED_BYTES = 64 * 1024 * 1024
 BYTES_OF_TOKEN = 500  # of a syntax tree, as measured with tracemalloc
 BYTES_OF_DOCUMENT = 2_000  # of one that is nothing but an error
-LONGEST_TOKEN = 100  # characters, on average: what is longer has no business in a document
+LONGEST_TOKEN = 40  # characters, on average: what is longer has no business in a document
 COUNTED_TOKENS = 10  # times the limit; a document may be far larger than anybody wants to count
 TOKEN = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*|[!$&():=@\[\]{|}]|\.\.\.|[_A-Za-z]\w*|-?\d[\d.eE+-]*',
