@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PAGE := bcom_graphql/static/graphiql/graphiql.js
 WORKERS ?= auto
+SECONDS ?= 60
 
 .PHONY: help run test test-slow fuzz bench check lint types layers contract web lock clean
 .DEFAULT_GOAL := help
@@ -28,6 +29,9 @@ test: .venv/developing ## All tests that take seconds
 
 test-slow: .venv/developing ## The tests that take longer
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m slow
+
+fuzz: .venv/developing ## Random operations and garbage for SECONDS=60; any error that is the server's own fails
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 bench: .venv/developing ## Measure, as ratios within one run
 	$(BIN)/python -m benchmarks.documents

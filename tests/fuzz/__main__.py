@@ -1,0 +1,187 @@
+"""`make fuzz`: a minute of generated operations and of garbage; any error that is the server's own fails the run."""
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, cast
+
+import httpx
+
+from bcom_graphql import app
+from ml.metrics import TargetKind
+from resolvers import accounts
+from resolvers.access import SYSTEM
+from resolvers.context import Context, Services
+from resolvers.store.tables import Anomaly, Link, Network, Role, Site, SiteRole, Stream
+from schema.root import schema as contract
+from tests import conftest
+from tests.fuzz.garbage import FORMS, PROPER_FORMS, REQUESTS, TALKS
+from tests.fuzz.operations import documents, generators_of
+from tests.fuzz.report import Report, collect_logs
+from tests.fuzz.values import KNOWN, PASSWORD, examples
+from tests.fuzz.world import World, send_operation, talk_over
+from tests.support import Api, Factory, ago, id_of, ms, record, record_levels, serving
+
+NEEDS_A_FORM = "Mutation.importMetrics"
+LONGEST_STALL = 5.0
+AT_ONCE = 8
+
+
+def main() -> None:
+    """Exit code 1 when there are findings."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    given = parser.parse_args()
+    sys.stdout.write(f"fuzzing for {given.seconds:g} s; --seed {given.seed} generates the same again\n")
+    conftest.pytest_configure(cast("Any", None))
+    with contextmanager(conftest.postgres.__wrapped__)() as template:  # type: ignore[attr-defined]
+        report = asyncio.run(_fuzz(template, given.seconds, given.seed))
+    sys.stdout.write(report.shown())
+    sys.exit(1 if report.findings else 0)
+
+
+Lane = Callable[[World, random.Random], Awaitable[None]]
+GENERATING = asyncio.Lock()  # hypothesis draws in one thread at a time
+
+
+async def _drawn(chance: random.Random, make: Callable[..., list[Any]], *arguments: Any) -> list[Any]:
+    """In a thread: the server shares our event loop."""
+    async with GENERATING:
+        return await asyncio.to_thread(make, *arguments, chance.randrange(2**32))
+
+
+async def _all(sending: list[Awaitable[None]]) -> None:
+    at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def one(each: Awaitable[None]) -> None:
+        async with at_once:
+            await each
+
+    await asyncio.gather(*map(one, sending))
+
+
+async def _operate(world: World, chance: random.Random) -> None:
+    """All root fields in turn, for as long as there is time."""
+    generators = generators_of()
+    while world.is_time_left:
+        for name in chance.sample(sorted(generators.keys() - {NEEDS_A_FORM}), len(generators) - 1):
+            if world.is_time_left:
+                await world.sign_in()
+                generated = await _drawn(chance, documents, name, generators[name], 12)
+                await _all([send_operation(world, name, document, chance) for document in generated])
+
+
+async def _litter(world: World, chance: random.Random) -> None:
+    """HTTP requests that nobody should send."""
+    base = world.api.url.removesuffix("/graphql")
+    while world.is_time_left:
+        requests = await _drawn(chance, examples, REQUESTS, 40)
+        urls = [base + request.pop("path") for request in requests]
+        await _all([world.request("HTTP", url=url, **each) for url, each in zip(urls, requests, strict=True)])
+        for where, strategy in ((NEEDS_A_FORM, PROPER_FORMS), ("form", FORMS)):
+            forms = await _drawn(chance, examples, strategy, 10)
+            headers = {**world.callers[0].headers, "graphql-require-preflight": "1"}
+            await _all([world.request(where, "POST", world.api.url, headers=headers, **form) for form in forms])
+
+
+async def _babble(world: World, chance: random.Random) -> None:
+    """WebSockets that nobody should open."""
+    while world.is_time_left:
+        talks = await _drawn(chance, examples, TALKS, 24)
+        for talk in talks:
+            talk.greeting = chance.choice(world.callers).headers if talk.greeting == {} else talk.greeting
+        await _all([talk_over(world, "WebSocket", talk) for talk in talks])
+
+
+async def _watch(report: Report) -> None:
+    """How long the event loop does nothing else."""
+    while True:
+        before = time.monotonic()
+        await asyncio.sleep(0.05)
+        report.stall = max(report.stall, time.monotonic() - before - 0.05)
+
+
+@asynccontextmanager
+async def _world(template: str, report: Report, seconds: float) -> AsyncIterator[World]:
+    async with conftest._clone(template) as url:
+        settings = conftest.settings_of(url, rate_limits=False, profile="development")
+        services = app.services(settings)
+        async with serving(app.application(services, settings)) as address, Api.to(address, services) as api:
+            collect_logs(report)
+            people = {role: await _person(services, role) for role in Role}
+            await _fleet(api, services)
+            until = time.monotonic() + seconds
+            world = World(api, services, report, until, contract._schema, people)
+            await world.sign_in()
+            yield world
+
+
+async def _person(services: Services, role: Role) -> int:
+    """With a password, and so a hash that is one."""
+    email = f"{role.lower()}@example.com"
+    KNOWN.learn([email])
+    registered = await accounts.register(Context(services, SYSTEM), email, PASSWORD, None)
+    return cast("int", registered.user.id)
+
+
+async def _fleet(api: Api, services: Services) -> None:
+    """Two networks on a satellite, links with samples, anomalies; their numbers are small, their ids known."""
+    make = Factory(services)
+    satellite, hub = await make.satellite("Astra"), await make.site(SiteRole.HUB, 1)
+    networks = [await make.network(number, hub=hub, satellite=satellite) for number in (1, 2)]
+    sites = [await make.site(number=number) for number in (2, 3, 4)]
+    links = [await make.link(n, network=networks[n % 2], site=site) for n, site in enumerate(sites, 1)]
+    anomalies = [await _open_anomaly(services, make, target) for target in (*links, *networks, *sites)]
+    operator = await api.as_(Role.OPERATOR)
+    for link in links:
+        await record_levels(operator, link, {ago(minutes=minute): -45.0 for minute in range(60)})
+    times = [ms(ago(minutes=minute)) for minute in range(60)]
+    await record(operator, TargetKind.NETWORK, network=[1] * 60, at=times, latencyMs=[600.0] * 60)
+    await record(operator, TargetKind.SITE, site=[2] * 60, at=times, cpuPct=[40.0] * 60)
+    KNOWN.ids += map(id_of, (satellite, hub, *networks, *sites, *links, *anomalies))
+    KNOWN.texts.append("Astra")
+
+
+async def _open_anomaly(services: Services, make: Factory, target: Link | Network | Site) -> Anomaly:
+    """One that ingest knows to be open."""
+    anomaly = await make.anomaly(target)
+    async with services.database.write() as session:
+        direction = anomaly.direction or ""
+        session.add(Stream(target_id=target.id, kind=anomaly.kind, direction=direction, anomaly_id=anomaly.id))
+    return anomaly
+
+
+async def _fuzz(template: str, seconds: float, number: int) -> Report:
+    report = Report()
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: report.logged(told["message"], repr(told)))
+    async with _world(template, report, seconds) as world:
+        watching = asyncio.create_task(_watch(report))
+        report.started = time.monotonic()
+        lanes: list[Lane] = [_operate, _operate, _litter, _babble]
+        chances = [random.Random(f"{number} {lane}") for lane in range(len(lanes))]
+        await asyncio.gather(*(lane(world, chance) for lane, chance in zip(lanes, chances, strict=True)))
+        watching.cancel()
+        await _see_it_alive(world)
+    return report
+
+
+async def _see_it_alive(world: World) -> None:
+    report, document = world.report, {"query": "{ __typename }"}
+    try:
+        async with asyncio.timeout(LONGEST_STALL):
+            response = await world.api.http.post(world.api.url, json=document)
+            if response.json() != {"data": {"__typename": "Query"}}:
+                report.find("the end", "another answer than ever", document, response.text)
+    except (TimeoutError, httpx.TransportError) as error:
+        report.find("the end", f"no answer: {error!r}", document, "")
+    if report.stall > LONGEST_STALL:
+        report.find("the event loop", "stalled", "", f"for {report.stall:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
