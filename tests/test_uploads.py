@@ -174,6 +174,17 @@ async def test_too_many_files_and_too_many_bytes_are_refused(server: Server) -> 
     assert large.json()["errors"][0]["message"] == "An upload has at most 10000 bytes; this one has more."
 
 
+async def test_files_and_event_streams_do_not_go_together(operator: Api) -> None:
+    files: Any = [("operations", (None, _text(operation()))), ("map", (None, _text(PLACE))), ("0", ("a.csv", b"x"))]
+
+    answer = await operator.http.post(
+        operator.url, files=files, headers={**operator.headers, "accept": "text/event-stream"}
+    )
+
+    assert answer.status_code == 400
+    assert "with files" in answer.json()["errors"][0]["message"]
+
+
 @pytest.mark.parametrize("value", ["x", {"filename": "x"}, 3, None])
 async def test_json_is_no_file(operator: Api, value: Any) -> None:
     answer = await operator.execute(IMPORT, kind="LINK", file=value)

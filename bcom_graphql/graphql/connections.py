@@ -59,7 +59,7 @@ class Connection:
         self._identity = identity
         try:
             await self._verify(identity)
-        except Refused:
+        except BaseException:  # cancelled, for one: the client may leave meanwhile
             self.leave()
             raise
 

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 from graphql import OperationType
-from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.websockets import WebSocket
@@ -27,6 +26,7 @@ from bcom_graphql.graphql.requests import (
     EVENT_STREAM,
     JSON,
     Operation,
+    address_of,
     answer_type,
     is_multipart,
     operations,
@@ -110,15 +110,18 @@ class GraphQLServer(GraphQL[Any, None]):
 
     async def _received(self, request: Request) -> Operation | list[Operation]:
         """What is asked, once all of it has arrived; a trickle must not hold its place for ever. Raises Refused."""
-        limits = self.limits
-        seconds = limits.upload_seconds if is_multipart(request.headers) else limits.seconds
+        seconds = self._seconds(request)
         try:
             async with asyncio.timeout(seconds):
-                return await operations(request, limits)
+                return await operations(request, self.limits)
         except TimeoutError:
             raise Refused(
                 f"The request took longer than {seconds:g} seconds to arrive.", {"code": "TIMEOUT"}, 408
             ) from None
+
+    def _seconds(self, request: Request) -> float:
+        """How long it may take to arrive, and then to execute; longer with files."""
+        return self.limits.upload_seconds if is_multipart(request.headers) else self.limits.seconds
 
     async def _of_batch(self, request: Request, operation: Operation, allowed: Allowed) -> Answer:
         """One that may not begin leaves the others alone."""
@@ -130,11 +133,10 @@ class GraphQLServer(GraphQL[Any, None]):
 
     async def _execute(self, request: Request, operation: Operation, allowed: Allowed) -> Answer:
         """In a context of its own, also within a batch. Raises Refused."""
-        seconds = self.limits.upload_seconds if _has_files(operation.variables) else self.limits.seconds
         try:
             context = await self.gate.open(client_of(request))
             prepared = await self.engine.prepare(operation, context, allowed)
-            return await self.engine.execute(prepared, seconds)
+            return await self.engine.execute(prepared, self._seconds(request))
         except Rejected as rejected:
             return Answer.not_executed(rejected, self.gate.request_id())
         except WrongOperationType as wrong:
@@ -142,8 +144,8 @@ class GraphQLServer(GraphQL[Any, None]):
 
     async def _event_stream(self, request: Request, asked: Operation | list[Operation]) -> Response:
         """One operation's answers as server-sent events. Raises Refused when it does not begin."""
-        if isinstance(asked, list):
-            raise bad_request("A batch cannot be answered with an event stream.")
+        if isinstance(asked, list) or is_multipart(request.headers):
+            raise bad_request("A batch, or a request with files, cannot be answered with an event stream.")
         stream = EventStream(self.engine, self.connections, client_of(request))
         try:
             await stream.begin(asked, {*_allowed(request), OperationType.SUBSCRIPTION})
@@ -162,26 +164,13 @@ class GraphQLServer(GraphQL[Any, None]):
         return parsed(data, "The message")
 
 
-def client_of(connection: Request | WebSocket) -> Client:
-    """Who sends an HTTP request."""
-    return Client(connection.headers, address_of(connection), connection.headers.get("last-event-id"))
-
-
-def address_of(connection: Request | WebSocket) -> str:
-    return connection.client.host if connection.client else "unknown"
+def client_of(request: Request) -> Client:
+    """Who sends it."""
+    return Client(request.headers, address_of(request), request.headers.get("last-event-id"))
 
 
 def _allowed(request: Request) -> set[OperationType]:
     return {OperationType.QUERY} if request.method == "GET" else {OperationType.QUERY, OperationType.MUTATION}
-
-
-def _has_files(value: Any) -> bool:
-    """Whether there are uploads among the variables; those of plain JSON are not looked through."""
-    if isinstance(value, dict):
-        return any(map(_has_files, value.values()))
-    if isinstance(value, list):
-        return any(isinstance(each, UploadFile) for each in value)
-    return isinstance(value, UploadFile)
 
 
 def _response(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from bcom_graphql.graphql.errors import Refused, bad_request
 from bcom_graphql.graphql.json import parsed
@@ -90,6 +90,11 @@ def _weighed(entry: str) -> tuple[str, float]:
         return media, float(given.get("q", "1"))
     except ValueError:
         return media, 0.0
+
+
+def address_of(connection: HTTPConnection) -> str:
+    """The peer's, or what a trusted proxy says is the client's."""
+    return connection.client.host if connection.client else "unknown"
 
 
 def refuse_forgery(headers: Headers) -> None:

@@ -23,7 +23,7 @@ from bcom_graphql.graphql.connections import Connection
 from bcom_graphql.graphql.errors import Refused, Rejected, masked
 from bcom_graphql.graphql.execution import Answer
 from bcom_graphql.graphql.gate import Client
-from bcom_graphql.graphql.requests import Operation
+from bcom_graphql.graphql.requests import Operation, address_of
 
 if TYPE_CHECKING:
     from bcom_graphql.graphql.http import GraphQLServer
@@ -98,8 +98,7 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
             await self._admit(payload)
 
     async def _admit(self, credentials: Mapping[str, object]) -> None:
-        address = self.websocket.ws.client.host if self.websocket.ws.client else "unknown"
-        self._client = Client(credentials, address)
+        self._client = Client(credentials, address_of(self.websocket.ws))
         self._connection = Connection(self.view.connections, self._client, self._end)
         try:
             await self._connection.admit(await self.view.gate.open(self._client))
