@@ -77,9 +77,11 @@ class Context:
 
 
 def network_of(address: str) -> str:
-    """A client has one IPv4 address, but a whole /64 of IPv6."""
+    """A client has one IPv4 address, which a socket for both may spell as IPv6, but a whole /64 of IPv6."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
-    return address if parsed.version == 4 else str(ipaddress.ip_network((parsed, 64), strict=False))
+    if parsed.version == 4 or parsed.ipv4_mapped:
+        return str(parsed if parsed.version == 4 else parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))

@@ -153,6 +153,17 @@ class Api:
 Server = Callable[..., AbstractAsyncContextManager[Api]]  # takes settings
 
 
+@asynccontextmanager
+async def several(server: Server, processes: int) -> AsyncIterator[tuple[Api, Api]]:
+    """Clients of one server, or of two on the same database."""
+    async with server() as here:
+        if processes == 1:
+            yield here, here
+        else:
+            async with server() as there:
+                yield here, there
+
+
 @dataclass
 class Socket:
     """A WebSocket that speaks graphql-transport-ws."""

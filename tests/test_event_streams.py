@@ -19,7 +19,7 @@ from bcom_graphql.authentication import Door
 from resolvers.context import Context
 from resolvers.store.tables import Role, SignIn, User
 from resolvers.tokens import ACCESS_TOKEN_LIFE
-from tests.support import Api, Factory, Server, id_of
+from tests.support import Api, Factory, Server, id_of, several
 
 EVENT_STREAM = "text/event-stream"
 PROMPTLY = 1.0  # seconds within which access that was taken away is gone, in whatever process it was taken
@@ -360,7 +360,10 @@ async def test_a_batch_cannot_be_streamed(operator: Api) -> None:
     answer = await operator.http.post(operator.url, json=batch, headers={"accept": EVENT_STREAM, **operator.headers})
 
     assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (400, "application/json")
-    assert answer.json()["errors"][0]["message"] == "A batch cannot be answered with an event stream."
+    assert (
+        answer.json()["errors"][0]["message"]
+        == "A batch, or a request with files, cannot be answered with an event stream."
+    )
 
 
 # ---------------------------------------------------------------- how many
@@ -490,14 +493,3 @@ def assert_signed_out(events: list[Event]) -> None:
     assert "data" not in last.data
     assert last.data["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
     assert end == COMPLETE
-
-
-@asynccontextmanager
-async def several(server: Server, processes: int) -> AsyncIterator[tuple[Api, Api]]:
-    """Clients of one server, or of two on the same database."""
-    async with server() as here:
-        if processes == 1:
-            yield here, here
-        else:
-            async with server() as there:
-                yield here, there

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from bcom_graphql.settings import Settings
 from ml.metrics import TargetKind
+from resolvers.context import network_of
 from resolvers.errors import RateLimited
 from resolvers.rates import Budget, Rates
 from resolvers.store.tables import Role
@@ -130,6 +131,20 @@ async def test_anonymous_callers_are_told_apart_by_their_addresses(server: Serve
 
     assert 429 in [status for status, _, _ in here]
     assert other.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_a_client_is_an_address_or_a_whole_network_of_ipv6(address: str, network: str) -> None:
+    assert network_of(address) == network
 
 
 async def test_samples_draw_on_a_budget_of_their_own(server: Server, make: Factory) -> None:

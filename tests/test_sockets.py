@@ -21,7 +21,7 @@ from bcom_graphql.graphql.gate import Client
 from resolvers.context import Context
 from resolvers.store.tables import Role, SignIn, User
 from resolvers.tokens import ACCESS_TOKEN_LIFE
-from tests.support import Api, Factory, Server, Socket, id_of
+from tests.support import Api, Factory, Server, Socket, id_of, several
 
 PROTOCOL = "graphql-transport-ws"
 PROMPTLY = 1.0  # seconds within which access that was taken away is gone, in whatever process it was taken
@@ -691,14 +691,3 @@ async def test_a_change_that_takes_nothing_away_leaves_the_socket_open(api: Api,
 
         assert await socket.silent(0.3)
         assert await is_alive(socket)
-
-
-@asynccontextmanager
-async def several(server: Server, processes: int) -> AsyncIterator[tuple[Api, Api]]:
-    """Clients of one server, or of two on the same database."""
-    async with server() as here:
-        if processes == 1:
-            yield here, here
-        else:
-            async with server() as there:
-                yield here, there
