@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import itertools
 import random
 import sys
 import time
@@ -27,7 +28,8 @@ from tests.fuzz.world import World, send_operation, talk_over
 from tests.support import Api, Factory, ago, id_of, ms, record, record_levels, serving
 
 NEEDS_A_FORM = "Mutation.importMetrics"
-LONGEST_STALL = 5.0
+LONGEST_STALL = 10.0
+GARBAGE_PAUSE = 1.0
 AT_ONCE = 8
 
 
@@ -37,7 +39,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     given = parser.parse_args()
-    sys.stdout.write(f"fuzzing for {given.seconds:g} s; --seed {given.seed} generates the same again\n")
+    sys.stdout.write(f"fuzzing for {given.seconds:g} s; begun with --seed {given.seed}\n")
     conftest.pytest_configure(cast("Any", None))
     with contextmanager(conftest.postgres.__wrapped__)() as template:  # type: ignore[attr-defined]
         report = asyncio.run(_fuzz(template, given.seconds, given.seed))
@@ -65,21 +67,25 @@ async def _all(sending: list[Awaitable[None]]) -> None:
     await asyncio.gather(*map(one, sending))
 
 
-async def _operate(world: World, chance: random.Random) -> None:
-    """All root fields in turn, for as long as there is time."""
+def _operator() -> Lane:
+    """A lane of operations. However many of it run, they share one turn, so that no root field is left out."""
     generators = generators_of()
-    while world.is_time_left:
-        for name in chance.sample(sorted(generators.keys() - {NEEDS_A_FORM}), len(generators) - 1):
-            if world.is_time_left:
-                await world.sign_in()
-                generated = await _drawn(chance, documents, name, generators[name], 12)
-                await _all([send_operation(world, name, document, chance) for document in generated])
+    turn = itertools.cycle(sorted(generators.keys() - {NEEDS_A_FORM}))
+
+    async def operate(world: World, chance: random.Random) -> None:
+        while world.is_time_left:
+            name = next(turn)
+            await world.sign_in()
+            generated = await _drawn(chance, documents, name, generators[name], 12)
+            await _all([send_operation(world, name, document, chance) for document in generated])
+
+    return operate
 
 
 async def _litter(world: World, chance: random.Random) -> None:
     """HTTP requests that nobody should send."""
     base = world.api.url.removesuffix("/graphql")
-    while world.is_time_left:
+    while await _turn_has_come(world):
         requests = await _drawn(chance, examples, REQUESTS, 40)
         urls = [base + request.pop("path") for request in requests]
         await _all([world.request("HTTP", url=url, **each) for url, each in zip(urls, requests, strict=True)])
@@ -91,11 +97,17 @@ async def _litter(world: World, chance: random.Random) -> None:
 
 async def _babble(world: World, chance: random.Random) -> None:
     """WebSockets that nobody should open."""
-    while world.is_time_left:
+    while await _turn_has_come(world):
         talks = await _drawn(chance, examples, TALKS, 24)
         for talk in talks:
             talk.greeting = chance.choice(world.callers).headers if talk.greeting == {} else talk.greeting
         await _all([talk_over(world, "WebSocket", talk) for talk in talks])
+
+
+async def _turn_has_come(world: World) -> bool:
+    """Garbage is cheap to make and to refuse: it must not crowd operations out."""
+    await asyncio.sleep(GARBAGE_PAUSE)
+    return world.is_time_left
 
 
 async def _watch(report: Report) -> None:
@@ -162,12 +174,19 @@ async def _fuzz(template: str, seconds: float, number: int) -> Report:
     async with _world(template, report, seconds) as world:
         watching = asyncio.create_task(_watch(report))
         report.started = time.monotonic()
-        lanes: list[Lane] = [_operate, _operate, _litter, _babble]
+        operate = _operator()
+        lanes: list[Lane] = [operate, operate, operate, _litter, _babble]
         chances = [random.Random(f"{number} {lane}") for lane in range(len(lanes))]
         await asyncio.gather(*(lane(world, chance) for lane, chance in zip(lanes, chances, strict=True)))
         watching.cancel()
+        _tell_of_untried(report)
         await _see_it_alive(world)
     return report
+
+
+def _tell_of_untried(report: Report) -> None:
+    if untried := generators_of().keys() - report.sent.keys():
+        sys.stdout.write(f"never sent, give it more --seconds: {', '.join(sorted(untried))}\n")
 
 
 async def _see_it_alive(world: World) -> None:

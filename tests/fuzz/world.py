@@ -105,7 +105,8 @@ class World:
         self.report.statuses[response.status_code] += 1
         if response.status_code >= 500:
             self.report.find(where, f"status {response.status_code}", sent, response.text)
-        is_ours = response.url.path == "/graphql" and "text/html" not in response.headers.get("content-type", "")
+        media = response.headers.get("content-type", "").partition(";")[0]
+        is_ours = response.url.path == "/graphql" and media not in ("text/html", "text/event-stream")
         if is_ours and response.request.method != "HEAD" and response.text != NOT_EVEN_HTTP:
             self.examine(where, sent, response.text)
 
