@@ -2,9 +2,13 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from types import FrameType
+from typing import Any
 
 import structlog
 from sqlalchemy import text
@@ -90,6 +94,7 @@ def application(services: Services, settings: Settings) -> Starlette:
         tasks = [asyncio.create_task(_watch_access(services, server))]
         if settings.demo:
             tasks.append(asyncio.create_task(demo.feed(services)))
+        _when_told_to_stop(server.connections.drain)
         yield
         for task in tasks:
             task.cancel()
@@ -111,6 +116,27 @@ def application(services: Services, settings: Settings) -> Starlette:
         exception_handlers={Exception: _failed},
         lifespan=lifespan,
     )
+
+
+def _when_told_to_stop(work: Callable[[], None]) -> None:
+    """Before the server does: uvicorn lets responses end before it tells the application, but event streams have none.
+
+    It has set its own handlers by now, and puts back what was there before them when it leaves.
+    """
+    loop = asyncio.get_running_loop()
+
+    def chained(then: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], None]:
+        def handle(number: int, frame: FrameType | None) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(work)
+            then(number, frame)
+
+        return handle
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        then = signal.getsignal(number)
+        if callable(then) and threading.current_thread() is threading.main_thread():
+            signal.signal(number, chained(then))
 
 
 def _cors(origins: list[str]) -> list[Middleware]:

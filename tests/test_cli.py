@@ -1,6 +1,7 @@
 """The command line, as its user meets it."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -237,26 +238,33 @@ async def test_several_workers_share_one_database(tmp_path: Path, database_url: 
 
 
 @pytest.mark.slow
-async def test_a_served_socket_is_not_compressed_and_is_told_when_the_server_goes(
-    tmp_path: Path, database_url: str
+async def test_what_is_open_ends_at_once_when_the_server_is_told_to_stop(
+    tmp_path: Path, database_url: str, api: Api
 ) -> None:
-    """Compression would take 64 KiB of memory for each socket instead of 14."""
+    viewer = await api.as_(Role.VIEWER)
+    watch = {"query": "subscription { anomalyDetected { cursor } }"}
     with Served(tmp_path, SECRET_KEY=SECRET, DATABASE_URL=database_url, MAX_MESSAGE="1000") as server:
-        subprotocols = [websockets.Subprotocol("graphql-transport-ws")]
-        url = f"{server.url.replace('http', 'ws')}/graphql"
+        protocols = [websockets.Subprotocol("graphql-transport-ws")]
+        url, headers = f"{server.url}/graphql", {"accept": "text/event-stream", **viewer.headers}
         async with (
-            websockets.connect(url, subprotocols=subprotocols) as patient,
-            websockets.connect(url, subprotocols=subprotocols) as wordy,
+            websockets.connect(url.replace("http", "ws"), subprotocols=protocols) as socket,
+            websockets.connect(url.replace("http", "ws"), subprotocols=protocols) as wordy,
+            httpx.AsyncClient(timeout=30) as client,
+            client.stream("POST", url, json=watch, headers=headers) as stream,
         ):
-            extensions = patient.protocol.extensions
+            await socket.send(json.dumps({"type": "connection_init", "payload": viewer.headers}))
+            await socket.recv()
             await wordy.send("x" * 2000)
             await wordy.wait_closed()
             await asyncio.to_thread(server.stop)
-            await patient.wait_closed()
+            await socket.wait_closed()
+            streamed = await stream.aread()
 
-    assert extensions == []
-    assert (wordy.close_code, patient.close_code) == (1009, 1012)
+    assert socket.protocol.extensions == [], "compression would take 64 KiB of memory for each socket instead of 14"
+    assert (wordy.close_code, socket.close_code) == (1009, 1001)
+    assert streamed == b"", "no `complete`: the client comes back"
     assert server.stopped == 0
+    assert "Traceback" not in server.log, "what does not end by itself is cut off after 10 seconds, and says so"
 
 
 class Served:
@@ -286,6 +294,10 @@ class Served:
             return httpx.get(f"{self.url}/health").json()["status"] == "ok"
         except httpx.HTTPError:
             return False
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
 
     def ask(self, token: str | None, document: str, **variables: Any) -> Any:
         headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -10,6 +10,7 @@ from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.gate import Client, Gate, Identity
 
 SOONEST_CHECK = 0.1  # seconds
+GOING_AWAY = Refused("The server is going away; connect again.", {"code": "SERVICE_UNAVAILABLE"})
 
 
 class Connections:
@@ -36,6 +37,11 @@ class Connections:
     async def check_again(self, subject: str) -> None:
         """End those of this subject whose credentials do not hold any more, or not in the same way."""
         await asyncio.gather(*(connection.check() for connection in list(self._by_subject.get(subject, ()))))
+
+    def drain(self) -> None:
+        """End all of them, so that their clients go to another process and come back."""
+        for connection in [each for connections in self._by_subject.values() for each in connections]:
+            connection.finish(GOING_AWAY)
 
 
 class Connection:
@@ -78,9 +84,13 @@ class Connection:
         try:
             await self._verify(identity)
         except Refused as refused:
-            if self._identity is not None:  # nobody else has ended it meanwhile
-                self.leave()
-                self._end(refused)
+            self.finish(refused)
+
+    def finish(self, why: Refused) -> None:
+        """End it, unless it has ended meanwhile."""
+        if self._identity is not None:
+            self.leave()
+            self._end(why)
 
     async def _verify(self, admitted: Identity) -> None:
         gate = self._connections.gate

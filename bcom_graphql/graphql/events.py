@@ -13,7 +13,7 @@ from graphql import OperationType
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from bcom_graphql.graphql.connections import Connection, Connections
+from bcom_graphql.graphql.connections import GOING_AWAY, Connection, Connections
 from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.execution import Answer, Engine
 from bcom_graphql.graphql.gate import Client
@@ -65,6 +65,8 @@ class EventStream(StreamingResponse):
         while True:
             self._next = self._next or asyncio.create_task(_following(self._answers))
             await asyncio.wait((self._next, self._ended), timeout=KEEP_ALIVE_SECONDS, return_when="FIRST_COMPLETED")
+            if self._ended.done() and self._ended.result() is GOING_AWAY:
+                return  # without `complete`: the client comes back
             if self._ended.done():
                 yield _frame(Answer({"errors": self._ended.result().presented()}))
                 break

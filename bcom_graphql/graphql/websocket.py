@@ -19,7 +19,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Operation as Running
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, SubscribeMessage
 
-from bcom_graphql.graphql.connections import Connection
+from bcom_graphql.graphql.connections import GOING_AWAY, Connection
 from bcom_graphql.graphql.errors import Refused, Rejected, masked
 from bcom_graphql.graphql.execution import Answer
 from bcom_graphql.graphql.gate import Client
@@ -112,7 +112,8 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
         self._closing = asyncio.create_task(self._close(refused))
 
     async def _close(self, refused: Refused) -> None:
-        await self.websocket.close(CLOSE_CODES.get(refused.code, TRY_AGAIN_LATER), str(refused))
+        code = 1001 if refused is GOING_AWAY else CLOSE_CODES.get(refused.code, TRY_AGAIN_LATER)
+        await self.websocket.close(code, str(refused))
 
     async def shutdown(self) -> None:
         self._connection.leave()
