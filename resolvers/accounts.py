@@ -63,10 +63,11 @@ async def login(context: Context, email: str, password: str) -> SignedIn:
     async with context.database.read() as session:
         known = await session.scalar(select(User).filter_by(email=email)) if EMAIL.fullmatch(email) else None
     matches = await tokens.password_matches(password, known.password_hash if known else None)
+    if matches:
+        await _forgive(context, email)
     async with context.database.write() as session:
         user = await _unchanged(session, known) if known and matches else None
         if user and user.is_active:
-            await _forgive(context, email)
             return await _sign_in(context, session, user)
     raise InvalidCredentials("This e-mail address and password do not belong together.")
 
@@ -112,11 +113,12 @@ async def change_password(context: Context, current: str, new: str) -> SignedIn:
         known = await session.get_one(User, caller.user_id)
     await _attempt(context, known.email)
     matches = await tokens.password_matches(current, known.password_hash)
+    if matches:
+        await _forgive(context, known.email)
     hash = await tokens.hash_password(new)
     async with context.database.write() as session:
         user = await _unchanged(session, known) if matches else None
         if user:
-            await _forgive(context, user.email)
             user.password_hash = hash
             await _revoke(context, session, SignIn.user_id == user.id)
             return await _sign_in(context, session, user)

@@ -22,8 +22,6 @@ from resolvers.store.tables import Role
 
 BATCH_ROWS = 50_000
 ISO_FORMATS = ("%+", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z")
-
-
 PARQUET = b"PAR1"  # how such a file begins
 
 

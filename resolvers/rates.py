@@ -6,9 +6,10 @@ minute or hour. Limits of several windows make a delay that grows: whoever fails
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 from limits import RateLimitItem, parse_many
@@ -20,6 +21,8 @@ from limits.storage import storage_from_string
 from resolvers.errors import RateLimited
 
 logger = structlog.get_logger(__name__)
+
+Result = TypeVar("Result")
 
 
 class Budget(StrEnum):
@@ -74,7 +77,7 @@ class Rates:
     async def forgive(self, budget: Budget, *who: str) -> None:
         """Forget what was spent."""
         for limit in self._limits.get(budget, ()):
-            await self._limiter().clear(limit, budget.name, *who)
+            await self._ask(partial(_clear, limit, budget, who))
 
     async def close(self) -> None:
         """Let go of the storage's connections."""
@@ -82,27 +85,36 @@ class Rates:
             await self._redis.bridge.get_connection().aclose()
 
     async def _hit(self, limit: RateLimitItem, budget: Budget, who: tuple[str, ...], cost: int) -> bool:
-        try:
-            return await self._limiter().hit(limit, budget.name, *who, cost=cost)
-        except StorageError:
-            logger.exception("the rate limits' storage is away; limiting in this process alone")
-            self._away_until = time.monotonic() + 10
-            return await self._local.hit(limit, budget.name, *who, cost=cost)
+        return await self._ask(lambda limiter: limiter.hit(limit, budget.name, *who, cost=cost))
 
     async def _wait(self, limit: RateLimitItem, budget: Budget, who: tuple[str, ...]) -> int:
         """Seconds until something is there again, at least one."""
-        stats = await self._limiter().get_window_stats(limit, budget.name, *who)
+        stats = await self._ask(lambda limiter: limiter.get_window_stats(limit, budget.name, *who))
         return max(1, math.ceil(stats.reset_time - time.time()))
 
-    def _limiter(self) -> SlidingWindowCounterRateLimiter:
-        return self._local if time.monotonic() < self._away_until else self._shared
+    async def _ask(self, work: Callable[[SlidingWindowCounterRateLimiter], Awaitable[Result]]) -> Result:
+        """Of the shared storage, or for a while of our own when that is away."""
+        if time.monotonic() < self._away_until:
+            return await work(self._local)
+        try:
+            return await work(self._shared)
+        except StorageError:
+            logger.exception("the rate limits' storage is away; limiting in this process alone")
+            self._away_until = time.monotonic() + 10
+            return await work(self._local)
+
+
+async def _clear(
+    limit: RateLimitItem, budget: Budget, who: tuple[str, ...], limiter: SlidingWindowCounterRateLimiter
+) -> None:
+    await limiter.clear(limit, budget.name, *who)
 
 
 def _redis(url: str) -> Any:
     try:
         return storage_from_string(f"async+{url}", implementation="redispy", wrap_exceptions=True)
     except ConfigurationError as error:
-        message = "RATE_LIMIT_STORAGE needs the extra `redis`: pip install 'bcom-graphql[redis]'."
+        message = "RATE_LIMIT_STORAGE needs the extra `redis` (the Python package of that name)."
         raise ValueError(message) from error
 
 

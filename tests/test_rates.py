@@ -314,6 +314,17 @@ async def test_when_redis_is_away_each_process_limits_by_itself() -> None:
     assert [entry["event"] for entry in logs] == ["the rate limits' storage is away; limiting in this process alone"]
 
 
+async def test_what_is_forgiven_while_redis_is_away_is_forgiven_here() -> None:
+    rates = Rates({Budget.SIGN_INS_BY_ACCOUNT: "1/day"}, "redis://127.0.0.1:9/0")
+    await rates.spend(Budget.SIGN_INS_BY_ACCOUNT, "ada")
+    rates._away_until = 0.0
+
+    await rates.forgive(Budget.SIGN_INS_BY_ACCOUNT, "ada")
+
+    await rates.spend(Budget.SIGN_INS_BY_ACCOUNT, "ada")
+    await rates.close()
+
+
 def test_redis_without_its_library_is_said_to_lack_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
 

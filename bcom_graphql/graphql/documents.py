@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 import orjson
@@ -37,7 +36,6 @@ CACHED_BYTES = 64 * 1024 * 1024
 BYTES_OF_TOKEN = 500  # of a syntax tree, as measured with tracemalloc
 BYTES_OF_DOCUMENT = 2_000  # of one that is nothing but an error
 LONGEST_TOKEN = 40  # characters, on average: what is longer has no business in a document
-COUNTED_TOKENS = 10  # times the limit; a document may be far larger than anybody wants to count
 TOKEN = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*|[!$&():=@\[\]{|}]|\.\.\.|[_A-Za-z]\w*|-?\d[\d.eE+-]*',
     re.DOTALL,
@@ -120,7 +118,7 @@ class DocumentStore:
         """The document with this text. Raises Refused if it is not trusted, or does not have the hash it should."""
         actual = digest(text)
         if hash is not None and hash != actual:
-            raise bad_request("The document does not have the SHA-256 that `extensions.persistedQuery` says.")
+            raise bad_request("The document does not have the SHA-256 that came with it.")
         if self._trusted is not None and actual not in self._trusted_hashes:
             message = "This server executes registered documents only; this one is not among them."
             raise Refused(message, {"code": "FORBIDDEN"})
@@ -148,9 +146,14 @@ class DocumentStore:
 
     def _read(self, text: str, hash: str) -> Document:
         """Parsed, measured and validated, in this order: each step bounds what the next one may cost."""
-        tokens = self._count(text)
-        if excess := self._too_long(text, tokens):
-            return Document(hash, BYTES_OF_DOCUMENT, errors=[too_complex(excess)])
+        longest, most = self._limits.tokens * LONGEST_TOKEN, self._limits.tokens
+        if len(text) > longest:
+            message = f"This document has {len(text)} characters; at most {longest} are allowed. Use variables."
+            return Document(hash, BYTES_OF_DOCUMENT, errors=[too_complex(message)])
+        tokens = sum(1 for _ in TOKEN.finditer(text))
+        if tokens > most:
+            message = f"This document has {tokens} tokens; at most {most} are allowed. Use variables for values."
+            return Document(hash, BYTES_OF_DOCUMENT, errors=[too_complex(message)])
         size = BYTES_OF_DOCUMENT + len(text) + tokens * BYTES_OF_TOKEN
         try:
             tree = parse(text)
@@ -171,21 +174,6 @@ class DocumentStore:
             for operation, measure in zip(operations, measures, strict=True)
         }
         return Document(hash, size, tree, plans=plans)
-
-    def _count(self, text: str) -> int:
-        return sum(1 for _ in islice(TOKEN.finditer(text[: self._longest]), self._limits.tokens * COUNTED_TOKENS))
-
-    @property
-    def _longest(self) -> int:
-        return self._limits.tokens * LONGEST_TOKEN
-
-    def _too_long(self, text: str, tokens: int) -> str | None:
-        limits = self._limits
-        if len(text) > self._longest:
-            return f"This document has {len(text)} characters; at most {self._longest} are allowed. Use variables."
-        if tokens > limits.tokens:
-            return f"This document has {tokens} tokens; at most {limits.tokens} are allowed. Use variables for values."
-        return None
 
 
 def digest(text: str) -> str:
