@@ -7,17 +7,14 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from resolvers.store import samples  # noqa: F401  its tables join the metadata
+from resolvers.store.partitions import is_declared
 from resolvers.store.tables import Table
 
 
-def ours(_object: object, name: str | None, kind: str, reflected: bool, _compare_to: object) -> bool:
-    """Weekly partitions come and go; they are no part of the schema."""
-    return not (kind == "table" and reflected and name is not None and name[-8:].isdigit())
-
-
 def run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=Table.metadata, include_object=ours, compare_type=True)
+    context.configure(
+        connection=connection, target_metadata=Table.metadata, include_object=is_declared, compare_type=True
+    )
     with context.begin_transaction():
         context.run_migrations()
 

@@ -30,9 +30,10 @@ from bcom_graphql.graphql.requests import PREFLIGHTED
 from bcom_graphql.headers import ALWAYS, SecurityHeaders
 from bcom_graphql.observability import REQUEST_ID_HEADER, RequestId, configure_logging, request_id
 from bcom_graphql.settings import Settings
+from resolvers import maintenance
 from resolvers.accounts import ACCESS_TOPIC
 from resolvers.context import Services
-from resolvers.errors import Lagged, Unavailable
+from resolvers.errors import ClientError, Lagged, Unavailable
 from resolvers.rates import Rates
 from resolvers.store.database import Database
 from resolvers.store.events import EventFeed
@@ -50,7 +51,7 @@ def services(settings: Settings) -> Services:
     """
     assert settings.database_url is not None  # noqa: S101
     secret = settings.secret_key.get_secret_value() if settings.secret_key else secrets.token_urlsafe()
-    database = Database(settings.database_url.get_secret_value(), settings.pool_size)
+    database = Database(settings.database_url.get_secret_value(), settings.pool_size, settings.max_statement_seconds)
     tokens = Tokens(secret)
     return Services(
         database, EventFeed(database), Registry(database), tokens, settings.retention_days, _rates(settings)
@@ -90,8 +91,12 @@ def application(services: Services, settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        services.live.start()
         await services.feed.start()
-        tasks = [asyncio.create_task(_watch_access(services, server))]
+        tasks = [
+            asyncio.create_task(_watch_access(services, server)),
+            asyncio.create_task(maintenance.keep(services, settings.maintenance_seconds)),
+        ]
         if settings.demo:
             tasks.append(asyncio.create_task(demo.feed(services)))
         _when_told_to_stop(server.connections.drain)
@@ -100,6 +105,7 @@ def application(services: Services, settings: Settings) -> Starlette:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        await services.live.stop()
         await services.feed.stop()
         await services.rates.close()
         await services.database.close()
@@ -166,7 +172,7 @@ async def _health(services: Services, _: Request) -> Response:
     try:
         async with services.database.read() as session:
             await session.execute(text("SELECT 1"))
-    except Unavailable:
+    except ClientError:
         return JSONResponse({"status": "unavailable", "version": __version__, "database": "down"}, 503)
     return JSONResponse({"status": "ok", "version": __version__, "database": "up"})
 
@@ -180,7 +186,7 @@ async def _watch_access(services: Services, server: GraphQLServer) -> None:
                 after = event.cursor
                 await server.connections.check_again(event.subject)
         except Lagged as lagged:
-            after = lagged.resume_after
+            after = lagged.resume_after or after
         except Unavailable:
             await asyncio.sleep(1.0)
         except Exception:  # the outermost loop of a worker: log and try again

@@ -39,7 +39,16 @@ class Settings(BaseSettings):
         Path(".bcom")
     )
     pool_size: Annotated[int, Field(ge=2, le=500, description="Database connections of each server process.")] = 10
-    retention_days: Annotated[int, Field(ge=1, le=36_500, description="Samples older than this are rejected.")] = 400
+    retention_days: Annotated[
+        int, Field(ge=1, le=36_500, description="Samples older than this are rejected, and dropped a week at a time.")
+    ] = 400
+    maintenance_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="How often partitions are made and dropped, and samples rolled up, by one of the processes.",
+        ),
+    ] = 60
     log_format: Annotated[
         Literal["console", "json"], Field(description="How logs are written: for people or for machines.")
     ] = "console"
@@ -106,6 +115,10 @@ class Settings(BaseSettings):
     max_upload_seconds: Annotated[float, Field(gt=0, description="The same for operations with files.")] = (
         DEFAULT.upload_seconds
     )
+    max_statement_seconds: Annotated[
+        float,
+        Field(gt=0, le=86_400, description="How long the database may work on one statement; then it is stopped."),
+    ] = 30.0
     max_init_seconds: Annotated[
         float, Field(gt=0, description="How long a WebSocket may wait with its connection_init.")
     ] = DEFAULT.init_seconds
@@ -150,7 +163,7 @@ class Settings(BaseSettings):
         """What the protocol server refuses beyond."""
         by_profile = Introspection.SIGNED_IN if self.profile == "production" else Introspection.EVERYBODY
         given = {name.removeprefix("max_"): value for name, value in self if name.startswith("max_")}
-        del given["message"]  # uvicorn's business
+        del given["message"], given["statement_seconds"]  # uvicorn's business, and the database's
         return Limits(**given, introspection=self.introspection or by_profile)
 
     @property

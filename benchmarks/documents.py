@@ -9,23 +9,16 @@ a new one, and what a server without a store does for every request: lexing, mea
 
 import asyncio
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
-from pydantic import SecretStr
 
 from bcom_graphql import app
 from bcom_graphql.graphql.documents import DocumentStore
 from bcom_graphql.graphql.limits import Limits
-from bcom_graphql.settings import Settings
-from resolvers.context import Services
-from resolvers.store.embedded import embedded_postgres
-from resolvers.store.migrations import migrate
-from resolvers.store.tables import Role, SignIn, Site, SiteRole, User
+from benchmarks.world import SITE, world
+from resolvers.store.tables import Role
 from schema.root import schema
 
 QUERY = "query Site($number: Int!) { site(number: $number) { id number name role latitude longitude } }"
@@ -35,28 +28,11 @@ TARGET = 0.05
 
 
 async def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, embedded_postgres(Path(folder)) as url:
-        settings = Settings(
-            _env_file=None, database_url=SecretStr(url), secret_key=SecretStr("x" * 32), rate_limits=False
-        )
-        services = app.services(settings)
-        await migrate(services.database)
-        headers = {"authorization": f"Bearer {await _token(services)}"}
-        transport = httpx.ASGITransport(app.application(services, settings))
+    async with world() as made:
+        headers = {"authorization": f"Bearer {await made.token(Role.VIEWER)}"}
+        transport = httpx.ASGITransport(app.application(made.services, made.settings))
         async with httpx.AsyncClient(transport=transport, base_url="http://here", headers=headers) as client:
             await _report(client)
-        await services.database.close()
-
-
-async def _token(services: Services) -> str:
-    async with services.database.write() as session:
-        user = User(email="a@example.com", role=Role.VIEWER, is_active=True, password_hash="nobody's")
-        session.add_all([user, Site(number=1, name="Somewhere", role=SiteRole.HUB, mobile=False)])
-        await session.flush()
-        sign_in = SignIn(user_id=user.id)
-        session.add(sign_in)
-        await session.flush()
-        return services.tokens.issue(user.id, sign_in.id, datetime.now(UTC))[0]
 
 
 async def _report(client: httpx.AsyncClient) -> None:
@@ -78,7 +54,7 @@ async def _report(client: httpx.AsyncClient) -> None:
 async def _seconds_of_requests(client: httpx.AsyncClient) -> float:
     began = time.perf_counter()
     for _ in range(REQUESTS):
-        answer = await client.post("/graphql", json={"query": QUERY, "variables": {"number": 1}})
+        answer = await client.post("/graphql", json={"query": QUERY, "variables": {"number": SITE}})
     took = (time.perf_counter() - began) / REQUESTS
     assert answer.json()["data"]["site"]["name"] == "Somewhere", answer.text
     return took

@@ -10,6 +10,7 @@ from resolvers.access import SYSTEM, Caller, require
 from resolvers.rates import Budget, Rates
 from resolvers.store.database import Database
 from resolvers.store.events import EventFeed
+from resolvers.store.live import LiveSamples
 from resolvers.store.registry import Registry
 from resolvers.store.tables import Role
 from resolvers.tokens import Tokens
@@ -28,6 +29,10 @@ class Services:
     tokens: Tokens
     retention_days: int = 400
     rates: Rates = field(default_factory=Rates)
+    live: LiveSamples = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "live", LiveSamples(self.database, self.feed))
 
 
 @dataclass

@@ -13,13 +13,13 @@ from ml.episodes import severity
 from ml.metrics import CATALOGUE, Direction, Floats, TargetKind
 from resolvers import baselines
 from resolvers.anomalies import AnomalyChange, tell
+from resolvers.checking import ENTITIES
 from resolvers.context import Context
 from resolvers.errors import InvalidInput, NotFound, camel
-from resolvers.metrics import ENTITIES
 from resolvers.paging import Listing, Page, Window, page
 from resolvers.scoring import SENSITIVITY, Judged
-from resolvers.store import telemetry
 from resolvers.store.identifiers import uuid7
+from resolvers.store.streams import lock_one
 from resolvers.store.tables import Anomaly, AnomalyStatus, AuditEntry, Detection, Role, Stream
 
 Baseline = tuple[Floats, Floats, int]  # centre and spread (metrics,), samples that they rest on
@@ -104,7 +104,7 @@ async def _anomaly(context: Context, session: AsyncSession, detection: Detection
     """The open anomaly of the same target and direction, else a new one. The stream is locked first, as in ingest."""
     assert detection.target_id is not None  # noqa: S101
     key = (detection.target_id, detection.direction or "")
-    [stream] = await telemetry.lock_streams(session, detection.kind, [key])
+    stream = await lock_one(session, detection.kind, key)
     open_one = select(Anomaly.id).where(
         Anomaly.kind == detection.kind,
         Anomaly.target_id == detection.target_id,

@@ -61,17 +61,19 @@ class Forbidden(ClientError):
 
 
 class Lagged(ClientError):
-    """A subscriber read more slowly than events came; it may come back with `resume_after`."""
+    """A subscriber read more slowly than events came. Where the subscription can resume, with `resume_after`."""
 
     code = "LAGGED"
 
-    def __init__(self, resume_after: str) -> None:
-        super().__init__("This subscription fell too far behind. Subscribe again with `after: resumeAfter`.")
+    def __init__(self, resume_after: str | None = None) -> None:
+        how = " with `after: resumeAfter`" if resume_after is not None else "; what it missed is in `series`"
+        super().__init__(f"This subscription fell too far behind. Subscribe again{how}.")
         self.resume_after = resume_after
 
     @property
     def extensions(self) -> dict[str, Any]:
-        return {"code": self.code, "resumeAfter": self.resume_after}
+        resume = {} if self.resume_after is None else {"resumeAfter": self.resume_after}
+        return {"code": self.code, **resume}
 
 
 class RateLimited(ClientError):
@@ -89,12 +91,24 @@ class RateLimited(ClientError):
 
 
 class Unavailable(ClientError):
-    """The database cannot be reached: nothing was stored, and trying again later is right."""
+    """The database cannot do it now; trying again later is right."""
 
     code = "SERVICE_UNAVAILABLE"
 
+    def __init__(self, message: str = "The database is unavailable; nothing was stored. Try again shortly.") -> None:
+        super().__init__(message)
+
+
+class TimedOut(ClientError):
+    """The database stopped a statement; trying the same again is wrong."""
+
+    code = "TIMEOUT"
+
     def __init__(self) -> None:
-        super().__init__("The database is unavailable; nothing was stored. Try again shortly.")
+        super().__init__(
+            "The database took too long over this and was stopped; nothing was stored."
+            " Ask for less at once: a shorter window, fewer targets, a smaller batch."
+        )
 
 
 def camel(column: str) -> str:

@@ -16,9 +16,10 @@ from resolvers.filters import AnomalyFilter, TargetKey
 from resolvers.paging import Listing, Page, Window, among, counts, pages
 from resolvers.store import readings
 from resolvers.store.database import Database
-from resolvers.store.readings import Series, Span, Statistics
+from resolvers.store.readings import Series, Span
+from resolvers.store.statistics import Statistics, statistics
+from resolvers.store.streams import StreamKey
 from resolvers.store.tables import Anomaly, ApiKey, AuditEntry, Detection, Link, Network, Satellite, Site, Table, User
-from resolvers.store.telemetry import StreamKey
 
 Row = TypeVar("Row", bound=Table)
 Key = TypeVar("Key", bound=Hashable)
@@ -103,27 +104,22 @@ class Loaders:
             return await counts(session, group.listing(), parents)
 
     async def _series(self, group: SeriesRequest, targets: list[int]) -> list[Series]:
-        """Raw where it fits, else in buckets, at most `max_points` of them."""
-        span, buckets = group.span, defaultdict[int | None, list[int]](list)
-        found: dict[int, Series] = {}
-        async with self._database.read() as session:
-            samples = await readings.raw_counts(session, span, targets)
-            for target in targets:
-                fits = samples.get(target, 0) <= group.max_points
-                buckets[None if fits else bucket_seconds(span, group.max_points)].append(target)
-            for seconds, some in buckets.items():
-                found |= await readings.series(session, span, some, seconds)
-        return [found.get(target) or readings.empty_series(span, None) for target in targets]
+        """Raw where it fits, else in at most `max_points` buckets."""
+        span, most = group.span, group.max_points
+        async with self._database.driver() as connection:
+            found = await readings.raw(connection, span, targets, most)
+            if many := [target for target, series in found.items() if series is None]:
+                found |= await readings.bucketed(connection, span, many, bucket_seconds(span, most))
+        return [found.get(target) or readings.empty_series(span) for target in targets]
 
     async def _statistics(self, group: Span, targets: list[int]) -> list[list[Statistics]]:
-        async with self._database.read() as session:
-            found = await readings.statistics(session, group, targets)
-        nothing = [Statistics(metric, 0, None, None, None, None, None) for metric in group.metrics]
-        return [found.get(target, nothing) for target in targets]
+        async with self._database.driver() as connection:
+            found = await statistics(connection, group, targets)
+        return [found.get(target) or [Statistics(metric) for metric in group.metrics] for target in targets]
 
     async def _grades(self, keys: list[StreamKey]) -> list[float | None]:
-        async with self._database.read() as session:
-            found = await readings.latest_grades(session, keys)
+        async with self._database.driver() as connection:
+            found = await readings.latest_grades(connection, keys)
         return [found.get(key) for key in keys]
 
     async def _history(self, subjects: list[UUID]) -> list[list[AuditEntry]]:

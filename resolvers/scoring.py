@@ -1,7 +1,6 @@
 """Stored samples become verdicts, verdicts episodes, episodes anomalies: inside the ingest transaction."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,7 +20,8 @@ from resolvers.anomalies import AnomalyChange, tell
 from resolvers.paging import among
 from resolvers.store import readings
 from resolvers.store.identifiers import uuid7
-from resolvers.store.tables import Anomaly, AnomalyStatus, AuditEntry, Stream
+from resolvers.store.streams import NEVER, Streams, keep_standings
+from resolvers.store.tables import Anomaly, AnomalyStatus, AuditEntry
 
 SENSITIVITY = 0.5
 NOTABLE_SHARE = 0.15  # a metric with less of the verdict does not count as taking part
@@ -57,17 +57,17 @@ class Judged:
         return int((self.verdicts.shares[row] >= NOTABLE_SHARE).sum())
 
 
-async def judge(detector: Detector, frame: pl.DataFrame, streams: Sequence[Stream]) -> Judged:
+async def judge(detector: Detector, frame: pl.DataFrame, streams: Streams) -> Judged:
     """Verdicts on a batch; its column `stream` says which of `streams` each row belongs to. Off the event loop."""
-    kind = CATALOGUE[detector.kind]
-    which = frame["stream"].to_numpy()
-    centre, spread = baselines.gathered(detector.kind, streams)
-    learned = np.array([stream.learned_samples for stream in streams], dtype=np.int64)
+    return await asyncio.to_thread(_judge, detector, frame, streams)
+
+
+def _judge(detector: Detector, frame: pl.DataFrame, streams: Streams) -> Judged:
+    kind, which = CATALOGUE[detector.kind], frame["stream"].to_numpy()
     readings = readings_of(frame, kind)
-    verdicts = await asyncio.to_thread(
-        detector.judge, readings, centre[which], spread[which], learned[which], SENSITIVITY
-    )
-    return Judged(kind, readings, centre[which], verdicts)
+    centre, spread = (values[which] for values in baselines.judged_by(streams))
+    verdicts = detector.judge(readings, centre, spread, streams.learned[which], SENSITIVITY)
+    return Judged(kind, readings, centre, verdicts)
 
 
 def readings_of(frame: pl.DataFrame, kind: Kind) -> Floats:
@@ -85,23 +85,23 @@ class Follow:
     now: datetime
     judged: Judged
     times: NDArray[np.int64]  # (rows,) epoch ms
+    streams: Streams
     open: dict[UUID, Anomaly] = field(default_factory=dict)
     born: list[Anomaly] = field(default_factory=list)
     touched: dict[UUID, Anomaly] = field(default_factory=dict)
     changes: list[tuple[AnomalyChange, Anomaly]] = field(default_factory=list)
 
-    async def run(self, streams: Sequence[Stream], which: NDArray[np.int64]) -> list[Anomaly]:
+    async def run(self, which: NDArray[np.int64]) -> list[Anomaly]:
         """The anomalies that the batch opened, extended or ended: stored and told of."""
-        scores = self.judged.verdicts.score
-        await self._load([stream.anomaly_id for stream in streams if stream.anomaly_id])
-        starts = np.searchsorted(which, np.arange(len(streams) + 1)).tolist()
-        alarming = np.bincount(which[scores > 0], minlength=len(streams))
-        for number, stream in enumerate(streams):
-            if alarming[number] or stream.anomaly_id or stream.alarms:
-                self._stream(stream, starts[number], starts[number + 1])
+        await self._load([s.anomaly_id for s in self.streams.standings.values() if s.anomaly_id])
+        starts = np.searchsorted(which, np.arange(len(self.streams.keys) + 1)).tolist()
+        alarming = np.unique(which[self.judged.verdicts.score > 0]).tolist()
+        for number in sorted({*alarming, *self.streams.standings}):
+            self._stream(number, starts[number], starts[number + 1])
         await self.session.flush()  # what ended, before what begins: a stream has one open anomaly at most
         self.session.add_all(self.born)
         await self.session.flush()
+        await keep_standings(self.session, self.streams)
         await tell(self.session, self.changes)
         return list(self.touched.values())
 
@@ -110,51 +110,56 @@ class Follow:
             query = select(Anomaly).where(among(Anomaly.id, ids)).order_by(Anomaly.id).with_for_update()
             self.open = {anomaly.id: anomaly for anomaly in await self.session.scalars(query)}
 
-    def _stream(self, stream: Stream, first: int, end: int) -> None:
+    def _stream(self, number: int, first: int, end: int) -> None:
         """Where alarms are pending, the batch begins with their samples: nothing else is remembered of them."""
-        since = pending_since(stream)
-        last = None if stream.last_at is None else _ms(stream.last_at)
-        newest = since - 1 if since is not None else -1 if last is None else last
+        standing, last = self.streams.standing(number), int(self.streams.last_at[number])
+        since = standing.pending_since
+        newest = last if since is None else since - 1
         on_time = first + int(np.searchsorted(self.times[first:end], newest, side="right"))
-        self._late(stream, slice(first, on_time))
+        self._late(number, slice(first, on_time))
         if on_time == end:
             return
         state, rows = EpisodeState(), slice(on_time, end)
         if since is None:
-            state = EpisodeState(stream.anomaly_id is not None, stream.alarms, stream.quiets, None, last)
+            seen_at = None if last == NEVER else last
+            state = EpisodeState(standing.anomaly_id is not None, standing.alarms, standing.quiets, None, seen_at)
         state, episodes = follow(state, self.times[rows], self.judged.verdicts.score[rows])
         for episode in episodes:
-            self._episode(stream, episode, rows)
-        stream.alarms, stream.quiets = state.alarms, state.quiets
-        stream.alarming_since = None if state.since is None else _at(state.since)
+            self._episode(number, episode, rows)
+        standing.alarms, standing.quiets, standing.alarming_since = state.alarms, state.quiets, state.since
 
-    def _late(self, stream: Stream, rows: slice) -> None:
+    def _late(self, number: int, rows: slice) -> None:
         """Samples older than the newest that is stored: of the open episode, or of episodes that are over already."""
         _, episodes = follow(EpisodeState(), self.times[rows], self.judged.verdicts.score[rows])
-        current = self.open.get(stream.anomaly_id) if stream.anomaly_id else None
+        current = self._open_of(number)
         for episode in episodes:
             reach = (episode.last_seen_at or episode.started_at) + (0 if episode.closed else GAP_MS)
             if current and reach >= _ms(current.started_at):
                 self._extend(current, episode, rows)
             else:
-                self._end(self._begin(stream, episode, rows))
+                self._end(self._begin(number, episode, rows))
 
-    def _episode(self, stream: Stream, episode: Episode, rows: slice) -> None:
-        anomaly = self.open.get(stream.anomaly_id) if stream.anomaly_id else None
+    def _episode(self, number: int, episode: Episode, rows: slice) -> None:
+        anomaly = self._open_of(number)
         if anomaly is None:
-            anomaly = self._begin(stream, episode, rows)
+            anomaly = self._begin(number, episode, rows)
         else:
             self._extend(anomaly, episode, rows)
-        stream.anomaly_id = None if episode.closed else anomaly.id
+        self.streams.standing(number).anomaly_id = None if episode.closed else anomaly.id
         if episode.closed:
             self._end(anomaly)
 
-    def _begin(self, stream: Stream, episode: Episode, rows: slice) -> Anomaly:
+    def _open_of(self, number: int) -> Anomaly | None:
+        id = self.streams.standing(number).anomaly_id
+        return self.open.get(id) if id else None
+
+    def _begin(self, number: int, episode: Episode, rows: slice) -> Anomaly:
+        target_id, direction = self.streams.keys[number]
         anomaly = Anomaly(
             id=uuid7(),
-            kind=stream.kind,
-            target_id=stream.target_id,
-            direction=Direction(stream.direction) if stream.direction else None,
+            kind=self.streams.kind,
+            target_id=target_id,
+            direction=Direction(direction) if direction else None,
             status=AnomalyStatus.OPEN,
             severity=Severity.LOW,
             score=0.0,
@@ -211,12 +216,6 @@ class Follow:
             at = self.now + len(self.changes) * timedelta(microseconds=1)  # in one batch, in their order
             self.session.add(AuditEntry(subject_id=anomaly.id, action=change, at=at))
         self.changes.append((change, anomaly))
-
-
-def pending_since(stream: Stream) -> int | None:
-    """When the alarms began (epoch ms) that are too few and too mild yet to open an episode."""
-    waiting = stream.anomaly_id is None and stream.alarms > 0 and stream.alarming_since is not None
-    return _ms(stream.alarming_since) if waiting and stream.alarming_since else None
 
 
 def _metrics(anomaly: Anomaly) -> int:

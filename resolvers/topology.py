@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Select, and_, exists, false, func, or_, select, union
+from sqlalchemy import Column, ColumnElement, Select, and_, bindparam, exists, false, func, or_, select, union
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -266,4 +267,11 @@ async def find(context: Context, entity: type[Row], **key: str | int) -> Row | N
     if any("\0" in str(value) for value in key.values()):
         return None
     async with context.database.read() as session:
-        return await session.scalar(select(entity).filter_by(**key))
+        found: Row | None = await session.scalar(_by(entity, tuple(key)), key)
+    return found
+
+
+@cache
+def _by(entity: type[Any], names: tuple[str, ...]) -> Select[Any]:
+    """Made once: it stands before nearly every query."""
+    return select(entity).where(*(getattr(entity, name) == bindparam(name) for name in names))

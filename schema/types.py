@@ -265,6 +265,13 @@ class AnomalyEvent:
     anomaly: Anomaly
 
 
+@strawberry.type(description="Samples of one link and direction that were stored together; raw.")
+class LinkMetricsEvent:
+    link: Link
+    direction: Direction
+    series: MetricSeries
+
+
 # ---------------------------------------------------------------- what mutations report
 
 

@@ -2,15 +2,9 @@
 
 import asyncio
 import json
-import os
 import re
-import signal
 import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -20,27 +14,8 @@ from bcom_graphql.settings import SHORTEST_SECRET, Settings, example
 from resolvers.context import Services
 from resolvers.store.tables import Role
 from tests.conftest import SECRET
+from tests.processes import HERE, Served, free_port, run
 from tests.support import Api, Factory, ago, iso
-
-HERE = Path(__file__).parent.parent
-COMMAND = [sys.executable, "-m", "bcom_graphql"]
-
-
-def environment(folder: Path, **settings: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
-    return {**kept, "DATA_FOLDER": str(folder), "PYTHONPATH": str(HERE), "COLUMNS": "120", **settings}
-
-
-def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        env=environment(folder, **settings),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def test_the_example_env_file_names_every_setting_with_its_default() -> None:
@@ -107,12 +82,6 @@ def test_serve_says_what_is_wrong_with_a_setting(tmp_path: Path, setting: str, v
 def test_a_setting_that_cannot_be_is_refused_with_what_it_should_be(setting: str, value: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Settings(_env_file=None, **{setting: value})
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
 
 
 def test_serve_says_that_its_port_is_taken_before_it_starts_anything(tmp_path: Path) -> None:
@@ -265,56 +234,3 @@ async def test_what_is_open_ends_at_once_when_the_server_is_told_to_stop(
     assert streamed == b"", "no `complete`: the client comes back"
     assert server.stopped == 0
     assert "Traceback" not in server.log, "what does not end by itself is cut off after 10 seconds, and says so"
-
-
-class Served:
-    """`bcom-graphql serve` as a process, from its start to its end."""
-
-    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self._command = [*COMMAND, "serve", "--port", str(port), *arguments]
-        self._environment = environment(folder, **settings)
-        self._log = folder / "serve.log"
-        self.stopped: int | None = None
-
-    def __enter__(self) -> "Served":
-        began = time.monotonic()
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
-        while not self._healthy():
-            assert self._process.poll() is None, self._log.read_text()
-            assert time.monotonic() - began < 120, self._log.read_text()
-            time.sleep(0.1)
-        self.seconds = time.monotonic() - began
-        return self
-
-    def _healthy(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/health").json()["status"] == "ok"
-        except httpx.HTTPError:
-            return False
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text()
-
-    def ask(self, token: str | None, document: str, **variables: Any) -> Any:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        body = {"query": document, "variables": variables}
-        answer = httpx.post(f"{self.url}/graphql", json=body, headers=headers, timeout=30).json()
-        assert "errors" not in answer, answer
-        return answer["data"]
-
-    def sign_in(self, email: str, password: str) -> str:
-        login = """mutation ($input: LoginInput!) { login(input: $input) { ... on Session { accessToken } } }"""
-        token: str = self.ask(None, login, input={"email": email, "password": password})["login"]["accessToken"]
-        return token
-
-    def stop(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        self.stopped = self._process.wait(30)
-
-    def __exit__(self, *_: object) -> None:
-        if self.stopped is None:
-            self.stop()

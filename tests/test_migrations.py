@@ -8,11 +8,12 @@ from sqlalchemy import Connection, inspect
 
 from resolvers.context import Services
 from resolvers.store.migrations import migrate, pending, scripts
+from resolvers.store.partitions import is_declared
 from resolvers.store.tables import Table
 
 
 def differences(connection: Connection) -> list[object]:
-    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": is_declared})
     return list(compare_metadata(context, Table.metadata))
 
 

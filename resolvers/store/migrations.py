@@ -23,6 +23,7 @@ def scripts() -> Path:
 async def migrate(database: Database) -> None:
     """Apply what is pending. Processes that start together wait for each other."""
     async with database.translated(), database.engine.begin() as connection:
+        await connection.execute(text("SET LOCAL statement_timeout = 0"))
         await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         await connection.run_sync(_upgrade)
 

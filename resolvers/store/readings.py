@@ -1,18 +1,29 @@
-"""Samples out: series in buckets, statistics and latest grades, made by the database for many targets at once."""
+"""Samples out: series, raw or in buckets, and latest grades, made by the database for many targets at once.
+
+Values leave it as arrays in binary, and no Python object is made per value. Where buckets are long enough they are made
+of roll-ups, but for the hours that these do not tell the truth of (see `rollups`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
+import asyncpg
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ARRAY, Integer, String, bindparam, text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.metrics import Metric, TargetKind
-from resolvers.store.samples import SAMPLES, target_column
-from resolvers.store.telemetry import EPOCH, StreamKey
+from resolvers.store import binary
+from resolvers.store.rollups import widened
+from resolvers.store.samples import ROLLUPS, SAMPLES, Level, target_column
+from resolvers.store.streams import StreamKey
+from resolvers.store.telemetry import EPOCH
+
+if TYPE_CHECKING:
+    from resolvers.store.database import Connection
+
+WORTH_IT: Final = 24  # as many buckets of a level a window must have, for its ends are read from the samples anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +35,16 @@ class Span:
     metrics: tuple[Metric, ...]
     start: datetime
     end: datetime
+
+    @property
+    def columns(self) -> list[str]:
+        return [metric.column for metric in self.metrics]
+
+    def whole(self, level: Level) -> tuple[datetime, datetime]:
+        """The part of it that consists of whole buckets."""
+        bucket = timedelta(seconds=level)
+        first = EPOCH - (EPOCH - self.start) // bucket * bucket
+        return first, max(first, EPOCH + (self.end - EPOCH) // bucket * bucket)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,88 +58,130 @@ class Series:
     high: dict[Metric, NDArray[np.float32]]
 
 
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    metric: Metric
-    count: int
-    min: float | None
-    max: float | None
-    mean: float | None
-    p95: float | None
-    last: float | None
+def empty_series(span: Span) -> Series:
+    nothing = {metric: np.empty(0, dtype=np.float32) for metric in span.metrics}
+    return Series(None, np.empty(0, dtype=np.int64), nothing, nothing, nothing)
 
 
-async def raw_counts(session: AsyncSession, span: Span, targets: Sequence[int]) -> dict[int, int]:
-    """How many samples each target has in the span."""
-    query = text(
-        f"SELECT {target_column(span.kind)} AS target, count(*) AS samples FROM {_where(span)} GROUP BY 1"  # noqa: S608
+async def raw(connection: "Connection", span: Span, targets: Sequence[int], most: int) -> dict[int, Series | None]:
+    """Each target's samples as they were recorded; None where they are more than `most`."""
+    columns, name = span.columns, SAMPLES[span.kind].name
+    rows = await connection.fetch(
+        f"SELECT target, count(*) AS samples, {times_of('at')}, {', '.join(array_of(c, 'at') for c in columns)}"  # noqa: S608
+        " FROM unnest($1::int[]) AS target CROSS JOIN LATERAL"
+        f" (SELECT at, {', '.join(columns)} FROM {name} WHERE {matching(span, 'target')}"
+        f" ORDER BY at LIMIT {most + 1:d}) AS sample"
+        " GROUP BY target",
+        *arguments(span, targets),
     )
-    rows = await session.execute(query, _values(span, targets))
-    return {row.target: row.samples for row in rows}
+    return {row["target"]: raw_series(span.metrics, row) if row["samples"] <= most else None for row in rows}
 
 
-async def series(
-    session: AsyncSession, span: Span, targets: Sequence[int], bucket_seconds: int | None
-) -> dict[int, Series]:
-    """Each target's series as arrays made by the database: raw, or in buckets at multiples of their length.
+def raw_series(metrics: Sequence[Metric], row: asyncpg.Record) -> Series:
+    """Of `times`, and of an array for each metric, by `array_of`."""
+    values = {metric: binary.array(row[metric.column], "real") for metric in metrics}
+    return Series(None, binary.array(row["times"], "timestamptz"), values, values, values)
+
+
+async def bucketed(connection: "Connection", span: Span, targets: Sequence[int], seconds: int) -> dict[int, Series]:
+    """Each target's series in buckets at multiples of their length: mean, least and greatest value.
 
     One bucket for the whole span begins with it: aligned, it would be two.
     """
-    columns = [metric.column for metric in span.metrics]
-    if bucket_seconds is None:
-        moment, group = "at", ""
-        inner = [f"{c} AS {c}_mean, {c} AS {c}_min, {c} AS {c}_max" for c in columns]
-    else:
-        moment, group = "date_bin(make_interval(secs => :bucket), at, :origin)", "GROUP BY 1, 2"
-        inner = [f"avg({c})::real AS {c}_mean, min({c}) AS {c}_min, max({c}) AS {c}_max" for c in columns]
-    outer = [f"array_agg({c}_{what} ORDER BY moment) AS {c}_{what}" for c in columns for what in ("mean", "min", "max")]
-    query = text(
-        "SELECT target, array_agg((extract(epoch FROM moment) * 1000)::bigint ORDER BY moment) AS times,"  # noqa: S608
-        f" {', '.join(outer)}"
-        f" FROM (SELECT {target_column(span.kind)} AS target, {moment} AS moment, {', '.join(inner)}"
-        f" FROM {_where(span)} {group}) AS bucket GROUP BY target"
+    level = _level(span, seconds)
+    combined = ", ".join(
+        f"(sum({c}_sum) / nullif(sum({c}_n), 0))::real AS {c}_mean, min({c}_min) AS {c}_min, max({c}_max) AS {c}_max"
+        for c in span.columns
     )
-    values = _values(span, targets)
-    if bucket_seconds is not None:
-        whole = timedelta(seconds=bucket_seconds) >= span.end - span.start
-        values |= {"bucket": bucket_seconds, "origin": span.start if whole else EPOCH}
-    rows = await session.execute(query, values)
-    return {row.target: _series(span, row._mapping, bucket_seconds) for row in rows}  # noqa: SLF001
-
-
-def _series(span: Span, row: Any, bucket_seconds: int | None) -> Series:
-    arrays = {
-        what: {metric: np.array(row[f"{metric.column}_{what}"], dtype=np.float32) for metric in span.metrics}
-        for what in ("mean", "min", "max")
-    }
-    return Series(bucket_seconds, np.array(row["times"], dtype=np.int64), arrays["mean"], arrays["min"], arrays["max"])
-
-
-def empty_series(span: Span, bucket_seconds: int | None) -> Series:
-    nothing = {metric: np.empty(0, dtype=np.float32) for metric in span.metrics}
-    return Series(bucket_seconds, np.empty(0, dtype=np.int64), nothing, nothing, nothing)
-
-
-async def statistics(session: AsyncSession, span: Span, targets: Sequence[int]) -> dict[int, list[Statistics]]:
-    """Per target and metric; `last` is the newest value that was measured."""
-    parts = [
-        f"count({c}) AS {c}_count, min({c}) AS {c}_min, max({c}) AS {c}_max, avg({c}) AS {c}_mean,"
-        f" percentile_cont(0.95) WITHIN GROUP (ORDER BY {c}) AS {c}_p95,"
-        f" (array_agg({c} ORDER BY at DESC) FILTER (WHERE {c} IS NOT NULL))[1] AS {c}_last"
-        for c in (metric.column for metric in span.metrics)
-    ]
-    query = text(
-        f"SELECT {target_column(span.kind)} AS target, {', '.join(parts)} FROM {_where(span)} GROUP BY 1"  # noqa: S608
+    arrays = ", ".join(array_of(f"{c}_{part}", "moment") for c in span.columns for part in ("mean", "min", "max"))
+    rows = await connection.fetch(
+        f"WITH {_parts(span, level)},"  # noqa: S608
+        f" buckets AS (SELECT target, date_bin($5, at, $6) AS moment, {combined} FROM parts GROUP BY target, moment)"
+        f" SELECT target, {times_of('moment')}, {arrays} FROM buckets GROUP BY target",
+        *arguments(span, targets),
+        timedelta(seconds=seconds),
+        span.start if timedelta(seconds=seconds) >= span.end - span.start else EPOCH,
+        *(span.whole(level) if level else ()),
     )
-    rows = await session.execute(query, _values(span, targets))
-    return {row.target: [_statistics(metric, row._mapping) for metric in span.metrics] for row in rows}  # noqa: SLF001
+    return {row["target"]: _bucketed(span, row, seconds) for row in rows}
 
 
-def _statistics(metric: Metric, row: Any) -> Statistics:
-    values = {what: row[f"{metric.column}_{what}"] for what in ("min", "max", "mean", "p95", "last")}
-    return Statistics(
-        metric, row[f"{metric.column}_count"], **{k: None if v is None else short(v) for k, v in values.items()}
+def _bucketed(span: Span, row: asyncpg.Record, seconds: int) -> Series:
+    mean, low, high = (
+        {metric: binary.array(row[f"{metric.column}_{part}"], "real") for metric in span.metrics}
+        for part in ("mean", "min", "max")
     )
+    return Series(seconds, binary.array(row["times"], "timestamptz"), mean, low, high)
+
+
+def _level(span: Span, seconds: int) -> Level | None:
+    """The coarsest that buckets of so many seconds consist of, where the window is long enough for it."""
+    longest = (span.end - span.start).total_seconds() / WORTH_IT
+    return max((level for level in Level if seconds % level == 0 and level <= longest), default=None)
+
+
+def _parts(span: Span, level: Level | None) -> str:
+    """CTEs up to `parts`: by target and time the number, sum, least and greatest of values. $7 and $8: span.whole."""
+    samples, target = SAMPLES[span.kind].name, target_column(span.kind)
+    single = ", ".join(
+        f"({c} IS NOT NULL)::int AS {c}_n, {c}::float8 AS {c}_sum, {c} AS {c}_min, {c} AS {c}_max" for c in span.columns
+    )
+    if level is None:
+        where = matching(span, "ANY($1::int[])")
+        return f"parts AS (SELECT {target} AS target, at, {single} FROM {samples} WHERE {where})"  # noqa: S608
+    rolled = ", ".join(f"{c}_n, {c}_mean::float8 * {c}_n, {c}_min, {c}_max" for c in span.columns)
+    return (
+        f"{spans_of(span, level, 7)}, parts AS ("  # noqa: S608
+        f"SELECT target, at, {single} FROM {during(span, 'doubtful', samples)}"
+        f" UNION ALL SELECT target, at, {rolled} FROM {during(span, 'rolled', ROLLUPS[span.kind].name, level)})"
+    )
+
+
+def spans_of(span: Span, level: Level, first: int) -> str:
+    """A CTE `spans`: of each target the parts of $3 to $4 where roll-ups are `rolled`, and where they are `doubtful`.
+
+    The whole buckets in between are the parameters from `first` on.
+    """
+    return (
+        "spans AS (SELECT target, rolled, tstzmultirange(tstzrange($3, $4)) - rolled AS doubtful FROM"  # noqa: S608
+        f" (SELECT target_id AS target, tstzmultirange(tstzrange(${first}, ${first + 1}))"
+        f" - coalesce({widened('unrolled', level)}, '{{}}') AS rolled FROM streams"
+        f" WHERE target_id = ANY($1::int[]) AND kind = '{span.kind}' AND direction = $2) AS stream)"
+    )
+
+
+def during(span: Span, ranges: str, table: str, level: Level | None = None) -> str:
+    """A FROM clause: rows of a table within each target's ranges, one of the columns of `spans`.
+
+    Laterally: a look into the index for each range, whatever the planner believes of a table that grew meanwhile.
+    """
+    of_level = "" if level is None else f" AND seconds = {level:d}"
+    return (
+        f"spans CROSS JOIN LATERAL unnest({ranges}) AS during CROSS JOIN LATERAL"  # noqa: S608
+        f" (SELECT * FROM {table} WHERE {matching(span, 'target')}{of_level}"
+        " AND at >= lower(during) AND at < upper(during) ORDER BY at OFFSET 0) AS row"
+    )
+
+
+def matching(span: Span, target: str) -> str:
+    """A condition on samples or roll-ups. Their times are bounded by parameters, so that partitions are left out."""
+    direction = "direction = $2" if span.kind is TargetKind.LINK else "$2 = ''"
+    return f"{target_column(span.kind)} = {target} AND {direction} AND at >= $3 AND at < $4"
+
+
+def arguments(span: Span, targets: Sequence[int]) -> tuple[Any, ...]:
+    """$1 to $4."""
+    return list(targets), span.direction, span.start, span.end
+
+
+def array_of(column: str, order: str) -> str:
+    """What `binary.array` reads, NaN for null."""
+    return f"array_send(array_agg(coalesce({column}, 'NaN'::real) ORDER BY {order})) AS {column}"
+
+
+def times_of(moment: str) -> str:
+    """The same for timestamps, as `times`."""
+    return f"array_send(array_agg({moment} ORDER BY {moment})) AS times"
 
 
 def short(value: float) -> float:
@@ -126,25 +189,13 @@ def short(value: float) -> float:
     return float(str(np.float32(value)))
 
 
-def _where(span: Span) -> str:
-    direction = "AND direction = :direction" if span.kind is TargetKind.LINK else ""
-    return (
-        f"{SAMPLES[span.kind].name} WHERE {target_column(span.kind)} = ANY(:targets) {direction}"
-        " AND at >= :start AND at < :end"
-    )
-
-
-def _values(span: Span, targets: Sequence[int]) -> dict[str, Any]:
-    return {"targets": list(targets), "direction": span.direction, "start": span.start, "end": span.end}
-
-
-async def latest_grades(session: AsyncSession, keys: Sequence[StreamKey]) -> dict[StreamKey, float]:
+async def latest_grades(connection: "Connection", keys: Sequence[StreamKey]) -> dict[StreamKey, float]:
     """The newest grade that is known of each link and direction."""
-    query = text(
-        "SELECT key.target, key.direction, sample.grade FROM unnest(:targets, :directions) AS key (target, direction)"
-        " CROSS JOIN LATERAL (SELECT grade FROM link_samples WHERE link_id = key.target"
-        " AND direction = key.direction AND grade IS NOT NULL ORDER BY at DESC LIMIT 1) AS sample"
-    ).bindparams(bindparam("targets", type_=ARRAY(Integer)), bindparam("directions", type_=ARRAY(String)))
-    values = {"targets": [key[0] for key in keys], "directions": [key[1] for key in keys]}
-    rows = await session.execute(query, values)
-    return {(row.target, row.direction): short(row.grade) for row in rows}
+    rows = await connection.fetch(
+        "SELECT target, way, grade FROM unnest($1::int[], $2::text[]) AS key (target, way) CROSS JOIN LATERAL"
+        " (SELECT grade FROM link_samples WHERE link_id = target AND direction = way AND grade IS NOT NULL"
+        " ORDER BY at DESC LIMIT 1) AS sample",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+    )
+    return {(row["target"], row["way"]): short(row["grade"]) for row in rows}

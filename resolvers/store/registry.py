@@ -31,19 +31,26 @@ class Registry:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._cache: dict[TargetKind, _Entry] = {}
+        self._loading = asyncio.Lock()  # for all kinds: numpy reads one artefact at a time, or may fail (Python 3.11)
 
     async def detector(self, kind: TargetKind) -> Detector:
         """The champion. Raises LookupError when none was trained, ValueError when its bytes are not what was stored."""
-        entry = self._cache.get(kind)
-        if entry and time.monotonic() - entry.checked_at < POINTER_TTL_SECONDS:
+        if entry := self._fresh(kind):
             return entry.detector
-        version_id = await self._champion(MODELS[kind])
-        if entry and entry.version_id == version_id:
-            entry.checked_at = time.monotonic()
-        else:
-            entry = _Entry(version_id, await self._load(version_id), time.monotonic())
-            self._cache[kind] = entry
+        async with self._loading:
+            entry = self._fresh(kind) or await self._looked_up(kind)
         return entry.detector
+
+    def _fresh(self, kind: TargetKind) -> _Entry | None:
+        entry = self._cache.get(kind)
+        return entry if entry and time.monotonic() - entry.checked_at < POINTER_TTL_SECONDS else None
+
+    async def _looked_up(self, kind: TargetKind) -> _Entry:
+        entry = self._cache.get(kind)
+        version_id = await self._champion(MODELS[kind])
+        detector = entry.detector if entry and entry.version_id == version_id else await self._load(version_id)
+        self._cache[kind] = _Entry(version_id, detector, time.monotonic())
+        return self._cache[kind]
 
     async def missing(self) -> list[TargetKind]:
         """The kinds without a champion."""

@@ -1,80 +1,67 @@
-"""The three wide sample tables, one column per metric of the catalogue, partitioned by week.
+"""The wide sample tables, one column per metric of the catalogue, and their roll-ups; partitioned by week.
 
-Every query and the primary key begin with the target, so that the tables can be distributed by it (Citus).
+Every primary key begins with the target, and every query and upsert names it, so that each stays inside one shard when
+the tables are distributed by it (Citus). Both tables of a kind then have the same colocation group as `streams`.
 """
 
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from weakref import WeakKeyDictionary
+from enum import IntEnum
+from typing import Any
 
 import sqlalchemy as sa
 
 from ml.metrics import CATALOGUE, TargetKind
 from resolvers.store.columns import UtcDateTime
-from resolvers.store.database import Database
 from resolvers.store.tables import Table
 
-PARTITION_LOCK = 0x6263_6F6D_0003
-WEEK = timedelta(days=7)
+
+class Level(IntEnum):
+    """Seconds that a roll-up's bucket lasts; each a multiple of the one before. Buckets begin at multiples of it."""
+
+    FIVE_MINUTES = 300
+    HOUR = 3600
+    DAY = 86_400
 
 
-def _table(kind: TargetKind) -> sa.Table:
-    name = kind.value.lower()
-    direction = [sa.Column("direction", sa.String(2), primary_key=True)] if kind is TargetKind.LINK else []
+def target_column(kind: TargetKind) -> str:
+    return f"{kind.lower()}_id"
+
+
+def _key(kind: TargetKind) -> list[sa.Column[Any]]:
+    target: sa.Column[Any] = sa.Column(target_column(kind), sa.Integer, primary_key=True, autoincrement=False)
+    direction: sa.Column[Any] = sa.Column("direction", sa.String(2), primary_key=True)
+    return [target, direction] if kind is TargetKind.LINK else [target]
+
+
+def _samples(kind: TargetKind) -> sa.Table:
     return sa.Table(
-        f"{name}_samples",
+        f"{kind.lower()}_samples",
         Table.metadata,
-        sa.Column(f"{name}_id", sa.Integer, primary_key=True),
-        *direction,
+        *_key(kind),
         sa.Column("at", UtcDateTime, primary_key=True),
         *(sa.Column(column, sa.REAL) for column in CATALOGUE[kind].columns),
         postgresql_partition_by="RANGE (at)",
     )
 
 
-SAMPLES = {kind: _table(kind) for kind in TargetKind}
+def _rollups(kind: TargetKind) -> sa.Table:
+    """Of each metric how many were measured (null = none), their mean, least and greatest; of a day also quantiles."""
+    parts: dict[str, Any] = {"n": sa.Integer, "mean": sa.REAL, "min": sa.REAL, "max": sa.REAL}
+    parts["quantiles"] = sa.ARRAY(sa.REAL)
+    return sa.Table(
+        f"{kind.lower()}_rollups",
+        Table.metadata,
+        *_key(kind),
+        sa.Column("seconds", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("at", UtcDateTime, primary_key=True),
+        *(sa.Column(f"{column}_{part}", of) for column in CATALOGUE[kind].columns for part, of in parts.items()),
+        postgresql_partition_by="RANGE (at)",
+    )
 
 
-def target_column(kind: TargetKind) -> str:
-    return f"{kind.value.lower()}_id"
+SAMPLES = {kind: _samples(kind) for kind in TargetKind}
+ROLLUPS = {kind: _rollups(kind) for kind in TargetKind}
 
 
 def key_columns(kind: TargetKind) -> list[str]:
-    """The primary key, in its order."""
+    """The samples' primary key, in its order."""
     return [column.name for column in SAMPLES[kind].primary_key]
-
-
-class Partitions:
-    """Makes the weeks that a batch needs; remembers those that it has seen in each database."""
-
-    def __init__(self) -> None:
-        self._known: WeakKeyDictionary[Database, set[tuple[TargetKind, datetime]]] = WeakKeyDictionary()
-
-    async def ensure(self, database: Database, kind: TargetKind, times: Iterable[datetime]) -> None:
-        """A transaction of its own: attaching a partition locks out the table's readers and writers until it ends."""
-        known = self._known.setdefault(database, set())
-        weeks = {week_of(at) for at in times}
-        missing = sorted(week for week in weeks if (kind, week) not in known)
-        if not missing:
-            return
-        async with database.write() as session:
-            await session.execute(sa.select(sa.func.pg_advisory_xact_lock(PARTITION_LOCK)))
-            for week in missing:
-                if await session.scalar(sa.select(sa.func.to_regclass(_name(kind, week)))) is None:
-                    await session.execute(sa.text(_create(kind, week)))
-        known.update((kind, week) for week in missing)
-
-
-def week_of(at: datetime) -> datetime:
-    """The Monday, 00:00 UTC, that begins its week."""
-    day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return day - timedelta(days=day.weekday())
-
-
-def _name(kind: TargetKind, week: datetime) -> str:
-    return f"{SAMPLES[kind].name}_{week:%Y%m%d}"
-
-
-def _create(kind: TargetKind, week: datetime) -> str:
-    bounds = f"FROM ('{week:%Y-%m-%d}T00:00Z') TO ('{week + WEEK:%Y-%m-%d}T00:00Z')"
-    return f"CREATE TABLE {_name(kind, week)} PARTITION OF {SAMPLES[kind].name} FOR VALUES {bounds}"

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     SmallInteger,
@@ -20,12 +21,12 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from ml.episodes import Severity
 from ml.metrics import Direction, TargetKind
-from resolvers.store.columns import SeverityRank, UtcDateTime, enum
+from resolvers.store.columns import SeverityRank, UtcDateTime, Xid8, enum
 from resolvers.store.identifiers import uuid7
 
 
@@ -183,13 +184,15 @@ class Link(Table):
 
 
 class Stream(Table):
-    """One target's samples in one direction: what is usual there, and where its episode stands.
+    """One target's samples in one direction: what is usual there, where its episode stands, what is not rolled up yet.
 
     Writers lock their streams in key order before they store samples, so that two batches about the same targets
-    queue up instead of deadlocking. Distributes by `target_id`, like the samples.
+    queue up instead of deadlocking, and nobody else stores samples of a stream meanwhile. Distributes by `target_id`,
+    like the samples.
     """
 
     __tablename__ = "streams"
+    __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)  # every batch updates every row of it: in place
 
     target_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     kind: Mapped[TargetKind] = mapped_column(primary_key=True)
@@ -198,13 +201,32 @@ class Stream(Table):
     samples: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     last_at: Mapped[datetime | None]
     learned_samples: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
-    centre: Mapped[list[float | None] | None] = mapped_column(ARRAY(REAL))  # per metric, in catalogue order
-    spread: Mapped[list[float | None] | None] = mapped_column(ARRAY(REAL))
+    centre: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))  # per metric, in catalogue order; NaN = unknown
+    spread: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))
+    unrolled: Mapped[Any | None] = mapped_column(TSTZMULTIRANGE)  # hours that roll-ups do not tell the truth of yet
 
     anomaly_id: Mapped[UUID | None]  # the open episode
     alarms: Mapped[int] = mapped_column(default=0, server_default="0")
     quiets: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     alarming_since: Mapped[datetime | None]
+
+
+class StoredBatch(Table):
+    """Which samples of links a transaction stored, for whoever follows them live (see `live`). Kept for minutes.
+
+    Arrays with an entry per stream, but `times` with one per sample, stream after stream.
+    """
+
+    __tablename__ = "stored_batches"
+    __table_args__ = (Index(None, "transaction_id"), Index(None, "stored_at"))
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    transaction_id: Mapped[int] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
+    stored_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    links: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    directions: Mapped[list[str]] = mapped_column(ARRAY(String(2)))
+    samples: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    times: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))  # epoch ms
 
 
 class Anomaly(Table):

@@ -120,7 +120,7 @@ async def _watch(report: Report) -> None:
 
 @asynccontextmanager
 async def _world(template: str, report: Report, seconds: float) -> AsyncIterator[World]:
-    async with conftest._clone(template) as url:
+    with conftest.cloned(template) as url:
         settings = conftest.settings_of(url, rate_limits=False, profile="development")
         services = app.services(settings)
         async with serving(app.application(services, settings)) as address, Api.to(address, services) as api:

@@ -1,0 +1,150 @@
+"""What benchmarks run against: an embedded PostgreSQL of their own, a fleet, and a real server in its own process."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import orjson
+from pydantic import SecretStr
+from sqlalchemy import insert, text
+
+from bcom_graphql import app, prepare
+from bcom_graphql.settings import Settings
+from resolvers.context import Services
+from resolvers.store.embedded import embedded_postgres
+from resolvers.store.tables import Band, Link, Network, Role, Satellite, SignIn, Site, SiteRole, User
+
+SECRET = "only for benchmarks, and as long as it must be"
+SITE = 1  # every world's first site, a hub
+
+
+@dataclass(frozen=True)
+class World:
+    """`links` has the links' ids by number, which run from 0."""
+
+    services: Services
+    settings: Settings
+    database_url: str
+    links: list[int]
+
+    async def token(self, role: Role = Role.OPERATOR) -> str:
+        async with self.services.database.write() as session:
+            user = User(email=f"{role.lower()}@example.com", role=role, is_active=True, password_hash="nobody's")
+            session.add(user)
+            await session.flush()
+            sign_in = SignIn(user_id=user.id)
+            session.add(sign_in)
+            await session.flush()
+            return self.services.tokens.issue(user.id, sign_in.id, datetime.now(UTC))[0]
+
+    async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+        """A driver's connection that nothing of ours stands in front of."""
+        connection: Any = await asyncpg.connect(self.database_url.replace("+asyncpg", ""))
+        return connection  # type: ignore[no-any-return]
+
+    @asynccontextmanager
+    async def server(self) -> "AsyncIterator[Client]":
+        """A client, signed in as an operator, of a server in a process of its own."""
+        with closing(socket.create_server(("127.0.0.1", 0))) as free:
+            port = free.getsockname()[1]
+        environment = {**os.environ, "DATABASE_URL": self.database_url, "SECRET_KEY": SECRET, "RATE_LIMITS": "off"}
+        command = [sys.executable, "-m", "bcom_graphql", "serve", "--port", str(port)]
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)  # noqa: ASYNC220
+        try:
+            client = Client(port, await self.token())
+            await client.connect()
+            yield client
+            client.close()
+        finally:
+            process.terminate()
+            process.wait()
+
+
+class Client:
+    """One connection, and no more work than it needs: what is measured is the server."""
+
+    def __init__(self, port: int, token: str) -> None:
+        headers = f"Host: here\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
+        self._port, self._head = port, b"POST /graphql HTTP/1.1\r\n" + headers.encode()
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+
+    async def connect(self) -> None:
+        """Waits for the server to start."""
+        for _ in range(600):
+            try:
+                self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port, limit=2**26)
+            except OSError:
+                await asyncio.sleep(0.1)
+            else:
+                return
+        raise TimeoutError("the server did not start")
+
+    async def answer(self, body: bytes) -> bytes:
+        """To an encoded operation. Raises AssertionError for one with errors."""
+        try:
+            head, content = await self._post(body)
+        except (asyncio.IncompleteReadError, ConnectionError):  # the server hung up while nothing was asked
+            await self.connect()
+            head, content = await self._post(body)
+        assert head.startswith(b"http/1.1 200"), content[:500]
+        assert b'"errors":[' not in content, content[:500]
+        return content
+
+    async def _post(self, body: bytes) -> tuple[bytes, bytes]:
+        self._writer.write(self._head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
+        return head, await self._reader.readexactly(length)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+@asynccontextmanager
+async def world(links: int = 0) -> AsyncIterator[World]:
+    """Migrated, with trained models, one hub site, and so many links."""
+    with tempfile.TemporaryDirectory() as folder, embedded_postgres(Path(folder)) as url:
+        settings = Settings(
+            _env_file=None, database_url=SecretStr(url), secret_key=SecretStr(SECRET), rate_limits=False
+        )
+        with prepare.progress_bar() as bar:
+            await prepare.ready(settings, bar)
+        services = app.services(settings)
+        yield World(services, settings, url, await _fleet(services, links))
+        await services.database.close()
+
+
+async def _fleet(services: Services, links: int) -> list[int]:
+    async with services.database.write() as session:
+        hub = Site(number=SITE, name="Somewhere", role=SiteRole.HUB, mobile=False)
+        remote = Site(number=SITE + 1, name="Elsewhere", role=SiteRole.REMOTE, mobile=False)
+        satellite = Satellite(name="A satellite", longitude=13.0)
+        session.add_all([hub, remote, satellite])
+        await session.flush()
+        network = Network(number=1, name="A network", hub_id=hub.id, satellite_id=satellite.id, band=Band.KU)
+        session.add(network)
+        await session.flush()
+        rows = [
+            {"number": number, "name": f"Link {number}", "network_id": network.id, "site_id": remote.id}
+            for number in range(links)
+        ]
+        if rows:
+            await session.execute(insert(Link), rows)
+        found = await session.execute(text("SELECT id FROM links ORDER BY number"))
+        return [id for (id,) in found]
+
+
+def operation(document: str, **variables: Any) -> bytes:
+    """Encoded outside of what is measured."""
+    return orjson.dumps({"query": document, "variables": variables}, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -1,0 +1,64 @@
+"""What keeps the store in shape, done by any one process at a time."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import func, select
+
+from ml.metrics import TargetKind
+from resolvers.context import Services
+from resolvers.errors import ClientError
+from resolvers.store import live, partitions, rollups
+
+MAINTENANCE_LOCK = 0x6263_6F6D_0006
+
+logger = structlog.get_logger(__name__)
+
+
+async def keep(services: Services, every_seconds: float) -> None:
+    """For ever; `serve` has done it once before it starts."""
+    while True:
+        await asyncio.sleep(every_seconds)
+        try:
+            await maintain(services)
+        except ClientError as error:
+            logger.warning("maintenance pauses", reason=error.message)
+        except Exception:  # the outermost loop of a worker: log and try again
+            logger.exception("maintenance failed, trying again")
+
+
+async def maintain(services: Services) -> bool:
+    """Partitions made ahead and dropped after their retention, samples rolled up. False where another process is at it.
+
+    The lock lasts as long as its connection does: who dies over it stands in nobody's way.
+    """
+    async with services.database.connection() as connection:
+        if not await connection.scalar(select(func.pg_try_advisory_lock(MAINTENANCE_LOCK))):
+            return False
+        try:
+            await _partitions(services)
+            await _roll_up(services)
+            async with services.database.write() as session:
+                await live.forget_old(session)
+        finally:
+            await connection.execute(select(func.pg_advisory_unlock(MAINTENANCE_LOCK)))
+    return True
+
+
+async def _partitions(services: Services) -> None:
+    """A day later than samples are refused, so that none is on its way any more."""
+    now = datetime.now(UTC)
+    for kind in TargetKind:
+        await partitions.create(services.database, kind, partitions.ahead(now))
+        over = now - timedelta(days=services.retention_days + 1)
+        for name in await partitions.drop(services.database, kind, over):
+            logger.info("a partition's retention is over", partition=name)
+
+
+async def _roll_up(services: Services) -> None:
+    for kind in TargetKind:
+        streams = 1
+        while streams:
+            async with services.database.write() as session:
+                streams = await rollups.roll(session, kind)

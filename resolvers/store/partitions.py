@@ -1,0 +1,107 @@
+"""Weekly partitions of samples and roll-ups: made before they are needed, dropped when their retention is over."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from weakref import WeakKeyDictionary
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.metrics import TargetKind
+from resolvers.store.database import Database
+from resolvers.store.samples import ROLLUPS, SAMPLES
+
+PARTITION_LOCK = 0x6263_6F6D_0003
+WEEK = timedelta(days=7)
+WEEKS_AHEAD = 2  # so long may maintenance fail before a batch has to make its week itself
+PATIENCE = "2s"  # a drop locks the whole table: rather try again later than let everybody wait behind it
+
+
+class Partitions:
+    """Makes the weeks that a batch needs; remembers those that it has seen in each database."""
+
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[Database, set[tuple[TargetKind, datetime]]] = WeakKeyDictionary()
+
+    async def ensure(self, database: Database, kind: TargetKind, times: Iterable[datetime]) -> None:
+        """In transactions of their own. Maintenance has made the current weeks; what is missing is history's."""
+        known = self._known.setdefault(database, set())
+        unsure = sorted({week for week in map(week_of, times) if (kind, week) not in known})
+        if unsure:
+            await create(database, kind, unsure)
+            known.update((kind, week) for week in unsure)
+
+    def forget(self, database: Database) -> None:
+        """What is remembered is wrong: somebody dropped a partition."""
+        self._known.pop(database, None)
+
+
+def week_of(at: datetime) -> datetime:
+    """The Monday, 00:00 UTC, that begins its week."""
+    day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return day - timedelta(days=day.weekday())
+
+
+def ahead(now: datetime) -> list[datetime]:
+    """The weeks that are kept ready: this one, the last one for what comes late, and some more."""
+    return [week_of(now) + number * WEEK for number in range(-1, WEEKS_AHEAD + 1)]
+
+
+async def create(database: Database, kind: TargetKind, weeks: Sequence[datetime]) -> int:
+    """Make those that are missing; how many were.
+
+    Attached rather than created in place, which would lock out the table's readers and writers meanwhile.
+    """
+    wanted = {_name(table, week): (table, week) for table in _tables(kind) for week in weeks}
+    async with database.read() as session:
+        if not await _missing(session, list(wanted)):
+            return 0
+    async with database.write() as session:
+        await session.execute(sa.select(sa.func.pg_advisory_xact_lock(PARTITION_LOCK)))
+        missing = await _missing(session, list(wanted))
+        for name in missing:
+            table, week = wanted[name]
+            await session.execute(sa.text(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)"))
+            bounds = f"FROM ('{week:%Y-%m-%d}T00:00Z') TO ('{week + WEEK:%Y-%m-%d}T00:00Z')"
+            await session.execute(sa.text(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES {bounds}"))
+    return len(missing)
+
+
+async def drop(database: Database, kind: TargetKind, before: datetime) -> list[str]:
+    """Drop the partitions that end before this time; their names. Raises TimedOut when a table is too busy for it."""
+    dropped = []
+    for table in _tables(kind):
+        for name, week in await _partitions(database, table):
+            if week + WEEK <= before:
+                async with database.write() as session:
+                    await session.execute(sa.text(f"SET LOCAL lock_timeout = '{PATIENCE}'"))
+                    await session.execute(sa.text(f"DROP TABLE IF EXISTS {name}"))
+                dropped.append(name)
+    return dropped
+
+
+def _tables(kind: TargetKind) -> tuple[str, str]:
+    return SAMPLES[kind].name, ROLLUPS[kind].name
+
+
+def _name(table: str, week: datetime) -> str:
+    return f"{table}_{week:%Y%m%d}"
+
+
+async def _missing(session: AsyncSession, names: list[str]) -> list[str]:
+    """Read from pg_class: `to_regclass` may answer from a cache that does not know of the last commit."""
+    query = sa.text("SELECT relname FROM pg_class WHERE relname = ANY(:names) AND pg_table_is_visible(oid)")
+    found = set(await session.scalars(query, {"names": names}))
+    return [name for name in names if name not in found]
+
+
+async def _partitions(database: Database, table: str) -> list[tuple[str, datetime]]:
+    query = sa.text("SELECT relid::regclass::text FROM pg_partition_tree(:table) WHERE isleaf ORDER BY 1")
+    async with database.read() as session:
+        names = list(await session.scalars(query, {"table": table}))
+    return [(name, datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC)) for name in names if name != table]
+
+
+def is_declared(_: object, name: str | None, kind: str, reflected: bool, _compare_to: object) -> bool:
+    """For Alembic: partitions come and go; they are no part of the schema that the code declares."""
+    return not (kind == "table" and reflected and name is not None and name[-8:].isdigit())
