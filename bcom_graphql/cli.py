@@ -8,7 +8,6 @@ import secrets
 import signal
 import socket
 import sys
-from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -30,8 +29,7 @@ from resolvers import accounts
 from resolvers.access import SYSTEM
 from resolvers.context import Context
 from resolvers.errors import ClientError, Conflict
-from resolvers.importing import Progress as ImportProgress
-from resolvers.importing import import_file
+from resolvers.importing import Tally, import_file
 from resolvers.store.embedded import EmbeddedFailed
 from resolvers.store.migrations import migrate as migrate_database
 from resolvers.store.tables import Role
@@ -194,31 +192,28 @@ def import_(
         services = app.services(settings)
         await migrate_database(services.database)
         await prepare.train_missing(services, bar)
-        done: list[ImportProgress] = []
+        tally = Tally()
         task = bar.add_task(f"Importing {file.name}", total=None)
         async for step in import_file(lambda: Context(services, SYSTEM), kind, file):
             bar.update(task, completed=step.rows, total=step.total)
-            done.append(step)
+            tally.add(step.recorded)
         await services.database.close()
         bar.stop()
-        _report(done)
+        _report(tally)
 
     configure_logging("console", "warning")
     with prepare.database(Settings()) as settings, prepare.progress_bar() as bar:
         asyncio.run(work(settings))
 
 
-def _report(done: list[ImportProgress]) -> None:
-    recorded = [step.recorded for step in done]
+def _report(tally: Tally) -> None:
     table = Table("rows", "accepted", "duplicates", "rejected", "anomalies touched")
-    anomalies = {anomaly.id for r in recorded for anomaly in r.anomalies}
-    sums = [sum(getattr(r, name) for r in recorded) for name in ("accepted", "duplicates", "rejected_count")]
-    table.add_row(*(f"{number:,}" for number in (done[-1].rows if done else 0, *sums, len(anomalies))))
+    counts = (tally.rows, tally.accepted, tally.duplicates, tally.rejected_count, len(tally.anomalies))
+    table.add_row(*(f"{number:,}" for number in counts))
     console.print(table)
-    reasons = sum((Counter(r.reasons) for r in recorded), Counter[str]())
-    for reason, rows in reasons.most_common():
+    for reason, rows in tally.reasons.most_common():
         console.print(f"{rows:,} rejected: {reason}", markup=False, highlight=False)
-    for entry in [entry for r in recorded for entry in r.rejected][:SHOWN_REJECTIONS]:
+    for entry in tally.rejected[:SHOWN_REJECTIONS]:
         console.print(f"  row {entry.row}: {entry.reason}", markup=False, highlight=False)
 
 

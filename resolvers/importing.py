@@ -5,22 +5,27 @@ import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
+from uuid import UUID
 
 import polars as pl
 from polars import selectors
+from sqlalchemy import select
 
 from ml.metrics import CATALOGUE, TargetKind
 from resolvers import metrics
 from resolvers.context import Context
-from resolvers.errors import InvalidInput, RateLimited
+from resolvers.errors import ClientError, InvalidInput, RateLimited
 from resolvers.metrics import LISTED_REJECTIONS, Recorded, Rejected
-from resolvers.store.tables import Role
+from resolvers.paging import among
+from resolvers.store.tables import Anomaly, Role
+from resolvers.tabular import Tabular, tabular
 
 BATCH_ROWS = 50_000
+SHOWN_CHARACTERS = 100  # of a cell that cannot be read
 ISO_FORMATS = ("%+", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z")
 PARQUET = b"PAR1"  # how such a file begins
 
@@ -34,24 +39,50 @@ class Progress:
     recorded: Recorded
 
 
+@dataclass
+class Tally:
+    """What became of a file so far; as large after a thousand batches as after one, but for the anomalies' ids."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    rejected_count: int = 0
+    rejected: list[Rejected] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    anomalies: set[UUID] = field(default_factory=set)
+
+    @property
+    def rows(self) -> int:
+        return self.accepted + self.duplicates + self.rejected_count
+
+    def add(self, batch: Recorded) -> None:
+        self.accepted += batch.accepted
+        self.duplicates += batch.duplicates
+        self.rejected_count += batch.rejected_count
+        self.rejected += batch.rejected[: LISTED_REJECTIONS - len(self.rejected)]
+        self.reasons.update(batch.reasons)
+        self.anomalies.update(anomaly.id for anomaly in batch.anomalies)
+
+
 async def import_upload(context: Context, kind: TargetKind, name: str, content: IO[bytes]) -> Recorded:
     """Record an uploaded file, whatever it is called: Parquet tells by its first bytes, anything else is CSV.
 
     Raises InvalidInput; batches before the damage are recorded then, and sending the file again is safe.
     """
     context.require(Role.OPERATOR, "record metrics")
-    done: list[Recorded] = []
+    tally = Tally()
     with TemporaryDirectory(prefix="bcom-upload-") as folder:
         path = await asyncio.to_thread(_spooled, Path(folder), content)
         try:
             async for step in import_file(lambda: replace(context), kind, path):
-                done.append(step.recorded)  # noqa: PERF401  what came before a failure is told of
-        except InvalidInput as error:
-            accepted = sum(recorded.accepted for recorded in done)
-            told = error.message.replace(path.name, name or "The file")
-            kept = f" {accepted} samples before that were recorded; sending the file again is safe." if done else ""
-            raise InvalidInput(told + kept, ["file"]) from error
-    return _together(done)
+                tally.add(step.recorded)
+        except ClientError as error:
+            kept = f" {tally.accepted} samples before that were recorded; sending the file again is safe."
+            told = error.message.replace(path.name, name or "The file") + (kept if tally.rows else "")
+            if isinstance(error, InvalidInput):
+                raise InvalidInput(told, ["file"]) from error
+            error.message, error.args = told, (told,)
+            raise
+    return await _together(context, tally)
 
 
 def _spooled(folder: Path, content: IO[bytes]) -> Path:
@@ -64,15 +95,13 @@ def _spooled(folder: Path, content: IO[bytes]) -> Path:
     return path
 
 
-def _together(done: list[Recorded]) -> Recorded:
-    return Recorded(
-        sum(recorded.accepted for recorded in done),
-        sum(recorded.duplicates for recorded in done),
-        sum(recorded.rejected_count for recorded in done),
-        [rejected for recorded in done for rejected in recorded.rejected][:LISTED_REJECTIONS],
-        dict(sum((Counter(recorded.reasons) for recorded in done), Counter[str]())),
-        [*{anomaly.id: anomaly for recorded in done for anomaly in recorded.anomalies}.values()],
-    )
+async def _together(context: Context, tally: Tally) -> Recorded:
+    """All batches as if they had been one."""
+    query = select(Anomaly).where(among(Anomaly.id, tally.anomalies)).order_by(Anomaly.started_at, Anomaly.id)
+    async with context.database.read() as session:
+        touched = [*await session.scalars(query)]
+    counts = (tally.accepted, tally.duplicates, tally.rejected_count)
+    return Recorded(*counts, tally.rejected, dict(tally.reasons), touched)
 
 
 async def import_file(open_context: Callable[[], Context], kind: TargetKind, path: Path) -> AsyncIterator[Progress]:
@@ -83,9 +112,9 @@ async def import_file(open_context: Callable[[], Context], kind: TargetKind, pat
     timestamp (UTC where it has no zone). Raises InvalidInput for a file that is none.
     """
     with _readable_or_not(path):
-        lazy, names = await asyncio.to_thread(_opened, kind, path)
-        total, done = await asyncio.to_thread(_rows, lazy), 0
-        batches = _batches(lazy.select(names.keys()))
+        table, names = await asyncio.to_thread(_opened, kind, path)
+        total, done = await asyncio.to_thread(table.rows), 0
+        batches = _batches(table.pieces([*names]))
     while True:
         with _readable_or_not(path):
             raw = await asyncio.to_thread(next, batches, None)
@@ -109,38 +138,32 @@ async def _recorded(open_context: Callable[[], Context], kind: TargetKind, frame
 
 @contextmanager
 def _readable_or_not(path: Path) -> Iterator[None]:
-    """Turns what polars says of a damaged file into InvalidInput."""
+    """Turns what polars says of a damaged file into InvalidInput, its panics included."""
     try:
         yield
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0].replace(f"{path.parent}/", "")
         raise InvalidInput(f"{path.name} cannot be read as CSV or Parquet: {why}") from error
 
 
-def _rows(lazy: pl.LazyFrame) -> int:
-    return int(lazy.select(pl.len()).collect().item())
+def _batches(pieces: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    for piece in pieces:
+        yield from piece.iter_slices(BATCH_ROWS)
 
 
-def _batches(lazy: pl.LazyFrame) -> Iterator[pl.DataFrame]:
-    for batch in lazy.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
-        yield from batch.iter_slices(BATCH_ROWS)
-
-
-def _opened(kind: TargetKind, path: Path) -> tuple[pl.LazyFrame, dict[str, str]]:
+def _opened(kind: TargetKind, path: Path) -> tuple[Tabular, dict[str, str]]:
     """The file, and our names of its columns. CSV cells stay text, to tell the unreadable from the missing."""
     if not path.is_file():
         raise InvalidInput(f"{path.name} is no file.")
-    is_parquet = path.suffix.lower() == ".parquet"
-    lazy = pl.scan_parquet(path, glob=False) if is_parquet else pl.scan_csv(path, infer_schema=False, glob=False)
-    columns = lazy.collect_schema().names()
-    ours = {_snake(column): column for column in columns}
+    table = tabular(path)
+    ours = {_snake(column): column for column in table.columns}
     required = [kind.value.lower(), "at", *(["direction"] if kind is TargetKind.LINK else [])]
     missing = [name for name in required if name not in ours]
     known = [name for name in CATALOGUE[kind].columns if name in ours]
     if missing or not known:
         wanted = ", ".join(missing) or f"any of {', '.join(CATALOGUE[kind].columns)}"
-        raise InvalidInput(f"{path.name} lacks the column {wanted}; it has {', '.join(columns)}.")
-    return lazy, {ours[name]: "number" if name == kind.value.lower() else name for name in (*required, *known)}
+        raise InvalidInput(f"{path.name} lacks the column {wanted}; it has {', '.join(table.columns)}.")
+    return table, {ours[name]: "number" if name == kind.value.lower() else name for name in (*required, *known)}
 
 
 def _snake(column: str) -> str:
@@ -158,7 +181,8 @@ def _typed(raw: pl.DataFrame, kind: TargetKind) -> pl.DataFrame:
     unreadable: pl.Expr = pl.lit(None, pl.String)
     for name, expression in typed.items():
         lost = expression.is_null() & pl.col(name).is_not_null()
-        words = pl.format("{} cannot be read: {}.", pl.lit(name), pl.col(name).cast(pl.String))
+        cell = pl.col(name).cast(pl.String).str.head(SHOWN_CHARACTERS)
+        words = pl.format("{} cannot be read: {}.", pl.lit(name), cell)
         unreadable = pl.when(lost).then(words).otherwise(unreadable)
     kept = {name: pl.col(name).cast(pl.String) for name in raw.columns if name not in typed}
     return raw.select(**kept, **typed, unreadable=unreadable)

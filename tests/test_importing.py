@@ -149,6 +149,13 @@ async def test_unreadable_cells_are_refused_with_their_reasons(read: Import, lin
     assert len(await stored(services, LINK)) == 1
 
 
+async def test_a_long_cell_is_not_repeated_in_full(read: Import, link: Link) -> None:
+    [step] = await read(f"link,direction,at,esnoDb\n{link.number},OB,{'9' * 10_000},12\n")
+
+    [entry] = step.recorded.rejected
+    assert entry.reason == f"at cannot be read: {'9' * 100}."
+
+
 async def test_rows_are_numbered_through_the_file(
     read: Import, link: Link, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,12 +10,13 @@ import polars as pl
 import pytest
 
 from ml.metrics import TargetKind
+from resolvers import importing
 from resolvers.context import Services
 from resolvers.store.tables import Role
-from tests.support import Api, Factory, Server, ago, ms, stored
+from tests.support import EXTREME, LINK_CENTRE, LINK_SPREAD, Api, Factory, Server, ago, ms, stored
 
 IMPORT = """mutation ($kind: TargetKind!, $file: Upload!) { importMetrics(kind: $kind, file: $file) { __typename
-  ... on RecordedMetrics { accepted duplicates rejectedCount rejected { row reason } }
+  ... on RecordedMetrics { accepted duplicates rejectedCount rejected { row reason } anomalies { lastSeenAt } }
   ... on InvalidInput { message path } } }"""
 PLACE = {"0": ["variables.file"]}
 
@@ -73,6 +74,20 @@ async def test_a_parquet_file_is_known_by_its_content_whatever_its_name(operator
     result = await imported(operator, buffer.getvalue(), name="../../etc/passwd")
 
     assert result["accepted"] == 1
+
+
+async def test_batches_are_told_of_as_one(operator: Api, make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "BATCH_ROWS", 10)
+    link = await make.link()
+    await make.baseline(link, LINK_CENTRE, LINK_SPREAD, "OB")
+    rows = [f"{link.number},OB,{ms(ago(minutes=minute))},{EXTREME}" for minute in range(35, 0, -1)]
+    content = "\n".join(["link,direction,at,rxLevelDbm", *rows, rows[0], *["0,OB,,"] * 120]).encode()
+
+    result = await imported(operator, content)
+
+    assert (result["accepted"], result["duplicates"], result["rejectedCount"]) == (35, 1, 120)
+    assert [entry["row"] for entry in result["rejected"]] == [*range(36, 136)]
+    assert result["anomalies"] == [{"lastSeenAt": f"{ago(minutes=1):%Y-%m-%dT%H:%M:%SZ}"}]
 
 
 @pytest.mark.parametrize(
