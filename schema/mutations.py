@@ -67,7 +67,7 @@ def _recorded(recorded: Recorded) -> RecordedMetrics:
     )
 
 
-async def _record_samples(info: Info, kind: TargetKind, samples: list[object]) -> RecordedMetrics:
+async def _record_samples(info: Info, kind: TargetKind, samples: list[Any]) -> RecordedMetrics:
     return _recorded(await metrics.record(info.context, kind, frame_of_samples(kind, samples)))
 
 

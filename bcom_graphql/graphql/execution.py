@@ -24,11 +24,13 @@ from bcom_graphql.graphql.costs import Bill
 from bcom_graphql.graphql.documents import Document, DocumentStore, Plan
 from bcom_graphql.graphql.errors import Refused, Rejected, presented, too_complex
 from bcom_graphql.graphql.gate import Gate
+from bcom_graphql.graphql.inputs import Inputs
 from bcom_graphql.graphql.limits import Introspection, Limits
 from bcom_graphql.graphql.requests import Operation
 
 Execution = Executor[Any]
 LEAST_POINTS = 10  # what an operation costs the server besides its fields
+NOTHING: list[object] = []  # stands in for a variable that is coerced already
 CHARACTERS_OF_POINT = 4  # of a document that is new and must be read
 
 
@@ -105,6 +107,7 @@ class Engine:
         self._gate = gate
         self._limits = limits
         self._documents = documents
+        self._inputs = Inputs(self._schema)
 
     async def prepare(self, asked: Operation, context: Any, allowed: Collection[OperationType]) -> Prepared:
         """Raises Refused or Rejected for what may not begin."""
@@ -117,7 +120,7 @@ class Engine:
             raise WrongOperationType(plan.type)
         if plan.introspects and not may_look:
             raise self._no_introspection()
-        executor = self._executor(document, asked, context, hide_suggestions=not may_look)
+        executor = self._executor(document, plan, asked, context, hide_suggestions=not may_look)
         cost = Bill(executor.variable_values.coerced, self._limits.page).total(plan.cost)
         if cost > self._limits.cost:
             message = f"This operation may cost {cost}; at most {self._limits.cost} is allowed. Ask for smaller pages."
@@ -146,19 +149,24 @@ class Engine:
             return Refused("Sign in to see the schema.", {"code": "UNAUTHENTICATED"})
         return Refused("This server does not show its schema.", {"code": "FORBIDDEN"})
 
-    def _executor(self, document: Document, asked: Operation, context: Any, *, hide_suggestions: bool) -> Execution:
+    def _executor(
+        self, document: Document, plan: Plan, asked: Operation, context: Any, *, hide_suggestions: bool
+    ) -> Execution:
         assert document.tree is not None  # noqa: S101  it has no errors
+        variables = asked.variables or {}
+        coerced = self._inputs.coerced(plan.node, variables)
         built = StrawberryGraphQLCoreExecutionContext.build(
             self._schema,
             document.tree,
             context_value=context,
-            raw_variable_values=asked.variables,
+            raw_variable_values=variables | dict.fromkeys(coerced, NOTHING),
             operation_name=asked.name or None,
             is_awaitable=cast("Any", optimized_is_awaitable),
             hide_suggestions=hide_suggestions,
         )
         if isinstance(built, list):
             raise Rejected(built)
+        built.variable_values.coerced.update(coerced)
         return built
 
     # ------------------------------------------------------------ executing
