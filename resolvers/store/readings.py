@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ml.metrics import Metric, TargetKind
 from resolvers.store import binary
-from resolvers.store.rollups import widened
+from resolvers.store.rollups import greatest_of, least_of, number_of, widened
 from resolvers.store.samples import ROLLUPS, SAMPLES, Level, target_column
 from resolvers.store.streams import StreamKey
 from resolvers.store.telemetry import EPOCH
@@ -129,7 +129,9 @@ def _parts(span: Span, level: Level | None) -> str:
     if level is None:
         where = matching(span, "ANY($1::int[])")
         return f"parts AS (SELECT {target} AS target, at, {single} FROM {samples} WHERE {where})"  # noqa: S608
-    rolled = ", ".join(f"{c}_n, {c}_mean::float8 * {c}_n, {c}_min, {c}_max" for c in span.columns)
+    rolled = ", ".join(
+        f"{number_of(c)}, {c}_mean::float8 * {number_of(c)}, {least_of(c)}, {greatest_of(c)}" for c in span.columns
+    )
     return (
         f"{spans_of(span, level, 7)}, parts AS ("  # noqa: S608
         f"SELECT target, at, {single} FROM {during(span, 'doubtful', samples)}"

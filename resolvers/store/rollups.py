@@ -69,17 +69,32 @@ def _statement(kind: TargetKind, level: Level) -> str:
 
 
 def _aggregates(column: str, level: Level) -> dict[str, str]:
+    """A single value is its own mean, least and greatest, and takes no more room than in its sample."""
+    several = f"CASE WHEN count({column}) > 1 THEN {{}}({column}) END"
     aggregates = {
-        f"{column}_n": f"nullif(count({column}), 0)",
+        f"{column}_n": several.format("count"),
         f"{column}_mean": f"avg({column})",
-        f"{column}_min": f"min({column})",
-        f"{column}_max": f"max({column})",
+        f"{column}_min": several.format("min"),
+        f"{column}_max": several.format("max"),
     }
     if level is Level.DAY:
         at = ", ".join(f"{quantile:.4f}" for quantile in QUANTILES)
         ordered = f"percentile_cont(ARRAY[{at}]::float8[]) WITHIN GROUP (ORDER BY {column})"
         aggregates[f"{column}_quantiles"] = f"({ordered})::real[]"
     return aggregates
+
+
+def number_of(column: str) -> str:
+    """SQL for how many values a roll-up is of."""
+    return f"coalesce({column}_n, ({column}_mean IS NOT NULL)::int)"
+
+
+def least_of(column: str) -> str:
+    return f"coalesce({column}_min, {column}_mean)"
+
+
+def greatest_of(column: str) -> str:
+    return f"coalesce({column}_max, {column}_mean)"
 
 
 def binned(seconds: int) -> str:

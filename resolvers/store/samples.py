@@ -44,7 +44,7 @@ def _samples(kind: TargetKind) -> sa.Table:
 
 
 def _rollups(kind: TargetKind) -> sa.Table:
-    """Of each metric how many were measured (null = none), their mean, least and greatest; of a day also quantiles."""
+    """Of each metric the mean; of several values also their number, least and greatest; of a day also quantiles."""
     parts: dict[str, Any] = {"n": sa.Integer, "mean": sa.REAL, "min": sa.REAL, "max": sa.REAL}
     parts["quantiles"] = sa.ARRAY(sa.REAL)
     return sa.Table(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ml.metrics import Floats, Metric
 from resolvers.store import binary
 from resolvers.store.readings import Span, arguments, during, matching, short, spans_of
-from resolvers.store.rollups import SHARES
+from resolvers.store.rollups import SHARES, greatest_of, least_of, number_of
 from resolvers.store.samples import ROLLUPS, SAMPLES, Level, target_column
 
 if TYPE_CHECKING:
@@ -65,9 +65,10 @@ def _read(metric: Metric, row: asyncpg.Record) -> Statistics:
 def _by_days(span: Span) -> str:
     """Days from their roll-ups; the ends of the window, and doubtful days, as the values themselves."""
     days = ", ".join(
-        f"sum({c}_n) AS {c}_n, sum({c}_mean::float8 * {c}_n) AS {c}_sum, min({c}_min) AS {c}_min,"
-        f" max({c}_max) AS {c}_max, array_send(array_agg({c}_n) FILTER (WHERE {c}_n > 0)) AS {c}_counts,"
-        f" array_send(array_agg({c}_quantiles) FILTER (WHERE {c}_n > 0)) AS {c}_quantiles"
+        f"sum({number_of(c)}) AS {c}_n, sum({c}_mean::float8 * {number_of(c)}) AS {c}_sum,"
+        f" min({least_of(c)}) AS {c}_min, max({greatest_of(c)}) AS {c}_max,"
+        f" array_send(array_agg({number_of(c)}) FILTER (WHERE {c}_mean IS NOT NULL)) AS {c}_counts,"
+        f" array_send(array_agg({c}_quantiles) FILTER (WHERE {c}_mean IS NOT NULL)) AS {c}_quantiles"
         for c in span.columns
     )
     values = ", ".join(f"array_send(array_agg({c}) FILTER (WHERE {c} IS NOT NULL)) AS {c}_values" for c in span.columns)

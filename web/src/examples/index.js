@@ -5,6 +5,8 @@ import acknowledgeVariables from "./acknowledge.json";
 import anomalies from "./anomalies.graphql";
 import detect from "./detect.graphql";
 import detectVariables from "./detect.json";
+import follow from "./follow.graphql";
+import followVariables from "./follow.json";
 import link from "./link.graphql";
 import record from "./record.graphql";
 import recordVariables from "./record.json";
@@ -23,6 +25,7 @@ export const examples = [
   example(viewer),
   example(topology),
   example(link),
+  example(follow, followVariables),
   example(anomalies),
   example(record, recordVariables),
   example(detect, detectVariables),
