@@ -17,9 +17,10 @@ from resolvers.store.partitions import Partitions
 from resolvers.store.samples import target_column
 from resolvers.store.streams import NoStream, StreamKey, Streams
 from resolvers.store.tables import Anomaly
-from resolvers.store.telemetry import EPOCH, NoPartition
+from resolvers.store.telemetry import EPOCH, AlreadyStored, NoPartition
 
 DAY_MS = 86_400_000
+ATTEMPTS = 3  # each of which may find something missing
 
 _partitions = Partitions()
 
@@ -33,15 +34,19 @@ async def store(context: Context, kind: TargetKind, frame: pl.DataFrame) -> tupl
     numbered, keys = await asyncio.to_thread(_numbered, kind, frame)
     days = [EPOCH + timedelta(days=day) for day in (frame["at"] // DAY_MS).unique().to_list()]
     await _partitions.ensure(context.database, kind, days)
-    try:
-        return await _store(context, detector, numbered, keys)
-    except NoStream:
-        async with context.database.write() as session:
-            await streams.create(session, kind, keys)
-    except NoPartition:  # dropped since this process saw it
-        _partitions.forget(context.database)
-        await _partitions.ensure(context.database, kind, days)
-    return await _store(context, detector, numbered, keys)
+    cautious = False
+    for _ in range(ATTEMPTS):
+        try:
+            return await _store(context, detector, numbered, keys, cautious=cautious)
+        except NoStream:
+            async with context.database.write() as session:
+                await streams.create(session, kind, keys)
+        except NoPartition:  # dropped since this process saw it
+            _partitions.forget(context.database)
+            await _partitions.ensure(context.database, kind, days)
+        except AlreadyStored:  # the streams know less than the tables: somebody restored these without those
+            cautious = True
+    return await _store(context, detector, numbered, keys, cautious=True)
 
 
 def _numbered(kind: TargetKind, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[StreamKey]]:
@@ -54,12 +59,12 @@ def _numbered(kind: TargetKind, frame: pl.DataFrame) -> tuple[pl.DataFrame, list
 
 
 async def _store(
-    context: Context, detector: Detector, frame: pl.DataFrame, keys: list[StreamKey]
+    context: Context, detector: Detector, frame: pl.DataFrame, keys: list[StreamKey], *, cautious: bool
 ) -> tuple[int, list[Anomaly]]:
     async with context.database.write() as session:
         known = await streams.lock(session, detector.kind, keys)
         pending = await _pending(session, known)
-        fresh = await _without_duplicates(session, known, frame)
+        fresh = await _without_duplicates(session, known, frame, cautious=cautious)
         if fresh.is_empty():
             return 0, []
         rows = _with_pending(fresh, pending)
@@ -88,12 +93,14 @@ def _with_pending(fresh: pl.DataFrame, pending: pl.DataFrame | None) -> pl.DataF
     return pl.concat([fresh.select(columns), pending.select(columns)]).sort("stream", "at")
 
 
-async def _without_duplicates(session: AsyncSession, known: Streams, frame: pl.DataFrame) -> pl.DataFrame:
+async def _without_duplicates(
+    session: AsyncSession, known: Streams, frame: pl.DataFrame, *, cautious: bool
+) -> pl.DataFrame:
     """The rows that were not stored before; those older than their stream's newest sample are stored by this.
 
     The others, `in_time`, cannot be stored yet, and nobody else can store them while their streams are locked.
     """
-    in_time = pl.Series(frame["at"].to_numpy() > known.last_at[frame["stream"].to_numpy()])
+    in_time = pl.Series((frame["at"].to_numpy() > known.last_at[frame["stream"].to_numpy()]) & (not cautious))
     frame = frame.with_columns(in_time=in_time)
     if in_time.all():
         return frame

@@ -27,6 +27,7 @@ from tests.support import (
     record,
     record_levels,
     record_samples,
+    several,
     sql,
     stored,
 )
@@ -184,6 +185,20 @@ async def test_the_stored_row_stays(operator: Api, make: Factory, services: Serv
     [row] = await stored(services, LINK)
     assert (again["accepted"], again["duplicates"]) == (0, 1)
     assert (row["esno_db"], row["jitter_ms"]) == (12.0, None)
+
+
+async def test_duplicates_are_found_even_where_the_streams_were_lost(
+    operator: Api, make: Factory, services: Services
+) -> None:
+    link = await make.link()
+    where = keys(LINK, link.number, [ms(NOON), ms(NOON) + 1], 2)
+    await record(operator, LINK, **where, esnoDb=[12.0, 12.5])
+    await sql(services, "DELETE FROM streams")
+
+    again = await record(operator, LINK, **keys(LINK, link.number, [ms(NOON), ms(NOON) + 2], 2), esnoDb=[3.0, 4.0])
+
+    assert (again["accepted"], again["duplicates"]) == (1, 1)
+    assert [row["esno_db"] for row in await stored(services, LINK)] == [12.0, 12.5, 4.0]
 
 
 async def test_of_repetitions_within_a_batch_the_first_is_stored(
@@ -504,29 +519,37 @@ async def test_somebody_anonymous_must_sign_in_to_record(api: Api, kind: TargetK
 # ---------------------------------------------------------------- many at once
 
 
+@pytest.mark.parametrize("processes", [1, 2])
 async def test_writers_of_the_same_rows_in_opposite_order_neither_deadlock_nor_count_twice(
-    operator: Api, make: Factory, services: Services
+    server: Server, make: Factory, services: Services, processes: int
 ) -> None:
     network = await make.network()
     numbers = [(await make.link(network=network)).number for _ in range(10)]
-    rows = [(number, ms(NOON) + second) for number in numbers for second in range(20)]
 
-    def batch(first: int, step: int) -> dict[str, Any]:
+    def batch(day: int, first: int, step: int) -> dict[str, Any]:
+        rows = [(number, ms(NOON - timedelta(days=day)) + second) for number in numbers for second in range(20)]
         chosen = rows[first : first + 100][::step]
         return {"link": [row[0] for row in chosen], "at": [row[1] for row in chosen]}
 
-    answers = await asyncio.gather(
-        *(
-            record(
-                operator, LINK, **batch(25 * (n % 5), 1 if n % 2 else -1), direction=["OB"] * 100, esnoDb=[12.0] * 100
+    async with several(server, processes) as apis:
+        writers = [await api.as_(Role.OPERATOR) for api in apis]
+        for day in range(3):  # late ones, after the first round
+            answers = await asyncio.gather(
+                *(
+                    record(
+                        writers[n % 2],
+                        LINK,
+                        **batch(day, 25 * (n % 5), 1 if n % 4 < 2 else -1),
+                        direction=["OB"] * 100,
+                        esnoDb=[12.0] * 100,
+                    )
+                    for n in range(20)
+                )
             )
-            for n in range(20)
-        )
-    )
 
-    assert sum(answer["accepted"] for answer in answers) == 200
-    assert sum(answer["duplicates"] for answer in answers) == 20 * 100 - 200
-    assert len(await stored(services, LINK)) == 200
+            assert sum(answer["accepted"] for answer in answers) == 200
+            assert sum(answer["duplicates"] for answer in answers) == 20 * 100 - 200
+    assert len(await stored(services, LINK)) == 600
 
 
 async def test_batches_that_race_to_open_an_episode_open_one_anomaly(operator: Api, make: Factory) -> None:

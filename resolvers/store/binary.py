@@ -108,11 +108,13 @@ def array(sent: bytes | None, kind: str) -> NDArray[Any]:
 
 
 def matrix(sent: Sequence[bytes | None], width: int) -> Floats:
-    """What `array_send` made of rows of `real[]`, each of this length, as (rows, width); NaN for null."""
+    """What `array_send` made of rows of `real[]`, as (rows, width); NaN for null and for those of another length."""
     header = ARRAY_HEADER + DIMENSION
     unknown = bytes(header) + (b"\0\0\0\4" + np.array(np.nan, TYPES["real"]).tobytes()) * width
     row = np.dtype([("header", f"V{header}"), ("elements", [("length", ">i4"), ("value", ">f4")], width)])
-    rows = np.frombuffer(b"".join(unknown if one is None else one for one in sent), dtype=row)
+    rows = np.frombuffer(
+        b"".join(one if one is not None and len(one) == len(unknown) else unknown for one in sent), dtype=row
+    )
     values: Floats = rows["elements"]["value"].astype(np.float64)
     return values
 

@@ -28,10 +28,15 @@ class NoPartition(Exception):
     """Nothing is kept of a sample's week: it was dropped, or never made."""
 
 
+class AlreadyStored(Exception):
+    """A sample newer than its stream's newest is there all the same."""
+
+
 async def add(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) -> None:
     """Copy rows straight into the samples. None of them may be stored: each newer than its locked stream's newest.
 
-    `frame` has the table's key columns (`at` in epoch ms), its metric columns and nothing twice. Raises NoPartition.
+    `frame` has the table's key columns (`at` in epoch ms), its metric columns and nothing twice. Raises NoPartition,
+    AlreadyStored.
     """
     connection = await driver(session)
     columns = _columns(kind, frame)
@@ -41,6 +46,8 @@ async def add(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) -> N
         )
     except asyncpg.CheckViolationError as error:
         raise NoPartition from error
+    except asyncpg.UniqueViolationError as error:
+        raise AlreadyStored from error
 
 
 async def insert(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) -> NDArray[np.int64]:
