@@ -19,7 +19,7 @@ LEARN_FROM = 4000  # newest samples of a stream that its baseline rests on
 READ_AT_MOST = 1000  # of them, evenly: a median needs no more
 LEARN_AGAIN_AFTER = 2000  # new samples; a young stream learns each time that it has doubled
 READ_PER_SAMPLE = 0.5  # samples read again for each that a batch brings, so that it need not wait long
-READ_FOR_STRANGERS = 1.0  # the same while they are judged by the catalogue
+READ_FOR_STRANGERS = 4.0  # the same for those that nothing is known of, which are judged badly until then
 FLEET_FROM = 1000  # streams that the fleet's baseline rests on
 
 

@@ -17,7 +17,7 @@ logger = structlog.get_logger(__name__)
 
 
 async def keep(services: Services, every_seconds: float) -> None:
-    """For ever; `serve` has done it once before it starts."""
+    """For ever. `serve` has seen to the partitions before it started."""
     while True:
         await asyncio.sleep(every_seconds)
         try:
@@ -37,7 +37,7 @@ async def maintain(services: Services) -> bool:
         if not await connection.scalar(select(func.pg_try_advisory_lock(MAINTENANCE_LOCK))):
             return False
         try:
-            await _partitions(services)
+            await partition(services)
             await _roll_up(services)
             async with services.database.write() as session:
                 await live.forget_old(session)
@@ -46,14 +46,18 @@ async def maintain(services: Services) -> bool:
     return True
 
 
-async def _partitions(services: Services) -> None:
-    """A day later than samples are refused, so that none is on its way any more."""
+async def partition(services: Services) -> None:
+    """Make the partitions that will be needed, drop those whose retention is over.
+
+    A day later than samples are refused, so that none is on its way any more.
+    """
     now = datetime.now(UTC)
+    over = now - timedelta(days=services.retention_days + 1)
     for kind in TargetKind:
-        await partitions.create(services.database, kind, partitions.ahead(now))
-        over = now - timedelta(days=services.retention_days + 1)
         for name in await partitions.drop(services.database, kind, over):
             logger.info("a partition's retention is over", partition=name)
+        kept = await partitions.kept(services.database, kind)  # all of which want roll-ups, an older version's too
+        await partitions.create(services.database, kind, sorted({*kept, *partitions.ahead(now)}))
 
 
 async def _roll_up(services: Services) -> None:

@@ -22,7 +22,7 @@ from resolvers.context import Context, Services
 from resolvers.errors import Lagged
 from resolvers.maintenance import maintain
 from resolvers.metrics import MOST_FOLLOWED
-from resolvers.store.live import POLL_SECONDS, Stored
+from resolvers.store.live import KEPT, POLL_SECONDS, Stored
 from resolvers.store.tables import Link, Role
 from schema.node import global_id
 from tests.support import (
@@ -501,6 +501,16 @@ async def test_a_client_that_falls_behind_may_subscribe_again(
         assert (lagged["type"], lagged["payload"][0]["extensions"]) == ("error", {"code": "LAGGED"})
         assert "`series`" in lagged["payload"][0]["message"]
         assert await next_of(socket) == new(link, levels(-42.0, first=1))
+
+
+async def test_who_could_not_be_told_for_longer_than_batches_are_kept_is_told_so(operator: Api, link: Link) -> None:
+    async with following(operator, link) as socket:
+        operator.services.live._looked_at -= KEPT.total_seconds() + 1
+        await record_levels(operator, link, levels(-41.0))
+
+        lagged = await socket.receive()
+
+    assert lagged["payload"][0]["extensions"] == {"code": "LAGGED"}
 
 
 async def test_nothing_is_kept_for_who_has_left(operator: Api, make: Factory, link: Link) -> None:

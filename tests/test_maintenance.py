@@ -81,6 +81,18 @@ async def test_a_week_that_somebody_dropped_is_made_again(operator: Api, make: F
     assert (in_time["accepted"], late["accepted"]) == (1, 2)
 
 
+async def test_roll_ups_that_somebody_dropped_are_made_again(operator: Api, make: Factory, services: Services) -> None:
+    link, week = await make.link(), week_of(ago(days=30))
+    await sql(services, f"DROP TABLE IF EXISTS {named('link_rollups', week)}")
+    await levels(operator, link, week + timedelta(days=1))
+    await sql(services, f"DROP TABLE {named('link_rollups', week)}")
+
+    await maintain(services)
+
+    async with services.database.read() as session:
+        assert await session.scalar(text("SELECT count(*) FROM link_rollups")) == 3
+
+
 # ---------------------------------------------------------------- retention
 
 

@@ -7,9 +7,11 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect
 
 from resolvers.context import Services
+from resolvers.maintenance import maintain
 from resolvers.store.migrations import migrate, pending, scripts
 from resolvers.store.partitions import is_declared
-from resolvers.store.tables import Table
+from resolvers.store.tables import Role, Table
+from tests.support import Api, Factory, ago, record_levels, sql
 
 
 def differences(connection: Connection) -> list[object]:
@@ -17,11 +19,11 @@ def differences(connection: Connection) -> list[object]:
     return list(compare_metadata(context, Table.metadata))
 
 
-def undo(connection: Connection) -> None:
+def undo(connection: Connection, to: str = "base") -> None:
     config = Config()
     config.set_main_option("script_location", str(scripts()))
     config.attributes["connection"] = connection
-    command.downgrade(config, "base")
+    command.downgrade(config, to)
 
 
 async def test_the_migrations_make_the_tables_that_the_code_declares(services: Services) -> None:
@@ -40,3 +42,25 @@ async def test_every_migration_can_be_undone_and_done_again(services: Services) 
 
     assert left == ["alembic_version"]
     assert not await pending(services.database)
+
+
+async def test_what_was_stored_before_there_were_roll_ups_is_rolled_up(
+    api: Api, make: Factory, services: Services
+) -> None:
+    operator, link = await api.as_(Role.OPERATOR), await make.link()
+    document = """query ($n: Int!) { link(number: $n) { statistics(direction: OB, metrics: [RX_LEVEL_DBM],
+      window: { hours: 960 }) { count min mean max last } } }"""
+    await record_levels(operator, link, {ago(days=day): -45.0 - day for day in range(1, 40)})
+    expected = await operator.run(document, n=link.number)
+    async with services.database.engine.begin() as connection:
+        await connection.run_sync(undo, "0001")
+
+    await migrate(services.database)
+    unrolled = await operator.run(document, n=link.number)
+    await maintain(services)
+    await sql(services, "UPDATE link_rollups SET rx_level_dbm_mean = -100 WHERE seconds = 86400")
+    rolled = await operator.run(document, n=link.number)
+
+    assert unrolled == expected
+    assert rolled["link"]["statistics"][0]["count"] == 39
+    assert rolled["link"]["statistics"][0]["min"] == -100

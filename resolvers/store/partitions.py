@@ -47,6 +47,11 @@ def ahead(now: datetime) -> list[datetime]:
     return [week_of(now) + number * WEEK for number in range(-1, WEEKS_AHEAD + 1)]
 
 
+async def kept(database: Database, kind: TargetKind) -> list[datetime]:
+    """The weeks that samples are kept of."""
+    return [week for _, week in await _partitions(database, SAMPLES[kind].name)]
+
+
 async def create(database: Database, kind: TargetKind, weeks: Sequence[datetime]) -> int:
     """Make those that are missing; how many were.
 
