@@ -50,10 +50,13 @@ WHERE kind = $1 AND target_id = done.target AND streams.direction = done.directi
 
 
 def _statement(kind: TargetKind, level: Level) -> str:
-    """Brings a level up to date for $1 targets, $2 directions, $3 multiranges of hours: from the samples, always."""
+    """Brings a level up to date for $1 targets, $2 directions, $3 multiranges of hours: from the samples, always.
+
+    These are looked up laterally, for the same reason as in `readings.during`.
+    """
     target, columns = target_column(kind), CATALOGUE[kind].columns
     identity = [target, "direction"] if kind is TargetKind.LINK else [target]
-    same = " AND ".join(f"sample.{one} = part.{of}" for one, of in zip(identity, ("target", "direction"), strict=False))
+    same = " AND ".join(f"{one} = part.{of}" for one, of in zip(identity, ("target", "direction"), strict=False))
     aggregates = {name: expression for column in columns for name, expression in _aggregates(column, level).items()}
     return (
         f"INSERT INTO {ROLLUPS[kind].name} ({', '.join(identity)}, seconds, at, {', '.join(aggregates)})"  # noqa: S608
@@ -61,7 +64,8 @@ def _statement(kind: TargetKind, level: Level) -> str:
         f" {', '.join(aggregates.values())}"
         " FROM unnest($1::int[], $2::text[], $3::text[]) AS part (target, direction, hours)"
         f" CROSS JOIN LATERAL unnest({widened('part.hours::tstzmultirange', level)}) AS during"
-        f" JOIN {SAMPLES[kind].name} AS sample ON {same} AND at >= lower(during) AND at < upper(during)"
+        f" CROSS JOIN LATERAL (SELECT * FROM {SAMPLES[kind].name}"
+        f" WHERE {same} AND at >= lower(during) AND at < upper(during) OFFSET 0) AS sample"
         f" GROUP BY {', '.join(f'sample.{one}' for one in identity)}, {binned(level)}"
         f" ON CONFLICT ({', '.join(identity)}, seconds, at)"
         f" DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in aggregates)}"

@@ -97,12 +97,12 @@ def _combined(metric: Metric, row: asyncpg.Record) -> Statistics:
     count = (row[f"{c}_n"] or 0) + len(single)
     if count == 0:
         return Statistics(metric)
-    least, greatest = ([*single, *([row[f"{c}_{end}"]] if row[f"{c}_n"] else [])] for end in ("min", "max"))
+    least, greatest = row[f"{c}_min"], row[f"{c}_max"]  # of whole days, where there are any
     return Statistics(
         metric,
         count,
-        short(min(least)),
-        short(max(greatest)),
+        short(single.min(initial=np.inf if least is None else least)),
+        short(single.max(initial=-np.inf if greatest is None else greatest)),
         short(((row[f"{c}_sum"] or 0.0) + single.sum()) / count),
         short(_p95(single, binary.array(row[f"{c}_quantiles"], "real"), binary.array(row[f"{c}_counts"], "integer"))),
         short(row[f"{c}_last"]),
