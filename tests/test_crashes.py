@@ -209,7 +209,7 @@ async def test_killing_it_at_any_moment_loses_nothing_acknowledged_and_stores_no
     stored = await world.rows_of_batches()
     assert set(stored.values()) == {len(BATCH)}
     assert writers.acknowledged <= stored.keys() <= writers.acknowledged | writers.unknown
-    assert writers.codes == said
+    assert writers.codes == said, world.server.log
     assert await world.miscounted() == []
 
     again = {number: await writers.send(number) for number in writers.sent}

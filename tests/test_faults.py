@@ -4,6 +4,7 @@ import asyncio
 from contextlib import ExitStack
 from pathlib import Path
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 
@@ -189,3 +190,20 @@ async def test_a_migration_may_take_longer_than_a_statement(database_url: str) -
 
     await migrating
     await services.database.close()
+
+
+async def test_a_connection_that_failed_in_the_driver_s_hands_is_given_to_nobody_else(services: Services) -> None:
+    async def pid(failure: Exception | None = None) -> int:
+        async with services.database.driver() as connection:
+            pids.append(await connection.fetchval("SELECT pg_backend_pid()"))
+            if failure:
+                raise failure
+        return pids[-1]
+
+    pids: list[int] = []
+    lost = asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+    with pytest.raises(Unavailable):
+        await pid(lost)
+
+    assert pids[0] not in [await pid() for _ in range(3)]

@@ -17,7 +17,7 @@ from resolvers.store import events
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
-CONNECTION_LOST = (OSError, asyncpg.InterfaceError, PoolExhausted)
+CONNECTION_LOST = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, PoolExhausted)
 AWAY = ("08", "57P01", "57P02", "57P03", "53300")  # disconnected, stopping, crashed, starting, too many connections
 LAST_WORDS = ("FATAL", "PANIC")  # the severities after which the connection ends
 TOO_SLOW = ("57014", "55P03")  # statement_timeout, lock_timeout
@@ -115,6 +115,10 @@ class Database:
             try:
                 connection: Any = held.driver_connection
                 yield connection
+            except Exception as error:
+                if is_outage(error):  # it may not know yet that it is lost: nobody else should get it
+                    held.invalidate()
+                raise
             finally:
                 held.close()
 
