@@ -44,6 +44,16 @@ async def levels(operator: Api, link: Link, *times: datetime) -> dict[str, Any]:
     return await record_levels(operator, link, dict.fromkeys(times, -45.0))
 
 
+async def rolled_up(services: Services) -> None:
+    """Wait until something is."""
+    for _ in range(100):
+        async with services.database.read() as session:
+            if await session.scalar(text("SELECT count(*) FROM link_rollups")):
+                return
+        await asyncio.sleep(0.1)
+    pytest.fail("nothing was rolled up in ten seconds")
+
+
 # ---------------------------------------------------------------- ahead
 
 
@@ -174,13 +184,7 @@ async def test_a_server_maintains_by_itself(server: Server, services: Services, 
     async with server(maintenance_seconds=0.1) as api:
         await levels(await api.as_(Role.OPERATOR), link, ago(days=1))
 
-        for _ in range(100):
-            async with services.database.read() as session:
-                if await session.scalar(text("SELECT count(*) FROM link_rollups")):
-                    break
-            await asyncio.sleep(0.1)
-        else:
-            pytest.fail("nothing was rolled up in ten seconds")
+        await rolled_up(services)
 
 
 async def test_maintenance_goes_on_after_it_failed(server: Server, services: Services, make: Factory) -> None:
@@ -193,13 +197,7 @@ async def test_maintenance_goes_on_after_it_failed(server: Server, services: Ser
             await api.as_(Role.OPERATOR), LINK, link=[link.number], direction=["OB"], at=[ms(ago(days=1))], esnoDb=[12]
         )
 
-        for _ in range(100):
-            async with services.database.read() as session:
-                if await session.scalar(text("SELECT count(*) FROM link_rollups")):
-                    break
-            await asyncio.sleep(0.1)
-        else:
-            pytest.fail("nothing was rolled up in ten seconds")
+        await rolled_up(services)
 
 
 def test_weeks_begin_on_mondays_in_utc() -> None:
