@@ -13,7 +13,7 @@ from bcom_graphql.settings import Settings
 from ml.metrics import TargetKind
 from ml.training import MODELS, train
 from resolvers.context import Services
-from resolvers.maintenance import partition
+from resolvers.maintenance import make_partitions
 from resolvers.store.embedded import embedded_postgres
 from resolvers.store.migrations import migrate
 
@@ -37,7 +37,7 @@ async def ready(settings: Settings, bar: Progress) -> None:
     services = app.services(settings)
     try:
         await migrate(services.database)
-        await partition(services)
+        await make_partitions(services)
         await train_missing(services, bar)
         if settings.demo:
             task = bar.add_task("Demo fleet", total=1.0)

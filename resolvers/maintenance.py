@@ -17,7 +17,7 @@ logger = structlog.get_logger(__name__)
 
 
 async def keep(services: Services, every_seconds: float) -> None:
-    """For ever. `serve` has seen to the partitions before it started."""
+    """For ever. `serve` has made partitions before it started."""
     while True:
         await asyncio.sleep(every_seconds)
         try:
@@ -37,27 +37,29 @@ async def maintain(services: Services) -> bool:
         if not await connection.scalar(select(func.pg_try_advisory_lock(MAINTENANCE_LOCK))):
             return False
         try:
-            await partition(services)
+            await make_partitions(services)
             await _roll_up(services)
             async with services.database.write() as session:
                 await live.forget_old(session)
+            await _drop_partitions(services)  # last: a table in use may put it off, and nothing else with it
         finally:
             await connection.execute(select(func.pg_advisory_unlock(MAINTENANCE_LOCK)))
     return True
 
 
-async def partition(services: Services) -> None:
-    """Make the partitions that will be needed, drop those whose retention is over.
+async def make_partitions(services: Services) -> None:
+    """Those that will be needed; and roll-ups' for all samples that are kept, those of an older version too."""
+    for kind in TargetKind:
+        kept = await partitions.kept(services.database, kind)
+        await partitions.create(services.database, kind, sorted({*kept, *partitions.ahead(datetime.now(UTC))}))
 
-    A day later than samples are refused, so that none is on its way any more.
-    """
-    now = datetime.now(UTC)
-    over = now - timedelta(days=services.retention_days + 1)
+
+async def _drop_partitions(services: Services) -> None:
+    """A day later than samples are refused, so that none is on its way any more."""
+    over = datetime.now(UTC) - timedelta(days=services.retention_days + 1)
     for kind in TargetKind:
         for name in await partitions.drop(services.database, kind, over):
             logger.info("a partition's retention is over", partition=name)
-        kept = await partitions.kept(services.database, kind)  # all of which want roll-ups, an older version's too
-        await partitions.create(services.database, kind, sorted({*kept, *partitions.ahead(now)}))
 
 
 async def _roll_up(services: Services) -> None:

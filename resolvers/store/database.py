@@ -103,7 +103,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """A bare connection in autocommit mode, for what is no unit of work: listening, locks, partitions."""
+        """A bare connection in autocommit mode, for what is no unit of work: listening, and locks that last."""
         async with self.translated(), self._reading.connect() as connection:
             yield connection
 

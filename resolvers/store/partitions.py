@@ -52,24 +52,22 @@ async def kept(database: Database, kind: TargetKind) -> list[datetime]:
     return [week for _, week in await _partitions(database, SAMPLES[kind].name)]
 
 
-async def create(database: Database, kind: TargetKind, weeks: Sequence[datetime]) -> int:
-    """Make those that are missing; how many were.
+async def create(database: Database, kind: TargetKind, weeks: Sequence[datetime]) -> None:
+    """Make those that are missing.
 
     Attached rather than created in place, which would lock out the table's readers and writers meanwhile.
     """
     wanted = {_name(table, week): (table, week) for table in _tables(kind) for week in weeks}
     async with database.read() as session:
         if not await _missing(session, list(wanted)):
-            return 0
+            return
     async with database.write() as session:
         await session.execute(sa.select(sa.func.pg_advisory_xact_lock(PARTITION_LOCK)))
-        missing = await _missing(session, list(wanted))
-        for name in missing:
+        for name in await _missing(session, list(wanted)):
             table, week = wanted[name]
             await session.execute(sa.text(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)"))
             bounds = f"FROM ('{week:%Y-%m-%d}T00:00Z') TO ('{week + WEEK:%Y-%m-%d}T00:00Z')"
             await session.execute(sa.text(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES {bounds}"))
-    return len(missing)
 
 
 async def drop(database: Database, kind: TargetKind, before: datetime) -> list[str]:

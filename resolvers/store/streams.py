@@ -1,4 +1,4 @@
-"""The state of a batch's streams, as arrays: locked, read and written back in one statement each."""
+"""The state of a batch's streams, as arrays: locked and read in one statement, written back in a few."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,7 +36,10 @@ class Standing:
 
 @dataclass
 class Streams:
-    """One entry per key, in the keys' order. Treat as frozen, but for `standings`, where absent means at rest."""
+    """One entry per key, in the keys' order. In `standings`, absent means at rest.
+
+    Of a batch, only `standings` and what its streams learn (`learned`, `centre`, `spread`) change.
+    """
 
     kind: TargetKind
     keys: list[StreamKey]
