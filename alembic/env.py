@@ -7,8 +7,8 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from resolvers.store.model_tables import Table
 from resolvers.store.partitions import is_declared
-from resolvers.store.tables import Table
 
 
 def run(connection: Connection) -> None:

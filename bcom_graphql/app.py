@@ -30,7 +30,8 @@ from bcom_graphql.graphql.requests import PREFLIGHTED
 from bcom_graphql.headers import ALWAYS, SecurityHeaders
 from bcom_graphql.observability import REQUEST_ID_HEADER, RequestId, configure_logging, request_id
 from bcom_graphql.settings import Settings
-from resolvers import maintenance
+from bcom_graphql.trainers import TrainerProcesses
+from resolvers import learner, maintenance
 from resolvers.accounts import ACCESS_TOPIC
 from resolvers.context import Services
 from resolvers.errors import ClientError, Lagged, Unavailable
@@ -53,9 +54,10 @@ def services(settings: Settings) -> Services:
     secret = settings.secret_key.get_secret_value() if settings.secret_key else secrets.token_urlsafe()
     database = Database(settings.database_url.get_secret_value(), settings.pool_size, settings.max_statement_seconds)
     tokens = Tokens(secret)
-    return Services(
-        database, EventFeed(database), Registry(database), tokens, settings.retention_days, _rates(settings)
-    )
+    registry = Registry(database, settings.model_cache_size, settings.model_cache_seconds)
+    trainers = TrainerProcesses(settings, database)
+    feed = EventFeed(database)
+    return Services(database, feed, registry, tokens, trainers, settings.retention_days, _rates(settings))
 
 
 def check(settings: Settings) -> None:
@@ -96,6 +98,7 @@ def application(services: Services, settings: Settings) -> Starlette:
         tasks = [
             asyncio.create_task(_watch_access(services, server)),
             asyncio.create_task(maintenance.keep(services, settings.maintenance_seconds)),
+            asyncio.create_task(learner.keep(services, settings.learning_seconds)),
         ]
         if settings.demo:
             tasks.append(asyncio.create_task(demo.feed(services)))
@@ -105,6 +108,7 @@ def application(services: Services, settings: Settings) -> Starlette:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        await services.trainers.stop()
         await services.live.stop()
         await services.feed.stop()
         await services.rates.close()

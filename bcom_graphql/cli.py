@@ -1,4 +1,4 @@
-"""The command line: serve | migrate | train | import | user | export-schema | permissions | settings |
+"""The command line: serve | migrate | train | import | models | user | export-schema | permissions | settings |
 secret.
 """
 
@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from bcom_graphql import app, demo, permissions, prepare
+from bcom_graphql import app, demo, model_commands, permissions, prepare, training_commands
 from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings, example
 from ml.metrics import TargetKind
@@ -39,6 +39,7 @@ SHOWN_REJECTIONS = 10
 SCHEMA_FILE = Path("schema/schema.graphql")
 
 commands = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+commands.add_typer(model_commands.group, name="models")
 console = Console(stderr=True)
 
 
@@ -75,6 +76,7 @@ def serve(
     _exit_on_sigterm()
     _check_free(host, port)
     settings = _serving(Settings(), with_demo=with_demo)
+    configure_logging(settings.log_format, settings.log_level)
     with prepare.database(settings) as complete:
         with prepare.progress_bar() as bar:
             asyncio.run(prepare.ready(complete, bar))
@@ -155,29 +157,8 @@ def migrate() -> None:
         asyncio.run(work(settings))
 
 
-@commands.command()
-def train(
-    *,
-    kinds: Annotated[
-        list[TargetKind] | None, typer.Option("--kind", case_sensitive=False, help="Which; all when omitted.")
-    ] = None,
-    version: Annotated[str | None, typer.Option(help="Its name, such as 2.0.0; omitted: only what is missing.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 1,
-) -> None:
-    """Train detectors on the simulator, and promote them."""
-
-    async def work(settings: Settings) -> None:
-        services = app.services(settings)
-        await migrate_database(services.database)
-        with prepare.progress_bar() as bar:
-            if version is None:
-                await prepare.train_missing(services, bar)
-            for kind in (kinds or list(TargetKind)) if version else ():
-                await prepare.train_one(services, bar, kind, version or "", seed)
-        await services.database.close()
-
-    with prepare.database(Settings()) as settings:
-        asyncio.run(work(settings))
+commands.command("train")(training_commands.train)
+commands.command("train-run", hidden=True)(training_commands.train_run)
 
 
 @commands.command("import")

@@ -3,19 +3,22 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from pydantic import SecretStr
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from bcom_graphql import app, demo
 from bcom_graphql.settings import Settings
-from ml.metrics import TargetKind
-from ml.training import MODELS, train
-from resolvers.context import Services
+from resolvers import training
+from resolvers.access import SYSTEM
+from resolvers.context import Context, Services
+from resolvers.errors import Conflict
 from resolvers.maintenance import make_partitions
+from resolvers.store import runs
 from resolvers.store.embedded import embedded_postgres
 from resolvers.store.migrations import migrate
+from resolvers.trainer import Outcome, perform
+from resolvers.training import Period
 
 
 @contextmanager
@@ -38,6 +41,7 @@ async def ready(settings: Settings, bar: Progress) -> None:
     try:
         await migrate(services.database)
         await make_partitions(services)
+        await runs.bury(services.database)
         await train_missing(services, bar)
         if settings.demo:
             task = bar.add_task("Demo fleet", total=1.0)
@@ -48,17 +52,30 @@ async def ready(settings: Settings, bar: Progress) -> None:
 
 
 async def train_missing(services: Services, bar: Progress) -> None:
-    """A first version of every model that has no champion."""
-    for kind in await services.registry.missing():
-        await train_one(services, bar, kind, "1.0.0", seed=1)
+    """A first champion of every model that has none. Raises Failed."""
+    for model in await services.registry.missing():
+        while model in await services.registry.missing():
+            try:
+                await train_one(services, bar, model)
+            except Conflict:  # another process is at it
+                await asyncio.sleep(1.0)
 
 
-async def train_one(services: Services, bar: Progress, kind: TargetKind, version: str, seed: int) -> None:
-    """Train, store and promote. Raises Conflict for a version that exists."""
-    task = bar.add_task(f"Training {MODELS[kind]}", total=1.0)
+async def train_one(
+    services: Services,
+    bar: Progress,
+    model: str,
+    period: Period | None = None,
+    version: str | None = None,
+    seed: int = training.SEED,
+) -> Outcome:
+    """Train here, as a run that everybody sees. Raises Failed, InvalidInput, Conflict."""
+    run = await training.queue(Context(services, SYSTEM), model, period, version, seed)
+    task = bar.add_task(f"Training {model}", total=1.0)
 
     def advance(done: float, what: str) -> None:
-        bar.update(task, completed=done, description=f"{MODELS[kind]}: {what}")
+        bar.update(task, completed=done, description=f"{model}: {what}")
 
-    detector = await asyncio.to_thread(partial(train, kind, version, seed, advance))
-    await services.registry.add(kind, detector)
+    outcome = await perform(services, run.id, watch=advance)
+    advance(1.0, "done")
+    return outcome

@@ -42,6 +42,10 @@ class Settings(BaseSettings):
     retention_days: Annotated[
         int, Field(ge=1, le=36_500, description="Samples older than this are rejected, and dropped a week at a time.")
     ] = 400
+    learning_seconds: Annotated[
+        float,
+        Field(gt=0, description="How often one of the processes looks for streams to learn anew from their history."),
+    ] = 10
     maintenance_seconds: Annotated[
         float,
         Field(
@@ -49,6 +53,13 @@ class Settings(BaseSettings):
             description="How often partitions are made and dropped, and samples rolled up, by one of the processes.",
         ),
     ] = 60
+    model_cache_size: Annotated[
+        int, Field(ge=1, description="Model versions that each server process keeps loaded: those used last.")
+    ] = 5
+    model_cache_seconds: Annotated[
+        float,
+        Field(gt=0, description="How long a loaded model is used before it is read from the database again."),
+    ] = 3600
     log_format: Annotated[
         Literal["console", "json"], Field(description="How logs are written: for people or for machines.")
     ] = "console"

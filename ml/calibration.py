@@ -1,60 +1,89 @@
 """How surprising is a value: tail probabilities learned from ordinary values, prudent beyond the largest of them."""
 
-from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 
+from ml.episodes import EXTREME, HOLE, PERSIST
 from ml.metrics import Floats
 
-TAIL_SHARE: Final = 0.02  # beyond this quantile an exponential tail stands in for too few values
-BODY: Final = np.linspace(0.0, -np.log10(TAIL_SHARE), 35)  # surprises at which the body keeps a quantile
-THINNEST: Final = 1e-6  # keeps an absent tail from dividing by nothing
-APART: Final = 1e-9  # keeps knots apart where values repeat, so that a repeated value gets its least surprise
+TAIL: Final = 0.05  # of ordinary values lie beyond the last knot, where an exponential tail stands in for too few
+KNOTS: Final = 20
+LEVELS: Final = np.linspace(0.0, -np.log10(TAIL), KNOTS)  # the surprise at each knot
+THINNEST: Final = 0.1  # of the way from the median to the last knot: how thin a tail may seem
+APART: Final = 1e-6  # keeps an absent tail from dividing by nothing
 
 
-NORMAL: Final = np.array([NormalDist().inv_cdf(1.0 - 0.5 * 10.0**-level) for level in BODY])  # of |deviation|
-NOTHING: Final = np.zeros(len(BODY))
+def tails(values: Floats) -> tuple[Floats, Floats]:
+    """Of ordinary `values` (rows, views): the knots (views, 20) of their distribution, and the tails' scales (views,).
 
-
-@dataclass(frozen=True)
-class Tails:
-    """Distributions of several quantities, one per row of `knots` (quantities, len(BODY)), of ordinary values.
-
-    Up to the 98 % quantile they are empirical, beyond it exponential (peaks over threshold: Pickands, 1975) with mean
-    excess `scale` (quantities,).
+    Exponential beyond the 95 % quantile (peaks over threshold: Pickands, 1975); the scale from how far the 99 % quantile
+    lies beyond it, which some per cent of unnoticed faults hardly move.
     """
+    knots = np.quantile(values, 1.0 - 10.0**-LEVELS, axis=0).T
+    far = np.quantile(values, 1.0 - TAIL / 5.0, axis=0)
+    top = knots[:, -1]
+    least = THINNEST * (top - np.median(values, axis=0))
+    return knots, np.maximum(np.maximum((far - top) / np.log(5.0), least), APART)
 
-    knots: Floats
-    scale: Floats
 
-    @classmethod
-    def learn(cls, values: list[Floats], least_scale: float = THINNEST, least_knots: Floats = NOTHING) -> Self:
-        """From ordinary values of each quantity, never taken to be closer or thinner-tailed than the least given."""
-        levels = 1.0 - 10.0**-BODY
-        knots = np.array([np.quantile(ordinary, levels, method="higher") for ordinary in values])
-        knots = np.maximum(knots, least_knots)
-        # Over the share that the tail stands for, not over those beyond the knot: ties and raised knots leave fewer.
-        excess = [
-            float(np.maximum(ordinary - top, 0.0).sum()) / (TAIL_SHARE * len(ordinary))
-            for ordinary, top in zip(values, knots[:, -1], strict=True)
-        ]
-        return cls(knots + APART * np.arange(len(BODY)), np.maximum(excess, least_scale))
+def surprise(values: Floats, knots: Floats, beyond: Floats) -> Floats:
+    """-log10 P(an ordinary value is as great as each of `values`), (rows, views).
 
-    def and_of(self, values: Floats, least_scale: float = THINNEST) -> "Tails":
-        """The same with one more quantity."""
-        more = Tails.learn([values], least_scale)
-        return Tails(np.concatenate([self.knots, more.knots]), np.concatenate([self.scale, more.scale]))
+    `knots` (rows or 1, views, 20) and `beyond` (rows or 1, views), of whichever stream each row is of.
+    """
+    below = np.clip((knots < values[..., None]).sum(axis=-1), 1, KNOTS - 1)[..., None]
+    shape = (*values.shape, KNOTS)
+    knots = np.broadcast_to(knots, shape)
+    low, high = (np.take_along_axis(knots, place, axis=-1)[..., 0] for place in (below - 1, below))
+    part = np.clip((values - low) / np.maximum(high - low, APART), 0.0, 1.0)
+    tail = np.maximum(values - knots[..., -1], 0.0) / (beyond * np.log(10.0))
+    result: Floats = (below[..., 0] - 1 + part) * LEVELS[1] + tail
+    return result
 
-    def surprise(self, which: int, values: Floats) -> Floats:
-        """-log10 P(an ordinary value of quantity `which` is as great as each of `values`); any shape, NaN stays."""
-        knots, scale = self.knots[which], self.scale[which] * np.log(10.0)
-        beyond = np.maximum(values - knots[-1], 0.0) / scale
-        result: Floats = np.interp(values, knots, BODY) + beyond
-        return result
 
-    def value(self, which: int, surprise: float) -> float:
-        """The value of quantity `which` that has this surprise: the inverse of `surprise`."""
-        beyond = max(surprise - float(BODY[-1]), 0.0) * float(self.scale[which]) * float(np.log(10.0))
-        return float(np.interp(surprise, BODY, self.knots[which])) + beyond
+# ---------------------------------------------------------------- thresholds
+
+BLOCK_SECONDS: Final = 1800.0  # alarms closer than this are one episode
+PEAKS_PER_DAY: Final = 3.0  # as many peaks as the largest budget allows
+LEAST_PEAKS: Final = 8
+
+
+def opening(fused: Floats) -> Floats:
+    """The highest threshold at which an episode would open by each row, (rows,): see `ml.episodes`.
+
+    At once where the score would be extreme, else when the last few rows hold enough milder alarms.
+    """
+    at_once = fused * (1.0 - EXTREME) / (1.0 + EXTREME)
+    reach = PERSIST + HOLE
+    last = np.lib.stride_tricks.sliding_window_view(np.pad(fused, (reach - 1, 0)), reach)
+    result: Floats = np.maximum(at_once, np.sort(last, axis=1)[:, -PERSIST])
+    return result
+
+
+def peaks_over(fused: Floats, cadence_seconds: float) -> tuple[float, float, float]:
+    """Level, mean excess and daily rate of the highest peaks of a stretch of fused surprises (rows,), of any length.
+
+    Peaks of what episodes open at, so that a budget counts these. A peak is the maximum of half an hour that is no smaller than its neighbours. The excess is exponential, its mean
+    taken from its median, which a few true faults among the peaks do not move.
+    """
+    fused = opening(fused)
+    width = int(np.clip(np.ceil(BLOCK_SECONDS / cadence_seconds), 2, 60))
+    blocks = len(fused) // width
+    if blocks < 2:
+        return float(fused.max(initial=0.0)), APART, 1.0
+    highest = fused[len(fused) - blocks * width :].reshape(blocks, width).max(axis=1)
+    around = np.pad(highest, 1, constant_values=-np.inf)
+    peaks = np.sort(highest[(highest >= around[:-2]) & (highest > around[2:])])[::-1]
+    days = len(fused) * cadence_seconds / 86_400.0
+    count = int(np.clip(np.ceil(PEAKS_PER_DAY * days), min(LEAST_PEAKS, len(peaks)), len(peaks)))
+    level = peaks[count - 1] if count else highest.max()
+    excess = np.median(peaks[:count] - level) / np.log(2.0) if count else 0.0
+    return float(level), float(max(excess, 0.02 * level, APART)), max(count, 1) / days
+
+
+def threshold(peaks: Floats, per_day: float) -> Floats:
+    """The fused surprise that so many peaks per day exceed; `peaks` (streams, 3) as of `peaks_over`."""
+    level, excess, rate = peaks.T
+    result: Floats = np.maximum(level + excess * np.log(rate / per_day), 0.5 * level)
+    return result

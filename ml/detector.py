@@ -1,123 +1,195 @@
-"""Tells odd samples from ordinary ones: an isolation forest and robust baselines, fused on one calibrated scale."""
+"""Tells odd samples from ordinary ones: eight views of how a sample differs from its stream's past, on one scale."""
 
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.calibration import Tails
+from ml.calibration import threshold
+from ml.features import FEATURES, Feature, Memory, Rows, follow
 from ml.metrics import CATALOGUE, Floats, Kind, TargetKind
+from ml.profiles import HOURS, Profiles, Scales, deviations, profile_shapes
 from ml.trees import Forest
+from ml.views import CHUNK_ROWS, View, fused, views
 
-WARM_SAMPLES: Final = 500  # a baseline resting on fewer is young, and the confidence built on it capped
+WARM_SAMPLES: Final = 500  # what rests on fewer is young, and the confidence built on it capped
 COLD_CONFIDENCE: Final = 0.5  # the cap where there is no baseline of the target's own
 STRANGER: Final = 1.5  # a target without a baseline of its own may differ from its fleet in several metrics at once
-SAMPLES_PER_DAY: Final = 288  # nominal cadence: every five minutes
+TRUSTED_DAYS: Final = 2.0  # of history at which a stream's own threshold counts for as much as the fleet's
+OPTIMISM_DAYS: Final = 3.0  # of history that double the alarms promised: what is learned from fits itself best
+NOMINAL_SECONDS: Final = 300.0  # between samples, where nobody knows
 LARGEST: Final = 1e6  # deviations beyond this say no more
+TELLING: Final = (Feature.RESIDUAL, Feature.JUMP, Feature.DEVIATION)  # that explain a verdict
 
 
 @dataclass(frozen=True)
 class Verdicts:
     """One row per sample. NaN score and 0 confidence where no metric could be judged.
 
-    score (rows,): -1 to 1, above 0 exactly when it alarms; confidence (rows,): probability of a real event;
-    deviations (rows, metrics): signed robust standard deviations, NaN where not measured or without baseline;
-    shares (rows, metrics): each metric's part in the surprise, 0 to 1, summing to 1.
+    score (rows,): -1 to 1, above 0 exactly when it alarms; surprise (rows,): what the views say together; confidence (rows,): probability of a real event;
+    found (rows, 6, metrics): features in signed robust standard deviations, 0 for the better, NaN where not measured
+    or without baseline; expected (rows, metrics): what is usual at that hour; deviations (rows, metrics): from that,
+    those for the better too; memory: of each stream behind its last row.
     """
 
     score: Floats
+    surprise: Floats
     confidence: Floats
+    found: Floats
+    expected: Floats
     deviations: Floats
-    shares: Floats
+    memory: Memory
+
+    def reordered(self, order: NDArray[np.intp], streams: int) -> "Verdicts":
+        """The rows in another order, and the memory of only the first `streams`."""
+        rows = {field.name: getattr(self, field.name)[order] for field in fields(self) if field.name != "memory"}
+        return Verdicts(**rows, memory=self.memory.take(np.arange(streams)))
+
+    def shares(self, row: int) -> Floats:
+        """Each metric's part in the verdict, 0 to 1, summing to 1; even where nothing deviates, 0 where not measured.
+
+        By its largest deviation from the usual, the last sample and the last half hour: measured to name an implicated
+        metric first about as often as attributions of the forest do, at a thousandth of their cost.
+        """
+        apart = np.abs(self.found[row, TELLING])
+        known = ~np.isnan(apart).all(axis=0)
+        weight: Floats = np.nan_to_num(apart).max(axis=0) ** 2
+        if not weight.any():
+            weight = known.astype(np.float64)
+        result: Floats = weight / max(float(weight.sum()), float(np.finfo(np.float64).tiny))
+        return result
 
 
 @dataclass(frozen=True)
 class Detector:
-    """A trained model of one kind of target. Treat `metadata` as frozen.
+    """A trained model of one kind of target.
 
-    typical (metrics,): the feature value that stands in for a metric not measured; tails: of each metric's feature,
-    then of the forest's score, the baseline view and the fused surprise; confidence_x, confidence_y: knots of the map
-    from fused surprise to probability.
+    prior: one profile, of a stream that nothing is known of but each metric's centre and spread, in units of these;
+    confidence_x, confidence_y: knots of the map from what the views say together to the probability of an event.
     """
 
     kind: TargetKind
     version: str
     forest: Forest
-    typical: Floats
-    tails: Tails
+    prior: Profiles
     confidence_x: Floats
     confidence_y: Floats
-    metadata: dict[str, Any]
 
-    def judge(
-        self,
-        readings: Floats,
-        centre: Floats,
-        spread: Floats,
-        samples: NDArray[np.int64],
-        sensitivity: float = 0.5,
-    ) -> Verdicts:
-        """Judge `readings` (rows, metrics) in catalogue order, NaN = not measured, against each row's baseline.
+    @cached_property
+    def scales(self) -> Scales:
+        return scales_of(CATALOGUE[self.kind])
 
-        `centre` and `spread`: (rows, metrics) or (metrics,), in the metrics' units; a metric with NaN there takes no
-        part. `samples` (rows,): how many the baseline rests on, 0 = only the fleet or the catalogue; the spread of a
-        young one is widened, as it has not seen a whole day yet. `sensitivity` 0 to 1 (clipped) allows 90^s / 30 false
-        alarms per day and target.
+    def judge(self, rows: Rows, profiles: Profiles, memory: Memory, sensitivity: float = 0.5) -> Verdicts:
+        """Judge samples, sorted by stream and time, by their streams' profiles and what is remembered of these.
+
+        `sensitivity` 0 to 1 (clipped) allows 90^s / 30 false alarms per day and target.
         """
-        kind = CATALOGUE[self.kind]
-        deviations: Floats = np.clip((readings - centre) / (spread * _youth(samples)), -LARGEST, LARGEST)
-        features = harm(kind, deviations)
-        surprises = metric_surprises(self.tails, features)
-        fused = fuse(self.tails, self.forest, np.where(np.isnan(features), self.typical, features), surprises)
-        judged = ~np.isnan(deviations).all(axis=1)
-        threshold = self.threshold(sensitivity)
-        score = np.where(judged, (fused - threshold) / (fused + threshold), np.nan)
-        probability = np.interp(fused, self.confidence_x, self.confidence_y)
-        cap = COLD_CONFIDENCE + (1.0 - COLD_CONFIDENCE) * np.minimum(samples, WARM_SAMPLES) / WARM_SAMPLES
-        confidence = np.where(judged, np.minimum(probability, cap), 0.0)
-        return Verdicts(score, confidence, deviations, _shares(surprises))
+        raw, memory = follow(memory, rows, profiles.pace)
+        found, together = np.empty_like(raw), np.empty(len(raw))
+        for first in range(0, len(raw), CHUNK_ROWS):
+            part = slice(first, first + CHUNK_ROWS)
+            chunk = Rows(rows.values[part], rows.at[part], rows.stream[part], rows.streams)
+            found[part] = deviations(profiles, self.scales, chunk, raw[part])
+            odd = views(found[part], profiles.whiten, chunk.stream, self.forest)
+            together[part] = fused(odd, profiles, chunk.stream)
+        judged = ~np.isnan(found[:, Feature.RESIDUAL]).all(axis=1)
+        limit = self.threshold(profiles, sensitivity)[rows.stream]
+        score = np.where(judged, (together - limit) / (together + limit), np.nan)
+        confidence = np.where(judged, self._confidence(together, profiles.samples[rows.stream]), 0.0)
+        return Verdicts(
+            score, np.where(judged, together, np.nan), confidence, found, *self._residual(rows, profiles), memory
+        )
 
-    def threshold(self, sensitivity: float) -> float:
-        """The fused surprise that ordinary samples exceed as often as the sensitivity's false alarm budget allows."""
-        per_sample = false_alarms_per_day(sensitivity) / SAMPLES_PER_DAY
-        return self.tails.value(len(self.tails.knots) - 1, -float(np.log10(per_sample)))
+    def _residual(self, rows: Rows, profiles: Profiles) -> tuple[Floats, Floats]:
+        """What is usual, and how far from it in robust standard deviations each metric is, (rows, metrics)."""
+        spread = profiles.spread[rows.stream, Feature.RESIDUAL]
+        expected = profiles.usual[rows.stream, rows.hours] + profiles.centre[rows.stream, Feature.RESIDUAL]
+        return expected, np.clip((rows.values - expected) / spread, -LARGEST, LARGEST)
+
+    def _confidence(self, together: Floats, samples: NDArray[np.float32]) -> Floats:
+        probability = np.interp(together, self.confidence_x, self.confidence_y)
+        cap = COLD_CONFIDENCE + (1.0 - COLD_CONFIDENCE) * np.minimum(samples, WARM_SAMPLES) / WARM_SAMPLES
+        result: Floats = np.minimum(probability, cap)
+        return result
+
+    def threshold(self, profiles: Profiles, sensitivity: float) -> Floats:
+        """What the views must say together for an alarm, (streams,): passed as often as the budget allows."""
+        per_day = false_alarms_per_day(sensitivity)
+        days = np.maximum(profiles.samples * profiles.cadence / 86_400.0, 0.1)
+        trust = days / (days + TRUSTED_DAYS)
+        result: Floats = trust * threshold(profiles.peaks.astype(np.float64), per_day / (1.0 + OPTIMISM_DAYS / days))
+        result += (1.0 - trust) * threshold(self.prior.peaks.astype(np.float64), per_day)
+        return result
+
+    def presumed(self, centre: Floats, spread: Floats, samples: NDArray[np.int64]) -> Profiles:
+        """Profiles of streams of which only each metric's centre and spread (streams, metrics) are known.
+
+        `samples` (streams,): how many these rest on, 0 = they are the fleet's or the catalogue's. A young one's spread
+        is widened, as it has not seen a whole day yet. A metric with NaN there takes no part.
+        """
+        young = np.sqrt(WARM_SAMPLES / np.clip(samples, 1, WARM_SAMPLES))
+        wide = np.where(samples > 0, young, STRANGER)[:, None, None]
+        prior, streams, unit = self.prior, len(centre), spread[:, None, :]
+        middle, width = prior.centre * unit, prior.spread * unit * wide
+        restless = prior.centre[:, Feature.VOLATILITY] + np.log(spread)  # of a stranger nobody knows how restless it is
+        middle[:, Feature.VOLATILITY] = np.where(samples[:, None] > 0, restless, np.nan)
+        width[:, Feature.VOLATILITY] = prior.spread[:, Feature.VOLATILITY] * wide[:, 0]
+        whole = np.broadcast_to
+        known = {
+            "samples": samples,
+            "cadence": whole(NOMINAL_SECONDS, streams),
+            "usual": whole(centre[:, None, :], (streams, HOURS, centre.shape[1])),
+            "restless": whole(0.0, (streams, HOURS, centre.shape[1])),
+            "floor": np.maximum(prior.floor * spread, self.scales.least_spread),
+            "centre": middle,
+            "spread": width,
+        }
+        rest = {
+            name: whole(getattr(prior, name)[0], (streams, *getattr(prior, name).shape[1:]))
+            for name in ("whiten", "knots", "beyond", "peaks")
+        }
+        return Profiles(**{name: np.array(values, dtype=np.float32) for name, values in (known | rest).items()})
+
+    def adopted(self, profiles: Profiles, own: NDArray[np.bool_]) -> Profiles:
+        """The same; where they were learned with another model's forest (not `own`), its view is calibrated as new."""
+        if own.all():
+            return profiles
+        knots, beyond = profiles.knots.copy(), profiles.beyond.copy()
+        knots[~own, View.ISOLATION] = self.prior.knots[0, View.ISOLATION]
+        beyond[~own, View.ISOLATION] = self.prior.beyond[0, View.ISOLATION]
+        return replace(profiles, knots=knots, beyond=beyond)
 
     def to_bytes(self) -> bytes:
         """An .npz artefact without pickle; the same detector gives the same bytes."""
-        header = {"kind": self.kind.value, "version": self.version, "metadata": self.metadata}
-        text = json.dumps(header, sort_keys=True, ensure_ascii=False).encode()
-        file = io.BytesIO()
+        text = json.dumps({"kind": self.kind.value}).encode()
         arrays: dict[str, NDArray[Any]] = {
             "header": np.frombuffer(text, dtype=np.uint8),
-            "typical": self.typical,
-            "knots": self.tails.knots,
-            "scale": self.tails.scale,
             "confidence_x": self.confidence_x,
             "confidence_y": self.confidence_y,
         }
+        arrays |= {f"prior_{field.name}": getattr(self.prior, field.name) for field in fields(Profiles)}
+        file = io.BytesIO()
         np.savez(file, allow_pickle=False, **(arrays | self.forest.to_arrays()))
         return file.getvalue()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
-        """Read what `to_bytes` wrote. Raises ValueError where `data` is damaged or something else."""
+    def from_bytes(cls, data: bytes, version: str) -> Self:
+        """Read what `to_bytes` wrote, under the name that it is kept by. Raises ValueError where `data` is damaged."""
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-            header = json.loads(arrays["header"].tobytes())
             detector = cls(
-                TargetKind(header["kind"]),
-                str(header["version"]),
+                TargetKind(json.loads(arrays["header"].tobytes())["kind"]),
+                version,
                 Forest.from_arrays(arrays),
-                arrays["typical"],
-                Tails(arrays["knots"], arrays["scale"]),
+                Profiles(*(arrays[f"prior_{field.name}"] for field in fields(Profiles))),
                 arrays["confidence_x"],
                 arrays["confidence_y"],
-                dict(header["metadata"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
             msg = f"not a detector's artefact, or a damaged one: {error}"
@@ -127,62 +199,20 @@ class Detector:
 
     def _check(self) -> None:
         metrics = len(CATALOGUE[self.kind].specs)
-        if self.typical.shape != (metrics,) or len(self.tails.knots) != metrics + 3:
+        shapes = [getattr(self.prior, field.name).shape for field in fields(Profiles)]
+        knots = self.confidence_x
+        fits = shapes == [(1, *shape) for shape in profile_shapes(metrics)]
+        fits &= self.forest.trees.columns == FEATURES * metrics
+        fits &= knots.ndim == 1 and len(knots) >= 2 and knots.shape == self.confidence_y.shape
+        if not fits:
             msg = f"not a detector for the {metrics} metrics of a {self.kind}"
             raise ValueError(msg)
+
+
+def scales_of(kind: Kind) -> Scales:
+    return Scales(kind.least_spread, kind.harmless_sign)
 
 
 def false_alarms_per_day(sensitivity: float) -> float:
     """The budget per target: 90^s / 30, from one a month at 0 to three a day at 1."""
     return float(90.0 ** np.clip(sensitivity, 0.0, 1.0) / 30.0)
-
-
-def _youth(samples: NDArray[np.int64]) -> Floats:
-    """By how much to widen spreads, (rows, 1): √(500 / samples) below 500, and a little where the fleet's stands in."""
-    young = np.sqrt(WARM_SAMPLES / np.clip(samples, 1, WARM_SAMPLES))
-    widened: Floats = np.where(samples > 0, young, STRANGER)
-    return widened[:, None]
-
-
-def harm(kind: Kind, deviations: Floats) -> Floats:
-    """log(1 + |deviation|), (rows, metrics), of harmful deviations; 0 of those for the better; NaN stays."""
-    better = deviations * kind.harmless_sign > 0.0
-    result: Floats = np.where(better, 0.0, np.log1p(np.abs(deviations)))
-    return result
-
-
-def metric_surprises(tails: Tails, features: Floats) -> Floats:
-    """How surprising each metric is by itself, (rows, metrics), in powers of ten; NaN where not measured."""
-    return np.column_stack([tails.surprise(place, features[:, place]) for place in range(features.shape[1])])
-
-
-def baseline_view(surprises: Floats) -> Floats:
-    """The greatest surprise of a row, (rows,), discounted for how many metrics had a chance to surprise.
-
-    Šidák: of m metrics one is this surprising with probability 1 - (1 - p)^m. So a link that measures two metrics is
-    judged on the same scale as one that measures twelve.
-    """
-    measured = np.maximum(1, np.count_nonzero(~np.isnan(surprises), axis=1))
-    least = 10.0 ** -np.nan_to_num(surprises).max(axis=1)
-    chance = -np.expm1(measured * np.log1p(-np.minimum(least, 1.0 - 1e-12)))
-    result: Floats = -np.log10(np.maximum(chance, np.finfo(np.float64).tiny))
-    return result
-
-
-def fuse(tails: Tails, forest: Forest, features: Floats, surprises: Floats) -> Floats:
-    """Both views as surprises, and their root mean square (rows,); `features` are complete, `surprises` may be NaN."""
-    metrics = features.shape[1]
-    isolated = tails.surprise(metrics, forest.score(features))
-    deviant = tails.surprise(metrics + 1, baseline_view(surprises))
-    result: Floats = np.sqrt((isolated**2 + deviant**2) / 2.0)
-    return result
-
-
-def _shares(surprises: Floats) -> Floats:
-    """Each metric's part in the squared surprise; even where nothing surprises, 0 where not measured."""
-    known = ~np.isnan(surprises)
-    weight = np.nan_to_num(surprises) ** 2
-    total = weight.sum(axis=1, keepdims=True)
-    weight = np.where(total > 0.0, weight, known)
-    result: Floats = weight / np.maximum(weight.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    return result

@@ -16,6 +16,11 @@ class Caller:
     sign_in_id: UUID | None = None
     expires_at: float | None = None  # epoch seconds
 
+    @property
+    def author_id(self) -> int | None:
+        """Whom to note as having done it; None for the server itself, which is no user."""
+        return self.user_id or None
+
 
 SYSTEM = Caller(user_id=0, role=Role.ADMIN)  # the server's own work: the command line, the demo
 

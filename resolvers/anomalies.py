@@ -122,7 +122,7 @@ async def _follow(
 async def acknowledge(context: Context, anomaly_id: UUID, note: str | None) -> Anomaly:
     """Tell colleagues you are on it. Raises NotFound, Conflict."""
     caller = context.require(Role.OPERATOR, "acknowledge anomalies")
-    _check(note)
+    check_note(note)
     async with context.database.write() as session:
         anomaly = await _locked(session, anomaly_id)
         if anomaly.status is not AnomalyStatus.OPEN:
@@ -136,7 +136,7 @@ async def acknowledge(context: Context, anomaly_id: UUID, note: str | None) -> A
 async def resolve(context: Context, anomaly_id: UUID, note: str | None) -> Anomaly:
     """Close it by hand; should the target go on misbehaving, another one opens. Raises NotFound, Conflict."""
     caller = context.require(Role.OPERATOR, "resolve anomalies")
-    _check(note)
+    check_note(note)
     async with context.database.write() as session:
         streams = select(Stream).filter_by(anomaly_id=anomaly_id).with_for_update()
         stream = await session.scalar(streams)  # before the anomaly, as ingest does
@@ -153,7 +153,7 @@ async def resolve(context: Context, anomaly_id: UUID, note: str | None) -> Anoma
 async def judge(context: Context, anomaly_id: UUID, verdict: Verdict, note: str | None) -> Anomaly:
     """Say whether it was real; the next training learns from it. A later verdict replaces it. Raises NotFound."""
     caller = context.require(Role.OPERATOR, "judge anomalies")
-    _check(note)
+    check_note(note)
     async with context.database.write() as session:
         anomaly = await _locked(session, anomaly_id)
         anomaly.feedback = verdict
@@ -182,6 +182,7 @@ async def _note(
     await tell(session, [(change, anomaly)])
 
 
-def _check(note: str | None) -> None:
+def check_note(note: str | None) -> None:
+    """Raises InvalidInput for one that is too long."""
     if note is not None and len(note) > LONGEST_NOTE:
         raise InvalidInput(f"A note has at most {LONGEST_NOTE} characters; this one has {len(note)}.", ["note"])

@@ -44,7 +44,8 @@ def lesson(streams: Streams, added: NDArray[np.int64], *, strangers: bool) -> Le
     """
     stored = streams.samples + added
     known = streams.learned
-    due = np.flatnonzero(is_due(stored, known) & ((known == 0) == strangers))
+    young = streams.profile == 0  # the others' profiles are learned apart, see `resolvers.learner`
+    due = np.flatnonzero(is_due(stored, known) & ((known == 0) == strangers) & young)
     ordered = due[np.argsort(known[due], kind="stable")]
     reads = np.cumsum(np.minimum(READ_AT_MOST, stored[ordered]))
     most = (READ_FOR_STRANGERS if strangers else READ_PER_SAMPLE) * added.sum()

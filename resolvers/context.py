@@ -4,19 +4,33 @@ import ipaddress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
 
 from resolvers.access import SYSTEM, Caller, require
 from resolvers.rates import Budget, Rates
+from resolvers.store import registry, sensitivities
 from resolvers.store.database import Database
 from resolvers.store.events import EventFeed
 from resolvers.store.live import LiveSamples
+from resolvers.store.profiles import ProfileCache
 from resolvers.store.registry import Registry
+from resolvers.store.sensitivities import Sensitivities
 from resolvers.store.tables import Role
 from resolvers.tokens import Tokens
 
 if TYPE_CHECKING:
     from resolvers.loaders import Loaders
+
+
+class Trainers(Protocol):
+    """What works on training runs, away from the server's event loop."""
+
+    async def launch(self, run_id: UUID) -> None:
+        """Begin the work on a waiting run. Raises OSError when that cannot be."""
+
+    async def stop(self) -> None:
+        """End all work: the server stops."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +41,18 @@ class Services:
     feed: EventFeed
     registry: Registry
     tokens: Tokens
+    trainers: Trainers
     retention_days: int = 400
     rates: Rates = field(default_factory=Rates)
     live: LiveSamples = field(init=False)
+    sensitivity: Sensitivities = field(init=False)
+    profiles: ProfileCache = field(default_factory=ProfileCache)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "live", LiveSamples(self.database, self.feed))
+        object.__setattr__(self, "sensitivity", Sensitivities(self.database))
+        self.feed.on(registry.TOPIC, self.registry.forget)
+        self.feed.on(sensitivities.TOPIC, self.sensitivity.forget)
 
 
 @dataclass

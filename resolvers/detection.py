@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from uuid import UUID
 
 import numpy as np
@@ -9,20 +10,30 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.baselines import or_usual
+from ml.detector import Detector
 from ml.episodes import severity
+from ml.features import Memory, Rows
 from ml.metrics import CATALOGUE, Direction, Floats, TargetKind
+from ml.profiles import Profiles
 from resolvers import baselines
 from resolvers.anomalies import AnomalyChange, tell
 from resolvers.checking import ENTITIES
 from resolvers.context import Context
 from resolvers.errors import InvalidInput, NotFound, camel
 from resolvers.paging import Listing, Page, Window, page
-from resolvers.scoring import SENSITIVITY, Judged
+from resolvers.scoring import Judged
 from resolvers.store.identifiers import uuid7
+from resolvers.store.profiles import combined
 from resolvers.store.streams import lock_one
 from resolvers.store.tables import Anomaly, AnomalyStatus, AuditEntry, Detection, Role, Stream
 
-Baseline = tuple[Floats, Floats, int]  # centre and spread (metrics,), samples that they rest on
+
+@dataclass(frozen=True)
+class Past:
+    """What a set of measurements is judged by: one profile, and what is remembered of the newest samples."""
+
+    profile: Profiles
+    memory: Memory
 
 
 async def detect(
@@ -42,13 +53,12 @@ async def detect(
     if sensitivity is not None and not 0 <= sensitivity <= 1:
         raise InvalidInput(f"The sensitivity is between 0 and 1, not {sensitivity:g}.", ["input", "sensitivity"])
     detector = await context.services.registry.detector(kind)
+    limit = await context.services.sensitivity.of(kind) if sensitivity is None else sensitivity
     async with context.database.write() as session:
-        centre, spread, samples = await _baseline(session, kind, target_id, direction)
-        limit = SENSITIVITY if sensitivity is None else sensitivity
-        verdicts = await asyncio.to_thread(
-            detector.judge, readings, centre[None], spread[None], np.array([samples]), limit
-        )
-        judged = Judged(CATALOGUE[kind], readings, centre[None], verdicts)
+        past = await _past(context, session, detector, target_id, direction)
+        rows = Rows.of_one(readings, np.array([round(context.now.timestamp() * 1000)]))
+        verdicts = await asyncio.to_thread(detector.judge, rows, past.profile, past.memory, limit)
+        judged = Judged(CATALOGUE[kind], readings, verdicts)
         detection = Detection(
             id=uuid7(),
             kind=kind,
@@ -83,21 +93,42 @@ def _readings(kind: TargetKind, measurements: Mapping[str, float]) -> Floats:
     return readings
 
 
-async def _baseline(
-    session: AsyncSession, kind: TargetKind, target_id: int | None, direction: Direction | None
-) -> Baseline:
-    fleet_centre, fleet_spread = await baselines.fleet(session, kind)
-    if target_id is None:
-        return fleet_centre, fleet_spread, 0
+async def _past(
+    context: Context, session: AsyncSession, detector: Detector, target_id: int | None, direction: Direction | None
+) -> Past:
+    """The target's own, as far as it is known, else the fleet's. Raises NotFound."""
+    kind = detector.kind
+    streams = await _streams(session, kind, target_id, direction) if target_id is not None else []
+    blank = Memory.blank(1, len(CATALOGUE[kind].specs))
+    if len(streams) == 1:
+        stream = streams[0]
+        memory = Memory.from_bytes([stream.memory], blank.values.shape[2])
+        keys, numbers = [(stream.target_id, stream.direction)], np.array([stream.profile])
+        known = await context.services.profiles.of(session, kind, keys, numbers)
+        return Past(combined(detector, _presumed(detector, streams), known), memory)
+    if streams:
+        return Past(_presumed(detector, streams), blank)
+    centre, spread = await baselines.fleet(session, kind)
+    return Past(detector.presumed(centre[None], spread[None], np.zeros(1, dtype=np.int64)), blank)
+
+
+async def _streams(
+    session: AsyncSession, kind: TargetKind, target_id: int, direction: Direction | None
+) -> list[Stream]:
+    """That something was learned of. Raises NotFound for a target that there is not."""
     if await session.get(ENTITIES[kind], target_id) is None:
         raise NotFound(kind.lower())
     query = select(Stream).where(Stream.kind == kind, Stream.target_id == target_id, Stream.learned_samples > 0)
-    streams = list(await session.scalars(query.where(Stream.direction == direction) if direction else query))
-    if not streams:
-        return fleet_centre, fleet_spread, 0
-    centre, spread = baselines.gathered(kind, streams)  # a link without a direction: what is usual in either
-    centre, spread = or_usual(CATALOGUE[kind], centre.mean(axis=0), spread.max(axis=0) + np.ptp(centre, axis=0) / 2)
-    return centre, spread, min(stream.learned_samples for stream in streams)
+    return list(await session.scalars(query.where(Stream.direction == direction) if direction else query))
+
+
+def _presumed(detector: Detector, streams: list[Stream]) -> Profiles:
+    """From the centre and spread of a stream; of a link without a direction: what is usual in either."""
+    kind = CATALOGUE[detector.kind]
+    centre, spread = baselines.gathered(detector.kind, streams)
+    centre, spread = or_usual(kind, centre.mean(axis=0), spread.max(axis=0) + np.ptp(centre, axis=0) / 2)
+    samples = min(stream.learned_samples for stream in streams)
+    return detector.presumed(centre[None], spread[None], np.array([samples]))
 
 
 async def _anomaly(context: Context, session: AsyncSession, detection: Detection, judged: Judged) -> UUID:

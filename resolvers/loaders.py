@@ -8,14 +8,16 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 from strawberry.dataloader import DataLoader
 
 from ml.metrics import TargetKind
-from resolvers import anomalies, topology
+from resolvers import anomalies, models, topology
 from resolvers.filters import AnomalyFilter, TargetKey
 from resolvers.paging import Listing, Page, Window, among, counts, pages
-from resolvers.store import readings
+from resolvers.store import readings, sensitivities, versions
 from resolvers.store.database import Database
+from resolvers.store.model_tables import ModelMetric, ModelStage, ModelVersion, Promotion, Sensitivity, TrainingRun
 from resolvers.store.readings import Series, Span
 from resolvers.store.statistics import Statistics, statistics
 from resolvers.store.streams import StreamKey
@@ -33,6 +35,7 @@ LISTINGS: dict[str, Callable[[], Listing[Any]]] = {
     "network.links": topology.network_links,
     "site.networks": topology.site_networks,
     "site.links": topology.site_links,
+    "model.versions": models.versions,
 }
 
 
@@ -68,12 +71,19 @@ class Loaders:
         self.api_key = self._entity(ApiKey)
         self.anomaly = self._entity(Anomaly)
         self.detection = self._entity(Detection)
-        self.page: DataLoader[tuple[tuple[Children, Window], int], Page[Any]] = grouped(self._pages)
-        self.count: DataLoader[tuple[Children, int], int] = grouped(self._counts)
+        self.model_version = self._entity(ModelVersion)
+        self.training_run = self._entity(TrainingRun)
+        self.page: DataLoader[tuple[tuple[Children, Window], Any], Page[Any]] = grouped(self._pages)
+        self.count: DataLoader[tuple[Children, Any], int] = grouped(self._counts)
         self.series: DataLoader[tuple[SeriesRequest, int], Series] = grouped(self._series)
         self.statistics: DataLoader[tuple[Span, int], list[Statistics]] = grouped(self._statistics)
         self.grade: DataLoader[StreamKey, float | None] = DataLoader(self._grades)
         self.history: DataLoader[UUID, list[AuditEntry]] = DataLoader(self._history)
+        self.champion: DataLoader[str, ModelVersion | None] = self._many(versions.champions)
+        self.stage: DataLoader[int, ModelStage] = self._many(versions.stages)
+        self.model_metrics: DataLoader[int, list[ModelMetric]] = self._many(versions.newest_metrics)
+        self.promotions: DataLoader[int, list[Promotion]] = self._many(versions.histories)
+        self.sensitivity: DataLoader[TargetKind, Sensitivity] = self._many(sensitivities.kept)
 
     def target(self, key: TargetKey) -> Awaitable[Network | Site | Link | None]:
         """The network, site or link."""
@@ -94,12 +104,24 @@ class Loaders:
 
         return DataLoader(load)
 
-    async def _pages(self, group: tuple[Children, Window], parents: list[int]) -> list[Page[Any]]:
+    def _many(
+        self, find: Callable[[AsyncSession, Sequence[Key]], Awaitable[dict[Key, Value]]]
+    ) -> DataLoader[Key, Value]:
+        """What one query finds for many keys."""
+
+        async def load(keys: list[Key]) -> list[Value]:
+            async with self._database.read() as session:
+                found = await find(session, keys)
+            return [found[key] for key in keys]
+
+        return DataLoader(load)
+
+    async def _pages(self, group: tuple[Children, Window], parents: list[Any]) -> list[Page[Any]]:
         children, window = group
         async with self._database.read() as session:
             return await pages(session, children.listing(), window, parents)
 
-    async def _counts(self, group: Children, parents: list[int]) -> list[int]:
+    async def _counts(self, group: Children, parents: list[Any]) -> list[int]:
         async with self._database.read() as session:
             return await counts(session, group.listing(), parents)
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from ml.metrics import TargetKind
 from resolvers.context import Services
 from resolvers.errors import ClientError
-from resolvers.store import live, partitions, rollups
+from resolvers.store import live, partitions, rollups, runs
 
 MAINTENANCE_LOCK = 0x6263_6F6D_0006
 
@@ -29,14 +29,15 @@ async def keep(services: Services, every_seconds: float) -> None:
 
 
 async def maintain(services: Services) -> bool:
-    """Partitions made ahead and dropped after their retention, samples rolled up. False where another process is at it.
+    """Partitions made ahead and dropped after their retention, samples rolled up, dead trainings marked.
 
-    The lock lasts as long as its connection does: who dies over it stands in nobody's way.
+    False where another process is at it. Its lock lasts as long as its connection: the dead stand in nobody's way.
     """
     async with services.database.connection() as connection:
         if not await connection.scalar(select(func.pg_try_advisory_lock(MAINTENANCE_LOCK))):
             return False
         try:
+            await runs.bury(services.database)
             await make_partitions(services)
             await _roll_up(services)
             async with services.database.write() as session:

@@ -3,12 +3,13 @@
 from typing import Any
 from uuid import UUID
 
+from resolvers import models
 from resolvers.access import Caller
 from resolvers.context import Context
 from resolvers.store.identifiers import entity_key
 from resolvers.store.tables import Role
 
-KEYED_BY_UUID = {"Anomaly", "Detection"}
+KEYED_BY_UUID = {"Anomaly", "Detection", "TrainingRun"}
 
 
 async def load(context: Context, type_name: str, key: str) -> Any | None:
@@ -24,7 +25,11 @@ async def load(context: Context, type_name: str, key: str) -> Any | None:
         "Link": loaders.link,
         "Anomaly": loaders.anomaly,
         "Detection": loaders.detection,
+        "ModelVersion": loaders.model_version,
+        "TrainingRun": loaders.training_run,
     }
+    if type_name == "Model":
+        return await models.named(context, key)
     typed = _typed(type_name, key)
     if type_name not in by_type or typed is None:
         return None

@@ -17,6 +17,7 @@ from resolvers.store.identifiers import LARGEST_INTEGER
 from resolvers.store.tables import Table
 
 Row = TypeVar("Row", bound=Table)
+Parent = TypeVar("Parent", int, str)
 Rows = TypeVar("Rows", bound=Select[*tuple[Any, ...]])
 
 DEFAULT_PAGE = 50  # the largest is the protocol server's business, which knows an operation's whole cost
@@ -78,7 +79,7 @@ async def page(session: AsyncSession, listing: Listing[Row], window: Window) -> 
 
 
 async def pages(
-    session: AsyncSession, listing: Listing[Row], window: Window, parents: Sequence[int]
+    session: AsyncSession, listing: Listing[Row], window: Window, parents: Sequence[Parent]
 ) -> list[Page[Row]]:
     """The same page of each parent's children, in the order of `parents`, in one query."""
     entity, pairs = listing.entity, _pairs(listing)
@@ -91,7 +92,7 @@ async def pages(
     ranked = _keyset(inner, listing, window).subquery()
     child = aliased(entity, ranked)
     query = select(child, ranked.c.parent).where(ranked.c.rank <= window.size + 1).order_by(ranked.c.rank)
-    children: dict[int, list[Row]] = {parent: [] for parent in parents}
+    children: dict[Parent, list[Row]] = {parent: [] for parent in parents}
     for row, parent in (await session.execute(query)).all():
         children[parent].append(row)
     return [_page(children[parent], listing, window) for parent in parents]
@@ -101,7 +102,7 @@ async def count(session: AsyncSession, listing: Listing[Row]) -> int:
     return await session.scalar(select(func.count()).select_from(listing.entity).where(*listing.conditions)) or 0
 
 
-async def counts(session: AsyncSession, listing: Listing[Row], parents: Sequence[int]) -> list[int]:
+async def counts(session: AsyncSession, listing: Listing[Row], parents: Sequence[Parent]) -> list[int]:
     """How many children each parent has, in the order of `parents`."""
     pairs = _pairs(listing)
     query = (
@@ -110,7 +111,7 @@ async def counts(session: AsyncSession, listing: Listing[Row], parents: Sequence
         .where(among(pairs.c.parent, parents), *listing.conditions)
         .group_by(pairs.c.parent)
     )
-    found: dict[int, int] = {parent: number for parent, number in await session.execute(query)}  # noqa: C416
+    found: dict[Parent, int] = {parent: number for parent, number in await session.execute(query)}  # noqa: C416
     return [found.get(parent, 0) for parent in parents]
 
 

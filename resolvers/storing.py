@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.detector import Detector
 from ml.metrics import TargetKind
-from resolvers import baselines, scoring
+from resolvers import baselines
 from resolvers.context import Context
-from resolvers.scoring import Follow, Judged
+from resolvers.scoring import Follow, Judge, Judged
 from resolvers.store import live, streams, telemetry
 from resolvers.store.partitions import Partitions
 from resolvers.store.samples import target_column
@@ -31,13 +31,14 @@ async def store(context: Context, kind: TargetKind, frame: pl.DataFrame) -> tupl
     `frame` has the samples' key columns (`at` in epoch ms) and metric columns, and nothing twice.
     """
     detector = await context.services.registry.detector(kind)
+    sensitivity = await context.services.sensitivity.of(kind)
     numbered, keys = await asyncio.to_thread(_numbered, kind, frame)
     days = [EPOCH + timedelta(days=day) for day in (frame["at"] // DAY_MS).unique().to_list()]
     await _partitions.ensure(context.database, kind, days)
     cautious = False
     for _ in range(ATTEMPTS):
         try:
-            return await _store(context, detector, numbered, keys, cautious=cautious)
+            return await _store(context, detector, sensitivity, numbered, keys, cautious=cautious)
         except NoStream:
             async with context.database.write() as session:
                 await streams.create(session, kind, keys)
@@ -46,7 +47,7 @@ async def store(context: Context, kind: TargetKind, frame: pl.DataFrame) -> tupl
             await _partitions.ensure(context.database, kind, days)
         except AlreadyStored:  # the streams know less than the tables: somebody restored these without those
             cautious = True
-    return await _store(context, detector, numbered, keys, cautious=True)
+    return await _store(context, detector, sensitivity, numbered, keys, cautious=True)
 
 
 def _numbered(kind: TargetKind, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[StreamKey]]:
@@ -59,18 +60,28 @@ def _numbered(kind: TargetKind, frame: pl.DataFrame) -> tuple[pl.DataFrame, list
 
 
 async def _store(
-    context: Context, detector: Detector, frame: pl.DataFrame, keys: list[StreamKey], *, cautious: bool
+    context: Context,
+    detector: Detector,
+    sensitivity: float,
+    frame: pl.DataFrame,
+    keys: list[StreamKey],
+    *,
+    cautious: bool,
 ) -> tuple[int, list[Anomaly]]:
     async with context.database.write() as session:
         known = await streams.lock(session, detector.kind, keys)
+        profiles = await context.services.profiles.of(session, detector.kind, keys, known.profile)
+        judge = Judge(detector, known, profiles, sensitivity)
         pending = await _pending(session, known)
         fresh = await _without_duplicates(session, known, frame, cautious=cautious)
         if fresh.is_empty():
             return 0, []
         rows = _with_pending(fresh, pending)
-        judged = await _stored_and_judged(session, detector, known, fresh, rows)
+        judged = await _stored_and_judged(session, judge, fresh, rows)
         follow = Follow(session, detector.version, context.now, judged, rows["at"].to_numpy(), known)
         anomalies = await follow.run(rows["stream"].to_numpy())
+        known.memory = await asyncio.to_thread(judge.remembered, rows, judged)
+        await streams.advance(session, known, fresh["stream"].to_numpy(), fresh["at"].to_numpy())
     if detector.kind is TargetKind.LINK:
         context.services.live.tell()
     return len(fresh), anomalies
@@ -110,19 +121,16 @@ async def _without_duplicates(
     return pl.concat([frame.filter(in_time), late.filter(pl.Series(stored))]).sort("stream", "at")
 
 
-async def _stored_and_judged(
-    session: AsyncSession, detector: Detector, known: Streams, fresh: pl.DataFrame, rows: pl.DataFrame
-) -> Judged:
+async def _stored_and_judged(session: AsyncSession, judge: Judge, fresh: pl.DataFrame, rows: pl.DataFrame) -> Judged:
     """Stored and learned from while they are judged; but strangers learn first, from what the batch itself brings."""
+    known = judge.streams
     added = np.bincount(fresh["stream"].to_numpy(), minlength=len(known.keys))
     strangers = baselines.lesson(known, added, strangers=True)
     if strangers.streams:
         await baselines.take(session, known, await _stored_and_learned(session, known, fresh, strangers))
-        return await scoring.judge(detector, rows, known)
+        return await judge.judge(rows)
     again = baselines.lesson(known, added, strangers=False)
-    judged, learned = await asyncio.gather(
-        scoring.judge(detector, rows, known), _stored_and_learned(session, known, fresh, again)
-    )
+    judged, learned = await asyncio.gather(judge.judge(rows), _stored_and_learned(session, known, fresh, again))
     await baselines.take(session, known, learned)
     return judged
 
@@ -131,8 +139,6 @@ async def _stored_and_learned(
     session: AsyncSession, known: Streams, fresh: pl.DataFrame, lesson: baselines.Lesson
 ) -> baselines.Learned | None:
     await telemetry.add(session, known.kind, fresh.filter("in_time"))
-    which, times = fresh["stream"].to_numpy(), fresh["at"].to_numpy()
-    await streams.advance(session, known, which, times)
     if known.kind is TargetKind.LINK:
-        await live.note(session, known, which, times)
+        await live.note(session, known, fresh["stream"].to_numpy(), fresh["at"].to_numpy())
     return await baselines.learn_again(session, known, lesson) if lesson.streams else None

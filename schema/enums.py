@@ -5,6 +5,7 @@ import strawberry
 from ml.episodes import Severity
 from ml.metrics import CATALOGUE, Direction, Metric, TargetKind
 from resolvers.anomalies import AnomalyChange, AnomalyOrder
+from resolvers.store.model_tables import ModelStage, TrainingStatus
 from resolvers.store.tables import AnomalyStatus, Band, Role, SiteRole, Verdict
 
 strawberry.enum(
@@ -25,6 +26,10 @@ strawberry.enum(Severity, description="How urgently it wants a person.")
 strawberry.enum(Verdict, description="What a person says of it afterwards.")
 strawberry.enum(AnomalyOrder, description="NEWEST and OLDEST by when they started; SEVERITY worst first, then newest.")
 strawberry.enum(AnomalyChange, description="What happened to an anomaly.")
+strawberry.enum(
+    ModelStage, description="The champion serves; archived versions have served before; candidates never were promoted."
+)
+strawberry.enum(TrainingStatus, description="A run waits in the queue, runs, and then has succeeded or failed.")
 
 
 def _described(metric: Metric) -> str:
@@ -47,9 +52,11 @@ __all__ = [
     "Band",
     "Direction",
     "Metric",
+    "ModelStage",
     "Role",
     "Severity",
     "SiteRole",
     "TargetKind",
+    "TrainingStatus",
     "Verdict",
 ]

@@ -8,7 +8,18 @@ import strawberry
 from strawberry import ID
 
 from ml.metrics import TargetKind
-from resolvers import accounts, anomalies, api_keys, detection, metrics, topology
+from resolvers import (
+    accounts,
+    anomalies,
+    api_keys,
+    detection,
+    metrics,
+    model_files,
+    models,
+    sensitivity,
+    topology,
+    training,
+)
 from resolvers.accounts import SignedIn
 from resolvers.importing import import_upload
 from resolvers.metrics import Recorded
@@ -32,10 +43,12 @@ from schema.inputs import (
     frame_of_samples,
     measurements,
 )
+from schema.models import ImportModelResult, ModelVersion, ModelVersionResult, Sensitivity, SensitivityResult
 from schema.node import Info
 from schema.people import ApiKey, CreatedApiKey, LoggedOut, Session, User
 from schema.problems import Conflict, Forbidden, InvalidCredentials, InvalidInput, NotFound
 from schema.scalars import Upload
+from schema.training import TrainingRun, TrainModelInput, TrainResult
 from schema.types import Anomaly, Detection, Link, Network, RecordedMetrics, RejectedSample, Site, Topology
 
 SessionResult = Annotated[Session | InvalidInput | InvalidCredentials | Conflict, strawberry.union("SessionResult")]
@@ -185,3 +198,41 @@ class Mutation:
     @mutation(Role.OPERATOR, description="Say whether it was real; the next training learns from it.")
     async def judge_anomaly(self, info: Info, id: ID, verdict: Verdict, note: str | None = None) -> AnomalyResult:
         return Anomaly.of(await anomalies.judge(info.context, Anomaly.key(id, UUID), verdict, note))
+
+    @mutation(
+        Role.ADMIN,
+        rated=True,
+        description="For admins. In the background: follow `trainingProgress`. It brings a candidate; the first version"
+        " of a model serves at once, others when `promoteModel` says so.",
+    )
+    async def train_model(self, info: Info, input: TrainModelInput) -> TrainResult:
+        return TrainingRun.of(await training.start(info.context, input.model, input.period, input.version))
+
+    @mutation(
+        Role.ADMIN,
+        description="For admins. Makes it the champion, in every process at once. Refused where it measures worse than"
+        " the present one, unless forced.",
+    )
+    async def promote_model(
+        self, info: Info, version: ID, force: bool | None = False, note: str | None = None
+    ) -> ModelVersionResult:
+        key = ModelVersion.key(version)
+        return ModelVersion.of(await models.promote(info.context, key, force=bool(force), note=note))
+
+    @mutation(
+        Role.ADMIN, description="For admins. Back to the champion before the present one, in every process at once."
+    )
+    async def rollback_model(self, info: Info, model: str, note: str | None = None) -> ModelVersionResult:
+        return ModelVersion.of(await models.rollback(info.context, model, note))
+
+    @mutation(
+        Role.ADMIN,
+        description="For admins. A version exported elsewhere, as its zip; it becomes a candidate. Again is no error.",
+    )
+    async def import_model(self, info: Info, file: Upload) -> ImportModelResult:
+        upload: Any = file
+        return ModelVersion.of(await model_files.import_zip(info.context, upload.file))
+
+    @mutation(Role.ADMIN, description="For admins. For all that is scored from now on.")
+    async def set_sensitivity(self, info: Info, kind: TargetKind, value: float) -> SensitivityResult:
+        return Sensitivity.of(await sensitivity.change(info.context, kind, value))

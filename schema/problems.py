@@ -58,7 +58,8 @@ def _asked_for(info: Info) -> ID | None:
     [field] = [selected for selected in info.selected_fields if isinstance(selected, SelectedField)]
     arguments = field.arguments
     given = {**(arguments.get("input") or {}), **arguments}
-    return next((given[name] for name in ("id", "network", "site", "link") if given.get(name) is not None), None)
+    names = ("id", "network", "site", "link", "version")
+    return next((given[name] for name in names if given.get(name) is not None), None)
 
 
 class HandleForbidden(strawberry.ExceptionHandler[errors.Forbidden, Forbidden]):

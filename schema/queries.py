@@ -8,7 +8,7 @@ import strawberry
 from strawberry import ID
 
 from ml.metrics import TargetKind
-from resolvers import accounts, anomalies, api_keys, detection, topology
+from resolvers import accounts, anomalies, api_keys, detection, model_files, models, sensitivity, topology, training
 from resolvers.nodes import load
 from resolvers.paging import DEFAULT_PAGE, Listing, Page, Window, count
 from resolvers.store import tables
@@ -16,13 +16,16 @@ from schema.directives import page, sized
 from schema.enums import AnomalyOrder, Role, SiteRole
 from schema.fields import ANYBODY, query
 from schema.inputs import AnomalyFilter, filter_of
+from schema.models import EXPORTED, Model, ModelExport, ModelVersion, Sensitivity
 from schema.node import Connection, Info, Node, connection, parse_id
 from schema.people import ApiKey, User
+from schema.training import TrainingRun
 from schema.types import Anomaly, Detection, Link, Network, Satellite, Site
 
 T = TypeVar("T", bound=Node)
 NODES: dict[str, type[Node]] = {
-    node.__name__: node for node in (User, ApiKey, Satellite, Site, Network, Link, Anomaly, Detection)
+    node.__name__: node
+    for node in (User, ApiKey, Satellite, Site, Network, Link, Anomaly, Detection, Model, ModelVersion, TrainingRun)
 }
 
 
@@ -153,3 +156,31 @@ class Query:
         where, order = filter_of(filter), order_by or AnomalyOrder.NEWEST
         found = await anomalies.listed(info.context, where, order, Window(first, after, last, before))
         return _paged(info, Anomaly, anomalies.listing(where, order), found)
+
+    @query(Role.VIEWER, sized(6))
+    async def models(self, info: Info) -> list[Model]:
+        return [Model.of(model) for model in await models.listed(info.context)]
+
+    @query(Role.VIEWER)
+    async def model(self, info: Info, name: str) -> Model | None:
+        return Model.maybe(await models.named(info.context, name))
+
+    @query(Role.ADMIN, EXPORTED, description="For admins.")
+    async def export_model(self, info: Info, version: ID) -> ModelExport:
+        return ModelExport.of(await model_files.export(info.context, ModelVersion.key(version)))
+
+    @query(Role.VIEWER, description="Of all targets of a kind.")
+    async def sensitivity(self, info: Info, kind: TargetKind) -> Sensitivity:
+        return Sensitivity.of(await sensitivity.of(info.context, kind))
+
+    @query(Role.VIEWER, page(20, "last"), description="Newest first.")
+    async def training_runs(
+        self,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Connection[TrainingRun]:
+        found = await training.listed(info.context, Window(first, after, last, before))
+        return _paged(info, TrainingRun, training.listing(), found)

@@ -1,19 +1,22 @@
 """What clients can follow."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from uuid import UUID
 
 import strawberry
 from strawberry import ID
 
 from ml.metrics import TargetKind
-from resolvers import anomalies, metrics
+from resolvers import anomalies, metrics, training
 from resolvers.anomalies import Followed
+from resolvers.store import model_tables
 from resolvers.store.live import Stored
 from schema.enums import AnomalyChange, Role
 from schema.fields import subscription
 from schema.inputs import AnomalyFilter, filter_of
 from schema.node import Info
 from schema.series import MetricSeries
+from schema.training import TrainingRun
 from schema.types import Anomaly, AnomalyEvent, Link, LinkMetricsEvent
 
 OPENED = [AnomalyChange.OPENED]
@@ -40,6 +43,14 @@ class Subscription:
     async def link_metrics_recorded(self, info: Info, links: list[ID]) -> AsyncGenerator[LinkMetricsEvent, None]:
         return _measured(info, await metrics.follow(info.context, [Link.key(link) for link in links]))
 
+    @subscription(
+        Role.VIEWER,
+        description="The run as it is, then at each change until it is finished. Whoever was away just subscribes"
+        " again.",
+    )
+    async def training_progress(self, info: Info, run: ID) -> AsyncGenerator[TrainingRun, None]:
+        return _trained(await training.follow(info.context, TrainingRun.key(run, UUID)))
+
 
 async def _measured(info: Info, followed: AsyncIterator[Stored]) -> AsyncGenerator[LinkMetricsEvent, None]:
     async for stored in followed:
@@ -51,3 +62,8 @@ async def _measured(info: Info, followed: AsyncIterator[Stored]) -> AsyncGenerat
 async def _shown(followed: AsyncIterator[Followed]) -> AsyncGenerator[AnomalyEvent, None]:
     async for cursor, change, row in followed:
         yield AnomalyEvent(cursor=cursor, change=change, anomaly=Anomaly.of(row))
+
+
+async def _trained(followed: AsyncIterator[model_tables.TrainingRun]) -> AsyncGenerator[TrainingRun, None]:
+    async for row in followed:
+        yield TrainingRun.of(row)

@@ -22,8 +22,8 @@ T = TypeVar("T", bound=Node)
 Metrics = list[Metric] | None
 
 
-async def _children(
-    info: Info, node: type[T], of: str | TargetKind, parent: int, window: Window, filter: Filter | None = None
+async def children_of(
+    info: Info, node: type[T], of: str | TargetKind, parent: int | str, window: Window, filter: Filter | None = None
 ) -> Connection[T]:
     loaders, children = info.context.loaders, Children(of, filter or Filter())
     page = await loaders.page.load(((children, window), parent))
@@ -42,7 +42,7 @@ class Observed(Node):
         self, info: Info, filter: AnomalyFilter | None = None, first: int | None = None, after: str | None = None
     ) -> Connection["Anomaly"]:
         kind = TargetKind(type(self).__name__.upper())
-        return await _children(info, Anomaly, kind, self.row.id, Window(first, after), filter_of(filter))
+        return await children_of(info, Anomaly, kind, self.row.id, Window(first, after), filter_of(filter))
 
 
 @strawberry.type
@@ -69,7 +69,7 @@ class Satellite(Node):
 
     @paged(10)
     async def networks(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Network"]:
-        return await _children(info, Network, "satellite.networks", self.row.id, Window(first, after))
+        return await children_of(info, Network, "satellite.networks", self.row.id, Window(first, after))
 
 
 @strawberry.type(description="A hub (its antenna serves networks) or a remote terminal.")
@@ -84,11 +84,11 @@ class Site(Measured):
 
     @paged(5, description="Those that a hub's antenna serves, or that a remote takes part in.")
     async def networks(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Network"]:
-        return await _children(info, Network, "site.networks", self.row.id, Window(first, after))
+        return await children_of(info, Network, "site.networks", self.row.id, Window(first, after))
 
     @paged(20, description="A remote's own; a hub's are those of its networks.")
     async def links(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Link"]:
-        return await _children(info, Link, "site.links", self.row.id, Window(first, after))
+        return await children_of(info, Link, "site.links", self.row.id, Window(first, after))
 
 
 @strawberry.type(description="One hub chain's carriers on one transponder, and the links on them.")
@@ -108,7 +108,7 @@ class Network(Measured):
 
     @paged(50)
     async def links(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Link"]:
-        return await _children(info, Link, "network.links", self.row.id, Window(first, after))
+        return await children_of(info, Link, "network.links", self.row.id, Window(first, after))
 
 
 @strawberry.type(description="One remote's pair of directions.")
@@ -160,7 +160,7 @@ async def _target(info: Info, kind: TargetKind, id: int) -> Any:
     return TARGETS[kind].of(await info.context.loaders.target(TargetKey(kind, id)))
 
 
-async def _user(info: Info, id: int | None) -> User | None:
+async def user_of(info: Info, id: int | None) -> User | None:
     return None if id is None else User.maybe(await info.context.loaders.user.load(id))
 
 
@@ -189,7 +189,7 @@ class AuditEntry:
 
     @strawberry.field(description="Null where the server did it by itself.")
     async def by(self, info: Info) -> User | None:
-        return await _user(info, self.by_id)
+        return await user_of(info, self.by_id)
 
 
 @strawberry.type(
@@ -220,7 +220,7 @@ class Anomaly(Node):
 
     @strawberry.field
     async def acknowledged_by(self, info: Info) -> User | None:
-        return await _user(info, self.row.acknowledged_by_id)
+        return await user_of(info, self.row.acknowledged_by_id)
 
     @strawberry.field(description="Everything that happened to it, oldest first.", directives=[sized(10)])
     async def history(self, info: Info) -> list[AuditEntry]:
@@ -249,7 +249,7 @@ class Detection(Node):
 
     @strawberry.field
     async def requested_by(self, info: Info) -> User | None:
-        return await _user(info, self.row.requested_by_id)
+        return await user_of(info, self.row.requested_by_id)
 
     @strawberry.field(description="The one that it opened, or that was open already.")
     async def anomaly(self, info: Info) -> Anomaly | None:

@@ -45,7 +45,9 @@ QUERIES: dict[str, tuple[Role | None, str]] = {
     "recommendations": (Role.VIEWER, ""),
     "models": (Role.VIEWER, ""),
     "model": (Role.VIEWER, '(name: "anomaly_link")'),
+    "exportModel": (Role.ADMIN, f'(version: "{IDS["ModelVersion"]}")'),
     "sensitivity": (Role.VIEWER, "(kind: LINK)"),
+    "trainingRuns": (Role.VIEWER, ""),
 }
 MUTATIONS: dict[str, tuple[Role | None, str]] = {
     "register": (PUBLIC, f"(input: {CREDENTIALS})"),
@@ -88,6 +90,7 @@ MUTATIONS: dict[str, tuple[Role | None, str]] = {
     "trainModel": (Role.ADMIN, '(input: { model: "no such model" })'),
     "promoteModel": (Role.ADMIN, f'(version: "{IDS["ModelVersion"]}")'),
     "rollbackModel": (Role.ADMIN, '(model: "no such model")'),
+    "importModel": (Role.ADMIN, "(file: $file)"),
     "setSensitivity": (Role.ADMIN, "(kind: LINK, value: 0.5)"),
 }
 SUBSCRIPTIONS: dict[str, tuple[Role | None, str]] = {

@@ -3,19 +3,25 @@
 import asyncio
 import json
 import re
+import signal
 import socket
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import httpx
 import pytest
 import websockets
+from sqlalchemy import text
 
 from bcom_graphql.settings import SHORTEST_SECRET, Settings, example
-from resolvers.context import Services
+from resolvers import training
+from resolvers.access import SYSTEM
+from resolvers.context import Context, Services
+from resolvers.store import runs
 from resolvers.store.tables import Role
 from tests.conftest import SECRET
-from tests.processes import HERE, Served, free_port, run
-from tests.support import Api, Factory, ago, iso
+from tests.processes import COMMAND, HERE, Served, environment, free_port, run
+from tests.support import Api, Factory, ago, iso, sql
 
 
 def test_the_example_env_file_names_every_setting_with_its_default() -> None:
@@ -156,6 +162,29 @@ async def test_user_creates_an_account_with_a_role(tmp_path: Path, database_url:
     assert "noc@example.com is OPERATOR." in result.stderr
 
 
+def test_train_wants_to_be_told_what(tmp_path: Path) -> None:
+    result = run(tmp_path, "train")
+
+    assert result.returncode == 2
+    assert "--all" in result.stderr
+
+
+async def test_train_says_why_it_does_not(tmp_path: Path, database_url: str, services: Services) -> None:
+    queued = await training.queue(Context(services, SYSTEM), "anomaly_link")
+    async with runs.alive(services.database, queued.id):
+        train = ("train", "--all", "--days", "3")
+        result = await asyncio.to_thread(run, tmp_path, *train, DATABASE_URL=database_url)
+    existing = await asyncio.to_thread(
+        run, tmp_path, "train", "--network", "--version", "1.0.0", DATABASE_URL=database_url
+    )
+
+    assert (result.returncode, existing.returncode) == (1, 1)
+    assert "A training of anomaly_link is not finished yet" in result.stderr
+    assert "anomaly_site: No site reported anything" in result.stderr
+    assert "anomaly_network 1.0.0 exists already" in existing.stderr
+    assert "Traceback" not in result.stderr + existing.stderr
+
+
 @pytest.mark.slow
 async def test_a_model_trained_under_a_new_version_is_the_one_that_serves(
     tmp_path: Path, database_url: str, api: Api
@@ -164,16 +193,59 @@ async def test_a_model_trained_under_a_new_version_is_the_one_that_serves(
     detect = """mutation { detectSiteAnomaly(input: {
       responseTimeMs: 640, errorRate: 0, uptimePct: 100, cpuPct: 30, memoryPct: 50
     }) { ... on Detection { modelVersion } } }"""
-    train = ("train", "--kind", "site", "--version", "2.0.0")
+    train = ("train", "--site", "--version", "2.0.0")
 
     trained = await asyncio.to_thread(run, tmp_path, *train, DATABASE_URL=database_url)
-    again = await asyncio.to_thread(run, tmp_path, *train, DATABASE_URL=database_url)
     served = (await operator.run(detect))["detectSiteAnomaly"]
 
     assert trained.returncode == 0, trained.stderr
-    assert again.returncode == 1
-    assert "anomaly_site 2.0.0 exists already" in again.stderr
+    assert "anomaly_site 2.0.0 serves from now on." in trained.stderr
+    assert re.search(r"event_recall +│ simulated fleets +│ 0\.\d+ +│ 0\.\d+ ", trained.stderr)
     assert served == {"modelVersion": "2.0.0"}
+
+
+@pytest.mark.slow
+async def test_what_measures_worse_serves_only_by_force(tmp_path: Path, database_url: str, services: Services) -> None:
+    await sql(
+        services,
+        "CREATE FUNCTION worsen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.value := 0.1; RETURN NEW; END $$",
+        "CREATE TRIGGER worse BEFORE INSERT ON model_metrics FOR EACH ROW WHEN"
+        " (NEW.name = 'event_recall' AND NEW.version_id > 3) EXECUTE FUNCTION worsen()",
+    )
+
+    refused = await asyncio.to_thread(run, tmp_path, "train", "--site", DATABASE_URL=database_url)
+    before = (await services.registry.champion("anomaly_site")).version
+    forced = await asyncio.to_thread(run, tmp_path, "train", "--site", "--force", DATABASE_URL=database_url)
+    services.registry.forget()
+    after = (await services.registry.champion("anomaly_site")).version
+
+    assert (refused.returncode, before) == (1, "1.0.0")
+    assert "anomaly_site 1.1.0 is not promoted. Its recall of events" in refused.stderr
+    assert "bcom-graphql models promote anomaly_site 1.1.0 --force" in refused.stderr
+    assert (forced.returncode, after) == (0, "1.2.0")
+
+
+@pytest.mark.slow
+async def test_who_interrupts_a_training_has_it_marked(tmp_path: Path, database_url: str, services: Services) -> None:
+    settings = environment(tmp_path, DATABASE_URL=database_url)
+    command = [*COMMAND, "train", "--site"]
+    process = await asyncio.create_subprocess_exec(*command, env=settings, stderr=PIPE, stdout=PIPE)
+    newest = text("SELECT status, message FROM training_runs ORDER BY id DESC LIMIT 1")
+    for _ in range(200):
+        async with services.database.read() as session:
+            row = (await session.execute(newest)).first()
+        if row and row.message.startswith("growing"):
+            break
+        await asyncio.sleep(0.05)
+
+    process.send_signal(signal.SIGINT)
+    _, said = await process.communicate()
+
+    async with services.database.read() as session:
+        status, message = (await session.execute(newest)).one()
+    assert (process.returncode, status) == (130, "FAILED")
+    assert message.startswith("It was interrupted")
+    assert b"Traceback" not in said
 
 
 @pytest.mark.slow

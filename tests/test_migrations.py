@@ -1,10 +1,12 @@
 """The migrations lead to exactly the tables that the code declares."""
 
+import json
+
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 
 from resolvers.context import Services
 from resolvers.maintenance import maintain
@@ -64,3 +66,49 @@ async def test_what_was_stored_before_there_were_roll_ups_is_rolled_up(
     assert unrolled == expected
     assert rolled["link"]["statistics"][0]["count"] == 39
     assert rolled["link"]["statistics"][0]["min"] == -100
+
+
+async def test_versions_from_before_their_columns_are_described_and_have_a_history(
+    api: Api, services: Services
+) -> None:
+    old = {
+        "algorithm": "isolation forest",
+        "features": ["first", "second"],
+        "hyperparameters": {"trees": 100},
+        "seed": 7,
+        "trained_on": {"dataset": "simulated", "rows": 1234},
+    }
+    async with services.database.engine.begin() as connection:
+        await connection.run_sync(undo, "0002")
+    async with services.database.write() as session:
+        statement = """WITH old AS (UPDATE model_versions SET details = CAST(:details AS jsonb)
+            WHERE model = 'anomaly_site' RETURNING *),
+          new AS (INSERT INTO model_versions (model, version, sha256, artefact, details)
+            SELECT model, '2.0.0', sha256, artefact, '{}' FROM old RETURNING id)
+          UPDATE champions SET version_id = new.id FROM new WHERE model = 'anomaly_site'"""
+        await session.execute(text(statement), {"details": json.dumps(old)})
+
+    await migrate(services.database)
+
+    document = """{ model(name: "anomaly_site") { versions { nodes { version stage algorithm features sizeBytes
+      trainingSamples hyperparameters { name value } details { name } history { action by { id } } } } } }"""
+    new, first = (await (await api.as_(Role.ADMIN)).run(document))["model"]["versions"]["nodes"]
+    assert (new["version"], new["stage"], new["algorithm"]) == ("2.0.0", "CHAMPION", "unknown")
+    assert (first["version"], first["stage"], first["algorithm"]) == ("1.0.0", "ARCHIVED", "isolation forest")
+    assert (first["features"], first["trainingSamples"]) == (["first", "second"], 1234)
+    assert first["hyperparameters"] == [{"name": "trees", "value": "100"}]
+    assert first["details"] == [{"name": "seed"}, {"name": "trained_on"}]
+    assert first["sizeBytes"] == new["sizeBytes"] > 1000
+    assert first["history"] == new["history"] == [{"action": "PROMOTED", "by": None}]
+
+
+async def test_undoing_puts_back_into_details_what_columns_told(services: Services) -> None:
+    async with services.database.engine.begin() as connection:
+        before = await connection.scalar(text("SELECT features FROM model_versions WHERE model = 'anomaly_link'"))
+
+        await connection.run_sync(undo, "0002")
+        details = await connection.scalar(text("SELECT details FROM model_versions WHERE model = 'anomaly_link'"))
+
+    assert details["features"] == before
+    assert details["seed"] == 1
+    assert details.keys() >= {"algorithm", "hyperparameters"}

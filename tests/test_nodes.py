@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from ml.metrics import TargetKind
 from resolvers.context import Services
+from resolvers.models import Model
+from resolvers.store.model_tables import ModelVersion, TrainingRun
 from resolvers.store.tables import ApiKey, Detection, Role, Site, User
 from schema.node import global_id, parse_id
 from schema.people import User as UserNode
@@ -44,11 +46,19 @@ async def _api_key(services: Services, owner: User, name: str = "Collector") -> 
     return row
 
 
+async def _run(services: Services) -> TrainingRun:
+    async with services.database.write() as session:
+        row = TrainingRun(model="anomaly_link", version_name="2.0.0", seed=1, message="waiting")
+        session.add(row)
+    return row
+
+
 async def _one_of_each(make: Factory, services: Services, owner: User) -> dict[str, str]:
     """An id of every type that these tests know to make."""
     link = await make.link()
     rows: list[Any] = [owner, await _api_key(services, owner), await make.satellite(), await make.site()]
-    rows += [await make.network(), link, await make.anomaly(link), await _detection(services)]
+    rows += [await make.network(), link, await make.anomaly(link), await _detection(services), await _run(services)]
+    rows += [Model("anomaly_link"), ModelVersion(id=(await services.registry.champion("anomaly_link")).id)]
     return {type(row).__name__: id_of(row) for row in rows}
 
 
@@ -104,6 +114,11 @@ NO_ID = [
     raw("RefreshToken:1"),
     raw("Node:1"),
     raw("Anomaly:1"),
+    raw("Model:1"),
+    raw("Model:anomaly_moon"),
+    raw("Model:anomaly_link\0"),
+    raw("ModelVersion:anomaly_link"),
+    raw("ModelVersion:2147483647"),
     raw("Anomaly:00000000-0000-0000-0000-000000000000"),
     raw("Detection:" + "f" * 31),
     base64.b64encode(b"Link:\xff").decode(),

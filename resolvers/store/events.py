@@ -70,12 +70,17 @@ class EventFeed:
         self._queues: set[asyncio.Queue[Event | None]] = set()
         self._wake = asyncio.Event()
         self._listeners: dict[str, Callable[[], None]] = {CHANNEL: self._wake.set}
+        self._hooks: dict[str, Callable[[], None]] = {}  # by topic
         self._position = 0
         self._task: asyncio.Task[None] | None = None
 
     def listen(self, channel: str, heard: Callable[[], None]) -> None:
         """Have it called on each NOTIFY, and when listening begins again after an outage: before `start`."""
         self._listeners[channel] = heard
+
+    def on(self, topic: str, happened: Callable[[], None]) -> None:
+        """Have it called at each event of a topic, and after an outage, as the log may be another one then."""
+        self._hooks[topic] = happened
 
     async def start(self) -> None:
         """Raises Unavailable when the database is."""
@@ -157,6 +162,8 @@ class EventFeed:
                     for channel, heard in self._listeners.items():
                         await raw.add_listener(channel, lambda *_, heard=heard: heard())
                         heard()
+                    for happened in self._hooks.values():
+                        happened()
                     await self._follow_log(raw.is_closed)
             except Unavailable:
                 if not away:
@@ -178,6 +185,8 @@ class EventFeed:
 
     def _tell(self, event: Event) -> None:
         self._position = event.id
+        if happened := self._hooks.get(event.topic):
+            happened()
         for queue in list(self._queues):
             if queue.qsize() < QUEUE_LENGTH:
                 queue.put_nowait(event)

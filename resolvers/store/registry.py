@@ -1,95 +1,181 @@
-"""Model versions in Postgres: immutable artefacts, and one champion pointer per model."""
+"""Model versions in Postgres: immutable artefacts, one champion pointer per model, and what this process has loaded.
+
+An artefact is loaded only when it matches its checksum. Where a champion's does not, what served before goes on.
+"""
 
 import asyncio
 import hashlib
-import time
+import hmac
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
+import structlog
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 
 from ml.detector import Detector
 from ml.metrics import TargetKind
-from ml.training import MODELS
-from resolvers.errors import Conflict
+from ml.models import MODELS, Trained, load
+from resolvers.errors import Conflict, InvalidInput, NotFound, Unavailable
 from resolvers.store.database import Database
-from resolvers.store.tables import Champion, ModelVersion
+from resolvers.store.model_tables import Champion, ModelVersion
+from resolvers.store.recent import Recent
+from resolvers.store.versions import keep, lineage, lock, metrics
 
-POINTER_TTL_SECONDS = 60.0
+TOPIC: Final = "model"  # of events that tell of another champion
+POINTER_SECONDS: Final = 60.0  # should an event get lost
+VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,39}")
+
+logger = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class _Entry:
-    version_id: int
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A version in memory."""
+
+    id: int
+    model: str
+    version: str
     detector: Detector
-    checked_at: float
 
 
 class Registry:
-    """Loads each champion once, and looks once a minute whether another was promoted."""
+    """The versions in the database, of which the `keep` that were used last stay loaded for `seconds`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, keep: int = 5, seconds: float = 3600.0) -> None:
         self._database = database
-        self._cache: dict[TargetKind, _Entry] = {}
-        self._loading = asyncio.Lock()  # for all kinds: numpy reads one artefact at a time, or may fail (Python 3.11)
+        self._loaded = Recent[int, Loaded](keep, seconds)
+        self._serving = Recent[str, int](len(MODELS), POINTER_SECONDS)  # the version by its model
+        self._loading = asyncio.Lock()  # for all models: numpy reads one artefact at a time, or may fail (Python 3.11)
 
     async def detector(self, kind: TargetKind) -> Detector:
-        """The champion. Raises LookupError when none was trained, ValueError when its bytes are not what was stored."""
-        if entry := self._fresh(kind):
-            return entry.detector
+        """The champion for a kind of target. Raises Unavailable where there is none."""
+        name = next(name for name, of in MODELS.items() if of is kind)
+        return (await self.champion(name)).detector
+
+    async def champion(self, name: str) -> Loaded:
+        """The version that serves: the champion, or what stands in for a damaged one.
+
+        Raises Unavailable when none was promoted, or none of those that were can be loaded.
+        """
+        if loaded := self._at_hand(name):
+            return loaded
         async with self._loading:
-            entry = self._fresh(kind) or await self._looked_up(kind)
-        return entry.detector
+            return self._at_hand(name) or await self._looked_up(name)
 
-    def _fresh(self, kind: TargetKind) -> _Entry | None:
-        entry = self._cache.get(kind)
-        return entry if entry and time.monotonic() - entry.checked_at < POINTER_TTL_SECONDS else None
+    async def version(self, version_id: int) -> Loaded:
+        """Any version. Raises NotFound, Conflict where its artefact is damaged."""
+        async with self._loading:
+            loaded = self._loaded.fresh(version_id) or await self._load(version_id)
+            self._loaded.put(version_id, loaded)
+        return loaded
 
-    async def _looked_up(self, kind: TargetKind) -> _Entry:
-        entry = self._cache.get(kind)
-        version_id = await self._champion(MODELS[kind])
-        detector = entry.detector if entry and entry.version_id == version_id else await self._load(version_id)
-        self._cache[kind] = _Entry(version_id, detector, time.monotonic())
-        return self._cache[kind]
+    async def verify(self, version_id: int) -> None:
+        """Load it as it is in the database now. Raises NotFound, Conflict where its artefact is damaged."""
+        async with self._loading:
+            await self._load(version_id)
 
-    async def missing(self) -> list[TargetKind]:
-        """The kinds without a champion."""
+    def forget(self) -> None:
+        """Look up again which versions are champions: another was promoted."""
+        self._serving.doubt()
+
+    async def missing(self) -> list[str]:
+        """The models without a champion."""
         async with self._database.read() as session:
             present = set(await session.scalars(select(Champion.model)))
-        return [kind for kind in TargetKind if MODELS[kind] not in present]
+        return [name for name in MODELS if name not in present]
 
-    async def add(self, kind: TargetKind, detector: Detector) -> None:
-        """Store a version and promote it. Raises Conflict if that version exists: versions are immutable."""
-        artefact = detector.to_bytes()
+    async def add(
+        self,
+        name: str,
+        trained: Trained,
+        version: str,
+        trained_by_id: int | None = None,
+        parent_id: int | None = None,
+    ) -> ModelVersion:
+        """Store a candidate and what was measured: of it, and of its parent, the champion unless another is given.
+
+        Raises InvalidInput for a version's name that cannot be, or an artefact that cannot be loaded; Conflict for a
+        version that exists.
+        """
+        check_version(version, ["version"])
+        await self.check(name, version, trained.artefact)
         async with self._database.write() as session:
-            known = select(ModelVersion.id).filter_by(model=MODELS[kind], version=detector.version)
-            if await session.scalar(known):
-                raise Conflict(f"{MODELS[kind]} {detector.version} exists already; choose another version.")
-            version = ModelVersion(
-                model=MODELS[kind],
-                version=detector.version,
-                sha256=hashlib.sha256(artefact).digest(),
-                artefact=artefact,
-                details=dict(detector.metadata),
-            )
-            session.add(version)
-            await session.flush()
-            promote = insert(Champion).values(model=version.model, version_id=version.id)
-            pointer = {"version_id": promote.excluded.version_id, "since": promote.excluded.since}
-            await session.execute(promote.on_conflict_do_update(index_elements=["model"], set_=pointer))
-        self._cache.pop(kind, None)
+            await lock(session, name)
+            parent_id = parent_id or await session.scalar(select(Champion.version_id).filter_by(model=name))
+            row = await keep(session, name, version, trained, trained_by_id=trained_by_id, parent_id=parent_id)
+            if parent_id is not None:
+                session.add_all(metrics(parent_id, trained.rival_measures))
+        return row
 
-    async def _champion(self, model: str) -> int:
-        async with self._database.read() as session:
-            version_id = await session.scalar(select(Champion.version_id).filter_by(model=model))
-        if version_id is None:
-            raise LookupError(f"No version of {model} was promoted; run `bcom-graphql train`.")
-        return version_id
+    async def check(self, name: str, version: str, artefact: bytes) -> None:
+        """Raises InvalidInput for an artefact that cannot be loaded."""
+        async with self._loading:
+            try:
+                await asyncio.to_thread(load, name, artefact, version)
+            except ValueError as error:
+                raise InvalidInput(f"The artefact of {name} {version} cannot be loaded: {error}.", ["file"]) from error
 
-    async def _load(self, version_id: int) -> Detector:
+    def _at_hand(self, name: str) -> Loaded | None:
+        version_id = self._serving.fresh(name)
+        return None if version_id is None else self._loaded.fresh(version_id)
+
+    async def _looked_up(self, name: str) -> Loaded:
+        doubts = self._serving.doubts
         async with self._database.read() as session:
-            query = select(ModelVersion.artefact, ModelVersion.sha256).filter_by(id=version_id)
-            artefact, sha256 = (await session.execute(query)).one()
-        if hashlib.sha256(artefact).digest() != sha256:
-            raise ValueError("A stored model does not match its checksum.")
-        return await asyncio.to_thread(Detector.from_bytes, artefact)
+            champion = await session.scalar(select(Champion.version_id).filter_by(model=name))
+        if champion is None:
+            raise Unavailable(f"No version of {name} was promoted yet; run `bcom-graphql train`.")
+        loaded = await self._sound(champion) or await self._stand_in(name, champion)
+        self._serving.put(name, loaded.id, doubts)
+        return loaded
+
+    async def _stand_in(self, name: str, champion: int) -> Loaded:
+        """What has served here until now, else the newest earlier champion that is sound. Raises Unavailable."""
+        async with self._database.read() as session:
+            line = await lineage(session, name)
+        for version_id in dict.fromkeys([self._serving.known(name), *line]):
+            if version_id not in (None, champion) and (loaded := await self._sound(version_id)):
+                logger.error("a model's champion is damaged: another version serves", model=name, serves=loaded.version)
+                return loaded
+        raise Unavailable(
+            f"No version of {name} that was promoted can be loaded. Promote one that is sound:"
+            " `bcom-graphql models list` shows them, `bcom-graphql train` makes one."
+        )
+
+    async def _sound(self, version_id: int) -> Loaded | None:
+        """The version, if it can be loaded or is in memory since it could."""
+        if loaded := self._loaded.fresh(version_id):
+            return loaded
+        try:
+            loaded = await self._load(version_id)
+        except Conflict as error:
+            logger.error("a stored model is damaged", problem=error.message)  # noqa: TRY400  the sentence suffices
+            loaded = self._loaded.known(version_id)
+        if loaded:
+            self._loaded.put(version_id, loaded)
+        return loaded
+
+    async def _load(self, version_id: int) -> Loaded:
+        query = select(ModelVersion.model, ModelVersion.version, ModelVersion.artefact, ModelVersion.sha256)
+        async with self._database.read() as session:
+            found = (await session.execute(query.filter_by(id=version_id))).one_or_none()
+        if found is None:
+            raise NotFound("model version")
+        model, version, artefact, sha256 = found
+        try:
+            if not hmac.compare_digest(hashlib.sha256(artefact).digest(), sha256):
+                raise ValueError("its artefact does not match its checksum")
+            return Loaded(version_id, model, version, await asyncio.to_thread(load, model, artefact, version))
+        except ValueError as error:
+            raise Conflict(f"{model} {version} cannot be loaded: {error}.") from error
+
+
+def check_version(version: str, path: Sequence[str]) -> None:
+    """Raises InvalidInput for what cannot be a version's name."""
+    if not VERSION.fullmatch(version):
+        raise InvalidInput(
+            "A version is called like 2.0.0: at most 40 letters, digits, dots and dashes, a letter or digit first.",
+            path,
+        )

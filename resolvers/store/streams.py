@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ml.features import NEVER, Memory
 from ml.metrics import CATALOGUE, Floats, TargetKind
 from resolvers.store import binary
 from resolvers.store.database import driver
 from resolvers.store.tables import Stream
 
 StreamKey = tuple[int, str]  # target id, direction ('' for networks and sites)
-NEVER = -(2**62)  # before any sample, in epoch ms
 HOUR_MS = 3_600_000
 
 
@@ -38,7 +38,7 @@ class Standing:
 class Streams:
     """One entry per key, in the keys' order. In `standings`, absent means at rest.
 
-    Of a batch, only `standings` and what its streams learn (`learned`, `centre`, `spread`) change.
+    Of a batch, only `standings`, `memory` and what its streams learn (`learned`, `centre`, `spread`) change.
     """
 
     kind: TargetKind
@@ -48,6 +48,8 @@ class Streams:
     learned: NDArray[np.int64]  # samples when it last learned
     centre: Floats  # (streams, metrics), NaN where unknown
     spread: Floats
+    memory: Memory
+    profile: NDArray[np.int64]  # the number of each one's profile, 0 = it has none yet
     standings: dict[int, Standing] = field(default_factory=dict)
 
     def standing(self, number: int) -> Standing:
@@ -79,7 +81,7 @@ async def lock(session: AsyncSession, kind: TargetKind, keys: list[StreamKey]) -
     if len(records) < len(keys):
         raise NoStream
     columns = dict(zip(records[0].keys(), zip(*records, strict=True), strict=True))
-    numbers = {name: np.array(columns[name], dtype=np.int64) for name in ("samples", "last_at", "learned")}
+    numbers = {name: np.array(columns[name], dtype=np.int64) for name in ("samples", "last_at", "learned", "profile")}
     metrics = len(CATALOGUE[kind].specs)
     standings = {
         number: Standing(record["anomaly_id"], record["alarms"], record["quiets"], record["since"])
@@ -92,6 +94,7 @@ async def lock(session: AsyncSession, kind: TargetKind, keys: list[StreamKey]) -
         **numbers,
         centre=binary.matrix(columns["centre"], metrics),
         spread=binary.matrix(columns["spread"], metrics),
+        memory=Memory.from_bytes(columns["memory"], metrics),
         standings=standings,
     )
 
@@ -104,6 +107,7 @@ def _arguments(kind: TargetKind, keys: list[StreamKey]) -> tuple[list[int], list
 _LOCK = (
     f"SELECT samples, coalesce((extract(epoch FROM last_at) * 1000)::bigint, {NEVER}) AS last_at,"  # noqa: S608
     " learned_samples AS learned, array_send(centre) AS centre, array_send(spread) AS spread,"
+    " memory, profile,"
     " anomaly_id, alarms, quiets, (extract(epoch FROM alarming_since) * 1000)::bigint AS since"
     " FROM unnest($1::int[], $2::text[]) AS key (target, direction) CROSS JOIN LATERAL"
     " (SELECT * FROM streams WHERE target_id = key.target AND kind = $3 AND direction = key.direction FOR UPDATE)"
@@ -151,12 +155,17 @@ async def keep_standings(session: AsyncSession, streams: Streams) -> None:
 
 
 async def advance(session: AsyncSession, streams: Streams, which: NDArray[np.int64], times: NDArray[np.int64]) -> None:
-    """Count what was stored: (rows,) indices into the keys and epoch ms, sorted by both; its hours want rolling up."""
+    """Count what was stored: (rows,) indices into the keys and epoch ms, sorted by both; its hours want rolling up.
+
+    And what is remembered of these streams now.
+    """
     hours = times // HOUR_MS
     begins = np.flatnonzero(np.diff(which, prepend=-1) | (np.diff(hours, prepend=hours[0]) > 1))
     ends = np.append(begins[1:], len(which)) - 1
     keys = [streams.keys[number] for number in which[begins].tolist()]
     runs = (ends - begins + 1, times[ends], hours[begins] * 3600, (hours[ends] + 1) * 3600)
+    changed = np.unique(which)
+    memories = dict(zip(changed.tolist(), streams.memory.take(changed).to_bytes(), strict=True))
     connection = await driver(session)
     await connection.execute(
         _ADVANCE,
@@ -164,17 +173,20 @@ async def advance(session: AsyncSession, streams: Streams, which: NDArray[np.int
         [key[1] for key in keys],
         streams.kind.value,
         *(run.tolist() for run in runs),
+        [memories.pop(number, None) for number in which[begins].tolist()],  # with the first run of each
     )
 
 
 _ADVANCE = """
 UPDATE streams SET samples = streams.samples + news.samples,
-  last_at = greatest(last_at, to_timestamp(news.last / 1000.0)), unrolled = coalesce(unrolled, '{}') + news.hours
+  last_at = greatest(last_at, to_timestamp(news.last / 1000.0)),
+  unrolled = coalesce(unrolled, '{}') + news.hours, memory = news.memory
 FROM (
   SELECT target, direction, sum(samples) AS samples, max(last) AS last,
-    range_agg(tstzrange(to_timestamp(first), to_timestamp(until))) AS hours
-  FROM unnest($1::int[], $2::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-    AS run (target, direction, samples, last, first, until)
+    range_agg(tstzrange(to_timestamp(first), to_timestamp(until))) AS hours,
+    (array_agg(memory) FILTER (WHERE memory IS NOT NULL))[1] AS memory
+  FROM unnest($1::int[], $2::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[])
+    AS run (target, direction, samples, last, first, until, memory)
   GROUP BY target, direction
 ) AS news
 WHERE target_id = news.target AND streams.direction = news.direction AND kind = $3"""

@@ -1,4 +1,4 @@
-"""Every table but the samples', which `samples.py` derives from the metric catalogue."""
+"""Every table but the models' (`model_tables.py`) and the samples' (`samples.py` derives them from the catalogue)."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -204,11 +204,28 @@ class Stream(Table):
     centre: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))  # per metric, in catalogue order; NaN = unknown
     spread: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))
     unrolled: Mapped[Any | None] = mapped_column(TSTZMULTIRANGE)  # hours that roll-ups do not tell the truth of yet
+    memory: Mapped[bytes | None]  # behind its newest sample, or the last before pending alarms: `ml.features.Memory`
+    profile: Mapped[int] = mapped_column(default=0, server_default="0")  # the number of its `Profile`, 0 = it has none
 
     anomaly_id: Mapped[UUID | None]  # the open episode
     alarms: Mapped[int] = mapped_column(default=0, server_default="0")
     quiets: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     alarming_since: Mapped[datetime | None]
+
+
+class Profile(Table):
+    """What is ordinary for one stream, learned from its history: see `ml.profiles`. Each learning numbers it anew."""
+
+    __tablename__ = "profiles"
+
+    target_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[TargetKind] = mapped_column(primary_key=True)
+    direction: Mapped[str] = mapped_column(String(2), primary_key=True)
+    number: Mapped[int]
+    samples: Mapped[int] = mapped_column(BigInteger)  # that the stream had then
+    model_version: Mapped[str] = mapped_column(String(100))
+    learned_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    content: Mapped[bytes | None]  # null where its history did not suffice
 
 
 class StoredBatch(Table):
@@ -313,31 +330,3 @@ class Event(Table):
     change: Mapped[str] = mapped_column(String(40))
     subject: Mapped[str] = mapped_column(String(40))
     facts: Mapped[dict[str, Any]]  # what filters match on, as it was then
-
-
-# ---------------------------------------------------------------- models
-
-
-class ModelVersion(Table):
-    """An immutable artefact, `.npz` bytes, and what is known of it."""
-
-    __tablename__ = "model_versions"
-    __table_args__ = (Index(None, "model", "version", unique=True),)
-
-    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    model: Mapped[str] = mapped_column(String(100))
-    version: Mapped[str] = mapped_column(String(100))
-    sha256: Mapped[bytes]
-    artefact: Mapped[bytes] = mapped_column(deferred=True)
-    details: Mapped[dict[str, Any]]  # algorithm, features, hyper-parameters, seed, held-out metrics
-    trained_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class Champion(Table):
-    """Which version serves: promotion moves this one pointer."""
-
-    __tablename__ = "champions"
-
-    model: Mapped[str] = mapped_column(String(100), primary_key=True)
-    version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
-    since: Mapped[datetime] = mapped_column(server_default=func.now())

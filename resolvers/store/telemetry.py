@@ -113,6 +113,28 @@ async def recent(
     return binary.array(record["place"], "bigint") - 1, np.stack(readings, axis=1).astype(np.float64)
 
 
+async def newest(session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], most: int) -> pl.DataFrame:
+    """The newest `most` samples of each stream, by stream and time: `place` (index into keys), `at`, the metrics."""
+    name, columns = SAMPLES[kind].name, CATALOGUE[kind].columns
+    direction = "AND direction = key.direction" if kind is TargetKind.LINK else ""
+    arrays = ", ".join(f"array_send(array_agg(coalesce({column}, 'NaN'))) AS {column}" for column in columns)
+    connection = await driver(session)
+    record = await connection.fetchrow(
+        "SELECT array_send(array_agg(key.place)) AS place,"  # noqa: S608
+        f" array_send(array_agg((extract(epoch FROM at) * 1000)::bigint)) AS at, {arrays}"
+        " FROM unnest($1::int[], $2::text[]) WITH ORDINALITY AS key (target, direction, place)"
+        f" CROSS JOIN LATERAL (SELECT * FROM {name}"
+        f" WHERE {target_column(kind)} = key.target {direction} ORDER BY at DESC LIMIT $3) AS sample",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        most,
+    )
+    assert record is not None  # noqa: S101  an aggregate over nothing is a row too
+    numbers = {"place": binary.array(record["place"], "bigint") - 1, "at": binary.array(record["at"], "bigint")}
+    readings = {column: binary.array(record[column], "real") for column in columns}
+    return pl.DataFrame(numbers | readings).sort("place", "at")
+
+
 async def since(
     session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], starts: Sequence[int]
 ) -> pl.DataFrame:

@@ -138,6 +138,6 @@ def test_severities_rise_with_score_breadth_and_length() -> None:
     assert severity(0.1, 1, 600) is Severity.LOW
     assert severity(0.3, 1, 600) is Severity.MEDIUM
     assert severity(0.3, 1, 7200) is Severity.HIGH
-    assert severity(0.45, 4, 600) is Severity.CRITICAL
-    assert severity(0.6, 1, 0) is Severity.CRITICAL
+    assert severity(0.55, 4, 600) is Severity.CRITICAL
+    assert severity(0.75, 1, 0) is Severity.CRITICAL
     assert [one.rank for one in Severity] == [0, 1, 2, 3]

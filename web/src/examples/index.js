@@ -8,8 +8,11 @@ import detectVariables from "./detect.json";
 import follow from "./follow.graphql";
 import followVariables from "./follow.json";
 import link from "./link.graphql";
+import models from "./models.graphql";
 import record from "./record.graphql";
 import recordVariables from "./record.json";
+import sensitivity from "./sensitivity.graphql";
+import sensitivityVariables from "./sensitivity.json";
 import topology from "./topology.graphql";
 import viewer from "./viewer.graphql";
 import watch from "./watch.graphql";
@@ -30,6 +33,8 @@ export const examples = [
   example(record, recordVariables),
   example(detect, detectVariables),
   example(acknowledge, acknowledgeVariables),
+  example(models),
+  example(sensitivity, sensitivityVariables),
 ];
 
 /** Samples are worth recording only at the present time. */

@@ -1,0 +1,60 @@
+"""Zips from outside, read so that none of them can fill the memory or run anything."""
+
+import io
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tokenize import TokenError
+from typing import IO, Final
+
+from numpy.lib import format as npy
+
+LARGEST_ARTEFACT: Final = 32 * 1024 * 1024  # bytes
+LARGEST_UNPACKED: Final = 128 * 1024 * 1024  # bytes of arrays
+MOST_MEMBERS: Final = 100
+PLAIN: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others unpack more at once than was asked for
+ENCRYPTED: Final = 0x1
+NOT_A_HEADER: Final = (ValueError, KeyError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError)
+
+
+@contextmanager
+def opened(content: IO[bytes], largest: int) -> Iterator[zipfile.ZipFile]:
+    """A zip that unpacks to at most `largest` bytes. Raises ValueError for any other one, and while it is read."""
+    try:
+        with zipfile.ZipFile(content) as archive:
+            members = archive.infolist()
+            if len(members) > MOST_MEMBERS or sum(member.file_size for member in members) > largest:
+                raise ValueError(f"it unpacks to more than {largest} bytes, or {MOST_MEMBERS} files")
+            if any(member.compress_type not in PLAIN or member.flag_bits & ENCRYPTED for member in members):
+                raise ValueError("it is encrypted, or compressed by something else than deflate")
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, OverflowError) as error:
+        raise ValueError(f"it is no zip, or a damaged one: {error}") from error
+
+
+def check_arrays(artefact: bytes) -> None:
+    """Raises ValueError for what is no `.npz` file of plain arrays, each as large as it claims."""
+    if len(artefact) > LARGEST_ARTEFACT:
+        raise ValueError(f"it has more than {LARGEST_ARTEFACT} bytes")
+    with opened(io.BytesIO(artefact), LARGEST_UNPACKED) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                _check_array(file, member)
+        if damaged := archive.testzip():
+            raise ValueError(f"{damaged} does not match its checksum")
+
+
+def _check_array(file: IO[bytes], member: zipfile.ZipInfo) -> None:
+    """Before numpy reads it: it would set aside as much memory as the header claims."""
+    try:
+        version = npy.read_magic(file)
+        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
+        shape, _, dtype = read(file)
+    except NOT_A_HEADER as error:
+        raise ValueError(f"{member.filename} is no array") from error
+    if dtype.hasobject:
+        raise ValueError(f"{member.filename} holds pickled objects, which could run anything")
+    if math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+        raise ValueError(f"{member.filename} is not as large as it claims")

@@ -1,0 +1,107 @@
+"""What the fleet reported in a window, and what people said of its anomalies, as a training takes it."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from ml.metrics import CATALOGUE, Direction, TargetKind
+from ml.models import MODELS, History, Progress, TooLittleHistory
+from resolvers.store import telemetry
+from resolvers.store.database import Database
+from resolvers.store.samples import key_columns
+from resolvers.store.streams import StreamKey
+from resolvers.store.tables import Anomaly, Stream, Verdict
+
+MOST_ROWS: Final = 3_000_000  # that a training learns from: of links, some 300 MB
+CHUNK_ROWS: Final = 250_000  # to be read at a time
+ORDER_SEED: Final = 1  # of the targets, should they be too many: the same data always gives the same history
+
+Windows = NDArray[np.int64]
+
+
+async def gather(
+    database: Database,
+    model: str,
+    start: datetime,
+    end: datetime,
+    progress: Progress = lambda _done, _what: None,
+) -> History:
+    """All samples of the model's kind from `start` up to `end`; where they are too many, of a part of the targets only.
+
+    Raises TooLittleHistory where there is nothing.
+    """
+    kind = MODELS[model]
+    targets = await _targets(database, kind, start)
+    frames: list[pl.DataFrame] = []
+    rows, taken, size = 0, 0, 1
+    while taken < len(targets) and rows < MOST_ROWS:
+        progress(max(taken / len(targets), rows / MOST_ROWS), "reading the fleet's history")
+        async with database.driver() as connection:
+            frames.append(await telemetry.load(connection, kind, targets[taken : taken + size], start, end))
+        taken, rows = taken + size, rows + len(frames[-1])
+        size = max(1, min(4 * size, CHUNK_ROWS * taken // max(1, rows)))  # by what the targets so far had
+    period = f"from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+    if not rows:
+        raise TooLittleHistory(f"No {kind.lower()} reported anything {period}.")
+    judged = await _judged(database, kind, start, end)
+    return await asyncio.to_thread(_history, kind, f"the fleet's {kind.lower()}s {period}", frames, judged)
+
+
+async def _targets(database: Database, kind: TargetKind, start: datetime) -> list[int]:
+    """Those that have reported since, in an order that is as good as random."""
+    query = select(Stream.target_id).where(Stream.kind == kind, Stream.last_at >= start).distinct()
+    async with database.read() as session:
+        targets = sorted(await session.scalars(query))
+    return [targets[place] for place in np.random.default_rng(ORDER_SEED).permutation(len(targets))]
+
+
+async def _judged(database: Database, kind: TargetKind, start: datetime, end: datetime) -> Sequence[Anomaly]:
+    """The anomalies in the window that people have judged."""
+    judged = (Anomaly.kind == kind, Anomaly.feedback.is_not(None))
+    query = select(Anomaly).where(*judged, Anomaly.started_at < end, Anomaly.last_seen_at >= start)
+    async with database.read() as session:
+        return list(await session.scalars(query.order_by(Anomaly.started_at, Anomaly.id)))
+
+
+def _history(kind: TargetKind, dataset: str, frames: list[pl.DataFrame], judged: Sequence[Anomaly]) -> History:
+    frame = pl.concat(frames).sort(key_columns(kind))
+    frames.clear()
+    keys = [name for name in key_columns(kind) if name != "at"]
+    stream = frame.select(pl.struct(keys).rle_id()).to_series().to_numpy().astype(np.int64)
+    known = frame.select(keys).unique(maintain_order=True).rows()
+    numbers = {(key[0], key[1] if len(key) > 1 else ""): number for number, key in enumerate(known)}
+    return History(
+        dataset,
+        frame.select(pl.col(CATALOGUE[kind].columns).fill_null(np.nan)).to_numpy(order="c").astype(np.float64),
+        stream,
+        frame["at"].to_numpy().astype(np.int64),
+        confirmed=_windows(judged, Verdict.TRUE_ALARM, numbers),
+        dismissed=_windows(judged, Verdict.FALSE_ALARM, numbers),
+    )
+
+
+def _windows(judged: Sequence[Anomaly], verdict: Verdict, numbers: dict[StreamKey, int]) -> Windows:
+    """(windows, 3): stream, first and last ms. Of a link's anomaly without a direction, one window for each."""
+    windows = [
+        (numbers[key], _ms(anomaly.started_at), _ms(anomaly.last_seen_at))
+        for anomaly in judged
+        for key in _streams(anomaly)
+        if anomaly.feedback is verdict and key in numbers
+    ]
+    return np.array(windows, dtype=np.int64).reshape(-1, 3)
+
+
+def _streams(anomaly: Anomaly) -> list[StreamKey]:
+    either = list(Direction) if anomaly.kind is TargetKind.LINK else [""]
+    directions = [anomaly.direction] if anomaly.direction else either
+    return [(anomaly.target_id, str(direction)) for direction in directions]
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
