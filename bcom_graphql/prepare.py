@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from bcom_graphql import app, demo
 from bcom_graphql.settings import Settings
-from resolvers import training
+from resolvers import learner, training
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.errors import Conflict
@@ -46,6 +46,8 @@ async def ready(settings: Settings, bar: Progress) -> None:
         if settings.demo:
             task = bar.add_task("Demo fleet", total=1.0)
             await demo.fill(services, lambda done, what: bar.update(task, completed=done, description=f"Demo: {what}"))
+            bar.update(task, description="Demo: learning what is ordinary")
+            await learner.learn_due(services)
             bar.update(task, completed=1.0)
     finally:
         await services.database.close()

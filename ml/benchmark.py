@@ -1,4 +1,4 @@
-"""The detector on any folder of labelled series, for the protocol of `evaluate`: what it learns, it learns on the way."""
+"""The detector on any labelled series, for the protocol of `evaluate`: what it learns, it learns on the way."""
 
 from typing import Any, Final
 

@@ -17,9 +17,11 @@ APART: Final = 1e-6  # keeps an absent tail from dividing by nothing
 def tails(values: Floats) -> tuple[Floats, Floats]:
     """Of ordinary `values` (rows, views): the knots (views, 20) of their distribution, and the tails' scales (views,).
 
-    Exponential beyond the 95 % quantile (peaks over threshold: Pickands, 1975); the scale from how far the 99 % quantile
-    lies beyond it, which some per cent of unnoticed faults hardly move.
+    Exponential beyond the 95 % quantile (peaks over threshold: Pickands, 1975); the scale from how far the 99 %
+    quantile lies beyond it, which some per cent of unnoticed faults hardly move.
     """
+    if not len(values):
+        return np.zeros((values.shape[1], KNOTS)), np.ones(values.shape[1])
     knots = np.quantile(values, 1.0 - 10.0**-LEVELS, axis=0).T
     far = np.quantile(values, 1.0 - TAIL / 5.0, axis=0)
     top = knots[:, -1]
@@ -32,13 +34,12 @@ def surprise(values: Floats, knots: Floats, beyond: Floats) -> Floats:
 
     `knots` (rows or 1, views, 20) and `beyond` (rows or 1, views), of whichever stream each row is of.
     """
-    below = np.clip((knots < values[..., None]).sum(axis=-1), 1, KNOTS - 1)[..., None]
-    shape = (*values.shape, KNOTS)
-    knots = np.broadcast_to(knots, shape)
-    low, high = (np.take_along_axis(knots, place, axis=-1)[..., 0] for place in (below - 1, below))
-    part = np.clip((values - low) / np.maximum(high - low, APART), 0.0, 1.0)
+    above = np.minimum(np.maximum((knots < values[..., None]).sum(axis=-1), 1), KNOTS - 1)
+    stream, view = np.arange(len(knots))[:, None], np.arange(values.shape[1])
+    low, high = knots[stream, view, above - 1], knots[stream, view, above]
+    part = np.minimum(np.maximum((values - low) / np.maximum(high - low, APART), 0.0), 1.0)
     tail = np.maximum(values - knots[..., -1], 0.0) / (beyond * np.log(10.0))
-    result: Floats = (below[..., 0] - 1 + part) * LEVELS[1] + tail
+    result: Floats = (above - 1 + part) * LEVELS[1] + tail
     return result
 
 
@@ -47,6 +48,7 @@ def surprise(values: Floats, knots: Floats, beyond: Floats) -> Floats:
 BLOCK_SECONDS: Final = 1800.0  # alarms closer than this are one episode
 PEAKS_PER_DAY: Final = 3.0  # as many peaks as the largest budget allows
 LEAST_PEAKS: Final = 8
+NO_PEAKS: Final = (1.0, 1.0, 1.0)
 
 
 def opening(fused: Floats) -> Floats:
@@ -64,9 +66,12 @@ def opening(fused: Floats) -> Floats:
 def peaks_over(fused: Floats, cadence_seconds: float) -> tuple[float, float, float]:
     """Level, mean excess and daily rate of the highest peaks of a stretch of fused surprises (rows,), of any length.
 
-    Peaks of what episodes open at, so that a budget counts these. A peak is the maximum of half an hour that is no smaller than its neighbours. The excess is exponential, its mean
-    taken from its median, which a few true faults among the peaks do not move.
+    Peaks of what episodes open at, so that a budget counts these. A peak is the maximum of half an hour that is no
+    smaller than its neighbours. The excess is exponential, its mean taken from its median, which a few true faults
+    among the peaks do not move.
     """
+    if not len(fused):
+        return NO_PEAKS
     fused = opening(fused)
     width = int(np.clip(np.ceil(BLOCK_SECONDS / cadence_seconds), 2, 60))
     blocks = len(fused) // width

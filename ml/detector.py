@@ -31,7 +31,8 @@ TELLING: Final = (Feature.RESIDUAL, Feature.JUMP, Feature.DEVIATION)  # that exp
 class Verdicts:
     """One row per sample. NaN score and 0 confidence where no metric could be judged.
 
-    score (rows,): -1 to 1, above 0 exactly when it alarms; surprise (rows,): what the views say together; confidence (rows,): probability of a real event;
+    score (rows,): -1 to 1, above 0 exactly when it alarms; surprise (rows,): what the views say together;
+    confidence (rows,): probability of a real event;
     found (rows, 6, metrics): features in signed robust standard deviations, 0 for the better, NaN where not measured
     or without baseline; expected (rows, metrics): what is usual at that hour; deviations (rows, metrics): from that,
     those for the better too; memory: of each stream behind its last row.
@@ -58,7 +59,7 @@ class Verdicts:
         """
         apart = np.abs(self.found[row, TELLING])
         known = ~np.isnan(apart).all(axis=0)
-        weight: Floats = np.nan_to_num(apart).max(axis=0) ** 2
+        weight = np.square(np.where(np.isnan(apart), 0.0, apart).max(axis=0))
         if not weight.any():
             weight = known.astype(np.float64)
         result: Floats = weight / max(float(weight.sum()), float(np.finfo(np.float64).tiny))
@@ -109,7 +110,7 @@ class Detector:
         """What is usual, and how far from it in robust standard deviations each metric is, (rows, metrics)."""
         spread = profiles.spread[rows.stream, Feature.RESIDUAL]
         expected = profiles.usual[rows.stream, rows.hours] + profiles.centre[rows.stream, Feature.RESIDUAL]
-        return expected, np.clip((rows.values - expected) / spread, -LARGEST, LARGEST)
+        return expected, np.minimum(np.maximum((rows.values - expected) / spread, -LARGEST), LARGEST)
 
     def _confidence(self, together: Floats, samples: NDArray[np.float32]) -> Floats:
         probability = np.interp(together, self.confidence_x, self.confidence_y)
@@ -205,8 +206,18 @@ class Detector:
         fits &= self.forest.trees.columns == FEATURES * metrics
         fits &= knots.ndim == 1 and len(knots) >= 2 and knots.shape == self.confidence_y.shape
         if not fits:
-            msg = f"not a detector for the {metrics} metrics of a {self.kind}"
-            raise ValueError(msg)
+            raise ValueError(f"not a detector for the {metrics} metrics of a {self.kind}")
+        if not self._possible():
+            raise ValueError("not a detector's artefact, or a damaged one: a number in it is impossible")
+
+    def _possible(self) -> bool:
+        prior, chance = self.prior, self.confidence_y
+        numbers = [getattr(prior, field.name) for field in fields(Profiles)] + [self.confidence_x, chance]
+        if not all(each.dtype.kind == "f" and np.isfinite(each).all() for each in numbers):
+            return False
+        positive = all((each > 0.0).all() for each in (prior.cadence, prior.spread, prior.beyond, prior.peaks))
+        ascending = all((np.diff(each) >= 0.0).all() for each in (prior.knots, self.confidence_x, chance))
+        return positive and ascending and bool(chance[0] >= 0.0 and chance[-1] <= 1.0)
 
 
 def scales_of(kind: Kind) -> Scales:
@@ -215,4 +226,4 @@ def scales_of(kind: Kind) -> Scales:
 
 def false_alarms_per_day(sensitivity: float) -> float:
     """The budget per target: 90^s / 30, from one a month at 0 to three a day at 1."""
-    return float(90.0 ** np.clip(sensitivity, 0.0, 1.0) / 30.0)
+    return float(90.0 ** min(max(sensitivity, 0.0), 1.0) / 30.0)

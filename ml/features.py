@@ -169,10 +169,12 @@ class _Course:
         reach = self.reach[which]
         squared = np.minimum(np.abs(jump), reach) ** 2
         square = np.where(np.isnan(square), squared, square)
-        fast = fast + self.fast[which] * np.clip(deviation, -reach, reach)
-        slow = slow + self.slow[which] * np.clip(value - slow, -reach, reach)
-        square = square + self.fast[which] * (squared - square)
-        self.values[which] = np.stack([value, jump, fast, slow, square], axis=1)
+        weight = self.fast[which]
+        fast = fast + weight * np.minimum(np.maximum(deviation, -reach), reach)  # np.clip takes thrice as long
+        slow = slow + self.slow[which] * np.minimum(np.maximum(value - slow, -reach), reach)
+        square = square + weight * (squared - square)
+        for place, remembered in enumerate((value, jump, fast, slow, square)):
+            self.values[which, place] = remembered
         self.count[which] += 1
         self.at[which] = now
         self.jump[row], self.spike[row], self.deviation[row] = jump, jump - before, deviation

@@ -43,9 +43,11 @@ FAULTS: Final[tuple[Fault, ...]] = (_step, _spike, _freeze, _drift, _fade)
 
 
 def inject(values: Floats, scales: Scales, rng: np.random.Generator) -> tuple[Floats, NDArray[np.bool_]]:
-    """One stream's values (rows, metrics) with faults in some of its metrics, for the worse, and which rows they hit."""
+    """One stream's values (rows, metrics) with faults in some of its metrics, for the worse, and the rows they hit."""
     result = values.copy()
     faulty: NDArray[np.bool_] = np.zeros(len(values), dtype=bool)
+    if not len(values):
+        return result, faulty
     spread = np.maximum(1.4826 * _median(np.abs(values - _median(values))), scales.least_spread)
     for _ in range(rng.poisson(len(values) / EVERY_ROWS)):
         length = int(rng.integers(*LENGTHS))

@@ -1,5 +1,6 @@
 """Learns the profile of each stream from its history: robustly, so that some unnoticed faults do no harm."""
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -30,7 +31,7 @@ DAY_MS: Final = 86_400_000
 
 
 def learn(rows: Rows, scales: Scales, forest: Forest, left_out: NDArray[np.bool_] | None = None) -> Profiles:
-    """The profiles of all streams in `rows`; rows `left_out` are passed by, but not learned from."""
+    """The profiles of all streams in `rows`, which judge nothing where there are none; what is `left_out` teaches nothing."""
     profiles, found = learn_scales(rows, scales, left_out)
     return calibrate(profiles, found, rows, forest, left_out)
 
@@ -87,7 +88,7 @@ def calibrate(
 
 def _spans(rows: Rows) -> list[slice]:
     bounds = np.searchsorted(rows.stream, np.arange(rows.streams + 1)).tolist()
-    return [slice(first, end) for first, end in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [slice(first, end) for first, end in pairwise(bounds)]
 
 
 def _kept(values: Floats, left_out: NDArray[np.bool_] | None) -> Floats:
@@ -107,6 +108,8 @@ def _days(at: NDArray[np.int64]) -> float:
 
 def _median(values: Floats) -> Floats:
     """Over the rows, NaN left out; NaN where there are none."""
+    if not len(values):
+        return np.full(values.shape[1:], np.nan)
     ordered = np.sort(values, axis=0)  # NaN last
     count = (~np.isnan(values)).sum(axis=0)
     low, high = np.maximum(count - 1, 0) // 2, count // 2

@@ -168,7 +168,8 @@ def _with_tails(detector: Detector, past: Rows, base: baselines.Baselines) -> Pr
     knots, beyond = (values[None].astype(np.float32) for values in tails(odd))
     known = replace(presumed, knots=np.repeat(knots, past.streams, 0), beyond=np.repeat(beyond, past.streams, 0))
     together = fused(odd, known, past.stream)
-    peaks = np.array([peaks_over(together[span], float(presumed.cadence[0])) for span in spans(past)])
+    filled = [span for span in spans(past) if span.stop > span.start]
+    peaks = np.array([peaks_over(together[span], float(presumed.cadence[0])) for span in filled])
     return replace(
         detector.prior, knots=knots, beyond=beyond, peaks=np.median(peaks, axis=0, keepdims=True).astype(np.float32)
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -104,5 +105,5 @@ def _injected(dataset: str, past: Rows, ahead: Rows, scales: Scales, rng: np.ran
 def spans(rows: Rows) -> Iterator[slice]:
     """The rows of each stream."""
     bounds = np.searchsorted(rows.stream, np.arange(rows.streams + 1)).tolist()
-    for first, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, end in pairwise(bounds):
         yield slice(first, end)

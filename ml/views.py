@@ -29,13 +29,16 @@ class View(IntEnum):
     VOLATILITY_BREADTH = 7
 
 
+VOTES: Final = np.array([0.5] + [1.0] * 7) / 7.5  # the forest sees what the others see, less sharply
 BREADTHS: Final = (Feature.RESIDUAL, Feature.JUMP, Feature.DEVIATION, Feature.VOLATILITY)
 
 
 def views(deviations: Floats, whiten: NDArray[np.float32], stream: NDArray[np.int64], forest: Forest) -> Floats:
     """(rows, 8) from deviations (rows, 6, metrics), NaN = not measured, of streams with these `whiten`."""
-    known, logs = np.nan_to_num(deviations), log_sizes(deviations)
-    measured = np.maximum(1, (~np.isnan(deviations[:, Feature.RESIDUAL])).sum(axis=1))[:, None]
+    missing = np.isnan(deviations)
+    known = np.where(missing, 0.0, deviations)
+    logs = np.log1p(np.abs(known))
+    measured = np.maximum(1, (~missing[:, Feature.RESIDUAL]).sum(axis=1))[:, None]
     measured = np.sqrt(measured * deviations.shape[2])  # the mean of few varies more: their tails meet about here
     result = np.empty((len(deviations), len(View)))
     result[:, View.ISOLATION] = forest.score(logs.reshape(len(logs), -1))
@@ -53,7 +56,7 @@ def log_sizes(deviations: Floats) -> Floats:
 
 def _distances(deviations: Floats, whiten: NDArray[np.float32], stream: NDArray[np.int64]) -> Floats:
     """Squared, (rows, 3)."""
-    apart = np.clip(deviations[:, TOGETHER], -FARTHEST, FARTHEST).swapaxes(0, 1)  # (3, rows, metrics)
+    apart = np.minimum(np.maximum(deviations[:, TOGETHER], -FARTHEST), FARTHEST).swapaxes(0, 1)  # (3, rows, metrics)
     if len(stream) and stream[0] == stream[-1]:
         white = apart @ whiten[stream[0]]
     else:
@@ -66,5 +69,5 @@ def fused(odd: Floats, profiles: Profiles, stream: NDArray[np.int64]) -> Floats:
     """One number per row, (rows,): the square of the cubic mean of log(1 + surprise) of the views."""
     which = stream[:1] if len(stream) and stream[0] == stream[-1] else stream
     surprises = surprise(odd, profiles.knots[which].astype(np.float64), profiles.beyond[which].astype(np.float64))
-    result: Floats = (np.log1p(surprises) ** 3).mean(axis=1) ** (2.0 / 3.0)
+    result: Floats = (np.log1p(surprises) ** 3 @ VOTES) ** (2.0 / 3.0)
     return result

@@ -10,7 +10,7 @@ import polars as pl
 
 from ml.metrics import CATALOGUE, Metric, TargetKind, grade
 from resolvers.context import Context
-from resolvers.scoring import readings_of
+from resolvers.judging import readings_of
 from resolvers.store import binary
 from resolvers.store.identifiers import LARGEST_INTEGER
 from resolvers.store.samples import target_column

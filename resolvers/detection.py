@@ -20,8 +20,8 @@ from resolvers.anomalies import AnomalyChange, tell
 from resolvers.checking import ENTITIES
 from resolvers.context import Context
 from resolvers.errors import InvalidInput, NotFound, camel
+from resolvers.judging import Judged
 from resolvers.paging import Listing, Page, Window, page
-from resolvers.scoring import Judged
 from resolvers.store.identifiers import uuid7
 from resolvers.store.profiles import combined
 from resolvers.store.streams import lock_one

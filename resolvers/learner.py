@@ -1,7 +1,8 @@
-"""Learns again what is ordinary for each stream as its history grows, beside the ingest and by one process at a time."""
+"""Learns again what is ordinary for each stream as its history grows: beside the ingest, one process at a time."""
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -9,6 +10,7 @@ import polars as pl
 import structlog
 from numpy.typing import NDArray
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml import baselines
 from ml.detector import Detector
@@ -18,10 +20,10 @@ from ml.metrics import CATALOGUE, TargetKind
 from ml.profiles import Profiles
 from resolvers.context import Services
 from resolvers.errors import ClientError
-from resolvers.scoring import readings_of
+from resolvers.judging import readings_of
 from resolvers.store import profiles, streams, telemetry
 from resolvers.store.database import driver
-from resolvers.store.streams import StreamKey
+from resolvers.store.streams import StreamKey, Streams
 
 LEARNER_LOCK: Final = 0x6263_6F6D_0007
 LEAST_SAMPLES: Final = 500  # younger streams are judged by a prior and their centre and spread
@@ -84,30 +86,54 @@ async def _round(services: Services, detector: Detector) -> int:
         frame = await telemetry.newest(session, detector.kind, keys, LEARN_FROM)
         confirmed = await connection.fetch(_CONFIRMED, detector.kind.value, *zip(*keys, strict=True))
     windows = np.array([tuple(record) for record in confirmed], dtype=np.int64).reshape(-1, 3)
-    learned, base = await asyncio.to_thread(_learned, detector, frame, len(keys), windows)
-    enough = [count >= LEAST_SAMPLES for count in np.bincount(frame["place"].to_numpy(), minlength=len(keys)).tolist()]
-    contents = [one if enough_of else None for one, enough_of in zip(learned.to_bytes(), enough, strict=True)]
+    learned = await asyncio.to_thread(_learned, detector, frame, len(keys), windows)
     async with services.database.write() as session:
         known = await streams.lock(session, detector.kind, keys)
-        samples = [record["samples"] for record in due]
-        await profiles.keep(session, detector.kind, keys, samples, detector.version, contents)
-        known.learned, known.centre, known.spread = np.array(samples), base.centre, base.spread
-        await streams.keep_baselines(session, known, np.flatnonzero(enough).tolist())
+        await _keep(session, detector, known, learned, [record["samples"] for record in due])
     return len(keys)
 
 
-def _learned(
-    detector: Detector, frame: pl.DataFrame, count: int, confirmed: NDArray[np.int64]
-) -> tuple[Profiles, baselines.Baselines]:
-    """Confirmed anomalies (place, first and last ms) are not learned from: they must stay odd."""
-    kind = CATALOGUE[detector.kind]
-    rows = Rows(readings_of(frame, kind), frame["at"].to_numpy(), frame["place"].to_numpy(), count)
-    left_out = np.zeros(len(frame), dtype=bool)
+async def _keep(
+    session: AsyncSession, detector: Detector, known: Streams, learned: "_Learned | None", samples: list[int]
+) -> None:
+    contents: list[bytes | None] = [None] * len(known.keys)
+    for place, content in zip(learned.places, learned.profiles.to_bytes(), strict=True) if learned else ():
+        contents[place] = content
+    await profiles.keep(session, known.kind, known.keys, samples, detector.version, contents)
+    if learned:
+        known.learned[learned.places] = np.array(samples)[learned.places]
+        known.centre[learned.places], known.spread[learned.places] = learned.base.centre, learned.base.spread
+        await streams.keep_baselines(session, known, learned.places)
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """Of the streams, by place, whose history sufficed."""
+
+    places: list[int]
+    profiles: Profiles
+    base: baselines.Baselines
+
+
+def _learned(detector: Detector, frame: pl.DataFrame, streams: int, confirmed: NDArray[np.int64]) -> _Learned | None:
+    """None where no history suffices.
+
+    Confirmed anomalies (place, first and last ms) are not learned from: they must stay odd.
+    """
+    kind, places = CATALOGUE[detector.kind], frame["place"].to_numpy()
+    enough = np.bincount(places, minlength=streams) >= LEAST_SAMPLES
+    if not enough.any():
+        return None
+    kept = frame.filter(pl.Series(enough[places]))
+    of, at = kept["place"].to_numpy(), kept["at"].to_numpy()
+    left_out = np.zeros(len(kept), dtype=bool)
     for place, first, last in confirmed.tolist():
-        left_out |= (rows.stream == place) & (rows.at >= first) & (rows.at <= last)
+        left_out |= (of == place) & (at >= first) & (at <= last)
+    rows = Rows(readings_of(kept, kind), at, (np.cumsum(enough) - 1)[of], int(enough.sum()))
     ordinary = np.where(left_out[:, None], np.nan, rows.values)
-    base = baselines.learn(kind, ordinary, rows.stream, count)
-    return learn(rows, detector.scales, detector.forest, left_out if left_out.any() else None), base
+    base = baselines.learn(kind, ordinary, rows.stream, rows.streams)
+    learned = learn(rows, detector.scales, detector.forest, left_out if left_out.any() else None)
+    return _Learned(np.flatnonzero(enough).tolist(), learned, base)
 
 
 _DUE = """

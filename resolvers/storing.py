@@ -11,7 +11,8 @@ from ml.detector import Detector
 from ml.metrics import TargetKind
 from resolvers import baselines
 from resolvers.context import Context
-from resolvers.scoring import Follow, Judge, Judged
+from resolvers.judging import Judge, Judged
+from resolvers.scoring import Follow
 from resolvers.store import live, streams, telemetry
 from resolvers.store.partitions import Partitions
 from resolvers.store.samples import target_column

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from typing import Final, TypeVar
@@ -21,6 +21,7 @@ from resolvers import models
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.errors import ClientError, Conflict, Unavailable
+from resolvers.latency import latency
 from resolvers.store import runs
 from resolvers.store.database import Database
 from resolvers.store.model_tables import ModelVersion, TrainingRun
@@ -92,6 +93,7 @@ async def _worked(services: Services, run: TrainingRun, train: Train, watch: Pro
         known = champion.detector if champion else None
         report = reporter.part(done, TRAINING)
         trained = await in_thread(partial(train, run.model, run.seed, report, history, known))
+        trained = replace(trained, measures=(*trained.measures, await in_thread(partial(latency, run.model, trained))))
     if not await _patiently(partial(runs.advance, services.database, run.id, TRAINING, "storing the version")):
         raise Conflict(OVERTAKEN)
     version = await _patiently(partial(_stored, services, run, trained, champion))

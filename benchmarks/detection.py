@@ -1,0 +1,111 @@
+"""What judging and learning cost, as ratios to scikit-learn's Isolation Forest alone on as many rows in the same run.
+
+    make bench          (or: python -m benchmarks.detection)
+
+Rounds of what is compared alternate, so that a noisy neighbour disturbs both alike; figures are medians. The telemetry
+is invented: what it says does not matter here.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.ensemble import IsolationForest
+
+from ml.detector import Detector
+from ml.features import FEATURES, Memory, Rows, follow
+from ml.learning import GROWN_FROM, ROWS_PER_TREE, TREES, learn
+from ml.metrics import CATALOGUE, TargetKind
+from ml.profiles import Profiles
+from ml.training import fitted
+from ml.trees import Forest
+
+LINK = CATALOGUE[TargetKind.LINK]
+METRICS = len(LINK.specs)
+TARGETS = 1000
+EACH = 10  # samples
+HISTORY = 288 * 15  # 15 days of five minutes
+STEP_MS = 300_000
+START_MS = 1_767_225_600_000
+ONE_SECONDS = 0.5e-3
+MANY_SECONDS = 150e-3
+
+
+def main() -> None:
+    past = telemetry(streams=4, rows=HISTORY // 4)
+    detector = fitted(LINK, past, seed=1)
+    raw = np.random.default_rng(2).exponential(size=(GROWN_FROM, FEATURES * METRICS))
+    rival = IsolationForest(n_estimators=TREES, max_samples=ROWS_PER_TREE, random_state=1).fit(raw)
+    print("| What | Ours | scikit-learn's forest on as many rows | Ratio | Target |\n|---|---|---|---|---|")
+    judging(detector, learn(past, detector.scales, detector.forest), rival)
+    learning(detector, rival)
+    forests(rival)
+
+
+def telemetry(streams: int, rows: int, first: int = 0) -> Rows:
+    """Healthy links, each around its own level; the same for the same arguments."""
+    rng = np.random.default_rng([streams, first])
+    level = LINK.usual + rng.normal(0, 0.3, (streams, 1, METRICS)) * LINK.usual_spread
+    values = level + rng.normal(0, 1, (streams, rows, METRICS)) * LINK.least_spread
+    at = START_MS + STEP_MS * np.arange(first, first + rows)
+    return Rows(values.reshape(-1, METRICS), np.tile(at, streams), np.repeat(np.arange(streams), rows), streams)
+
+
+# ---------------------------------------------------------------- what is measured
+
+
+def judging(detector: Detector, known: Profiles, rival: IsolationForest) -> None:
+    """One sample, and a batch of many targets', each by its own profile and from its own memory."""
+    cases = (("one sample", 1, 1, ONE_SECONDS, 400), ("10 000 samples of 1 000 targets", TARGETS, EACH, MANY_SECONDS, 15))
+    for what, streams, rows, target, rounds in cases:
+        profiles = known.take(np.resize(np.arange(len(known)), streams))
+        _, memory = follow(Memory.blank(streams, METRICS), telemetry(streams, 100), profiles.pace)
+        batch = telemetry(streams, rows, first=100)
+        wide = np.zeros((len(batch.values), FEATURES * METRICS))
+        ours, theirs = compared(
+            lambda: detector.judge(batch, profiles, memory), lambda: rival.score_samples(wide), rounds
+        )
+        tell(f"{what} through the whole detector", ours, theirs, target)
+
+
+def learning(detector: Detector, rival: IsolationForest) -> None:
+    history = telemetry(1, HISTORY)
+    wide = np.zeros((HISTORY, FEATURES * METRICS))
+    ours, theirs = compared(
+        lambda: learn(history, detector.scales, detector.forest), lambda: rival.score_samples(wide), 9
+    )
+    tell(f"one profile learned from {HISTORY:,} samples".replace(",", " "), ours, theirs)
+
+
+def forests(rival: IsolationForest) -> None:
+    forest = Forest.from_sklearn(rival)
+    for rows, rounds in ((1, 200), (1000, 20)):
+        wide = np.random.default_rng(3).exponential(size=(rows, FEATURES * METRICS))
+        ours, theirs = compared(lambda: forest.score(wide), lambda: rival.score_samples(wide), rounds)
+        tell(f"the forest alone, {rows:,} rows".replace(",", " "), ours, theirs)
+
+
+# ---------------------------------------------------------------- how
+
+
+def seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def compared(one: Callable[[], object], other: Callable[[], object], rounds: int) -> tuple[float, float]:
+    """Median seconds of each, in turns."""
+    both = [(seconds(one), seconds(other)) for _ in range(rounds)]
+    return statistics.median(pair[0] for pair in both), statistics.median(pair[1] for pair in both)
+
+
+def tell(what: str, ours: float, theirs: float, target: float | None = None) -> None:
+    missed = "" if target is None or ours <= target else " MISSED"
+    aim = f"≤ {target * 1e3:g} ms" if target else "–"
+    print(f"| {what} | {ours * 1e3:.3g} ms | {theirs * 1e3:.3g} ms | {ours / theirs:.2g} | {aim}{missed} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""How long a trained model takes, measured where it was trained: `ml` itself knows no clock."""
+
+import time
+from statistics import median
+from typing import Final
+
+import numpy as np
+
+from ml.detector import WARM_SAMPLES
+from ml.features import Memory, Rows
+from ml.metrics import CATALOGUE
+from ml.models import Measure, Trained, load
+
+SAMPLES: Final = 100
+
+
+def latency(model: str, trained: Trained) -> Measure:
+    """Milliseconds that one sample takes through the whole model, on this machine: the median of many."""
+    detector, took = load(model, trained.artefact, ""), []
+    kind = CATALOGUE[detector.kind]
+    profile = detector.presumed(kind.usual[None], kind.usual_spread[None], np.array([WARM_SAMPLES]))
+    rows = Rows.of_one(kind.usual[None], np.zeros(1, dtype=np.int64))
+    memory = Memory.blank(1, len(kind.specs))
+    for _ in range(SAMPLES):
+        began = time.perf_counter()
+        detector.judge(rows, profile, memory)
+        took.append(1000.0 * (time.perf_counter() - began))
+    return Measure("latency_ms", median(took), SAMPLES, "one sample at a time")
