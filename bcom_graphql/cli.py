@@ -1,5 +1,5 @@
-"""The command line: serve | migrate | train | import | models | user | export-schema | permissions | settings |
-secret.
+"""The command line: serve | migrate | train | evaluate | import | models | user | export-schema | permissions |
+settings | secret.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from bcom_graphql import app, demo, model_commands, permissions, prepare, training_commands
+from bcom_graphql import app, demo, evaluation_command, model_commands, permissions, prepare, training_commands
 from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings, example
 from ml.metrics import TargetKind
@@ -158,6 +158,7 @@ def migrate() -> None:
 
 
 commands.command("train")(training_commands.train)
+commands.command("evaluate")(evaluation_command.evaluate)
 commands.command("train-run", hidden=True)(training_commands.train_run)
 
 

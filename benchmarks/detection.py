@@ -9,6 +9,7 @@ is invented: what it says does not matter here.
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from sklearn.ensemble import IsolationForest
@@ -16,27 +17,25 @@ from sklearn.ensemble import IsolationForest
 from ml.detector import Detector
 from ml.features import FEATURES, Memory, Rows, follow
 from ml.learning import GROWN_FROM, ROWS_PER_TREE, TREES, learn
-from ml.metrics import CATALOGUE, TargetKind
+from ml.metrics import CATALOGUE, Floats, TargetKind
 from ml.profiles import Profiles
 from ml.training import fitted
 from ml.trees import Forest
 
 LINK = CATALOGUE[TargetKind.LINK]
 METRICS = len(LINK.specs)
-TARGETS = 1000
-EACH = 10  # samples
 HISTORY = 288 * 15  # 15 days of five minutes
 STEP_MS = 300_000
 START_MS = 1_767_225_600_000
-ONE_SECONDS = 0.5e-3
-MANY_SECONDS = 150e-3
+# What, streams, samples of each, seconds that it may take, rounds.
+ONE = ("one sample", 1, 1, 0.5e-3, 400)
+MANY = ("10 000 samples of 1 000 targets", 1000, 10, 150e-3, 15)
 
 
 def main() -> None:
     past = telemetry(streams=4, rows=HISTORY // 4)
     detector = fitted(LINK, past, seed=1)
-    raw = np.random.default_rng(2).exponential(size=(GROWN_FROM, FEATURES * METRICS))
-    rival = IsolationForest(n_estimators=TREES, max_samples=ROWS_PER_TREE, random_state=1).fit(raw)
+    rival = IsolationForest(n_estimators=TREES, max_samples=ROWS_PER_TREE, random_state=1).fit(wide(GROWN_FROM))
     print("| What | Ours | scikit-learn's forest on as many rows | Ratio | Target |\n|---|---|---|---|---|")
     judging(detector, learn(past, detector.scales, detector.forest), rival)
     learning(detector, rival)
@@ -52,41 +51,45 @@ def telemetry(streams: int, rows: int, first: int = 0) -> Rows:
     return Rows(values.reshape(-1, METRICS), np.tile(at, streams), np.repeat(np.arange(streams), rows), streams)
 
 
+def wide(rows: int) -> Floats:
+    """As many features as the detector's forest looks at."""
+    return np.random.default_rng(rows).exponential(size=(rows, FEATURES * METRICS))
+
+
 # ---------------------------------------------------------------- what is measured
 
 
 def judging(detector: Detector, known: Profiles, rival: IsolationForest) -> None:
     """One sample, and a batch of many targets', each by its own profile and from its own memory."""
-    cases = (("one sample", 1, 1, ONE_SECONDS, 400), ("10 000 samples of 1 000 targets", TARGETS, EACH, MANY_SECONDS, 15))
-    for what, streams, rows, target, rounds in cases:
+    for what, streams, rows, target, rounds in (ONE, MANY):
         profiles = known.take(np.resize(np.arange(len(known)), streams))
         _, memory = follow(Memory.blank(streams, METRICS), telemetry(streams, 100), profiles.pace)
         batch = telemetry(streams, rows, first=100)
-        wide = np.zeros((len(batch.values), FEATURES * METRICS))
-        ours, theirs = compared(
-            lambda: detector.judge(batch, profiles, memory), lambda: rival.score_samples(wide), rounds
-        )
+        judge = partial(detector.judge, batch, profiles, memory)
+        ours, theirs = compared(judge, partial(rival.score_samples, wide(len(batch.values))), rounds)
         tell(f"{what} through the whole detector", ours, theirs, target)
 
 
 def learning(detector: Detector, rival: IsolationForest) -> None:
     history = telemetry(1, HISTORY)
-    wide = np.zeros((HISTORY, FEATURES * METRICS))
-    ours, theirs = compared(
-        lambda: learn(history, detector.scales, detector.forest), lambda: rival.score_samples(wide), 9
-    )
-    tell(f"one profile learned from {HISTORY:,} samples".replace(",", " "), ours, theirs)
+    study = partial(learn, history, detector.scales, detector.forest)
+    ours, theirs = compared(study, partial(rival.score_samples, wide(HISTORY)), 9)
+    tell(f"one profile learned from {spaced(HISTORY)} samples", ours, theirs)
 
 
 def forests(rival: IsolationForest) -> None:
     forest = Forest.from_sklearn(rival)
     for rows, rounds in ((1, 200), (1000, 20)):
-        wide = np.random.default_rng(3).exponential(size=(rows, FEATURES * METRICS))
-        ours, theirs = compared(lambda: forest.score(wide), lambda: rival.score_samples(wide), rounds)
-        tell(f"the forest alone, {rows:,} rows".replace(",", " "), ours, theirs)
+        features = wide(rows)
+        ours, theirs = compared(partial(forest.score, features), partial(rival.score_samples, features), rounds)
+        tell(f"the forest alone, rows: {spaced(rows)}", ours, theirs)
 
 
 # ---------------------------------------------------------------- how
+
+
+def spaced(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
 
 
 def seconds(work: Callable[[], object]) -> float:

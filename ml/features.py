@@ -151,14 +151,17 @@ class _Course:
         self.slow = smoothing(SLOW_SECONDS, SLOW_LEAST, cadence_seconds)[:, None]
         self.gap_ms = 1000.0 * np.maximum(GAP_SECONDS, GAP_SAMPLES * cadence_seconds)
         self.filled = 1.0 / self.fast[:, 0]
-        self.jump, self.spike, self.deviation, self.shift, self.square = (np.empty_like(rows.values) for _ in range(5))
+        self.raw = np.empty((len(rows.values), FEATURES, rows.values.shape[1]))
+        self.raw[:, Feature.RESIDUAL] = rows.values
+        self.jump, self.spike, self.deviation, self.shift, self.square = self.raw.swapaxes(0, 1)[Feature.JUMP :]
         self.ready = np.empty(len(rows.values), dtype=bool)
 
     def step(self, which: NDArray[np.intp], row: NDArray[np.intp]) -> None:
         """Take the next sample, `row`, of each of the streams `which`."""
         last, before, fast, slow, square = self.values[which].swapaxes(0, 1)
         value = self.rows.values[row]
-        value = np.where(np.isnan(value), last, value)
+        missing = np.isnan(value)
+        value = np.where(missing, last, value)
         now = self.rows.at[row]
         fresh = (now - self.at[which] > self.gap_ms[which])[:, None]
         last = np.where(fresh | np.isnan(last), value, last)
@@ -172,7 +175,7 @@ class _Course:
         weight = self.fast[which]
         fast = fast + weight * np.minimum(np.maximum(deviation, -reach), reach)  # np.clip takes thrice as long
         slow = slow + self.slow[which] * np.minimum(np.maximum(value - slow, -reach), reach)
-        square = square + weight * (squared - square)
+        square = square + np.where(missing, 0.0, weight * (squared - square))  # what nobody saw is not calm
         for place, remembered in enumerate((value, jump, fast, slow, square)):
             self.values[which, place] = remembered
         self.count[which] += 1
@@ -182,11 +185,9 @@ class _Course:
         self.ready[row] = self.count[which] > self.filled[which]
 
     def features(self) -> Floats:
-        volatility = 0.5 * np.log(self.square + self.least[self.rows.stream])
-        raw = np.stack([self.rows.values, self.jump, self.spike, self.deviation, self.shift, volatility], axis=1)
-        raw[~self.ready, Feature.SHIFT :] = np.nan
-        missing = np.isnan(self.rows.values)
-        result: Floats = np.where(missing[:, None, :], np.nan, raw)
+        self.raw[:, Feature.VOLATILITY] = 0.5 * np.log(self.square + self.least[self.rows.stream])
+        self.raw[~self.ready, Feature.SHIFT :] = np.nan
+        result: Floats = np.where(np.isnan(self.rows.values)[:, None, :], np.nan, self.raw)
         return result
 
     def memory(self) -> Memory:

@@ -1,5 +1,6 @@
 """Learns the profile of each stream from its history: robustly, so that some unnoticed faults do no harm."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
@@ -16,6 +17,7 @@ from ml.views import fused, log_sizes, views
 MAD_TO_SIGMA: Final = 1.4826  # the standard deviation of a normal distribution is 1.4826 median absolute deviations
 OUTLYING: Final = 0.3  # of the standard deviation: what is quiet but for spikes must not alarm at each of them
 LEAST: Final = 0.02  # of the usual spread: smaller movements mean nothing
+SMALLEST: Final = 1e-9  # keeps what never moves from a spread of nothing
 LEAST_VOLATILITY: Final = 0.15  # of a logarithm
 RANGE: Final = 8.0  # deviations beyond count as this in how metrics move together: outliers must not rule it
 FLOOR: Final = 0.05  # of the mean variance: directions in which ordinary samples hardly move are trusted no further
@@ -23,6 +25,7 @@ LEAST_DAYS: Final = 1.5  # of history from which hours of the day are told apart
 USUAL_DAYS: Final = 1.0  # of an hour at which its own median counts for as much as the whole day's
 RESTLESS_DAYS: Final = 5.0
 WORTH: Final = 0.95  # hours are told apart where that leaves at most this much of the median deviation
+ENOUGH: Final = 2000  # rows, evenly: a median and a spread need no more
 NOMINAL_SECONDS: Final = 300.0
 TREES: Final = 100
 ROWS_PER_TREE: Final = 256
@@ -31,7 +34,7 @@ DAY_MS: Final = 86_400_000
 
 
 def learn(rows: Rows, scales: Scales, forest: Forest, left_out: NDArray[np.bool_] | None = None) -> Profiles:
-    """The profiles of all streams in `rows`, which judge nothing where there are none; what is `left_out` teaches nothing."""
+    """The profiles of all streams in `rows`; one without rows judges nothing. Rows `left_out` are not learned from."""
     profiles, found = learn_scales(rows, scales, left_out)
     return calibrate(profiles, found, rows, forest, left_out)
 
@@ -42,12 +45,11 @@ def learn_scales(rows: Rows, scales: Scales, left_out: NDArray[np.bool_] | None 
     cadence = np.array([_cadence(rows.at[span]) for span in spans])
     values = _kept(rows.values, left_out)
     level = np.stack([_spread(values[span])[1] for span in spans])
-    floor = np.maximum(LEAST * level, scales.least_spread)
+    floor = np.maximum(LEAST * level, np.maximum(scales.least_spread, SMALLEST))
     pace = Pace(cadence, floor, REACH * np.maximum(level, scales.least_spread))
-    raw, _ = follow(Memory.blank(rows.streams, rows.values.shape[1]), rows, pace)
-    kept = _kept(raw, left_out)
+    raw, _ = follow(Memory.blank(rows.streams, rows.values.shape[1]), replace(rows, values=values), pace)
     learned = [
-        _scales_of(kept[span], rows.hours[span], _days(rows.at[span]), floor[one]) for one, span in enumerate(spans)
+        _scales_of(raw[span], rows.hours[span], _days(rows.at[span]), floor[one]) for one, span in enumerate(spans)
     ]
     usual, restless, centre, spread = (np.stack(part).astype(np.float32) for part in zip(*learned, strict=True))
     samples = np.array([np.count_nonzero(~np.isnan(values[span]).all(axis=1)) for span in spans])
@@ -67,7 +69,7 @@ def learn_scales(rows: Rows, scales: Scales, left_out: NDArray[np.bool_] | None 
     )
     found = deviations(profiles, scales, rows, raw)
     for one, span in enumerate(spans):
-        profiles.whiten[one] = whitening(_kept(found, left_out)[span])
+        profiles.whiten[one] = whitening(found[span])
     return profiles, found
 
 
@@ -75,14 +77,14 @@ def calibrate(
     profiles: Profiles, found: Floats, rows: Rows, forest: Forest, left_out: NDArray[np.bool_] | None = None
 ) -> Profiles:
     """The same profiles with the tails of their views, and of what these say together."""
-    odd = views(found, profiles.whiten, rows.stream, forest)
+    odd = np.concatenate([views(found[span], profiles.whiten, rows.stream[span], forest) for span in _spans(rows)])
     kept = np.ones(len(odd), dtype=bool) if left_out is None else ~left_out
     spans = [np.flatnonzero(kept[span]) + span.start for span in _spans(rows)]
     for one, span in enumerate(spans):
         profiles.knots[one], profiles.beyond[one] = tails(odd[span])
-    together = fused(odd, profiles, rows.stream)
     for one, span in enumerate(spans):
-        profiles.peaks[one] = peaks_over(together[span], float(profiles.cadence[one]))
+        together = fused(odd[span], profiles, rows.stream[span])
+        profiles.peaks[one] = peaks_over(together, float(profiles.cadence[one]))
     return profiles
 
 
@@ -94,7 +96,7 @@ def _spans(rows: Rows) -> list[slice]:
 def _kept(values: Floats, left_out: NDArray[np.bool_] | None) -> Floats:
     if left_out is None:
         return values
-    return np.where(left_out.reshape(-1, *[1] * (values.ndim - 1)), np.nan, values)
+    return np.where(left_out[:, None], np.nan, values)
 
 
 def _cadence(at: NDArray[np.int64]) -> float:
@@ -143,10 +145,10 @@ def _scales_of(
     raw = raw.copy()
     raw[:, Feature.RESIDUAL] -= usual[hours]
     raw[:, Feature.VOLATILITY] -= np.nan_to_num(noise)[hours]
-    centre, spread = _spread(raw)
+    centre, spread = _spread(raw[:: max(1, len(raw) // ENOUGH)])
     least = np.tile(floor, (FEATURES, 1))
     least[Feature.VOLATILITY] = LEAST_VOLATILITY
-    return usual, np.nan_to_num(noise), centre, np.maximum(spread, np.maximum(least, 1e-9))
+    return usual, np.nan_to_num(noise), centre, np.maximum(spread, np.maximum(least, SMALLEST))
 
 
 def _by_hour(values: Floats, hours: NDArray[np.int64], days: float, half: float) -> Floats:

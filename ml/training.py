@@ -13,10 +13,10 @@ from ml.episodes import EpisodeState
 from ml.episodes import follow as follow_episodes
 from ml.evaluation import calibration_error, vus_pr
 from ml.features import Feature, Memory, Rows, follow
-from ml.learning import GROWN_FROM, ROWS_PER_TREE, TREES, grown, learn, learn_scales, whitening
+from ml.learning import GROWN_FROM, ROWS_PER_TREE, TREES, grown, learn, learn_scales
 from ml.metrics import CATALOGUE, Floats, Kind
 from ml.models import MODELS, History, Measure, Progress, TooLittleHistory, Trained
-from ml.profiles import HOURS, Profiles, deviations
+from ml.profiles import HOURS, TOGETHER, Profiles, deviations
 from ml.trials import DAY_MS, STEP_MS, Trial, of_history, simulated, spans
 from ml.views import View, fused, views
 
@@ -25,6 +25,7 @@ HELD_OUT_SEED: Final = 900_001  # the same fleets for every version, so that ver
 LEAST_SAMPLES: Final = 500  # of a stream that is to be learned from
 LEAST_STREAMS: Final = 3
 VUS_STREAMS: Final = 40  # with events, evenly chosen: enough for the mean
+CAUTION: Final = 1.2  # of a prior's threshold: other fleets are unlike those it was learned from
 VERDICT_WEIGHT: Final = 10.0  # of a row that somebody judged, against one of the simulator's
 SLACK_MS: Final = 6 * STEP_MS  # an alarm so close to an event is no false one
 
@@ -144,7 +145,7 @@ def _prior(profiles: Profiles, found: Floats, base: baselines.Baselines) -> Prof
         _middle(profiles.floor / base.spread),
         _middle(centre),
         _middle(spread),
-        whitening(found)[None],
+        np.tile(np.eye(metrics), (1, len(TOGETHER), 1, 1)),  # how metrics move together differs too much to presume
         np.zeros_like(profiles.knots[:1]),
         np.zeros_like(profiles.beyond[:1]),
         np.zeros_like(profiles.peaks[:1]),
@@ -171,7 +172,10 @@ def _with_tails(detector: Detector, past: Rows, base: baselines.Baselines) -> Pr
     filled = [span for span in spans(past) if span.stop > span.start]
     peaks = np.array([peaks_over(together[span], float(presumed.cadence[0])) for span in filled])
     return replace(
-        detector.prior, knots=knots, beyond=beyond, peaks=np.median(peaks, axis=0, keepdims=True).astype(np.float32)
+        detector.prior,
+        knots=knots,
+        beyond=beyond,
+        peaks=(np.median(peaks, axis=0, keepdims=True) * (CAUTION, CAUTION, 1.0)).astype(np.float32),
     )
 
 

@@ -41,7 +41,7 @@ def views(deviations: Floats, whiten: NDArray[np.float32], stream: NDArray[np.in
     measured = np.maximum(1, (~missing[:, Feature.RESIDUAL]).sum(axis=1))[:, None]
     measured = np.sqrt(measured * deviations.shape[2])  # the mean of few varies more: their tails meet about here
     result = np.empty((len(deviations), len(View)))
-    result[:, View.ISOLATION] = forest.score(logs.reshape(len(logs), -1))
+    result[:, View.ISOLATION] = forest.score(logs.reshape(len(logs), logs.shape[1] * logs.shape[2]))
     result[:, View.RESIDUAL_DISTANCE : View.RESIDUAL_BREADTH] = np.log1p(_distances(known, whiten, stream) / measured)
     breadth = (logs[:, BREADTHS] ** 2).sum(axis=2)
     result[:, View.RESIDUAL_BREADTH :] = np.sqrt(breadth / measured)

@@ -30,7 +30,7 @@ LEAST_SAMPLES: Final = 500  # younger streams are judged by a prior and their ce
 LEARN_FROM: Final = 4320  # the newest samples: 15 days of one each five minutes
 LEARN_AGAIN_AFTER: Final = 72  # new samples (six hours), or a tenth more, whichever is later
 AT_ONCE: Final = 16  # streams
-BREAK: Final = 2.0  # times as long as a round took before the next, so that the server does not feel it
+BREAK: Final = 4.0  # times as long as a round took before the next, so that the server does not feel it
 
 logger = structlog.get_logger(__name__)
 

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.detector import Detector, Verdicts
+from ml.episodes import Episode, EpisodeState
+from ml.episodes import follow as follow_episodes
 from ml.features import Memory, Rows, follow
 from ml.learning import learn
 from ml.metrics import CATALOGUE, Floats, Metric, TargetKind
@@ -40,6 +42,11 @@ def quiet(rows: int, kind: TargetKind = TargetKind.LINK, seed: int = 1) -> Float
     """Values of a healthy target: noise around what is usual."""
     own = CATALOGUE[kind]
     return own.usual + np.random.default_rng(seed).normal(0, 1, (rows, len(own.specs))) * own.least_spread
+
+
+def episodes(scores: Floats) -> list[Episode]:
+    """Of one stream; times count from its first row."""
+    return follow_episodes(EpisodeState(), STEP_MS * np.arange(len(scores)), scores)[1]
 
 
 def place(metric: Metric) -> int:

@@ -10,6 +10,7 @@ from ml.features import FEATURES, GAP_SECONDS, Feature, Memory, Pace, Rows, foll
 METRICS = 3
 MINUTE = 60_000
 DAY = 86_400_000
+GAP_MINUTES = int(GAP_SECONDS / 60)
 
 
 def pace(streams: int, seed: int = 0, reach: float = 2.0) -> Pace:
@@ -102,10 +103,11 @@ def test_a_step_is_a_jump_once_and_a_deviation_that_fades() -> None:
 
 
 def test_after_a_long_silence_a_sample_has_no_neighbour() -> None:
-    at = np.array([0, 5, 10, 10 + GAP_SECONDS / 60 + 1, 10 + GAP_SECONDS / 60 + 6]) * MINUTE
-    rows = Rows.of_one(np.repeat([[0.0], [0.0], [0.0], [9.0], [9.5]], METRICS, axis=1), at.astype(np.int64))
+    silence = [0, 5, 10, GAP_MINUTES + 11, GAP_MINUTES + 16]
+    rows = Rows.of_one(np.array([[0.0], [0.0], [0.0], [9.0], [9.5]]), MINUTE * np.array(silence))
+    own = Pace(np.array([300.0]), np.full((1, 1), 0.01), np.full((1, 1), 2.0))
 
-    raw, _ = follow(Memory.blank(1, METRICS), rows, pace(1))
+    raw, _ = follow(Memory.blank(1, 1), rows, own)
 
     assert raw[3:, Feature.JUMP, 0].tolist() == [0.0, 0.5]
     assert raw[3, Feature.DEVIATION, 0] == 0.0
@@ -116,6 +118,12 @@ def test_what_is_missing_has_no_features_and_stays_where_it_was() -> None:
 
     assert np.isnan(found[2:4]).all()
     assert found[4, Feature.JUMP] == 2.0
+
+
+def test_what_nobody_saw_was_not_calm() -> None:
+    found = alone([1.0, 2.0] * 10 + [np.nan] * 50 + [1.0])
+
+    assert found[-1, Feature.VOLATILITY] == pytest.approx(found[19, Feature.VOLATILITY], abs=0.1)
 
 
 def test_rows_of_nothing_have_no_features_and_do_no_harm() -> None:
