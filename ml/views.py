@@ -29,7 +29,7 @@ class View(IntEnum):
     VOLATILITY_BREADTH = 7
 
 
-VOTES: Final = np.array([0.5] + [1.0] * 7) / 7.5  # the forest sees what the others see, less sharply
+VOTES: Final = np.array([0.25] + [1.0] * 7) / 7.25  # the forest sees what the others see, less sharply
 BREADTHS: Final = (Feature.RESIDUAL, Feature.JUMP, Feature.DEVIATION, Feature.VOLATILITY)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -359,7 +359,7 @@ async def test_a_training_that_is_interrupted_says_so(admin: Api, trainers: InPr
 async def test_a_run_without_its_process_is_marked_by_maintenance(
     admin: Api, services: Services, status: TrainingStatus, age: timedelta, becomes: str | None
 ) -> None:
-    run = await orphan(services, status, NOW - age)
+    run = await orphan(services, status, datetime.now(UTC) - age)
     following = asyncio.create_task(states(admin, id_of(run)))
     await asyncio.sleep(0.1)
 
@@ -384,7 +384,7 @@ async def orphan(services: Services, status: TrainingStatus, created_at: datetim
 
 
 async def test_a_dead_run_does_not_stand_in_the_way(admin: Api, services: Services) -> None:
-    await orphan(services, TrainingStatus.RUNNING, NOW)
+    await orphan(services, TrainingStatus.RUNNING, datetime.now(UTC))
 
     answer = await train(admin)
 
