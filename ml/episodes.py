@@ -31,12 +31,12 @@ class Severity(StrEnum):
 
 
 def severity(score: float, metrics: int, duration_seconds: float) -> Severity:
-    """One step for each: peak score from 0.3, peak score from 0.5, three metrics take part, an hour or more long.
+    """One step for each: peak score from 0.3, peak score from 0.45, three metrics take part, an hour or more long.
 
     A peak of 0.75 and more (an outage) is critical by itself. `score` -1 to 1, `metrics` the number of metrics with a
     notable share, `duration_seconds` from the first alarm to the last.
     """
-    steps = (score >= 0.3) + (score >= 0.5) + (metrics >= 3) + (duration_seconds >= 3600)
+    steps = (score >= 0.3) + (score >= 0.45) + (metrics >= 3) + (duration_seconds >= 3600)
     return list(Severity)[3 if score >= 0.75 else min(3, int(steps))]
 
 

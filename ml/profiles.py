@@ -119,7 +119,7 @@ def deviations(profiles: Profiles, scales: Scales, rows: Rows, raw: Floats) -> F
     better[:, Feature.VOLATILITY] = False
     before = raw[:, Feature.JUMP] - raw[:, Feature.SPIKE]
     better[:, Feature.SPIKE] |= before * scales.harmless_sign > 0.0  # the end of an improvement is no fault either
-    result[better] = 0.0
+    result[better & ~np.isnan(result)] = 0.0
     result[_homing(raw)] = 0.0
     return result
 

@@ -93,7 +93,7 @@ async def test_versions_from_before_their_columns_are_described_and_have_a_histo
     document = """{ model(name: "anomaly_site") { versions { nodes { version stage algorithm features sizeBytes
       trainingSamples hyperparameters { name value } details { name } history { action by { id } } } } } }"""
     new, first = (await (await api.as_(Role.ADMIN)).run(document))["model"]["versions"]["nodes"]
-    assert (new["version"], new["stage"], new["algorithm"]) == ("2.0.0", "CHAMPION", "unknown")
+    assert (new["version"], new["stage"], new["algorithm"]) == ("2.0.0", "ARCHIVED", "unknown")
     assert (first["version"], first["stage"], first["algorithm"]) == ("1.0.0", "ARCHIVED", "isolation forest")
     assert (first["features"], first["trainingSamples"]) == (["first", "second"], 1234)
     assert first["hyperparameters"] == [{"name": "trees", "value": "100"}]
