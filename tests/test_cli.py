@@ -234,7 +234,7 @@ async def test_who_interrupts_a_training_has_it_marked(tmp_path: Path, database_
     for _ in range(200):
         async with services.database.read() as session:
             row = (await session.execute(newest)).first()
-        if row and row.message.startswith("growing"):
+        if row and row.message.startswith("learning"):
             break
         await asyncio.sleep(0.05)
 
