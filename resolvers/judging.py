@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ class Judge:
     def _judge(self, frame: pl.DataFrame) -> Judged:
         kind, which, at = CATALOGUE[self.detector.kind], frame["stream"].to_numpy(), frame["at"].to_numpy()
         values, streams, memory = readings_of(frame, kind), len(self.streams.keys), self.streams.memory
-        profiles = self._profiles()
+        profiles = self._profiles
         late = at <= memory.at[which]
         if not late.any():
             return Judged(kind, values, self._verdicts(Rows(values, at, which, streams), profiles, memory))
@@ -82,7 +83,9 @@ class Judge:
     def _verdicts(self, rows: Rows, profiles: Profiles, memory: Memory) -> Verdicts:
         return self.detector.judge(rows, profiles, memory, self.sensitivity)
 
+    @cached_property
     def _profiles(self) -> Profiles:
+        """As they are when the batch is judged: what its streams learn from it is for the next."""
         centre, spread = baselines.judged_by(self.streams)
         return combined(self.detector, self.detector.presumed(centre, spread, self.streams.learned), self.profiles)
 
@@ -99,7 +102,7 @@ class Judge:
         rows = (at < cut[which]) & (at > self.streams.memory.at[which])
         values = readings_of(frame.filter(pl.Series(rows)), CATALOGUE[self.detector.kind])
         place = np.searchsorted(numbers, which[rows])
-        profiles = self._profiles().take(numbers)
+        profiles = self._profiles.take(numbers)
         before = Rows(values, at[rows], place, len(numbers))
         earlier = follow(self.streams.memory.take(numbers), before, profiles.pace)[1]
         memory.values[numbers], memory.count[numbers], memory.at[numbers] = earlier.values, earlier.count, earlier.at
