@@ -1,0 +1,63 @@
+"""The catalogue of root causes: what each is called, who can be at fault for it, and in which direction it shows."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class RootCause(StrEnum):
+    """The first four are the classifier's classes; the rest are what else explains the same symptoms."""
+
+    EQUIPMENT_FAILURE = "EQUIPMENT_FAILURE"
+    ANTENNA_ALIGNMENT = "ANTENNA_ALIGNMENT"
+    SATELLITE_INTERFERENCE = "SATELLITE_INTERFERENCE"
+    ANTENNA_MISALIGNMENT = "ANTENNA_MISALIGNMENT"
+    RAIN_FADE = "RAIN_FADE"
+    SUN_TRANSIT = "SUN_TRANSIT"
+    CONGESTION = "CONGESTION"
+    REMOTE_EQUIPMENT = "REMOTE_EQUIPMENT"
+    POWER_OUTAGE = "POWER_OUTAGE"
+    BLOCKAGE = "BLOCKAGE"
+    UNKNOWN = "UNKNOWN"
+
+
+class CulpritKind(StrEnum):
+    """What can be at fault: what an explanation's links have in common."""
+
+    SATELLITE = "SATELLITE"  # one transponder of it
+    SITE = "SITE"  # a hub or a remote
+    NETWORK = "NETWORK"
+    LINK = "LINK"
+
+
+@dataclass(frozen=True)
+class CauseSpec:
+    """One cause as people speak of it."""
+
+    cause: RootCause
+    meaning: str  # completes "… suffers from "
+
+    @property
+    def pattern_type(self) -> str:
+        """As `patternType` in the API: snake case."""
+        return self.cause.value.lower()
+
+
+CAUSES: Final[dict[RootCause, CauseSpec]] = {
+    spec.cause: spec
+    for spec in (
+        CauseSpec(RootCause.EQUIPMENT_FAILURE, "a failure in its hub chain (modulator, amplifier, demodulator)"),
+        CauseSpec(RootCause.ANTENNA_ALIGNMENT, "a hub antenna that points beside the satellite"),
+        CauseSpec(RootCause.SATELLITE_INTERFERENCE, "interference on a transponder"),
+        CauseSpec(RootCause.ANTENNA_MISALIGNMENT, "a remote antenna that points beside the satellite"),
+        CauseSpec(RootCause.RAIN_FADE, "rain on the path"),
+        CauseSpec(RootCause.SUN_TRANSIT, "the sun behind the satellite"),
+        CauseSpec(RootCause.CONGESTION, "more traffic than the carrier holds"),
+        CauseSpec(RootCause.REMOTE_EQUIPMENT, "a failing transmitter or receiver at the remote"),
+        CauseSpec(RootCause.POWER_OUTAGE, "a site without electricity"),
+        CauseSpec(RootCause.BLOCKAGE, "something between the antenna and the satellite"),
+        CauseSpec(RootCause.UNKNOWN, "something that fits no known cause"),
+    )
+}
+CLASSIFIED: Final = tuple(RootCause)[:4]  # the classifier's classes
+NAMED: Final = tuple(cause for cause in RootCause if cause is not RootCause.UNKNOWN)
