@@ -125,4 +125,4 @@ class Plant:
 
 
 def _integers(values: object) -> Indices:
-    return np.array(list(values), dtype=np.int64)  # type: ignore[call-overload, no-any-return]
+    return np.array(list(values), dtype=np.int64)  # type: ignore[call-overload]

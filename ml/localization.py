@@ -1,0 +1,161 @@
+"""Who is at fault, and why: every pair of culprit and cause that could explain an event, weighed against each other.
+
+The links and what they share are a graph: satellite, transponder, network, hub; network, link, site. A hypothesis says
+which directions ought to be hit; those hit elsewhere and those healthy within speak against it, whatever was not
+measured is silent. What the hit ones show is held against the cause's signature.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ml.causes import CulpritKind, RootCause
+from ml.events import Event
+from ml.plant import Bools, Plant
+from ml.residuals import Residuals
+from ml.shown import Shown, shown
+from ml.signatures import SIGNATURES, Feature, Signature, at_least, at_most
+
+HIT_IF_MEMBER: Final = 0.96
+MOST_MEMBERS: Final = 12  # count: those of a larger group are no independent witnesses
+UNEXPLAINED: Final = 14.0  # nats, were all hits elsewhere
+UNKNOWN_SCORE: Final = -9.0  # nats: an explanation must be better than none
+TEMPERATURE: Final = 1.6
+BALANCES: Final = {RootCause.ANTENNA_ALIGNMENT: at_least(0.15, 0.25), RootCause.ANTENNA_MISALIGNMENT: at_most(0.5, 0.3)}
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A culprit with the streams (streams,) that it would hit; `index` is that of the plant."""
+
+    kind: CulpritKind
+    index: int
+    members: Bools
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """score: log-likelihood, nats; against: what of it each part costs."""
+
+    cause: RootCause
+    suspect: Suspect | None
+    signature: Signature | None
+    score: float
+    against: dict[str, float]
+    features: dict[Feature, float]
+    probability: float = 0.0
+
+
+def explanations(plant: Plant, found: Residuals, event: Event) -> list[Explanation]:
+    """All that are possible, best first; for each culprit and cause the best signature. The last resort is UNKNOWN."""
+    seen = shown(plant, found, event)
+    best = dict[tuple[RootCause, CulpritKind, int], Explanation]()
+    for signature in SIGNATURES:
+        if event.channel not in signature.channels:
+            continue
+        for way in signature.ways:
+            for suspect in _suspects(plant, event, seen, signature, way):
+                one = _weighed(plant, event, seen, signature, suspect, way)
+                key = (one.cause, suspect.kind, suspect.index)
+                if key not in best or best[key].score < one.score:
+                    best[key] = one
+    best[RootCause.UNKNOWN, CulpritKind.LINK, -1] = Explanation(RootCause.UNKNOWN, None, None, UNKNOWN_SCORE, {}, {})
+    return _probable(list(best.values()))
+
+
+def _probable(found: list[Explanation]) -> list[Explanation]:
+    scores = np.array([one.score for one in found]) / TEMPERATURE
+    odds = np.exp(scores - scores.max())
+    chance = odds / odds.sum()
+    from dataclasses import replace
+
+    ranked = [replace(one, probability=float(p)) for one, p in zip(found, chance, strict=True)]
+    return sorted(ranked, key=lambda one: -one.probability)
+
+
+# ---------------------------------------------------------------- suspects
+
+
+def _suspects(plant: Plant, event: Event, seen: Shown, signature: Signature, way: str) -> Iterator[Suspect]:
+    """Whoever has to do with a link that is hit."""
+    links = len(plant.links)
+    hit_links = np.unique(event.hits % links)
+    ways = np.concatenate([np.full(links, way != "OB"), np.full(links, way != "IB")])
+
+    def shared(kind: CulpritKind, index: int, of: Bools) -> Suspect:
+        return Suspect(kind, index, np.tile(of, 2) & ways)
+
+    if signature.culprit is CulpritKind.LINK:
+        for link in hit_links.tolist():
+            yield shared(CulpritKind.LINK, link, np.arange(links) == link)
+    elif signature.culprit is CulpritKind.NETWORK:
+        for network in np.unique(plant.network[hit_links]).tolist():
+            yield shared(CulpritKind.NETWORK, network, plant.network == network)
+    elif signature.culprit is CulpritKind.SATELLITE:
+        for transponder in np.unique(plant.transponder[hit_links]).tolist():
+            index = int(plant.transponder_satellite[transponder])
+            yield shared(CulpritKind.SATELLITE, index, plant.transponder == transponder)
+    elif signature.cause in (RootCause.POWER_OUTAGE, RootCause.BLOCKAGE):
+        for site in np.unique(plant.site[hit_links]).tolist():
+            yield shared(CulpritKind.SITE, site, plant.site == site)
+        if signature.cause is RootCause.POWER_OUTAGE:
+            for hub in np.unique(plant.hub[hit_links]).tolist():
+                yield shared(CulpritKind.SITE, hub, plant.hub == hub)
+    else:
+        yield from _open_air(plant, event, seen, signature, way, shared)
+
+
+def _open_air(plant: Plant, event: Event, seen: Shown, signature: Signature, way: str, shared) -> Iterator[Suspect]:  # type: ignore[no-untyped-def]
+    """Hub antennas, rain and sun."""
+    links = len(plant.links)
+    hit_links = np.unique(event.hits % links)
+    hubs = np.unique(plant.hub[hit_links]).tolist()
+    wet = plant.networks.band[plant.network] != "C"  # which rain hardly dims
+    if signature.cause is RootCause.ANTENNA_ALIGNMENT:
+        for hub in hubs:
+            yield shared(CulpritKind.SITE, hub, plant.hub == hub)
+    elif signature.cause is RootCause.SUN_TRANSIT and way == "IB":
+        for hub in hubs:
+            for satellite in np.unique(plant.satellite[hit_links[plant.hub[hit_links] == hub]]).tolist():
+                yield shared(CulpritKind.SITE, hub, (plant.hub == hub) & (plant.satellite == satellite))
+    elif signature.cause is RootCause.SUN_TRANSIT:
+        satellites = np.unique(plant.satellite[hit_links]).tolist()
+        for satellite in satellites:
+            of = np.isin(np.arange(links), hit_links) & (plant.satellite == satellite)
+            yield shared(CulpritKind.SATELLITE, satellite, of)
+    elif signature.cause is RootCause.RAIN_FADE and signature.at_hub:
+        for hub in hubs:
+            yield shared(CulpritKind.SITE, hub, (plant.hub == hub) & wet)
+    else:
+        yield shared(CulpritKind.SITE, seen.centre, np.isin(np.arange(links), hit_links) & wet)
+
+
+# ---------------------------------------------------------------- weighing
+
+
+def _weighed(plant: Plant, event: Event, seen: Shown, signature: Signature, suspect: Suspect, way: str) -> Explanation:
+    against = {"rarity": signature.rarity + signature.way_cost(way)} | _coverage(event, signature, suspect)
+    features = seen.features(suspect.members)
+    for feature, interval in signature.expects.items():
+        against[feature.value] = interval.against(features[feature])
+    if signature.cause in BALANCES:
+        against[Feature.BALANCE.value] = BALANCES[signature.cause].against(features[Feature.BALANCE])
+    return Explanation(signature.cause, suspect, signature, -sum(against.values()), against, features)
+
+
+def _coverage(event: Event, signature: Signature, suspect: Suspect) -> dict[str, float]:
+    """Nats against a suspect: for its healthy members, and for hits that it does not explain."""
+    weight = event.hit * event.evidence
+    members = suspect.members & event.evidence
+    inside, count = float(weight[members].sum()), int(members.sum())
+    if not count:
+        return {"healthy": 6.0, "elsewhere": UNEXPLAINED}
+    share = inside / count
+    cost = -(share * np.log(HIT_IF_MEMBER) + (1.0 - share) * np.log(1.0 - HIT_IF_MEMBER))
+    elsewhere = float(weight.sum()) - inside
+    return {
+        "healthy": float(signature.misses * min(count, MOST_MEMBERS) * cost),
+        "elsewhere": UNEXPLAINED * elsewhere / max(1e-6, float(weight.sum())),
+    }
