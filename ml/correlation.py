@@ -18,7 +18,9 @@ from ml.rootcause import RootCauseModel
 
 MOST_HYPOTHESES: Final = 6
 DEEP_DB: Final = 8.0
-STORM_KM: Final = 100.0
+WORTH: Final = 100.0  # dB times samples times links: less that nobody can explain is not worth a word
+STORM_KM: Final = 300.0
+STORM_GAP: Final = 12  # samples between two showers of one storm
 AT_ONCE: Final = 3  # concurrent causes at most
 
 
@@ -76,8 +78,9 @@ def _same(plant: Plant, one: Told, other: Told) -> bool:
     links = len(plant.links)
     shared = np.intersect1d(one.event.hits % links, other.event.hits % links)
     overlap = min(one.last, other.last) - max(one.first, other.first)
-    showers = one.best.cause is RootCause.RAIN_FADE and _near(plant, one, other)
-    return overlap >= 0 and (len(shared) > 0 or showers)
+    if one.best.cause is RootCause.RAIN_FADE and _near(plant, one, other):
+        return overlap >= -STORM_GAP
+    return overlap >= 0 and len(shared) > 0
 
 
 def _near(plant: Plant, one: Told, other: Told) -> bool:
@@ -123,7 +126,7 @@ def _without_consequences(told: list[Told]) -> list[Told]:
         own = (one.event.hits % (len(one.event.hit) // 2)).tolist()
         return sum(link in links for link in own) >= 0.5 * len(own)
 
-    return [one for one in told if not minor(one)]
+    return [one for one in told if not minor(one) and (one.best.cause is not RootCause.UNKNOWN or _size(one) > WORTH)]
 
 
 def _size(one: Told) -> float:

@@ -15,9 +15,11 @@ MOST_EVENTS: Final = 12
 CLIP_DB: Final = 1.0  # deeper fades of one link say no more about the group
 COMMON_DB: Final = 0.42  # of the group's clipped mean: more than a quarter of deep fades, less than all of 1 dB
 FOOT: Final = 0.3  # of the threshold: where a run begins and ends
-SINGLE_DB: Final = 1.2  # a single direction's smoothed fade
-SINGLE_PEAK_DB: Final = 2.0
-SINGLE_SIGMAS: Final = 3.5
+SINGLE_DB: Final = 1.0  # a single direction's smoothed fade
+SINGLE_SIGMAS: Final = 3.0
+WANDERS: Final = 1.5
+LONG, SHORT = 1.05, 2.4  # times the threshold: a long fade's mean, and what a short one's must be deeper by
+MOST_TRIED: Final = 12  # streams
 FOLLOWS_FROM: Final = 0.35  # of the common course
 ALIKE_FROM: Final = 0.5  # correlation with it
 OWN_LEAST_DB: Final = 0.6  # of the other direction of a link, which power control may hide
@@ -67,6 +69,7 @@ class _Signal:
     depth: Cells
     known: Cells  # 1 or 0
     sigma: Cells
+    wander: Cells  # (streams,) as far as a healthy one strays
 
 
 @dataclass(frozen=True)
@@ -111,13 +114,13 @@ def neighbours(plant: Plant) -> Bools:
 def _silence(found: Residuals) -> _Signal:
     depth = np.where(found.dark, np.float32(5.0), np.float32(0.0))
     known = np.repeat(found.known[:, None], depth.shape[1], axis=1).astype(np.float32)
-    return _Signal(Channel.DARK, depth * known, known, np.full(len(depth), 0.05, dtype=np.float32))
+    return _Signal(Channel.DARK, depth * known, known, np.full(len(depth), 0.05, dtype=np.float32), np.zeros(len(depth), dtype=np.float32))
 
 
 def _fades(found: Residuals) -> _Signal:
     known = np.isfinite(found.esno)
     depth = np.where(known, np.clip(-found.esno, -2.0, 15.0), 0.0).astype(np.float32)
-    return _Signal(Channel.SIGNAL, depth, known.astype(np.float32), found.sigma)
+    return _Signal(Channel.SIGNAL, depth, known.astype(np.float32), found.sigma, found.wander)
 
 
 def _queues(found: Residuals) -> _Signal:
@@ -125,7 +128,7 @@ def _queues(found: Residuals) -> _Signal:
     fading = np.nan_to_num(found.esno, nan=0.0) < -1.0
     known = np.isfinite(found.queue) & ~_grown(fading, 2) & ~found.dark
     depth = np.where(known, found.queue / 2.0 - 0.4, 0.0).astype(np.float32)
-    return _Signal(Channel.QUEUE, depth, known.astype(np.float32), np.full(len(depth), 0.35, dtype=np.float32))
+    return _Signal(Channel.QUEUE, depth, known.astype(np.float32), np.full(len(depth), 0.35, dtype=np.float32), np.zeros(len(depth), dtype=np.float32))
 
 
 def _grown(true: Bools, by: int) -> Bools:
@@ -169,22 +172,34 @@ def _in_channel(signal: _Signal, groups: list[Indices], near: Bools, *, singles:
 
 def _strongest(signal: _Signal, groups: list[Indices], member: Cells, *, singles: bool) -> _Candidate | None:
     """The group or single stream that degraded in most samples of most of its members."""
-    smooth = _median_of_three(signal.depth)
     best: _Candidate | None = None
     if len(groups):
         best = _strongest_group(signal, groups, member)
     if not singles:
         return best
-    threshold = np.maximum(SINGLE_DB, SINGLE_SIGMAS * signal.sigma)
-    over = np.clip(smooth / threshold[:, None], 0.0, 1.0)
-    over[smooth.max(axis=1) < np.maximum(SINGLE_PEAK_DB, 5.0 * signal.sigma)] = 0.0
-    scores = ((over >= 1.0) * over).sum(axis=1)
-    stream = int(np.argmax(scores))
-    if scores[stream] > 0 and (best is None or scores[stream] > best.score):
-        runs = _runs(over[stream], 1.0, FOOT)
-        runs = [run for run in runs if smooth[stream, run].max() >= SINGLE_PEAK_DB] or runs[:1]
-        best = _Candidate(np.array([stream]), runs, smooth[stream], float(scores[stream]))
-    return best
+    single = _strongest_single(signal)
+    return single if single and (best is None or single.score > best.score) else best
+
+
+def _strongest_single(signal: _Signal) -> _Candidate | None:
+    """A stream whose fades are deep for how long they last, and for how far it strays when it is healthy."""
+    smooth = _median_of_three(signal.depth)
+    threshold = np.maximum(np.maximum(SINGLE_DB, SINGLE_SIGMAS * signal.sigma), WANDERS * signal.wander)
+    over = smooth / threshold[:, None]
+    scores = (np.clip(over, 0.0, 1.0) * (over >= 1.0)).sum(axis=1)
+    for stream in np.argsort(-scores)[:MOST_TRIED].tolist():
+        if scores[stream] <= 0:
+            return None
+        runs = [run for run in _runs(over[stream], 1.0, FOOT) if _plain(smooth[stream, run], threshold[stream])]
+        if runs:
+            return _Candidate(np.array([stream]), runs, smooth[stream], float(scores[stream]))
+    return None
+
+
+def _plain(fade: Cells, threshold: float) -> bool:
+    """Whether a single stream's fade is one: the shorter, the deeper it must be."""
+    clear = fade[fade >= threshold]
+    return bool(len(clear) >= 2 and clear.mean() >= threshold * (LONG + SHORT / np.sqrt(len(clear))))  # noqa: PLR2004
 
 
 def _strongest_group(signal: _Signal, groups: list[Indices], member: Cells) -> _Candidate | None:

@@ -1,29 +1,47 @@
-"""Faults to simulate: who is hit, how hard, how long, and what that does to signal, noise, power, load and light."""
+"""Faults to simulate: who is hit, how hard, how long, and what that does to the links."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.fleet import Fleet, LinkSpec, SiteSpec
+from ml import effects, reach, shapes
+from ml.causes import RootCause
+from ml.effects import Effect, End
+from ml.fleet import Fleet
+from ml.impact import Impact
 from ml.metrics import Direction, Floats
+from ml.shapes import DAY_MINUTES, Shape
 
-NEIGHBOURHOOD_KM: Final = 25.0  # how far a rain cell reaches
-POWER_CONTROL_DB: Final = 3.0  # how much of a fade the remote's uplink power control makes up for
-SYSTEM_KELVIN: Final = 150.0  # a receiver's noise temperature under a clear sky
-RAIN_KELVIN: Final = 275.0  # of rain as a source of noise
-KM_PER_DEGREE: Final = 111.2
+MINUTE_MS: Final = 60_000.0
 
-Shape = Callable[[Floats, Floats], Floats]  # fraction of the fault elapsed, minutes elapsed → envelope in 0..1
+
+class Variant(StrEnum):
+    """What exactly is broken, where a cause comes in several kinds; the first of each is what is meant by default."""
+
+    TRANSMITTER = "TRANSMITTER"  # EQUIPMENT_FAILURE: the hub's amplifier or modulator is weak, and its meter says so
+    WAVEGUIDE = "WAVEGUIDE"  # behind that meter
+    OFF = "OFF"  # the hub's transmitter is lost altogether
+    AMPLIFIER = "AMPLIFIER"  # the hub's low-noise amplifier; default if the fault's direction is inbound
+    DEMODULATOR = "DEMODULATOR"
+    DRIFT = "DRIFT"  # ANTENNA_ALIGNMENT
+    WAVES = "WAVES"
+    BUC = "BUC"  # REMOTE_EQUIPMENT: block upconverter, the remote's transmitter
+    LNB = "LNB"  # low-noise block, the remote's receiver; default if the fault's direction is outbound
+    REPORTED = "REPORTED"  # POWER_OUTAGE: uptime 0, and everything else null
+    SILENCE = "SILENCE"  # no samples at all
 
 
 @dataclass(frozen=True)
 class Fault:
     """One true event. The culprit is whichever of network, site, link and (satellite, transponder) is not None.
 
-    `direction` limits it to one direction (None: both); times are epoch ms, the end excluded; strength 0 to 1.
+    A sun transit is over a hub `site` (inbound) or, with direction outbound, over the remotes of `satellite` around
+    `site`. `direction` limits a fault to one direction (None: as its cause has it); times are epoch ms, the end
+    excluded; strength 0 to 1; `irregularity` seeds its whims (0: none); `radius_km`: of a rain cell over a remote.
     """
 
     cause: str
@@ -36,152 +54,105 @@ class Fault:
     satellite: str | None = None
     transponder: str | None = None
     direction: Direction | None = None
+    variant: Variant | None = None
+    irregularity: int = 0
+    radius_km: float = 25.0
 
-
-@dataclass(frozen=True)
-class Impact:
-    """What all faults together do, each (times, 2 x links), the links' inbound columns first.
-
-    level: dB change of the wanted signal at the receiver; noise: dB by which noise and interference rise;
-    power: dB change of the transmitter; load: demand added, as a fraction; dark: 1 where there is no electricity.
-    """
-
-    level: Floats
-    noise: Floats
-    power: Floats
-    load: Floats
-    dark: Floats
+    @property
+    def minutes(self) -> float:
+        return (self.end_ms - self.start_ms) / MINUTE_MS
 
 
 @dataclass(frozen=True)
 class Signature:
-    """How a cause shows at strength 1 (dB, except load and dark) and over time; see the table in the domain notes."""
+    """How a cause shows; see the table in the domain notes."""
 
     shape: Shape
-    inbound: float = 0.0
-    outbound: float = 0.0
-    noise: float = 0.0
-    load: float = 0.0
-    dark: float = 0.0
-    transmitter: bool = False  # the remote's own transmitter is what fails, so its reported power falls as well
+    effect: Callable[[Fault, End], Effect]  # `End`: where the site at fault is
+    least: float = 0.0  # of the effect, at strength 0: below that the cause is no cause
 
 
-def _step(elapsed: Floats, minutes: Floats) -> Floats:
-    del minutes
-    return np.ones_like(elapsed)
+def _hub_chain(fault: Fault, end: End) -> Effect:
+    inbound = fault.direction is Direction.IB
+    return {
+        Variant.TRANSMITTER: effects.transmitter(end, 10.0),
+        Variant.WAVEGUIDE: effects.transmitter(end, 10.0, metered=False),
+        Variant.OFF: effects.transmitter(end, 60.0),
+        Variant.AMPLIFIER: effects.amplifier(end, 10.0),
+        Variant.DEMODULATOR: effects.demodulator(end, 10.0),
+    }[fault.variant or (Variant.AMPLIFIER if inbound else Variant.TRANSMITTER)]
 
 
-def _bell(elapsed: Floats, minutes: Floats) -> Floats:
-    del minutes
-    bell: Floats = np.sin(np.pi * elapsed) ** 0.7
-    return bell
+def _remote_chain(fault: Fault, end: End) -> Effect:
+    outbound = fault.direction is Direction.OB
+    return {Variant.BUC: effects.transmitter(end, 10.0), Variant.LNB: effects.amplifier(end, 9.0)}[
+        fault.variant or (Variant.LNB if outbound else Variant.BUC)
+    ]
 
 
-def _ramp(elapsed: Floats, minutes: Floats) -> Floats:
-    del minutes
-    return np.minimum(1.0, 3.0 * elapsed)
-
-
-def _on_and_off(elapsed: Floats, minutes: Floats) -> Floats:
-    del elapsed
-    return ((minutes % 40.0) < 28.0).astype(np.float64)
-
-
-SIGNATURES: Final = {
-    "RAIN_FADE": Signature(_bell, inbound=-10.0, outbound=-10.0),
-    "SATELLITE_INTERFERENCE": Signature(_on_and_off, noise=8.0),
-    "EQUIPMENT_FAILURE": Signature(_step, inbound=-9.0, outbound=-9.0),
-    "ANTENNA_ALIGNMENT": Signature(_ramp, inbound=-5.0, outbound=-7.5),
-    "ANTENNA_MISALIGNMENT": Signature(_step, inbound=-9.0, outbound=-6.0),
-    "CONGESTION": Signature(_step, load=2.5),
-    "REMOTE_EQUIPMENT": Signature(_step, inbound=-9.0, outbound=-9.0, transmitter=True),
-    "POWER_OUTAGE": Signature(_step, dark=1.0),
+SIGNATURES: Final[dict[str, Signature]] = {
+    RootCause.EQUIPMENT_FAILURE: Signature(shapes.step, _hub_chain),
+    RootCause.ANTENNA_ALIGNMENT: Signature(shapes.drift, lambda _, end: effects.pointing(end, 7.5)),
+    RootCause.SATELLITE_INTERFERENCE: Signature(
+        shapes.interference, lambda fault, _: effects.interference(fault.direction, 8.0)
+    ),
+    RootCause.ANTENNA_MISALIGNMENT: Signature(shapes.quick, lambda _, end: effects.pointing(end, 9.0)),
+    RootCause.RAIN_FADE: Signature(shapes.bell, lambda _, end: effects.rain(end, 8.0)),
+    RootCause.SUN_TRANSIT: Signature(
+        shapes.step, lambda fault, _: effects.sun(fault.direction or Direction.IB, 10.0), least=0.4
+    ),
+    RootCause.CONGESTION: Signature(shapes.busy, lambda fault, _: effects.load(fault.direction, 3.0), least=0.3),
+    RootCause.REMOTE_EQUIPMENT: Signature(shapes.step, _remote_chain),
+    RootCause.POWER_OUTAGE: Signature(
+        shapes.step, lambda fault, _: effects.darkness(reported=fault.variant is not Variant.SILENCE)
+    ),
+    RootCause.BLOCKAGE: Signature(shapes.blockage, lambda _, end: effects.shadow(end, 30.0), least=0.35),
 }
-
-
-def random_fault(fleet: Fleet, rng: np.random.Generator, start_ms: int, duration_ms: int) -> Fault:
-    """A clearly visible fault (strength 0.5 and more): cause, culprit, direction and strength are drawn."""
-    cause = str(rng.choice(sorted(SIGNATURES)))
-    link = fleet.links[int(rng.integers(len(fleet.links)))]
-    network = fleet.network_of[link.network]
-    culprits: dict[str, dict[str, int | str]] = {
-        "SATELLITE_INTERFERENCE": {"satellite": network.satellite, "transponder": network.transponder},
-        "EQUIPMENT_FAILURE": {"network": network.number},
-        "CONGESTION": {"network": network.number},
-        "ANTENNA_ALIGNMENT": {"site": network.hub},
-        "ANTENNA_MISALIGNMENT": {"link": link.number},
-        "REMOTE_EQUIPMENT": {"link": link.number},
-    }
-    one_way = cause in {"SATELLITE_INTERFERENCE", "EQUIPMENT_FAILURE", "REMOTE_EQUIPMENT"}
-    direction = (Direction.IB, Direction.OB)[int(rng.integers(2))] if one_way else None
-    culprit = culprits.get(cause, {"site": link.site})
-    strength = round(float(rng.uniform(0.5, 1.0)), 3)
-    return Fault(cause, start_ms, start_ms + duration_ms, strength, direction=direction, **culprit)  # type: ignore[arg-type]
+HUB_SIDE: Final = {RootCause.EQUIPMENT_FAILURE, RootCause.ANTENNA_ALIGNMENT}
 
 
 def impact(fleet: Fleet, faults: list[Fault], times: NDArray[np.int64]) -> Impact:
-    """The sum of all faults at `times` (epoch ms). Raises KeyError for an unknown cause, site or network."""
-    shape = (len(times), 2 * len(fleet.links))
-    total = Impact(*(np.zeros(shape) for _ in range(5)))
+    """The sum of all faults at `times` (epoch ms ascending). Raises KeyError for an unknown cause or site."""
+    total = Impact.none(len(times), len(fleet.links))
     for fault in faults:
-        during = np.flatnonzero((times >= fault.start_ms) & (times < fault.end_ms))
-        if len(during):
-            _add(total, during, fault, fleet, times[during])
+        during = slice(*np.searchsorted(times, [fault.start_ms, fault.end_ms]).tolist())
+        effect = SIGNATURES[fault.cause].effect(fault, _end(fault, fleet))
+        if during.start < during.stop:
+            minutes = (times[during] - fault.start_ms) / MINUTE_MS
+            effect(total.during(during), _strength(fault) * _depth(fault, fleet, minutes), fleet)
     return total
 
 
-def _add(total: Impact, during: NDArray[np.intp], fault: Fault, fleet: Fleet, times: NDArray[np.int64]) -> None:
-    signature = SIGNATURES[fault.cause]
-    elapsed = (times - fault.start_ms) / (fault.end_ms - fault.start_ms)
-    envelope = fault.strength * signature.shape(elapsed, (times - fault.start_ms) / 60_000.0)[:, None]
-    inbound, outbound = _hit(fault, fleet)
-    links = len(inbound)
-    level = envelope * np.concatenate([signature.inbound * inbound, signature.outbound * outbound])
-    noise = envelope * signature.noise * np.concatenate([inbound, outbound])
-    if fault.cause == "RAIN_FADE":
-        noise = noise + rain_noise(-level)
-        made_up = np.minimum(POWER_CONTROL_DB, -level[:, :links])
-        level[:, :links] += made_up
-        total.power[during, :links] += made_up
-    if signature.transmitter:
-        total.power[during, :links] += level[:, :links]
-    total.level[during] += level
-    total.noise[during] += noise
-    total.load[during] += envelope * signature.load * np.concatenate([inbound, outbound])
-    total.dark[during] = np.maximum(total.dark[during], signature.dark * np.concatenate([inbound, outbound]))
+def _strength(fault: Fault) -> float:
+    least = SIGNATURES[fault.cause].least
+    return least + (1.0 - least) * fault.strength
 
 
-def rain_noise(attenuation_db: Floats) -> Floats:
-    """By how many dB rain raises a receiver's noise: 275 (1 - 10^(-A/10)) K on top of the clear sky's."""
-    kelvin = RAIN_KELVIN * (1.0 - 10.0 ** (-attenuation_db / 10.0))
-    result: Floats = 10.0 * np.log10(1.0 + kelvin / SYSTEM_KELVIN)
-    return result
+def _end(fault: Fault, fleet: Fleet) -> End:
+    at_hub = fault.site is not None and fleet.site_of[fault.site].role == "HUB"
+    return End.HUB if at_hub or fault.cause in HUB_SIDE else End.REMOTE
 
 
-def _hit(fault: Fault, fleet: Fleet) -> tuple[Floats, Floats]:
-    """How much of the fault each link (links,) gets, inbound and outbound."""
-    weights = np.array([_weight(fault, fleet, link) for link in fleet.links])
-    nothing = np.zeros_like(weights)
-    return (
-        nothing if fault.direction is Direction.OB else weights,
-        nothing if fault.direction is Direction.IB else weights,
-    )
+def _depth(fault: Fault, fleet: Fleet, minutes: Floats) -> Floats:
+    """(times, links): how much of the fault's strength reaches each link."""
+    if fault.cause == RootCause.SUN_TRANSIT:
+        return _transit(fault, fleet, minutes)
+    shape = shapes.waves if fault.variant is Variant.WAVES else SIGNATURES[fault.cause].shape
+    envelope = shape(minutes, fault.minutes, fault.irregularity)[:, None]
+    if fault.cause == RootCause.RAIN_FADE and fault.site and _end(fault, fleet) is End.REMOTE:
+        centre = fleet.site_of[fault.site]
+        return envelope * reach.rain_cell(fleet, centre, fault.radius_km, minutes, fault.minutes, fault.irregularity)
+    return envelope * _members(fault, fleet)
 
 
-def _weight(fault: Fault, fleet: Fleet, link: LinkSpec) -> float:
-    network = fleet.network_of[link.network]
-    if fault.site is not None:
-        culprit = fleet.site_of[fault.site]
-        if fault.cause == "RAIN_FADE" and culprit.role == "REMOTE":
-            return float(np.exp(-((distance_km(culprit, fleet.site_of[link.site]) / NEIGHBOURHOOD_KM) ** 2)))
-        return float(fault.site in (link.site, network.hub))
-    if fault.transponder is not None:
-        return float((network.satellite, network.transponder) == (fault.satellite, fault.transponder))
-    return float(fault.link == link.number if fault.network is None else fault.network == network.number)
+def _members(fault: Fault, fleet: Fleet) -> Floats:
+    return reach.everything_of(fleet, fault.network, fault.site, fault.link, fault.satellite, fault.transponder)
 
 
-def distance_km(one: SiteSpec, other: SiteSpec) -> float:
-    """On a plane that touches the Earth between the two: exact enough for neighbours."""
-    north = one.latitude - other.latitude
-    east = (one.longitude - other.longitude) * np.cos(np.radians((one.latitude + other.latitude) / 2))
-    return float(KM_PER_DEGREE * np.hypot(north, east))
+def _transit(fault: Fault, fleet: Fleet, minutes: Floats) -> Floats:
+    """At the same minutes of every day that the fault lasts."""
+    phase = (minutes % DAY_MINUTES) / (fault.minutes % DAY_MINUTES or DAY_MINUTES)
+    if fault.direction is Direction.OB and fault.site is not None:
+        seen = reach.sun_over_remotes(fleet, fleet.site_of[fault.site], phase)
+        return seen * reach.everything_of(fleet, None, None, None, fault.satellite, None)
+    return reach.hump(phase)[:, None] * _members(fault, fleet)

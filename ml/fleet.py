@@ -6,6 +6,8 @@ from typing import Final, Literal
 
 import numpy as np
 
+from ml.metrics import Floats
+
 Role = Literal["HUB", "REMOTE"]
 Band = Literal["C", "KU", "KA"]
 
@@ -69,6 +71,17 @@ class Fleet:
     @cached_property
     def network_of(self) -> dict[int, NetworkSpec]:
         return {network.number: network for network in self.networks}
+
+    @cached_property
+    def link_networks(self) -> tuple[NetworkSpec, ...]:
+        """Of each link."""
+        return tuple(self.network_of[link.network] for link in self.links)
+
+    @cached_property
+    def link_places(self) -> Floats:
+        """(2, links): degrees north and east of the remotes."""
+        sites = [self.site_of[link.site] for link in self.links]
+        return np.array([[site.latitude for site in sites], [site.longitude for site in sites]])
 
 
 @dataclass(frozen=True)

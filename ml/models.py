@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +10,16 @@ from numpy.typing import NDArray
 from ml.detector import Detector
 from ml.metrics import Floats, TargetKind
 
-MODELS: Final[dict[str, TargetKind]] = {
+if TYPE_CHECKING:
+    from ml.rootcause import RootCauseModel
+
+DETECTORS: Final[dict[str, TargetKind]] = {
     "anomaly_network": TargetKind.NETWORK,
     "anomaly_site": TargetKind.SITE,
     "anomaly_link": TargetKind.LINK,
 }
+ROOT_CAUSE: Final = "root_cause"
+MODELS: Final = (*DETECTORS,)
 
 Progress = Callable[[float, str], None]  # fraction done, what is being done
 
@@ -69,9 +74,13 @@ class TooLittleHistory(ValueError):
     """The history does not suffice to learn from; the message says what is missing."""
 
 
-def load(name: str, artefact: bytes, version: str) -> Detector:
+def load(name: str, artefact: bytes, version: str) -> "Detector | RootCauseModel":
     """The model of these bytes. Raises ValueError where they are damaged or another model's, KeyError for the name."""
-    kind = MODELS[name]
+    if name == ROOT_CAUSE:
+        from ml.rootcause import RootCauseModel  # noqa: PLC0415  it may know this module
+
+        return RootCauseModel.from_bytes(artefact, version)
+    kind = DETECTORS[name]
     detector = Detector.from_bytes(artefact, version)
     if detector.kind is not kind:
         raise ValueError(f"this artefact is a model of a {detector.kind.lower()}, not {name}")
@@ -95,6 +104,12 @@ _RULES: Final = {
     "event_recall": _Rule("recall of events within the false-alarm budget", 1.0, 0.02),
     "false_alarm_ratio": _Rule("false alarms beyond the budget", -1.0, 0.25),
     "calibration_error": _Rule("calibration error of the confidence", -1.0, 0.02),
+    "accuracy": _Rule("accuracy over all causes", 1.0, 0.02),
+    "four_class_accuracy": _Rule("accuracy over the four classes", 1.0, 0.02),
+    "culprit_accuracy": _Rule("accuracy of the culprit", 1.0, 0.02),
+    "iou": _Rule("overlap of the links that it calls affected with those that are", 1.0, 0.02),
+    "onset_within_2": _Rule("share of onsets that are right to two samples", 1.0, 0.03),
+    "false_patterns": _Rule("patterns found where nothing is wrong", -1.0, 0.02),
 }
 
 

@@ -58,6 +58,7 @@ class Residuals:
     grade: Cells
     sigma: Cells
     usual_esno: Cells  # (streams,)
+    wander: Cells  # (streams,) how far healthy Es/N0 strayed below its middle in the history, dB
     rf: Bools
     known: Bools  # (streams,) at least one sample in the window
 
@@ -78,7 +79,7 @@ def residuals(plant: Plant, request: Request) -> Residuals:
     window = _grid(stream[inside], (at[inside] - request.start_ms) // step, values[inside], streams, columns)
     before = (at < request.start_ms) & (stream >= 0)
     history = _history(request, stream[before], at[before], values[before], streams)
-    usual = _usual(np.concatenate([history, window[:, :: max(1, columns // THINNED_COLUMNS)]], axis=1), request)
+    usual = _usual(np.concatenate([history, window[:, :: max(1, columns // THINNED_COLUMNS)]], axis=1), history, request)
     times = request.start_ms + step * np.arange(columns, dtype=np.int64)
     return _against(plant, window, usual, times, int(step))
 
@@ -131,9 +132,10 @@ class _Usual:
     centre: Cells
     spread: Cells
     noise: Cells  # (streams,) standard deviation of healthy Es/N0
+    wander: Cells
 
 
-def _usual(pooled: NDArray[np.float32], request: Request) -> _Usual:
+def _usual(pooled: NDArray[np.float32], history: NDArray[np.float32], request: Request) -> _Usual:
     """From samples at which the signal was as good as it ever was for long."""
     signal = _signal(pooled)
     best = _quantile(signal, 0.8)
@@ -146,7 +148,8 @@ def _usual(pooled: NDArray[np.float32], request: Request) -> _Usual:
     noise = np.maximum((high - low)[:, _PLACE[Metric.ESNO_DB]] / 1.35, LEAST_NOISE_DB)
     if request.usual is not None:
         centre = _remembered(centre, request.usual.astype(np.float32))
-    return _Usual(centre, spread, np.nan_to_num(noise, nan=0.5).astype(np.float32))
+    wander = np.nan_to_num(_quantile(_signal(history), 0.5) - _quantile(_signal(history), 0.06), nan=0.5)
+    return _Usual(centre, spread, np.nan_to_num(noise, nan=0.5).astype(np.float32), wander.astype(np.float32))
 
 
 def _remembered(centre: Cells, usual: Cells) -> Cells:
@@ -198,7 +201,7 @@ def _against(
     dead = present & ~(reading(Metric.UPTIME_PCT) > 0.0) & ~np.isnan(reading(Metric.UPTIME_PCT))
     rf = np.isfinite(usual.centre[:, _PLACE[Metric.ESNO_DB]])
     esno, level = change(Metric.ESNO_DB), change(Metric.RX_LEVEL_DBM)
-    warned = _warned(esno, dead)
+    warned = _warned(esno, dead | ~present)
     dark = _dark(plant, ~present, dead, warned)
     lost = _lost(window, present & rf[:, None] & np.isnan(esno) & ~dark)
     esno = np.where(dark, np.nan, esno)
@@ -224,6 +227,7 @@ def _against(
         loss=change(Metric.PACKET_LOSS_PCT),
         grade=reading(Metric.GRADE),
         sigma=usual.noise,
+        wander=usual.wander,
         usual_esno=usual.centre[:, _PLACE[Metric.ESNO_DB]],
         rf=rf,
         known=present.any(axis=1),
@@ -280,6 +284,7 @@ def _dark(plant: Plant, silent: Bools, dead: Bools, warned: Bools) -> Bools:
     )
     long = runs_of(both & quiet[:links] & quiet[links:], SILENT_SAMPLES)
     dark = np.tile(said | long, (2, 1)) | runs_of(quiet & shared, DARK_SAMPLES + 1) | runs_of(quiet, 2 * SILENT_SAMPLES)
+    dark &= ~np.tile(warned[:links] | warned[links:], (2, 1))
     return _continued(dark, silent | (dead & np.tile(both, (2, 1))))
 
 

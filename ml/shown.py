@@ -49,15 +49,15 @@ class Shown:
         some = self.hit & members
         ib, ob = some & inbound, some & ~inbound
         both = np.tile(some[:links] | some[links:], 2)
-        depth = {way: _mean(self.depth, rows) for way, rows in (("IB", ib), ("OB", ob))}
+        depth = {way: _middle(self.depth, rows) for way, rows in (("IB", ib), ("OB", ob))}
         main = ib if np.nan_to_num(depth["IB"]) >= np.nan_to_num(depth["OB"]) else ob
         return {
             Feature.DEPTH: float(np.nanmax([*depth.values(), -1.0])) if self.fading and some.any() else np.nan,
-            Feature.NOISE_SHARE_IB: _share(_mean(self.noise, ib), depth["IB"]),
-            Feature.NOISE_SHARE_OB: _share(_mean(self.noise, ob), depth["OB"]),
+            Feature.NOISE_SHARE_IB: _share(_middle(self.noise, ib), depth["IB"]),
+            Feature.NOISE_SHARE_OB: _share(_middle(self.noise, ob), depth["OB"]),
             Feature.BALANCE: _log_ratio(depth["OB"], depth["IB"]),
-            Feature.POWER_IB: _mean(self.power, both & inbound),
-            Feature.POWER_OB: _mean(self.power, both & ~inbound),
+            Feature.POWER_IB: _middle(self.power, both & inbound),
+            Feature.POWER_OB: _middle(self.power, both & ~inbound),
             Feature.RISE: self.rise_minutes,
             Feature.MINUTES: self.minutes,
             Feature.LASTS: self.lasts,
@@ -65,11 +65,11 @@ class Shown:
             Feature.TOTAL: self.total,
             Feature.DAILY: self.daily,
             Feature.COMPACT: self.compact,
-            Feature.LEVEL_RISE: _mean(self.level_rise, some),
+            Feature.LEVEL_RISE: _middle(self.level_rise, some),
             Feature.SCATTER: _scatter(self.depth[main]),
             Feature.LAG: _robust_spread(self.onset[main]),
             Feature.MOBILE: float(self.mobile[some].mean()) if some.any() else np.nan,
-            Feature.NEIGHBOURS: _mean(self.hit.astype(np.float32), self.nearby),
+            Feature.NEIGHBOURS: float(self.hit[self.nearby].mean()) if self.nearby.any() else np.nan,
         }
 
 
@@ -201,16 +201,17 @@ def _level_rise(found: Residuals, rows: Indices, depth: Cells, weight: Cells) ->
     before, now = found.usual_esno[rows], found.usual_esno[rows] - depth[rows]
     ratio = 10.0 ** (-np.maximum(before, 0.0) / 10.0)
     expected = 10.0 * np.log10((1.0 + 10.0 ** (-now / 10.0)) / (1.0 + ratio))
-    shown = _weighted(found.level[rows], weight)
-    with np.errstate(invalid="ignore"):
+    raised = np.where(rows < len(found.esno) // 2, np.clip(np.nan_to_num(_weighted(found.power[rows], weight)), 0.0, None), 0.0)
+    shown = _weighted(found.level[rows], weight) - raised
+    with np.errstate(invalid="ignore", divide="ignore"):
         rise[rows] = np.where(expected >= LEAST_RISE_DB, shown / expected, np.nan)
     return rise
 
 
-def _mean(values: Cells, rows: Bools) -> float:
+def _middle(values: Cells, rows: Bools) -> float:
     some = values[rows]
     some = some[np.isfinite(some)]
-    return float(some.mean()) if len(some) else float("nan")
+    return float(np.median(some)) if len(some) else float("nan")
 
 
 def _share(noise: float, depth: float) -> float:

@@ -1,6 +1,6 @@
 """Telemetry of an invented fleet, with faults: the same seed and time always give the same reading."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml import telemetry
-from ml.faults import Fault, Impact, impact, random_fault
+from ml.faults import Fault, impact
 from ml.fleet import Fleet, LinkSpec, NetworkSpec, SatelliteSpec, SiteSpec, demo_fleet
+from ml.impact import Impact
+from ml.invention import random_fault
 from ml.metrics import CATALOGUE, Direction, Floats, TargetKind
+from ml.noise import bursts
 
 __all__ = [
     "Fault",
@@ -51,19 +54,26 @@ class Samples:
 
 
 def simulate(
-    fleet: Fleet, times: NDArray[np.int64], faults: Sequence[Fault], seed: int, missing: float = 0.01
+    fleet: Fleet,
+    times: NDArray[np.int64],
+    faults: Sequence[Fault],
+    seed: int,
+    missing: float = 0.01,
+    kinds: Collection[TargetKind] = tuple(TargetKind),
 ) -> dict[TargetKind, Samples]:
     """What the fleet reports at `times` (epoch ms ascending, not negative) under `faults`.
 
-    A fraction `missing` of the samples never arrives. Every (seed, time) stands alone: asking for other times as well
-    changes nothing. Raises KeyError for a fault whose cause or culprit is unknown.
+    A fraction `missing` of the samples never arrives, half of it in bursts. Every (seed, time) stands alone: asking
+    for other times as well changes nothing. Raises KeyError for a fault whose cause or culprit is unknown.
     """
     noise, arrived = _noise(fleet, times, seed, missing)
     hit = impact(fleet, list(faults), times)
+    arrived[TargetKind.LINK] &= hit.silent < 0.5
     readings = _readings(fleet, times, hit, noise, seed)
-    healthy = _readings(fleet, times, Impact(*([np.zeros_like(hit.level)] * 5)), noise, seed) if faults else readings
+    none = Impact.none(len(times), len(fleet.links))
+    healthy = _readings(fleet, times, none, noise, seed) if faults else readings
     samples = {}
-    for kind in TargetKind:
+    for kind in kinds:
         faulty = _faulty(kind, readings[kind], healthy[kind])
         samples[kind] = _samples(kind, fleet, times, readings[kind], faulty).take(arrived[kind].ravel())
     return samples
@@ -84,7 +94,8 @@ def _noise(
     for row, at in enumerate(times.tolist()):
         rng = np.random.default_rng([seed, at])
         rng.standard_normal(out=normal[row])
-        arrived[row] = rng.random(streams) >= missing
+        arrived[row] = rng.random(streams) >= missing / 2.0
+    arrived &= ~bursts(seed, times, streams, missing / 2.0)
     ends = np.cumsum(list(sizes.values()))[:-1]
     return (
         dict(zip(sizes, np.split(normal, ends, axis=1), strict=True)),

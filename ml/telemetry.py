@@ -6,22 +6,32 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.faults import Impact
+from ml import noise as noises
+from ml.budget import FLOOR_DB, Budget, Reception, received, rising
 from ml.fleet import Fleet
+from ml.impact import Impact
 from ml.metrics import Floats, Kind, grade
 
 CHANNELS: Final = 9  # independent normal deviates per stream and time
-WAVES_HOURS: Final = np.array([0.9, 3.7, 11.0])  # periods of the slow wander that colours the noise
-WAVES_DB: Final = np.array([0.10, 0.14, 0.16])
-LOCK_DB: Final = 1.0  # a receiver loses lock around this Es/N0
+# Standard deviations of a link with middling noise, tuned to real links: see notebooks/correlation.ipynb.
+WHITE_DB: Final = 0.235
+WANDER_DB: Final = np.array([0.16, 0.14, 0.08, 0.07])  # one for each of `noises.KNOTS_MINUTES`
+UNLIKE: Final = 0.5  # how differently noisy links are: standard deviation of the logarithm
+WHITER, REDDER = 0.8, 1.4  # the noisier a link, the slower is its noise: powers of how noisy it is
+LEVEL_STEPS_DB: Final = (0.1, 0.1, 0.3)  # what meters resolve
+ESNO_STEP_DB: Final = 0.1
+ALIKE: Final = 0.5  # correlation of the quick noise in a link's two directions
+ESNO_FOLLOWS: Final = 0.8  # of the level's fading: some of it is the meter's or the amplifier's own
+MUTE_SHARE: Final = 0.5  # of demodulators report nothing without lock, the rest their floor
+NOT_IN_SERVICE: Final = 0.05
 
 
 @dataclass(frozen=True)
 class Nature:
     """What is peculiar to each link direction: (2 x links,) each; `wander` is slow noise, (times, 2 x links), in dB."""
 
+    budget: Budget
     level: Floats
-    esno: Floats
     power: Floats
     capacity: Floats
     demand: Floats
@@ -29,6 +39,8 @@ class Nature:
     jitter: Floats
     white: Floats
     longitude: Floats
+    level_step: Floats
+    mute: NDArray[np.bool_]
     wander: Floats
 
 
@@ -37,21 +49,20 @@ def nature(fleet: Fleet, times: NDArray[np.int64], seed: int) -> Nature:
     rng = np.random.default_rng([seed, 202])
     streams = 2 * len(fleet.links)
     capacity = rng.uniform(3.0, 10.0, streams)
-    phase = rng.uniform(0.0, 2.0 * np.pi, (len(WAVES_HOURS), streams))
-    size = WAVES_DB[:, None] * rng.lognormal(0.0, 0.4, (len(WAVES_HOURS), streams))
-    angle = 2.0 * np.pi * (times[:, None] / 3_600_000.0) / WAVES_HOURS
-    longitudes = [fleet.site_of[link.site].longitude for link in fleet.links]
+    noisiness = np.clip(rng.lognormal(0.0, UNLIKE, streams), 0.3, 2.2)
     return Nature(
+        budget=Budget.drawn(rng, len(fleet.links)),
         level=rng.uniform(-58.0, -32.0, streams),
-        esno=rng.uniform(10.0, 15.0, streams),
         power=rng.uniform(28.0, 42.0, streams),
         capacity=capacity,
         demand=capacity * rng.uniform(0.25, 0.5, streams),
         latency=rng.uniform(585.0, 650.0, streams),
         jitter=rng.uniform(7.0, 18.0, streams),
-        white=np.clip(0.22 * rng.lognormal(0.0, 0.4, streams), 0.1, 0.5),
-        longitude=np.array(longitudes * 2),
-        wander=sum(size[k] * np.sin(angle[:, k, None] + phase[k]) for k in range(len(WAVES_HOURS))) + np.zeros(streams),
+        white=WHITE_DB * noisiness**WHITER,
+        longitude=np.tile(fleet.link_places[1], 2),
+        level_step=rng.choice(LEVEL_STEPS_DB, streams),
+        mute=rng.random(streams) < MUTE_SHARE,
+        wander=noisiness**REDDER * np.tensordot(WANDER_DB, noises.wander(seed, times, len(fleet.links)), axes=1),
     )
 
 
@@ -64,32 +75,58 @@ def diurnal(times: NDArray[np.int64], longitude: Floats) -> Floats:
 
 def links(own: Nature, times: NDArray[np.int64], hit: Impact, noise: Floats) -> Floats:
     """Link readings (times, 2 x links, metrics) in catalogue order; `noise` (times, 2 x links, `CHANNELS`)."""
-    level, esno = _radio(own, hit, noise)
+    fading = own.wander + own.white * _alike(noise[..., 0])
+    radio = received(own.budget, hit, ESNO_FOLLOWS * fading + 0.12 * noise[..., 1])
     lit = hit.dark < 0.5
     unlit = np.where(lit, 0.0, np.nan)  # without electricity nothing is reported but the uptime that says so
-    alive = lit * _rising(4.0 * (esno - LOCK_DB))
+    alive = lit * radio.lock
     demand = own.demand * diurnal(times, own.longitude) * np.exp(0.10 * noise[..., 3]) * (1.0 + hit.load)
-    capacity = _capacity(own, esno) * np.maximum(alive, 0.02)
+    capacity = _capacity(own, radio.esno) * np.maximum(alive, 0.02)
     strain = demand / capacity
     queue = np.clip(strain - 0.75, 0.0, 3.0)
-    wrong = np.exp(0.5 * noise[..., 6] - 2.2) + 8.0 * _rising(2.0 * (3.5 - esno))
+    wrong = np.exp(0.5 * noise[..., 6] - 2.2) + 8.0 * rising(2.0 * (3.5 - radio.esno))
     loss = np.minimum(100.0, wrong + 12.0 * np.maximum(strain - 1.0, 0.0) + 100.0 * (1.0 - alive))
     heavy = np.exp(0.3 * noise[..., 5])  # delays are uneven, and so is their unevenness
     columns = [
         np.minimum(demand, capacity) * alive,
-        np.clip(100.0 * strain, 0.0, 100.0) * (alive > 0.05),
+        np.clip(100.0 * strain, 0.0, 100.0) * (alive > NOT_IN_SERVICE),
         _count(15.0 * wrong * lit, noise[..., 7]),
         _count((1.5 + 60.0 * queue) * lit, noise[..., 8]),
         _uptime(alive, noise[..., 6]),
-        esno + unlit,
-        level + unlit,
-        own.power + hit.power + 0.12 * noise[..., 2] + 0.3 * np.tanh(own.wander) + unlit,
+        _esno(own, radio) + unlit,
+        _stepped(own.level + fading + radio.level, own.level_step) + unlit,
+        _power(own, hit, radio, noise) + unlit,
         own.latency + 4.0 * noise[..., 4] * heavy + 250.0 * queue + unlit,
         np.maximum(0.5, own.jitter + 0.8 * noise[..., 5] * heavy + 60.0 * queue) + unlit,
         loss,
         np.zeros_like(loss),
     ]
     return _graded(np.stack(columns, axis=-1))
+
+
+def _alike(noise: Floats) -> Floats:
+    """The same air moves both directions of a link a little."""
+    inbound, outbound = np.split(noise, 2, axis=1)
+    return np.concatenate([inbound, ALIKE * inbound + np.sqrt(1.0 - ALIKE**2) * outbound], axis=1)
+
+
+def _esno(own: Nature, radio: Reception) -> Floats:
+    unlocked = np.where(own.mute, np.nan, FLOOR_DB)
+    result: Floats = np.where(radio.lock > NOT_IN_SERVICE, _stepped(radio.esno, ESNO_STEP_DB), unlocked)
+    return result
+
+
+def _stepped(values: Floats, step: Floats | float) -> Floats:
+    result: Floats = step * np.round(values / step)
+    return result
+
+
+def _power(own: Nature, hit: Impact, radio: Reception, noise: Floats) -> Floats:
+    """A remote that has lost its hub transmits nothing, so there is nothing to report."""
+    power: Floats = own.power + hit.power + 0.12 * noise[..., 2] + 0.3 * np.tanh(own.wander)
+    links = power.shape[1] // 2
+    power[:, :links][radio.lock[:, links:] < NOT_IN_SERVICE] = np.nan
+    return power
 
 
 def _graded(readings: Floats) -> Floats:
@@ -99,24 +136,9 @@ def _graded(readings: Floats) -> Floats:
 
 def _capacity(own: Nature, esno: Floats) -> Floats:
     """Mbit/s: adaptive coding lowers it with Es/N0 as Shannon's bound does, after a little headroom."""
-    bound = np.log2(1.0 + 10.0 ** (esno / 10.0)) / np.log2(1.0 + 10.0 ** (own.esno / 10.0))
+    bound = np.log2(1.0 + 10.0 ** (esno / 10.0)) / np.log2(1.0 + 10.0 ** (own.budget.esno / 10.0))
     result: Floats = own.capacity * np.clip(1.15 * bound, 0.02, 1.0)
     return result
-
-
-def _rising(x: Floats) -> Floats:
-    """The logistic function."""
-    result: Floats = 1.0 / (1.0 + np.exp(-np.clip(x, -60.0, 60.0)))
-    return result
-
-
-def _radio(own: Nature, hit: Impact, noise: Floats) -> tuple[Floats, Floats]:
-    """Level in dBm (signal plus noise plus interference) and Es/N0 in dB."""
-    fading = own.wander + own.white * noise[..., 0]
-    esno = own.esno + 0.8 * fading + 0.12 * noise[..., 1] + hit.level - hit.noise
-    clear = 10.0 ** (own.esno / 10.0)
-    total = (clear * 10.0 ** (hit.level / 10.0) + 10.0 ** (hit.noise / 10.0)) / (clear + 1.0)
-    return own.level + fading + 10.0 * np.log10(total), np.clip(esno, -12.0, 25.0)
 
 
 def _count(mean: Floats, noise: Floats) -> Floats:
@@ -133,7 +155,8 @@ def _uptime(alive: Floats, noise: Floats) -> Floats:
 
 def networks(fleet: Fleet, link: Floats, noise: Floats) -> Floats:
     """Network readings (times, networks, metrics) from the links'; `noise` (times, networks, `CHANNELS`)."""
-    member = np.array([[one.network == network.number for one in fleet.links] * 2 for network in fleet.networks])
+    numbers = np.array([[network.number] for network in fleet.networks])
+    member = np.tile(numbers == np.array([one.network for one in fleet.links]), 2)
     share = (member / np.maximum(1, member.sum(axis=1, keepdims=True))).T
     up = (link[..., 4] > 50.0).astype(np.float64)
     latency = np.nan_to_num(link[..., 8], nan=640.0)
@@ -152,7 +175,9 @@ def networks(fleet: Fleet, link: Floats, noise: Floats) -> Floats:
 
 def sites(fleet: Fleet, times: NDArray[np.int64], link: Floats, noise: Floats) -> Floats:
     """Site readings (times, sites, metrics) from their links'; `noise` (times, sites, `CHANNELS`)."""
-    member = np.array([[site.number in _sites(fleet, k) for k in range(len(fleet.links))] * 2 for site in fleet.sites])
+    hubs = np.array([network.hub for network in fleet.link_networks])
+    numbers = np.array([[site.number] for site in fleet.sites])
+    member = np.tile((numbers == np.array([one.site for one in fleet.links])) | (numbers == hubs), 2)
     share = (member / np.maximum(1, member.sum(axis=1, keepdims=True))).T
     busy = diurnal(times, np.array([site.longitude for site in fleet.sites]))
     up, loss = (link[..., 4] / 100.0) @ share, (link[..., 10] / 100.0) @ share
@@ -172,11 +197,6 @@ def sites(fleet: Fleet, times: NDArray[np.int64], link: Floats, noise: Floats) -
         ],
         axis=-1,
     )
-
-
-def _sites(fleet: Fleet, link: int) -> tuple[int, int]:
-    one = fleet.links[link]
-    return one.site, fleet.network_of[one.network].hub
 
 
 def rounded(kind: Kind, readings: Floats) -> Floats:

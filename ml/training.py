@@ -15,7 +15,7 @@ from ml.evaluation import calibration_error, vus_pr
 from ml.features import Feature, Memory, Rows, follow
 from ml.learning import GROWN_FROM, ROWS_PER_TREE, TREES, grown, learn, learn_scales
 from ml.metrics import CATALOGUE, Floats, Kind
-from ml.models import MODELS, History, Measure, Progress, TooLittleHistory, Trained
+from ml.models import DETECTORS, History, Measure, Progress, TooLittleHistory, Trained
 from ml.profiles import HOURS, TOGETHER, Profiles, deviations
 from ml.trials import DAY_MS, STEP_MS, Trial, of_history, simulated, spans
 from ml.views import View, fused, views
@@ -37,11 +37,11 @@ def train(
     history: History | None = None,
     champion: Detector | None = None,
 ) -> Trained:
-    """A version of the model `name` from `history`, else from the simulator, measured on what it did not learn from.
+    """A version of the detector `name` from `history`, else from the simulator, measured on what it did not learn from.
 
     The same seed and history give the same artefact. Raises KeyError for a name that is none, TooLittleHistory.
     """
-    kind = CATALOGUE[MODELS[name]]
+    kind = CATALOGUE[DETECTORS[name]]
     progress(0.0, "reading the past")
     history = _long_enough(history) if history else None
     trials = of_history(history, scales_of(kind), seed) if history else (simulated(kind, seed), None)

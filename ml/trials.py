@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.faults import random_fault
 from ml.features import Rows
 from ml.fleet import demo_fleet
 from ml.injection import inject
+from ml.invention import random_fault
 from ml.metrics import Kind, TargetKind
 from ml.models import History
 from ml.profiles import Scales

@@ -299,7 +299,7 @@ def test_strangers_are_judged_by_what_is_usual(kind: TargetKind, healthy: list[f
 
 def test_confidence_is_capped_while_a_baseline_is_young() -> None:
     values = LINK.usual[None].copy()
-    values[0, [place(Metric.UPTIME_PCT), ESNO]] = 0.0, -30.0
+    values[0, [place(Metric.UPTIME_PCT), ESNO, place(Metric.PACKET_LOSS_PCT)]] = 0.0, -30.0, 100.0
 
     capped = [float(as_stranger(values, TargetKind.LINK, samples).confidence[0]) for samples in (0, 250, 500)]
 

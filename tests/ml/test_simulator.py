@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from ml.causes import NAMED, RootCause
 from ml.faults import SIGNATURES
 from ml.metrics import CATALOGUE, Direction, Metric, TargetKind
 from ml.simulator import Fault, Samples, demo_fleet, random_fault, simulate
@@ -101,13 +104,25 @@ def test_without_faults_nothing_is_faulty() -> None:
 @pytest.mark.parametrize("cause", SIGNATURES)
 def test_every_cause_can_be_drawn_and_is_clearly_visible(cause: str) -> None:
     rng = np.random.default_rng(10)
-    fault = next(drawn for drawn in (random_fault(FLEET, rng, START, HOUR) for _ in range(500)) if drawn.cause == cause)
+    drawn = (random_fault(FLEET, rng, START, HOUR) for _ in range(500))
+    fault = next(one for one in drawn if one.cause == cause)
 
     samples = simulate(FLEET, TIMES, [fault], seed=11)[TargetKind.LINK]
 
     assert fault.strength >= 0.5
     assert samples.faulty.any()
     assert not samples.faulty[~during(samples, fault)].any()
+
+
+def test_a_blockage_needs_something_that_moves() -> None:
+    ashore = replace(FLEET, sites=tuple(replace(site, mobile=False) for site in FLEET.sites))
+    rng = np.random.default_rng(12)
+
+    causes = {random_fault(ashore, rng, START, HOUR).cause for _ in range(200)}
+
+    assert causes == set(NAMED) - {RootCause.BLOCKAGE}
+    with pytest.raises(ValueError, match="no site of the fleet is mobile"):
+        random_fault(ashore, rng, START, HOUR, RootCause.BLOCKAGE)
 
 
 def test_rain_takes_more_from_the_noise_ratio_than_from_the_level() -> None:
@@ -148,7 +163,7 @@ def test_interference_crosses_hubs_and_raises_the_level_while_the_noise_ratio_fa
 
 
 def test_a_hub_chain_takes_down_its_own_network_only() -> None:
-    fault = Fault("EQUIPMENT_FAILURE", START, START + HOUR, 0.9, network=101, direction=Direction.OB)
+    fault = Fault("EQUIPMENT_FAILURE", START, START + HOUR, 0.5, network=101, direction=Direction.OB)
 
     samples, level = changed(fault, Metric.RX_LEVEL_DBM)
 

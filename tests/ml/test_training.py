@@ -13,7 +13,7 @@ from ml.fleet import demo_fleet
 from ml.injection import inject
 from ml.learning import learn
 from ml.metrics import CATALOGUE, Floats, TargetKind
-from ml.models import MODELS, History, Measure, TooLittleHistory, Trained, objections
+from ml.models import DETECTORS, History, Measure, TooLittleHistory, Trained, objections
 from ml.profiles import Profiles, Scales
 from ml.simulator import simulate
 from ml.training import LEAST_SAMPLES, confident, judged, train
@@ -299,4 +299,4 @@ def test_what_only_one_was_measured_at_speaks_neither_for_nor_against() -> None:
 
 
 def test_each_kind_of_target_has_one_model() -> None:
-    assert sorted(MODELS.values()) == sorted(TargetKind)
+    assert sorted(DETECTORS.values()) == sorted(TargetKind)
