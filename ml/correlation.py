@@ -5,16 +5,18 @@ from typing import Final
 
 import numpy as np
 
+from ml.classifier import classifier_features
 from ml.causes import CulpritKind, RootCause
 from ml.events import Channel, Event, events
 from ml.findings import Analysis, Culprit, Evidence, Hypothesis, Pattern, Request
 from ml.localization import Explanation, explanations
-from ml.metrics import Direction
+from ml.metrics import Direction, Floats
 from ml.narration import describe, evidence
 from ml.onsets import onset
 from ml.plant import Plant
 from ml.residuals import CRITICAL_GRADE, Cells, Residuals, residuals
 from ml.rootcause import RootCauseModel
+from ml.shown import Shown, shown
 
 MOST_HYPOTHESES: Final = 6
 DEEP_DB: Final = 8.0
@@ -51,8 +53,14 @@ def analyze(plant: Plant, request: Request, model: RootCauseModel) -> Analysis:
 
 
 def _told(plant: Plant, found: Residuals, event: Event, model: RootCauseModel) -> Told:
-    first = onset(found, event)
-    return Told(event, model.judged(plant, found, event, explanations(plant, found, event)), first, int(np.flatnonzero(event.active)[-1]))
+    seen = shown(plant, found, event)
+    explained = model.weighed(explanations(plant, event, seen), features_of(found, event, seen))
+    return Told(event, explained, onset(found, event), int(np.flatnonzero(event.active)[-1]))
+
+
+def features_of(found: Residuals, event: Event, seen: Shown) -> Floats | None:
+    """What the classifier looks at; None where the signal does not show the event."""
+    return classifier_features(found, event, seen) if event.channel is Channel.SIGNAL else None
 
 
 # ---------------------------------------------------------------- one fault, one pattern
@@ -188,8 +196,8 @@ def _hypotheses(plant: Plant, explained: list[Explanation]) -> list[Hypothesis]:
     rest = max(0.0, 1.0 - sum(one.probability for one in listed))
     listed.append(Hypothesis(RootCause.UNKNOWN, None, rest))
     if explained[0].cause is RootCause.UNKNOWN:
-        return sorted(listed, key=lambda one: one.cause is not RootCause.UNKNOWN)
-    return sorted(listed[:1]) + listed[1:] if False else listed
+        listed.insert(0, listed.pop())
+    return listed
 
 
 def _severity(found: Residuals, event: Event) -> float:

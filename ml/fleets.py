@@ -26,8 +26,8 @@ class _Ground:
     regions: list[tuple[float, float, float]] = field(default_factory=list)
 
 
-def random_fleet(rng: np.random.Generator) -> Fleet:
-    """2 to 4 satellites, 2 to 5 hubs, 4 to 10 networks of 4 to 30 links; numbered as the demo's fleet is."""
+def random_fleet(rng: np.random.Generator, largest: int = 30) -> Fleet:
+    """2 to 4 satellites, 2 to 5 hubs, 4 to 10 networks of 4 to `largest` links; numbered as the demo's fleet is."""
     longitudes = np.sort(rng.uniform(-40.0, 60.0, rng.integers(2, 5))).round(1)
     satellites = tuple(SatelliteSpec(f"Orbiter {1 + order}", float(east)) for order, east in enumerate(longitudes))
     hubs = tuple(_hub(rng, 1 + order) for order in range(rng.integers(2, 6)))
@@ -38,7 +38,7 @@ def random_fleet(rng: np.random.Generator) -> Fleet:
     for order in range(rng.integers(4, 11)):
         network = _network(rng, ground, 101 + order)
         networks.append(network)
-        for site in _remotes(rng, ground, network, 1001 + len(sites)):
+        for site in _remotes(rng, ground, network, 1001 + len(sites), largest):
             links.append(LinkSpec(5001 + len(sites), site.name, network.number, site.number))
             sites.append(site)
     return Fleet(satellites, hubs + tuple(sites), tuple(networks), tuple(links))
@@ -62,11 +62,11 @@ def _network(rng: np.random.Generator, ground: _Ground, number: int) -> NetworkS
     return NetworkSpec(number, f"Network {number}", hub, satellite, transponder, band)
 
 
-def _remotes(rng: np.random.Generator, ground: _Ground, network: NetworkSpec, first: int) -> list[SiteSpec]:
+def _remotes(rng: np.random.Generator, ground: _Ground, network: NetworkSpec, first: int, largest: int) -> list[SiteSpec]:
     mobile = bool(rng.random() < AFLOAT)
     latitude, longitude, scatter = _region(rng, ground, mobile)
     sites = []
-    for number in range(first, first + int(rng.integers(4, 31))):
+    for number in range(first, first + int(rng.integers(4, largest + 1))):
         north = float(np.clip(latitude + rng.normal(0.0, scatter), -65.0, 65.0))
         east = float(longitude + rng.normal(0.0, scatter) / np.cos(np.radians(north)))
         name = f"{'Vessel' if mobile else 'Branch'} {number} of {network.name}"

@@ -14,15 +14,14 @@ import numpy as np
 from ml.causes import CulpritKind, RootCause
 from ml.events import Event
 from ml.plant import Bools, Plant
-from ml.residuals import Residuals
-from ml.shown import Shown, shown
+from ml.shown import Shown
 from ml.signatures import SIGNATURES, Feature, Signature, at_least, at_most
 
 HIT_IF_MEMBER: Final = 0.96
 MOST_MEMBERS: Final = 12  # count: those of a larger group are no independent witnesses
 UNEXPLAINED: Final = 14.0  # nats, were all hits elsewhere
-UNKNOWN_SCORE: Final = -9.0  # nats: an explanation must be better than none
-TEMPERATURE: Final = 1.6
+HOPELESS: Final = 16.0  # nats
+UNKNOWN_SCORE: Final = -11.0  # nats: an explanation must be better than none
 BALANCES: Final = {RootCause.ANTENNA_ALIGNMENT: at_least(0.15, 0.25), RootCause.ANTENNA_MISALIGNMENT: at_most(0.5, 0.3)}
 
 
@@ -48,31 +47,22 @@ class Explanation:
     probability: float = 0.0
 
 
-def explanations(plant: Plant, found: Residuals, event: Event) -> list[Explanation]:
-    """All that are possible, best first; for each culprit and cause the best signature. The last resort is UNKNOWN."""
-    seen = shown(plant, found, event)
+def explanations(plant: Plant, event: Event, seen: Shown) -> list[Explanation]:
+    """All that are possible; for each culprit and cause the best signature. The last resort is UNKNOWN."""
     best = dict[tuple[RootCause, CulpritKind, int], Explanation]()
     for signature in SIGNATURES:
         if event.channel not in signature.channels:
             continue
         for way in signature.ways:
             for suspect in _suspects(plant, event, seen, signature, way):
-                one = _weighed(plant, event, seen, signature, suspect, way)
+                one = _weighed(event, seen, signature, suspect, way)
+                if one is None:
+                    continue
                 key = (one.cause, suspect.kind, suspect.index)
                 if key not in best or best[key].score < one.score:
                     best[key] = one
     best[RootCause.UNKNOWN, CulpritKind.LINK, -1] = Explanation(RootCause.UNKNOWN, None, None, UNKNOWN_SCORE, {}, {})
-    return _probable(list(best.values()))
-
-
-def _probable(found: list[Explanation]) -> list[Explanation]:
-    scores = np.array([one.score for one in found]) / TEMPERATURE
-    odds = np.exp(scores - scores.max())
-    chance = odds / odds.sum()
-    from dataclasses import replace
-
-    ranked = [replace(one, probability=float(p)) for one, p in zip(found, chance, strict=True)]
-    return sorted(ranked, key=lambda one: -one.probability)
+    return list(best.values())
 
 
 # ---------------------------------------------------------------- suspects
@@ -135,8 +125,11 @@ def _open_air(plant: Plant, event: Event, seen: Shown, signature: Signature, way
 # ---------------------------------------------------------------- weighing
 
 
-def _weighed(plant: Plant, event: Event, seen: Shown, signature: Signature, suspect: Suspect, way: str) -> Explanation:
+def _weighed(event: Event, seen: Shown, signature: Signature, suspect: Suspect, way: str) -> Explanation | None:
+    """None where it is so poor that its features need not be looked at."""
     against = {"rarity": signature.rarity + signature.way_cost(way)} | _coverage(event, signature, suspect)
+    if sum(against.values()) > HOPELESS:
+        return None
     features = seen.features(suspect.members)
     for feature, interval in signature.expects.items():
         against[feature.value] = interval.against(features[feature])

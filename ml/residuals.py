@@ -251,7 +251,7 @@ def noise_rise(usual_esno: Cells, esno: Cells, level: Cells) -> Cells:
 def _warned(esno: Cells, dead: Bools) -> Bools:
     """Deaths that a fade preceded: by `WARNING_DB` at the last two samples before."""
     one, two = (np.pad(esno, ((0, 0), (back, 0)), constant_values=np.nan)[:, :-back] for back in (1, 2))
-    started = dead & ~np.pad(dead, ((0, 0), (1, 0)))[:, :-1] & (one < -WARNING_DB) & (two < -WARNING_DB)
+    started = dead & ~np.pad(dead, ((0, 0), (1, 0)))[:, :-1] & (np.minimum(one, two) < -WARNING_DB) & (np.maximum(one, two) < -1.0)
     warned = started
     for _ in range(dead.shape[1]):
         grown = warned | (dead & np.pad(warned, ((0, 0), (1, 0)))[:, :-1])

@@ -36,6 +36,7 @@ STORM: Final = 0.4  # of what is unrelated is a storm
 STORM_SHARE: Final = 0.25  # of links that it reaches at most
 NOTABLE_DB: Final = 0.5
 CONGESTED_PCT: Final = (10.0, 80.0)  # of utilisation: by how much it must rise, and to what
+LARGEST: Final = 30  # links of a network
 ATTEMPTS: Final = 60
 KINDS: Final = len(NAMED) + 1  # of scenarios with the same seed, none of which share their noise
 # How long each lasts, minutes (uniform in the logarithm), and how strong it is.
@@ -112,11 +113,14 @@ class Truth:
         return frozenset(direction for _, direction in self.hit)
 
 
-def scenario(seed: int, cause: RootCause | None = None) -> Scenario:
-    """An incident of this cause, else of any; its main fault comes first. Each of its faults hits some link notably."""
+def scenario(seed: int, cause: RootCause | None = None, largest: int = LARGEST) -> Scenario:
+    """An incident of this cause, else of any; its main fault comes first. Each of its faults hits some link notably.
+
+    largest: links of a network.
+    """
     cause = cause or NAMED[int(np.random.default_rng([seed, 909]).integers(len(NAMED)))]
     rng = np.random.default_rng([seed, 910, NAMED.index(cause)])
-    calm = _calm(rng, seed * KINDS + NAMED.index(cause), mobile=cause is RootCause.BLOCKAGE)
+    calm = _calm(rng, seed * KINDS + NAMED.index(cause), largest, mobile=cause is RootCause.BLOCKAGE)
     faults = [_visible(calm, lambda: _fault(rng, calm, cause))]
     chance = rng.random()
     for _ in range(2 if chance < THIRD else 1 if chance < THIRD + SECOND else 0):
@@ -124,9 +128,9 @@ def scenario(seed: int, cause: RootCause | None = None) -> Scenario:
     return replace(calm, faults=tuple(faults))
 
 
-def healthy(seed: int) -> Scenario:
+def healthy(seed: int, largest: int = LARGEST) -> Scenario:
     """Nothing is wrong."""
-    return _calm(np.random.default_rng([seed, 808]), seed * KINDS + len(NAMED))
+    return _calm(np.random.default_rng([seed, 808]), seed * KINDS + len(NAMED), largest)
 
 
 def samples(of: Scenario) -> pl.DataFrame:
@@ -188,10 +192,10 @@ def _culprit(fleet: Fleet, fault: Fault) -> tuple[CulpritKind, int]:
 # ---------------------------------------------------------------- drawing
 
 
-def _calm(rng: np.random.Generator, seed: int, *, mobile: bool = False) -> Scenario:
-    fleet = random_fleet(rng)
+def _calm(rng: np.random.Generator, seed: int, largest: int, *, mobile: bool = False) -> Scenario:
+    fleet = random_fleet(rng, largest)
     while mobile and not any(site.mobile for site in fleet.sites):
-        fleet = random_fleet(rng)
+        fleet = random_fleet(rng, largest)
     hours = int(rng.choice(WINDOWS_HOURS, p=WINDOWS_CHANCE))
     step_ms = MINUTE_MS * (int(rng.choice(STEPS_MINUTES)) if hours <= 12 else 5)
     start_ms = START_MS + int(rng.integers(0, 365 * 24 * 12)) * 5 * MINUTE_MS

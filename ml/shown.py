@@ -6,14 +6,16 @@ from typing import Final
 import numpy as np
 
 from ml.events import Event
+from ml.metrics import Floats
 from ml.plant import Bools, Indices, Plant
 from ml.residuals import Cells, Residuals
 from ml.signatures import Feature
 
+SHOWS: Final = 0.3  # of the depth: as long as that it is there
 CORE: Final = 0.5  # of the greatest depth: where it shows clearly
 LEAST_DEPTH_DB: Final = 0.7  # before a share of it means anything
 CLOSE_KM: Final = 25.0
-MIDDLE_KM: Final = 500.0
+FAR_KM: Final = 1000.0
 KM_PER_DEGREE: Final = 111.2
 SAME_TIME_MINUTES: Final = 30.0
 LEAST_RISE_DB: Final = 0.25
@@ -103,7 +105,7 @@ def shown(plant: Plant, found: Residuals, event: Event) -> Shown:
         onset=onset,
         course=course,
         rise_minutes=_rise(course, first, last) * minutes,
-        minutes=(last - first) * minutes,
+        minutes=float((course[first:last] >= SHOWS * np.quantile(course[first:last], 0.9)).sum()) * minutes,
         lasts=float(np.flatnonzero(event.active)[-1] >= len(course) - 2),
         runs=event.runs,
         mobile=np.tile(plant.sites.mobile[sites], 2),
@@ -164,18 +166,33 @@ def _rise(course: Cells, first: int, last: int) -> float:
 
 
 def _centre(plant: Plant, links: Indices, depth: Cells) -> tuple[int, Cells]:
-    """The site hit that lies in the middle of the others, and how far from it every link's site is, km."""
+    """The site hit around which depth falls off with distance, and how far from it every link's site is, km.
+
+    Depth is held against A exp(-(d / r)^2), by least squares of its logarithm, for every site hit as the centre; of
+    fewer than four sites it is the deepest.
+    """
     hit, places = np.unique(links), plant.sites
-    weight = np.zeros(len(plant.links))
-    np.maximum.at(weight, links, np.maximum(depth, 0.1) ** 2)
+    deepest = np.zeros(len(plant.links))
+    np.maximum.at(deepest, links, np.nan_to_num(depth))
     latitude, longitude = places.latitude[plant.site], places.longitude[plant.site]
     north = latitude[None] - latitude[hit, None]
     middle = np.cos(np.radians((latitude[None] + latitude[hit, None]) / 2))
     east = ((longitude[None] - longitude[hit, None] + 180.0) % 360.0 - 180.0) * middle
     distance = KM_PER_DEGREE * np.hypot(north, east)
-    spread = np.nan_to_num(np.minimum(distance[:, hit], MIDDLE_KM) ** 2, nan=MIDDLE_KM**2) @ weight[hit]
-    best = int(np.argmin(spread / np.maximum(weight[hit], 1e-9) ** 0.5))
+    best = int(np.argmax(deepest[hit]))
+    if len(np.unique(plant.site[hit])) >= 4 and np.isfinite(distance[:, hit]).all():  # noqa: PLR2004
+        best = int(np.argmin(_misfit(np.minimum(distance[:, hit], FAR_KM) ** 2, np.maximum(deepest[hit], 0.2))))
     return int(plant.site[hit[best]]), distance[best].astype(np.float32)
+
+
+def _misfit(squares: Floats, depth: Floats) -> Floats:
+    """Of each centre (centres, sites): weighted squares that are left; where depth grows with distance all of them."""
+    weight = depth / depth.sum()
+    logs = np.log(depth) - weight @ np.log(depth)
+    away = squares - (squares @ weight)[:, None]
+    slope = (away * logs) @ weight / np.maximum((away * away) @ weight, 1e-9)
+    left: Floats = ((logs - np.minimum(slope, 0.0)[:, None] * away) ** 2) @ weight
+    return left
 
 
 def _compact(distance: Cells, hit: Bools) -> float:
