@@ -13,7 +13,8 @@ from ml.residuals import Cells, Residuals
 
 MOST_EVENTS: Final = 12
 CLIP_DB: Final = 1.0  # deeper fades of one link say no more about the group
-COMMON_DB: Final = 0.42  # of the group's clipped mean: more than a quarter of deep fades, less than all of 1 dB
+COMMON_DB: Final = 0.32  # of the group's clipped mean: more than a quarter of deep fades, less than all of 1 dB
+SIGMAS: Final = 4.5  # of a group's mean
 FOOT: Final = 0.3  # of the threshold: where a run begins and ends
 SINGLE_DB: Final = 1.0  # a single direction's smoothed fade
 SINGLE_SIGMAS: Final = 3.0
@@ -76,7 +77,7 @@ class _Signal:
 class _Candidate:
     members: Indices  # streams
     runs: list[slice]  # strongest first
-    strength: Cells  # (times,) of the group
+    course: Cells  # (times,) of the group
     score: float
 
 
@@ -165,9 +166,14 @@ def _in_channel(signal: _Signal, groups: list[Indices], near: Bools, *, singles:
         if candidate is None:
             return
         event = _followed(signal, candidate, near)
-        _explain(signal, event, candidate)
         if event.hits.size:
+            _explain(signal, event, candidate)
             yield event
+        else:  # it is no common course, though much goes on
+            places = [place for place, group in enumerate(groups) if group is candidate.members]
+            member[places] = 0.0
+            if not places:
+                signal.depth[candidate.members] = 0.0
 
 
 def _strongest(signal: _Signal, groups: list[Indices], member: Cells, *, singles: bool) -> _Candidate | None:
@@ -203,21 +209,26 @@ def _plain(fade: Cells, threshold: float) -> bool:
 
 
 def _strongest_group(signal: _Signal, groups: list[Indices], member: Cells) -> _Candidate | None:
+    """By the mean of what each member shows, clipped; among the strongest few by the median, which half must share."""
     clipped = np.clip(signal.depth, -CLIP_DB, CLIP_DB) * signal.known
     count = np.maximum(member @ signal.known, 1e-6)
     mean = _smoothed(member @ clipped) / np.maximum(_smoothed(count), 1e-6)
-    enough = count >= np.maximum(1.0, 0.3 * member.sum(axis=1, keepdims=True))
-    noise = np.sqrt(member @ signal.sigma**2) / np.maximum(member.sum(axis=1), 1.0)
-    threshold = np.maximum(COMMON_DB, 3.5 * noise)[:, None]
-    over = np.where(enough, mean / threshold, 0.0)
     size = member.sum(axis=1)
+    enough = count >= np.maximum(1.0, 0.3 * size[:, None])
+    noise = np.sqrt(member @ signal.sigma**2) / np.maximum(size, 1.0)
+    over = np.where(enough, mean / np.maximum(COMMON_DB, SIGMAS * noise)[:, None], 0.0)
     scores = ((over >= 1.0) * np.clip(mean, 0.0, CLIP_DB)).sum(axis=1) * size
-    order = np.argsort(-scores)
-    for place in order[:3].tolist():
+    best: _Candidate | None = None
+    for place in np.argsort(-scores)[:MOST_TRIED].tolist():
+        if scores[place] <= (best.score if best else 0.0):
+            break
+        members = groups[place]
         runs = [run for run in _runs(over[place], 1.0, FOOT) if run.stop - run.start >= 2]  # noqa: PLR2004
-        if scores[place] > 0 and runs:
-            return _Candidate(groups[place], runs, mean[place], float(scores[place]))
-    return None
+        course = _middle(signal.depth[members], signal.known[members])
+        score = size[place] * float((np.clip(course, 0.0, CLIP_DB) * _mask(len(course), runs)).sum())
+        if runs and score > (best.score if best else 0.0):
+            best = _Candidate(members, runs, course, score)
+    return best
 
 
 def _smoothed(values: Cells) -> Cells:
@@ -249,8 +260,7 @@ def _runs(over: Cells, high: float, low: float) -> list[slice]:
 
 def _followed(signal: _Signal, candidate: _Candidate, near: Bools) -> Event:
     """Fit the course to every stream, around its strongest run; more runs of the same streams belong to it."""
-    depth, known = signal.depth[candidate.members], signal.known[candidate.members]
-    course = _middle(depth, known) if len(candidate.members) > 1 else candidate.strength
+    course = candidate.course
     times = len(course)
     main = candidate.runs[0]
     active = _mask(times, [main])
@@ -267,12 +277,15 @@ def _followed(signal: _Signal, candidate: _Candidate, near: Bools) -> Event:
 
 
 def _again(signal: _Signal, course: Cells, run: slice, follows: Cells, hit: Cells) -> bool:
-    """Whether in another run it is the same streams that follow."""
+    """Whether in another run it is the same streams that follow, and no others."""
     known = signal.known[:, run]
     expected = np.maximum(known @ course[run], 1e-3)
-    shown = (signal.depth[:, run] * known).sum(axis=1) / expected
+    shown = (signal.depth[:, run] * known).sum(axis=1) / expected / np.maximum(follows, 0.3)
     seen = known.mean(axis=1) > 0.3  # noqa: PLR2004
-    return _overlap((shown > 0.4 * np.maximum(follows, 0.3)) & seen, (hit > 0.5) & seen) >= 0.5  # noqa: PLR2004
+    struck, spared = shown[seen & (hit > 0.5)], shown[seen & (hit < 0.5)]  # noqa: PLR2004
+    if not len(struck) or np.median(struck) < 0.45:  # noqa: PLR2004
+        return False
+    return not len(spared) or float((spared > 0.5).sum()) <= max(1.0, len(struck), 0.1 * len(spared))  # noqa: PLR2004
 
 
 def _middle(depth: Cells, known: Cells) -> Cells:
@@ -378,7 +391,7 @@ def _rising(x: Cells) -> Cells:
 def _explain(signal: _Signal, event: Event, candidate: _Candidate) -> None:
     """Take the event away from what is left to explain; only what is much deeper stays."""
     reach = np.convolve(event.active, np.ones(5), mode="same") > 0
-    gone = np.union1d(event.hits, candidate.members)
+    gone = event.hits if len(candidate.members) > 1 else np.union1d(event.hits, candidate.members)
     rows = np.ix_(gone, np.flatnonzero(reach))
     expected = event.follows[gone][:, None] * event.course[reach][None]
     left = signal.depth[rows] - expected

@@ -122,12 +122,15 @@ def _open_air(plant: Plant, event: Event, seen: Shown, signature: Signature, way
         yield shared(CulpritKind.SITE, seen.centre, np.isin(np.arange(links), hit_links) & wet)
 
 
+
 # ---------------------------------------------------------------- weighing
 
 
 def _weighed(event: Event, seen: Shown, signature: Signature, suspect: Suspect, way: str) -> Explanation | None:
     """None where it is so poor that its features need not be looked at."""
     against = {"rarity": signature.rarity + signature.way_cost(way)} | _coverage(event, signature, suspect)
+    if signature.cause is RootCause.RAIN_FADE and not signature.at_hub:
+        against["coincidence"] = seen.coincidence
     if sum(against.values()) > HOPELESS:
         return None
     features = seen.features(suspect.members)

@@ -21,6 +21,7 @@ USUAL_GAP_DB: Final = 1.5  # as much as a window lies below what was usual befor
 LOST_DB: Final = 12.0  # what a receiver without lock counts as having lost
 DARK_SAMPLES: Final = 3  # in a row without a reading: fewer get lost now and then
 SILENT_SAMPLES: Final = 12  # in a row without any sample, in both directions: collectors pause for as long as that
+BLOCKS: Final = 3  # silences of a mobile site that are no accident, however short
 SHARED_SILENCE: Final = 0.6  # of a network's links
 COLLECTOR_SHARE: Final = 0.95  # of all streams silent at once: nobody was listening
 WARNING_DB: Final = 3.0
@@ -251,7 +252,10 @@ def noise_rise(usual_esno: Cells, esno: Cells, level: Cells) -> Cells:
 def _warned(esno: Cells, dead: Bools) -> Bools:
     """Deaths that a fade preceded: by `WARNING_DB` at the last two samples before."""
     one, two = (np.pad(esno, ((0, 0), (back, 0)), constant_values=np.nan)[:, :-back] for back in (1, 2))
-    started = dead & ~np.pad(dead, ((0, 0), (1, 0)))[:, :-1] & (np.minimum(one, two) < -WARNING_DB) & (np.maximum(one, two) < -1.0)
+    again = np.zeros_like(dead)
+    for back in range(1, 7):
+        again[:, back:] |= dead[:, :-back]
+    started = dead & ~again & (np.minimum(one, two) < -WARNING_DB) & (np.maximum(one, two) < -1.0)
     warned = started
     for _ in range(dead.shape[1]):
         grown = warned | (dead & np.pad(warned, ((0, 0), (1, 0)))[:, :-1])
@@ -283,6 +287,9 @@ def _dark(plant: Plant, silent: Bools, dead: Bools, warned: Bools) -> Bools:
         [((member @ way >= SHARED_SILENCE * count) & (count >= 3))[plant.network] for way in (quiet[:links], quiet[links:])]  # noqa: PLR2004, E501
     )
     long = runs_of(both & quiet[:links] & quiet[links:], SILENT_SAMPLES)
+    often = runs_of(both, 4)
+    times = (np.diff(np.pad(often, ((0, 0), (1, 0))).astype(np.int8), axis=1) == 1).sum(axis=1)
+    long |= often & (plant.sites.mobile[plant.site] & (times >= BLOCKS))[:, None]
     dark = np.tile(said | long, (2, 1)) | runs_of(quiet & shared, DARK_SAMPLES + 1) | runs_of(quiet, 2 * SILENT_SAMPLES)
     dark &= ~np.tile(warned[:links] | warned[links:], (2, 1))
     return _continued(dark, silent | (dead & np.tile(both, (2, 1))))

@@ -14,6 +14,7 @@ from ml.signatures import Feature
 SHOWS: Final = 0.3  # of the depth: as long as that it is there
 CORE: Final = 0.5  # of the greatest depth: where it shows clearly
 LEAST_DEPTH_DB: Final = 0.7  # before a share of it means anything
+COINCIDENCE: Final = 3.0
 CLOSE_KM: Final = 25.0
 FAR_KM: Final = 1000.0
 KM_PER_DEGREE: Final = 111.2
@@ -42,6 +43,7 @@ class Shown:
     centre: int  # the site in the middle of those hit, the deeper the more
     compact: float  # the chance that a site hit is nearer to the centre than one that is not
     daily: float
+    coincidence: float  # nats against a cloud that would have hit just these
     level_rise: Cells  # (streams,) of the level: what of it added noise alone would bring; NaN where that is little
 
     def features(self, members: Bools) -> dict[Feature, float]:
@@ -114,6 +116,7 @@ def shown(plant: Plant, found: Residuals, event: Event) -> Shown:
         centre=centre,
         compact=_compact(distance, np.isin(np.arange(links), hits % links) | (sites == centre)),
         daily=_daily(found, event),
+        coincidence=_coincidence(plant, event),
         level_rise=_level_rise(found, rows, depth, weight),
     )
 
@@ -249,3 +252,13 @@ def _robust_spread(values: Cells) -> float:
     if len(values) < 4:  # noqa: PLR2004
         return float("nan")
     return float(1.4826 * np.median(np.abs(values - np.median(values))))
+
+def _coincidence(plant: Plant, event: Event) -> float:
+    """Nats against a cloud that hits every link of a hub, or of a network among others of it, and hardly another."""
+    links = len(plant.links)
+    hit = (event.hit[:links] > 0.5) | (event.hit[links:] > 0.5)  # noqa: PLR2004
+    hub = np.bincount(plant.hub[hit]).argmax()
+    of_hub = plant.hub == hub
+    alone = (plant.sites.keys.size > 0) and not (~of_hub).any()
+    share = float(hit[of_hub].mean()) * float(of_hub[hit].mean())
+    return 0.0 if alone or of_hub.sum() < 6 else COINCIDENCE * max(0.0, (share - 0.7) / 0.3)  # noqa: PLR2004
