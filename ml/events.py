@@ -337,9 +337,11 @@ def _hit(
         peak = float(course.max())
         plain = _rising((follows[own] * peak - np.maximum(OWN_LEAST_DB, 2.0 * signal.sigma[own])) / 0.15)
         likely[own] = np.maximum(likely[own], plain * _rising((alike[own] - 0.4) / 0.05))
-    likely[candidate.members] = np.where(
-        follows[candidate.members] > 0.2, np.maximum(likely[candidate.members], _rising((alike[candidate.members] - 0.5) / 0.08)), likely[candidate.members]  # noqa: PLR2004, E501
-    )
+    else:  # of the group itself, what is plainly no chance
+        own = candidate.members
+        least = max(0.25, 2.5 / np.sqrt(len(course)))
+        plain = _rising((alike[own] - least) / 0.05) * _rising((follows[own] - 0.2) / 0.03)
+        likely[own] = np.maximum(likely[own], plain)
     return likely.astype(np.float32)
 
 

@@ -123,6 +123,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         ("IB", "OB", "IO"),
         expects={F.NOISE_SHARE_IB: SAME_LEVEL, F.NOISE_SHARE_OB: SAME_LEVEL, F.RISE: at_most(25, 15), F.TOTAL: at_least(30, 10), F.DEPTH: at_most(9.0, 2.0), F.RUNS: at_least(2, 0.7), F.DAILY: at_most(0, 0.5), F.LEVEL_RISE: at_least(0.5, 0.35, 2.5)},
         equal_ways=True,
+        misses=0.25,
     ),
     Signature(
         C.ANTENNA_MISALIGNMENT,
