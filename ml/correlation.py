@@ -123,18 +123,22 @@ def _without_consequences(told: list[Told]) -> list[Told]:
 
     def minor(one: Told) -> bool:
         around = [other for other in told if other is not one and other.first - 2 <= one.last and one.first <= other.last + 6]
-        queue = one.event.channel is Channel.QUEUE
-        greater = [
-            other
-            for other in around
-            if other.event.channel is not Channel.QUEUE
-            and (queue or (one.best.cause is RootCause.UNKNOWN and _size(other) > _size(one)))
-        ]
+        greater = [other for other in around if _brings(other, one)]
         links = {stream % (len(one.event.hit) // 2) for other in greater for stream in other.event.hits.tolist()}
         own = (one.event.hits % (len(one.event.hit) // 2)).tolist()
         return sum(link in links for link in own) >= 0.5 * len(own)
 
     return [one for one in told if not minor(one) and (one.best.cause is not RootCause.UNKNOWN or _size(one) > WORTH)]
+
+
+def _brings(greater: Told, minor: Told) -> bool:
+    """Whether the one may have the other in its train."""
+    if minor.event.channel is Channel.QUEUE:
+        return greater.event.channel is not Channel.QUEUE
+    if minor.event.channel is Channel.DARK:  # what fades far enough falls silent
+        fading = greater.event.channel is Channel.SIGNAL and greater.best.cause is not RootCause.UNKNOWN
+        return fading and (greater.first < minor.first or greater.best.cause is RootCause.RAIN_FADE)
+    return minor.best.cause is RootCause.UNKNOWN and _size(greater) > _size(minor)
 
 
 def _size(one: Told) -> float:

@@ -26,7 +26,7 @@ ALIKE_FROM: Final = 0.5  # correlation with it
 OWN_LEAST_DB: Final = 0.6  # of the other direction of a link, which power control may hide
 PARTNER_DB: Final = 0.3  # of the other directions of many links, in the median
 SMOOTHING: Final = 3  # samples
-MOST_RUNS: Final = 12
+MOST_RUNS: Final = 60
 MOST_LAG: Final = 6  # samples, by which a rain cell may arrive later at neighbours
 NEIGHBOUR_KM: Final = 70.0
 KM_PER_DEGREE: Final = 111.2
@@ -189,7 +189,7 @@ def _strongest(signal: _Signal, groups: list[Indices], member: Cells, *, singles
 
 def _strongest_single(signal: _Signal) -> _Candidate | None:
     """A stream whose fades are deep for how long they last, and for how far it strays when it is healthy."""
-    smooth = _median_of_three(signal.depth)
+    smooth = _median_of_three(_held(signal.depth, signal.known))
     threshold = np.maximum(np.maximum(SINGLE_DB, SINGLE_SIGMAS * signal.sigma), WANDERS * signal.wander)
     over = smooth / threshold[:, None]
     scores = (np.clip(over, 0.0, 1.0) * (over >= 1.0)).sum(axis=1)
@@ -238,6 +238,13 @@ def _smoothed(values: Cells) -> Cells:
     return result
 
 
+def _held(depth: Cells, known: Cells) -> Cells:
+    """Where nothing was measured, what was measured last."""
+    place = np.where(known > 0, np.arange(depth.shape[1]), 0)
+    result: Cells = np.take_along_axis(depth, np.maximum.accumulate(place, axis=1), axis=1)
+    return result
+
+
 def _median_of_three(values: Cells) -> Cells:
     """Along the last axis: a lone reading is no fade."""
     padded = np.pad(values, ((0, 0), (1, 1)), mode="edge")
@@ -264,7 +271,7 @@ def _followed(signal: _Signal, candidate: _Candidate, near: Bools) -> Event:
     times = len(course)
     main = candidate.runs[0]
     active = _mask(times, [main])
-    follows, alike = _fit(signal, np.where(active, course, 0.0), _around(main, times))
+    follows, alike = _fit(signal, np.where(active, course, 0.0), _around(main, times), _mask(times, candidate.runs[1:]))
     hit = _hit(signal, course[main], follows, alike, candidate, near)
     if len(candidate.members) == 1:
         follows, hit = _late(signal, course, main, follows, hit, candidate, near)
@@ -310,9 +317,12 @@ def _around(run: slice, times: int) -> slice:
     return slice(max(0, run.start - margin), min(times, run.stop + margin))
 
 
-def _fit(signal: _Signal, course: Cells, span: slice) -> tuple[Cells, Cells]:
-    """Slope and correlation of every stream's depth on the course, with a level of its own; unknown samples left out."""
-    depth, known, model = signal.depth[:, span], signal.known[:, span], course[span]
+def _fit(signal: _Signal, course: Cells, span: slice, aside: Bools) -> tuple[Cells, Cells]:
+    """Slope and correlation of every stream's depth on the course, with a level of its own.
+
+    Left out are unknown samples, and those that are to be put aside.
+    """
+    depth, known, model = signal.depth[:, span], signal.known[:, span] * ~aside[span], course[span]
     weight = np.maximum(known.sum(axis=1), 1e-6)
     mean_model = known @ model / weight
     mean_depth = (known * depth).sum(axis=1) / weight
@@ -320,7 +330,7 @@ def _fit(signal: _Signal, course: Cells, span: slice) -> tuple[Cells, Cells]:
     of_model = np.maximum(known @ model**2 / weight - mean_model**2, 1e-6)
     of_depth = np.maximum((known * depth**2).sum(axis=1) / weight - mean_depth**2, 1e-6)
     alike = together / np.sqrt(of_model * of_depth)
-    if not (model <= 0).sum():  # nothing beside it to compare with: as much as it is deep
+    if not ((model <= 0) & ~aside[span]).sum():  # nothing beside it to compare with: as much as it is deep
         scale = max(float(model @ model), 1e-6)
         return ((known * depth) @ model / scale).astype(np.float32), np.ones(len(depth), dtype=np.float32)
     return (together / of_model).astype(np.float32), alike.astype(np.float32)
@@ -372,7 +382,7 @@ def _late(  # noqa: PLR0913, PLR0917
     for lag in range(-MOST_LAG, MOST_LAG + 1, 2):
         moved = np.where(_mask(times, [main]), course, 0.0)
         moved = np.roll(moved, lag)
-        own_follows, own_alike = _fit(part, moved, span)
+        own_follows, own_alike = _fit(part, moved, span, np.zeros(times, dtype=bool))
         own = _rising((own_follows * float(course[main].max()) - 1.0) / 0.15) * _rising((own_alike - 0.6) / 0.05)
         better = own > hit[close]
         follows[close] = np.where(better, own_follows, follows[close])
@@ -397,6 +407,6 @@ def _explain(signal: _Signal, event: Event, candidate: _Candidate) -> None:
     rows = np.ix_(gone, np.flatnonzero(reach))
     expected = event.follows[gone][:, None] * event.course[reach][None]
     left = signal.depth[rows] - expected
-    covered = left < np.maximum(1.5, 0.6 * expected)
+    covered = left < np.maximum(1.5, 0.35 * expected)
     signal.depth[rows] = np.where(covered, 0.0, left)
     signal.known[rows] = np.where(covered, 0.0, signal.known[rows])

@@ -10,7 +10,7 @@ from ml.events import Channel, Event
 from ml.findings import Evidence
 from ml.localization import Explanation, Suspect
 from ml.plant import Plant
-from ml.residuals import Residuals
+from ml.residuals import LOST_DB, Residuals
 from ml.signatures import Feature
 
 WORTH_SAYING: Final = 0.25  # nats
@@ -37,7 +37,7 @@ def describe(plant: Plant, found: Residuals, event: Event, best: Explanation) ->
 
 
 def _depth(event: Event) -> float:
-    return float(event.course[event.active].max() * np.median(event.follows[event.hits]))
+    return min(LOST_DB, float(event.course[event.active].max() * np.median(event.follows[event.hits])))
 
 
 def name(plant: Plant, suspect: Suspect) -> str:

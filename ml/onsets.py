@@ -33,7 +33,7 @@ def onset(found: Residuals, event: Event) -> int:
         while onset_at > start and course[onset_at - 1] >= clear:
             onset_at -= 1
         return onset_at
-    start = max(0, min(start, low - (high - low)))
+    start = max(0, min(start, low - 3 * (high - low)))
     return start + _hinge(course[start : high + 1])
 
 

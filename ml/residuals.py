@@ -21,10 +21,12 @@ USUAL_GAP_DB: Final = 1.5  # as much as a window lies below what was usual befor
 LOST_DB: Final = 12.0  # what a receiver without lock counts as having lost
 DARK_SAMPLES: Final = 3  # in a row without a reading: fewer get lost now and then
 SILENT_SAMPLES: Final = 12  # in a row without any sample, in both directions: collectors pause for as long as that
+LEAST_SILENT: Final = 5  # samples
+EXCEPTIONS: Final = 2  # links that may be silent for long without it being usual
 BLOCKS: Final = 3  # silences of a mobile site that are no accident, however short
 SHARED_SILENCE: Final = 0.6  # of a network's links
 COLLECTOR_SHARE: Final = 0.95  # of all streams silent at once: nobody was listening
-WARNING_DB: Final = 3.0
+WARNING_DB: Final = 2.0
 LEAST_NOISE_DB: Final = 0.08
 FULL_PCT: Final = 88.0
 CRITICAL_GRADE: Final = 7.0
@@ -286,13 +288,23 @@ def _dark(plant: Plant, silent: Bools, dead: Bools, warned: Bools) -> Bools:
     shared = np.concatenate(
         [((member @ way >= SHARED_SILENCE * count) & (count >= 3))[plant.network] for way in (quiet[:links], quiet[links:])]  # noqa: PLR2004, E501
     )
-    long = runs_of(both & quiet[:links] & quiet[links:], SILENT_SAMPLES)
+    long = _outlasting(both & quiet[:links] & quiet[links:])
     often = runs_of(both, 4)
     times = (np.diff(np.pad(often, ((0, 0), (1, 0))).astype(np.int8), axis=1) == 1).sum(axis=1)
     long |= often & (plant.sites.mobile[plant.site] & (times >= BLOCKS))[:, None]
     dark = np.tile(said | long, (2, 1)) | runs_of(quiet & shared, DARK_SAMPLES + 1) | runs_of(quiet, 2 * SILENT_SAMPLES)
     dark &= ~np.tile(warned[:links] | warned[links:], (2, 1))
     return _continued(dark, silent | (dead & np.tile(both, (2, 1))))
+
+
+def _outlasting(quiet: Bools) -> Bools:
+    """Silences of links (links, times) that last clearly longer than what is usual among the others."""
+    length = np.zeros(quiet.shape, dtype=np.int64)
+    for column in range(quiet.shape[1]):
+        length[:, column] = (length[:, column - 1] + 1) * quiet[:, column] if column else quiet[:, column]
+    longest = np.sort(length.max(axis=1, initial=0))
+    usual = int(longest[-1 - EXCEPTIONS]) if len(longest) >= 4 * EXCEPTIONS else SILENT_SAMPLES
+    return runs_of(quiet, int(np.clip(1.5 * usual + 2, LEAST_SILENT, SILENT_SAMPLES)))
 
 
 def _continued(dark: Bools, both: Bools) -> Bools:

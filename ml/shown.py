@@ -107,11 +107,11 @@ def shown(plant: Plant, found: Residuals, event: Event) -> Shown:
         onset=onset,
         course=course,
         rise_minutes=_rise(course, first, last) * minutes,
-        minutes=float((course[first:last] >= SHOWS * np.quantile(course[first:last], 0.9)).sum()) * minutes,
+        minutes=_there(course[first:last]) * minutes,
         lasts=float(np.flatnonzero(event.active)[-1] >= len(course) - 2),
         runs=event.runs,
         mobile=np.tile(plant.sites.mobile[sites], 2),
-        total=float(event.active.sum()) * minutes,
+        total=_there(course[event.active]) * minutes,
         nearby=np.tile((distance <= CLOSE_KM) & (sites != centre), 2),
         centre=centre,
         compact=_compact(distance, np.isin(np.arange(links), hits % links) | (sites == centre)),
@@ -156,6 +156,11 @@ def _main_run(course: Cells, event: Event) -> tuple[int, int]:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], event.active.astype(np.int8), [0]])))
     runs = list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
     return max(runs, key=lambda run: float(course[run[0] : run[1]].sum()))
+
+
+def _there(course: Cells) -> float:
+    """Samples at which it shows."""
+    return float((course >= SHOWS * np.quantile(course, 0.9)).sum())
 
 
 def _rise(course: Cells, first: int, last: int) -> float:
