@@ -46,6 +46,10 @@ class Settings(BaseSettings):
         float,
         Field(gt=0, description="How often one of the processes looks for streams to learn anew from their history."),
     ] = 10
+    automatic_analyses: Annotated[
+        bool,
+        Field(description="Look for the root cause by itself when anomalies open on several related links."),
+    ] = True
     maintenance_seconds: Annotated[
         float,
         Field(

@@ -19,7 +19,7 @@ from bcom_graphql import app, prepare
 from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings
 from ml.metrics import TargetKind
-from ml.models import MODELS
+from ml.models import DETECTORS, MODELS, ROOT_CAUSE
 from resolvers import models
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
@@ -58,6 +58,7 @@ def train(
     network: Annotated[bool, typer.Option("--network", help="The detector for networks.")] = False,
     site: Annotated[bool, typer.Option("--site", help="The detector for sites.")] = False,
     link: Annotated[bool, typer.Option("--link", help="The detector for links.")] = False,
+    root_cause: Annotated[bool, typer.Option("--root-cause", help="What names root causes.")] = False,
     version: Annotated[
         str | None, typer.Option(help="Its name, such as 2.0.0; omitted: the next minor one.", metavar="NAME")
     ] = None,
@@ -69,9 +70,12 @@ def train(
 ) -> None:
     """Train new versions, and promote those that measure no worse than what serves."""
     chosen = {TargetKind.NETWORK: network, TargetKind.SITE: site, TargetKind.LINK: link}
-    wanted = [model for model, kind in MODELS.items() if everything or chosen[kind]]
+    named = {model: chosen[kind] for model, kind in DETECTORS.items()} | {ROOT_CAUSE: root_cause}
+    wanted = [model for model in MODELS if everything or named[model]]
     if not wanted:
-        raise typer.BadParameter("Choose --all, or any of --network, --site and --link.")
+        raise typer.BadParameter("Choose --all, or any of --network, --site, --link and --root-cause.")
+    if root_cause and days is not None:
+        raise typer.BadParameter("Root causes are learned from the simulator alone: leave out --days.")
     period = None if days is None else Period(hours=timedelta(days=days).total_seconds() / 3600)
     configure_logging("console", "error")
     with prepare.database(Settings()) as settings:
@@ -94,7 +98,8 @@ async def _train(settings: Settings, wanted: Sequence[str], wish: Wish) -> list[
 async def _one(services: Services, bar: Progress, model: str, wish: Wish) -> Result:
     outcome = None
     try:
-        outcome = await prepare.train_one(services, bar, model, wish.period, wish.version, wish.seed)
+        period = wish.period if model in DETECTORS else None
+        outcome = await prepare.train_one(services, bar, model, period, wish.version, wish.seed)
         if not outcome.serves:
             await models.promote(Context(services, SYSTEM), outcome.version.id, force=wish.force)
     except ClientError as error:

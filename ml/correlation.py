@@ -18,7 +18,7 @@ from ml.residuals import CRITICAL_GRADE, Cells, Residuals, residuals
 from ml.rootcause import RootCauseModel
 from ml.shown import Shown, shown
 
-MOST_HYPOTHESES: Final = 6
+MOST_HYPOTHESES: Final = 8
 DEEP_DB: Final = 8.0
 WORTH: Final = 100.0  # dB times samples times links: less that nobody can explain is not worth a word
 STORM_KM: Final = 300.0
@@ -193,15 +193,10 @@ def culprit(plant: Plant, one: Explanation) -> Culprit | None:
 
 
 def _hypotheses(plant: Plant, explained: list[Explanation]) -> list[Hypothesis]:
-    """The likeliest; what is left of the probability is nobody knows what."""
-    named = [one for one in explained if one.cause is not RootCause.UNKNOWN]
-    shown = named[:MOST_HYPOTHESES]
-    listed = [Hypothesis(one.cause, culprit(plant, one), one.probability) for one in shown]
-    rest = max(0.0, 1.0 - sum(one.probability for one in listed))
-    listed.append(Hypothesis(RootCause.UNKNOWN, None, rest))
-    if explained[0].cause is RootCause.UNKNOWN:
-        listed.insert(0, listed.pop())
-    return listed
+    """The likeliest, best first; what the unlisted ones would share is given to those listed in proportion."""
+    listed = explained[:MOST_HYPOTHESES]
+    total = sum(one.probability for one in listed)
+    return [Hypothesis(one.cause, culprit(plant, one), one.probability / total) for one in listed]
 
 
 def _severity(found: Residuals, event: Event) -> float:

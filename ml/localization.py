@@ -20,6 +20,7 @@ from ml.signatures import SIGNATURES, Feature, Signature, at_least, at_most
 HIT_IF_MEMBER: Final = 0.96
 MOST_MEMBERS: Final = 12  # count: those of a larger group are no independent witnesses
 UNEXPLAINED: Final = 14.0  # nats, were all hits elsewhere
+MOST_OF_ONE_LINK: Final = 8  # links hit: of more, no single one can be at fault
 HOPELESS: Final = 16.0  # nats
 UNKNOWN_SCORE: Final = -11.0  # nats: an explanation must be better than none
 BALANCES: Final = {RootCause.ANTENNA_ALIGNMENT: at_least(0.15, 0.25), RootCause.ANTENNA_MISALIGNMENT: at_most(0.5, 0.3)}
@@ -50,12 +51,13 @@ class Explanation:
 def explanations(plant: Plant, event: Event, seen: Shown) -> list[Explanation]:
     """All that are possible; for each culprit and cause the best signature. The last resort is UNKNOWN."""
     best = dict[tuple[RootCause, CulpritKind, int], Explanation]()
+    known = dict[bytes, dict[Feature, float]]()
     for signature in SIGNATURES:
         if event.channel not in signature.channels:
             continue
         for way in signature.ways:
             for suspect in _suspects(plant, event, seen, signature, way):
-                one = _weighed(event, seen, signature, suspect, way)
+                one = _weighed(event, seen, signature, suspect, way, known)
                 if one is None:
                     continue
                 key = (one.cause, suspect.kind, suspect.index)
@@ -78,7 +80,7 @@ def _suspects(plant: Plant, event: Event, seen: Shown, signature: Signature, way
         return Suspect(kind, index, np.tile(of, 2) & ways)
 
     if signature.culprit is CulpritKind.LINK:
-        for link in hit_links.tolist():
+        for link in hit_links.tolist() if len(hit_links) <= MOST_OF_ONE_LINK else ():
             yield shared(CulpritKind.LINK, link, np.arange(links) == link)
     elif signature.culprit is CulpritKind.NETWORK:
         for network in np.unique(plant.network[hit_links]).tolist():
@@ -88,7 +90,8 @@ def _suspects(plant: Plant, event: Event, seen: Shown, signature: Signature, way
             index = int(plant.transponder_satellite[transponder])
             yield shared(CulpritKind.SATELLITE, index, plant.transponder == transponder)
     elif signature.cause in (RootCause.POWER_OUTAGE, RootCause.BLOCKAGE):
-        for site in np.unique(plant.site[hit_links]).tolist():
+        sites = np.unique(plant.site[hit_links]).tolist()
+        for site in sites if len(sites) <= MOST_OF_ONE_LINK else ():
             yield shared(CulpritKind.SITE, site, plant.site == site)
         if signature.cause is RootCause.POWER_OUTAGE:
             for hub in np.unique(plant.hub[hit_links]).tolist():
@@ -126,14 +129,17 @@ def _open_air(plant: Plant, event: Event, seen: Shown, signature: Signature, way
 # ---------------------------------------------------------------- weighing
 
 
-def _weighed(event: Event, seen: Shown, signature: Signature, suspect: Suspect, way: str) -> Explanation | None:
+def _weighed(  # noqa: PLR0913, PLR0917
+    event: Event, seen: Shown, signature: Signature, suspect: Suspect, way: str, known: dict[bytes, dict[Feature, float]]
+) -> Explanation | None:
     """None where it is so poor that its features need not be looked at."""
     against = {"rarity": signature.rarity + signature.way_cost(way)} | _coverage(event, signature, suspect)
     if signature.cause is RootCause.RAIN_FADE and not signature.at_hub:
         against["coincidence"] = seen.coincidence
     if sum(against.values()) > HOPELESS:
         return None
-    features = seen.features(suspect.members)
+    features = known.setdefault(suspect.members.tobytes(), {}) or seen.features(suspect.members)
+    known[suspect.members.tobytes()] = features
     for feature, interval in signature.expects.items():
         against[feature.value] = interval.against(features[feature])
     if signature.cause in BALANCES:

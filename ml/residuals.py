@@ -16,12 +16,13 @@ Cells = NDArray[np.float32]  # (streams, times) unless said otherwise
 HISTORY_COLUMNS: Final = 48  # of the history before the window
 THINNED_COLUMNS: Final = 96  # of the window, to find out what is usual
 MOST_CELLS: Final = 3_000_000  # streams times times; longer windows get a coarser grid
+CADENCE_ROWS, CADENCE_STREAMS = 40, 9  # looked at to find the cadence
 MOST_COLUMNS: Final = 4400
 USUAL_GAP_DB: Final = 1.5  # as much as a window lies below what was usual before, it is the window that is odd
 LOST_DB: Final = 12.0  # what a receiver without lock counts as having lost
 DARK_SAMPLES: Final = 3  # in a row without a reading: fewer get lost now and then
-SILENT_SAMPLES: Final = 12  # in a row without any sample, in both directions: collectors pause for as long as that
-LEAST_SILENT: Final = 5  # samples
+SILENT_MINUTES: Final = 75.0  # without any sample, in both directions: collectors pause for as long as that
+LEAST_SILENT_MINUTES: Final = 25.0
 EXCEPTIONS: Final = 2  # links that may be silent for long without it being usual
 BLOCKS: Final = 3  # silences of a mobile site that are no accident, however short
 SHARED_SILENCE: Final = 0.6  # of a network's links
@@ -71,14 +72,14 @@ def residuals(plant: Plant, request: Request) -> Residuals:
 
     A window that is odd from beginning to end is known by the history before it, or by `request.usual`.
     """
-    step = _step_ms(request)
+    stream, at = _streams(plant, request.frame), request.frame["at"].to_numpy()
+    inside = (at >= request.start_ms) & (at < request.end_ms) & (stream >= 0)
+    step = _step_ms(stream[inside], at[inside])
     columns = -(-(request.end_ms - request.start_ms) // step)
     streams = 2 * len(plant.links)
     coarser = max(1, -(-columns // min(MOST_COLUMNS, max(48, MOST_CELLS // max(1, streams)))))
     step, columns = step * coarser, -(-columns // coarser)
-    stream, at = _streams(plant, request.frame), request.frame["at"].to_numpy()
     values = request.frame.select(metric.column for metric in READ).to_numpy().astype(np.float32, copy=False)
-    inside = (at >= request.start_ms) & (at < request.end_ms) & (stream >= 0)
     window = _grid(stream[inside], (at[inside] - request.start_ms) // step, values[inside], streams, columns)
     before = (at < request.start_ms) & (stream >= 0)
     history = _history(request, stream[before], at[before], values[before], streams)
@@ -87,12 +88,11 @@ def residuals(plant: Plant, request: Request) -> Residuals:
     return _against(plant, window, usual, times, int(step))
 
 
-def _step_ms(request: Request) -> int:
-    """The cadence of the newest samples: the median over some streams, in whole seconds."""
-    recent = request.frame.lazy().filter(pl.col("at") >= request.start_ms).sort("at")
-    gaps = recent.group_by("link", "direction").agg(pl.col("at").unique(maintain_order=True).diff().median()).collect()
-    middle = gaps["at"].median()
-    step = 300_000 if middle is None else round(float(middle) / 1000.0) * 1000  # type: ignore[arg-type]
+def _step_ms(stream: NDArray[np.int64], at: NDArray[np.int64]) -> int:
+    """The cadence: the median gap of a few streams' samples, in whole seconds."""
+    gaps = [np.diff(np.unique(at[stream == one])) for one in np.unique(stream[:: max(1, len(stream) // CADENCE_ROWS)])]
+    middle = [float(np.median(gap)) for gap in gaps[:CADENCE_STREAMS] if len(gap)]
+    step = round(float(np.median(middle)) / 1000.0) * 1000 if middle else 300_000
     return int(np.clip(step, 1000, 3_600_000))
 
 
@@ -205,7 +205,7 @@ def _against(
     rf = np.isfinite(usual.centre[:, _PLACE[Metric.ESNO_DB]])
     esno, level = change(Metric.ESNO_DB), change(Metric.RX_LEVEL_DBM)
     warned = _warned(esno, dead | ~present)
-    dark = _dark(plant, ~present, dead, warned)
+    dark = _dark(plant, ~present, dead, warned, step_ms)
     lost = _lost(window, present & rf[:, None] & np.isnan(esno) & ~dark)
     esno = np.where(dark, np.nan, esno)
     esno = np.where(lost, np.float32(-LOST_DB), esno)
@@ -273,7 +273,7 @@ def _lost(window: NDArray[np.float32], unread: Bools) -> Bools:
     return unread & ((uptime < 50.0) | (loss > 50.0) | runs_of(unread, DARK_SAMPLES))
 
 
-def _dark(plant: Plant, silent: Bools, dead: Bools, warned: Bools) -> Bools:
+def _dark(plant: Plant, silent: Bools, dead: Bools, warned: Bools, step_ms: int) -> Bools:
     """Without sign of life: both directions say so, or nothing is said for too long to be an accident.
 
     Silence that many of a network's links share in a direction need not last as long. Where all are silent, nobody was
@@ -288,28 +288,34 @@ def _dark(plant: Plant, silent: Bools, dead: Bools, warned: Bools) -> Bools:
     shared = np.concatenate(
         [((member @ way >= SHARED_SILENCE * count) & (count >= 3))[plant.network] for way in (quiet[:links], quiet[links:])]  # noqa: PLR2004, E501
     )
-    long = _outlasting(both & quiet[:links] & quiet[links:])
+    patience = _samples(SILENT_MINUTES, step_ms)
+    long = _outlasting(both & quiet[:links] & quiet[links:], step_ms)
     often = runs_of(both, 4)
     times = (np.diff(np.pad(often, ((0, 0), (1, 0))).astype(np.int8), axis=1) == 1).sum(axis=1)
     long |= often & (plant.sites.mobile[plant.site] & (times >= BLOCKS))[:, None]
-    dark = np.tile(said | long, (2, 1)) | runs_of(quiet & shared, DARK_SAMPLES + 1) | runs_of(quiet, 2 * SILENT_SAMPLES)
+    dark = np.tile(said | long, (2, 1)) | runs_of(quiet & shared, DARK_SAMPLES + 1) | runs_of(quiet, 2 * patience)
     dark &= ~np.tile(warned[:links] | warned[links:], (2, 1))
-    return _continued(dark, silent | (dead & np.tile(both, (2, 1))))
+    return _continued(dark, silent | (dead & np.tile(both, (2, 1))), patience)
 
 
-def _outlasting(quiet: Bools) -> Bools:
+def _samples(minutes: float, step_ms: int) -> int:
+    return max(DARK_SAMPLES, round(minutes * 60_000.0 / step_ms))
+
+
+def _outlasting(quiet: Bools, step_ms: int) -> Bools:
     """Silences of links (links, times) that last clearly longer than what is usual among the others."""
     length = np.zeros(quiet.shape, dtype=np.int64)
     for column in range(quiet.shape[1]):
         length[:, column] = (length[:, column - 1] + 1) * quiet[:, column] if column else quiet[:, column]
     longest = np.sort(length.max(axis=1, initial=0))
-    usual = int(longest[-1 - EXCEPTIONS]) if len(longest) >= 4 * EXCEPTIONS else SILENT_SAMPLES
-    return runs_of(quiet, int(np.clip(1.5 * usual + 2, LEAST_SILENT, SILENT_SAMPLES)))
+    least, most = (_samples(minutes, step_ms) for minutes in (LEAST_SILENT_MINUTES, SILENT_MINUTES))
+    usual = int(longest[-1 - EXCEPTIONS]) if len(longest) >= 4 * EXCEPTIONS else most
+    return runs_of(quiet, int(np.clip(1.5 * usual + 2, least, most)))
 
 
-def _continued(dark: Bools, both: Bools) -> Bools:
+def _continued(dark: Bools, both: Bools, most: int) -> Bools:
     """With the silence right before and behind it."""
-    for _ in range(SILENT_SAMPLES):
+    for _ in range(most):
         grown = dark | (both & (np.pad(dark, ((0, 0), (1, 0)))[:, :-1] | np.pad(dark, ((0, 0), (0, 1)))[:, 1:]))
         if (grown == dark).all():
             break

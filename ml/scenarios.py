@@ -113,14 +113,18 @@ class Truth:
         return frozenset(direction for _, direction in self.hit)
 
 
-def scenario(seed: int, cause: RootCause | None = None, largest: int = LARGEST) -> Scenario:
+def scenario(
+    seed: int, cause: RootCause | None = None, largest: int = LARGEST, longest_hours: int = max(WINDOWS_HOURS)
+) -> Scenario:
     """An incident of this cause, else of any; its main fault comes first. Each of its faults hits some link notably.
 
-    largest: links of a network.
+    largest: links of a network; longest_hours: of a window.
     """
     cause = cause or NAMED[int(np.random.default_rng([seed, 909]).integers(len(NAMED)))]
     rng = np.random.default_rng([seed, 910, NAMED.index(cause)])
     calm = _calm(rng, seed * KINDS + NAMED.index(cause), largest, mobile=cause is RootCause.BLOCKAGE)
+    if calm.end_ms - calm.start_ms > longest_hours * 3_600_000:
+        calm = replace(calm, end_ms=calm.start_ms + longest_hours * 3_600_000)
     faults = [_visible(calm, lambda: _fault(rng, calm, cause))]
     chance = rng.random()
     for _ in range(2 if chance < THIRD else 1 if chance < THIRD + SECOND else 0):

@@ -1,10 +1,11 @@
 """What every resolver gets: the services of this process, the caller, and loaders that live for one operation."""
 
+import asyncio
 import ipaddress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID
 
 from resolvers.access import SYSTEM, Caller, require
@@ -21,6 +22,9 @@ from resolvers.tokens import Tokens
 
 if TYPE_CHECKING:
     from resolvers.loaders import Loaders
+
+
+ANALYSES_AT_ONCE: Final = 2  # of root causes, in a process: each may take a core, and memory for millions of samples
 
 
 class Trainers(Protocol):
@@ -47,6 +51,7 @@ class Services:
     live: LiveSamples = field(init=False)
     sensitivity: Sensitivities = field(init=False)
     profiles: ProfileCache = field(default_factory=ProfileCache)
+    analyses: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANALYSES_AT_ONCE))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "live", LiveSamples(self.database, self.feed))

@@ -11,11 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from strawberry.dataloader import DataLoader
 
+from ml.causes import CulpritKind
 from ml.metrics import TargetKind
 from resolvers import anomalies, models, topology
 from resolvers.filters import AnomalyFilter, TargetKey
 from resolvers.paging import Listing, Page, Window, among, counts, pages
-from resolvers.store import readings, sensitivities, versions
+from resolvers.store import patterns, readings, sensitivities, versions
+from resolvers.store.analysis_tables import CorrelationAnalysis
 from resolvers.store.database import Database
 from resolvers.store.model_tables import ModelMetric, ModelStage, ModelVersion, Promotion, Sensitivity, TrainingRun
 from resolvers.store.readings import Series, Span
@@ -71,6 +73,7 @@ class Loaders:
         self.api_key = self._entity(ApiKey)
         self.anomaly = self._entity(Anomaly)
         self.detection = self._entity(Detection)
+        self.analysis = self._entity(CorrelationAnalysis)
         self.model_version = self._entity(ModelVersion)
         self.training_run = self._entity(TrainingRun)
         self.page: DataLoader[tuple[tuple[Children, Window], Any], Page[Any]] = grouped(self._pages)
@@ -93,6 +96,12 @@ class Loaders:
             TargetKind.LINK: self.link,
         }
         return by_kind[key.kind].load(key.id)
+
+    def culprit(self, culprit: patterns.Culprit) -> Awaitable[Satellite | Network | Site | Link | None]:
+        """The row at fault."""
+        if culprit.kind is CulpritKind.SATELLITE:
+            return self.satellite.load(culprit.key)
+        return self.target(TargetKey(TargetKind(culprit.kind), culprit.key))
 
     def _entity(self, entity: type[Row]) -> DataLoader[Any, Row | None]:
         async def load(keys: list[Any]) -> list[Row | None]:

@@ -9,7 +9,7 @@ from resolvers.context import Context
 from resolvers.store.identifiers import entity_key
 from resolvers.store.tables import Role
 
-KEYED_BY_UUID = {"Anomaly", "Detection", "TrainingRun"}
+KEYED_BY_UUID = {"Anomaly", "CorrelationAnalysis", "Detection", "TrainingRun"}
 
 
 async def load(context: Context, type_name: str, key: str) -> Any | None:
@@ -24,6 +24,7 @@ async def load(context: Context, type_name: str, key: str) -> Any | None:
         "Network": loaders.network,
         "Link": loaders.link,
         "Anomaly": loaders.anomaly,
+        "CorrelationAnalysis": loaders.analysis,
         "Detection": loaders.detection,
         "ModelVersion": loaders.model_version,
         "TrainingRun": loaders.training_run,

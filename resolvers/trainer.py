@@ -8,15 +8,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import structlog
 from sqlalchemy import select
 
+from ml import training
 from ml.detector import Detector
-from ml.models import History, Progress, TooLittleHistory, Trained
-from ml.training import train as train_model
+from ml.models import ROOT_CAUSE, History, Progress, TooLittleHistory, Trained
+from ml.rootcause import RootCauseModel
 from resolvers import models
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
@@ -28,7 +29,7 @@ from resolvers.store.model_tables import ModelVersion, TrainingRun
 from resolvers.store.registry import Loaded
 from resolvers.training_data import gather
 
-Train = Callable[[str, int, Progress, History | None, Detector | None], Trained]
+Train = Callable[[str, int, Progress, History | None, Detector | RootCauseModel | None], Trained]
 Result = TypeVar("Result")
 
 PATIENCE: Final = 60.0  # seconds that an outage of the database may last when the version is to be stored
@@ -58,6 +59,15 @@ class Failed(ClientError):
 
 def unwatched(_done: float, _what: str) -> None:
     """Progress that nobody looks at."""
+
+
+def train_model(name: str, seed: int, progress: Progress, history: History | None, champion: Any) -> Trained:
+    """A new version of any model; `champion` is one of its own."""
+    if name == ROOT_CAUSE:
+        from ml import rootcause_training  # noqa: PLC0415  with scikit-learn, which serving has no use for
+
+        return rootcause_training.train(seed, progress, champion)
+    return training.train(name, seed, progress, history, champion)
 
 
 async def perform(services: Services, run_id: UUID, train: Train = train_model, watch: Progress = unwatched) -> Outcome:
@@ -90,10 +100,11 @@ async def _worked(services: Services, run: TrainingRun, train: Train, watch: Pro
         history, done = None, 0.0
         if run.window_start and run.window_end:
             history, done = await _gathered(services.database, run, reporter), READING
-        known = champion.detector if champion else None
+        known = champion.fitted if champion else None
         report = reporter.part(done, TRAINING)
         trained = await in_thread(partial(train, run.model, run.seed, report, history, known))
-        trained = replace(trained, measures=(*trained.measures, await in_thread(partial(latency, run.model, trained))))
+        quick = await in_thread(partial(latency, run.model, trained))
+        trained = replace(trained, measures=(*trained.measures, *quick))
     if not await _patiently(partial(runs.advance, services.database, run.id, TRAINING, "storing the version")):
         raise Conflict(OVERTAKEN)
     version = await _patiently(partial(_stored, services, run, trained, champion))

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from ml.models import MODELS
+from ml.models import MODELS, ROOT_CAUSE
 from resolvers.checking import AHEAD
 from resolvers.context import Context
 from resolvers.errors import Conflict, InvalidInput, Lagged, NotFound, Unavailable
@@ -63,6 +63,12 @@ async def queue(
     caller = context.require(Role.ADMIN, "train models")
     if model not in MODELS:
         raise InvalidInput(f"There is no model {model!r} to train; there are {', '.join(MODELS)}.", ["input", "model"])
+    if model == ROOT_CAUSE and period is not None:
+        raise InvalidInput(
+            f"{model} learns from the simulator, because no fleet's history says what its root causes were:"
+            " train it without a window.",
+            WINDOW,
+        )
     first, last = (None, None) if period is None else _window(context, period)
     name = await _version(context, model, version)
     await runs.bury(context.database)  # a dead run must not stand in the way of a living one

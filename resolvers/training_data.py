@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from ml.metrics import CATALOGUE, Direction, TargetKind
-from ml.models import MODELS, History, Progress, TooLittleHistory
+from ml.models import DETECTORS, History, Progress, TooLittleHistory
 from resolvers.store import telemetry
 from resolvers.store.database import Database
 from resolvers.store.samples import key_columns
@@ -27,16 +27,16 @@ Windows = NDArray[np.int64]
 
 async def gather(
     database: Database,
-    model: str,
+    detector: str,
     start: datetime,
     end: datetime,
     progress: Progress = lambda _done, _what: None,
 ) -> History:
-    """All samples of the model's kind from `start` up to `end`; where they are too many, of a part of the targets only.
+    """All samples of the detector's kind from `start` up to `end`; of a part of the targets where they are too many.
 
     Raises TooLittleHistory where there is nothing.
     """
-    kind = MODELS[model]
+    kind = DETECTORS[detector]
     targets = await _targets(database, kind, start)
     frames: list[pl.DataFrame] = []
     rows, taken, size = 0, 0, 1

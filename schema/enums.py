@@ -2,9 +2,11 @@
 
 import strawberry
 
+from ml.causes import CAUSES, RootCause
 from ml.episodes import Severity
 from ml.metrics import CATALOGUE, Direction, Metric, TargetKind
 from resolvers.anomalies import AnomalyChange, AnomalyOrder
+from resolvers.store.analysis_tables import AnalysisScope
 from resolvers.store.model_tables import ModelStage, TrainingStatus
 from resolvers.store.tables import AnomalyStatus, Band, Role, SiteRole, Verdict
 
@@ -26,6 +28,13 @@ strawberry.enum(Severity, description="How urgently it wants a person.")
 strawberry.enum(Verdict, description="What a person says of it afterwards.")
 strawberry.enum(AnomalyOrder, description="NEWEST and OLDEST by when they started; SEVERITY worst first, then newest.")
 strawberry.enum(AnomalyChange, description="What happened to an anomaly.")
+strawberry.enum(AnalysisScope, description="Which links are asked about: a network's, a hub's, a satellite's, or one.")
+strawberry.enum(
+    RootCause,
+    description="The first four are the classifier's classes; the rest are what else explains the same symptoms.",
+)
+for _cause in RootCause.__strawberry_definition__.values:  # type: ignore[attr-defined]
+    _cause.description = f"Suffering from {CAUSES[RootCause(_cause.value)].meaning}."
 strawberry.enum(
     ModelStage, description="The champion serves; archived versions have served before; candidates never were promoted."
 )
@@ -46,6 +55,7 @@ for _value in Metric.__strawberry_definition__.values:  # type: ignore[attr-defi
     _value.description = _described(Metric(_value.value))
 
 __all__ = [
+    "AnalysisScope",
     "AnomalyChange",
     "AnomalyOrder",
     "AnomalyStatus",
@@ -54,6 +64,7 @@ __all__ = [
     "Metric",
     "ModelStage",
     "Role",
+    "RootCause",
     "Severity",
     "SiteRole",
     "TargetKind",

@@ -23,6 +23,7 @@ from resolvers import (
 from resolvers.accounts import SignedIn
 from resolvers.importing import import_upload
 from resolvers.metrics import Recorded
+from schema.correlation import Analyses
 from schema.enums import Role, Verdict
 from schema.fields import ANYBODY, mutation
 from schema.inputs import (
@@ -89,7 +90,7 @@ async def _record_columns(info: Info, kind: TargetKind, columns: object) -> Reco
 
 
 @strawberry.type
-class Mutation:
+class Mutation(Analyses):
     @mutation(ANYBODY, description="The first person to register becomes ADMIN, everyone after that VIEWER.")
     async def register(self, info: Info, input: RegisterInput) -> SessionResult:
         return _session(await accounts.register(info.context, input.email, input.password, input.full_name))

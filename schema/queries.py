@@ -8,12 +8,24 @@ import strawberry
 from strawberry import ID
 
 from ml.metrics import TargetKind
-from resolvers import accounts, anomalies, api_keys, detection, model_files, models, sensitivity, topology, training
+from resolvers import (
+    accounts,
+    anomalies,
+    api_keys,
+    correlation,
+    detection,
+    model_files,
+    models,
+    sensitivity,
+    topology,
+    training,
+)
 from resolvers.nodes import load
 from resolvers.paging import DEFAULT_PAGE, Listing, Page, Window, count
 from resolvers.store import tables
+from schema.correlation import CorrelationAnalysis
 from schema.directives import page, sized
-from schema.enums import AnomalyOrder, Role, SiteRole
+from schema.enums import AnalysisScope, AnomalyOrder, Role, SiteRole
 from schema.fields import ANYBODY, query
 from schema.inputs import AnomalyFilter, filter_of
 from schema.models import EXPORTED, Model, ModelExport, ModelVersion, Sensitivity
@@ -25,7 +37,20 @@ from schema.types import Anomaly, Detection, Link, Network, Satellite, Site
 T = TypeVar("T", bound=Node)
 NODES: dict[str, type[Node]] = {
     node.__name__: node
-    for node in (User, ApiKey, Satellite, Site, Network, Link, Anomaly, Detection, Model, ModelVersion, TrainingRun)
+    for node in (
+        User,
+        ApiKey,
+        Satellite,
+        Site,
+        Network,
+        Link,
+        Anomaly,
+        Detection,
+        CorrelationAnalysis,
+        Model,
+        ModelVersion,
+        TrainingRun,
+    )
 }
 
 
@@ -156,6 +181,19 @@ class Query:
         where, order = filter_of(filter), order_by or AnomalyOrder.NEWEST
         found = await anomalies.listed(info.context, where, order, Window(first, after, last, before))
         return _paged(info, Anomaly, anomalies.listing(where, order), found)
+
+    @query(Role.VIEWER, page(20, "last"), description="Newest first.")
+    async def correlation_analyses(
+        self,
+        info: Info,
+        scope: AnalysisScope | None = None,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Connection[CorrelationAnalysis]:
+        found = await correlation.listed(info.context, scope, Window(first, after, last, before))
+        return _paged(info, CorrelationAnalysis, correlation.listing(scope), found)
 
     @query(Role.VIEWER, sized(6))
     async def models(self, info: Info) -> list[Model]:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import strawberry
 
@@ -17,6 +17,9 @@ from schema.inputs import AnomalyFilter, TimeWindow, filter_of
 from schema.node import Connection, Info, Node, connection
 from schema.people import User
 from schema.series import MetricSeries, MetricStatistics, series_of, statistics_of
+
+if TYPE_CHECKING:
+    from schema.correlation import CorrelationAnalysis
 
 T = TypeVar("T", bound=Node)
 Metrics = list[Metric] | None
@@ -156,7 +159,7 @@ TARGETS: dict[TargetKind, type[Network | Site | Link]] = {
 }
 
 
-async def _target(info: Info, kind: TargetKind, id: int) -> Any:
+async def target_of(info: Info, kind: TargetKind, id: int) -> Any:
     return TARGETS[kind].of(await info.context.loaders.target(TargetKey(kind, id)))
 
 
@@ -212,11 +215,21 @@ class Anomaly(Node):
 
     @strawberry.field
     async def target(self, info: Info) -> Target:
-        return await _target(info, self.kind, self.row.target_id)  # type: ignore[no-any-return]
+        return await target_of(info, self.kind, self.row.target_id)  # type: ignore[no-any-return]
 
     @strawberry.field(description="Of its worst moment, largest first.", directives=[sized(12)])
     def contributions(self) -> list[Contribution]:
         return [Contribution.of(kept) for kept in self.row.contributions]
+
+    @strawberry.field(description="That ran by itself as this and others opened together, where it explains this.")
+    async def analysis(
+        self, info: Info
+    ) -> Annotated["CorrelationAnalysis", strawberry.lazy("schema.correlation")] | None:
+        from schema.correlation import CorrelationAnalysis  # noqa: PLC0415  which knows this module
+
+        if self.row.analysis_id is None:
+            return None
+        return CorrelationAnalysis.maybe(await info.context.loaders.analysis.load(self.row.analysis_id))
 
     @strawberry.field
     async def acknowledged_by(self, info: Info) -> User | None:
@@ -241,7 +254,7 @@ class Detection(Node):
     async def target(self, info: Info) -> Target | None:
         if self.row.target_id is None:
             return None
-        return await _target(info, self.kind, self.row.target_id)  # type: ignore[no-any-return]
+        return await target_of(info, self.kind, self.row.target_id)  # type: ignore[no-any-return]
 
     @strawberry.field(directives=[sized(12)])
     def contributions(self) -> list[Contribution]:

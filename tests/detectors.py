@@ -13,7 +13,7 @@ from ml.episodes import follow as follow_episodes
 from ml.features import Memory, Rows, follow
 from ml.learning import learn
 from ml.metrics import CATALOGUE, Floats, Metric, TargetKind
-from ml.models import MODELS, Trained, load
+from ml.models import DETECTORS, Trained, load
 from ml.profiles import Profiles
 from ml.training import train
 
@@ -21,7 +21,7 @@ LINK = CATALOGUE[TargetKind.LINK]
 START_MS = 1_767_225_600_000
 STEP_MS = 300_000
 DAY = 288  # rows
-NAMES = {kind: name for name, kind in MODELS.items()}
+NAMES = {kind: name for name, kind in DETECTORS.items()}
 
 
 @cache

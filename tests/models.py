@@ -26,7 +26,7 @@ async def variant(
     services: Services, name: str = LINK, *, number: int = 0, rival: Sequence[Measure] = (), **values: float
 ) -> Trained:
     """The champion with other bytes for each `number`, as if it had measured these `values`."""
-    detector = (await services.registry.champion(name)).detector
+    detector = (await services.registry.champion(name)).fitted
     unlike = replace(detector, confidence_y=detector.confidence_y * (1.0 - number / 1000.0))
     return Trained(
         artefact=unlike.to_bytes(),

@@ -169,10 +169,17 @@ def test_train_wants_to_be_told_what(tmp_path: Path) -> None:
     assert "--all" in result.stderr
 
 
+def test_root_causes_are_not_learned_from_the_fleet_s_past(tmp_path: Path) -> None:
+    result = run(tmp_path, "train", "--root-cause", "--days", "3")
+
+    assert result.returncode == 2
+    assert "Root causes are learned from the simulator alone" in result.stderr
+
+
 async def test_train_says_why_it_does_not(tmp_path: Path, database_url: str, services: Services) -> None:
     queued = await training.queue(Context(services, SYSTEM), "anomaly_link")
     async with runs.alive(services.database, queued.id):
-        train = ("train", "--all", "--days", "3")
+        train = ("train", "--network", "--site", "--link", "--days", "3")
         result = await asyncio.to_thread(run, tmp_path, *train, DATABASE_URL=database_url)
     existing = await asyncio.to_thread(
         run, tmp_path, "train", "--network", "--version", "1.0.0", DATABASE_URL=database_url

@@ -65,7 +65,7 @@ async def refused(api: Api, content: bytes) -> str:
     """Why; nothing is stored."""
     answer = await send(api, content)
     versions = (await api.run("{ models { versions { totalCount } } }"))["models"]
-    assert sum(model["versions"]["totalCount"] for model in versions) == 4, "the three champions, and 2.0.0"
+    assert sum(model["versions"]["totalCount"] for model in versions) == 5, "the four champions, and 2.0.0"
     assert answer["__typename"] == "InvalidInput", answer
     assert answer["path"] == ["file"]
     return str(answer["message"])
@@ -92,7 +92,7 @@ async def test_an_exported_version_is_imported_elsewhere_byte_for_byte(
     assert exported["fileName"] == "anomaly_link_v2.0.0.zip"
     assert back.zipped() == content
     assert imported.sha256 == row.sha256
-    assert loaded.detector.to_bytes() == back.artefact
+    assert loaded.fitted.to_bytes() == back.artefact
 
 
 async def test_an_imported_version_is_a_candidate_that_keeps_its_past(admin: Api, services: Services) -> None:

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from ml.metrics import TargetKind
 from resolvers.context import Services
 from resolvers.models import Model
+from resolvers.store.analysis_tables import AnalysisScope, CorrelationAnalysis
 from resolvers.store.model_tables import ModelVersion, TrainingRun
 from resolvers.store.tables import ApiKey, Detection, Role, Site, User
 from schema.node import global_id, parse_id
 from schema.people import User as UserNode
 from schema.queries import NODES
-from tests.support import Api, Factory, codes, id_of
+from tests.support import Api, Factory, ago, codes, id_of
 
 NODE = "query ($id: ID!) { node(id: $id) { __typename id } }"
 MANY = "query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }"
@@ -53,11 +54,31 @@ async def _run(services: Services) -> TrainingRun:
     return row
 
 
+async def _analysis(services: Services) -> CorrelationAnalysis:
+    async with services.database.write() as session:
+        row = CorrelationAnalysis(
+            scope=AnalysisScope.NETWORK,
+            target_kind=TargetKind.NETWORK,
+            target_id=1,
+            window_start=ago(hours=24),
+            window_end=ago(),
+            patterns=(),
+            correlation_score=0.0,
+            links_analyzed=1,
+            links_compared=0,
+            duration_ms=1.0,
+            model_version="1.0.0",
+        )
+        session.add(row)
+    return row
+
+
 async def _one_of_each(make: Factory, services: Services, owner: User) -> dict[str, str]:
     """An id of every type that these tests know to make."""
     link = await make.link()
     rows: list[Any] = [owner, await _api_key(services, owner), await make.satellite(), await make.site()]
     rows += [await make.network(), link, await make.anomaly(link), await _detection(services), await _run(services)]
+    rows.append(await _analysis(services))
     rows += [Model("anomaly_link"), ModelVersion(id=(await services.registry.champion("anomaly_link")).id)]
     return {type(row).__name__: id_of(row) for row in rows}
 

@@ -7,10 +7,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from ml.metrics import TargetKind
-from ml.models import MODELS
+from ml.models import DETECTORS
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
-from resolvers.errors import NotFound
+from resolvers.errors import InvalidInput, NotFound
 from resolvers.models import promote, rollback
 from resolvers.store.model_tables import ModelVersion
 from resolvers.store.recent import Recent
@@ -85,9 +85,25 @@ async def test_a_champion_is_loaded_once_however_many_ask(services: Services, st
     assert len([statement for statement in statements if statement.startswith(ARTEFACTS)]) == 1
 
 
+async def test_what_names_root_causes_is_a_model_like_the_others(services: Services) -> None:
+    model = await services.registry.root_cause()
+    loaded = await services.registry.champion("root_cause")
+
+    assert (model.version, loaded.fitted) == ("1.0.0", model)
+    assert await services.registry.missing() == []
+
+
+@pytest.mark.parametrize(("name", "other"), [("root_cause", LINK), (LINK, "root_cause"), (LINK, "anomaly_site")])
+async def test_an_artefact_is_of_the_model_that_it_is_said_to_be_of(services: Services, name: str, other: str) -> None:
+    foreign = (await services.registry.champion(other)).fitted.to_bytes()
+
+    with pytest.raises(InvalidInput):
+        await services.registry.check(name, "2.0.0", foreign)
+
+
 async def test_the_models_used_last_stay_loaded(services: Services, statements: list[str]) -> None:
     registry = Registry(services.database, keep=2)
-    network, site, link = MODELS
+    network, site, link = DETECTORS
 
     async def loads(*names: str) -> int:
         statements.clear()
@@ -120,7 +136,7 @@ async def test_any_version_can_be_loaded(services: Services, statements: list[st
     statements.clear()
     again = await services.registry.version(row.id)
 
-    assert (loaded.model, loaded.version, loaded.detector.version) == (LINK, "2.0.0", "2.0.0")
+    assert (loaded.model, loaded.version, loaded.fitted.version) == (LINK, "2.0.0", "2.0.0")
     assert again is loaded
     assert statements == []
     with pytest.raises(NotFound):

@@ -91,7 +91,7 @@ async def test_a_training_brings_a_candidate_and_tells_who_wanted_it(api: Api, m
 
 
 async def test_the_first_version_of_a_model_serves_at_once(admin: Api, services: Services, lesson: Lesson) -> None:
-    lesson.artefact = (await services.registry.champion(SITE)).detector.to_bytes()
+    lesson.artefact = (await services.registry.champion(SITE)).fitted.to_bytes()
     await sql(services, "DELETE FROM champions", "DELETE FROM promotions", "DELETE FROM training_runs")
     lesson.go_on()
 
@@ -174,6 +174,7 @@ REFUSED: list[tuple[dict[str, Any], list[str], str]] = [
     ({"window": {"to": iso(NOW + timedelta(hours=1))}}, ["window", "to"], "must not end in the future"),
     ({"window": {"to": "9999-12-31T23:59:59Z"}}, ["window", "to"], "must not end in the future"),
     ({"window": {"to": "0001-01-01T00:00:00Z"}}, ["window", "to"], "Nothing is kept of this window"),
+    ({"model": "root_cause", "window": {"hours": 24}}, ["window"], "root_cause learns from the simulator"),
 ]
 
 

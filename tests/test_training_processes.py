@@ -170,7 +170,7 @@ async def test_every_model_is_trained_again_the_same(admin: Api, served: Served)
 
     for model in MODELS:
         run = await train(admin, model)
-        assert (await finished(admin, run["id"], seconds=120))["status"] == "SUCCEEDED", served.log
+        assert (await finished(admin, run["id"], seconds=400))["status"] == "SUCCEEDED", served.log
 
     for model in MODELS:
         newer, older = (await admin.run(hashes, name=model))["model"]["versions"]["nodes"]

@@ -16,7 +16,8 @@ from sqlalchemy import select
 
 from ml.detector import Detector
 from ml.metrics import TargetKind
-from ml.models import MODELS, Trained, load
+from ml.models import DETECTORS, MODELS, ROOT_CAUSE, Trained, load
+from ml.rootcause import RootCauseModel
 from resolvers.errors import Conflict, InvalidInput, NotFound, Unavailable
 from resolvers.store.database import Database
 from resolvers.store.model_tables import Champion, ModelVersion
@@ -37,7 +38,7 @@ class Loaded:
     id: int
     model: str
     version: str
-    detector: Detector
+    fitted: Detector | RootCauseModel
 
 
 class Registry:
@@ -51,8 +52,16 @@ class Registry:
 
     async def detector(self, kind: TargetKind) -> Detector:
         """The champion for a kind of target. Raises Unavailable where there is none."""
-        name = next(name for name, of in MODELS.items() if of is kind)
-        return (await self.champion(name)).detector
+        name = next(name for name, of in DETECTORS.items() if of is kind)
+        fitted = (await self.champion(name)).fitted
+        assert isinstance(fitted, Detector)  # noqa: S101
+        return fitted
+
+    async def root_cause(self) -> RootCauseModel:
+        """The champion that names root causes. Raises Unavailable where there is none."""
+        fitted = (await self.champion(ROOT_CAUSE)).fitted
+        assert isinstance(fitted, RootCauseModel)  # noqa: S101
+        return fitted
 
     async def champion(self, name: str) -> Loaded:
         """The version that serves: the champion, or what stands in for a damaged one.

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import numpy as np
@@ -14,6 +16,9 @@ from ml.metrics import CATALOGUE, Floats, TargetKind
 from resolvers.store import binary
 from resolvers.store.database import driver
 from resolvers.store.tables import Stream
+
+if TYPE_CHECKING:
+    from resolvers.store.database import Connection
 
 StreamKey = tuple[int, str]  # target id, direction ('' for networks and sites)
 HOUR_MS = 3_600_000
@@ -119,6 +124,25 @@ async def lock_one(session: AsyncSession, kind: TargetKind, key: StreamKey) -> S
     await create(session, kind, [key])
     query = select(Stream).where(Stream.kind == kind, Stream.target_id == key[0], Stream.direction == key[1])
     return (await session.scalars(query.with_for_update())).one()
+
+
+async def usual(connection: "Connection", kind: TargetKind, keys: list[StreamKey], least_samples: int) -> Floats:
+    """The centres of streams that have learned from as many samples, (keys, metrics) in catalogue order, else NaN."""
+    records = await connection.fetch(
+        "SELECT array_send(centre) FROM unnest($1::int[], $2::text[]) WITH ORDINALITY AS key (target, direction, place)"
+        " LEFT JOIN streams ON target_id = key.target AND kind = $3 AND streams.direction = key.direction"
+        " AND learned_samples >= $4 ORDER BY place",
+        *_arguments(kind, keys),
+        least_samples,
+    )
+    return binary.matrix([record[0] for record in records], len(CATALOGUE[kind].specs))
+
+
+async def newest(connection: "Connection", kind: TargetKind, targets: Sequence[int]) -> datetime | None:
+    """When any of these was last measured."""
+    query = "SELECT max(last_at) FROM streams WHERE kind = $1 AND target_id = ANY($2::int[])"
+    found: datetime | None = await connection.fetchval(query, kind.value, list(targets))
+    return found
 
 
 async def keep_baselines(session: AsyncSession, streams: Streams, numbers: Sequence[int]) -> None:

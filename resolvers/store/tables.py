@@ -1,4 +1,6 @@
-"""Every table but the models' (`model_tables.py`) and the samples' (`samples.py` derives them from the catalogue)."""
+"""Every table but the models' and the analyses' (`model_tables.py`, `analysis_tables.py`), and the samples'
+(`samples.py` derives them from the catalogue).
+"""
 
 from datetime import datetime
 from enum import StrEnum
@@ -282,6 +284,7 @@ class Anomaly(Table):
     contributions: Mapped[list[dict[str, Any]]]
     acknowledged_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     feedback: Mapped[Verdict | None]
+    analysis_id: Mapped[UUID | None] = mapped_column(ForeignKey("correlation_analyses.id"))  # that ran by itself
 
 
 class Detection(Table):

@@ -3,6 +3,7 @@
 import asyncio
 import io
 from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.metrics import CATALOGUE, Floats, TargetKind
+from ml.metrics import CATALOGUE, Floats, Metric, TargetKind
 from resolvers.store import binary
 from resolvers.store.database import driver
 from resolvers.store.samples import SAMPLES, key_columns, target_column
@@ -155,18 +156,40 @@ async def since(
     return pl.DataFrame([tuple(record) for record in records], schema=schema, orient="row")
 
 
-async def load(
-    connection: "Connection", kind: TargetKind, targets: Sequence[int], start: datetime, end: datetime
-) -> pl.DataFrame:
-    """All samples of these targets from `start` up to `end`, as one frame in no particular order.
+@dataclass(frozen=True)
+class Thinned:
+    """Of the samples before `until`, those in the first `seconds` of every `of` alone."""
 
-    The key columns (`at` in epoch ms) and the metrics (Float32, null = not measured). For a whole fleet's day: read in
-    binary, and never a Python object per value.
+    until: datetime
+    seconds: int
+    of: int
+
+    @property
+    def condition(self) -> str:
+        """Only numbers of ours and a time: nothing that a client has written."""
+        return f"(at >= '{self.until.isoformat()}' OR extract(epoch FROM at)::bigint % {self.of:d} < {self.seconds:d})"
+
+
+async def load(
+    connection: "Connection",
+    kind: TargetKind,
+    targets: Sequence[int],
+    start: datetime,
+    end: datetime,
+    metrics: Sequence[Metric] | None = None,
+    thinned: Sequence[Thinned] = (),
+) -> pl.DataFrame:
+    """All samples of these targets from `start` up to `end`, or some of them, as one frame in no particular order.
+
+    The key columns (`at` in epoch ms) and the metrics, else all (Float32, null = not measured). For a whole fleet's
+    day: read in binary, and never a Python object per value.
     """
+    wanted = CATALOGUE[kind].columns if metrics is None else [metric.column for metric in metrics]
     direction = {"direction": "char(2)"} if kind is TargetKind.LINK else {}
     columns = {target_column(kind): "integer", **direction, "at": "timestamptz"}
-    listed = [*columns, *(f"coalesce({column}, 'NaN')" for column in CATALOGUE[kind].columns)]
-    columns |= dict.fromkeys(CATALOGUE[kind].columns, "real")
+    listed = [*columns, *(f"coalesce({column}, 'NaN')" for column in wanted)]
+    columns |= dict.fromkeys(wanted, "real")
+    conditions = [f"{target_column(kind)} = ANY($1::int[])", "at >= $2", "at < $3", *(one.condition for one in thinned)]
     reader, frames = binary.CopyOut(columns), list[Awaitable[pl.DataFrame]]()
 
     async def take(chunk: bytes) -> None:
@@ -174,8 +197,7 @@ async def load(
             frames.append(asyncio.ensure_future(asyncio.to_thread(_frame, reader, block)))
 
     await connection.copy_from_query(
-        f"SELECT {', '.join(listed)} FROM {SAMPLES[kind].name}"  # noqa: S608
-        f" WHERE {target_column(kind)} = ANY($1::int[]) AND at >= $2 AND at < $3",
+        f"SELECT {', '.join(listed)} FROM {SAMPLES[kind].name} WHERE {' AND '.join(conditions)}",  # noqa: S608
         list(targets),
         start,
         end,

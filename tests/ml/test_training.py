@@ -292,6 +292,15 @@ def test_each_way_of_being_worse_is_told_in_a_sentence() -> None:
     ]
 
 
+def test_what_names_root_causes_may_not_get_worse_either() -> None:
+    names = ("accuracy", "four_class_accuracy", "culprit_accuracy", "iou", "onset_within_2")
+    good = measures(calibration_error=0.01, false_patterns=0.0, **dict.fromkeys(names, 0.9))
+    worse = measures(calibration_error=0.1, false_patterns=0.1, **dict.fromkeys(names, 0.8))
+
+    assert objections(good, good) == []
+    assert len(objections(worse, good)) == 7
+
+
 def test_what_only_one_was_measured_at_speaks_neither_for_nor_against() -> None:
     elsewhere = [Measure("vus_pr", 0.1, 100, "elsewhere"), Measure("beauty", 0.0, 100, "unseen")]
 

@@ -2,6 +2,15 @@
 // Each file's first comment is its title. Variables, where it has any, are in the .json file of the same name.
 import acknowledge from "./acknowledge.graphql";
 import acknowledgeVariables from "./acknowledge.json";
+import analyses from "./analyses.graphql";
+import analyzeHub from "./analyze-hub.graphql";
+import analyzeHubVariables from "./analyze-hub.json";
+import analyzeLink from "./analyze-link.graphql";
+import analyzeLinkVariables from "./analyze-link.json";
+import analyzeNetwork from "./analyze-network.graphql";
+import analyzeNetworkVariables from "./analyze-network.json";
+import analyzeSatellite from "./analyze-satellite.graphql";
+import analyzeSatelliteVariables from "./analyze-satellite.json";
 import anomalies from "./anomalies.graphql";
 import detect from "./detect.graphql";
 import detectVariables from "./detect.json";
@@ -33,6 +42,11 @@ export const examples = [
   example(record, recordVariables),
   example(detect, detectVariables),
   example(acknowledge, acknowledgeVariables),
+  example(analyses),
+  example(analyzeSatellite, analyzeSatelliteVariables),
+  example(analyzeHub, analyzeHubVariables),
+  example(analyzeNetwork, analyzeNetworkVariables),
+  example(analyzeLink, analyzeLinkVariables),
   example(models),
   example(sensitivity, sensitivityVariables),
 ];

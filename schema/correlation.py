@@ -1,0 +1,190 @@
+"""Analyses of root causes, as clients ask for them and see them."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import strawberry
+from strawberry import ID
+
+from ml.causes import CAUSES, CulpritKind
+from ml.findings import Evidence as FoundEvidence
+from resolvers import correlation
+from resolvers.store import patterns
+from schema.directives import sized
+from schema.enums import AnalysisScope, Direction, Role, RootCause
+from schema.fields import mutation
+from schema.node import Info, Node
+from schema.people import User
+from schema.problems import Forbidden, InvalidInput, NotFound
+from schema.types import Link, Network, Satellite, Site, Target, target_of, user_of
+
+Culprit = Annotated[
+    Satellite | Site | Network | Link,
+    strawberry.union("Culprit", description="A satellite (one transponder of it), a hub or remote, a network, a link."),
+]
+CULPRITS: dict[CulpritKind, type[Satellite | Site | Network | Link]] = {
+    CulpritKind.SATELLITE: Satellite,
+    CulpritKind.SITE: Site,
+    CulpritKind.NETWORK: Network,
+    CulpritKind.LINK: Link,
+}
+
+
+async def _culprit(info: Info, culprit: patterns.Culprit | None) -> Any:
+    if culprit is None:
+        return None
+    return CULPRITS[culprit.kind].maybe(await info.context.loaders.culprit(culprit))
+
+
+@strawberry.type(description="A sentence for or against what the pattern says.")
+class Evidence:
+    statement: str
+    supports: bool
+    weight: float = strawberry.field(description="The size of its log-likelihood ratio, in nats.")
+
+    @classmethod
+    def of(cls, found: FoundEvidence) -> "Evidence":
+        return cls(**vars(found))
+
+
+@strawberry.type(description="A cause that was considered.")
+class Hypothesis:
+    root_cause: RootCause
+    probability: float
+    at_fault: strawberry.Private[patterns.Culprit | None]
+
+    @strawberry.field
+    async def culprit(self, info: Info) -> Culprit | None:
+        return await _culprit(info, self.at_fault)  # type: ignore[no-any-return]
+
+
+@strawberry.type(description="Links that degraded together, and why.")
+class DegradationPattern:
+    root_cause: RootCause
+    description: str = strawberry.field(description="A sentence for a person.")
+    severity: float = strawberry.field(description="0 to 1.")
+    confidence: float = strawberry.field(description="Calibrated probability, 0 to 1.")
+    started_at: datetime
+    ended_at: datetime | None = strawberry.field(description="Null where it lasted at the window's end.")
+    found: strawberry.Private[patterns.Pattern]
+
+    @classmethod
+    def of(cls, found: patterns.Pattern) -> "DegradationPattern":
+        same = ("description", "severity", "confidence", "started_at", "ended_at")
+        return cls(root_cause=found.cause, found=found, **{name: getattr(found, name) for name in same})
+
+    @strawberry.field(
+        description="equipment_failure, antenna_alignment, satellite_interference, antenna_misalignment, …: the root"
+        " cause in snake case."
+    )
+    def pattern_type(self) -> str:
+        return CAUSES[self.root_cause].pattern_type
+
+    @strawberry.field(description="Worst first.", directives=[sized(20)])
+    async def affected_links(self, info: Info) -> list[Link]:
+        rows = await info.context.loaders.link.load_many(self.found.links)
+        return [Link.of(row) for row in rows if row]
+
+    @strawberry.field(directives=[sized(2)])
+    def affected_directions(self) -> list[Direction]:
+        return [*self.found.directions]
+
+    @strawberry.field(description="The thing at fault: what its explanation has in common.")
+    async def culprit(self, info: Info) -> Culprit | None:
+        return await _culprit(info, self.found.culprit)  # type: ignore[no-any-return]
+
+    @strawberry.field(description="Where a satellite is at fault: which transponder, if its networks name one.")
+    def culprit_transponder(self) -> str | None:
+        return None if self.found.culprit is None else self.found.culprit.transponder
+
+    @strawberry.field(directives=[sized(10)])
+    def evidence(self) -> list[Evidence]:
+        return [Evidence.of(one) for one in self.found.evidence]
+
+    @strawberry.field(
+        description="Every cause considered with its probability, best first; sums to 1.", directives=[sized(10)]
+    )
+    def hypotheses(self) -> list[Hypothesis]:
+        return [
+            Hypothesis(root_cause=one.cause, probability=one.probability, at_fault=one.culprit)
+            for one in self.found.hypotheses
+        ]
+
+
+@strawberry.type(description="What degraded together in a window, and why.")
+class CorrelationAnalysis(Node):
+    scope: AnalysisScope
+    window_start: datetime
+    window_end: datetime
+    created_at: datetime
+    correlation_score: float = strawberry.field(description="0 to 1: how strongly the degradations moved together.")
+    links_analyzed: int = strawberry.field(description="Of those asked about, with samples in the window.")
+    links_compared: int = strawberry.field(
+        description="Around them, with samples: the culprit may lie at another level."
+    )
+    duration_ms: float
+    model_version: str
+
+    @strawberry.field(description="That was asked about; null where it was a target.")
+    async def satellite(self, info: Info) -> Satellite | None:
+        if self.row.satellite_id is None:
+            return None
+        return Satellite.maybe(await info.context.loaders.satellite.load(self.row.satellite_id))
+
+    @strawberry.field(description="The network, hub or link that was asked about; null where it was a satellite.")
+    async def target(self, info: Info) -> Target | None:
+        if self.row.target_kind is None:
+            return None
+        return await target_of(info, self.row.target_kind, self.row.target_id)  # type: ignore[no-any-return]
+
+    @strawberry.field(description="Null where the server ran it by itself, as anomalies opened together.")
+    async def requested_by(self, info: Info) -> User | None:
+        return await user_of(info, self.row.requested_by_id)
+
+    @strawberry.field(description="Most confident first; empty when nothing degraded.", directives=[sized(3)])
+    def patterns(self) -> list[DegradationPattern]:
+        return [DegradationPattern.of(pattern) for pattern in self.row.patterns]
+
+
+AnalyzeResult = Annotated[CorrelationAnalysis | InvalidInput | NotFound | Forbidden, strawberry.union("AnalyzeResult")]
+USUAL_HOURS = 24.0
+WINDOW = "`until` defaults to now; the window is the `hoursLookback` before it, at most 2160 hours (90 days)."
+Hours = float | None
+Until = datetime | None
+
+
+def _hours(given: Hours) -> float:
+    return USUAL_HOURS if given is None else given
+
+
+@strawberry.type
+class Analyses:
+    """The part of `Mutation` that analyzes root causes."""
+
+    @mutation(Role.OPERATOR, rated=True, description=f"Of all links of a network. {WINDOW}")
+    async def analyze_network(
+        self, info: Info, network: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
+    ) -> AnalyzeResult:
+        key, hours = Network.key(network), _hours(hours_lookback)
+        return CorrelationAnalysis.of(await correlation.analyze_network(info.context, key, hours, until))
+
+    @mutation(Role.OPERATOR, rated=True, description=f"Of all links that a hub's antenna serves. {WINDOW}")
+    async def analyze_hub_antenna(
+        self, info: Info, site: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
+    ) -> AnalyzeResult:
+        key, hours = Site.key(site), _hours(hours_lookback)
+        return CorrelationAnalysis.of(await correlation.analyze_hub(info.context, key, hours, until))
+
+    @mutation(Role.OPERATOR, rated=True, description=f"Of all links on a satellite. {WINDOW}")
+    async def analyze_satellite(
+        self, info: Info, name: str, hours_lookback: Hours = USUAL_HOURS, until: Until = None
+    ) -> AnalyzeResult:
+        hours = _hours(hours_lookback)
+        return CorrelationAnalysis.of(await correlation.analyze_satellite(info.context, name, hours, until))
+
+    @mutation(Role.OPERATOR, rated=True, description=f"Of a link's two directions, by other links. {WINDOW}")
+    async def analyze_link_bidirectional(
+        self, info: Info, link: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
+    ) -> AnalyzeResult:
+        key, hours = Link.key(link), _hours(hours_lookback)
+        return CorrelationAnalysis.of(await correlation.analyze_link(info.context, key, hours, until))
