@@ -15,6 +15,7 @@ MOST_EVENTS: Final = 12
 CLIP_DB: Final = 1.0  # deeper fades of one link say no more about the group
 COMMON_DB: Final = 0.32  # of the group's clipped mean: more than a quarter of deep fades, less than all of 1 dB
 SIGMAS: Final = 4.5  # of a group's mean
+COMMON_QUEUE: Final = 0.2
 FOOT: Final = 0.3  # of the threshold: where a run begins and ends
 SINGLE_DB: Final = 1.0  # a single direction's smoothed fade
 SINGLE_SIGMAS: Final = 3.0
@@ -128,7 +129,7 @@ def _queues(found: Residuals) -> _Signal:
     """In halves of a deviation, where the signal is not what fails."""
     fading = np.nan_to_num(found.esno, nan=0.0) < -1.0
     known = np.isfinite(found.queue) & ~_grown(fading, 2) & ~found.dark
-    depth = np.where(known, found.queue / 2.0 - 0.4, 0.0).astype(np.float32)
+    depth = np.where(known, np.clip(found.queue / 2.0 - 0.4, 0.0, None), 0.0).astype(np.float32)
     return _Signal(Channel.QUEUE, depth, known.astype(np.float32), np.full(len(depth), 0.35, dtype=np.float32), np.zeros(len(depth), dtype=np.float32))
 
 
@@ -216,7 +217,8 @@ def _strongest_group(signal: _Signal, groups: list[Indices], member: Cells) -> _
     size = member.sum(axis=1)
     enough = count >= np.maximum(1.0, 0.3 * size[:, None])
     noise = np.sqrt(member @ signal.sigma**2) / np.maximum(size, 1.0)
-    over = np.where(enough, mean / np.maximum(COMMON_DB, SIGMAS * noise)[:, None], 0.0)
+    least = COMMON_QUEUE if signal.channel is Channel.QUEUE else np.maximum(COMMON_DB, SIGMAS * noise)[:, None]
+    over = np.where(enough, mean / least, 0.0)
     scores = ((over >= 1.0) * np.clip(mean, 0.0, CLIP_DB)).sum(axis=1) * size
     best: _Candidate | None = None
     for place in np.argsort(-scores)[:MOST_TRIED].tolist():
@@ -224,11 +226,20 @@ def _strongest_group(signal: _Signal, groups: list[Indices], member: Cells) -> _
             break
         members = groups[place]
         runs = [run for run in _runs(over[place], 1.0, FOOT) if run.stop - run.start >= 2]  # noqa: PLR2004
-        course = _middle(signal.depth[members], signal.known[members])
+        course = _shared(signal, members)
         score = size[place] * float((np.clip(course, 0.0, CLIP_DB) * _mask(len(course), runs)).sum())
         if runs and score > (best.score if best else 0.0):
             best = _Candidate(members, runs, course, score)
     return best
+
+
+def _shared(signal: _Signal, members: Indices) -> Cells:
+    """What at least half of the members show; of queues the mean, as only the busier links of a full carrier have one."""
+    depth, known = signal.depth[members], signal.known[members]
+    if signal.channel is not Channel.QUEUE:
+        return _middle(depth, known)
+    result: Cells = (depth * known).sum(axis=0) / np.maximum(known.sum(axis=0), 1.0)
+    return result
 
 
 def _smoothed(values: Cells) -> Cells:

@@ -80,6 +80,9 @@ def _suspects(plant: Plant, event: Event, seen: Shown, signature: Signature, way
         return Suspect(kind, index, np.tile(of, 2) & ways)
 
     if signature.culprit is CulpritKind.LINK:
+        if signature.cause is RootCause.CONGESTION:  # of a carrier: a link's only where it has one to itself
+            alone = np.bincount(plant.network) == 1
+            hit_links = hit_links[alone[plant.network[hit_links]]]
         for link in hit_links.tolist() if len(hit_links) <= MOST_OF_ONE_LINK else ():
             yield shared(CulpritKind.LINK, link, np.arange(links) == link)
     elif signature.culprit is CulpritKind.NETWORK:

@@ -29,7 +29,7 @@ SHARED_SILENCE: Final = 0.6  # of a network's links
 COLLECTOR_SHARE: Final = 0.95  # of all streams silent at once: nobody was listening
 WARNING_DB: Final = 2.0
 LEAST_NOISE_DB: Final = 0.08
-FULL_PCT: Final = 88.0
+FULL_PCT: Final = 84.0
 CRITICAL_GRADE: Final = 7.0
 
 _PLACE: Final = {metric: place for place, metric in enumerate(READ)}

@@ -154,7 +154,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         expects={F.NOISE_SHARE_IB: SAME_LEVEL, F.NOISE_SHARE_OB: SAME_LEVEL, F.MINUTES: at_most(16, 4), F.LASTS: at_most(0.0, 0.7), F.DEPTH: Interval(2.0, 12.0, 2.0), F.DAILY: at_least(1.0, 0.4)},
         equal_ways=True,
     ),
-    Signature(C.CONGESTION, K.NETWORK, ("IB", "OB", "IO"), ("QUEUE",), equal_ways=True, misses=0.25),
+    Signature(C.CONGESTION, K.NETWORK, ("IB", "OB", "IO"), ("QUEUE",), expects={F.MINUTES: at_least(50, 8)}, equal_ways=True, misses=0.4),
     Signature(C.CONGESTION, K.LINK, ("IB", "OB", "IO"), ("QUEUE",), equal_ways=True),
     # the remote's transmitter, whose power falls, or its receiver
     Signature(
