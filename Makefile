@@ -37,6 +37,7 @@ bench: .venv/developing ## Measure, as ratios within one run
 	$(BIN)/python -m benchmarks.documents
 	$(BIN)/python -m benchmarks.detection
 	$(BIN)/python -m benchmarks.telemetry
+	$(BIN)/python -m benchmarks.correlation
 
 check: lint types layers contract ## Everything that reads the code without running it
 

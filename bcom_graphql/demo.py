@@ -55,7 +55,7 @@ async def fill(services: Services, progress: Progress) -> None:
         if await session.scalar(select(func.count()).select_from(Link)):
             return
     fleet = demo_fleet(SEED)
-    await topology.upsert(context, _spec(fleet))
+    await topology.upsert(context, specification(fleet))
     now = int(time.time())
     times = _times(now - HISTORY_DAYS * 86_400, now, HISTORY_STEP_SECONDS)
     faults = _faults(fleet, int(times[0]), int(times[-1]), HISTORY_FAULT_EVERY_SECONDS, HISTORY_FAULT_LASTS_SECONDS)
@@ -133,7 +133,8 @@ def _frame(samples: Samples) -> pl.DataFrame:
     return pl.DataFrame({**keys, **direction, **readings})
 
 
-def _spec(fleet: Fleet) -> topology.TopologySpec:
+def specification(fleet: Fleet) -> topology.TopologySpec:
+    """An invented fleet as the topology takes it."""
     return topology.TopologySpec(
         tuple(topology.SatelliteSpec(**vars(satellite)) for satellite in fleet.satellites),
         tuple(topology.SiteSpec(**{**vars(site), "role": SiteRole(site.role)}) for site in fleet.sites),

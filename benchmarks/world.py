@@ -75,7 +75,7 @@ class Client:
 
     def __init__(self, port: int, token: str) -> None:
         headers = f"Host: here\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
-        self._port, self._head = port, b"POST /graphql HTTP/1.1\r\n" + headers.encode()
+        self._port, self._token, self._head = port, token, b"POST /graphql HTTP/1.1\r\n" + headers.encode()
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
 
@@ -89,6 +89,12 @@ class Client:
             else:
                 return
         raise TimeoutError("the server did not start")
+
+    async def twin(self) -> "Client":
+        """Another connection of the same user's."""
+        twin = Client(self._port, self._token)
+        await twin.connect()
+        return twin
 
     async def answer(self, body: bytes) -> bytes:
         """To an encoded operation. Raises AssertionError for one with errors."""

@@ -151,7 +151,7 @@ async def test_a_link_without_a_direction_is_judged_by_both(operator: Api, make:
 
 
 async def test_a_higher_sensitivity_finds_more(operator: Api) -> None:
-    slow = {**ORDINARY[NETWORK], "latencyMs": 850}
+    slow = {**ORDINARY[NETWORK], "latencyMs": 810}
 
     verdicts = [await detect(operator, NETWORK, slow, sensitivity=value) for value in (0, 0.5, 1)]
     usual = await detect(operator, NETWORK, slow)

@@ -1,0 +1,81 @@
+"""An invented fleet in which a test breaks something, and a root-cause model that is trained once per process."""
+
+from dataclasses import replace
+from functools import cache, partial
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ml import rootcause_training
+from ml.causes import RootCause
+from ml.correlation import analyze
+from ml.faults import Fault
+from ml.findings import Analysis, Request
+from ml.fleet import Fleet, demo_fleet
+from ml.models import Trained
+from ml.plant import Plant
+from ml.rootcause import RootCauseModel
+from ml.rootcause_trials import request_of
+from ml.scenarios import Scenario
+
+START_MS = 1_774_137_600_000  # in spring, when the sun comes behind satellites
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+STEP_MS = 5 * MINUTE_MS
+BEGINS = 10.0  # hours into the window
+FLEET = demo_fleet(seed=2, remotes=48)  # six networks of eight links
+PLANT = Plant.of_fleet(FLEET)
+INCIDENTS = 56  # enough for a model that knows every cause
+
+
+def fault(cause: RootCause, begins: float = BEGINS, hours: float = 3.0, strength: float = 0.8, **said: object) -> Fault:
+    """A clear one, that begins so many hours into the window."""
+    start = START_MS + int(begins * HOUR_MS)
+    return Fault(cause, start, start + int(hours * HOUR_MS), strength, **said)  # type: ignore[arg-type]
+
+
+def incident(*faults: Fault, seed: int = 0, step_ms: int = STEP_MS, hours: int = 24, fleet: Fleet = FLEET) -> Scenario:
+    return Scenario(fleet, START_MS, START_MS + hours * HOUR_MS, step_ms, faults, seed)
+
+
+def asked(*faults: Fault, seed: int = 0, step_ms: int = STEP_MS, hours: int = 24) -> Request:
+    """What the fleet reports meanwhile."""
+    return request_of(incident(*faults, seed=seed, step_ms=step_ms, hours=hours))
+
+
+def unmeasured(request: Request, *columns: str) -> Request:
+    nothing = (pl.lit(None, dtype=pl.Float64).alias(column) for column in columns)
+    return replace(request, frame=request.frame.with_columns(nothing))
+
+
+def analysis(request: Request, plant: Plant = PLANT) -> Analysis:
+    return analyze(plant, request, root_cause())
+
+
+def links_of(*networks: int) -> set[int]:
+    return {link.number for link in FLEET.links if link.network in networks}
+
+
+def scoped(*links: int) -> Plant:
+    return PLANT.scoped(np.isin(PLANT.links, links))
+
+
+@cache
+def root_cause() -> RootCauseModel:
+    return RootCauseModel.from_bytes(briefly_trained().artefact, "1.0.0")
+
+
+@cache
+def briefly_trained() -> Trained:
+    return train_briefly(seed=1)
+
+
+def train_briefly(seed: int, champion: RootCauseModel | None = None) -> Trained:
+    """As `train` does, from and on fewer incidents."""
+    few = partial(rootcause_training.held_out, incidents=10, quiet=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rootcause_training, "INCIDENTS", INCIDENTS)
+        patch.setattr(rootcause_training, "held_out", few)
+        return rootcause_training.train(seed, champion=champion)
