@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 from ml.boosted import Boosted, probabilities
 from ml.causes import CLASSIFIED, RootCause
 from ml.events import Event
+from ml.grid import Cells
 from ml.metrics import Floats
-from ml.residuals import CRITICAL_GRADE, Cells, Residuals
+from ml.residuals import CRITICAL_GRADE, Residuals
+from ml.robust import median
 from ml.shown import Shown
+from ml.streams import are_inbound, either_way
 
 TREES: Final = 60
+LEARNT_SHARE: Final = 2 / 3  # of the rows; the temperature is fitted on the others
+LEAST_DEPTH_DB: Final = 0.3  # before a share of it means anything
 TEMPERATURES: Final = np.geomspace(0.3, 6.0, 60)
 ABSTAINS_BELOW: Final = 0.5
 
@@ -37,36 +42,31 @@ class ClassifierFeature(StrEnum):
 
 def classifier_features(found: Residuals, event: Event, seen: Shown) -> Floats:
     """(10,) in the order of `ClassifierFeature`."""
-    links = len(seen.hit) // 2
-    inbound = np.arange(2 * links) < links
-    depth = {way: _middle(seen.depth[seen.hit & rows]) for way, rows in (("IB", inbound), ("OB", ~inbound))}
-    ib, ob = (np.nan_to_num(max(0.0, depth[way])) for way in ("IB", "OB"))
+    inbound = are_inbound(len(seen.hit))
+    ib, ob = (np.nan_to_num(max(0.0, median(seen.depth[seen.hit & way]))) for way in (inbound, ~inbound))
     main = seen.hit & (inbound if ib >= ob else ~inbound)
-    active = event.active
-    cells = np.ix_(np.flatnonzero(main), np.flatnonzero(active))
-    struck = seen.hit[:links] | seen.hit[links:]
-    grades = found.grade[cells]
-    strength = max(ib, ob, 0.3)
+    cells = np.ix_(main, event.active)
+    depth = max(ib, ob, LEAST_DEPTH_DB)
     return np.array(
         [
             -max(ib, ob),
-            _middle(found.level[cells]),
-            _middle(seen.noise[main]) / strength,
-            _middle(seen.power[:links][struck]),
+            median(found.level[cells]),
+            median(seen.noise[main]) / depth,
+            median(seen.power[inbound][either_way(seen.hit)]),
             (ob - ib) / max(ob + ib, 1e-3),
-            _middle(found.throughput[cells]),
-            _middle(found.loss[cells]),
-            float((grades[np.isfinite(grades)] < CRITICAL_GRADE).mean()) if np.isfinite(grades).any() else np.nan,
+            median(found.throughput[cells]),
+            median(found.loss[cells]),
+            _critical_share(found.grade[cells]),
             np.log(max(1.0, seen.rise_minutes)),
-            float(np.std(seen.course[active])) / strength,
+            float(np.std(seen.course[event.active])) / depth,
         ],
         dtype=np.float64,
     )
 
 
-def _middle(values: Cells) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if known.size else float("nan")
+def _critical_share(grades: Cells) -> float:
+    known = grades[np.isfinite(grades)]
+    return float((known < CRITICAL_GRADE).mean()) if known.size else float("nan")
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,12 @@ class Classifier:
 
     @classmethod
     def fit(cls, features: Floats, labels: NDArray[np.int64], seed: int) -> Self:
-        """features (rows, any number of columns), NaN = not measured; labels (rows,) 0 to classes - 1.
+        """From features (rows, any number of columns), NaN = not measured, and labels (rows,) 0 to classes - 1.
 
         The temperature is fitted on a third of the rows that a first fit did not see (Guo et al., On Calibration of
         Modern Neural Networks, 2017); then the trees on all of them.
         """
-        kept = np.random.default_rng(seed).random(len(labels)) < 2 / 3
+        kept = np.random.default_rng(seed).random(len(labels)) < LEARNT_SHARE
         trial = _boosted(features[kept], labels[kept], seed)
         raw = trial.raw(features[~kept])
         losses = [_loss(raw / temperature, labels[~kept]) for temperature in TEMPERATURES]
@@ -115,10 +115,15 @@ class Classifier:
 
 def _boosted(features: Floats, labels: NDArray[np.int64], seed: int) -> Boosted:
     from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 - only training needs it
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415
 
     model = HistGradientBoostingClassifier(
-        max_iter=TREES, max_depth=4, learning_rate=0.12, min_samples_leaf=5, l2_regularization=1.0, random_state=seed,
+        max_iter=TREES,
+        max_depth=4,
+        learning_rate=0.12,
+        min_samples_leaf=5,
+        l2_regularization=1.0,
+        random_state=seed,
         early_stopping=False,
     )
     with threadpool_limits(1):  # small data: threads cost more than they bring

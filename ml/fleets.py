@@ -62,7 +62,9 @@ def _network(rng: np.random.Generator, ground: _Ground, number: int) -> NetworkS
     return NetworkSpec(number, f"Network {number}", hub, satellite, transponder, band)
 
 
-def _remotes(rng: np.random.Generator, ground: _Ground, network: NetworkSpec, first: int, largest: int) -> list[SiteSpec]:
+def _remotes(
+    rng: np.random.Generator, ground: _Ground, network: NetworkSpec, first: int, largest: int
+) -> list[SiteSpec]:
     mobile = bool(rng.random() < AFLOAT)
     latitude, longitude, scatter = _region(rng, ground, mobile)
     sites = []

@@ -5,11 +5,19 @@ from typing import Final
 import numpy as np
 
 from ml.events import Channel, Event
-from ml.residuals import Cells, Residuals
+from ml.grid import Cells
+from ml.residuals import Residuals
+from ml.runs import runs_of
 
 BEFORE: Final = 48  # samples that may precede the first one noticed
-CLEARLY_BETTER: Final = 0.6  # what is left of the squares
+PEAK: Final = 0.85  # the quantile of the first run that is its depth
+LOW, HIGH = 0.25, 0.75  # of the depth: the rise lies between
 SHARP: Final = 3  # samples of rise: a step
+CLEAR_SIGMAS, CLEAR = 3.0, 0.2  # of the noise, and of the depth: a step shows clearly
+RISES_BEFORE: Final = 3  # times the rise, to look for its foot
+FLAT: Final = 8  # an eighth of the samples, the first ones, tell what flat is
+LEAST_FOLLOWING: Final = 0.05
+CLEARLY_BETTER: Final = 0.6  # what is left of the squares
 
 
 def onset(found: Residuals, event: Event) -> int:
@@ -18,35 +26,33 @@ def onset(found: Residuals, event: Event) -> int:
     Of a step the first sample that shows clearly; of anything slower the foot of the straight line that fits the rise
     best, by least squares over all places where it could begin.
     """
-    first, last = _first_run(event)
+    run = runs_of(event.active)[0]
+    first = int(run.start)
     if event.channel is not Channel.SIGNAL:
         return first
     course, noise = _course(found, event)
     start = max(0, first - BEFORE)
-    peak = float(np.quantile(course[first:last], 0.85))
-    high = first + int(np.argmax(course[first:last] >= 0.75 * peak))
-    quarter = np.flatnonzero(course[start : high + 1] <= 0.25 * peak)
+    peak = float(np.quantile(course[run], PEAK))
+    high = first + int(np.argmax(course[run] >= HIGH * peak))
+    quarter = np.flatnonzero(course[start : high + 1] <= LOW * peak)
     low = start + (int(quarter[-1]) if len(quarter) else 0)
     if high - low <= SHARP:
-        clear = max(3.0 * noise, 0.2 * peak)
-        onset_at = high
-        while onset_at > start and course[onset_at - 1] >= clear:
-            onset_at -= 1
-        return onset_at
-    start = max(0, min(start, low - 3 * (high - low)))
+        return _step(course, start, high, max(CLEAR_SIGMAS * noise, CLEAR * peak))
+    start = max(0, min(start, low - RISES_BEFORE * (high - low)))
     return start + _hinge(course[start : high + 1])
 
 
-def _first_run(event: Event) -> tuple[int, int]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], event.active.astype(np.int8), [0]])))
-    return int(edges[0]), int(edges[1])
+def _step(course: Cells, start: int, high: int, clear: float) -> int:
+    """The first of the samples before `high` that are clear without a gap, not before `start`."""
+    dim = np.flatnonzero(course[start:high] < clear)
+    return start + int(dim[-1]) + 1 if len(dim) else start
 
 
 def _course(found: Residuals, event: Event) -> tuple[Cells, float]:
-    """The common course at every time, also where it is not active, and the noise of that."""
+    """(times,): the common course, dB, also where it is not active, and the standard deviation of its noise."""
     values = -found.esno[event.hits]
     known = np.isfinite(values)
-    follows = np.maximum(event.follows[event.hits], 0.05)[:, None]
+    follows = np.maximum(event.follows[event.hits], LEAST_FOLLOWING)[:, None]
     weight = np.maximum((known * follows**2).sum(axis=0), 1e-3)
     course = (np.where(known, values, 0.0) * follows).sum(axis=0) / weight
     noise = float(np.sqrt((found.sigma[event.hits] ** 2 * follows[:, 0] ** 2).sum()) / max(1e-3, (follows**2).sum()))
@@ -57,10 +63,13 @@ def _hinge(values: Cells) -> int:
     """Where what was flat begins to rise, as a line or as a square (a drifting antenna): least squares over all."""
     places = np.arange(len(values))
     rise = np.maximum(0.0, places[None] - places[:-2, None])  # (knees, samples)
-    values = values - np.median(values[: max(1, len(values) // 8)])
-    costs = []
-    for x in (rise, rise**2):
-        slope = (x @ values) / np.maximum((x * x).sum(axis=1), 1e-6)
-        costs.append(((values[None] - slope[:, None] * x) ** 2).sum(axis=1))
-    straight, curved = costs
+    values = values - np.median(values[: max(1, len(values) // FLAT)])
+    straight, curved = _misfit(values, rise), _misfit(values, rise**2)
     return int(np.argmin(curved if curved.min() < CLEARLY_BETTER * straight.min() else straight))
+
+
+def _misfit(values: Cells, shapes: Cells) -> Cells:
+    """(knees,): the squares that each shape (knees, samples) leaves of the values (samples,)."""
+    slope = (shapes @ values) / np.maximum((shapes * shapes).sum(axis=1), 1e-6)
+    left: Cells = ((values[None] - slope[:, None] * shapes) ** 2).sum(axis=1)
+    return left

@@ -4,10 +4,10 @@ from typing import Final
 
 import numpy as np
 
+from ml.distances import KM_PER_DEGREE, degrees_apart, km_apart
 from ml.fleet import Fleet, SiteSpec
 from ml.metrics import Floats
 
-KM_PER_DEGREE: Final = 111.2
 GUST_KMH: Final = 15.0  # standard deviation, in each direction, of how fast rain cells travel
 TRANSIT_LATITUDE: Final = 4.0  # degrees north or south by which a day's sun transit fades out
 TRANSIT_LONGITUDE: Final = 10.0  # degrees east or west over which it passes
@@ -46,9 +46,14 @@ def rain_cell(fleet: Fleet, centre: SiteSpec, radius_km: float, minutes: Floats,
 
 def offsets(fleet: Fleet, centre: SiteSpec) -> Floats:
     """(2, links): degrees of arc that each remote lies north and east of `centre`, on a plane: near enough."""
-    north, east = fleet.link_places - np.array([[centre.latitude], [centre.longitude]])
-    east = (east + 180.0) % 360.0 - 180.0
-    return np.stack([north, east * np.cos(np.radians(centre.latitude + north / 2.0))])
+    latitude, longitude = fleet.link_places
+    return np.stack(degrees_apart(latitude, longitude, centre.latitude, centre.longitude))
+
+
+def distances_km(fleet: Fleet, centre: SiteSpec) -> Floats:
+    """(links,): of each remote from `centre`."""
+    latitude, longitude = fleet.link_places
+    return km_apart(latitude, longitude, centre.latitude, centre.longitude)
 
 
 def sun_over_remotes(fleet: Fleet, centre: SiteSpec, phase: Floats) -> Floats:

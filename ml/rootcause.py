@@ -14,7 +14,8 @@ from ml.localization import Explanation
 from ml.metrics import Floats
 
 OPINION: Final = 0.6  # how much the classifier's log-likelihood ratio counts: its features are among the signatures'
-MOST_NATS: Final = 2.0
+MOST_NATS: Final = 2.0  # of that ratio
+LEAST_KNOTS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -60,19 +61,17 @@ class RootCauseModel:
                 version,
             )
         except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
-            msg = f"not a root-cause model's artefact, or a damaged one: {error}"
-            raise ValueError(msg) from error
+            raise ValueError(f"not a root-cause model's artefact, or a damaged one: {error}") from error
         model._check()
         return model
 
     def _check(self) -> None:
-        knots = (self.confidence_x, self.confidence_y)
-        trees = self.classifier.trees
+        x, y, trees = self.confidence_x, self.confidence_y, self.classifier.trees
         fits = trees.classes == len(CLASSIFIED) and trees.trees.columns == len(ClassifierFeature)
-        fits &= knots[0].shape == knots[1].shape and knots[0].ndim == 1 and len(knots[0]) >= 2  # noqa: PLR2004
+        fits &= x.shape == y.shape and x.ndim == 1 and len(x) >= LEAST_KNOTS
         if not fits or not np.isfinite(self.temperature) or self.temperature <= 0:
             raise ValueError("not a root-cause model's artefact: its parts do not fit together")
-        if not (np.isfinite(knots[0]).all() and (np.diff(knots[0]) >= 0).all() and ((knots[1] >= 0) & (knots[1] <= 1)).all()):
+        if not (np.isfinite(x).all() and (np.diff(x) >= 0).all() and ((y >= 0) & (y <= 1)).all()):
             raise ValueError("not a root-cause model's artefact: its calibration is no map to probabilities")
 
 

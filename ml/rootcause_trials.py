@@ -1,6 +1,6 @@
-"""Analyses held against the truth of simulated incidents: cause, culprit, links, onset, and silence where all is well."""
+"""Analyses held against the truth of simulated incidents: cause, culprit, links, onset; silence where all is well."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,12 +16,16 @@ from ml.rootcause import RootCauseModel
 from ml.scenarios import Scenario, Truth, samples, truths
 
 SLACK_MS: Final = 600_000  # patterns that end so shortly before the fault, or begin so shortly after, are about it
-ONSET_SAMPLES: Final = 2.0
+ONSET_SAMPLES: Final = 2.0  # to either side
+SAME_CAUSE: Final = 1.001  # times the likeness: decides between equals
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one fault was answered; `found`: by any pattern. onset_samples: the distance to the truth, signed."""
+    """How one fault was answered; main: it is the incident's first; found: by any pattern.
+
+    iou: links named and hit over links named or hit; onset_samples: how much later than the truth it is told to begin.
+    """
 
     truth: Truth
     main: bool
@@ -56,18 +60,15 @@ def judged(scenario: Scenario, model: RootCauseModel) -> Outcome:
 
 
 def compared(scenario: Scenario, analysis: Analysis) -> Outcome:
-    used = set[int]()
-    verdicts = []
-    for order, truth in enumerate(truths(scenario)):
-        if not truth.hit:
-            continue
-        place = closest(truth, analysis.patterns)
-        if place is None:
-            verdicts.append(Verdict(truth, order == 0, found=False))
-            continue
-        used.add(place)
-        verdicts.append(_verdict(truth, order == 0, analysis.patterns[place], scenario.step_ms))
-    return Outcome(tuple(verdicts), analysis.patterns, len(analysis.patterns) - len(used))
+    """Every fault with the pattern that is about it, if there is one."""
+    patterns = analysis.patterns
+    faults = [(order == 0, truth) for order, truth in enumerate(truths(scenario)) if truth.hit]
+    places = [closest(truth, patterns) for _, truth in faults]
+    verdicts = tuple(
+        Verdict(truth, main, found=False) if place is None else _verdict(truth, main, patterns[place], scenario.step_ms)
+        for (main, truth), place in zip(faults, places, strict=True)
+    )
+    return Outcome(verdicts, patterns, len(patterns) - len({place for place in places if place is not None}))
 
 
 def closest(truth: Truth, patterns: Sequence[Pattern]) -> int | None:
@@ -77,7 +78,7 @@ def closest(truth: Truth, patterns: Sequence[Pattern]) -> int | None:
         later = pattern.ended_ms is None or pattern.ended_ms > truth.onset_ms - SLACK_MS
         if pattern.started_ms >= truth.end_ms + SLACK_MS or not later:
             return 0.0
-        return _iou(truth, pattern) * (1.001 if pattern.cause is truth.cause else 1.0)
+        return _iou(truth, pattern) * (SAME_CAUSE if pattern.cause is truth.cause else 1.0)
 
     likenesses = [likeness(pattern) for pattern in patterns]
     best = int(np.argmax(likenesses)) if likenesses else -1
@@ -89,7 +90,7 @@ def _iou(truth: Truth, pattern: Pattern) -> float:
     return len(named & truth.links) / len(named | truth.links)
 
 
-def _verdict(truth: Truth, main: bool, pattern: Pattern, step_ms: int) -> Verdict:  # noqa: FBT001
+def _verdict(truth: Truth, main: bool, pattern: Pattern, step_ms: int) -> Verdict:
     culprit = (pattern.culprit.kind, pattern.culprit.key) if pattern.culprit else None
     return Verdict(
         truth,
@@ -105,30 +106,25 @@ def _verdict(truth: Truth, main: bool, pattern: Pattern, step_ms: int) -> Verdic
 
 def measured(outcomes: Iterable[Outcome], quiet: Iterable[Outcome], dataset: str) -> tuple[Measure, ...]:
     """Of the main faults; `quiet`: of healthy windows. Calibration over all patterns that are about some fault."""
-    outcomes, quiet = list(outcomes), list(quiet)
-    main = [verdict for outcome in outcomes for verdict in outcome.verdicts if verdict.main]
-    four = [verdict for verdict in main if verdict.truth.cause in CLASSIFIED]
-    found = [verdict for outcome in outcomes for verdict in outcome.verdicts if verdict.found]
+    verdicts = [verdict for outcome in outcomes for verdict in outcome.verdicts]
+    main, found = [one for one in verdicts if one.main], [one for one in verdicts if one.found]
+    four = [one for one in main if one.truth.cause in CLASSIFIED]
+    false = [bool(outcome.patterns) for outcome in quiet]
     error = calibration_error(np.array([one.confidence for one in found]), np.array([one.right for one in found]))
+    values = {
+        "accuracy": (_mean([one.right for one in main]), len(main)),
+        "four_class_accuracy": (_mean([one.right for one in four]), len(four)),
+        "culprit_accuracy": (_mean([one.culprit_right for one in main]), len(main)),
+        "iou": (_mean([one.iou for one in main]), len(main)),
+        "onset_within_2": (_mean([abs(one.onset_samples) <= ONSET_SAMPLES for one in main]), len(main)),
+        "calibration_error": (error, len(found)),
+        "false_patterns": (_mean(false), len(false)),
+    }
+    for cause in RootCause:
+        right = [one.right for one in main if one.truth.cause is cause]
+        values |= {f"accuracy_{cause.lower()}": (_mean(right), len(right))} if right else {}
+    return tuple(Measure(name, value, count, dataset) for name, (value, count) in values.items())
 
-    def share(of: Sequence[Verdict], holds: Callable[[Verdict], bool]) -> float:
-        return float(np.mean([holds(one) for one in of])) if of else 0.0
 
-    def measure(name: str, value: float, count: int) -> Measure:
-        return Measure(name, value, count, dataset)
-
-    per_cause = [
-        measure(f"accuracy_{cause.lower()}", share(same, lambda one: one.right), len(same))
-        for cause in RootCause
-        if (same := [one for one in main if one.truth.cause is cause])
-    ]
-    return (
-        measure("accuracy", share(main, lambda one: one.right), len(main)),
-        measure("four_class_accuracy", share(four, lambda one: one.right), len(four)),
-        measure("culprit_accuracy", share(main, lambda one: one.culprit_right), len(main)),
-        measure("iou", float(np.mean([one.iou for one in main])) if main else 0.0, len(main)),
-        measure("onset_within_2", share(main, lambda one: abs(one.onset_samples) <= ONSET_SAMPLES), len(main)),
-        measure("calibration_error", error, len(found)),
-        measure("false_patterns", float(np.mean([bool(one.patterns) for one in quiet])) if quiet else 0.0, len(quiet)),
-        *per_cause,
-    )
+def _mean(of: Sequence[float]) -> float:
+    return float(np.mean(of)) if of else 0.0

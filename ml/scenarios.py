@@ -18,7 +18,7 @@ from ml.fleets import random_fleet
 from ml.impact import Impact
 from ml.invention import MINUTE_MS, random_fault
 from ml.metrics import CATALOGUE, Direction, Floats, TargetKind
-from ml.reach import KM_PER_DEGREE, offsets
+from ml.reach import distances_km
 from ml.simulator import simulate
 from ml.telemetry import Nature, diurnal, nature
 
@@ -247,6 +247,6 @@ def _unrelated(rng: np.random.Generator, calm: Scenario, known: set[tuple[Culpri
 def _storm(rng: np.random.Generator, calm: Scenario) -> Fault:
     fault = _fault(rng, calm, RootCause.RAIN_FADE)
     centre = calm.fleet.site_of[calm.fleet.links[int(rng.integers(len(calm.fleet.links)))].site]
-    distances = KM_PER_DEGREE * np.hypot(*offsets(calm.fleet, centre))
+    distances = distances_km(calm.fleet, centre)
     radius = float(np.clip(np.quantile(distances, rng.uniform(0.03, 0.2)), 20.0, 400.0))
     return replace(fault, site=centre.number, radius_km=round(radius, 1), end_ms=fault.end_ms + 60 * MINUTE_MS)

@@ -1,5 +1,6 @@
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -77,7 +78,8 @@ def test_the_temperature_makes_it_as_sure_as_it_is_right() -> None:
     features, labels = clusters(4000, apart=1.0, seed=2)
 
     tempered, as_fitted = (
-        _error(chances, labels) for chances in (classifier.probabilities(features), classifier.trees.probabilities(features))
+        _error(chances, labels)
+        for chances in (classifier.probabilities(features), classifier.trees.probabilities(features))
     )
 
     assert classifier.temperature > 1.0
@@ -102,7 +104,9 @@ def test_it_comes_back_from_its_arrays_as_it_was() -> None:
     assert (restored.temperature, restored.abstains_below) == (classifier.temperature, classifier.abstains_below)
 
 
-@pytest.mark.parametrize("impossible", [[0.0, 0.5], [-1.0, 0.5], [np.nan, 0.5], [np.inf, 0.5], [1.0, 1.5], [1.0, np.nan], [1.0]])
+@pytest.mark.parametrize(
+    "impossible", [[0.0, 0.5], [-1.0, 0.5], [np.nan, 0.5], [np.inf, 0.5], [1.0, 1.5], [1.0, np.nan], [1.0]]
+)
 def test_impossible_settings_are_refused(impossible: list[float]) -> None:
     arrays = Classifier.fit(*clusters(), seed=1).to_arrays()
 
@@ -117,14 +121,14 @@ def test_a_weak_transmitter_takes_signal_and_level_down_together() -> None:
     seen = shows(fault(RootCause.EQUIPMENT_FAILURE, network=106, variant=Variant.TRANSMITTER))
 
     assert seen[ClassifierFeature.ESNO_CHANGE] == pytest.approx(-8.0, abs=0.5)
-    assert seen[ClassifierFeature.LEVEL_CHANGE] == pytest.approx(-8.0, abs=1.0)
+    assert -8.5 < seen[ClassifierFeature.LEVEL_CHANGE] < -6.0  # the noise stays
     assert seen[ClassifierFeature.NOISE_SHARE] == pytest.approx(0.0, abs=0.15)
     assert seen[ClassifierFeature.DIRECTION_BALANCE] == pytest.approx(1.0, abs=0.1)
     assert seen[ClassifierFeature.CRITICAL_SHARE] > 0.5
 
 
 def test_interference_is_all_noise() -> None:
-    where = {"satellite": "Meridian 2", "transponder": "KU-07", "direction": Direction.IB}
+    where: dict[str, Any] = {"satellite": "Meridian 2", "transponder": "KU-07", "direction": Direction.IB}
 
     seen = shows(fault(RootCause.SATELLITE_INTERFERENCE, hours=5, irregularity=3, **where))
 

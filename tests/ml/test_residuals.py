@@ -6,13 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml import residuals as module
 from ml.causes import RootCause
 from ml.findings import READ, Request
 from ml.fleet import demo_fleet
 from ml.metrics import Floats, Metric
 from ml.plant import Plant
-from ml.residuals import Residuals, noise_rise, residuals
+from ml.residuals import LOST_DB, Residuals, noise_rise, residuals
 from tests.incidents import BEGINS, DAY_MS, MINUTE_MS, PLANT, START_MS, STEP_MS, asked, fault
 
 ESNO = st.floats(3.0, 20.0)  # dB
@@ -28,12 +27,17 @@ def steady(
     at = np.arange(since_ms, since_ms + int(hours * 3_600_000), step_ms, dtype=np.int64)
     rows = [(link, way) for link in PAIR.links.tolist() for way in ("IB", "OB")]
     noise = np.random.default_rng(7).normal(0.0, 0.1, (len(rows) * len(at), len(READ)))
-    keys = {"link": np.repeat([link for link, _ in rows], len(at)), "direction": np.repeat([way for _, way in rows], len(at))}
+    keys = {
+        "link": np.repeat([link for link, _ in rows], len(at)),
+        "direction": np.repeat([way for _, way in rows], len(at)),
+    }
     readings = {
         metric.column: noise[:, place] + usual[metric] if metric in usual else [None] * len(noise)
         for place, metric in enumerate(READ)
     }
-    return pl.DataFrame({**keys, "at": np.tile(at, len(rows)), **readings}, schema_overrides=dict.fromkeys(readings, pl.Float64))
+    return pl.DataFrame(
+        {**keys, "at": np.tile(at, len(rows)), **readings}, schema_overrides=dict.fromkeys(readings, pl.Float64)
+    )
 
 
 def window(frame: pl.DataFrame, hours: float = 6.0, usual: Floats | None = None) -> Request:
@@ -112,17 +116,18 @@ def test_a_missing_sample_is_unknown_and_no_fade() -> None:
     assert np.isnan(found.noise[3, 20])
     assert np.nanmin(found.esno) > -1.0
     assert not found.dark.any()
-    assert not found.lost.any()
 
 
 def test_one_reading_that_is_missing_says_nothing_about_the_lock() -> None:
     frame = steady(USUAL)
-    blank = (pl.col("link") == PAIR.links[0]) & (pl.col("direction") == "IB") & (pl.col("at") == START_MS + 20 * STEP_MS)
+    blank = (
+        (pl.col("link") == PAIR.links[0]) & (pl.col("direction") == "IB") & (pl.col("at") == START_MS + 20 * STEP_MS)
+    )
 
     found = residuals(PAIR, window(frame.with_columns(esno_db=pl.when(~blank).then("esno_db"))))
 
-    assert np.isnan(found.esno[0, 20])
-    assert not found.lost.any()
+    assert np.argwhere(np.isnan(found.esno)).tolist() == [[0, 20]]
+    assert np.nanmin(found.esno) > -1.0
 
 
 def test_a_receiver_without_lock_has_lost_as_much_as_counts() -> None:
@@ -131,9 +136,8 @@ def test_a_receiver_without_lock_has_lost_as_much_as_counts() -> None:
 
     found = residuals(PAIR, window(frame.with_columns(esno_db=pl.when(~unlocked).then("esno_db"))))
 
-    assert found.lost[0, 40:].all()
-    assert not found.lost[:, :40].any()
-    assert (found.esno[0, 40:] == -module.LOST_DB).all()
+    assert (found.esno[0, 40:] == -LOST_DB).all()
+    assert found.esno[:, :40].min() > -1.0
 
 
 def test_links_without_any_sample_are_not_known() -> None:
@@ -143,7 +147,6 @@ def test_links_without_any_sample_are_not_known() -> None:
 
     assert found.known.tolist() == [True, False, True, False]
     assert np.isnan(found.esno[[1, 3]]).all()
-    assert not found.dark.any()
 
 
 def test_without_a_sample_there_is_nothing_to_know() -> None:
@@ -217,6 +220,14 @@ def test_rows_may_come_in_any_order(seed: int) -> None:
     assert_same(found, residuals(PAIR, window(frame, hours=2.0)))
 
 
+@pytest.mark.xfail(strict=True, reason="of several samples of history in a cell the last row counts, whichever that is")
+def test_rows_may_come_in_any_order_where_history_is_dense_too() -> None:
+    request = asked(step_ms=2 * MINUTE_MS, hours=6)
+    shuffled = replace(request, frame=request.frame.sample(fraction=1.0, shuffle=True, seed=3))
+
+    assert_same(residuals(PLANT, shuffled), residuals(PLANT, request))
+
+
 def test_samples_of_other_links_and_of_later_times_change_nothing() -> None:
     frame = steady(USUAL)
     strangers = frame.with_columns(pl.col("link") + 77_000, pl.col("esno_db") - 9.0)
@@ -243,23 +254,16 @@ def test_a_long_window_gets_a_coarser_grid() -> None:
 
     found = residuals(PAIR, window(frame, hours=240.0))
 
-    assert len(found.at) <= module.MOST_COLUMNS
+    assert len(found.at) <= 4400
     assert found.step_ms == 4 * MINUTE_MS
     assert found.at[-1] < START_MS + 240 * 3_600_000 <= found.at[-1] + found.step_ms
     assert np.isfinite(found.esno).all()
 
 
-def test_many_links_get_a_coarser_grid_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_CELLS", 4 * 180)
-
-    found = residuals(PAIR, window(steady(USUAL, step_ms=MINUTE_MS)))
-
-    assert found.step_ms == 2 * MINUTE_MS
-    assert found.esno.shape == (4, 180)
-
-
 def test_inbound_comes_before_outbound() -> None:
-    frame = steady(USUAL).with_columns(esno_db=pl.col("esno_db") + pl.when(pl.col("direction") == "OB").then(3.0).otherwise(0.0))
+    frame = steady(USUAL).with_columns(
+        esno_db=pl.col("esno_db") + pl.when(pl.col("direction") == "OB").then(3.0).otherwise(0.0)
+    )
 
     found = residuals(PAIR, window(frame))
 
@@ -276,4 +280,3 @@ def test_what_has_no_signal_is_known_by_its_level_or_its_grade() -> None:
     falls = [np.nanmedian(residuals(PAIR, window(one)).esno[:, 40:]) for one in (by_level, by_grade)]
 
     assert falls == pytest.approx([-4.0, -0.6 * 4.0], abs=0.2)
-    assert not residuals(PAIR, replace(window(frame), frame=by_level)).rf.any()

@@ -100,8 +100,10 @@ def test_a_byte_that_changes_is_noticed_unless_nothing_depends_on_it(place: floa
     assert _refused_or_same(bytes(data))
 
 
-@pytest.mark.xfail(strict=True, reason="what zipfile thinks of such a directory is no BadZipFile: from_bytes lets it fly")
-@pytest.mark.parametrize("behind", [4, 8, 10], ids=["made by a later version", "encrypted", "compressed in an unknown way"])
+@pytest.mark.xfail(
+    strict=True, reason="what zipfile thinks of such a directory is no BadZipFile: from_bytes lets it fly"
+)
+@pytest.mark.parametrize("behind", [6, 8, 10], ids=["of a later version", "encrypted", "compressed in an unknown way"])
 def test_damage_to_the_directory_is_noticed_as_well(behind: int) -> None:
     data = bytearray(briefly_trained().artefact)
     data[_contents(data) + behind] ^= 0xFF
@@ -122,7 +124,7 @@ def test_a_model_of_other_features_is_no_root_cause_model() -> None:
     other = Classifier.fit(rng.normal(0.0, 1.0, (200, 3)) + labels[:, None], labels, seed=1)
     strange = replace(root_cause(), classifier=other)
 
-    with pytest.raises(ValueError, match="no root-cause model's artefact"):
+    with pytest.raises(ValueError, match="a root-cause model's artefact"):
         RootCauseModel.from_bytes(strange.to_bytes(), "1.0.0")
 
 
@@ -142,7 +144,7 @@ def test_a_model_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
     fine = replace(root_cause(), confidence_x=np.array([0.0, 1.0]), confidence_y=np.array([0.0, 1.0]))
     data = replace(fine, **wrong).to_bytes()  # type: ignore[arg-type]
 
-    with pytest.raises(ValueError, match="no root-cause model's artefact"):
+    with pytest.raises(ValueError, match="a root-cause model's artefact"):
         RootCauseModel.from_bytes(data, "1.0.0")
 
 
