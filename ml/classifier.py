@@ -85,6 +85,8 @@ class Classifier:
         Modern Neural Networks, 2017); then the trees on all of them.
         """
         kept = np.random.default_rng(seed).random(len(labels)) < LEARNT_SHARE
+        if set(labels[kept]) != set(labels) or kept.all():  # too few to set any aside
+            return cls(_boosted(features, labels, seed), 1.0)
         trial = _boosted(features[kept], labels[kept], seed)
         raw = trial.raw(features[~kept])
         losses = [_loss(raw / temperature, labels[~kept]) for temperature in TEMPERATURES]

@@ -14,6 +14,7 @@ CLIP_DB: Final = 1.0  # deeper fades of one link say no more about the group
 COMMON_DB: Final = 0.32  # of the group's clipped mean: more than a quarter of deep fades, less than all of 1 dB
 SIGMAS: Final = 4.5  # of a group's mean
 COMMON_QUEUE: Final = 0.2
+MOST_MEMBERS: Final = 0.6  # of a group show its common course
 ENOUGH_MEMBERS: Final = 0.3  # of a group must be measured
 LEAST_SAMPLES: Final = 2  # of a run, or that show a single stream's fade
 FOOT: Final = 0.3  # of the threshold: where a run begins and ends
@@ -101,7 +102,8 @@ def _strongest_single(left: Degradation) -> Candidate | None:
     threshold = np.maximum(np.maximum(SINGLE_DB, SINGLE_SIGMAS * left.sigma), WANDERS * left.wander)
     over = smooth / threshold[:, None]
     scores = (np.clip(over, 0.0, 1.0) * (over >= 1.0)).sum(axis=1)
-    for stream in np.argsort(-scores)[:MOST_TRIED].tolist():
+    deepest = np.lexsort((-smooth.sum(axis=1), -scores))  # of equal scores, as they are clipped
+    for stream in deepest[:MOST_TRIED].tolist():
         if scores[stream] <= 0:
             return None
         runs = [run for run in _reaching(over[stream]) if _plain(smooth[stream, run], threshold[stream])]
@@ -134,7 +136,7 @@ def _median_of_three(values: Cells) -> Cells:
 
 
 def _strongest_group(left: Degradation, groups: Groups) -> Candidate | None:
-    """By the mean of what each member shows, clipped; among the strongest few by what half of them share."""
+    """By the mean of what each member shows, clipped; among the strongest few by what most of them share."""
     size = groups.member.sum(axis=1)
     mean, over = _common(left, groups.member)
     scores = ((over >= 1.0) * np.clip(mean, 0.0, CLIP_DB)).sum(axis=1) * size
@@ -166,21 +168,21 @@ def _common(left: Degradation, member: Cells) -> tuple[Cells, Cells]:
 
 
 def _shared(left: Degradation, members: Indices) -> Cells:
-    """(times,): what at least half of the members show; of queues the mean, as only busier links of a carrier queue."""
+    """(times,): what most of the members show; of queues the mean, as only busier links of a carrier queue."""
     depth, known = left.depth[members], left.known[members]
     if left.channel is not Channel.QUEUE:
-        return _middle(depth, known > 0)
+        return _most(depth, known > 0)
     result: Cells = (depth * known).sum(axis=0) / np.maximum(known.sum(axis=0), 1.0)
     return result
 
 
-def _middle(depth: Cells, known: Bools) -> Cells:
-    """(times,): the median over the members that were measured."""
+def _most(depth: Cells, known: Bools) -> Cells:
+    """(times,): what `MOST_MEMBERS` of those measured exceed: where half of a group fails, it is not the group."""
     values = np.sort(np.where(known, depth, np.inf), axis=0)
     count = known.sum(axis=0)
-    low, high = np.maximum(0, (count - 1) // 2), np.maximum(0, count // 2)
-    middle = (np.take_along_axis(values, low[None], 0) + np.take_along_axis(values, high[None], 0))[0] / 2
-    result: Cells = np.where(count > 0, middle, 0.0).astype(np.float32)
+    place = np.round((1.0 - MOST_MEMBERS) * np.maximum(0, count - 1)).astype(np.int64)
+    most = np.take_along_axis(values, place[None], 0)[0]
+    result: Cells = np.where(count > 0, most, 0.0).astype(np.float32)
     return result
 
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import zipfile
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Final, Self
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.calibration import threshold
+from ml.damage import DAMAGED
 from ml.features import FEATURES, Feature, Memory, Rows, follow
 from ml.metrics import CATALOGUE, Floats, Kind, TargetKind
 from ml.profiles import HOURS, Profiles, Scales, deviations, profile_shapes
@@ -192,7 +192,7 @@ class Detector:
                 arrays["confidence_x"],
                 arrays["confidence_y"],
             )
-        except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             msg = f"not a detector's artefact, or a damaged one: {error}"
             raise ValueError(msg) from error
         detector._check()

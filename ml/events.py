@@ -13,13 +13,13 @@ from ml.following import SEEN, followed
 from ml.grid import Cells
 from ml.plant import Bools, Indices, Plant
 from ml.residuals import Residuals
-from ml.runs import covering
+from ml.runs import covering, grown
 
 __all__ = ["Channel", "Event", "events"]
 
 MOST_EVENTS: Final = 12  # in a channel
 NEIGHBOUR_KM: Final = 70.0
-AROUND: Final = 5  # samples: an event explains what is up to two beside it
+AROUND: Final = 2  # samples beside it that an event explains
 UNEXPLAINED_DB, UNEXPLAINED_SHARE = 1.5, 0.35  # deeper than expected by so much: something else goes on
 
 
@@ -109,5 +109,5 @@ def _explain(left: Degradation, event: Event, candidate: Candidate) -> None:
 
 
 def _around(active: Bools) -> Bools:
-    around: Bools = np.convolve(active, np.ones(AROUND), mode="same") > 0
+    around: Bools = grown(active[None], AROUND)[0]
     return around

@@ -20,6 +20,7 @@ THINNED_COLUMNS: Final = 96  # of the window, to find out what is usual
 MOST_CELLS: Final = 3_000_000  # streams times times: longer windows get a coarser grid
 LEAST_COLUMNS, MOST_COLUMNS = 48, 4400  # that limit leaves this many at least; more there never are
 CADENCE_ROWS, CADENCE_STREAMS = 40, 9  # looked at to find the cadence
+JITTER_MS, SAME_BEAT = 1000, 0.9  # most samples come as punctually as that: the grid then has their times
 USUAL_STEP_MS, LEAST_STEP_MS, MOST_STEP_MS = 300_000, 1_000, 3_600_000
 
 
@@ -58,10 +59,12 @@ def gridded(plant: Plant, request: Request) -> Grid:
     before = (at < request.start_ms) & (stream >= 0)
     streams = 2 * len(plant.links)
     step, columns = _steps(_cadence(stream[inside], at[inside]), request.end_ms - request.start_ms, streams)
+    first = request.start_ms + _phase((at[inside] - request.start_ms) % step)
+    column = np.clip((at[inside] - first + min(JITTER_MS, step // 2)) // step, 0, columns - 1)
     return Grid(
-        at=request.start_ms + step * np.arange(columns, dtype=np.int64),
+        at=first + step * np.arange(columns, dtype=np.int64),
         step_ms=step,
-        window=_placed(stream[inside], (at[inside] - request.start_ms) // step, values[inside], streams, columns),
+        window=_placed(stream[inside], column, values[inside], streams, columns),
         history=_history(request.start_ms, stream[before], at[before], values[before], streams),
     )
 
@@ -84,6 +87,14 @@ def _cadence(stream: Indices, at: Indices) -> int:
     return int(np.clip(step, LEAST_STEP_MS, MOST_STEP_MS))
 
 
+def _phase(late: Indices) -> int:
+    """How long after the window's start, ms, the first sample comes where all keep the same beat, else 0."""
+    if not len(late):
+        return 0
+    middle = int(np.median(late))
+    return middle if float((np.abs(late - middle) <= JITTER_MS).mean()) > SAME_BEAT else 0
+
+
 def _steps(cadence: int, lasting: int, streams: int) -> tuple[int, int]:
     """How long a step is, ms, and how many the window has, which lasts so many ms."""
     columns = -(-lasting // cadence)
@@ -93,7 +104,7 @@ def _steps(cadence: int, lasting: int, streams: int) -> tuple[int, int]:
 
 
 def _placed(stream: Indices, column: Indices, values: Cells, streams: int, columns: int) -> Cells:
-    """(streams, columns, metrics) of `values` (rows, metrics); of several samples in a cell any."""
+    """(streams, columns, metrics) of `values` (rows, metrics); of several samples in a cell the last."""
     cells = np.full((streams * columns, values.shape[1]), np.nan, dtype=np.float32)
     cells[stream * columns + column] = values
     return cells.reshape(streams, columns, values.shape[1])
@@ -102,6 +113,6 @@ def _placed(stream: Indices, column: Indices, values: Cells, streams: int, colum
 def _history(start_ms: int, stream: Indices, at: Indices, values: Cells, streams: int) -> Cells:
     if not len(at):
         return np.full((streams, 0, values.shape[1]), np.nan, dtype=np.float32)
-    first = int(at.min())
-    column = (at - first) * HISTORY_COLUMNS // max(1, start_ms - first)
-    return _placed(stream, np.minimum(column, HISTORY_COLUMNS - 1), values, streams, HISTORY_COLUMNS)
+    first, order = int(at.min()), np.argsort(at)  # of several samples in a cell the newest
+    column = np.minimum((at - first) * HISTORY_COLUMNS // max(1, start_ms - first), HISTORY_COLUMNS - 1)
+    return _placed(stream[order], column[order], values[order], streams, HISTORY_COLUMNS)

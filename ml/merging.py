@@ -11,7 +11,8 @@ from ml.events import Channel, Event
 from ml.localization import Explanation
 from ml.plant import Places, Plant
 
-WORTH: Final = 100.0  # dB times samples times links: less that nobody can explain is not worth a word
+WORTH: Final = 100.0  # dB times samples times links: less that may be anything is not worth a word
+DOUBT: Final = 0.25
 STORM_KM: Final = 300.0
 STORM_GAP: Final = 12  # samples between two showers of one storm
 BEFORE, AFTER = 2, 6  # samples by which a consequence may end before its fault begins, or begin after it ended
@@ -34,6 +35,11 @@ class Told:
     @property
     def unknown(self) -> bool:
         return self.best.cause is RootCause.UNKNOWN
+
+    @property
+    def doubtful(self) -> bool:
+        """It may as well be anything."""
+        return any(one.cause is RootCause.UNKNOWN and one.probability > DOUBT for one in self.explanations)
 
     @property
     def size(self) -> float:
@@ -80,7 +86,7 @@ def _one_storm(places: Places, one: int, other: int) -> bool:
 
 
 def _both(main: Told, other: Told) -> Told:
-    one, two = main.event, other.event
+    one, two = _scaled(main.event), _scaled(other.event)
     event = replace(
         one,
         course=np.maximum(one.course, two.course),
@@ -93,15 +99,21 @@ def _both(main: Told, other: Told) -> Told:
     return replace(main, event=event, first=min(main.first, other.first), last=max(main.last, other.last))
 
 
+def _scaled(event: Event) -> Event:
+    """Its course as those hit show it in the median, so that courses compare."""
+    scale = float(np.median(event.follows[event.hits])) if event.hits.size else 1.0
+    return replace(event, course=event.course * np.float32(scale), follows=event.follows / np.float32(scale))
+
+
 # ---------------------------------------------------------------- consequences
 
 
 def _without_consequences(told: list[Told]) -> list[Told]:
-    """Leave out what another one brings with it, and what is unknown and small.
+    """Leave out what another one brings with it, and what may be anything and is small.
 
     A queue where signal or electricity fails, and what is left of a fade whose course was not quite the common one.
     """
-    return [one for one in told if not _brought(one, told) and (not one.unknown or one.size > WORTH)]
+    return [one for one in told if not _brought(one, told) and (not one.doubtful or one.size > WORTH)]
 
 
 def _brought(one: Told, told: list[Told]) -> bool:

@@ -1,7 +1,6 @@
 """The model behind root causes: what the classifier thinks of the first four, and how sure an explanation may be."""
 
 import io
-import zipfile
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from ml.causes import CLASSIFIED, RootCause
 from ml.classifier import Classifier, ClassifierFeature
+from ml.damage import DAMAGED
 from ml.localization import Explanation
 from ml.metrics import Floats
 
@@ -60,7 +60,7 @@ class RootCauseModel:
                 arrays["confidence_y"],
                 version,
             )
-        except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             raise ValueError(f"not a root-cause model's artefact, or a damaged one: {error}") from error
         model._check()
         return model

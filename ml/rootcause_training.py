@@ -100,9 +100,13 @@ def _isotonic(sure: Floats, right: NDArray[np.bool_]) -> tuple[Floats, Floats]:
 
 
 def held_out(
-    model: RootCauseModel, incidents: int = HELD_OUT, quiet: int = HEALTHY, largest: int = LARGEST
+    model: RootCauseModel, incidents: int | None = None, quiet: int | None = None, largest: int = LARGEST
 ) -> tuple[Measure, ...]:
-    """Accuracy, culprit, overlap, onset and calibration on incidents and healthy windows that no training uses."""
+    """Accuracy, culprit, overlap, onset and calibration on incidents and healthy windows that no training uses.
+
+    Omitted: `HELD_OUT` incidents, `HEALTHY` windows. largest: links of a network.
+    """
+    incidents, quiet = HELD_OUT if incidents is None else incidents, HEALTHY if quiet is None else quiet
     drawn = [scenario(HELD_OUT_SEED + number, NAMED[number % len(NAMED)], largest) for number in range(incidents)]
     answers = [judged(one, model) for one in drawn]
     silent = [judged(healthy(HELD_OUT_SEED + number, largest), model) for number in range(quiet)]

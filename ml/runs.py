@@ -49,7 +49,7 @@ def lasting(true: Bools, least: int) -> Bools:
 def grown(true: Bools, by: int) -> Bools:
     """(streams, times): with so many samples before and after."""
     result = true.copy()
-    for shift in range(1, by + 1):
+    for shift in range(1, min(by, true.shape[1] - 1) + 1):
         result[:, shift:] |= true[:, :-shift]
         result[:, :-shift] |= true[:, shift:]
     return result

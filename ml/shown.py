@@ -77,6 +77,7 @@ class Shown:
             Feature.LEVEL_RISE: median(self.level_rise[some]),
             Feature.SCATTER: _scatter(self.depth[main]),
             Feature.LAG: deviation(self.onset[main]),
+            Feature.LINKS: float(either_way(some).sum()),
             Feature.MOBILE: _mean(self.mobile[some]),
             Feature.NEIGHBOURS: _mean(self.hit[self.nearby]),
         }

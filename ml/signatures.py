@@ -159,6 +159,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         (Channel.QUEUE,),
         expects={
             Feature.MINUTES: at_least(50, 8),
+            Feature.LINKS: at_least(3, 0.5),
         },
         equal_ways=True,
         misses=0.4,

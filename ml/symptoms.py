@@ -34,6 +34,7 @@ class Feature(StrEnum):
     LEVEL_RISE = "LEVEL_RISE"  # of what the level would rise by, were noise added; 0: it stayed
     SCATTER = "SCATTER"  # between the links' depths: standard deviation over mean
     LAG = "LAG"  # minutes, robust standard deviation of the links' onsets
+    LINKS = "LINKS"  # hit
     MOBILE = "MOBILE"  # share of mobile sites
     NEIGHBOURS = "NEIGHBOURS"  # share of the sites nearby that are hit as well; NaN where there are none
 

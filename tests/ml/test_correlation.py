@@ -154,9 +154,6 @@ def test_a_storm_is_known_and_most_of_those_under_it() -> None:
     assert verdict.iou >= 0.6  # at its edge nobody can tell
 
 
-@pytest.mark.xfail(
-    strict=True, reason="half of a hub's links fail, and the group of all of them is taken for the failing one"
-)
 def test_half_of_a_hubs_links_failing_is_one_pattern() -> None:
     found = analysis(asked(fault(RootCause.EQUIPMENT_FAILURE, network=101), seed=1))
 
@@ -172,9 +169,6 @@ def test_where_all_is_well_there_is_no_pattern(seed: int) -> None:
     assert analysis(asked(seed=seed)).patterns == ()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="in one healthy window of ten a small network's busy evening is called a congestion"
-)
 @pytest.mark.parametrize("seed", [3, 7])
 def test_a_busy_evening_of_a_small_network_is_no_pattern(seed: int) -> None:
     assert judged(healthy(seed, largest=8), root_cause()).patterns == ()
@@ -212,7 +206,6 @@ def test_a_storm_hides_no_equipment_failure_elsewhere() -> None:
     assert not set(named[RootCause.RAIN_FADE].links) & links_of(106)
 
 
-@pytest.mark.xfail(strict=True, reason="showers that are joined multiply: follows of the one times course of the other")
 def test_a_storms_showers_together_explain_its_fades() -> None:
     found = analysis(asked(STORM))
 
@@ -361,7 +354,6 @@ def test_the_order_of_links_and_rows_changes_nothing(seed: int) -> None:
     assert found.correlation == pytest.approx(analysis(request).correlation, abs=0.01)
 
 
-@pytest.mark.xfail(strict=True, reason="of single streams that fade equally long the first is tried, whichever that is")
 def test_the_order_of_links_changes_nothing_about_a_storm() -> None:
     request = asked(STORM)
 

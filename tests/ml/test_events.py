@@ -57,9 +57,6 @@ def test_a_step_is_one_event_of_exactly_those_it_hits(broken: Fault, struck: set
     assert abs(onset(residuals(PLANT, request), found[0]) - BEGIN) <= 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="half of a hub's links fail, and the group of all of them is taken for the failing one"
-)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_half_of_a_hubs_links_are_one_event_too(seed: int) -> None:
     found = found_in(asked(fault(RootCause.EQUIPMENT_FAILURE, network=101), seed=seed))

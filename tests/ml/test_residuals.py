@@ -220,7 +220,6 @@ def test_rows_may_come_in_any_order(seed: int) -> None:
     assert_same(found, residuals(PAIR, window(frame, hours=2.0)))
 
 
-@pytest.mark.xfail(strict=True, reason="of several samples of history in a cell the last row counts, whichever that is")
 def test_rows_may_come_in_any_order_where_history_is_dense_too() -> None:
     request = asked(step_ms=2 * MINUTE_MS, hours=6)
     shuffled = replace(request, frame=request.frame.sample(fraction=1.0, shuffle=True, seed=3))
