@@ -98,7 +98,7 @@ def strongest(left: Degradation, groups: Groups, *, singles: bool) -> Candidate 
 
 def _strongest_single(left: Degradation) -> Candidate | None:
     """A stream whose fades are deep for how long they last, and for how far it strays when it is healthy."""
-    smooth = _median_of_three(_held(left.depth, left.known))
+    smooth = _median_of_three(_held(left.depth, left.measured))
     threshold = np.maximum(np.maximum(SINGLE_DB, SINGLE_SIGMAS * left.sigma), WANDERS * left.wander)
     over = smooth / threshold[:, None]
     scores = (np.clip(over, 0.0, 1.0) * (over >= 1.0)).sum(axis=1)
@@ -118,9 +118,9 @@ def _plain(fade: Cells, threshold: float) -> bool:
     return bool(len(clear) >= LEAST_SAMPLES and clear.mean() >= threshold * (LONG + SHORT / np.sqrt(len(clear))))
 
 
-def _held(depth: Cells, known: Cells) -> Cells:
+def _held(depth: Cells, measured: Bools) -> Cells:
     """Where nothing was measured, what was measured last."""
-    place = np.where(known > 0, np.arange(depth.shape[1]), 0)
+    place = np.where(measured, np.arange(depth.shape[1]), 0)
     result: Cells = np.take_along_axis(depth, np.maximum.accumulate(place, axis=1), axis=1)
     return result
 

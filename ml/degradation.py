@@ -1,6 +1,6 @@
 """What degraded, by channel: silence, loss of signal, and queues where the signal is all right."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Self
 
@@ -39,6 +39,10 @@ class Degradation:
     known: Cells
     sigma: Cells
     wander: Cells
+    measured: Bools = field(init=False)  # (streams, times): known before anything was explained
+
+    def __post_init__(self) -> None:
+        self.measured = self.known > 0
 
     def of(self, streams: Indices) -> Self:
         return type(self)(

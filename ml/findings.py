@@ -21,7 +21,7 @@ READ: Final = (
     Metric.UPTIME_PCT,
     Metric.GRADE,
 )
-HISTORY_HOURS: Final = 24.0  # before the window, thinned: what is usual
+HISTORY_HOURS: Final = 12.0  # before the window, thinned: what is usual
 
 
 @dataclass(frozen=True)

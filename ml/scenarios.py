@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ml.budget import received
 from ml.causes import NAMED, CulpritKind, RootCause
 from ml.faults import Fault, Variant, impact
-from ml.findings import READ
+from ml.findings import HISTORY_HOURS, READ
 from ml.fleet import Fleet
 from ml.fleets import random_fleet
 from ml.impact import Impact
@@ -26,7 +26,7 @@ __all__ = ["Scenario", "Truth", "healthy", "random_fleet", "samples", "scenario"
 
 START_MS: Final = 1_767_225_600_000  # 2026-01-01: any day would do
 DAY_MS: Final = 86_400_000
-HISTORY_STRIDE: Final = 6  # samples of the history: every so many of the window's steps
+HISTORY_STRIDE: Final = 3  # samples of the history: every so many of the window's steps
 WINDOWS_HOURS: Final = (24, 6, 12, 48, 72)
 WINDOWS_CHANCE: Final = (0.6, 0.12, 0.12, 0.08, 0.08)
 STEPS_MINUTES: Final = (5, 5, 5, 2, 1)  # short windows only: long ones are at 5
@@ -79,7 +79,7 @@ class Scenario:
 
     @property
     def history_ms(self) -> int:
-        return self.start_ms - DAY_MS
+        return self.start_ms - int(HISTORY_HOURS * 3_600_000)
 
     @cached_property
     def times(self) -> NDArray[np.int64]:

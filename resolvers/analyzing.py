@@ -31,7 +31,7 @@ MOST_ADDED: Final = 2000  # links of a culprit's that were not among those looke
 LEARNED_FROM: Final = 100  # samples, before a stream's centre says what is usual
 PROBED: Final = 20  # links that tell how often samples come
 USUAL_CADENCE: Final = 300.0  # seconds between two samples of a stream, where nothing tells
-HISTORY_OF: Final = 1800  # seconds, of each of which one sample is enough to know what is usual
+HISTORY_OF: Final = 900  # seconds, of each of which one sample is enough to know what is usual
 KIND: Final = TargetKind.LINK
 COLUMNS: Final = [CATALOGUE[KIND].metrics.index(metric) for metric in READ]
 
@@ -104,7 +104,7 @@ async def analyze(services: Services, scope: Scope, what: str, start: datetime, 
                 material = more
                 found = await asyncio.to_thread(_analysis, material, span, model)
     kept = tuple(_kept(material.plant, pattern) for pattern in found.patterns)
-    _, compared = await asyncio.to_thread(_measured, material, span)
+    compared = await asyncio.to_thread(_compared, material, span)
     return Analyzed(kept, found.correlation, found.links, compared, model.version)
 
 
@@ -113,11 +113,16 @@ def _analysis(material: _Material, span: Span, model: RootCauseModel) -> finding
     return correlation.analyze(material.plant, request, model)
 
 
-def _measured(material: _Material, span: Span) -> tuple[int, int]:
-    """How many links asked about, and around them, have samples in the window."""
-    links = material.frame.filter(pl.col("at") >= _ms(span.start))["link"].unique().to_numpy()
-    own = material.plant.links[material.plant.in_scope]
-    return int(np.isin(links, own).sum()), int((~np.isin(links, own)).sum())
+def _compared(material: _Material, span: Span) -> int:
+    """How many links around those asked about have samples in the window."""
+    measured = material.frame.filter(pl.col("at") >= _ms(span.start))["link"].unique().to_numpy()
+    return int((~np.isin(measured, material.plant.links[material.plant.in_scope])).sum())
+
+
+def _empty(material: _Material, span: Span) -> bool:
+    """Whether no link asked about has a sample in the window."""
+    recent = material.frame["link"].filter(material.frame["at"] >= _ms(span.start)).unique().to_numpy()
+    return not np.isin(material.plant.links[material.plant.in_scope], recent).any()
 
 
 # ---------------------------------------------------------------- reading
@@ -131,8 +136,7 @@ async def _gathered(connection: "Connection", scope: Scope, what: str, span: Spa
     links = [*own, *await plants.around(connection, scope)]
     span = await _paced(connection, own, len(links) - len(own), span)
     material = await _material(connection, await plants.load(connection, links, own), links, span)
-    measured, _ = await asyncio.to_thread(_measured, material, span)
-    if not measured:
+    if await asyncio.to_thread(_empty, material, span):
         newest = await streams.newest(connection, KIND, own)
         raise InvalidInput(_nothing(what, newest), ["hoursLookback" if newest and newest < span.start else "until"])
     return material, span

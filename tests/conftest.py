@@ -24,6 +24,7 @@ from resolvers.context import Services
 from resolvers.maintenance import maintain
 from resolvers.store.embedded import embedded_postgres
 from resolvers.store.migrations import migrate
+from tests.incidents import brief
 from tests.support import Api, Factory, Server, serving
 
 HERE = Path(__file__).parent
@@ -88,7 +89,7 @@ async def _fill(url: str) -> None:
     services = app.services(settings_of(url))
     await migrate(services.database)
     await maintain(services)
-    with prepare.progress_bar() as bar:
+    with prepare.progress_bar() as bar, brief():
         await prepare.train_missing(services, bar)
     await services.database.close()
 

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from bcom_graphql.demo import _spec
+from bcom_graphql.demo import specification
 from ml.causes import RootCause
 from ml.faults import Fault
 from ml.fleet import Fleet, demo_fleet
@@ -47,7 +47,7 @@ def fleet(remotes: int = 24) -> Fleet:
 
 async def built(services: Services, remotes: int = 24) -> Fleet:
     """Without a sample."""
-    await topology.upsert(Context(services, SYSTEM), _spec(fleet(remotes)))
+    await topology.upsert(Context(services, SYSTEM), specification(fleet(remotes)))
     return fleet(remotes)
 
 

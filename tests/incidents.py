@@ -1,7 +1,9 @@
 """An invented fleet in which a test breaks something, and a root-cause model that is trained once per process."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -74,8 +76,14 @@ def briefly_trained() -> Trained:
 
 def train_briefly(seed: int, champion: RootCauseModel | None = None) -> Trained:
     """As `train` does, from and on fewer incidents."""
-    few = partial(rootcause_training.held_out, incidents=10, quiet=2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rootcause_training, "INCIDENTS", INCIDENTS)
-        patch.setattr(rootcause_training, "held_out", few)
+    with brief():
         return rootcause_training.train(seed, champion=champion)
+
+
+@contextmanager
+def brief() -> Iterator[None]:
+    """Trainings of root causes see few incidents meanwhile, and are measured on fewer."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("INCIDENTS", INCIDENTS), ("HELD_OUT", 10), ("HEALTHY", 2)):
+            patch.setattr(rootcause_training, name, value)
+        yield

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     Record = asyncpg.Record
 
-SIBLINGS: Final = 12  # links of a single link's own network
+SIBLINGS: Final = 8  # links of a single link's own network
 RELATED: Final = 10  # networks that share the hub or a transponder
 OF_RELATED: Final = 8  # links of each
 CONTRASTS: Final = 3  # networks on other transponders of a satellite
 OF_CONTRAST: Final = 2  # links of each
-NEAREST: Final = 12  # links around a single one, whose weather is the same
+NEAREST: Final = 8  # links around a single one, whose weather is the same
 NEAR_KM: Final = 60.0
 KM_PER_DEGREE: Final = 111.2
 

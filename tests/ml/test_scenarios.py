@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.causes import NAMED, CulpritKind, RootCause
-from ml.findings import READ
+from ml.findings import HISTORY_HOURS, READ
 from ml.metrics import Direction
 from ml.plant import Plant
-from ml.scenarios import DAY_MS, HISTORY_STRIDE, healthy, random_fleet, samples, scenario, truths
+from ml.scenarios import HISTORY_STRIDE, healthy, random_fleet, samples, scenario, truths
 
 SEEDS = st.integers(0, 10_000)
 CAUSES = pytest.mark.parametrize("cause", NAMED)
@@ -119,7 +119,7 @@ def test_samples_are_what_an_analysis_takes() -> None:
     assert set(frame["link"].unique()) == {link.number for link in incident.fleet.links}
     assert not any(frame[metric.column].is_nan().any() for metric in READ)
     before = frame.filter(pl.col("at") < incident.start_ms)["at"].unique().sort()
-    assert before.min() == incident.history_ms == incident.start_ms - DAY_MS
+    assert before.min() == incident.history_ms == incident.start_ms - HISTORY_HOURS * 3_600_000
     assert set(before.diff().drop_nulls()) == {HISTORY_STRIDE * incident.step_ms}
     assert frame["at"].max() == incident.times[-1]
 
