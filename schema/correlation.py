@@ -117,7 +117,10 @@ class CorrelationAnalysis(Node):
     window_start: datetime
     window_end: datetime
     created_at: datetime
-    correlation_score: float = strawberry.field(description="0 to 1: how strongly the degradations moved together.")
+    correlation_score: float = strawberry.field(
+        description="0 to 1: how strongly the degradations moved together, as the share of the scope's squared fades"
+        " that the common courses of its patterns explain; 0 where nothing degraded."
+    )
     links_analyzed: int = strawberry.field(description="Of those asked about, with samples in the window.")
     links_compared: int = strawberry.field(
         description="Around them, with samples: the culprit may lie at another level."
