@@ -18,7 +18,7 @@ from ml.residuals import residuals
 from ml.shown import shown
 from tests.incidents import PLANT, asked, fault
 
-MICROWAVE = Path("/work/shared/data/open/rootcause_microwave.parquet")
+MICROWAVE = Path(__file__).parents[3] / "shared" / "data" / "open" / "rootcause_microwave.parquet"
 FOLDS = 3
 
 
