@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from ml.metrics import TargetKind
 from resolvers import anomalies
@@ -19,6 +19,7 @@ from resolvers.errors import ClientError, InvalidInput
 from resolvers.outbreaks import Opened, looked_at, outbreak
 from resolvers.paging import among
 from resolvers.store import plants, streams
+from resolvers.store.alone import alone
 from resolvers.store.analysis_tables import CorrelationAnalysis
 from resolvers.store.plants import Scope
 from resolvers.store.tables import Anomaly
@@ -56,17 +57,9 @@ async def keep(services: Services) -> None:
 
 
 async def analyze_due(services: Services) -> int:
-    """All that is due; how many analyses that took. None where another process is at it.
-
-    The lock lasts as long as its connection: the dead stand in nobody's way.
-    """
-    async with services.database.connection() as connection:
-        if not await connection.scalar(select(func.pg_try_advisory_lock(AUTOMATIC_LOCK))):
-            return 0
-        try:
-            return await _analyze(Context(services, SYSTEM))
-        finally:
-            await connection.execute(select(func.pg_advisory_unlock(AUTOMATIC_LOCK)))
+    """All that is due; how many analyses that took. None where another process is at it."""
+    async with alone(services.database, AUTOMATIC_LOCK) as mine:
+        return await _analyze(Context(services, SYSTEM)) if mine else 0
 
 
 async def _analyze(context: Context) -> int:

@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 import structlog
 from numpy.typing import NDArray
-from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml import baselines
@@ -22,6 +21,7 @@ from resolvers.context import Services
 from resolvers.errors import ClientError
 from resolvers.judging import readings_of
 from resolvers.store import profiles, streams, telemetry
+from resolvers.store.alone import alone
 from resolvers.store.database import driver
 from resolvers.store.streams import StreamKey, Streams
 
@@ -48,17 +48,9 @@ async def keep(services: Services, every_seconds: float) -> None:
 
 
 async def learn_due(services: Services, pause: float = 0.0) -> int:
-    """All streams that are due; how many these were. None where another process is at it.
-
-    The lock lasts as long as its connection: the dead stand in nobody's way.
-    """
-    async with services.database.connection() as connection:
-        if not await connection.scalar(select(func.pg_try_advisory_lock(LEARNER_LOCK))):
-            return 0
-        try:
-            return sum([await _learn_kind(services, kind, pause) for kind in TargetKind])
-        finally:
-            await connection.execute(select(func.pg_advisory_unlock(LEARNER_LOCK)))
+    """All streams that are due; how many these were. None where another process is at it."""
+    async with alone(services.database, LEARNER_LOCK) as mine:
+        return sum([await _learn_kind(services, kind, pause) for kind in TargetKind]) if mine else 0
 
 
 async def _learn_kind(services: Services, kind: TargetKind, pause: float) -> int:

@@ -4,12 +4,12 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from sqlalchemy import func, select
 
 from ml.metrics import TargetKind
 from resolvers.context import Services
 from resolvers.errors import ClientError
 from resolvers.store import live, partitions, rollups, runs
+from resolvers.store.alone import alone
 
 MAINTENANCE_LOCK = 0x6263_6F6D_0006
 
@@ -31,21 +31,17 @@ async def keep(services: Services, every_seconds: float) -> None:
 async def maintain(services: Services) -> bool:
     """Partitions made ahead and dropped after their retention, samples rolled up, dead trainings marked.
 
-    False where another process is at it. Its lock lasts as long as its connection: the dead stand in nobody's way.
+    False where another process is at it.
     """
-    async with services.database.connection() as connection:
-        if not await connection.scalar(select(func.pg_try_advisory_lock(MAINTENANCE_LOCK))):
-            return False
-        try:
+    async with alone(services.database, MAINTENANCE_LOCK) as mine:
+        if mine:
             await runs.bury(services.database)
             await make_partitions(services)
             await _roll_up(services)
             async with services.database.write() as session:
                 await live.forget_old(session)
             await _drop_partitions(services)  # last: a table in use may put it off, and nothing else with it
-        finally:
-            await connection.execute(select(func.pg_advisory_unlock(MAINTENANCE_LOCK)))
-    return True
+    return mine
 
 
 async def make_partitions(services: Services) -> None:

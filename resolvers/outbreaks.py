@@ -18,7 +18,8 @@ LEAST_LINKS: Final = 2  # that share a network, a hub or a transponder
 LEAST_ON_SATELLITE: Final = 3
 MOST_OF: Final = 0.75  # of the links of a wider scope, in a narrower one, and it is the narrower one's fault
 RETRY: Final = timedelta(minutes=5)  # after an analysis that found nothing new: perhaps it came too early
-SLACK: Final = timedelta(minutes=10)  # an anomaly may begin so long before its pattern, or after that ended
+SLACK: Final = timedelta(minutes=10)  # an anomaly may begin so long after its pattern ended
+EARLIER: Final = timedelta(minutes=30)  # or before it: a blip just before a fault is of the same anomaly
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Opened:
 
     def explained_by(self, pattern: Pattern) -> bool:
         """It began in the pattern's time, and is of its links or depends on its culprit."""
-        before = pattern.started_at > self.started_at + SLACK
+        before = pattern.started_at > self.started_at + EARLIER
         after = pattern.ended_at is not None and pattern.ended_at < self.started_at - SLACK
         return not before and not after and self._depends_on(pattern)
 
