@@ -1,0 +1,359 @@
+"""The playbook is whole, can be read, keeps people safe, and answers every situation."""
+
+import re
+from collections import Counter
+from dataclasses import replace
+from string import Formatter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml.actions import USUAL, Action, Effort, Facts, Tag
+from ml.causes import CulpritKind, RootCause
+from ml.metrics import CATALOGUE, Direction, Metric, TargetKind
+from ml.playbook import ACTIONS, FOR_CAUSE, FOR_METRIC, LEAST_PROBABILITY, MOST_CAUSES, PLACES, candidates
+from ml.situations import Situation
+
+BARE = Facts(target="the network", finding="Es/N0 fell.")
+FULL = Facts(
+    target="satellite SES-9, transponder 5K",
+    finding="Es/N0 of link Aurora is 4.1 dB where 11.8 dB is usual.",
+    link="link Aurora",
+    links="12 links",
+    site="site Aurora",
+    hub="hub Singapore",
+    network="network Pacific",
+    satellite="SES-9",
+    transponder="transponder 5K",
+    usual={spec.metric: f"{spec.usual:g} {spec.unit}".strip() for spec in CATALOGUE[TargetKind.LINK].specs},
+)
+BRACES = Facts(
+    "{x}", "{0} is {esno_db!r}.", "{", "}", "{}", "{{x}}", "{x.y}", "{x[0]}", "{:d}", {Metric.ESNO_DB: "{x}"}
+)
+
+COLUMNS = {metric.column: metric for metric in Metric}
+READINGS = {  # what a check calls a metric that it does not give the usual value of
+    Metric.ESNO_DB: "Es/N0",
+    Metric.RX_LEVEL_DBM: "evel",
+    Metric.TX_POWER_DBM: "ower",
+    Metric.UTILIZATION_PCT: "tilisation",
+    Metric.PACKET_LOSS_PCT: "oss",
+}
+HAZARD = re.compile(
+    r"anybody (?:works|reaches|stands|steps)|in front of|fall protection|\bladder|lock(?:ed)? (?:it |the \w+ \w+ )?out"
+    r"|lock-out|radiation|thunderstorm|48 V|at the antenna's end|to the feed|on the pedestal"
+)
+MEASURE = re.compile(r"\b[Mm]ut|lock|[Ii]solat|fall protection|obody|never|switch|confirms|closed mains|before|alone")
+TURNS = {  # what a title names: the only direction that it can help
+    r"\bHPA\b": Direction.OB,
+    r"\bmodulator\b": Direction.OB,
+    r"\bupconverter\b": Direction.OB,
+    r"\bLNB\b": Direction.OB,
+    r"\bLNA\b": Direction.IB,
+    r"\bdemodulator\b": Direction.IB,
+    r"\bdownconverter\b": Direction.IB,
+    r"\bBUC\b": Direction.IB,
+    r"\binroute\b": Direction.IB,
+}
+
+every_action = pytest.mark.parametrize("action", ACTIONS.values(), ids=list(ACTIONS))
+
+
+def test_there_is_enough_to_choose_from() -> None:
+    assert len(ACTIONS) >= 55
+
+
+@pytest.mark.parametrize("cause", RootCause)
+def test_every_cause_has_its_remedies(cause: RootCause) -> None:
+    least = 4 if cause is RootCause.UNKNOWN else 5
+
+    assert len(FOR_CAUSE[cause]) >= least
+
+
+@pytest.mark.parametrize(("kind", "metric"), [(kind, m) for kind in TargetKind for m in CATALOGUE[kind].metrics])
+def test_every_metric_of_every_kind_has_its_remedies(kind: TargetKind, metric: Metric) -> None:
+    assert len(FOR_METRIC[kind, metric]) >= 4
+
+
+def test_nothing_is_listed_for_a_metric_that_the_kind_does_not_have() -> None:
+    assert set(FOR_METRIC) == {(kind, metric) for kind in TargetKind for metric in CATALOGUE[kind].metrics}
+
+
+@pytest.mark.parametrize("listed", [*FOR_CAUSE, *FOR_METRIC], ids=str)
+def test_a_list_names_each_action_once_with_chances_that_differ(listed: RootCause | tuple[TargetKind, Metric]) -> None:
+    remedies = FOR_CAUSE[listed] if isinstance(listed, RootCause) else FOR_METRIC[listed]
+
+    assert len({remedy.action.key for remedy in remedies}) == len(remedies)
+    assert len({remedy.chance for remedy in remedies}) == len(remedies)
+    assert all(0.03 <= remedy.chance <= 0.7 for remedy in remedies)
+
+
+@pytest.mark.parametrize("cause", RootCause)
+def test_the_chances_for_a_cause_are_neither_hopeless_nor_boastful(cause: RootCause) -> None:
+    assert 0.8 <= sum(remedy.chance for remedy in FOR_CAUSE[cause]) <= 2.2
+
+
+def test_every_action_helps_with_something() -> None:
+    helping = {remedy.action.key for remedies in (*FOR_CAUSE.values(), *FOR_METRIC.values()) for remedy in remedies}
+
+    assert helping == set(ACTIONS)
+
+
+def test_no_two_actions_share_a_key_or_a_title() -> None:
+    actions = [action for place in PLACES for action in place]
+
+    assert len({action.key for action in actions}) == len(actions)
+    assert len({action.title for action in actions}) == len(actions)
+
+
+@every_action
+def test_keys_and_titles_are_short_and_well_formed(action: Action) -> None:
+    assert re.fullmatch(r"[a-z]+(_[a-z0-9]+)*", action.key)
+    assert len(action.key) <= 60
+    assert re.match(r"[A-Z]", action.title)
+    assert len(action.title) <= 80
+    assert not action.title.endswith(".")
+
+
+@every_action
+@pytest.mark.parametrize("facts", [BARE, FULL], ids=["bare", "full"])
+def test_an_action_is_told_in_whole_sentences(action: Action, facts: Facts) -> None:
+    told = action.told(facts)
+
+    assert not re.search(r"[{}]|\s\s|\s[.,;:]|\.\.", told.title + told.description)
+    assert told.description.startswith(facts.finding)
+    assert told.description.endswith(".")
+    assert told.description.count("fterwards") == 1
+
+
+@every_action
+def test_names_with_braces_in_them_are_told_as_they_are(action: Action) -> None:
+    told = action.told(BRACES)
+
+    assert told.description.startswith("{0} is {esno_db!r}. ")
+
+
+@every_action
+def test_steps_are_two_to_four_sentences_that_begin_with_a_word_of_their_own(action: Action) -> None:
+    sentences = re.split(r"(?<=[.?!]) (?=[A-Z{])", action.steps)
+
+    assert 2 <= len(sentences) <= 4
+    assert all(re.match(r"[A-Z]", sentence) for sentence in (*sentences, action.check))
+
+
+@every_action
+def test_a_transponder_is_named_after_its_satellite(action: Action) -> None:
+    """Since "its transponder" must have something to be of."""
+    for sentence in re.split(r"(?<=[.?!]) ", f"{action.title}. {action.steps} {action.check}"):
+        assert "{satellite}" in sentence.partition("{transponder}")[0] or "{transponder}" not in sentence
+
+
+@every_action
+def test_the_check_reads_a_metric_that_is_watched(action: Action) -> None:
+    told = {COLUMNS[name] for name in _names(action.check) if name in COLUMNS}
+    named = {metric for metric, word in READINGS.items() if word in action.check}
+
+    assert (told | named) & set(action.watch)
+
+
+@every_action
+def test_metrics_are_told_in_the_check_alone_and_stand_after_a_preposition(action: Action) -> None:
+    """So that "its usual value" can stand for any of them."""
+    assert not _names(action.title + action.steps) & set(COLUMNS)
+    for before, name in re.findall(r"(\w+) \{([a-z_]+)\}", action.check):
+        assert name not in COLUMNS or before in {"at", "near", "of", "to", "towards", "against", "reach", "reads"}
+    assert action.told(BARE).description.count(USUAL) == sum(
+        name in COLUMNS for _, name, _, _ in Formatter().parse(action.check) if name
+    )
+
+
+@pytest.mark.parametrize("cause", RootCause)
+def test_what_is_done_about_a_cause_is_checked_by_readings_of_a_link(cause: RootCause) -> None:
+    of_links = {metric.column for metric in CATALOGUE[TargetKind.LINK].metrics}
+
+    for remedy in FOR_CAUSE[cause]:
+        assert _names(remedy.action.check) & set(COLUMNS) <= of_links
+
+
+@pytest.mark.parametrize("kind", [TargetKind.NETWORK, TargetKind.SITE])
+def test_a_check_that_no_link_can_answer_is_asked_of_a_kind_that_can(kind: TargetKind) -> None:
+    of_links = {metric.column for metric in CATALOGUE[TargetKind.LINK].metrics}
+
+    for (of, _), remedies in FOR_METRIC.items():
+        if of is kind:
+            for remedy in remedies:
+                metrics = _names(remedy.action.check) & set(COLUMNS)
+                assert metrics <= of_links or metrics <= {metric.column for metric in CATALOGUE[kind].metrics}
+
+
+@every_action
+def test_what_an_action_watches_and_is_about_is_named_once(action: Action) -> None:
+    assert 1 <= len(action.watch) == len(set(action.watch))
+    assert 1 <= len(action.tags) == len(set(action.tags)) <= 4
+
+
+@every_action
+def test_who_may_get_hurt_is_told_how_not_to(action: Action) -> None:
+    if HAZARD.search(action.steps):
+        assert Tag.SAFETY in action.tags
+    if Tag.SAFETY in action.tags:
+        assert MEASURE.search(action.steps)
+
+
+@every_action
+def test_nobody_travels_to_radio_or_power_without_a_word_on_safety(action: Action) -> None:
+    if action.effort is Effort.VISIT and {Tag.RF, Tag.POWER} & set(action.tags):
+        assert Tag.SAFETY in action.tags
+        assert re.search(r"[Mm]ut|lock(?:ed)? (?:it |the \w+ \w+ )?out|isolate|low-power", action.steps)
+
+
+@every_action
+def test_a_journey_takes_longer_than_a_look(action: Action) -> None:
+    assert (Tag.FIELD in action.tags) <= (action.effort >= Effort.HUB)
+    assert action.minutes >= (240 if action.effort is Effort.VISIT else 5)
+    assert action.effort is not Effort.LOOK or action.minutes <= 60
+
+
+@pytest.mark.parametrize(("named", "direction"), TURNS.items())
+def test_one_end_of_the_chain_helps_one_direction_only(named: str, direction: Direction) -> None:
+    about = [action for action in ACTIONS.values() if re.search(named, action.title)]
+
+    assert about
+    assert {action.direction for action in about} == {direction}
+
+
+@pytest.mark.parametrize("cause", [RootCause.SATELLITE_INTERFERENCE, RootCause.SUN_TRANSIT])
+def test_nobody_raises_power_against_noise(cause: RootCause) -> None:
+    for remedy in FOR_CAUSE[cause]:
+        assert not re.search(r"(?:[Rr]aise|[Ii]ncrease|[Tt]urn up)[^.]*power", remedy.action.steps)
+
+
+def test_power_against_rain_stops_before_compression() -> None:
+    for remedy in FOR_CAUSE[RootCause.RAIN_FADE]:
+        if Metric.TX_POWER_DBM in remedy.action.watch:
+            assert "compression" in remedy.action.steps
+
+
+def test_the_sun_sends_nobody_on_a_journey() -> None:
+    assert all(remedy.action.effort < Effort.HUB for remedy in FOR_CAUSE[RootCause.SUN_TRANSIT])
+
+
+def test_the_plain_rule_looks_before_it_travels() -> None:
+    for remedies in (*FOR_CAUSE.values(), *FOR_METRIC.values()):
+        assert remedies[0].action.effort < Effort.HUB
+
+
+def test_likelier_causes_come_first_each_in_its_own_order() -> None:
+    situation = _situation((RootCause.SUN_TRANSIT, 0.5), (RootCause.POWER_OUTAGE, 0.4))
+
+    found = candidates(situation)
+
+    expected = [*FOR_CAUSE[RootCause.SUN_TRANSIT], *FOR_CAUSE[RootCause.POWER_OUTAGE]]
+    assert [(one.action, one.chance) for one in found] == [(one.action, one.chance) for one in expected]
+    assert {(one.cause, one.probability) for one in found} == set(situation.causes)
+
+
+def test_an_action_for_two_causes_stands_where_it_promises_more() -> None:
+    found = candidates(_situation((RootCause.SUN_TRANSIT, 0.5), (RootCause.BLOCKAGE, 0.45)))
+
+    shared = [one for one in found if one.action.key == "use_cellular_backup"]
+    assert [(one.cause, one.chance) for one in shared] == [(RootCause.BLOCKAGE, 0.09)]
+    assert found[shared[0].order] is shared[0]
+
+
+def test_unlikely_causes_are_left_out_but_never_the_first() -> None:
+    unlikely = LEAST_PROBABILITY - 0.01
+
+    found = candidates(_situation((RootCause.CONGESTION, unlikely), (RootCause.RAIN_FADE, unlikely)))
+
+    assert {one.cause for one in found} == {RootCause.CONGESTION}
+
+
+def test_at_most_three_causes_are_worked_on() -> None:
+    four = (RootCause.CONGESTION, RootCause.SUN_TRANSIT, RootCause.POWER_OUTAGE, RootCause.BLOCKAGE)
+
+    found = candidates(_situation(*((cause, 0.25) for cause in four)))
+
+    assert {one.cause for one in found} == set(four[:MOST_CAUSES])
+
+
+def test_where_no_cause_is_known_the_leading_metric_decides() -> None:
+    shares = {Metric.CPU_PCT: 0.7, Metric.MEMORY_PCT: 0.3}
+
+    found = candidates(Situation(CulpritKind.SITE, 0.6, 0.9, kind=TargetKind.SITE, shares=shares))
+
+    assert [one.action for one in found] == [one.action for one in FOR_METRIC[TargetKind.SITE, Metric.CPU_PCT]]
+    assert {(one.cause, one.probability) for one in found} == {(None, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("causes", "left"),
+    [
+        (((RootCause.BLOCKAGE, 0.7),), 0.3),
+        (((RootCause.BLOCKAGE, 0.6), (RootCause.UNKNOWN, 0.4)), 0.4),
+        (((RootCause.BLOCKAGE, 1.0),), 0.1),
+    ],
+    ids=["the rest", "as much as is unknown", "never nothing"],
+)
+def test_the_readings_count_for_what_the_causes_leave(causes: tuple[tuple[RootCause, float], ...], left: float) -> None:
+    situation = Situation(CulpritKind.LINK, 0.6, 0.9, causes, kind=TargetKind.LINK, shares={Metric.JITTER_MS: 1.0})
+
+    by_readings = [one for one in candidates(situation) if one.cause is None]
+
+    assert by_readings
+    assert all(one.probability == pytest.approx(left) for one in by_readings)
+
+
+def test_a_site_that_does_not_move_is_not_told_to_turn() -> None:
+    fixed = Situation(CulpritKind.SITE, 0.5, 0.9, ((RootCause.BLOCKAGE, 0.9),), mobile=False)
+
+    known, unknown = candidates(fixed), candidates(replace(fixed, mobile=None))
+
+    assert {one.action.mobile for one in known} == {False}
+    assert len(known) < len(unknown)
+
+
+def test_where_nothing_is_known_the_unknown_has_its_remedies() -> None:
+    found = candidates(_situation())
+
+    assert [one.action for one in found] == [one.action for one in FOR_CAUSE[RootCause.UNKNOWN]]
+    assert {(one.cause, one.probability) for one in found} == {(RootCause.UNKNOWN, 1.0)}
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> Situation:
+    causes = draw(st.lists(st.sampled_from(RootCause), unique=True, max_size=5))
+    weights = draw(st.lists(st.floats(0.0, 1.0), min_size=len(causes), max_size=len(causes)))
+    total = max(1.0, sum(weights))
+    kind = draw(st.none() | st.sampled_from(TargetKind))
+    metrics = st.sampled_from(CATALOGUE[kind].metrics if kind else tuple(Metric))
+    return Situation(
+        scope=draw(st.sampled_from(CulpritKind)),
+        severity=draw(st.floats(0.0, 1.0)),
+        confidence=draw(st.floats(0.0, 1.0)),
+        causes=tuple(zip(causes, sorted((weight / total for weight in weights), reverse=True), strict=True)),
+        kind=kind,
+        shares=draw(st.dictionaries(metrics, st.floats(0.0, 1.0), max_size=4)),
+        mobile=draw(st.sampled_from((None, False, True))),
+    )
+
+
+@given(situations())
+def test_every_situation_has_at_least_three_candidates_each_once_and_in_order(situation: Situation) -> None:
+    found = candidates(situation)
+
+    assert len(found) >= 3
+    assert max(Counter(one.action.key for one in found).values()) == 1
+    assert [one.order for one in found] == list(range(len(found)))
+    causes = [cause for cause, _ in situation.causes]
+    worked_on = dict.fromkeys(one.cause for one in found if one.cause in causes)
+    assert list(worked_on) == [cause for cause in causes if cause in worked_on]
+
+
+def _situation(*causes: tuple[RootCause, float]) -> Situation:
+    return Situation(CulpritKind.SITE, 0.8, 0.9, causes)
+
+
+def _names(template: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(template) if name}
