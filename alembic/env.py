@@ -7,11 +7,11 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from resolvers.store import analysis_tables, model_tables
+from resolvers.store import analysis_tables, model_tables, recommendation_tables
 from resolvers.store.partitions import is_declared
 from resolvers.store.tables import Table
 
-DECLARED = (analysis_tables, model_tables)  # importing them adds their tables to the others
+DECLARED = (analysis_tables, model_tables, recommendation_tables)  # importing them adds their tables to the others
 
 
 def run(connection: Connection) -> None:

@@ -31,7 +31,7 @@ from bcom_graphql.headers import ALWAYS, SecurityHeaders
 from bcom_graphql.observability import REQUEST_ID_HEADER, RequestId, configure_logging, request_id
 from bcom_graphql.settings import Settings
 from bcom_graphql.trainers import TrainerProcesses
-from resolvers import automatic, learner, maintenance
+from resolvers import advising, automatic, learner, maintenance
 from resolvers.accounts import ACCESS_TOPIC
 from resolvers.context import Services
 from resolvers.errors import ClientError, Lagged, Unavailable
@@ -102,6 +102,8 @@ def application(services: Services, settings: Settings) -> Starlette:
         ]
         if settings.automatic_analyses:
             tasks.append(asyncio.create_task(automatic.keep(services)))
+        if settings.automatic_recommendations:
+            tasks.append(asyncio.create_task(advising.keep(services)))
         if settings.demo:
             tasks.append(asyncio.create_task(demo.feed(services)))
         _when_told_to_stop(server.connections.drain)

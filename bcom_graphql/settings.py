@@ -50,6 +50,9 @@ class Settings(BaseSettings):
         bool,
         Field(description="Look for the root cause by itself when anomalies open on several related links."),
     ] = True
+    automatic_recommendations: Annotated[
+        bool, Field(description="Recommend by itself what to do about anomalies of severity HIGH and above.")
+    ] = True
     maintenance_seconds: Annotated[
         float,
         Field(
@@ -59,7 +62,7 @@ class Settings(BaseSettings):
     ] = 60
     model_cache_size: Annotated[
         int, Field(ge=1, description="Model versions that each server process keeps loaded: those used last.")
-    ] = 5
+    ] = 8
     model_cache_seconds: Annotated[
         float,
         Field(gt=0, description="How long a loaded model is used before it is read from the database again."),

@@ -19,7 +19,7 @@ from bcom_graphql import app, prepare
 from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings
 from ml.metrics import TargetKind
-from ml.models import DETECTORS, MODELS, ROOT_CAUSE
+from ml.models import DETECTORS, MODELS, PRIORITY, RANKING, ROOT_CAUSE
 from resolvers import models
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
@@ -59,21 +59,31 @@ def train(
     site: Annotated[bool, typer.Option("--site", help="The detector for sites.")] = False,
     link: Annotated[bool, typer.Option("--link", help="The detector for links.")] = False,
     root_cause: Annotated[bool, typer.Option("--root-cause", help="What names root causes.")] = False,
+    recommendations: Annotated[
+        bool, typer.Option("--recommendations", help="What ranks recommendations, and says how soon to look at them.")
+    ] = False,
     version: Annotated[
         str | None, typer.Option(help="Its name, such as 2.0.0; omitted: the next minor one.", metavar="NAME")
     ] = None,
     days: Annotated[
-        int | None, typer.Option(min=1, help="Learn from the fleet's last days; omitted: from the simulator.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Learn from the fleet's last days; omitted: from the simulator, and all outcomes of recommendations.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="The same seed gives the same model.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Promote even what measures worse.")] = False,
 ) -> None:
     """Train new versions, and promote those that measure no worse than what serves."""
     chosen = {TargetKind.NETWORK: network, TargetKind.SITE: site, TargetKind.LINK: link}
-    named = {model: chosen[kind] for model, kind in DETECTORS.items()} | {ROOT_CAUSE: root_cause}
+    named = {model: chosen[kind] for model, kind in DETECTORS.items()}
+    named |= {ROOT_CAUSE: root_cause, RANKING: recommendations, PRIORITY: recommendations}
     wanted = [model for model in MODELS if everything or named[model]]
     if not wanted:
-        raise typer.BadParameter("Choose --all, or any of --network, --site, --link and --root-cause.")
+        raise typer.BadParameter(
+            "Choose --all, or any of --network, --site, --link, --root-cause and --recommendations."
+        )
     if root_cause and days is not None:
         raise typer.BadParameter("Root causes are learned from the simulator alone: leave out --days.")
     period = None if days is None else Period(hours=timedelta(days=days).total_seconds() / 3600)
@@ -98,7 +108,7 @@ async def _train(settings: Settings, wanted: Sequence[str], wish: Wish) -> list[
 async def _one(services: Services, bar: Progress, model: str, wish: Wish) -> Result:
     outcome = None
     try:
-        period = wish.period if model in DETECTORS else None
+        period = None if model == ROOT_CAUSE else wish.period
         outcome = await prepare.train_one(services, bar, model, period, wish.version, wish.seed)
         if not outcome.serves:
             await models.promote(Context(services, SYSTEM), outcome.version.id, force=wish.force)

@@ -71,8 +71,8 @@ class Action:
 
     In `check`, a metric's column ({esno_db}) stands for what that metric is when all is well, as in "Es/N0 of {link} is
     back at {esno_db}". watch: the metrics that show whether it helped, the most telling first. minutes: from the
-    decision until it shows whether it helped, typically. direction: the only one that it can help; None for both. mobile: only
-    where the antenna moves: on ships, on wheels.
+    decision until it shows whether it helped, typically. direction: the only one that it can help; None for both.
+    mobile: only where the antenna moves, on ships and on wheels.
     """
 
     key: str  # in snake case; kept with recommendations for ever

@@ -90,6 +90,11 @@ class MetricSpec:
         unit = f", {self.unit}" if self.unit else ""
         return f"{self.meaning}{unit} ({self.low:g} to {self.high:g})."
 
+    def said(self, value: float) -> str:
+        """A reading for a person, with its unit, as finely as it means anything: '11.8 dB', '640 ms', '3'."""
+        digits = 0 if self.whole or self.least_spread >= 1 else 1 if self.least_spread >= 0.1 else 3
+        return f"{value + 0.0:.{digits}f} {self.unit}".rstrip()
+
 
 @dataclass(frozen=True)
 class Kind:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml.detector import Detector
 from ml.metrics import Floats, TargetKind
+from ml.ranking import PriorityModel, RankingModel
 from ml.rootcause import RootCauseModel
 
 DETECTORS: Final[dict[str, TargetKind]] = {
@@ -17,7 +18,11 @@ DETECTORS: Final[dict[str, TargetKind]] = {
     "anomaly_link": TargetKind.LINK,
 }
 ROOT_CAUSE: Final = "root_cause"
-MODELS: Final = (*DETECTORS, ROOT_CAUSE)
+RANKING: Final = "recommendation_ranking"
+PRIORITY: Final = "recommendation_priority"
+MODELS: Final = (*DETECTORS, ROOT_CAUSE, RANKING, PRIORITY)
+
+Fitted: TypeAlias = Detector | RootCauseModel | RankingModel | PriorityModel
 
 Progress = Callable[[float, str], None]  # fraction done, what is being done
 
@@ -72,10 +77,14 @@ class TooLittleHistory(ValueError):
     """The history does not suffice to learn from; the message says what is missing."""
 
 
-def load(name: str, artefact: bytes, version: str) -> Detector | RootCauseModel:
+def load(name: str, artefact: bytes, version: str) -> Fitted:
     """The model of these bytes. Raises ValueError where they are damaged or another model's, KeyError for the name."""
     if name == ROOT_CAUSE:
         return RootCauseModel.from_bytes(artefact, version)
+    if name == RANKING:
+        return RankingModel.from_bytes(artefact, version)
+    if name == PRIORITY:
+        return PriorityModel.from_bytes(artefact, version)
     kind = DETECTORS[name]
     detector = Detector.from_bytes(artefact, version)
     if detector.kind is not kind:
@@ -100,7 +109,8 @@ _RULES: Final = {
     "event_recall": _Rule("recall of events within the false-alarm budget", 1.0, 0.02),
     "false_alarm_ratio": _Rule("false alarms beyond the budget", -1.0, 0.25),
     "calibration_error": _Rule("calibration error of the confidence", -1.0, 0.02),
-    "accuracy": _Rule("share of faults whose cause it names", 1.0, 0.03),
+    "ndcg_at_3": _Rule("NDCG of the first three that it recommends", 1.0, 0.02),
+    "accuracy": _Rule("accuracy", 1.0, 0.03),
     "four_class_accuracy": _Rule("share of faults of the four classes whose cause it names", 1.0, 0.05),
     "culprit_accuracy": _Rule("share of faults whose culprit it names", 1.0, 0.03),
     "iou": _Rule("overlap of the links that it calls affected with those that are", 1.0, 0.03),

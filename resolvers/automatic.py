@@ -22,7 +22,7 @@ from resolvers.store import plants, streams
 from resolvers.store.alone import alone
 from resolvers.store.analysis_tables import CorrelationAnalysis
 from resolvers.store.plants import Scope
-from resolvers.store.tables import Anomaly
+from resolvers.store.tables import Anomaly, AuditEntry
 
 if TYPE_CHECKING:
     import asyncpg
@@ -112,6 +112,7 @@ async def _attach(context: Context, analysis: CorrelationAnalysis, opened: Seque
             rows = list(await session.scalars(query.order_by(Anomaly.id).with_for_update()))
             for row in rows:
                 row.analysis_id = analysis.id
+                session.add(AuditEntry(subject_id=row.id, action=f"{AnomalyChange.UPDATED}: EXPLAINED"))
             await session.flush()
             await tell(session, [(AnomalyChange.UPDATED, row) for row in rows])
     return [one for one in opened if one.id not in explained]

@@ -13,14 +13,17 @@ from strawberry.dataloader import DataLoader
 
 from ml.causes import CulpritKind
 from ml.metrics import TargetKind
-from resolvers import anomalies, models, topology
+from ml.situations import Past
+from resolvers import anomalies, models, recommendations, topology
 from resolvers.filters import AnomalyFilter, TargetKey
 from resolvers.paging import Listing, Page, Window, among, counts, pages
-from resolvers.store import patterns, readings, sensitivities, versions
+from resolvers.store import outcomes, patterns, readings, sensitivities, versions
 from resolvers.store.analysis_tables import CorrelationAnalysis
 from resolvers.store.database import Database
 from resolvers.store.model_tables import ModelMetric, ModelStage, ModelVersion, Promotion, Sensitivity, TrainingRun
+from resolvers.store.outcomes import Tried
 from resolvers.store.readings import Series, Span
+from resolvers.store.recommendation_tables import Recommendation
 from resolvers.store.statistics import Statistics, statistics
 from resolvers.store.streams import StreamKey
 from resolvers.store.tables import Anomaly, ApiKey, AuditEntry, Detection, Link, Network, Satellite, Site, Table, User
@@ -38,6 +41,7 @@ LISTINGS: dict[str, Callable[[], Listing[Any]]] = {
     "site.networks": topology.site_networks,
     "site.links": topology.site_links,
     "model.versions": models.versions,
+    "anomaly.recommendations": recommendations.of_anomalies,
 }
 
 
@@ -74,6 +78,7 @@ class Loaders:
         self.anomaly = self._entity(Anomaly)
         self.detection = self._entity(Detection)
         self.analysis = self._entity(CorrelationAnalysis)
+        self.recommendation = self._entity(Recommendation)
         self.model_version = self._entity(ModelVersion)
         self.training_run = self._entity(TrainingRun)
         self.page: DataLoader[tuple[tuple[Children, Window], Any], Page[Any]] = grouped(self._pages)
@@ -82,6 +87,8 @@ class Loaders:
         self.statistics: DataLoader[tuple[Span, int], list[Statistics]] = grouped(self._statistics)
         self.grade: DataLoader[StreamKey, float | None] = DataLoader(self._grades)
         self.history: DataLoader[UUID, list[AuditEntry]] = DataLoader(self._history)
+        self.advice: DataLoader[UUID, list[Recommendation]] = self._many(outcomes.of_subjects)
+        self.past: DataLoader[Tried, Past] = self._many(outcomes.tried)
         self.champion: DataLoader[str, ModelVersion | None] = self._many(versions.champions)
         self.stage: DataLoader[int, ModelStage] = self._many(versions.stages)
         self.model_metrics: DataLoader[int, list[ModelMetric]] = self._many(versions.newest_metrics)

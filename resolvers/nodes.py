@@ -9,7 +9,7 @@ from resolvers.context import Context
 from resolvers.store.identifiers import entity_key
 from resolvers.store.tables import Role
 
-KEYED_BY_UUID = {"Anomaly", "CorrelationAnalysis", "Detection", "TrainingRun"}
+KEYED_BY_UUID = {"Anomaly", "CorrelationAnalysis", "Detection", "Recommendation", "TrainingRun"}
 
 
 async def load(context: Context, type_name: str, key: str) -> Any | None:
@@ -27,6 +27,7 @@ async def load(context: Context, type_name: str, key: str) -> Any | None:
         "CorrelationAnalysis": loaders.analysis,
         "Detection": loaders.detection,
         "ModelVersion": loaders.model_version,
+        "Recommendation": loaders.recommendation,
         "TrainingRun": loaders.training_run,
     }
     if type_name == "Model":

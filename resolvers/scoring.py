@@ -156,9 +156,9 @@ class Follow:
 
     def _note(self, change: AnomalyChange, anomaly: Anomaly) -> None:
         self.touched[anomaly.id] = anomaly
-        if change is not AnomalyChange.UPDATED:
-            at = self.now + len(self.changes) * timedelta(microseconds=1)  # in one batch, in their order
-            self.session.add(AuditEntry(subject_id=anomaly.id, action=change, at=at))
+        at = self.now + len(self.changes) * timedelta(microseconds=1)  # in one batch, in their order
+        action = f"{change}: {anomaly.severity}" if change is AnomalyChange.UPDATED else change
+        self.session.add(AuditEntry(subject_id=anomaly.id, action=action, at=at))
         self.changes.append((change, anomaly))
 
 

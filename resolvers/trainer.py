@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,9 +15,8 @@ import structlog
 from sqlalchemy import select
 
 from ml import training
-from ml.detector import Detector
-from ml.models import ROOT_CAUSE, History, Progress, TooLittleHistory, Trained
-from ml.rootcause import RootCauseModel
+from ml.experience import Experience
+from ml.models import DETECTORS, PRIORITY, RANKING, ROOT_CAUSE, Fitted, History, Progress, TooLittleHistory, Trained
 from resolvers import models
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
@@ -26,10 +25,12 @@ from resolvers.latency import latency
 from resolvers.store import runs
 from resolvers.store.database import Database
 from resolvers.store.model_tables import ModelVersion, TrainingRun
+from resolvers.store.outcomes import experiences
 from resolvers.store.registry import Loaded
 from resolvers.training_data import gather
 
-Train = Callable[[str, int, Progress, History | None, Detector | RootCauseModel | None], Trained]
+Learned = History | Sequence[Experience] | None  # what a training learns from, beside the simulator
+Train = Callable[[str, int, Progress, Learned, Fitted | None], Trained]
 Result = TypeVar("Result")
 
 PATIENCE: Final = 60.0  # seconds that an outage of the database may last when the version is to be stored
@@ -61,13 +62,17 @@ def unwatched(_done: float, _what: str) -> None:
     """Progress that nobody looks at."""
 
 
-def train_model(name: str, seed: int, progress: Progress, history: History | None, champion: Any) -> Trained:
-    """A new version of any model; `champion` is one of its own."""
-    if name == ROOT_CAUSE:
-        from ml import rootcause_training  # noqa: PLC0415  with scikit-learn, which serving has no use for
+def train_model(name: str, seed: int, progress: Progress, learned: Any, champion: Any) -> Trained:
+    """A new version of any model; `champion` is one of its own, `learned` what `_learned` finds for it."""
+    from ml import recommendation_training, rootcause_training  # noqa: PLC0415  with scikit-learn: serving has no use
 
+    if name == ROOT_CAUSE:
         return rootcause_training.train(seed, progress, champion)
-    return training.train(name, seed, progress, history, champion)
+    if name == RANKING:
+        return recommendation_training.train_ranking(seed, progress, learned, champion)
+    if name == PRIORITY:
+        return recommendation_training.train_priority(seed, progress, learned, champion)
+    return training.train(name, seed, progress, learned, champion)
 
 
 async def perform(services: Services, run_id: UUID, train: Train = train_model, watch: Progress = unwatched) -> Outcome:
@@ -97,12 +102,10 @@ async def perform(services: Services, run_id: UUID, train: Train = train_model, 
 async def _worked(services: Services, run: TrainingRun, train: Train, watch: Progress) -> Outcome:
     async with Reporter(services.database, run.id, watch) as reporter:
         champion = await _champion(services, run.model)
-        history, done = None, 0.0
-        if run.window_start and run.window_end:
-            history, done = await _gathered(services.database, run, reporter), READING
+        learned = await _learned(services.database, run, reporter.part(0.0, READING))
         known = champion.fitted if champion else None
-        report = reporter.part(done, TRAINING)
-        trained = await in_thread(partial(train, run.model, run.seed, report, history, known))
+        report = reporter.part(READING if learned else 0.0, TRAINING)
+        trained = await in_thread(partial(train, run.model, run.seed, report, learned, known))
         quick = await in_thread(partial(latency, run.model, trained))
         trained = replace(trained, measures=(*trained.measures, *quick))
     if not await _patiently(partial(runs.advance, services.database, run.id, TRAINING, "storing the version")):
@@ -128,10 +131,14 @@ async def _champion(services: Services, model: str) -> Loaded | None:
         return None
 
 
-async def _gathered(database: Database, run: TrainingRun, reporter: "Reporter") -> History:
-    assert run.window_start  # noqa: S101
-    assert run.window_end  # noqa: S101
-    return await gather(database, run.model, run.window_start, run.window_end, reporter.part(0.0, READING))
+async def _learned(database: Database, run: TrainingRun, progress: Progress) -> Learned:
+    """The fleet's history in the run's window; what became of recommendations in it, or of all if it has none."""
+    if run.model in (RANKING, PRIORITY):
+        async with database.read() as session:
+            return await experiences(session, run.window_start, run.window_end)
+    if run.model in DETECTORS and run.window_start and run.window_end:
+        return await gather(database, run.model, run.window_start, run.window_end, progress)
+    return None
 
 
 async def _stored(services: Services, run: TrainingRun, trained: Trained, champion: Loaded | None) -> ModelVersion:

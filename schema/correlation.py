@@ -1,7 +1,7 @@
 """Analyses of root causes, as clients ask for them and see them."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 from strawberry import ID
@@ -18,6 +18,9 @@ from schema.people import User
 from schema.problems import Forbidden, InvalidInput, NotFound
 from schema.types import Link, Network, Satellite, Site, Target, target_of, user_of
 
+if TYPE_CHECKING:
+    from schema.recommendations import Recommendation
+
 Culprit = Annotated[
     Satellite | Site | Network | Link,
     strawberry.union("Culprit", description="A satellite (one transponder of it), a hub or remote, a network, a link."),
@@ -30,7 +33,7 @@ CULPRITS: dict[CulpritKind, type[Satellite | Site | Network | Link]] = {
 }
 
 
-async def _culprit(info: Info, culprit: patterns.Culprit | None) -> Any:
+async def culprit_of(info: Info, culprit: patterns.Culprit | None) -> Any:
     if culprit is None:
         return None
     return CULPRITS[culprit.kind].maybe(await info.context.loaders.culprit(culprit))
@@ -55,7 +58,7 @@ class Hypothesis:
 
     @strawberry.field
     async def culprit(self, info: Info) -> Culprit | None:
-        return await _culprit(info, self.at_fault)  # type: ignore[no-any-return]
+        return await culprit_of(info, self.at_fault)  # type: ignore[no-any-return]
 
 
 @strawberry.type(description="Links that degraded together, and why.")
@@ -91,7 +94,7 @@ class DegradationPattern:
 
     @strawberry.field(description="The thing at fault: what its explanation has in common.")
     async def culprit(self, info: Info) -> Culprit | None:
-        return await _culprit(info, self.found.culprit)  # type: ignore[no-any-return]
+        return await culprit_of(info, self.found.culprit)  # type: ignore[no-any-return]
 
     @strawberry.field(description="Where a satellite is at fault: which transponder, if its networks name one.")
     def culprit_transponder(self) -> str | None:
@@ -147,6 +150,14 @@ class CorrelationAnalysis(Node):
     @strawberry.field(description="Most confident first; empty when nothing degraded.", directives=[sized(3)])
     def patterns(self) -> list[DegradationPattern]:
         return [DegradationPattern.of(pattern) for pattern in self.row.patterns]
+
+    @strawberry.field(description="Made for it so far, best first: see `recommend`.", directives=[sized(7)])
+    async def recommendations(
+        self, info: Info
+    ) -> list[Annotated["Recommendation", strawberry.lazy("schema.recommendations")]]:
+        from schema.recommendations import Recommendation  # noqa: PLC0415  which knows this module
+
+        return [Recommendation.of(row) for row in await info.context.loaders.advice.load(self.row.id)]
 
 
 AnalyzeResult = Annotated[CorrelationAnalysis | InvalidInput | NotFound | Forbidden, strawberry.union("AnalyzeResult")]

@@ -5,6 +5,7 @@ import strawberry
 from ml.causes import CAUSES, RootCause
 from ml.episodes import Severity
 from ml.metrics import CATALOGUE, Direction, Metric, TargetKind
+from ml.situations import Outcome, Priority
 from resolvers.anomalies import AnomalyChange, AnomalyOrder
 from resolvers.store.analysis_tables import AnalysisScope
 from resolvers.store.model_tables import ModelStage, TrainingStatus
@@ -29,6 +30,12 @@ strawberry.enum(Verdict, description="What a person says of it afterwards.")
 strawberry.enum(AnomalyOrder, description="NEWEST and OLDEST by when they started; SEVERITY worst first, then newest.")
 strawberry.enum(AnomalyChange, description="What happened to an anomaly.")
 strawberry.enum(AnalysisScope, description="Which links are asked about: a network's, a hub's, a satellite's, or one.")
+strawberry.enum(Priority, description="How soon it wants to be looked at.")
+strawberry.enum(
+    Outcome,
+    description="What became of it. ACCEPTED: somebody is at it; SOLVED and DID_NOT_HELP: it was done; REJECTED: it"
+    " will not be.",
+)
 strawberry.enum(
     RootCause,
     description="The first four are the classifier's classes; the rest are what else explains the same symptoms.",
@@ -63,6 +70,8 @@ __all__ = [
     "Direction",
     "Metric",
     "ModelStage",
+    "Outcome",
+    "Priority",
     "Role",
     "RootCause",
     "Severity",

@@ -48,6 +48,7 @@ from schema.models import ImportModelResult, ModelVersion, ModelVersionResult, S
 from schema.node import Info
 from schema.people import ApiKey, CreatedApiKey, LoggedOut, Session, User
 from schema.problems import Conflict, Forbidden, InvalidCredentials, InvalidInput, NotFound
+from schema.recommendations import Advice
 from schema.scalars import Upload
 from schema.training import TrainingRun, TrainModelInput, TrainResult
 from schema.types import Anomaly, Detection, Link, Network, RecordedMetrics, RejectedSample, Site, Topology
@@ -90,7 +91,7 @@ async def _record_columns(info: Info, kind: TargetKind, columns: object) -> Reco
 
 
 @strawberry.type
-class Mutation(Analyses):
+class Mutation(Analyses, Advice):
     @mutation(ANYBODY, description="The first person to register becomes ADMIN, everyone after that VIEWER.")
     async def register(self, info: Info, input: RegisterInput) -> SessionResult:
         return _session(await accounts.register(info.context, input.email, input.password, input.full_name))

@@ -57,8 +57,8 @@ def _asked_for(info: Info) -> ID | None:
     """The id among the field's arguments, or in its input."""
     [field] = [selected for selected in info.selected_fields if isinstance(selected, SelectedField)]
     arguments = field.arguments
-    given = {**(arguments.get("input") or {}), **arguments}
-    names = ("id", "network", "site", "link", "version")
+    given = {**(arguments.get("input") or {}), **(arguments.get("for") or {}), **arguments}
+    names = ("id", "network", "site", "link", "version", "recommendation", "anomaly", "detection", "analysis")
     return next((given[name] for name in names if given.get(name) is not None), None)
 
 

@@ -16,6 +16,7 @@ from resolvers import (
     detection,
     model_files,
     models,
+    recommendations,
     sensitivity,
     topology,
     training,
@@ -31,6 +32,8 @@ from schema.inputs import AnomalyFilter, filter_of
 from schema.models import EXPORTED, Model, ModelExport, ModelVersion, Sensitivity
 from schema.node import Connection, Info, Node, connection, parse_id
 from schema.people import ApiKey, User
+from schema.recommendations import Recommendation, RecommendationFilter
+from schema.recommendations import filter_of as recommendation_filter
 from schema.training import TrainingRun
 from schema.types import Anomaly, Detection, Link, Network, Satellite, Site
 
@@ -47,6 +50,7 @@ NODES: dict[str, type[Node]] = {
         Anomaly,
         Detection,
         CorrelationAnalysis,
+        Recommendation,
         Model,
         ModelVersion,
         TrainingRun,
@@ -194,6 +198,20 @@ class Query:
     ) -> Connection[CorrelationAnalysis]:
         found = await correlation.listed(info.context, scope, Window(first, after, last, before))
         return _paged(info, CorrelationAnalysis, correlation.listing(scope), found)
+
+    @query(Role.VIEWER, page(20, "last"), description="Newest first.")
+    async def recommendations(
+        self,
+        info: Info,
+        filter: RecommendationFilter | None = None,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Connection[Recommendation]:
+        where = recommendation_filter(filter)
+        found = await recommendations.listed(info.context, where, Window(first, after, last, before))
+        return _paged(info, Recommendation, recommendations.listing(where), found)
 
     @query(Role.VIEWER, sized(6))
     async def models(self, info: Info) -> list[Model]:

@@ -7,7 +7,7 @@ import strawberry
 from strawberry import ID
 
 from ml.metrics import TargetKind
-from resolvers import anomalies, metrics, training
+from resolvers import anomalies, metrics, recommendations, training
 from resolvers.anomalies import Followed
 from resolvers.store import model_tables
 from resolvers.store.live import Stored
@@ -15,6 +15,7 @@ from schema.enums import AnomalyChange, Role
 from schema.fields import subscription
 from schema.inputs import AnomalyFilter, filter_of
 from schema.node import Info
+from schema.recommendations import Recommendation, RecommendationEvent
 from schema.series import MetricSeries
 from schema.training import TrainingRun
 from schema.types import Anomaly, AnomalyEvent, Link, LinkMetricsEvent
@@ -39,6 +40,15 @@ class Subscription:
         wanted = OPENED if changes is None else changes
         return _shown(anomalies.follow(info.context, filter_of(filter), wanted, after))
 
+    @subscription(
+        Role.VIEWER,
+        description="Recommendations as they are made, by somebody or by the server. `after` as in `anomalyDetected`.",
+    )
+    async def recommendation_created(
+        self, info: Info, after: str | None = None
+    ) -> AsyncGenerator[RecommendationEvent, None]:
+        return _recommended(recommendations.follow(info.context, after))
+
     @subscription(Role.VIEWER, description="New samples of these links as they are stored; at most 1000 links.")
     async def link_metrics_recorded(self, info: Info, links: list[ID]) -> AsyncGenerator[LinkMetricsEvent, None]:
         return _measured(info, await metrics.follow(info.context, [Link.key(link) for link in links]))
@@ -62,6 +72,13 @@ async def _measured(info: Info, followed: AsyncIterator[Stored]) -> AsyncGenerat
 async def _shown(followed: AsyncIterator[Followed]) -> AsyncGenerator[AnomalyEvent, None]:
     async for cursor, change, row in followed:
         yield AnomalyEvent(cursor=cursor, change=change, anomaly=Anomaly.of(row))
+
+
+async def _recommended(
+    followed: AsyncIterator[recommendations.Followed],
+) -> AsyncGenerator[RecommendationEvent, None]:
+    async for cursor, row in followed:
+        yield RecommendationEvent(cursor=cursor, recommendation=Recommendation.of(row))
 
 
 async def _trained(followed: AsyncIterator[model_tables.TrainingRun]) -> AsyncGenerator[TrainingRun, None]:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from uuid import UUID
 
 import strawberry
 
@@ -20,13 +21,19 @@ from schema.series import MetricSeries, MetricStatistics, series_of, statistics_
 
 if TYPE_CHECKING:
     from schema.correlation import CorrelationAnalysis
+    from schema.recommendations import Recommendation
 
 T = TypeVar("T", bound=Node)
 Metrics = list[Metric] | None
 
 
 async def children_of(
-    info: Info, node: type[T], of: str | TargetKind, parent: int | str, window: Window, filter: Filter | None = None
+    info: Info,
+    node: type[T],
+    of: str | TargetKind,
+    parent: int | str | UUID,
+    window: Window,
+    filter: Filter | None = None,
 ) -> Connection[T]:
     loaders, children = info.context.loaders, Children(of, filter or Filter())
     page = await loaders.page.load(((children, window), parent))
@@ -195,6 +202,12 @@ class AuditEntry:
         return await user_of(info, self.by_id)
 
 
+async def history_of(info: Info, subject: UUID) -> list[AuditEntry]:
+    """Of an anomaly or a recommendation."""
+    entries = await info.context.loaders.history.load(subject)
+    return [AuditEntry(at=e.at, action=e.action, note=e.note, by_id=e.by_id) for e in entries]
+
+
 @strawberry.type(
     description="A stretch of time during which a target misbehaved."
     " Opened by recorded metrics or by a positive detection."
@@ -237,8 +250,15 @@ class Anomaly(Node):
 
     @strawberry.field(description="Everything that happened to it, oldest first.", directives=[sized(10)])
     async def history(self, info: Info) -> list[AuditEntry]:
-        entries = await info.context.loaders.history.load(self.row.id)
-        return [AuditEntry(at=e.at, action=e.action, note=e.note, by_id=e.by_id) for e in entries]
+        return await history_of(info, self.row.id)
+
+    @paged(7, description="The present ones, best first: see `recommend`.")
+    async def recommendations(
+        self, info: Info, first: int | None = None, after: str | None = None
+    ) -> Connection[Annotated["Recommendation", strawberry.lazy("schema.recommendations")]]:
+        from schema.recommendations import Recommendation  # noqa: PLC0415  which knows this module
+
+        return await children_of(info, Recommendation, "anomaly.recommendations", self.row.id, Window(first, after))
 
 
 @strawberry.type(description="The verdict on one set of measurements that somebody asked for; kept for the record.")

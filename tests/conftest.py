@@ -81,7 +81,8 @@ async def _ensure_template(server: str, template: str) -> None:
 
 def settings_of(url: str, **given: Any) -> Settings:
     """The defaults, and what a test wants otherwise."""
-    given = {"learning_seconds": 3600, "automatic_analyses": False, **given}  # a test does these when it wants them
+    left_to_tests = {"automatic_analyses": False, "automatic_recommendations": False, "learning_seconds": 3600}
+    given = left_to_tests | given
     return Settings(_env_file=None, database_url=SecretStr(url), secret_key=SecretStr(SECRET), **given)
 
 

@@ -4,12 +4,13 @@ import asyncio
 import itertools
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
 
+import anyio
 import httpx
 import uvicorn
 import websockets
@@ -305,6 +306,13 @@ class Factory:
             spread=spread,
         )
         return await self._add(row)
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 5) -> None:
+    """Wait for it."""
+    with anyio.fail_after(seconds):
+        while not (await result if isinstance(result := condition(), Awaitable) else result):  # noqa: ASYNC110
+            await anyio.sleep(0.005)
 
 
 async def codes(api: Api, document: str, **variables: Any) -> list[str]:

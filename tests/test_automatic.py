@@ -17,7 +17,8 @@ from resolvers.store.tables import Anomaly, Link, Network, Role, Site, SiteRole
 from tests.faulted import HUB, HUB_FAILURE, built, numbers, recorded
 from tests.support import Api, Factory, ago, id_of, sql
 
-ANOMALIES = "{ anomalies(first: 100) { nodes { status analysis { id } target { ... on Link { number } } } } }"
+ANOMALIES = """{ anomalies(first: 100) { nodes { status analysis { id } history { action }
+  target { ... on Link { number } } } } }"""
 
 
 async def anomalies(api: Api) -> list[dict[str, Any]]:
@@ -51,6 +52,7 @@ async def test_anomalies_that_open_together_are_analyzed_once(api: Api, services
     explained = {one["analysis"]["id"] for one in ongoing if one["analysis"]}
     assert explained == {id_of(analysis)}
     assert all(one["analysis"] for one in ongoing if one["status"] == "OPEN")
+    assert all("UPDATED: EXPLAINED" in {e["action"] for e in one["history"]} for one in ongoing if one["analysis"])
 
 
 async def test_the_scope_is_what_the_links_share(services: Services) -> None:
@@ -186,7 +188,7 @@ async def test_an_analysis_that_finds_nothing_is_not_attached_nor_made_again_at_
 ) -> None:
     await built(services)
     await recorded(services)
-    await sql(services, "DELETE FROM audit_entries", "UPDATE streams SET anomaly_id = NULL", "DELETE FROM anomalies")
+    await sql(services, "UPDATE streams SET anomaly_id = NULL", "DELETE FROM anomalies")
     async with services.database.read() as session:
         links = list(await session.scalars(select(Link).join(Network).where(Network.number == 101)))
     for link in links[:3]:

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -41,6 +40,7 @@ from tests.support import (
     record_samples,
     several,
     sql,
+    until,
 )
 
 LINK = TargetKind.LINK
@@ -76,13 +76,6 @@ def new(link: Link, levels: dict[datetime, float], direction: str = "OB") -> Hea
 def levels(*values: float, first: int = 0) -> dict[datetime, float]:
     """One a second."""
     return {START + timedelta(seconds=first + number): value for number, value in enumerate(values)}
-
-
-async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 5) -> None:
-    """Wait for it."""
-    with anyio.fail_after(seconds):
-        while not (await result if isinstance(result := condition(), Awaitable) else result):  # noqa: ASYNC110
-            await anyio.sleep(0.005)
 
 
 @asynccontextmanager

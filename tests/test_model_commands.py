@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ml.models import MODELS
 from resolvers.context import Services
 from resolvers.store.tables import Role
 from tests.conftest import cloned
@@ -53,8 +54,9 @@ async def test_versions_move_to_another_database_and_back(
     [out, back] = [(tmp_path / folder / "anomaly_link_v2.0.0") for folder in ("out", "back")]
     described = json.loads((out / "metadata.json").read_text())
     assert exported.returncode == imported.returncode == again.returncode == 0, exported.stderr + imported.stderr
-    assert folders == ["anomaly_link_v2.0.0", "anomaly_network_v1.0.0", "anomaly_site_v1.0.0", "root_cause_v1.0.0"]
-    assert exported.stdout.split() == [f"out/{name}" for name in (folders[1], folders[2], folders[0], folders[3])]
+    exports = [f"{model}_v{'2.0.0' if model == LINK else '1.0.0'}" for model in MODELS]
+    assert folders == sorted(exports)
+    assert exported.stdout.split() == [f"out/{name}" for name in exports]
     assert "anomaly_link 2.0.0 is stored" in imported.stdout
     assert "models promote anomaly_link 2.0.0" in again.stdout
     assert described["sha256"] == row.sha256.hex()

@@ -7,9 +7,11 @@ on top, because its holders are already in line.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -70,7 +72,7 @@ class EventFeed:
         self._queues: set[asyncio.Queue[Event | None]] = set()
         self._wake = asyncio.Event()
         self._listeners: dict[str, Callable[[], None]] = {CHANNEL: self._wake.set}
-        self._hooks: dict[str, Callable[[], None]] = {}  # by topic
+        self._hooks: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)  # by topic
         self._position = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -80,7 +82,7 @@ class EventFeed:
 
     def on(self, topic: str, happened: Callable[[], None]) -> None:
         """Have it called at each event of a topic, and after an outage, as the log may be another one then."""
-        self._hooks[topic] = happened
+        self._hooks[topic].append(happened)
 
     async def start(self) -> None:
         """Raises Unavailable when the database is."""
@@ -162,7 +164,7 @@ class EventFeed:
                     for channel, heard in self._listeners.items():
                         await raw.add_listener(channel, lambda *_, heard=heard: heard())
                         heard()
-                    for happened in self._hooks.values():
+                    for happened in chain.from_iterable(self._hooks.values()):
                         happened()
                     await self._follow_log(raw.is_closed)
             except Unavailable:
@@ -185,7 +187,7 @@ class EventFeed:
 
     def _tell(self, event: Event) -> None:
         self._position = event.id
-        if happened := self._hooks.get(event.topic):
+        for happened in self._hooks.get(event.topic, ()):
             happened()
         for queue in list(self._queues):
             if queue.qsize() < QUEUE_LENGTH:

@@ -16,7 +16,8 @@ from sqlalchemy import select
 
 from ml.detector import Detector
 from ml.metrics import TargetKind
-from ml.models import DETECTORS, MODELS, ROOT_CAUSE, Trained, load
+from ml.models import DETECTORS, MODELS, PRIORITY, RANKING, ROOT_CAUSE, Fitted, Trained, load
+from ml.ranking import PriorityModel, RankingModel
 from ml.rootcause import RootCauseModel
 from resolvers.errors import Conflict, InvalidInput, NotFound, Unavailable
 from resolvers.store.database import Database
@@ -38,13 +39,13 @@ class Loaded:
     id: int
     model: str
     version: str
-    fitted: Detector | RootCauseModel
+    fitted: Fitted
 
 
 class Registry:
     """The versions in the database, of which the `keep` that were used last stay loaded for `seconds`."""
 
-    def __init__(self, database: Database, keep: int = 5, seconds: float = 3600.0) -> None:
+    def __init__(self, database: Database, keep: int = 8, seconds: float = 3600.0) -> None:
         self._database = database
         self._loaded = Recent[int, Loaded](keep, seconds)
         self._serving = Recent[str, int](len(MODELS), POINTER_SECONDS)  # the version by its model
@@ -61,6 +62,18 @@ class Registry:
         """The champion that names root causes. Raises Unavailable where there is none."""
         fitted = (await self.champion(ROOT_CAUSE)).fitted
         assert isinstance(fitted, RootCauseModel)  # noqa: S101
+        return fitted
+
+    async def ranking(self) -> RankingModel:
+        """The champion that ranks actions. Raises Unavailable where there is none."""
+        fitted = (await self.champion(RANKING)).fitted
+        assert isinstance(fitted, RankingModel)  # noqa: S101
+        return fitted
+
+    async def priority(self) -> PriorityModel:
+        """The champion that says how soon to look at one. Raises Unavailable where there is none."""
+        fitted = (await self.champion(PRIORITY)).fitted
+        assert isinstance(fitted, PriorityModel)  # noqa: S101
         return fitted
 
     async def champion(self, name: str) -> Loaded:
