@@ -7,7 +7,6 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -24,11 +23,9 @@ from resolvers.context import Services
 from resolvers.maintenance import maintain
 from resolvers.store.embedded import embedded_postgres
 from resolvers.store.migrations import migrate
-from tests.incidents import brief
+from tests.incidents import FOLDER, ROOT, brief, fingerprint, kept_model
 from tests.support import Api, Factory, Server, serving
 
-HERE = Path(__file__).parent
-FOLDER = HERE.parent / ".bcom" / "test"
 # Left behind by earlier runs; another session's are in use.
 UNUSED = r"""SELECT datname FROM pg_database WHERE datname ~ '^(template_|test_|new_)[0-9a-f_]'
   AND NOT EXISTS (SELECT 1 FROM pg_stat_activity AS used WHERE used.datname = pg_database.datname)"""
@@ -54,10 +51,8 @@ def postgres() -> Iterator[str]:
 
 def _fingerprint() -> str:
     """Of all that a template depends on: another one is made when it changes."""
-    root = HERE.parent
-    sources = [*sorted((root / "alembic").rglob("*.py")), *sorted((root / "ml").rglob("*.py"))]
-    sources.append(root / "resolvers" / "store" / "partitions.py")
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    partitions = hashlib.sha256((ROOT / "resolvers" / "store" / "partitions.py").read_bytes()).hexdigest()[:12]
+    return f"{fingerprint(ROOT / 'alembic', ROOT / 'ml')}_{partitions}"
 
 
 def _named(url: str, database: str) -> str:
@@ -92,6 +87,7 @@ async def _fill(url: str) -> None:
     await maintain(services)
     with prepare.progress_bar() as bar, brief():
         await prepare.train_missing(services, bar)
+    kept_model().write_bytes((await services.registry.root_cause()).to_bytes())
     await services.database.close()
 
 

@@ -121,7 +121,7 @@ def test_an_example_has_a_title_and_a_place_in_the_menu(path: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 16
+    assert len(EXAMPLES) == 20
 
 
 def test_the_page_signs_in_with_a_valid_operation(schema: GraphQLSchema) -> None:

@@ -18,12 +18,18 @@ import follow from "./follow.graphql";
 import followVariables from "./follow.json";
 import link from "./link.graphql";
 import models from "./models.graphql";
+import outcome from "./outcome.graphql";
+import outcomeVariables from "./outcome.json";
+import recommend from "./recommend.graphql";
+import recommendVariables from "./recommend.json";
+import recommendations from "./recommendations.graphql";
 import record from "./record.graphql";
 import recordVariables from "./record.json";
 import sensitivity from "./sensitivity.graphql";
 import sensitivityVariables from "./sensitivity.json";
 import topology from "./topology.graphql";
 import viewer from "./viewer.graphql";
+import watchRecommendations from "./watch-recommendations.graphql";
 import watch from "./watch.graphql";
 
 const example = (query, variables) => ({
@@ -42,6 +48,10 @@ export const examples = [
   example(record, recordVariables),
   example(detect, detectVariables),
   example(acknowledge, acknowledgeVariables),
+  example(recommend, recommendVariables),
+  example(outcome, outcomeVariables),
+  example(recommendations),
+  example(watchRecommendations),
   example(analyses),
   example(analyzeSatellite, analyzeSatelliteVariables),
   example(analyzeHub, analyzeHubVariables),
