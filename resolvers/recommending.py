@@ -134,12 +134,13 @@ def _written(
     """The rows of what is proposed now; others that somebody has taken up already stay among them."""
     by_key = {_key(row): row for row in known if row.outcome in HOPEFUL}
     proposed = dict[Proposal, Recommendation]()
+    ids = [uuid7() for _ in advice]  # the best gets the last: newest first, they are in their order
     for one in advice:
         if one.key in proposed:  # for two cases with the same culprit
             continue
         row = by_key.pop(one.key, None)
         change = RecommendationChange.UPDATED if row else RecommendationChange.CREATED
-        row = row or Recommendation(id=uuid7(), created_at=now, requested_by_id=by, outcome=Outcome.PENDING)
+        row = row or Recommendation(id=ids.pop(), created_at=now, requested_by_id=by, outcome=Outcome.PENDING)
         if _tells(row, _told(subject, one, models)):
             session.add(row)
             _note(session, row, change, by)

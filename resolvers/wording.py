@@ -42,7 +42,8 @@ def _reading(kind: TargetKind, part: Mapping[str, Any]) -> str:
     spec = CATALOGUE[kind].spec(Metric(part["metric"]))
     observed = "not reported" if part["observed"] is None else spec.said(part["observed"])
     usually = "" if part["expected"] is None else f" (usually {spec.said(part['expected'])})"
-    name = spec.meaning if spec.meaning.startswith("Es/N0") else spec.meaning[0].lower() + spec.meaning[1:]
+    name = spec.meaning.partition(";")[0]
+    name = name if name.startswith("Es/N0") else name[0].lower() + name[1:]
     return f"{name} {observed}{usually}"
 
 

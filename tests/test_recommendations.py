@@ -587,8 +587,8 @@ async def test_they_come_newest_first_in_pages(operator: Api, make: Factory) -> 
     first = (await operator.run(LIST, first=len(new)))["recommendations"]
     rest = (await operator.run(LIST, first=50, after=first["pageInfo"]["endCursor"]))["recommendations"]
 
-    assert {node["id"] for node in first["nodes"]} == set(ids(new))
-    assert {node["id"] for node in rest["nodes"]} == set(ids(old))
+    assert [node["id"] for node in first["nodes"]] == ids(new)
+    assert [node["id"] for node in rest["nodes"]] == ids(old)
 
 
 async def test_a_page_costs_a_fixed_number_of_statements(
