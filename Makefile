@@ -39,6 +39,7 @@ bench: .venv/developing ## Measure, as ratios within one run
 	$(BIN)/python -m benchmarks.telemetry
 	$(BIN)/python -m benchmarks.correlation
 	$(BIN)/python -m benchmarks.recommendations
+	$(BIN)/python -m benchmarks.fanout
 
 check: lint types layers contract ## Everything that reads the code without running it
 

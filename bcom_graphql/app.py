@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from types import FrameType
@@ -37,7 +37,7 @@ from resolvers.context import Services
 from resolvers.errors import ClientError, Lagged, Unavailable
 from resolvers.rates import Rates
 from resolvers.store.database import Database
-from resolvers.store.events import EventFeed
+from resolvers.store.feed import EventFeed
 from resolvers.store.registry import Registry
 from resolvers.tokens import Tokens
 from schema.root import schema
@@ -57,7 +57,8 @@ def services(settings: Settings) -> Services:
     registry = Registry(database, settings.model_cache_size, settings.model_cache_seconds)
     trainers = TrainerProcesses(settings, database)
     feed = EventFeed(database)
-    return Services(database, feed, registry, tokens, trainers, settings.retention_days, _rates(settings))
+    kept = settings.retention_days, settings.event_retention_days
+    return Services(database, feed, registry, tokens, trainers, *kept, _rates(settings))
 
 
 def check(settings: Settings) -> None:
@@ -106,7 +107,7 @@ def application(services: Services, settings: Settings) -> Starlette:
             tasks.append(asyncio.create_task(advising.keep(services)))
         if settings.demo:
             tasks.append(asyncio.create_task(demo.feed(services)))
-        _when_told_to_stop(server.connections.drain)
+        _when_told_to_stop(partial(server.drain, settings.shutdown_seconds))
         yield
         for task in tasks:
             task.cancel()
@@ -132,18 +133,24 @@ def application(services: Services, settings: Settings) -> Starlette:
     )
 
 
-def _when_told_to_stop(work: Callable[[], None]) -> None:
-    """Before the server does: uvicorn lets responses end before it tells the application, but event streams have none.
+def _when_told_to_stop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Before the server does: uvicorn closes sockets at once, and waits for event streams, which have no end.
 
-    It has set its own handlers by now, and puts back what was there before them when it leaves.
+    It has set its own handlers by now, and puts back what was there before them when it leaves. Who asks twice does not
+    want to wait for the work.
     """
-    loop = asyncio.get_running_loop()
+    loop, begun = asyncio.get_running_loop(), list[asyncio.Task[None]]()
+
+    def begin(then: Callable[[], Any]) -> None:
+        begun.append(asyncio.create_task(work(), name="draining"))
+        begun[0].add_done_callback(lambda _: then())
 
     def chained(then: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, frame: FrameType | None) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(work)
-            then(number, frame)
+            if begun or loop.is_closed():
+                then(number, frame)
+            else:
+                loop.call_soon_threadsafe(begin, partial(then, number, frame))
 
         return handle
 

@@ -6,6 +6,7 @@ from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.gate import Client, Gate, Identity
 from bcom_graphql.observability import request_id
 from resolvers import accounts, api_keys
+from resolvers.access import SYSTEM, Caller
 from resolvers.context import Context, Services, network_of
 from resolvers.errors import ClientError, Unauthenticated
 from resolvers.rates import Budget
@@ -33,6 +34,16 @@ class Door(Gate):
         if caller is None:
             return Identity(f"address {network_of(context.address)}", None, None, signed_in=False)
         return Identity(str(caller.user_id), caller.role, caller.expires_at, signed_in=True)
+
+    def fresh(self, context: Context) -> Context:
+        caller = context.caller
+        return Context(self._services, None if caller is None else Caller(SYSTEM.user_id, caller.role))
+
+    def push(self, context: Context) -> None:
+        context.pushes = True
+
+    async def settled(self) -> None:
+        await self._services.feed.settled()
 
     async def spend(self, context: Context, points: int) -> None:
         try:

@@ -42,6 +42,14 @@ class Settings(BaseSettings):
     retention_days: Annotated[
         int, Field(ge=1, le=36_500, description="Samples older than this are rejected, and dropped a week at a time.")
     ] = 400
+    event_retention_days: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=36_500,
+            description="Events older than this are dropped; who subscribes again with an older cursor is told so.",
+        ),
+    ] = 7
     learning_seconds: Annotated[
         float,
         Field(gt=0, description="How often one of the processes looks for streams to learn anew from their history."),
@@ -57,9 +65,18 @@ class Settings(BaseSettings):
         float,
         Field(
             gt=0,
-            description="How often partitions are made and dropped, and samples rolled up, by one of the processes.",
+            description="How often partitions are made and dropped, samples rolled up, and old events dropped, by one"
+            " of the processes.",
         ),
     ] = 60
+    shutdown_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="How long subscribers are still sent what has happened, when the server is told to stop. Then"
+            " their sockets are closed with 1001, and they come back.",
+        ),
+    ] = 5
     model_cache_size: Annotated[
         int, Field(ge=1, description="Model versions that each server process keeps loaded: those used last.")
     ] = 8

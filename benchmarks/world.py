@@ -22,6 +22,7 @@ from bcom_graphql import app, prepare
 from bcom_graphql.settings import Settings
 from resolvers.context import Services
 from resolvers.store.embedded import embedded_postgres
+from resolvers.store.migrations import migrate
 from resolvers.store.tables import Band, Link, Network, Role, Satellite, SignIn, Site, SiteRole, User
 
 SECRET = "only for benchmarks, and as long as it must be"
@@ -118,8 +119,8 @@ class Client:
 
 
 @asynccontextmanager
-async def world(links: int = 0) -> AsyncIterator[World]:
-    """Migrated, with trained models, one hub site, and so many links."""
+async def world(links: int = 0, *, trained: bool = True) -> AsyncIterator[World]:
+    """Migrated, with trained models unless nothing is to be scored, one hub site, and so many links."""
     with tempfile.TemporaryDirectory() as folder, embedded_postgres(Path(folder)) as url:
         settings = Settings(
             learning_seconds=86_400,  # measured is what ingest costs, not what is learned beside it
@@ -128,9 +129,12 @@ async def world(links: int = 0) -> AsyncIterator[World]:
             secret_key=SecretStr(SECRET),
             rate_limits=False,
         )
-        with prepare.progress_bar() as bar:
-            await prepare.ready(settings, bar)
         services = app.services(settings)
+        if trained:
+            with prepare.progress_bar() as bar:
+                await prepare.ready(settings, bar)
+        else:
+            await migrate(services.database)
         yield World(services, settings, url, await _fleet(services, links))
         await services.database.close()
 

@@ -1,6 +1,6 @@
 """Anomalies: finding them, telling of them, and what people do about them."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from resolvers.errors import Conflict, InvalidInput, NotFound
 from resolvers.filters import AnomalyFilter, satellites_of
 from resolvers.paging import Listing, Page, Window, page
 from resolvers.store.events import Event, parse_cursor, publish
+from resolvers.store.following import CaughtUp, chosen
 from resolvers.store.tables import (
     Anomaly,
     AnomalyStatus,
@@ -90,30 +91,23 @@ def _facts(change: AnomalyChange, anomaly: Anomaly, satellites: list[str]) -> di
     }
 
 
-Followed = tuple[str, AnomalyChange, Anomaly]  # with the event's cursor
+Followed = tuple[str, AnomalyChange, UUID]  # the event's cursor, and of which anomaly it tells
 
 
 def follow(
     context: Context, filter: AnomalyFilter, changes: Sequence[AnomalyChange], after: str | None
-) -> AsyncIterator[Followed]:
-    """Changes as they happen. Raises InvalidInput for a bad cursor at once; later Lagged."""
+) -> AsyncGenerator[Followed | CaughtUp[Followed], None]:
+    """Changes as they happen. Raises InvalidInput for a bad cursor at once; later Expired, Lagged."""
     context.require(Role.VIEWER, "follow anomalies")
     after = context.resume_after or after
     if after is not None:
         parse_cursor(after)
-    return _follow(context, filter, changes, after)
 
+    def choose(event: Event) -> Followed | None:
+        wanted = event.change in changes and filter.admits(event.facts)
+        return (event.cursor, AnomalyChange(event.change), UUID(event.subject)) if wanted else None
 
-async def _follow(
-    context: Context, filter: AnomalyFilter, changes: Sequence[AnomalyChange], after: str | None
-) -> AsyncIterator[Followed]:
-    async for event in context.services.feed.follow(TOPIC, after):
-        if event.change not in changes or not filter.admits(event.facts):
-            continue
-        context.forget()
-        anomaly = await context.loaders.anomaly.load(UUID(event.subject))
-        if anomaly is not None:
-            yield event.cursor, AnomalyChange(event.change), anomaly
+    return chosen(context.services.feed.stream(TOPIC, after, pushes=context.pushes), choose)
 
 
 # ---------------------------------------------------------------- acting

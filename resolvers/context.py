@@ -12,7 +12,7 @@ from resolvers.access import SYSTEM, Caller, require
 from resolvers.rates import Budget, Rates
 from resolvers.store import registry, sensitivities
 from resolvers.store.database import Database
-from resolvers.store.events import EventFeed
+from resolvers.store.feed import EventFeed
 from resolvers.store.live import LiveSamples
 from resolvers.store.profiles import ProfileCache
 from resolvers.store.registry import Registry
@@ -47,6 +47,7 @@ class Services:
     tokens: Tokens
     trainers: Trainers
     retention_days: int = 400
+    event_retention_days: int = 7
     rates: Rates = field(default_factory=Rates)
     live: LiveSamples = field(init=False)
     sensitivity: Sensitivities = field(init=False)
@@ -68,6 +69,7 @@ class Context:
     caller: Caller | None = None
     address: str = ""  # of the peer
     resume_after: str | None = None  # the last event that an interrupted event stream had seen
+    pushes: bool = False  # events of subscriptions may be pushed
 
     @cached_property
     def now(self) -> datetime:

@@ -76,6 +76,25 @@ class Lagged(ClientError):
         return {"code": self.code, **resume}
 
 
+class Expired(Lagged):
+    """A subscriber wants to go on from before the oldest event that is kept: a `Lagged` that has lost something."""
+
+    code = "CURSOR_EXPIRED"
+
+    def __init__(self, oldest_cursor: str) -> None:
+        super().__init__(oldest_cursor)
+        self.oldest_cursor = oldest_cursor
+        self.message = (
+            "Events are no longer kept from this cursor on. What happened since is in `anomalies` and"
+            " `recommendations`. Subscribe again with `after: oldestCursor`, or without `after`."
+        )
+        self.args = (self.message,)
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        return {"code": self.code, "oldestCursor": self.oldest_cursor}
+
+
 class RateLimited(ClientError):
     """The caller's budget is used up for now."""
 

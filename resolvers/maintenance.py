@@ -8,7 +8,7 @@ import structlog
 from ml.metrics import TargetKind
 from resolvers.context import Services
 from resolvers.errors import ClientError
-from resolvers.store import live, partitions, rollups, runs
+from resolvers.store import events, live, partitions, rollups, runs
 from resolvers.store.alone import alone
 
 MAINTENANCE_LOCK = 0x6263_6F6D_0006
@@ -29,7 +29,7 @@ async def keep(services: Services, every_seconds: float) -> None:
 
 
 async def maintain(services: Services) -> bool:
-    """Partitions made ahead and dropped after their retention, samples rolled up, dead trainings marked.
+    """Partitions made ahead, samples rolled up, dead trainings marked; what is over its retention goes.
 
     False where another process is at it.
     """
@@ -40,6 +40,7 @@ async def maintain(services: Services) -> bool:
             await _roll_up(services)
             async with services.database.write() as session:
                 await live.forget_old(session)
+            await _forget_events(services)
             await _drop_partitions(services)  # last: a table in use may put it off, and nothing else with it
     return mine
 
@@ -57,6 +58,13 @@ async def _drop_partitions(services: Services) -> None:
     for kind in TargetKind:
         for name in await partitions.drop(services.database, kind, over):
             logger.info("a partition's retention is over", partition=name)
+
+
+async def _forget_events(services: Services) -> None:
+    more = True
+    while more:
+        async with services.database.write() as session:
+            more = await events.forget(session, services.event_retention_days)
 
 
 async def _roll_up(services: Services) -> None:

@@ -94,7 +94,11 @@ class Recommendation(Node):
 @strawberry.type
 class RecommendationEvent:
     cursor: str = strawberry.field(description="Pass it as `after` to resume behind this event.")
-    recommendation: Recommendation
+    key: strawberry.Private[UUID]
+
+    @strawberry.field
+    async def recommendation(self, info: Info) -> Recommendation:
+        return Recommendation.of(await info.context.loaders.recommendation.load(self.key))
 
 
 @strawberry.type(description="Best first; none where nothing is wrong.")

@@ -1,6 +1,7 @@
 """What clients can follow."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
 from uuid import UUID
 
 import strawberry
@@ -8,17 +9,17 @@ from strawberry import ID
 
 from ml.metrics import TargetKind
 from resolvers import anomalies, metrics, recommendations, training
-from resolvers.anomalies import Followed
 from resolvers.store import model_tables
+from resolvers.store.following import chosen
 from resolvers.store.live import Stored
 from schema.enums import AnomalyChange, Role
 from schema.fields import subscription
 from schema.inputs import AnomalyFilter, filter_of
 from schema.node import Info
-from schema.recommendations import Recommendation, RecommendationEvent
+from schema.recommendations import RecommendationEvent
 from schema.series import MetricSeries
 from schema.training import TrainingRun
-from schema.types import Anomaly, AnomalyEvent, Link, LinkMetricsEvent
+from schema.types import AnomalyEvent, Link, LinkMetricsEvent
 
 OPENED = [AnomalyChange.OPENED]
 
@@ -69,16 +70,14 @@ async def _measured(info: Info, followed: AsyncIterator[Stored]) -> AsyncGenerat
         yield LinkMetricsEvent(link=link, direction=stored.direction, series=series)
 
 
-async def _shown(followed: AsyncIterator[Followed]) -> AsyncGenerator[AnomalyEvent, None]:
-    async for cursor, change, row in followed:
-        yield AnomalyEvent(cursor=cursor, change=change, anomaly=Anomaly.of(row))
+def _shown(followed: Any) -> AsyncGenerator[AnomalyEvent, None]:
+    shown: Any = chosen(followed, lambda one: AnomalyEvent(cursor=one[0], change=one[1], key=one[2]))
+    return shown  # type: ignore[no-any-return]
 
 
-async def _recommended(
-    followed: AsyncIterator[recommendations.Followed],
-) -> AsyncGenerator[RecommendationEvent, None]:
-    async for cursor, row in followed:
-        yield RecommendationEvent(cursor=cursor, recommendation=Recommendation.of(row))
+def _recommended(followed: Any) -> AsyncGenerator[RecommendationEvent, None]:
+    shown: Any = chosen(followed, lambda one: RecommendationEvent(cursor=one[0], key=one[1]))
+    return shown  # type: ignore[no-any-return]
 
 
 async def _trained(followed: AsyncIterator[model_tables.TrainingRun]) -> AsyncGenerator[TrainingRun, None]:

@@ -295,7 +295,11 @@ class Detection(Node):
 class AnomalyEvent:
     cursor: str = strawberry.field(description="Pass it as `after` to resume behind this event.")
     change: AnomalyChange
-    anomaly: Anomaly
+    key: strawberry.Private[UUID]
+
+    @strawberry.field(description="As it is when the event arrives.")
+    async def anomaly(self, info: Info) -> Anomaly:
+        return Anomaly.of(await info.context.loaders.anomaly.load(self.key))
 
 
 @strawberry.type(description="Samples of one link and direction that were stored together; raw.")

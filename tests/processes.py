@@ -49,7 +49,6 @@ class Served:
         self._command = [*COMMAND, "serve", "--port", str(port), *arguments]
         self._environment = environment(folder, **settings)
         self._log = folder / "serve.log"
-        self.stopped: int | None = None
 
     def __enter__(self) -> "Served":
         self.start()
@@ -57,6 +56,7 @@ class Served:
 
     def start(self) -> None:
         began = time.monotonic()
+        self.stopped: int | None = None
         with self._log.open("w") as log:
             self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
         while not self._healthy():

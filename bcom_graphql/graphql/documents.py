@@ -31,6 +31,7 @@ from bcom_graphql.graphql.errors import Refused, bad_request, too_complex
 from bcom_graphql.graphql.limits import Limits
 from bcom_graphql.graphql.measures import Measurer, excesses
 from bcom_graphql.graphql.merging import FieldsMergeRule
+from bcom_graphql.graphql.sharing import reaching
 
 CACHED_BYTES = 64 * 1024 * 1024
 BYTES_OF_TOKEN = 500  # of a syntax tree, as measured with tracemalloc
@@ -50,6 +51,7 @@ class Plan:
     node: OperationDefinitionNode
     cost: Term
     introspects: bool
+    reaching: frozenset[str]  # of a subscription: variables on which what it selects of its events depends
 
     @property
     def type(self) -> OperationType:
@@ -169,7 +171,7 @@ class DocumentStore:
         pricer = Pricer(self._schema, tree, self._limits.page)
         plans = {
             operation.name.value if operation.name else None: Plan(
-                operation, pricer.operation(operation), measure.introspects
+                operation, pricer.operation(operation), measure.introspects, reaching(operation, tree)
             )
             for operation, measure in zip(operations, measures, strict=True)
         }

@@ -13,11 +13,11 @@ from graphql import OperationType
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from bcom_graphql.graphql.answers import Answer
 from bcom_graphql.graphql.connections import GOING_AWAY, Connection, Connections
 from bcom_graphql.graphql.errors import Refused
-from bcom_graphql.graphql.execution import Answer, Engine
+from bcom_graphql.graphql.execution import Engine
 from bcom_graphql.graphql.gate import Client
-from bcom_graphql.graphql.json import encode
 from bcom_graphql.graphql.requests import EVENT_STREAM, Operation
 
 KEEP_ALIVE_SECONDS = 12.0
@@ -87,4 +87,4 @@ async def _following(answers: AsyncIterator[Answer]) -> Answer | None:
 
 def _frame(answer: Answer) -> bytes:
     id = b"" if answer.event_id is None else b"id: " + answer.event_id.encode() + b"\n"
-    return b"event: next\n" + id + b"data: " + encode(answer.body) + b"\n\n"
+    return b"event: next\n" + id + b"data: " + answer.encoded + b"\n\n"

@@ -7,19 +7,21 @@ is here, so that HTTP, WebSockets and event streams cannot differ in it.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Collection, Hashable
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, Self, cast
+from functools import partial
+from typing import Any, cast
 
 from graphql import ExecutionResult, OperationType, located_error
-from graphql.execution import Executor, create_source_event_stream
-from graphql.execution.collect_fields import collect_fields
+from graphql.execution import create_source_event_stream
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema import Schema
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.utils.await_maybe import await_maybe
 
+from bcom_graphql.graphql.answers import Answer, Execution, Prepared
+from bcom_graphql.graphql.broadcasting import CaughtUp, Group, Member, Send
 from bcom_graphql.graphql.costs import Bill
 from bcom_graphql.graphql.documents import Document, DocumentStore, Plan
 from bcom_graphql.graphql.errors import Refused, Rejected, presented, too_complex
@@ -27,68 +29,20 @@ from bcom_graphql.graphql.gate import Gate
 from bcom_graphql.graphql.inputs import Inputs
 from bcom_graphql.graphql.limits import Introspection, Limits
 from bcom_graphql.graphql.requests import Operation
+from bcom_graphql.graphql.sharing import Shared, values
 
-Execution = Executor[Any]
 LEAST_POINTS = 10  # what an operation costs the server besides its fields
+AWAY = "SERVICE_UNAVAILABLE"
 NOTHING: list[object] = []  # stands in for a variable that is coerced already
 CHARACTERS_OF_POINT = 4  # of a document that is new and must be read
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response's body; `executed`: the document was valid and its variables fitted.
+class Interrupted(Exception):
+    """What an event needs is away: the stream ends before it, so that whoever comes back does not miss it."""
 
-    `retry_after` is set when every root field was refused for now, in seconds. `event_id` is what an interrupted
-    event stream may resume behind.
-    """
-
-    body: dict[str, Any]
-    executed: bool = True
-    cost: int = 0
-    retry_after: int | None = None
-    event_id: str | None = None
-
-    @classmethod
-    def of(cls, prepared: "Prepared", result: ExecutionResult, request_id: str, event_id: str | None = None) -> Self:
-        body: dict[str, Any] = {"data": result.data}
-        if result.errors:
-            body = {"errors": presented(result.errors, request_id), **body}
-        retry_after = _retry_after(prepared.executor, result) if result.errors else None
-        return cls(body, cost=prepared.cost, retry_after=retry_after, event_id=event_id)
-
-    @classmethod
-    def not_executed(cls, rejected: Rejected, request_id: str) -> Self:
-        return cls({"errors": rejected.presented(request_id)}, executed=False)
-
-
-def _retry_after(executor: Execution, result: ExecutionResult) -> int | None:
-    """How long to wait, when no root field was let in.
-
-    Mutations run one after the other: once the first has failed where null is not allowed, the others do not begin.
-    """
-    refusals: dict[Any, int] = {
-        error.path[0]: error.extensions["retryAfter"]
-        for error in result.errors or ()
-        if error.path and error.extensions and error.extensions.get("code") == "RATE_LIMITED"
-    }
-    if not refusals:
-        return None
-    root: Any = executor.schema.get_root_type(executor.operation.operation)
-    asked = collect_fields(
-        executor.schema, executor.fragments, executor.variable_values, root, executor.operation, hide_suggestions=True
-    )
-    names = [*asked.grouped_field_set]
-    began = names if result.data is not None else names[:1]
-    return max(refusals.values()) if refusals.keys() >= set(began) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """An operation that may begin."""
-
-    plan: Plan
-    executor: Execution
-    cost: int
+    def __init__(self, errors: list[Any]) -> None:
+        super().__init__()
+        self.errors = errors
 
 
 class WrongOperationType(Exception):
@@ -108,6 +62,8 @@ class Engine:
         self._limits = limits
         self._documents = documents
         self._inputs = Inputs(self._schema)
+        self._shared = Shared[Answer]()
+        self._groups = defaultdict[Hashable, Group[Answer]](Group)
 
     async def prepare(self, asked: Operation, context: Any, allowed: Collection[OperationType]) -> Prepared:
         """Raises Refused or Rejected for what may not begin."""
@@ -126,7 +82,13 @@ class Engine:
             message = f"This operation may cost {cost}; at most {self._limits.cost} is allowed. Ask for smaller pages."
             raise Rejected([too_complex(message)])
         await self._gate.spend(context, cost)
-        return Prepared(plan, executor, cost)
+        return Prepared(plan, executor, cost, self._share(document, plan, asked, context))
+
+    def _share(self, document: Document, plan: Plan, asked: Operation, context: Any) -> Hashable | None:
+        if plan.type is not OperationType.SUBSCRIPTION:
+            return None
+        standing = self._gate.identity(context).standing
+        return document.hash, asked.name, values(plan.reaching, asked.variables or {}), standing
 
     async def _document(self, asked: Operation, context: Any) -> Document:
         """Paid for before it is looked for, so that what is refused is not free."""
@@ -176,14 +138,19 @@ class Engine:
         result = await self._within_time(prepared.executor, seconds or self._limits.seconds)
         return Answer.of(prepared, result, self._gate.request_id())
 
-    async def answers(self, prepared: Prepared) -> AsyncGenerator[Answer, None]:
-        """One answer, or a subscription's many. Raises Rejected when it does not begin."""
+    async def answers(self, prepared: Prepared, send: Send | None = None) -> AsyncGenerator[Answer, None]:
+        """One answer, or a subscription's many. Raises Rejected when it does not begin.
+
+        With `send` live ones may go that way: whoever waits for the next answer waits until that is over.
+        """
         if prepared.plan.type is not OperationType.SUBSCRIPTION:
             return self._only(prepared)
+        if send is not None:
+            self._gate.push(prepared.executor.context_value)
         source: Any = await await_maybe(create_source_event_stream(prepared.executor))
         if isinstance(source, ExecutionResult):
             raise Rejected(source.errors or ())
-        return self._each(prepared, source)
+        return self._each(prepared, source, send)
 
     async def _only(self, prepared: Prepared) -> AsyncGenerator[Answer, None]:
         try:
@@ -191,22 +158,58 @@ class Engine:
         except Refused as refused:
             yield Answer({"errors": refused.presented()}, executed=False)
 
-    async def _each(self, prepared: Prepared, source: AsyncGenerator[Any, None]) -> AsyncGenerator[Answer, None]:
-        """Each event executed on its own. A source that fails ends the stream, with the error as its last answer."""
+    async def _each(
+        self, prepared: Prepared, source: AsyncGenerator[Any, None], send: Send | None
+    ) -> AsyncGenerator[Answer, None]:
+        """What each event gives. A source that fails ends the stream, with the error as its last answer."""
         request_id = self._gate.request_id()
         try:
             async with aclosing(source) as events:
                 async for event in events:
-                    yield await self._of_event(prepared, event, request_id)
+                    if send is not None and isinstance(event, CaughtUp):
+                        await self._broadcast(prepared, event, request_id, send)
+                    else:
+                        yield await self._of_event(prepared, event, request_id)
+        except Interrupted as interrupted:
+            yield Answer({"errors": interrupted.errors}, executed=False)
         except Exception as error:  # noqa: BLE001  presented to the client, and logged where it is our fault
             located = located_error(error, [*prepared.executor.operation.selection_set.selections])
             yield Answer({"errors": presented([located], request_id)}, executed=False)
 
-    async def _of_event(self, prepared: Prepared, event: object, request_id: str) -> Answer:
-        cursor = getattr(event, "cursor", None)
-        event_id = cursor if isinstance(cursor, str) else None
+    async def _broadcast(self, prepared: Prepared, source: CaughtUp, request_id: str, send: Send) -> None:
+        """Sent with all who share it, until that ends. Raises what ends it."""
+        group, member = self._groups[prepared.share], Member[Answer](send)
+
+        def receive(event: Any) -> None:
+            group.add(event.cursor, member, partial(self._of_event, prepared, event, request_id))
+
+        member.done = source.take_over(receive, partial(group.end, member))
+        group.members += 1
         try:
-            executor = prepared.executor.build_per_event_executor(event)
+            await member.over
+        finally:
+            member.leave()
+            group.members -= 1
+            if not group.members:
+                del self._groups[prepared.share]
+
+    async def _of_event(self, prepared: Prepared, event: object, request_id: str) -> Answer:
+        """Executed for all who share it, in a context of nobody's own, where the event can be told from others."""
+        event_id = getattr(event, "cursor", None)
+        executor = prepared.executor.build_per_event_executor(event)
+        if not isinstance(event_id, str):
+            return await self._executed(prepared, executor, request_id, None)
+        executor.context_value = self._gate.fresh(executor.context_value)
+        key = (prepared.share, event_id)
+        answer = await self._shared.of(key, partial(self._executed, prepared, executor, request_id, event_id))
+        if "errors" in answer.body:  # whoever comes later may have better luck
+            self._shared.forget(key)
+            if any(error["extensions"]["code"] == AWAY for error in answer.body["errors"]):
+                raise Interrupted(answer.body["errors"])
+        return answer
+
+    async def _executed(self, prepared: Prepared, executor: Execution, request_id: str, event_id: str | None) -> Answer:
+        try:
             result = await self._within_time(executor, self._limits.seconds)
         except Refused as refused:
             return Answer({"errors": refused.presented()}, event_id=event_id)

@@ -40,6 +40,15 @@ class Gate(Protocol):
     def identity(self, context: Any) -> Identity:
         """Whose the context is."""
 
+    def fresh(self, context: Any) -> Any:
+        """A context of the same standing but nobody's own, for what all of that standing share."""
+
+    def push(self, context: Any) -> None:
+        """Events of this context's subscriptions may be pushed: their sources may say that they have caught up."""
+
+    async def settled(self) -> None:
+        """When subscribers were sent everything that has happened; one that does not read never was."""
+
     async def spend(self, context: Any, points: int) -> None:
         """Charge the caller's budget for operations."""
 

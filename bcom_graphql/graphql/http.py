@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,11 +15,12 @@ from strawberry.asgi import GraphQL
 from strawberry.schema import Schema
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
+from bcom_graphql.graphql.answers import Answer
 from bcom_graphql.graphql.connections import Connections
 from bcom_graphql.graphql.documents import DocumentStore
 from bcom_graphql.graphql.errors import STATUS, Refused, Rejected, bad_request
 from bcom_graphql.graphql.events import EventStream
-from bcom_graphql.graphql.execution import Answer, Engine, WrongOperationType
+from bcom_graphql.graphql.execution import Engine, WrongOperationType
 from bcom_graphql.graphql.gate import Client, Gate
 from bcom_graphql.graphql.json import encode, parsed
 from bcom_graphql.graphql.limits import Limits
@@ -74,6 +76,13 @@ class GraphQLServer(GraphQL[Any, None]):
         documents = DocumentStore(schema._schema, self.limits, trusted)  # noqa: SLF001  graphql-core's
         self.engine = Engine(schema, gate, self.limits, documents)
         self.connections = Connections(gate, self.limits.connections)
+
+    async def drain(self, seconds: float) -> None:
+        """End sockets and event streams, once they were sent what has happened; at most so many seconds later."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.gate.settled()
+        self.connections.drain()
 
     async def get_context(self, request: Any, response: Any) -> None:
         """None for a socket: its operations open theirs one by one."""

@@ -15,15 +15,16 @@ from graphql import GraphQLFormattedError, OperationType
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import NonJsonMessageReceived, WebSocketDisconnected
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Operation as Running
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, SubscribeMessage
 
+from bcom_graphql.graphql.answers import Answer
 from bcom_graphql.graphql.connections import GOING_AWAY, Connection
 from bcom_graphql.graphql.errors import Refused, Rejected, masked
-from bcom_graphql.graphql.execution import Answer
 from bcom_graphql.graphql.gate import Client
-from bcom_graphql.graphql.requests import Operation, address_of
+from bcom_graphql.graphql.json import encode
+from bcom_graphql.graphql.requests import Operation as Asked
+from bcom_graphql.graphql.requests import address_of
 
 if TYPE_CHECKING:
     from bcom_graphql.graphql.http import GraphQLServer
@@ -51,15 +52,40 @@ class TextFrames(ASGIWebSocketAdapter):
             raise NonJsonMessageReceived from refused
 
     async def send_json(self, message: Mapping[str, object]) -> None:
+        await self.send_text(encode(message).decode())
+
+    async def send_text(self, text: str) -> None:
         try:
-            text = self.view.encode_json(message)
-            await self.ws.send_text(text.decode() if isinstance(text, bytes) else text)
+            await self.ws.send_text(text)
         except (WebSocketDisconnect, RuntimeError) as error:  # RuntimeError: closed from our side meanwhile
             raise WebSocketDisconnected from error
 
     async def close(self, code: int, reason: str) -> None:
         with suppress(RuntimeError, WebSocketDisconnect):  # closed already
             await self.ws.close(code, reason.encode()[:LONGEST_REASON].decode(errors="ignore"))
+
+
+class Running(Operation[Any, None]):
+    """An operation of a socket. `head`: what stands before the payload in each of its messages."""
+
+    __slots__ = ["head"]
+
+    def __init__(self, handler: "Handler", id: str, asked: Asked) -> None:
+        super().__init__(handler, id, asked.query or "", asked.variables, asked.name)
+        self.head = f'{{"id":{encode(id).decode()},"type":"next","payload":'
+
+    async def send(self, answer: Answer) -> None:
+        """To all who share an answer the same bytes, behind each one's own id."""
+        if not answer.executed:
+            await self.fail(answer.body["errors"])
+        elif not self.completed:
+            handler: Any = self.handler
+            await handler.websocket.send_text(f"{self.head}{answer.text}}}")
+
+    async def fail(self, errors: list[GraphQLFormattedError]) -> None:
+        """Ends this operation, and no other."""
+        message: Any = {"id": self.id, "type": "error", "payload": errors}
+        await self.send_operation_message(message)
 
 
 class Handler(BaseGraphQLTransportWSHandler[Any, None]):
@@ -126,7 +152,7 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
             await self.websocket.close(4401, "Unauthorized")
             return
         try:
-            asked = Operation.of(message["payload"])
+            asked = Asked.of(message["payload"])
         except Refused as refused:
             await self.handle_invalid_message(str(refused))
             return
@@ -138,45 +164,31 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
             too_many = Refused(text, {"code": "RATE_LIMITED"})
             await self._say({"id": id, "type": "error", "payload": too_many.presented()})
         else:
-            running: Running[Any, None] = Running(self, id, asked.query or "", asked.variables, asked.name)
+            running = Running(self, id, asked)
             self.operations[id] = running
             running.task = asyncio.create_task(self._run(running, asked))
 
     async def _say(self, message: Any) -> None:
         await self.send_message(message)
 
-    async def _run(self, running: Running[Any, None], asked: Operation) -> None:
+    async def _run(self, running: Running, asked: Asked) -> None:
         """With a context of its own: loaders must not outlive an operation, nor credentials go unchecked."""
         with suppress(WebSocketDisconnected):
             try:
                 await self._answer(running, asked)
             except Refused as refused:
-                await _fail(running, refused.presented())
+                await running.fail(refused.presented())
             except Rejected as rejected:
-                await _fail(running, rejected.presented(self.view.gate.request_id()))
+                await running.fail(rejected.presented(self.view.gate.request_id()))
             except WebSocketDisconnected:
                 raise
             except Exception as error:  # noqa: BLE001  our bug ends this operation, and is logged; its siblings live on
-                await _fail(running, [masked(error, self.view.gate.request_id())])  # type: ignore[list-item]
+                await running.fail([masked(error, self.view.gate.request_id())])  # type: ignore[list-item]
 
-    async def _answer(self, running: Running[Any, None], asked: Operation) -> None:
+    async def _answer(self, running: Running, asked: Asked) -> None:
         context = await self.view.gate.open(self._client)
         prepared = await self.view.engine.prepare(asked, context, ANY)
-        async with aclosing(await self.view.engine.answers(prepared)) as answers:
+        async with aclosing(await self.view.engine.answers(prepared, running.send)) as answers:
             async for answer in answers:
-                await _send(running, answer)
+                await running.send(answer)
         await running.send_operation_message({"id": running.id, "type": "complete"})
-
-
-async def _send(running: Running[Any, None], answer: Answer) -> None:
-    if answer.executed:
-        message: Any = {"id": running.id, "type": "next", "payload": answer.body}
-        await running.send_operation_message(message)
-    else:
-        await _fail(running, answer.body["errors"])
-
-
-async def _fail(running: Running[Any, None], errors: list[GraphQLFormattedError]) -> None:
-    """Ends this operation, and no other."""
-    message: Any = {"id": running.id, "type": "error", "payload": errors}
-    await running.send_operation_message(message)

@@ -1,36 +1,46 @@
 """The event log: written in the transaction that it tells of, read on by every process from its last position.
 
-Why no event is lost: ids come from a sequence *while holding* an advisory lock that lasts until the commit, so ids are
-committed in their own order, and a reader that has seen id n has seen all before it. The lock is taken last, after all
-other work of the transaction; only transactions with events queue for it. NOTIFY's own global commit lock costs nothing
-on top, because its holders are already in line.
+Why no event is lost. A reader asks for ids greater than the last it saw, so it loses an event if, and only if, a lower
+id becomes visible after a higher one. With a sequence alone that happens whenever transactions overlap: ids are drawn
+at the INSERT and become visible at the COMMIT. Here a transaction draws its ids *while holding* one advisory lock
+(`append`) that PostgreSQL releases at the transaction's end, after its rows became visible to new snapshots: whoever
+draws the next id does so when the one before is visible, or gone for good. Ids are in commit order, with harmless gaps
+where a transaction rolled back. (The sequence must not hand out ids in blocks: CACHE 1, the default.)
+
+What goes wrong, and what then. The holder's process or connection dies: PostgreSQL rolls it back and releases the lock,
+nothing of it was visible. Its COMMIT is sent but unanswered: committed or not, ids after it are drawn after that is
+settled. The holder hangs: the others wait until it goes on or its connection ends. A writer waits too long for its
+turn: `statement_timeout` ends its wait, all of its work is rolled back, its client is told TIMEOUT, readers see nothing
+of it. A NOTIFY is lost: readers look every few seconds anyway.
+
+What it costs. Only transactions with events queue, and each for as long as an INSERT, a NOTIFY and a COMMIT take: the
+lock comes last, after all other work, so nothing that it waits for can wait for it (no deadlock), and no slow statement
+is done under it. So such transactions commit one after another, each with a flush of the disk of its own, however many
+events it carries. NOTIFY's own global commit lock costs nothing on top: its holders are in line already.
+
+The alternative, to note each row's transaction and to read no further than `pg_snapshot_xmin`, has writers wait for
+nobody, but readers for the oldest writing transaction of the whole PostgreSQL server, such as an import of an hour;
+cursors would be pairs that mean nothing in a restored database. `live` compares snapshots, because it has far more
+writers than events have, and no cursors.
 """
 
-import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from itertools import takewhile
+from typing import Any, Final
 
-import structlog
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
-from resolvers.errors import InvalidInput, Lagged, Unavailable
+from resolvers.errors import Expired, InvalidInput
 from resolvers.store.tables import Event as Row
 
-if TYPE_CHECKING:
-    from resolvers.store.database import Database
-
-CHANNEL = "bcom_events"
-COMMIT_ORDER_LOCK = 0x6263_6F6D_0001
+CHANNEL: Final = "bcom_events"
+COMMIT_ORDER_LOCK: Final = 0x6263_6F6D_0001
 BATCH = 500
-POLL_SECONDS = 5.0
-QUEUE_LENGTH = 1000
-
-logger = structlog.get_logger(__name__)
+FORGOTTEN_AT_ONCE = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,9 @@ class Event:
     @property
     def cursor(self) -> str:
         return str(self.id)
+
+
+# ---------------------------------------------------------------- writing
 
 
 def publish(session: AsyncSession, event: Event) -> None:
@@ -64,141 +77,55 @@ async def append(session: AsyncSession) -> None:
     await session.execute(text(f"NOTIFY {CHANNEL}"))
 
 
-class EventFeed:
-    """One reader of the log per process, and everybody here who wants to hear of it."""
+# ---------------------------------------------------------------- reading
 
-    def __init__(self, database: "Database") -> None:
-        self._database = database
-        self._queues: set[asyncio.Queue[Event | None]] = set()
-        self._wake = asyncio.Event()
-        self._listeners: dict[str, Callable[[], None]] = {CHANNEL: self._wake.set}
-        self._hooks: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)  # by topic
-        self._position = 0
-        self._task: asyncio.Task[None] | None = None
 
-    def listen(self, channel: str, heard: Callable[[], None]) -> None:
-        """Have it called on each NOTIFY, and when listening begins again after an outage: before `start`."""
-        self._listeners[channel] = heard
+async def bounds(session: AsyncSession) -> tuple[int, int]:
+    """The oldest and the newest id kept; zeros while nothing ever happened."""
+    oldest, newest = (await session.execute(select(func.min(Row.id), func.max(Row.id)))).one()
+    return oldest or 0, newest or 0
 
-    def on(self, topic: str, happened: Callable[[], None]) -> None:
-        """Have it called at each event of a topic, and after an outage, as the log may be another one then."""
-        self._hooks[topic].append(happened)
 
-    async def start(self) -> None:
-        """Raises Unavailable when the database is."""
-        self._position = await self._newest()
-        self._task = asyncio.create_task(self._run(), name="event feed")
+async def read(session: AsyncSession, after: int) -> list[Event]:
+    """The next events behind a position. Raises Expired when the very next may be gone.
 
-    @property
-    def cursor(self) -> str:
-        """Of the newest event that this process has read."""
-        return str(self._position)
-
-    async def stop(self) -> None:
-        while self._task and not self._task.done():  # an outage while cleaning up can swallow a cancellation
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=1.0)
-
-    async def follow(self, topic: str, after: str | None = None) -> AsyncIterator[Event]:
-        """Events of a topic: those behind the cursor `after` first, then live ones; no gap, no repeat, in order.
-
-        Without a cursor: what is committed from now on. Raises InvalidInput for a cursor that is none, Lagged when the
-        reader falls `QUEUE_LENGTH` events behind.
-        """
-        with self._queue() as queue:
-            newest = await self._newest()
-            position = newest if after is None else parse_cursor(after)
-            if position > newest:
-                raise InvalidInput("This cursor lies ahead of the event log; it is of another database.", ["after"])
-            async for event in self._history(position, self._position):
-                position = event.id
-                if event.topic == topic:
-                    yield event
-            while event_or_lost := await queue.get():
-                if event_or_lost.id > position:
-                    position = event_or_lost.id
-                    if event_or_lost.topic == topic:
-                        yield event_or_lost
-            raise Lagged(str(position))
-
-    @contextmanager
-    def _queue(self) -> Iterator[asyncio.Queue[Event | None]]:
-        queue: asyncio.Queue[Event | None] = asyncio.Queue(QUEUE_LENGTH + 1)
-        self._queues.add(queue)
-        try:
-            yield queue
-        finally:
-            self._queues.discard(queue)
-
-    async def _newest(self) -> int:
-        async with self._database.read() as session:
-            return await session.scalar(select(func.max(Row.id))) or 0
-
-    async def _history(self, after: int, until: int) -> AsyncIterator[Event]:
-        while after < until:
-            events = await self._read(after)
-            for event in events:
-                if event.id > until:
-                    return
-                yield event
-            if not events:
-                return
-            after = events[-1].id
-
-    async def _read(self, after: int) -> list[Event]:
-        async with self._database.read() as session:
-            rows = await session.scalars(select(Row).where(Row.id > after).order_by(Row.id).limit(BATCH))
-            return [Event(row.topic, row.change, row.subject, row.facts, row.id) for row in rows]
-
-    async def _run(self) -> None:
-        """Listen for ever: a lost database is waited for, and what happened meanwhile is read from the log."""
-        away = False
-        while True:
-            try:
-                async with self._database.connection() as connection:
-                    if away:
-                        logger.info("event feed: the database is back")
-                    away = False
-                    raw: Any = (await connection.get_raw_connection()).driver_connection
-                    raw.add_termination_listener(lambda *_: self._wake.set())
-                    for channel, heard in self._listeners.items():
-                        await raw.add_listener(channel, lambda *_, heard=heard: heard())
-                        heard()
-                    for happened in chain.from_iterable(self._hooks.values()):
-                        happened()
-                    await self._follow_log(raw.is_closed)
-            except Unavailable:
-                if not away:
-                    logger.warning("event feed: the database is away, trying again every second")
-                away = True
-            except Exception:  # the outermost loop of a worker: log and try again
-                logger.exception("event feed failed, trying again")
-            await asyncio.sleep(1.0)
-
-    async def _follow_log(self, closed: Callable[[], bool]) -> None:
-        while not closed():
-            self._wake.clear()
-            while events := await self._read(self._position):
-                for event in events:
-                    self._tell(event)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._wake.wait()
-
-    def _tell(self, event: Event) -> None:
-        self._position = event.id
-        for happened in self._hooks.get(event.topic, ()):
-            happened()
-        for queue in list(self._queues):
-            if queue.qsize() < QUEUE_LENGTH:
-                queue.put_nowait(event)
-            else:  # a slow reader must neither hold up the others nor fill the memory
-                queue.put_nowait(None)
-                self._queues.discard(queue)
+    One statement has one snapshot: as `forget` takes the oldest first, what is behind the position is whole in it if,
+    and only if, something at or before the position is in it too. A check in a statement of its own could be outrun.
+    """
+    kept = aliased(Row)
+    oldest = select(func.min(kept.id)).scalar_subquery()
+    rows = (await session.execute(select(Row, oldest).where(Row.id > after).order_by(Row.id).limit(BATCH))).all()
+    if rows:
+        check_kept(after, rows[0][1])
+    return [Event(row.topic, row.change, row.subject, row.facts, row.id) for row, _ in rows]
 
 
 def parse_cursor(cursor: str) -> int:
-    """Raises InvalidInput for a cursor that no event carried."""
+    """Raises InvalidInput for a cursor that no event carried; 0 is before all that is kept."""
     if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
         raise InvalidInput("This is no cursor of an event; pass one that an earlier event carried.", ["after"])
     return int(cursor)
+
+
+def check_kept(position: int, oldest: int) -> None:
+    """Raises Expired for a position before the oldest event kept; but who saw nothing yet (0) has missed nothing."""
+    if 0 < position < oldest:
+        raise Expired(str(oldest))
+
+
+# ---------------------------------------------------------------- retention
+
+
+async def forget(session: AsyncSession, days: int) -> bool:
+    """Delete some of the events older than that, the oldest first; whether there are more.
+
+    The last of them stays until a later one is as old: so the newest id never falls back, which cursors are measured
+    against, and the oldest that is kept is itself the oldest cursor that is still good. Younger ones stay even among
+    older ones, as times are those of transactions' beginnings while ids are in the order of their ends.
+    """
+    is_over = Row.at < func.now() - timedelta(days=days)
+    oldest = await session.execute(select(Row.id, is_over.label("over")).order_by(Row.id).limit(FORGOTTEN_AT_ONCE + 1))
+    over: Sequence[int] = [row.id for row in takewhile(lambda row: row.over, oldest)]
+    if over:
+        await session.execute(delete(Row).where(Row.id < over[-1]))
+    return len(over) > FORGOTTEN_AT_ONCE

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.metrics import CATALOGUE, Direction, TargetKind
 from resolvers.errors import ClientError, Lagged
 from resolvers.store.database import Database, driver
-from resolvers.store.events import EventFeed
+from resolvers.store.feed import EventFeed
 from resolvers.store.readings import Series, array_of, raw_series, times_of
 from resolvers.store.streams import Streams
 from resolvers.store.tables import StoredBatch

@@ -1,0 +1,84 @@
+"""What an operation that may begin is, and what it is answered with."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+from graphql import ExecutionResult
+from graphql.execution import Executor
+from graphql.execution.collect_fields import collect_fields
+
+from bcom_graphql.graphql.documents import Plan
+from bcom_graphql.graphql.errors import Rejected, presented
+from bcom_graphql.graphql.json import encode
+
+Execution = Executor[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An operation that may begin."""
+
+    plan: Plan
+    executor: Execution
+    cost: int
+    share: Hashable | None = None  # of a subscription: whoever has the same gets the same of each event
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response's body; `executed`: the document was valid and its variables fitted.
+
+    `retry_after` is set when every root field was refused for now, in seconds. `event_id` is what an interrupted
+    event stream may resume behind.
+    """
+
+    body: dict[str, Any]
+    executed: bool = True
+    cost: int = 0
+    retry_after: int | None = None
+    event_id: str | None = None
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The body as JSON: written once, to however many it goes."""
+        return encode(self.body)
+
+    @cached_property
+    def text(self) -> str:
+        """The same for text frames."""
+        return self.encoded.decode()
+
+    @classmethod
+    def of(cls, prepared: Prepared, result: ExecutionResult, request_id: str, event_id: str | None = None) -> Self:
+        body: dict[str, Any] = {"data": result.data}
+        if result.errors:
+            body = {"errors": presented(result.errors, request_id), **body}
+        retry_after = _retry_after(prepared.executor, result) if result.errors else None
+        return cls(body, cost=prepared.cost, retry_after=retry_after, event_id=event_id)
+
+    @classmethod
+    def not_executed(cls, rejected: Rejected, request_id: str) -> Self:
+        return cls({"errors": rejected.presented(request_id)}, executed=False)
+
+
+def _retry_after(executor: Execution, result: ExecutionResult) -> int | None:
+    """How long to wait, when no root field was let in.
+
+    Mutations run one after the other: once the first has failed where null is not allowed, the others do not begin.
+    """
+    refusals: dict[Any, int] = {
+        error.path[0]: error.extensions["retryAfter"]
+        for error in result.errors or ()
+        if error.path and error.extensions and error.extensions.get("code") == "RATE_LIMITED"
+    }
+    if not refusals:
+        return None
+    root: Any = executor.schema.get_root_type(executor.operation.operation)
+    asked = collect_fields(
+        executor.schema, executor.fragments, executor.variable_values, root, executor.operation, hide_suggestions=True
+    )
+    names = [*asked.grouped_field_set]
+    began = names if result.data is not None else names[:1]
+    return max(refusals.values()) if refusals.keys() >= set(began) else None

@@ -1,0 +1,129 @@
+"""Thousands of WebSocket clients in one process, with no more work than it takes to count what they are sent."""
+
+import asyncio
+import base64
+import os
+import struct
+import time
+from collections.abc import Callable
+from typing import Final
+
+import orjson
+
+CONNECTING: Final = 200  # at a time
+HANDSHAKE: Final = (
+    "GET {path} HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+)
+
+
+class Subscriber(asyncio.Protocol):
+    """One client: shakes hands, says what it is to say, and counts the frames that come back."""
+
+    def __init__(self, path: str, messages: list[bytes], arrived: Callable[[bytes], None]) -> None:
+        self._path, self._messages, self._arrived = path, messages, arrived
+        self._buffer = b""
+        self._open = False
+        self.frames = 0
+        self.last = b""
+        self.times: list[float] = []
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        key = base64.b64encode(os.urandom(16)).decode()
+        transport.write(HANDSHAKE.format(path=self._path, key=key).encode())
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if not self._open:
+            head, separator, rest = self._buffer.partition(b"\r\n\r\n")
+            if not separator:
+                return
+            assert b" 101 " in head.splitlines()[0], head
+            self._open, self._buffer = True, rest
+            for message in self._messages:
+                self._transport.write(_framed(message))
+        self._take_frames()
+
+    def _take_frames(self) -> None:
+        buffer, at, now = self._buffer, 0, time.perf_counter()
+        while len(buffer) - at >= 2:
+            length, start = buffer[at + 1], at + 2
+            if length == 126:
+                length, start = int.from_bytes(buffer[at + 2 : at + 4]), at + 4
+            elif length == 127:
+                length, start = int.from_bytes(buffer[at + 2 : at + 10]), at + 10
+            if len(buffer) < start + length:
+                break
+            if buffer[at] == 0x81:  # text; else a ping
+                self.frames += 1
+                self.times.append(now)
+                self.last = buffer[start : start + length]
+                self._arrived(self.last)
+            at = start + length
+        self._buffer = buffer[at:]
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+def _framed(text: bytes) -> bytes:
+    """A client's text frame; masked with nothing, which the protocol allows and costs nothing."""
+    head = struct.pack("!BB", 0x81, 0x80 | len(text)) if len(text) < 126 else struct.pack("!BBH", 0x81, 0xFE, len(text))
+    return head + bytes(4) + text
+
+
+class Crowd:
+    """Subscribers that are all connected, and how many frames they were sent since they were last asked."""
+
+    def __init__(self) -> None:
+        self.subscribers: list[Subscriber] = []
+        self._frames = 0
+        self._wanted = 0
+        self._enough = asyncio.Event()
+
+    async def join(self, port: int, path: str, messages: list[list[bytes]]) -> None:
+        """One for each list of messages to begin with."""
+        loop, several = asyncio.get_running_loop(), asyncio.Semaphore(CONNECTING)
+
+        async def one(own: list[bytes]) -> None:
+            async with several:
+                _, protocol = await loop.create_connection(
+                    lambda: Subscriber(path, own, self._count), "127.0.0.1", port
+                )
+                self.subscribers.append(protocol)
+
+        await asyncio.gather(*(one(own) for own in messages))
+
+    def _count(self, _: bytes) -> None:
+        self._frames += 1
+        if self._frames >= self._wanted:
+            self._enough.set()
+
+    async def receive(self, frames: int, seconds: float = 120) -> None:
+        """Until they were sent so many in all, from now on. Raises TimeoutError."""
+        self.expect(frames)
+        await self.received(seconds)
+
+    def expect(self, frames: int) -> None:
+        self._frames, self._wanted = 0, frames
+        self._enough.clear()
+
+    async def received(self, seconds: float = 120) -> None:
+        async with asyncio.timeout(seconds):
+            await self._enough.wait()
+
+    def leave(self) -> None:
+        for subscriber in self.subscribers:
+            subscriber.close()
+
+
+def subscribing(token: str, document: str, variables: dict[str, object] | None = None) -> list[bytes]:
+    """What a client says to begin with."""
+    payload = {"query": document, "variables": variables or {}}
+    return [
+        orjson.dumps({"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}}),
+        orjson.dumps({"type": "subscribe", "id": "1", "payload": payload}),
+    ]
