@@ -59,5 +59,6 @@ class RequestId:
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = id
             await send(message)
 
+        is_socket = scope["type"] == "websocket"  # none of whose messages has headers: the shortest way for them
         with structlog.contextvars.bound_contextvars(request_id=id):
-            await self.app(scope, receive, send_with_id)
+            await self.app(scope, receive, send if is_socket else send_with_id)

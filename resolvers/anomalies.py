@@ -1,6 +1,6 @@
 """Anomalies: finding them, telling of them, and what people do about them."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from resolvers.errors import Conflict, InvalidInput, NotFound
 from resolvers.filters import AnomalyFilter, satellites_of
 from resolvers.paging import Listing, Page, Window, page
 from resolvers.store.events import Event, parse_cursor, publish
-from resolvers.store.following import CaughtUp, chosen
+from resolvers.store.following import Events, admitted
 from resolvers.store.tables import (
     Anomaly,
     AnomalyStatus,
@@ -91,23 +91,14 @@ def _facts(change: AnomalyChange, anomaly: Anomaly, satellites: list[str]) -> di
     }
 
 
-Followed = tuple[str, AnomalyChange, UUID]  # the event's cursor, and of which anomaly it tells
-
-
-def follow(
-    context: Context, filter: AnomalyFilter, changes: Sequence[AnomalyChange], after: str | None
-) -> AsyncGenerator[Followed | CaughtUp[Followed], None]:
+def follow(context: Context, filter: AnomalyFilter, changes: Sequence[AnomalyChange], after: str | None) -> Events:
     """Changes as they happen. Raises InvalidInput for a bad cursor at once; later Expired, Lagged."""
     context.require(Role.VIEWER, "follow anomalies")
     after = context.resume_after or after
     if after is not None:
         parse_cursor(after)
-
-    def choose(event: Event) -> Followed | None:
-        wanted = event.change in changes and filter.admits(event.facts)
-        return (event.cursor, AnomalyChange(event.change), UUID(event.subject)) if wanted else None
-
-    return chosen(context.services.feed.stream(TOPIC, after, pushes=context.pushes), choose)
+    stream = context.services.feed.stream(TOPIC, after, pushes=context.pushes)
+    return admitted(stream, lambda event: event.change in changes and filter.admits(event.facts))
 
 
 # ---------------------------------------------------------------- acting

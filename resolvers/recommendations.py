@@ -1,6 +1,5 @@
 """Recommendations: asking for them, saying what became of them, seeing and following them."""
 
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,8 +16,8 @@ from resolvers.errors import Conflict, InvalidInput, NotFound
 from resolvers.paging import Listing, Page, Window, page
 from resolvers.recommending import TOPIC, Models, RecommendationChange, recommended, told_of
 from resolvers.store.analysis_tables import CorrelationAnalysis
-from resolvers.store.events import Event, parse_cursor, publish
-from resolvers.store.following import CaughtUp, chosen
+from resolvers.store.events import parse_cursor, publish
+from resolvers.store.following import Events, admitted
 from resolvers.store.recommendation_tables import Recommendation
 from resolvers.store.tables import Anomaly, AuditEntry, Detection, Role
 
@@ -143,17 +142,12 @@ async def listed(context: Context, filter: RecommendationFilter, window: Window)
 
 # ---------------------------------------------------------------- following
 
-Followed = tuple[str, UUID]  # the event's cursor, and of which recommendation it tells
 
-
-def follow(context: Context, after: str | None) -> AsyncGenerator[Followed | CaughtUp[Followed], None]:
+def follow(context: Context, after: str | None) -> Events:
     """New ones as they are made. Raises InvalidInput for a bad cursor at once; later Expired, Lagged."""
     context.require(Role.VIEWER, "follow recommendations")
     after = context.resume_after or after
     if after is not None:
         parse_cursor(after)
-
-    def choose(event: Event) -> Followed | None:
-        return (event.cursor, UUID(event.subject)) if event.change == RecommendationChange.CREATED else None
-
-    return chosen(context.services.feed.stream(TOPIC, after, pushes=context.pushes), choose)
+    stream = context.services.feed.stream(TOPIC, after, pushes=context.pushes)
+    return admitted(stream, lambda event: event.change == RecommendationChange.CREATED)

@@ -1,7 +1,6 @@
 """What clients can follow."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
 from uuid import UUID
 
 import strawberry
@@ -10,7 +9,8 @@ from strawberry import ID
 from ml.metrics import TargetKind
 from resolvers import anomalies, metrics, recommendations, training
 from resolvers.store import model_tables
-from resolvers.store.following import chosen
+from resolvers.store.events import Event
+from resolvers.store.following import told
 from resolvers.store.live import Stored
 from schema.enums import AnomalyChange, Role
 from schema.fields import subscription
@@ -39,7 +39,7 @@ class Subscription:
         after: str | None = None,
     ) -> AsyncGenerator[AnomalyEvent, None]:
         wanted = OPENED if changes is None else changes
-        return _shown(anomalies.follow(info.context, filter_of(filter), wanted, after))
+        return told(anomalies.follow(info.context, filter_of(filter), wanted, after), _anomaly)  # type: ignore[return-value]
 
     @subscription(
         Role.VIEWER,
@@ -48,7 +48,7 @@ class Subscription:
     async def recommendation_created(
         self, info: Info, after: str | None = None
     ) -> AsyncGenerator[RecommendationEvent, None]:
-        return _recommended(recommendations.follow(info.context, after))
+        return told(recommendations.follow(info.context, after), _recommendation)  # type: ignore[return-value]
 
     @subscription(Role.VIEWER, description="New samples of these links as they are stored; at most 1000 links.")
     async def link_metrics_recorded(self, info: Info, links: list[ID]) -> AsyncGenerator[LinkMetricsEvent, None]:
@@ -70,14 +70,12 @@ async def _measured(info: Info, followed: AsyncIterator[Stored]) -> AsyncGenerat
         yield LinkMetricsEvent(link=link, direction=stored.direction, series=series)
 
 
-def _shown(followed: Any) -> AsyncGenerator[AnomalyEvent, None]:
-    shown: Any = chosen(followed, lambda one: AnomalyEvent(cursor=one[0], change=one[1], key=one[2]))
-    return shown  # type: ignore[no-any-return]
+def _anomaly(event: Event) -> AnomalyEvent:
+    return AnomalyEvent(cursor=event.cursor, change=AnomalyChange(event.change), key=UUID(event.subject))
 
 
-def _recommended(followed: Any) -> AsyncGenerator[RecommendationEvent, None]:
-    shown: Any = chosen(followed, lambda one: RecommendationEvent(cursor=one[0], key=one[1]))
-    return shown  # type: ignore[no-any-return]
+def _recommendation(event: Event) -> RecommendationEvent:
+    return RecommendationEvent(cursor=event.cursor, key=UUID(event.subject))
 
 
 async def _trained(followed: AsyncIterator[model_tables.TrainingRun]) -> AsyncGenerator[TrainingRun, None]:

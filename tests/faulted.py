@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -21,6 +22,7 @@ from resolvers.metrics import Recorded
 STEP_MS = 300_000
 HOUR_MS = 3_600_000
 NOW_MS = int(time.time() * 1000) // STEP_MS * STEP_MS
+LATER_MS = NOW_MS - 1_795_795_200_000  # than when it is simulated, so that no test depends on the time of day
 HUB, NETWORK, SATELLITE = 1, 101, "Meridian 2"  # the network is of that hub, on that satellite
 TRANSPONDER = "KU-07"  # of that network, and of one of another hub
 
@@ -63,8 +65,9 @@ async def recorded(
     """Samples of the links every 5 minutes, to so many minutes ago, scored as any others."""
     end = NOW_MS - 60_000 * ago_minutes
     times = np.arange(end - int(hours * HOUR_MS), end + 1, STEP_MS, dtype=np.int64)
-    samples = simulate(fleet(remotes), times, faults, seed, kinds=[TargetKind.LINK])[TargetKind.LINK]
-    keys = {"number": samples.number, "at": samples.at, "direction": samples.direction}
+    then = [replace(one, start_ms=one.start_ms - LATER_MS, end_ms=one.end_ms - LATER_MS) for one in faults]
+    samples = simulate(fleet(remotes), times - LATER_MS, then, seed, kinds=[TargetKind.LINK])[TargetKind.LINK]
+    keys = {"number": samples.number, "at": samples.at + LATER_MS, "direction": samples.direction}
     readings = dict(zip(CATALOGUE[TargetKind.LINK].columns, samples.readings.T, strict=True))
     return await metrics.record(Context(services, SYSTEM), TargetKind.LINK, pl.DataFrame({**keys, **readings}))
 

@@ -20,8 +20,13 @@ Send = Callable[[Any], Coroutine[Any, Any, None]]
 class CaughtUp(Protocol):
     """What a source yields once, when nothing waits in it any more: it may be taken over then."""
 
-    def take_over(self, receive: Callable[[Any], None], lose: Callable[[Exception], None]) -> Callable[[], None]:
-        """Have events pushed, and the error that ends them, last. The result is to be called when one is done with."""
+    def take_over(
+        self, receive: Callable[[str, Callable[[], Any]], None], lose: Callable[[Exception], None]
+    ) -> Callable[[], None]:
+        """Have events pushed, and the error that ends them, last. The result is to be called when one is done with.
+
+        Of each event come its cursor, which tells it from others, and what makes its value.
+        """
 
 
 class Member(Generic[Answer]):

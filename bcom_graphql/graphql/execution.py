@@ -8,7 +8,7 @@ is here, so that HTTP, WebSockets and event streams cannot differ in it.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Collection, Hashable
+from collections.abc import AsyncGenerator, Callable, Collection, Hashable
 from contextlib import aclosing
 from functools import partial
 from typing import Any, cast
@@ -180,8 +180,8 @@ class Engine:
         """Sent with all who share it, until that ends. Raises what ends it."""
         group, member = self._groups[prepared.share], Member[Answer](send)
 
-        def receive(event: Any) -> None:
-            group.add(event.cursor, member, partial(self._of_event, prepared, event, request_id))
+        def receive(cursor: str, tell: Callable[[], Any]) -> None:
+            group.add(cursor, member, partial(self._of_pushed, prepared, tell, request_id))
 
         member.done = source.take_over(receive, partial(group.end, member))
         group.members += 1
@@ -194,21 +194,31 @@ class Engine:
                 del self._groups[prepared.share]
 
     async def _of_event(self, prepared: Prepared, event: object, request_id: str) -> Answer:
-        """Executed for all who share it, in a context of nobody's own, where the event can be told from others."""
+        """Executed for all who share it where the event can be told from others."""
         event_id = getattr(event, "cursor", None)
-        executor = prepared.executor.build_per_event_executor(event)
         if not isinstance(event_id, str):
-            return await self._executed(prepared, executor, request_id, None)
-        executor.context_value = self._gate.fresh(executor.context_value)
+            executor = prepared.executor.build_per_event_executor(event)
+            return await self._executed(prepared, executor, request_id)
         key = (prepared.share, event_id)
-        answer = await self._shared.of(key, partial(self._executed, prepared, executor, request_id, event_id))
+        answer = await self._shared.of(key, partial(self._for_all, prepared, event, request_id, event_id))
         if "errors" in answer.body:  # whoever comes later may have better luck
             self._shared.forget(key)
             if any(error["extensions"]["code"] == AWAY for error in answer.body["errors"]):
                 raise Interrupted(answer.body["errors"])
         return answer
 
-    async def _executed(self, prepared: Prepared, executor: Execution, request_id: str, event_id: str | None) -> Answer:
+    async def _of_pushed(self, prepared: Prepared, tell: Callable[[], Any], request_id: str) -> Answer:
+        return await self._of_event(prepared, tell(), request_id)
+
+    async def _for_all(self, prepared: Prepared, event: object, request_id: str, event_id: str) -> Answer:
+        """In a context of nobody's own."""
+        executor = prepared.executor.build_per_event_executor(event)
+        executor.context_value = self._gate.fresh(executor.context_value)
+        return await self._executed(prepared, executor, request_id, event_id)
+
+    async def _executed(
+        self, prepared: Prepared, executor: Execution, request_id: str, event_id: str | None = None
+    ) -> Answer:
         try:
             result = await self._within_time(executor, self._limits.seconds)
         except Refused as refused:

@@ -5,7 +5,7 @@ Followers of a topic are handed its events only, so that a busy topic wakes nobo
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from itertools import chain
 from typing import Any, Final
@@ -15,7 +15,7 @@ import structlog
 from resolvers.errors import Expired, InvalidInput, Unavailable
 from resolvers.store.database import Database
 from resolvers.store.events import CHANNEL, Event, bounds, check_kept, parse_cursor, read
-from resolvers.store.following import CaughtUp, Follower
+from resolvers.store.following import Events, Follower
 
 POLL_SECONDS: Final = 5.0
 
@@ -80,9 +80,7 @@ class EventFeed:
                 if isinstance(event, Event):
                     yield event
 
-    async def stream(
-        self, topic: str, after: str | None = None, *, pushes: bool = False
-    ) -> AsyncGenerator[Event | CaughtUp[Event], None]:
+    async def stream(self, topic: str, after: str | None = None, *, pushes: bool = False) -> Events:
         """Events of a topic: those behind the cursor `after` first, then live ones; no gap, no repeat, in order.
 
         With `pushes` it may be taken over in between, and says so.

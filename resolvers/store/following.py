@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from resolvers.errors import Lagged
 from resolvers.store.events import Event
 
 QUEUE_LENGTH: Final = 1000
 
-Chosen = TypeVar("Chosen")
-Other = TypeVar("Other")
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Follower:
         """With one event more."""
         self.behind -= 1
 
-    async def events(self, position: int, *, pushes: bool) -> "AsyncGenerator[Event | CaughtUp[Event], None]":
+    async def events(self, position: int, *, pushes: bool) -> "Events":
         """Those behind a position; with `pushes` once, when nothing waits, that it may be taken over.
 
         An event is done with when the next is asked for. Raises Lagged.
@@ -74,52 +74,62 @@ class Follower:
             self.done()
 
 
+def _everything(_: Event) -> bool:
+    return True
+
+
+def _as_it_is(event: Event) -> Any:
+    return event
+
+
 @dataclass(frozen=True)
-class CaughtUp(Generic[Chosen]):
+class CaughtUp:
     """Who follows has seen all there is, and may have what comes pushed instead of asking for it.
 
-    choose: what it is given of an event, None of those that are not for it.
+    admits: which events it gets. tell: in which form; asked for once per event, by whoever gets it first.
     """
 
     follower: Follower
     position: int
-    choose: Callable[[Event], Chosen | None] = lambda event: event  # type: ignore[assignment,return-value]
+    admits: Callable[[Event], bool] = _everything
+    tell: Callable[[Event], Any] = _as_it_is
 
-    def chosen(self, choose: Callable[[Chosen], Other | None]) -> "CaughtUp[Other]":
-        """The same with less, or in another form."""
-
-        def both(event: Event) -> Other | None:
-            first = self.choose(event)
-            return None if first is None else choose(first)
-
-        return CaughtUp(self.follower, self.position, both)
-
-    def take_over(self, receive: Callable[[Chosen], None], lose: Callable[[Exception], None]) -> Callable[[], None]:
-        """At once, before anything else happens. The result is to be called when an event is done with."""
+    def take_over(
+        self, receive: Callable[[str, Callable[[], Any]], None], lose: Callable[[Exception], None]
+    ) -> Callable[[], None]:
+        """At once, before anything else happens: each event's cursor, and what makes its form. See `CaughtUp` there."""
         follower = self.follower
 
         def take(event: Event) -> None:
             try:
-                chosen = self.choose(event) if event.id > self.position else None
+                admitted = event.id > self.position and self.admits(event)
             except Exception as error:  # noqa: BLE001  its own: the others must hear of the event
                 lose(error)
                 return
-            if chosen is None:
-                follower.done()
+            if admitted:
+                receive(event.cursor, partial(self.tell, event))
             else:
-                receive(chosen)
+                follower.done()
 
         follower.take_over(take, lambda position: lose(Lagged(str(max(position, self.position)))))
         return follower.done
 
 
-async def chosen(
-    stream: AsyncGenerator[Chosen | CaughtUp[Chosen], None], choose: Callable[[Chosen], Other | None]
-) -> AsyncGenerator[Other | CaughtUp[Other], None]:
-    """What is chosen of a stream, in its form; and that it may be taken over, just so."""
+Events = AsyncGenerator[Event | CaughtUp, None]
+
+
+async def admitted(stream: Events, admits: Callable[[Event], bool]) -> Events:
+    """What is admitted of a stream; and that it may be taken over, just so."""
     async with aclosing(stream):
         async for one in stream:
             if isinstance(one, CaughtUp):
-                yield one.chosen(choose)
-            elif (found := choose(one)) is not None:
-                yield found
+                yield replace(one, admits=admits)
+            elif admits(one):
+                yield one
+
+
+async def told(stream: Events, tell: Callable[[Event], Told]) -> AsyncGenerator[Told | CaughtUp, None]:
+    """A stream in another form; and that it may be taken over, just so."""
+    async with aclosing(stream):
+        async for one in stream:
+            yield replace(one, tell=tell) if isinstance(one, CaughtUp) else tell(one)
