@@ -4,7 +4,6 @@ import asyncio
 import base64
 import os
 import struct
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -26,7 +25,6 @@ class Subscriber(asyncio.Protocol):
         self._open = False
         self.frames = 0
         self.last = b""
-        self.times: list[float] = []
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -48,7 +46,7 @@ class Subscriber(asyncio.Protocol):
         self._take_frames()
 
     def _take_frames(self) -> None:
-        buffer, at, now = self._buffer, 0, time.perf_counter()
+        buffer, at = self._buffer, 0
         while len(buffer) - at >= 2:
             length, start = buffer[at + 1], at + 2
             if length == 126:
@@ -59,7 +57,6 @@ class Subscriber(asyncio.Protocol):
                 break
             if buffer[at] == 0x81:  # text; else a ping
                 self.frames += 1
-                self.times.append(now)
                 self.last = buffer[start : start + length]
                 self._arrived(self.last)
             at = start + length
@@ -102,16 +99,13 @@ class Crowd:
         if self._frames >= self._wanted:
             self._enough.set()
 
-    async def receive(self, frames: int, seconds: float = 120) -> None:
-        """Until they were sent so many in all, from now on. Raises TimeoutError."""
-        self.expect(frames)
-        await self.received(seconds)
-
     def expect(self, frames: int) -> None:
+        """So many in all, from now on."""
         self._frames, self._wanted = 0, frames
         self._enough.clear()
 
     async def received(self, seconds: float = 120) -> None:
+        """When they were sent what is expected. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             await self._enough.wait()
 

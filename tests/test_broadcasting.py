@@ -111,6 +111,23 @@ async def test_the_end_comes_behind_what_was_told_before() -> None:
             await reader.member.over
 
 
+async def test_who_is_behind_gets_nothing_that_comes_after_what_could_not_be_told() -> None:
+    group, slow = Group[str](), Reader(opened=False)
+
+    async def fails() -> str:
+        raise RuntimeError("away")
+
+    tell(group, "a", slow)
+    group.add("b", slow.member, fails)
+    tell(group, "c", slow)
+    await settle()
+    slow.open.set()
+
+    with pytest.raises(RuntimeError):
+        await slow.member.over
+    assert slow.read == ["a"], "whoever resumed behind c would never see b"
+
+
 async def test_who_breaks_ends_alone() -> None:
     group, broken, well = Group[str](), Reader(breaks_at="b"), Reader()
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -193,7 +194,7 @@ async def test_work_is_done_once_and_forgotten_when_there_is_too_much() -> None:
         done.append(number)
         return number
 
-    shared = Shared[int](most=2)
+    shared = Shared[int](lambda _: 1, most=2)
     together = await asyncio.gather(*(shared.of("a", lambda: work(1)) for _ in range(3)))
     for key in "bcb":
         await shared.of(key, lambda: work(2))
@@ -201,6 +202,25 @@ async def test_work_is_done_once_and_forgotten_when_there_is_too_much() -> None:
 
     assert together == [1, 1, 1]
     assert done == [1, 2, 2, 3]
+
+
+async def test_large_results_are_forgotten_sooner_and_failures_at_once() -> None:
+    done: list[str] = []
+
+    async def work(text: str) -> str:
+        done.append(text)
+        if text == "fails":
+            raise ValueError(text)
+        return text
+
+    shared = Shared[str](len, most_bytes=10)
+    for text in ("small", "small", "x" * 8, "small", "y" * 20, "y" * 20):
+        await shared.of(text, partial(work, text))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="fails"):
+            await shared.of("fails", partial(work, "fails"))
+
+    assert done == ["small", "x" * 8, "small", "y" * 20, "y" * 20, "fails", "fails"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 Answer = TypeVar("Answer")
@@ -36,16 +37,15 @@ class Member(Generic[Answer]):
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.done: Callable[[], None] = lambda: None
         self._send = send
-        self._waiting = deque[Answer]()
+        self._waiting = deque[Callable[[], Awaitable[Answer]]]()  # not answers: a thousand may be of any size
         self._sending: asyncio.Task[None] | None = None
-        self._why: Exception | None = None
 
-    def offer(self, answer: Answer) -> None:
-        """Send it, now if the socket takes it."""
+    def offer(self, answer: Answer, again: Callable[[], Awaitable[Answer]]) -> None:
+        """Send it, now if the socket takes it, else when it does; `again` makes the answer anew."""
         if self.over.done():
             return
         if self._sending is not None:
-            self._waiting.append(answer)
+            self._waiting.append(again)
             return
         try:
             unfinished = begun(self._send(answer))
@@ -58,9 +58,10 @@ class Member(Generic[Answer]):
             self._sending = asyncio.create_task(self._go_on(unfinished))
 
     def end(self, why: Exception) -> None:
-        """Behind what waits already."""
-        self._why = why
-        if self._sending is None and not self.over.done():
+        """Behind what waits already, and before all that comes later."""
+        if self._sending is not None:
+            self._waiting.append(partial(_fail, why))
+        elif not self.over.done():
             self.over.set_exception(why)
 
     def leave(self) -> None:
@@ -73,13 +74,16 @@ class Member(Generic[Answer]):
             await unfinished
             self.done()
             while self._waiting:
-                await self._send(self._waiting.popleft())
+                await self._send(await self._waiting.popleft()())
                 self.done()
         except Exception as error:  # noqa: BLE001  as above
-            self._why = error
+            if not self.over.done():
+                self.over.set_exception(error)
         self._sending = None
-        if self._why is not None and not self.over.done():
-            self.over.set_exception(self._why)
+
+
+async def _fail(why: Exception) -> Any:
+    raise why
 
 
 @dataclass
@@ -109,11 +113,7 @@ class Group(Generic[Answer]):
 
     def end(self, member: Member[Answer], why: Exception) -> None:
         """Behind the events that it was told of."""
-
-        async def work() -> Answer:
-            raise why
-
-        self.add(why, member, work)
+        self.add(why, member, partial(_fail, why))
 
     async def _run(self) -> None:
         while self._batches:
@@ -130,7 +130,7 @@ class Group(Generic[Answer]):
         self._batches.popleft()
         for member in batch.members:
             if why is None:
-                member.offer(answer)
+                member.offer(answer, batch.work)
             else:
                 member.end(why)
 

@@ -62,7 +62,7 @@ class Engine:
         self._limits = limits
         self._documents = documents
         self._inputs = Inputs(self._schema)
-        self._shared = Shared[Answer]()
+        self._shared = Shared[Answer](lambda answer: len(answer.encoded))
         self._groups = defaultdict[Hashable, Group[Answer]](Group)
 
     async def prepare(self, asked: Operation, context: Any, allowed: Collection[OperationType]) -> Prepared:

@@ -97,7 +97,7 @@ class CaughtUp:
     def take_over(
         self, receive: Callable[[str, Callable[[], Any]], None], lose: Callable[[Exception], None]
     ) -> Callable[[], None]:
-        """At once, before anything else happens: each event's cursor, and what makes its form. See `CaughtUp` there."""
+        """At once, before anything else happens: each event's cursor, and what makes its form."""
         follower = self.follower
 
         def take(event: Event) -> None:
