@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from types import FrameType
@@ -17,8 +17,9 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bcom_graphql import __version__, demo
 from bcom_graphql.authentication import Door
@@ -28,6 +29,7 @@ from bcom_graphql.graphql.errors import masked
 from bcom_graphql.graphql.http import COST_HEADER, GraphQLServer, Ide
 from bcom_graphql.graphql.requests import PREFLIGHTED
 from bcom_graphql.headers import ALWAYS, SecurityHeaders
+from bcom_graphql.metrics import Metrics
 from bcom_graphql.observability import REQUEST_ID_HEADER, RequestId, configure_logging, request_id
 from bcom_graphql.settings import Settings
 from bcom_graphql.trainers import TrainerProcesses
@@ -38,7 +40,9 @@ from resolvers.errors import ClientError, Lagged, Unavailable
 from resolvers.rates import Rates
 from resolvers.store.database import Database
 from resolvers.store.feed import EventFeed
+from resolvers.store.nats import NatsWakeups
 from resolvers.store.registry import Registry
+from resolvers.store.wakeups import Wakeups
 from resolvers.tokens import Tokens
 from schema.root import schema
 
@@ -52,7 +56,8 @@ def services(settings: Settings) -> Services:
     """
     assert settings.database_url is not None  # noqa: S101
     secret = settings.secret_key.get_secret_value() if settings.secret_key else secrets.token_urlsafe()
-    database = Database(settings.database_url.get_secret_value(), settings.pool_size, settings.max_statement_seconds)
+    url = settings.database_url.get_secret_value()
+    database = Database(url, settings.pool_size, settings.max_statement_seconds, _wakeups(settings))
     tokens = Tokens(secret)
     registry = Registry(database, settings.model_cache_size, settings.model_cache_seconds)
     trainers = TrainerProcesses(settings, database)
@@ -66,6 +71,12 @@ def check(settings: Settings) -> None:
     if settings.trusted_documents:
         read_trusted(settings.trusted_documents)
     _rates(settings)
+    _wakeups(settings)
+
+
+def _wakeups(settings: Settings) -> Wakeups | None:
+    """None are PostgreSQL's own. Raises ValueError when NATS's library is missing."""
+    return NatsWakeups(settings.events_url.get_secret_value()) if settings.events_url else None
 
 
 def _rates(settings: Settings) -> Rates:
@@ -92,6 +103,8 @@ def application(services: Services, settings: Settings) -> Starlette:
         allowed_origins=settings.allowed_origins,
     )
 
+    metrics = Metrics(services, settings.metrics_token)
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         services.live.start()
@@ -100,6 +113,7 @@ def application(services: Services, settings: Settings) -> Starlette:
             asyncio.create_task(_watch_access(services, server)),
             asyncio.create_task(maintenance.keep(services, settings.maintenance_seconds)),
             asyncio.create_task(learner.keep(services, settings.learning_seconds)),
+            asyncio.create_task(metrics.keep()),
         ]
         if settings.automatic_analyses:
             tasks.append(asyncio.create_task(automatic.keep(services)))
@@ -113,6 +127,7 @@ def application(services: Services, settings: Settings) -> Starlette:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        metrics.stop()
         await services.trainers.stop()
         await services.live.stop()
         await services.feed.stop()
@@ -123,14 +138,30 @@ def application(services: Services, settings: Settings) -> Starlette:
         routes=[
             Route("/", lambda _: RedirectResponse("/graphql")),
             Route("/health", partial(_health, services)),
+            *([Route("/metrics", metrics.answer)] if settings.metrics else []),
             Mount("/static", StaticFiles(directory=ide.STATIC)),
             Route("/graphql", server),
-            WebSocketRoute("/graphql", server),
         ],
-        middleware=[Middleware(RequestId), Middleware(SecurityHeaders), *_cors(settings.allowed_origins)],
+        middleware=[
+            Middleware(RequestId),
+            Middleware(_Sockets, server),
+            Middleware(SecurityHeaders),
+            *_cors(settings.allowed_origins),
+        ],
         exception_handlers={Exception: _failed},
         lifespan=lifespan,
     )
+
+
+class _Sockets:
+    """ASGI middleware: the shortest way for GraphQL's sockets, as each call on it is kept while they are open."""
+
+    def __init__(self, app: ASGIApp, server: ASGIApp) -> None:
+        self._app, self._server = app, server
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        is_ours = scope["type"] == "websocket" and scope["path"] == scope.get("root_path", "") + "/graphql"
+        return (self._server if is_ours else self._app)(scope, receive, send)
 
 
 def _when_told_to_stop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

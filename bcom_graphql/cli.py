@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from bcom_graphql import app, demo, evaluation_command, model_commands, permissions, prepare, training_commands
+from bcom_graphql import app, demo, evaluation_command, metrics, model_commands, permissions, prepare, training_commands
 from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings, example
 from ml.metrics import TargetKind
@@ -72,12 +72,12 @@ def serve(
     workers: Annotated[int, typer.Option(help="Server processes.", min=1, max=64)] = 1,
     with_demo: Annotated[bool, typer.Option("--demo", help="With an invented fleet that lives.")] = False,
 ) -> None:
-    """Serve GraphQL at /graphql and health at /health; migrations and missing models come first."""
+    """Serve GraphQL at /graphql, /health and /metrics; migrations and missing models come first."""
     _exit_on_sigterm()
     _check_free(host, port)
     settings = _serving(Settings(), with_demo=with_demo)
     configure_logging(settings.log_format, settings.log_level)
-    with prepare.database(settings) as complete:
+    with prepare.database(settings) as complete, metrics.shared(workers):
         with prepare.progress_bar() as bar:
             asyncio.run(prepare.ready(complete, bar))
         _announce(host, port, with_demo=with_demo)
@@ -89,6 +89,7 @@ def serve(
             port=port,
             workers=workers,
             log_level="warning",
+            ws="bcom_graphql.graphql.sockets:Sockets",
             ws_per_message_deflate=False,
             ws_max_size=complete.max_message,
             forwarded_allow_ips=complete.trusted_proxies,

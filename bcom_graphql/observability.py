@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Awaitable
 from contextvars import ContextVar
 from uuid import uuid4
 
@@ -46,19 +47,22 @@ class RequestId:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
         id = given if given.isascii() and given.isprintable() and 0 < len(given) <= 100 else uuid4().hex
         request_id.set(id)
+        if scope["type"] == "http":
+            return self._answer(id, scope, receive, send)
+        structlog.contextvars.bind_contextvars(request_id=id)  # in a socket's task, and so in a context of its own
+        return self.app(scope, receive, send)
 
+    async def _answer(self, id: str, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = id
             await send(message)
 
-        is_socket = scope["type"] == "websocket"  # none of whose messages has headers: the shortest way for them
         with structlog.contextvars.bound_contextvars(request_id=id):
-            await self.app(scope, receive, send if is_socket else send_with_id)
+            await self.app(scope, receive, send_with_id)

@@ -11,8 +11,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bcom_graphql.graphql.limits import Introspection, Limits
 from resolvers.rates import DEFAULTS, Budget
+from resolvers.store import nats
 
 SHORTEST_SECRET = 32
+SHORTEST_TOKEN = 16
 DEFAULT = Limits()
 
 
@@ -38,6 +40,14 @@ class Settings(BaseSettings):
     data_folder: Annotated[Path, Field(description="Where the embedded PostgreSQL and the demo keep their data.")] = (
         Path(".bcom")
     )
+    events_url: Annotated[
+        SecretStr | None,
+        Field(
+            description="nats://user:password@host:4222/prefix, or tls://…, with commas between several servers, has"
+            " processes wake each other by NATS (needs the extra `nats`). Subjects begin with the prefix; without one,"
+            " with bcom. Empty: by PostgreSQL's LISTEN and NOTIFY."
+        ),
+    ] = None
     pool_size: Annotated[int, Field(ge=2, le=500, description="Database connections of each server process.")] = 10
     retention_days: Annotated[
         int, Field(ge=1, le=36_500, description="Samples older than this are rejected, and dropped a week at a time.")
@@ -191,6 +201,16 @@ class Settings(BaseSettings):
     rate_sign_ins_by_address: Annotated[str, Field(description="Attempts to sign in from one address.")] = DEFAULTS[
         Budget.SIGN_INS_BY_ADDRESS
     ]
+    metrics: Annotated[
+        bool,
+        Field(
+            description="Serve /metrics in the Prometheus text format: with METRICS_TOKEN to whoever has it, else to"
+            " loopback and private addresses that ask directly."
+        ),
+    ] = True
+    metrics_token: Annotated[
+        SecretStr | None, Field(description="What Prometheus sends as its bearer token; at least 16 characters.")
+    ] = None
     demo: Annotated[bool, Field(description="Keep feeding the demo fleet; set by `serve --demo`.")] = False
 
     @property
@@ -237,6 +257,13 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return url
 
+    @field_validator("events_url")
+    @classmethod
+    def _nats(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            nats.parse(url.get_secret_value())
+        return url
+
     @field_validator("secret_key")
     @classmethod
     def _long_enough(cls, key: SecretStr | None) -> SecretStr | None:
@@ -244,6 +271,14 @@ class Settings(BaseSettings):
             message = f"must have at least {SHORTEST_SECRET} characters; make one with `bcom-graphql secret`"
             raise ValueError(message)
         return key
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _hard_to_guess(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and len(token.get_secret_value()) < SHORTEST_TOKEN:
+            message = f"must have at least {SHORTEST_TOKEN} characters; make one with `bcom-graphql secret`"
+            raise ValueError(message)
+        return token
 
     @field_validator("database_url")
     @classmethod

@@ -63,16 +63,18 @@ class TrainerProcesses:
             await asyncio.wait(self._attended)
 
     def _environment(self) -> dict[str, str]:
-        """Not the secret key, which it has no use for."""
+        """Not the secret key, which it has no use for; its metrics are nobody's."""
         settings = self._settings
         assert settings.database_url is not None  # noqa: S101  services are made with it
         own = {
             "DATABASE_URL": settings.database_url.get_secret_value(),
             "SECRET_KEY": "",
+            "EVENTS_URL": settings.events_url.get_secret_value() if settings.events_url else "",
             "LOG_FORMAT": settings.log_format,
             "LOG_LEVEL": settings.log_level,
         }
-        return {**os.environ, **ONE_THREAD, **own}
+        inherited = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
+        return {**inherited, **ONE_THREAD, **own}
 
     async def _attend(self, run_id: UUID, process: Process) -> None:
         """However it ends, the run is over then. What is not marked here, maintenance will."""

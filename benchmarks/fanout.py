@@ -50,7 +50,8 @@ async def serving(made: World, which: str) -> AsyncIterator[tuple[int, int]]:
         "AUTOMATIC_RECOMMENDATIONS": "false",
         "LOG_LEVEL": "error",
     }
-    options = ["--factory", "--ws-per-message-deflate", "false", "--no-access-log", "--log-level", "error"]
+    ws = "bcom_graphql.graphql.sockets:Sockets" if which == "ours" else "auto"
+    options = ["--factory", "--ws", ws, "--ws-per-message-deflate", "false", "--no-access-log", "--log-level", "error"]
     command = [sys.executable, "-m", "uvicorn", SERVERS[which], "--port", str(port), *options]
     process = subprocess.Popen(command, env=environment)  # noqa: ASYNC220
     try:

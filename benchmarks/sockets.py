@@ -19,7 +19,7 @@ HANDSHAKE: Final = (
 class Subscriber(asyncio.Protocol):
     """One client: shakes hands, says what it is to say, and counts the frames that come back."""
 
-    def __init__(self, path: str, messages: list[bytes], arrived: Callable[[bytes], None]) -> None:
+    def __init__(self, path: str, messages: list[bytes], arrived: Callable[["Subscriber"], None]) -> None:
         self._path, self._messages, self._arrived = path, messages, arrived
         self._buffer = b""
         self._open = False
@@ -58,7 +58,7 @@ class Subscriber(asyncio.Protocol):
             if buffer[at] == 0x81:  # text; else a ping
                 self.frames += 1
                 self.last = buffer[start : start + length]
-                self._arrived(self.last)
+                self._arrived(self)
             at = start + length
         self._buffer = buffer[at:]
 
@@ -94,7 +94,7 @@ class Crowd:
 
         await asyncio.gather(*(one(own) for own in messages))
 
-    def _count(self, _: bytes) -> None:
+    def _count(self, _: Subscriber) -> None:
         self._frames += 1
         if self._frames >= self._wanted:
             self._enough.set()

@@ -55,7 +55,7 @@ class Services:
     analyses: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANALYSES_AT_ONCE))
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "live", LiveSamples(self.database, self.feed))
+        object.__setattr__(self, "live", LiveSamples(self.database))
         object.__setattr__(self, "sensitivity", Sensitivities(self.database))
         self.feed.on(registry.TOPIC, self.registry.forget)
         self.feed.on(sensitivities.TOPIC, self.sensitivity.forget)

@@ -13,6 +13,7 @@ from ml.features import NEVER, Memory, Rows, follow
 from ml.metrics import CATALOGUE, Floats, Kind
 from ml.profiles import Profiles
 from resolvers import baselines
+from resolvers.meters import SCORING
 from resolvers.store import readings
 from resolvers.store.profiles import Known, combined
 from resolvers.store.streams import Streams
@@ -60,7 +61,8 @@ class Judge:
 
     async def judge(self, frame: pl.DataFrame) -> Judged:
         """Verdicts on a batch sorted by `stream` and `at`. Off the event loop."""
-        return await asyncio.to_thread(self._judge, frame)
+        with SCORING[self.detector.kind].time():
+            return await asyncio.to_thread(self._judge, frame)
 
     def _judge(self, frame: pl.DataFrame) -> Judged:
         kind, which, at = CATALOGUE[self.detector.kind], frame["stream"].to_numpy(), frame["at"].to_numpy()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from ml.metrics import CATALOGUE, Metric, TargetKind
-from resolvers import checking
+from resolvers import checking, meters
 from resolvers.context import Context
 from resolvers.errors import InvalidInput, NotFound
 from resolvers.rates import Budget
@@ -65,10 +65,12 @@ async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> Rec
     unique = good.unique(key_columns(kind), keep="first", maintain_order=True)
     repeated = len(good) - len(unique)
     accepted, anomalies = await store(context, kind, unique) if len(unique) else (0, [])
+    duplicates = repeated + len(unique) - accepted
+    meters.recorded(kind, accepted, duplicates, len(rejected))
     listed = rejected.head(LISTED_REJECTIONS)
     return Recorded(
         accepted,
-        repeated + len(unique) - accepted,
+        duplicates,
         len(rejected),
         [Rejected(row, reason) for row, reason in listed.select("row", "reason").iter_rows()],
         dict(rejected.group_by(pl.col("reason").str.replace(VALUE, "")).len().iter_rows()),

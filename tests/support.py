@@ -17,6 +17,7 @@ import websockets
 from sqlalchemy import text
 from starlette.applications import Starlette
 
+from bcom_graphql.graphql.sockets import Sockets
 from ml.episodes import Severity
 from ml.metrics import Direction, TargetKind
 from resolvers.context import Services
@@ -88,13 +89,17 @@ class QuickServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(application: Starlette) -> AsyncIterator[str]:
-    """A real server in this event loop; its address."""
+async def serving(application: Starlette, **options: Any) -> AsyncIterator[str]:
+    """A real server in this event loop, with `serve`'s options or these; its address."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else asyncio's answers wait 40 ms for an ACK
-    config = uvicorn.Config(
-        application, log_level="critical", ws_per_message_deflate=False, timeout_graceful_shutdown=1, lifespan="on"
-    )
+    usual: dict[str, Any] = {
+        "ws": Sockets,
+        "ws_per_message_deflate": False,
+        "timeout_graceful_shutdown": 1,
+        "lifespan": "on",
+    }
+    config = uvicorn.Config(application, log_level="critical", **(usual | options))
     server = QuickServer(config)
     running = asyncio.create_task(server.serve([listener]))
     while not server.started:

@@ -1,48 +1,67 @@
 """Broadcasts: in order to each, nobody held up by another, and an end behind what was still to be sent."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import pytest
 
-from bcom_graphql.graphql.broadcasting import Group, Member, begun
+from bcom_graphql.graphql.broadcasting import Group, Member, Receiver
 
 
 class Reader:
-    """A subscriber who reads when it is open."""
+    """A subscriber who reads when it is open: the source of its events, and where its answers go."""
 
-    def __init__(self, *, opened: bool = True, breaks_at: str | None = None) -> None:
+    def __init__(self, group: Group[str], *, opened: bool = True, at_once: bool = True, breaks_at: str = "") -> None:
         self.read: list[str] = []
         self.open = asyncio.Event()
         if opened:
             self.open.set()
-        self._breaks_at = breaks_at
-        self.member = Member[str](self.send)
-        self.member.done = self._count
-        self.done = 0
+        self._at_once, self._breaks_at = at_once, breaks_at
+        self.receiver: Receiver
+        self.taken = 0
+        self.left = False
+        self.why: Exception | None = None
+        self.member = Member(group, self, self._ended)
+        self.member.take(self)
+
+    def take_over(self, receiver: Receiver) -> "Reader":
+        self.receiver = receiver
+        return self
+
+    def done(self) -> None:
+        self.taken += 1
+
+    def leave(self) -> None:
+        self.left = True
+
+    def write(self, answer: str) -> bool:
+        ready = self._at_once and self.open.is_set()
+        if ready:
+            self._take(answer)
+        return ready
 
     async def send(self, answer: str) -> None:
+        await self.open.wait()
+        self._take(answer)
+
+    def _take(self, answer: str) -> None:
         if answer == self._breaks_at:
             raise ConnectionError(answer)
-        await self.open.wait()
         self.read.append(answer)
 
-    def _count(self) -> None:
-        self.done += 1
+    def _ended(self, why: Exception) -> None:
+        self.why = why
 
 
-def gives(answer: str) -> Callable[[], Awaitable[str]]:
-    async def work() -> str:
-        await asyncio.sleep(0)
-        return answer
-
-    return work
+async def as_it_is(tell: Callable[[], str]) -> str:
+    await asyncio.sleep(0)
+    return tell()
 
 
-def tell(group: Group[str], answers: str, *readers: Reader) -> None:
+def tell(answers: str, *readers: Reader) -> None:
     for answer in answers:
         for reader in readers:
-            group.add(answer, reader.member, gives(answer))
+            reader.receiver.receive(answer, lambda answer=answer: answer)
 
 
 async def settle() -> None:
@@ -51,184 +70,141 @@ async def settle() -> None:
 
 
 async def test_all_get_everything_in_order() -> None:
-    group, readers = Group[str](), [Reader() for _ in range(3)]
+    group = Group(as_it_is)
+    readers = [Reader(group), Reader(group), Reader(group, at_once=False)]
 
-    tell(group, "abc", *readers)
+    tell("abc", *readers)
     await settle()
-    tell(group, "de", *readers)
+    tell("de", *readers)
     await settle()
 
     assert [reader.read for reader in readers] == [[*"abcde"]] * 3
-    assert [reader.done for reader in readers] == [5, 5, 5]
+    assert [reader.taken for reader in readers] == [5, 5, 5]
 
 
 async def test_an_event_is_worked_out_once_for_all() -> None:
-    group, readers, worked = Group[str](), [Reader() for _ in range(3)], 0
+    worked = 0
 
-    async def work() -> str:
+    async def work(tell: Callable[[], str]) -> str:
         nonlocal worked
         worked += 1
-        return "a"
+        return tell()
 
-    for reader in readers:
-        group.add(1, reader.member, work)
+    group = Group(work)
+
+    tell("a", *(Reader(group) for _ in range(3)))
     await settle()
 
     assert worked == 1
 
 
 async def test_who_does_not_read_holds_nobody_up_and_misses_nothing() -> None:
-    group, slow, quick = Group[str](), Reader(opened=False), Reader()
+    group = Group(as_it_is)
+    slow, quick = Reader(group, opened=False), Reader(group)
 
-    tell(group, "abc", slow, quick)
+    tell("abc", slow, quick)
     await settle()
-    before = [*slow.read], [*quick.read], slow.done
+    before = [*slow.read], [*quick.read], slow.taken
     slow.open.set()
     await settle()
-    tell(group, "d", slow, quick)
+    tell("d", slow, quick)
     await settle()
 
     assert before == ([], [*"abc"], 0)
     assert slow.read == quick.read == [*"abcd"]
-    assert slow.done == 4
+    assert slow.taken == 4
 
 
 async def test_the_end_comes_behind_what_was_told_before() -> None:
-    group, slow, quick = Group[str](), Reader(opened=False), Reader()
+    group = Group(as_it_is)
+    slow, quick = Reader(group, opened=False), Reader(group)
 
-    tell(group, "ab", slow, quick)
+    tell("ab", slow, quick)
     for reader in (slow, quick):
-        group.end(reader.member, ValueError("lagged"))
+        reader.receiver.lose(ValueError("lagged"))
     await settle()
-    early = slow.member.over.done(), quick.member.over.done()
+    early = slow.why, str(quick.why)
     slow.open.set()
     await settle()
 
-    assert early == (False, True)
+    assert early == (None, "lagged")
     for reader in (slow, quick):
         assert reader.read == [*"ab"]
-        with pytest.raises(ValueError, match="lagged"):
-            await reader.member.over
+        assert str(reader.why) == "lagged"
+        assert reader.left
 
 
 async def test_who_is_behind_gets_nothing_that_comes_after_what_could_not_be_told() -> None:
-    group, slow = Group[str](), Reader(opened=False)
-
-    async def fails() -> str:
+    def fails() -> str:
         raise RuntimeError("away")
 
-    tell(group, "a", slow)
-    group.add("b", slow.member, fails)
-    tell(group, "c", slow)
+    group = Group(as_it_is)
+    slow = Reader(group, opened=False)
+
+    tell("a", slow)
+    slow.receiver.receive("b", fails)
+    tell("c", slow)
     await settle()
     slow.open.set()
+    await settle()
 
-    with pytest.raises(RuntimeError):
-        await slow.member.over
+    assert str(slow.why) == "away"
     assert slow.read == ["a"], "whoever resumed behind c would never see b"
 
 
 async def test_who_breaks_ends_alone() -> None:
-    group, broken, well = Group[str](), Reader(breaks_at="b"), Reader()
+    group = Group(as_it_is)
+    broken, well = Reader(group, breaks_at="b"), Reader(group)
 
-    tell(group, "abc", broken, well)
+    tell("abc", broken, well)
     await settle()
 
     assert (broken.read, well.read) == (["a"], [*"abc"])
-    with pytest.raises(ConnectionError):
-        await broken.member.over
+    assert isinstance(broken.why, ConnectionError)
+    assert broken.left
 
 
 async def test_who_breaks_while_it_catches_up_ends_alone_too() -> None:
-    group, broken = Group[str](), Reader(opened=False, breaks_at="b")
+    group = Group(as_it_is)
+    broken = Reader(group, opened=False, breaks_at="b")
 
-    tell(group, "abc", broken)
+    tell("abc", broken)
     await settle()
     broken.open.set()
+    await settle()
 
-    with pytest.raises(ConnectionError):
-        await broken.member.over
     assert broken.read == ["a"]
+    assert isinstance(broken.why, ConnectionError)
 
 
-async def test_what_cannot_be_worked_out_ends_those_who_wait_for_it_and_no_others() -> None:
-    group, one, other = Group[str](), Reader(), Reader()
+@pytest.mark.parametrize("opened", [True, False])
+async def test_who_leaves_is_told_nothing_more_nor_why(opened: bool) -> None:
+    group = Group(as_it_is)
+    gone, other = Reader(group, opened=opened), Reader(group)
 
-    async def fails() -> str:
-        raise RuntimeError("broken")
-
-    group.add(1, one.member, fails)
-    group.add(2, other.member, gives("b"))
+    tell("a", gone, other)
+    await settle()
+    before = [*gone.read]
+    tell("b", gone, other)
+    gone.member.leave()
+    gone.open.set()
     await settle()
 
-    with pytest.raises(RuntimeError):
-        await one.member.over
-    assert other.read == ["b"]
-    assert not other.member.over.done()
+    assert gone.read == before
+    assert (gone.left, gone.why) == (True, None)
+    assert other.read == [*"ab"]
 
 
-async def test_who_leaves_is_sent_nothing_more() -> None:
-    group, gone, slow = Group[str](), Reader(), Reader(opened=False)
-    tell(group, "a", gone, slow)
+async def test_a_group_that_the_last_has_left_is_given_up() -> None:
+    given_up: list[bool] = []
+    group = Group(as_it_is, lambda: given_up.append(True))
+    readers = [Reader(group), Reader(group, breaks_at="a")]
+
+    tell("a", *readers)
     await settle()
-
-    for reader in (gone, slow):
+    before = [*given_up]
+    for reader in readers:
         reader.member.leave()
-    tell(group, "b", gone, slow)
-    slow.open.set()
-    await settle()
+        reader.member.leave()
 
-    assert (gone.read, slow.read) == (["a"], [])
-
-
-async def test_a_coroutine_goes_as_far_as_it_can_at_once() -> None:
-    steps: list[int] = []
-    ready = asyncio.Event()
-
-    async def work() -> None:
-        steps.append(1)
-        await ready.wait()
-        steps.append(2)
-        await asyncio.sleep(0)
-        steps.append(3)
-
-    rest = begun(work())
-    early = [*steps]
-    ready.set()
-    assert rest is not None
-    await rest
-
-    assert (early, steps) == ([1], [1, 2, 3])
-
-
-async def test_a_coroutine_that_waits_for_nothing_is_done_at_once() -> None:
-    steps: list[int] = []
-
-    async def work() -> None:
-        steps.append(1)
-
-    assert begun(work()) is None
-    assert steps == [1]
-
-
-async def test_a_rest_can_be_cancelled_and_can_fail() -> None:
-    never = asyncio.get_running_loop().create_future()
-    fails = asyncio.get_running_loop().create_future()
-
-    async def work(waits_for: asyncio.Future[None]) -> None:
-        await waits_for
-
-    async def go_on(rest: Awaitable[None] | None) -> None:
-        assert rest is not None
-        await rest
-
-    cancelled = asyncio.create_task(go_on(begun(work(never))))
-    failing = asyncio.create_task(go_on(begun(work(fails))))
-    await asyncio.sleep(0)
-    cancelled.cancel()
-    fails.set_exception(ValueError("failed"))
-
-    with pytest.raises(asyncio.CancelledError):
-        await cancelled
-    with pytest.raises(ValueError, match="failed"):
-        await failing
+    assert (before, given_up) == ([], [True])

@@ -80,6 +80,7 @@ def test_serve_says_what_is_wrong_with_a_setting(tmp_path: Path, setting: str, v
     ("setting", "value", "said"),
     [
         ("rate_limit_storage", "memcached://x", "must look like redis://"),
+        ("events_url", "kafka://x", "must look like nats://"),
         ("allowed_origins", "*", "must list origins such as"),
         ("max_depth", "0", "greater than or equal to 1"),
         ("introspection", "some", "'everybody', 'signed-in' or 'nobody'"),

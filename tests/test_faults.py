@@ -88,12 +88,15 @@ async def test_a_database_that_goes_away_is_an_error_and_comes_back_without_a_re
                 with pytest.raises(GraphQLFailed) as failed:
                     await operator.run(SITES)
                 health = await api.http.get(url.replace("/graphql", "/health"))
+                metrics = await api.http.get(url.replace("/graphql", "/metrics"))
                 postgres.enter_context(embedded_postgres(tmp_path))
                 data = await operator.run(ACKNOWLEDGE, id=id_of(anomaly))
                 event = await socket.next()
 
     assert failed.value.codes == [AWAY]
     assert health.status_code == 503
+    assert metrics.status_code == 200
+    assert "bcom_database_up 0.0" in metrics.text
     assert data == {"acknowledgeAnomaly": {"__typename": "Anomaly"}}
     assert event == {"anomalyDetected": {"change": "ACKNOWLEDGED"}}
 

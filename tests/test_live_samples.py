@@ -310,10 +310,24 @@ async def upload(operator: Api, content: str) -> None:
     assert "errors" not in answer.json()
 
 
-async def test_what_a_command_imports_beside_the_server_is_found_by_looking(
+async def test_what_a_command_imports_beside_the_server_is_told_of(
+    server: Server, services: Services, link: Link, tmp_path: Path
+) -> None:
+    (tmp_path / "metrics.csv").write_text(csv(link, levels(-41.0, -42.0)))
+
+    async with server() as api, following(await api.as_(Role.VIEWER), link) as socket:
+        steps = importing.import_file(lambda: Context(services, SYSTEM), LINK, tmp_path / "metrics.csv")
+        accepted = [step.recorded.accepted async for step in steps]
+
+        assert accepted == [2]
+        assert await next_of(socket) == new(link, levels(-41.0, -42.0))
+
+
+async def test_what_nobody_tells_of_is_found_by_looking(
     server: Server, services: Services, link: Link, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("resolvers.store.live.POLL_SECONDS", 0.2)
+    monkeypatch.setattr(services.live, "tell", lambda: None)
     (tmp_path / "metrics.csv").write_text(csv(link, levels(-41.0, -42.0)))
 
     async with server() as api, following(await api.as_(Role.VIEWER), link) as socket:

@@ -12,6 +12,7 @@ from graphql.execution.collect_fields import collect_fields
 from bcom_graphql.graphql.documents import Plan
 from bcom_graphql.graphql.errors import Rejected, presented
 from bcom_graphql.graphql.json import encode
+from bcom_graphql.graphql.meters import OK, Watch
 
 Execution = Executor[Any]
 
@@ -23,6 +24,7 @@ class Prepared:
     plan: Plan
     executor: Execution
     cost: int
+    watch: Watch
     share: Hashable | None = None  # of a subscription: whoever has the same gets the same of each event
 
 
@@ -45,10 +47,11 @@ class Answer:
         """The body as JSON: written once, to however many it goes."""
         return encode(self.body)
 
-    @cached_property
-    def text(self) -> str:
-        """The same for text frames."""
-        return self.encoded.decode()
+    @property
+    def outcome(self) -> str:
+        """The code of the first error."""
+        errors = self.body.get("errors")
+        return errors[0]["extensions"]["code"] if errors else OK
 
     @classmethod
     def of(cls, prepared: Prepared, result: ExecutionResult, request_id: str, event_id: str | None = None) -> Self:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.gate import Client, Gate, Identity
+from bcom_graphql.graphql.meters import CONNECTIONS
 
 SOONEST_CHECK = 0.1  # seconds
 GOING_AWAY = Refused("The server is going away; connect again.", {"code": "SERVICE_UNAVAILABLE"})
@@ -28,8 +29,11 @@ class Connections:
             message = f"You have {present} open connections; at most {self._limit} are allowed."
             raise Refused(message, {"code": "RATE_LIMITED"})
         self._by_subject[subject].add(connection)
+        CONNECTIONS[connection.transport].inc()
 
     def discard(self, subject: str, connection: "Connection") -> None:
+        """One that was added."""
+        CONNECTIONS[connection.transport].dec()
         self._by_subject[subject].discard(connection)
         if not self._by_subject[subject]:
             del self._by_subject[subject]
@@ -47,7 +51,10 @@ class Connections:
 class Connection:
     """One that was let in; `end` is called at most once, when it must go."""
 
-    def __init__(self, connections: Connections, client: Client, end: Callable[[Refused], object]) -> None:
+    def __init__(
+        self, connections: Connections, client: Client, end: Callable[[Refused], object], transport: str = "websocket"
+    ) -> None:
+        self.transport = transport
         self._connections = connections
         self._client = client
         self._end = end

@@ -49,6 +49,11 @@ class Rejected(Exception):
         self.errors = errors
         self.invalid_document = invalid_document
 
+    @property
+    def code(self) -> str:
+        """Of the first error."""
+        return _code(self.errors[0], invalid_document=self.invalid_document) if self.errors else INTERNAL
+
     def presented(self, request_id: str) -> list[GraphQLFormattedError]:
         """As the errors of a response."""
         return presented(self.errors, request_id, invalid_document=self.invalid_document)
@@ -80,8 +85,7 @@ def masked(error: BaseException | None, request_id: str, path: Sequence[str | in
 def _present(error: GraphQLError, request_id: str, *, invalid_document: bool) -> GraphQLFormattedError:
     formatted = error.formatted
     extensions = dict(error.extensions or {})
-    if "code" not in extensions:
-        extensions["code"] = _code(error, invalid_document=invalid_document)
+    extensions["code"] = _code(error, invalid_document=invalid_document)
     formatted["extensions"] = extensions
     if extensions["code"] == INTERNAL:
         formatted.update(masked(error.original_error or error, request_id, error.path))  # type: ignore[typeddict-item]
@@ -89,6 +93,8 @@ def _present(error: GraphQLError, request_id: str, *, invalid_document: bool) ->
 
 
 def _code(error: GraphQLError, *, invalid_document: bool) -> str:
+    if code := (error.extensions or {}).get("code"):
+        return str(code)
     if isinstance(error, GraphQLSyntaxError):
         return "GRAPHQL_PARSE_FAILED"
     if invalid_document:

@@ -35,7 +35,7 @@ class EventStream(StreamingResponse):
         self._gate = connections.gate
         self._client = client
         self._ended: asyncio.Future[Refused] = asyncio.get_running_loop().create_future()
-        self._connection = Connection(connections, client, self._ended.set_result)
+        self._connection = Connection(connections, client, self._ended.set_result, "sse")
         self._answers: AsyncGenerator[Answer, None]
         self._next: asyncio.Task[Answer | None] | None = None
 
@@ -43,7 +43,8 @@ class EventStream(StreamingResponse):
         """Raises Refused, Rejected or WrongOperationType when there is nothing to stream."""
         context = await self._gate.open(self._client)
         prepared = await self._engine.prepare(asked, context, allowed)
-        await self._connection.admit(context)
+        with prepared.watch:
+            await self._connection.admit(context)
         try:
             self._answers = await self._engine.answers(prepared)
         except BaseException:

@@ -7,13 +7,12 @@ is here, so that HTTP, WebSockets and event streams cannot differ in it.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Collection, Hashable
 from contextlib import aclosing
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
-from graphql import ExecutionResult, OperationType, located_error
+from graphql import ExecutionResult, OperationDefinitionNode, OperationType, located_error
 from graphql.execution import create_source_event_stream
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema import Schema
@@ -21,13 +20,14 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.utils.await_maybe import await_maybe
 
 from bcom_graphql.graphql.answers import Answer, Execution, Prepared
-from bcom_graphql.graphql.broadcasting import CaughtUp, Group, Member, Send
+from bcom_graphql.graphql.broadcasting import CaughtUp, Group, Member, Outlet
 from bcom_graphql.graphql.costs import Bill
 from bcom_graphql.graphql.documents import Document, DocumentStore, Plan
 from bcom_graphql.graphql.errors import Refused, Rejected, presented, too_complex
 from bcom_graphql.graphql.gate import Gate
 from bcom_graphql.graphql.inputs import Inputs
 from bcom_graphql.graphql.limits import Introspection, Limits
+from bcom_graphql.graphql.meters import MESSAGES, SUBSCRIPTIONS_FAILED, Meters, Watch, time_root_fields
 from bcom_graphql.graphql.requests import Operation
 from bcom_graphql.graphql.sharing import Shared, values
 
@@ -35,6 +35,16 @@ LEAST_POINTS = 10  # what an operation costs the server besides its fields
 AWAY = "SERVICE_UNAVAILABLE"
 NOTHING: list[object] = []  # stands in for a variable that is coerced already
 CHARACTERS_OF_POINT = 4  # of a document that is new and must be read
+
+
+class Live(Outlet[Answer], Protocol):
+    """Where a subscription's events are pushed, once it has caught up."""
+
+    def begin(self, member: Member[Answer]) -> None:
+        """It is pushed from now on, until the member leaves or it ends."""
+
+    def end(self, last: Answer) -> None:
+        """Nothing more is pushed; the error to tell."""
 
 
 class Interrupted(Exception):
@@ -62,17 +72,27 @@ class Engine:
         self._limits = limits
         self._documents = documents
         self._inputs = Inputs(self._schema)
+        self._meters = Meters()
+        time_root_fields(self._schema)
         self._shared = Shared[Answer](lambda answer: len(answer.encoded))
-        self._groups = defaultdict[Hashable, Group[Answer]](Group)
+        self._groups: dict[Hashable, Group[Answer]] = {}
 
     async def prepare(self, asked: Operation, context: Any, allowed: Collection[OperationType]) -> Prepared:
         """Raises Refused or Rejected for what may not begin."""
+        with Watch(self._meters.unknown) as watch:
+            return await self._prepared(watch, asked, context, allowed)
+
+    async def _prepared(
+        self, watch: Watch, asked: Operation, context: Any, allowed: Collection[OperationType]
+    ) -> Prepared:
         may_look = self._may_look(context)
         document = await self._document(asked, context)
         if document.errors:
             raise Rejected(document.errors if may_look else document.plain_errors, invalid_document=True)
         plan = document.plan(asked.name)
+        watch.meter = self._meters.of(plan, lambda: self._gate.identity(context).signed_in)
         if plan.type not in allowed:
+            watch.end("BAD_USER_INPUT")
             raise WrongOperationType(plan.type)
         if plan.introspects and not may_look:
             raise self._no_introspection()
@@ -82,7 +102,7 @@ class Engine:
             message = f"This operation may cost {cost}; at most {self._limits.cost} is allowed. Ask for smaller pages."
             raise Rejected([too_complex(message)])
         await self._gate.spend(context, cost)
-        return Prepared(plan, executor, cost, self._share(document, plan, asked, context))
+        return Prepared(plan, executor, cost, watch, self._share(document, plan, asked, context))
 
     def _share(self, document: Document, plan: Plan, asked: Operation, context: Any) -> Hashable | None:
         if plan.type is not OperationType.SUBSCRIPTION:
@@ -135,22 +155,27 @@ class Engine:
 
     async def execute(self, prepared: Prepared, seconds: float | None = None) -> Answer:
         """A query's or mutation's answer. Raises Refused when it takes longer than it may."""
-        result = await self._within_time(prepared.executor, seconds or self._limits.seconds)
-        return Answer.of(prepared, result, self._gate.request_id())
+        with prepared.watch:
+            result = await self._within_time(prepared.executor, seconds or self._limits.seconds)
+            answer = Answer.of(prepared, result, self._gate.request_id())
+        prepared.watch.end(answer.outcome)
+        return answer
 
-    async def answers(self, prepared: Prepared, send: Send | None = None) -> AsyncGenerator[Answer, None]:
+    async def answers(self, prepared: Prepared, live: Live | None = None) -> AsyncGenerator[Answer, None]:
         """One answer, or a subscription's many. Raises Rejected when it does not begin.
 
-        With `send` live ones may go that way: whoever waits for the next answer waits until that is over.
+        With `live` this may end when the events that have been are told, and those to come are pushed there.
         """
         if prepared.plan.type is not OperationType.SUBSCRIPTION:
             return self._only(prepared)
-        if send is not None:
+        if live is not None:
             self._gate.push(prepared.executor.context_value)
-        source: Any = await await_maybe(create_source_event_stream(prepared.executor))
-        if isinstance(source, ExecutionResult):
-            raise Rejected(source.errors or ())
-        return self._each(prepared, source, send)
+        with prepared.watch:
+            source: Any = await await_maybe(create_source_event_stream(prepared.executor))
+            if isinstance(source, ExecutionResult):
+                raise Rejected(source.errors or ())
+        prepared.watch.end()
+        return self._each(prepared, source, live)
 
     async def _only(self, prepared: Prepared) -> AsyncGenerator[Answer, None]:
         try:
@@ -159,39 +184,32 @@ class Engine:
             yield Answer({"errors": refused.presented()}, executed=False)
 
     async def _each(
-        self, prepared: Prepared, source: AsyncGenerator[Any, None], send: Send | None
+        self, prepared: Prepared, source: AsyncGenerator[Any, None], live: Live | None
     ) -> AsyncGenerator[Answer, None]:
         """What each event gives. A source that fails ends the stream, with the error as its last answer."""
         request_id = self._gate.request_id()
         try:
             async with aclosing(source) as events:
                 async for event in events:
-                    if send is not None and isinstance(event, CaughtUp):
-                        await self._broadcast(prepared, event, request_id, send)
-                    else:
-                        yield await self._of_event(prepared, event, request_id)
-        except Interrupted as interrupted:
-            yield Answer({"errors": interrupted.errors}, executed=False)
+                    if live is not None and isinstance(event, CaughtUp):
+                        self._push(prepared, event, request_id, live)
+                        return
+                    answer = await self._of_event(prepared, event, request_id)
+                    MESSAGES.inc()
+                    yield answer
         except Exception as error:  # noqa: BLE001  presented to the client, and logged where it is our fault
-            located = located_error(error, [*prepared.executor.operation.selection_set.selections])
-            yield Answer({"errors": presented([located], request_id)}, executed=False)
+            yield _last(error, prepared.executor.operation, request_id)
 
-    async def _broadcast(self, prepared: Prepared, source: CaughtUp, request_id: str, send: Send) -> None:
-        """Sent with all who share it, until that ends. Raises what ends it."""
-        group, member = self._groups[prepared.share], Member[Answer](send)
-
-        def receive(cursor: str, tell: Callable[[], Any]) -> None:
-            group.add(cursor, member, partial(self._of_pushed, prepared, tell, request_id))
-
-        member.done = source.take_over(receive, partial(group.end, member))
-        group.members += 1
-        try:
-            await member.over
-        finally:
-            member.leave()
-            group.members -= 1
-            if not group.members:
-                del self._groups[prepared.share]
+    def _push(self, prepared: Prepared, source: CaughtUp, request_id: str, live: Live) -> None:
+        """To all who share it together; the first of them stands for all."""
+        group = self._groups.get(prepared.share)
+        if group is None:
+            group = Group(partial(self._of_pushed, prepared, request_id), partial(self._groups.pop, prepared.share))
+            self._groups[prepared.share] = group
+        operation = prepared.executor.operation
+        member = Member(group, live, lambda error: live.end(_last(error, operation, request_id)))
+        member.take(source)
+        live.begin(member)
 
     async def _of_event(self, prepared: Prepared, event: object, request_id: str) -> Answer:
         """Executed for all who share it where the event can be told from others."""
@@ -207,7 +225,7 @@ class Engine:
                 raise Interrupted(answer.body["errors"])
         return answer
 
-    async def _of_pushed(self, prepared: Prepared, tell: Callable[[], Any], request_id: str) -> Answer:
+    async def _of_pushed(self, prepared: Prepared, request_id: str, tell: Callable[[], Any]) -> Answer:
         return await self._of_event(prepared, tell(), request_id)
 
     async def _for_all(self, prepared: Prepared, event: object, request_id: str, event_id: str) -> Answer:
@@ -233,3 +251,14 @@ class Engine:
         except TimeoutError:
             message = f"This operation took longer than {seconds:g} seconds and was stopped."
             raise Refused(message, {"code": "TIMEOUT"}) from None
+
+
+def _last(error: Exception, operation: OperationDefinitionNode, request_id: str) -> Answer:
+    """Of a stream that ends with an error."""
+    if isinstance(error, Interrupted):
+        last = Answer({"errors": error.errors}, executed=False)
+    else:
+        located = located_error(error, [*operation.selection_set.selections])
+        last = Answer({"errors": presented([located], request_id)}, executed=False)
+    SUBSCRIPTIONS_FAILED.labels(last.outcome).inc()
+    return last

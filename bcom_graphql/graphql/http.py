@@ -87,10 +87,11 @@ class GraphQLServer(GraphQL[Any, None]):
     async def get_context(self, request: Any, response: Any) -> None:
         """None for a socket: its operations open theirs one by one."""
 
-    async def run(self, request: Any, *arguments: Any, **options: Any) -> Any:
-        """A socket is Strawberry's business, with our handler; a request is ours."""
-        if isinstance(request, WebSocket):
-            return await super().run(request, *arguments, **options)
+    def run(self, request: Any, *arguments: Any, **options: Any) -> Any:
+        """A socket is Strawberry's business, with our handler; a request is ours. An awaitable."""
+        return super().run(request, *arguments, **options) if isinstance(request, WebSocket) else self._answer(request)
+
+    async def _answer(self, request: Request) -> Response:
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
             return HTMLResponse(self.ide.html, headers={"content-security-policy": self.ide.policy})
         media = JSON

@@ -82,7 +82,7 @@ class _Uses(Visitor):
         self.names.add(node.name.value)
 
 
-def values(names: frozenset[str], variables: Mapping[str, object]) -> bytes:
-    """Of these variables, as they were sent: the same bytes for the same values."""
+def values(names: frozenset[str], variables: Mapping[str, object]) -> str:
+    """Of these variables, as they were sent: the same text for the same values."""
     given = {name: variables[name] for name in names if name in variables}
-    return orjson.dumps(given, option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(given, option=orjson.OPT_SORT_KEYS).decode()  # its bytes may sit in a buffer of kilobytes

@@ -14,17 +14,19 @@ import structlog
 from graphql import GraphQLFormattedError, OperationType
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from strawberry.asgi import ASGIWebSocketAdapter
-from strawberry.http.exceptions import NonJsonMessageReceived, WebSocketDisconnected
+from strawberry.http.exceptions import NonJsonMessageReceived, NonTextMessageReceived, WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, SubscribeMessage
 
 from bcom_graphql.graphql.answers import Answer
+from bcom_graphql.graphql.broadcasting import Member
 from bcom_graphql.graphql.connections import GOING_AWAY, Connection
 from bcom_graphql.graphql.errors import Refused, Rejected, masked
 from bcom_graphql.graphql.gate import Client
 from bcom_graphql.graphql.json import encode
 from bcom_graphql.graphql.requests import Operation as Asked
 from bcom_graphql.graphql.requests import address_of
+from bcom_graphql.graphql.sockets import WRITE
 
 if TYPE_CHECKING:
     from bcom_graphql.graphql.http import GraphQLServer
@@ -44,12 +46,21 @@ class TextFrames(ASGIWebSocketAdapter):
 
     ws: WebSocket
 
+    def write(self, *parts: bytes) -> bool:
+        """A text at once, if the server has a short way and the socket takes it now; else nothing of it."""
+        write = self.ws.scope["extensions"].get(WRITE)
+        return write is not None and write(*parts)
+
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncIterator[object]:  # type: ignore[override]
         try:
-            async for message in super().iter_json():
-                yield message
-        except Refused as refused:  # from our decoder
+            while True:
+                yield self.view.decode_json(await self.ws.receive_text())
+        except KeyError as error:  # Starlette's, of a binary message
+            raise NonTextMessageReceived from error
+        except Refused as refused:  # our decoder's
             raise NonJsonMessageReceived from refused
+        except (WebSocketDisconnect, RuntimeError):  # RuntimeError: closed from our side
+            return
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         await self.send_text(encode(message).decode())
@@ -68,24 +79,48 @@ class TextFrames(ASGIWebSocketAdapter):
 class Running(Operation[Any, None]):
     """An operation of a socket. `head`: what stands before the payload in each of its messages."""
 
-    __slots__ = ["head"]
+    __slots__ = ["head", "member"]
+    handler: "Handler"
 
     def __init__(self, handler: "Handler", id: str, asked: Asked) -> None:
-        super().__init__(handler, id, asked.query or "", asked.variables, asked.name)
-        self.head = f'{{"id":{encode(id).decode()},"type":"next","payload":'
+        super().__init__(handler, id, "", None, None)  # what is asked is nobody's business any more when it is live
+        self.head = b'{"id":' + encode(id) + b',"type":"next","payload":'
+        self.member: Member[Answer] | None = None
 
-    async def send(self, answer: Answer) -> None:
+    def write(self, answer: Answer) -> bool:
         """To all who share an answer the same bytes, behind each one's own id."""
+        ready = answer.executed and not self.completed
+        return ready and self.handler.websocket.write(self.head, answer.encoded, b"}")
+
+    async def tell(self, answer: Answer) -> None:
+        """Raises WebSocketDisconnected."""
         if not answer.executed:
             await self.fail(answer.body["errors"])
-        elif not self.completed:
-            handler: Any = self.handler
-            await handler.websocket.send_text(f"{self.head}{answer.text}}}")
+        elif not self.completed and not self.write(answer):
+            await self.handler.websocket.send_text((self.head + answer.encoded + b"}").decode())
+
+    async def send(self, answer: Answer) -> None:
+        """The same when it is pushed: a socket that has gone ends its operations by itself."""
+        with suppress(WebSocketDisconnected):
+            await self.tell(answer)
 
     async def fail(self, errors: list[GraphQLFormattedError]) -> None:
         """Ends this operation, and no other."""
         message: Any = {"id": self.id, "type": "error", "payload": errors}
         await self.send_operation_message(message)
+
+    def begin(self, member: Member[Answer]) -> None:
+        self.member = member
+
+    def end(self, last: Answer) -> None:
+        self.task = asyncio.create_task(self.send(last))
+
+    def stop(self) -> None:
+        """Nothing more is said of it."""
+        if self.member is not None:
+            self.member.leave()
+        if self.task is not None:
+            self.task.cancel()
 
 
 class Handler(BaseGraphQLTransportWSHandler[Any, None]):
@@ -102,6 +137,15 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
 
     # ------------------------------------------------------------ coming and going
 
+    def on_request_accepted(self) -> None:
+        """A timer instead of the task that Strawberry begins, and keeps for as long as the socket."""
+        self._in_time = asyncio.get_running_loop().call_later(self.view.limits.init_seconds, self._too_late)
+
+    def _too_late(self) -> None:
+        if not self.connection_init_received:
+            self.connection_timed_out = True
+            self._closing = asyncio.create_task(self.websocket.close(4408, "Connection initialisation timeout"))
+
     async def handle_message(self, message: Any) -> None:
         """Anything but an object with a string id is a protocol error, not a crash."""
         if isinstance(message, dict) and isinstance(message.get("id", ""), str):
@@ -112,8 +156,7 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
     async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
         if self.connection_timed_out:
             return
-        if self.connection_init_timeout_task:
-            self.connection_init_timeout_task.cancel()
+        self._in_time.cancel()
         payload = {} if message.get("payload") is None else message["payload"]
         if not isinstance(payload, dict):
             await self.websocket.close(4400, "Invalid connection init payload")
@@ -142,6 +185,7 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
         await self.websocket.close(code, str(refused))
 
     async def shutdown(self) -> None:
+        self._in_time.cancel()
         self._connection.leave()
         await super().shutdown()
 
@@ -184,11 +228,18 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
                 raise
             except Exception as error:  # noqa: BLE001  our bug ends this operation, and is logged; its siblings live on
                 await running.fail([masked(error, self.view.gate.request_id())])  # type: ignore[list-item]
+        running.task = None
 
     async def _answer(self, running: Running, asked: Asked) -> None:
         context = await self.view.gate.open(self._client)
         prepared = await self.view.engine.prepare(asked, context, ANY)
-        async with aclosing(await self.view.engine.answers(prepared, running.send)) as answers:
+        async with aclosing(await self.view.engine.answers(prepared, running)) as answers:
             async for answer in answers:
-                await running.send(answer)
-        await running.send_operation_message({"id": running.id, "type": "complete"})
+                await running.tell(answer)
+        if running.member is None:
+            await running.send_operation_message({"id": running.id, "type": "complete"})
+
+    async def cleanup_operation(self, operation_id: str) -> None:
+        running: Any = self.operations.pop(operation_id, None)
+        if running is not None:
+            running.stop()

@@ -1,7 +1,8 @@
 """One session per unit of work: it commits on exit, with its events, and nobody else calls `commit()`."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,10 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
 from resolvers.errors import ClientError, InvalidInput, TimedOut, Unavailable
+from resolvers.meters import POOL_EXHAUSTED
 from resolvers.store import events
+from resolvers.store.notifications import Notifications
+from resolvers.store.wakeups import Channel, Wakeups
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -67,10 +71,23 @@ def _state(error: BaseException) -> str:
     return getattr(_original(error), "sqlstate", None) or ""
 
 
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Connections: so many are allowed, open, in use."""
+
+    size: int
+    open: int
+    used: int
+
+
 class Database:
     """The pool, and the only door to it."""
 
-    def __init__(self, url: str, pool_size: int = 10, statement_seconds: float = 30.0) -> None:
+    def __init__(
+        self, url: str, pool_size: int = 10, statement_seconds: float = 30.0, wakeups: Wakeups | None = None
+    ) -> None:
+        """Without other `wakeups`, they are PostgreSQL's own."""
+        self.wakeups = wakeups or Notifications(self)
         milliseconds = str(ceil(1000 * statement_seconds))
         self.engine = create_async_engine(
             url,
@@ -86,6 +103,12 @@ class Database:
         event.listen(self.engine.sync_engine, "checkout", _check)
         self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
+    @property
+    def pool(self) -> Pool:
+        """As it is now."""
+        pool: Any = self.engine.pool
+        return Pool(pool.size(), pool.checkedin() + pool.checkedout(), pool.checkedout())
+
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """Each statement on its own, without the round trips of a transaction."""
@@ -99,7 +122,9 @@ class Database:
             yield session
             await session.flush()
             await events.append(session)
-            await _commit(session)
+            grown = events.has_appended(session)
+            async with self.wakeups.telling(session, Channel.EVENTS) if grown else nullcontext():
+                await _commit(session)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
@@ -123,6 +148,7 @@ class Database:
                 held.close()
 
     async def close(self) -> None:
+        await self.wakeups.close()
         await self.engine.dispose()
 
     @asynccontextmanager
@@ -131,6 +157,8 @@ class Database:
         try:
             yield
         except Exception as error:
+            if isinstance(error, PoolExhausted):
+                POOL_EXHAUSTED.inc()
             if failure := told(error):
                 raise failure from error
             raise

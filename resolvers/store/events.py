@@ -11,12 +11,13 @@ What goes wrong, and what then. The holder's process or connection dies: Postgre
 nothing of it was visible. Its COMMIT is sent but unanswered: committed or not, ids after it are drawn after that is
 settled. The holder hangs: the others wait until it goes on or its connection ends. A writer waits too long for its
 turn: `statement_timeout` ends its wait, all of its work is rolled back, its client is told TIMEOUT, readers see nothing
-of it. A NOTIFY is lost: readers look every few seconds anyway.
+of it. A wake-up is lost: readers look every few seconds anyway.
 
 What it costs. Only transactions with events queue, and each for as long as an INSERT, a NOTIFY and a COMMIT take: the
 lock comes last, after all other work, so nothing that it waits for can wait for it (no deadlock), and no slow statement
 is done under it. So such transactions commit one after another, each with a flush of the disk of its own, however many
-events it carries. NOTIFY's own global commit lock costs nothing on top: its holders are in line already.
+events it carries. NOTIFY's own global commit lock costs nothing on top: its holders are in line already. By NATS, the
+wake-up follows the commit, and nobody waits for it.
 
 The alternative, to note each row's transaction and to read no further than `pg_snapshot_xmin`, has writers wait for
 nobody, but readers for the oldest writing transaction of the whole PostgreSQL server, such as an import of an hour;
@@ -30,17 +31,17 @@ from datetime import timedelta
 from itertools import takewhile
 from typing import Any, Final
 
-from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy import delete, extract, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from resolvers.errors import Expired, InvalidInput
 from resolvers.store.tables import Event as Row
 
-CHANNEL: Final = "bcom_events"
 COMMIT_ORDER_LOCK: Final = 0x6263_6F6D_0001
 BATCH = 500
 FORGOTTEN_AT_ONCE = 5000
+MOST_COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,12 @@ async def append(session: AsyncSession) -> None:
     await session.execute(select(func.pg_advisory_xact_lock(COMMIT_ORDER_LOCK)))
     rows = [{"topic": e.topic, "change": e.change, "subject": e.subject, "facts": e.facts} for e in pending]
     await session.execute(insert(Row), rows)
-    await session.execute(text(f"NOTIFY {CHANNEL}"))
+    session.info["appended"] = True
+
+
+def has_appended(session: AsyncSession) -> bool:
+    """Whether readers should be told when it commits."""
+    return "appended" in session.info
 
 
 # ---------------------------------------------------------------- reading
@@ -84,6 +90,21 @@ async def bounds(session: AsyncSession) -> tuple[int, int]:
     """The oldest and the newest id kept; zeros while nothing ever happened."""
     oldest, newest = (await session.execute(select(func.min(Row.id), func.max(Row.id)))).one()
     return oldest or 0, newest or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """What is behind a position: how many events, at most MOST_COUNTED, and how old the oldest is."""
+
+    events: int
+    seconds: float
+
+
+async def lag(session: AsyncSession, position: int) -> Lag:
+    next_ones = select(Row.at).where(Row.id > position).order_by(Row.id).limit(MOST_COUNTED).subquery()
+    age = extract("epoch", func.now() - func.min(next_ones.c.at))
+    number, seconds = (await session.execute(select(func.count(), age).select_from(next_ones))).one()
+    return Lag(number, max(0.0, float(seconds or 0)))
 
 
 async def read(session: AsyncSession, after: int) -> list[Event]:

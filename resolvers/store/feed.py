@@ -5,17 +5,19 @@ Followers of a topic are handed its events only, so that a busy topic wakes nobo
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, suppress
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from resolvers.errors import Expired, InvalidInput, Unavailable
+from resolvers.meters import EVENTS_READ
 from resolvers.store.database import Database
-from resolvers.store.events import CHANNEL, Event, bounds, check_kept, parse_cursor, read
+from resolvers.store.events import Event, bounds, check_kept, parse_cursor, read
 from resolvers.store.following import Events, Follower
+from resolvers.store.wakeups import Channel
 
 POLL_SECONDS: Final = 5.0
 
@@ -29,14 +31,10 @@ class EventFeed:
         self._database = database
         self._followers: defaultdict[str, set[Follower]] = defaultdict(set)  # by topic
         self._wake = asyncio.Event()
-        self._listeners: dict[str, Callable[[], None]] = {CHANNEL: self._wake.set}
         self._hooks: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)  # by topic
         self._position = 0
         self._task: asyncio.Task[None] | None = None
-
-    def listen(self, channel: str, heard: Callable[[], None]) -> None:
-        """Have it called on each NOTIFY, and when listening begins again after an outage: before `start`."""
-        self._listeners[channel] = heard
+        database.wakeups.listen(Channel.EVENTS, self._wake.set)
 
     def on(self, topic: str, happened: Callable[[], None]) -> None:
         """Have it called at each event of a topic, and after an outage, as the log may be another one then."""
@@ -58,6 +56,10 @@ class EventFeed:
     def cursor(self) -> str:
         """Of the newest event that this process has read."""
         return str(self._position)
+
+    @property
+    def followers_by_topic(self) -> dict[str, int]:
+        return {topic: len(followers) for topic, followers in self._followers.items()}
 
     @property
     def followers(self) -> int:
@@ -83,11 +85,14 @@ class EventFeed:
     async def stream(self, topic: str, after: str | None = None, *, pushes: bool = False) -> Events:
         """Events of a topic: those behind the cursor `after` first, then live ones; no gap, no repeat, in order.
 
-        With `pushes` it may be taken over in between, and says so.
+        With `pushes` it may be taken over when it has caught up, and says so; then it goes on without this stream.
         Without a cursor: what is committed from now on. Raises InvalidInput for a cursor that is none, Expired for one
         from before what is kept, Lagged when the reader falls `QUEUE_LENGTH` events of the topic behind.
         """
-        with self._following(topic) as follower:
+        followers = self._followers[topic]
+        follower = Follower(followers.discard)
+        followers.add(follower)
+        try:
             position = await self._start_of(after)
             async for event in self._history(position, self._position):
                 position = event.id
@@ -95,15 +100,8 @@ class EventFeed:
                     yield event
             async for told in follower.events(position, pushes=pushes):
                 yield told
-
-    @contextmanager
-    def _following(self, topic: str) -> Iterator[Follower]:
-        follower = Follower()
-        self._followers[topic].add(follower)
-        try:
-            yield follower
         finally:
-            self._followers[topic].discard(follower)
+            follower.close()
 
     async def _start_of(self, after: str | None) -> int:
         """Raises InvalidInput, Expired: at once, even where this process itself is behind."""
@@ -142,17 +140,13 @@ class EventFeed:
         away = False
         while True:
             try:
-                async with self._database.connection() as connection:
+                async with self._database.wakeups.listening(self._wake.set) as ended:
+                    await self._bounds()  # listening may be without the database
                     if away:
                         logger.info("event feed: the database is back")
                     away = False
-                    raw: Any = (await connection.get_raw_connection()).driver_connection
-                    raw.add_termination_listener(lambda *_: self._wake.set())
-                    for channel, heard in self._listeners.items():
-                        await raw.add_listener(channel, lambda *_, heard=heard: heard())
-                        heard()
                     self._call_all_hooks()
-                    await self._follow_log(raw.is_closed)
+                    await self._follow_log(ended)
             except Unavailable:
                 if not away:
                     logger.warning("event feed: the database is away, trying again every second")
@@ -161,8 +155,8 @@ class EventFeed:
                 logger.exception("event feed failed, trying again")
             await asyncio.sleep(1.0)
 
-    async def _follow_log(self, closed: Callable[[], bool]) -> None:
-        while not closed():
+    async def _follow_log(self, ended: Callable[[], bool]) -> None:
+        while not ended():
             self._wake.clear()
             try:
                 while events := await self._read(self._position):
@@ -177,6 +171,7 @@ class EventFeed:
 
     def _tell(self, event: Event) -> None:
         before, self._position = self._position, event.id
+        EVENTS_READ.labels(event.topic).inc()
         for happened in self._hooks.get(event.topic, ()):
             happened()
         for follower in self._followers.get(event.topic, ()):

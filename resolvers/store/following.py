@@ -1,18 +1,29 @@
-"""Somebody who follows a topic: what waits for them, or who takes it over, and how far they are behind."""
+"""Somebody who follows a topic: what waits for them, or to whom it is pushed, and how far they are behind."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from resolvers.errors import Lagged
+from resolvers.meters import LAGGED
 from resolvers.store.events import Event
 
 QUEUE_LENGTH: Final = 1000
 
 Told = TypeVar("Told")
+
+
+class Receiver(Protocol):
+    """To whom events are pushed."""
+
+    def receive(self, cursor: str, tell: Callable[[], Any]) -> None:
+        """An event's cursor, and what makes its form."""
+
+    def lose(self, why: Exception) -> None:
+        """Last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +34,14 @@ class _Lost:
 
 
 class Follower:
-    """Somebody who hears of one topic, and what waits for them."""
+    """Somebody who hears of one topic, until they leave: by a queue, until somebody takes it over."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_left", "_lost", "_pushed", "_queue", "behind")
+
+    def __init__(self, left: Callable[["Follower"], None]) -> None:
+        self._left = left
         self._queue: asyncio.Queue[Event | _Lost] = asyncio.Queue()
-        self._receive: Callable[[Event], None] = self._queue.put_nowait
-        self._lose: Callable[[int], None] = lambda position: self._queue.put_nowait(_Lost(position))
+        self._pushed: _Pushed | None = None
         self._lost = False
         self.behind = 0  # events handed to it that it is not done with
 
@@ -37,24 +50,42 @@ class Follower:
         if self._lost:
             return
         if self.behind >= QUEUE_LENGTH:  # a slow reader must neither hold up the others nor fill the memory
+            LAGGED.labels(event.topic).inc()
             self.lose(before)
-        else:
-            self.behind += 1
-            self._receive(event)
+            return
+        self.behind += 1
+        if self._pushed is None:
+            self._queue.put_nowait(event)
+        elif not self._pushed.take(event):
+            self.behind -= 1
 
     def lose(self, position: int) -> None:
         """The position is the log's, not the topic's: of a quiet topic the last event may be long forgotten."""
-        if not self._lost:
-            self._lost = True
-            self._lose(position)
-
-    def take_over(self, receive: Callable[[Event], None], lose: Callable[[int], None]) -> None:
-        """Instead of the queue."""
-        self._receive, self._lose = receive, lose
+        if self._lost:
+            return
+        self._lost = True
+        if self._pushed is None:
+            self._queue.put_nowait(_Lost(position))
+        else:
+            self._pushed.lose(position)
 
     def done(self) -> None:
         """With one event more."""
         self.behind -= 1
+
+    def leave(self) -> None:
+        self._left(self)
+        self._pushed = None
+
+    def close(self) -> None:
+        """What it was followed by ends, and so does it unless it was taken over."""
+        if self._pushed is None:
+            self.leave()
+
+    def push(self, pushed: "_Pushed") -> None:
+        """Instead of the queue."""
+        del self._queue
+        self._pushed = pushed
 
     async def events(self, position: int, *, pushes: bool) -> "Events":
         """Those behind a position; with `pushes` once, when nothing waits, that it may be taken over.
@@ -82,7 +113,7 @@ def _as_it_is(event: Event) -> Any:
     return event
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CaughtUp:
     """Who follows has seen all there is, and may have what comes pushed instead of asking for it.
 
@@ -94,25 +125,32 @@ class CaughtUp:
     admits: Callable[[Event], bool] = _everything
     tell: Callable[[Event], Any] = _as_it_is
 
-    def take_over(
-        self, receive: Callable[[str, Callable[[], Any]], None], lose: Callable[[Exception], None]
-    ) -> Callable[[], None]:
-        """At once, before anything else happens: each event's cursor, and what makes its form."""
-        follower = self.follower
+    def take_over(self, receiver: Receiver) -> Follower:
+        """At once, before anything else happens. Whoever did so leaves the follower when it has enough."""
+        self.follower.push(_Pushed(receiver, self.position, self.admits, self.tell))
+        return self.follower
 
-        def take(event: Event) -> None:
-            try:
-                admitted = event.id > self.position and self.admits(event)
-            except Exception as error:  # noqa: BLE001  its own: the others must hear of the event
-                lose(error)
-                return
-            if admitted:
-                receive(event.cursor, partial(self.tell, event))
-            else:
-                follower.done()
 
-        follower.take_over(take, lambda position: lose(Lagged(str(max(position, self.position)))))
-        return follower.done
+@dataclass(frozen=True, slots=True)
+class _Pushed:
+    receiver: Receiver
+    position: int
+    admits: Callable[[Event], bool]
+    tell: Callable[[Event], Any]
+
+    def take(self, event: Event) -> bool:
+        """Whether it is the receiver's now."""
+        try:
+            admitted = event.id > self.position and self.admits(event)
+        except Exception as error:  # noqa: BLE001  its own: the others must hear of the event
+            self.receiver.lose(error)
+            return True
+        if admitted:
+            self.receiver.receive(event.cursor, partial(self.tell, event))
+        return admitted
+
+    def lose(self, position: int) -> None:
+        self.receiver.lose(Lagged(str(max(position, self.position))))
 
 
 Events = AsyncGenerator[Event | CaughtUp, None]

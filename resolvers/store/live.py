@@ -2,8 +2,8 @@
 
 A batch notes what it stores in its own transaction (`stored_batches`). Readers take what a snapshot sees and their last
 one did not: each batch exactly once, in whatever order transactions commit, and no writer waits for another. What tells
-them to look is a NOTIFY sent after the commit, one for all batches of `PAUSE`; should it be lost with its process, they
-look every `POLL_SECONDS` anyway.
+them to look is a wake-up sent after the commit, one for all batches of a moment; should it be lost, they look every
+`POLL_SECONDS` anyway.
 """
 
 import asyncio
@@ -22,17 +22,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.metrics import CATALOGUE, Direction, TargetKind
 from resolvers.errors import ClientError, Lagged
+from resolvers.meters import LAGGED, SAMPLES_TOPIC
 from resolvers.store.database import Database, driver
-from resolvers.store.feed import EventFeed
 from resolvers.store.readings import Series, array_of, raw_series, times_of
 from resolvers.store.streams import Streams
 from resolvers.store.tables import StoredBatch
+from resolvers.store.wakeups import Channel
 
 if TYPE_CHECKING:
     from resolvers.store.database import Connection
 
-CHANNEL: Final = "bcom_samples"
-PAUSE: Final = 0.05  # seconds
 POLL_SECONDS: Final = 5.0
 KEPT: Final = timedelta(minutes=5)
 QUEUE_LENGTH: Final = 100  # looks that a follower may fall behind
@@ -72,31 +71,33 @@ Queue = asyncio.Queue[list[Stored] | None]  # None: it fell too far behind
 
 
 class LiveSamples:
-    """One reader and one teller per process, however many follow."""
+    """One reader per process, however many follow."""
 
-    def __init__(self, database: Database, feed: EventFeed) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._feed = feed
         self._followers: dict[Queue, frozenset[int]] = {}
-        self._look, self._told = asyncio.Event(), asyncio.Event()
+        self._look = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._snapshot: str | None = None  # what was seen so far; None while nobody follows
         self._looked_at = 0.0
-        self._tasks: list[asyncio.Task[None]] = []
+        self._task: asyncio.Task[None] | None = None
+        database.wakeups.listen(Channel.SAMPLES, self._look.set)
 
     def start(self) -> None:
-        self._feed.listen(CHANNEL, self._look.set)
-        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._tell())]
+        self._task = asyncio.create_task(self._read(), name="new samples")
 
     async def stop(self) -> None:
-        while running := [task for task in self._tasks if not task.done()]:  # an outage can swallow a cancellation
-            for task in running:
-                task.cancel()
-            await asyncio.wait(running, timeout=1.0)
+        while self._task and not self._task.done():  # an outage can swallow a cancellation
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=1.0)
+
+    @property
+    def followers(self) -> int:
+        return len(self._followers)
 
     def tell(self) -> None:
         """A batch was committed here."""
-        self._told.set()
+        self._database.wakeups.tell(Channel.SAMPLES)
 
     async def follow(self, links: frozenset[int]) -> AsyncIterator[list[Stored]]:
         """What is stored of these links from now on. Raises Lagged when the reader falls too far behind."""
@@ -131,19 +132,6 @@ class LiveSamples:
         await asyncio.sleep(1.0)
         self._look.set()
 
-    async def _tell(self) -> None:
-        while True:
-            await self._told.wait()
-            self._told.clear()
-            try:
-                async with self._database.driver() as connection:
-                    await connection.execute(f"NOTIFY {CHANNEL}")
-            except ClientError:
-                pass  # readers look by themselves then
-            except Exception:  # the outermost loop of a worker: log and go on
-                logger.exception("telling of new samples failed")
-            await asyncio.sleep(PAUSE)
-
     async def _advance(self) -> None:
         """A look that fails or is given up is repeated: what was seen counts only when it was handed on."""
         looking = time.monotonic()
@@ -168,6 +156,7 @@ class LiveSamples:
     def _lose(self, queue: Queue) -> None:
         queue.put_nowait(None)
         self._followers.pop(queue, None)
+        LAGGED.labels(SAMPLES_TOPIC).inc()
 
     def _hand(self, queue: Queue, stored: list[Stored]) -> None:
         if queue.qsize() < QUEUE_LENGTH:

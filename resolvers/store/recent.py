@@ -25,6 +25,9 @@ class Recent(Generic[Key, Value]):
         self._entries: OrderedDict[Key, _Entry[Value]] = OrderedDict()
         self.doubts = 0  # how often; who looks something up remembers it, as a doubt may arise meanwhile
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     def fresh(self, key: Key) -> Value | None:
         """The value if it is believed."""
         entry = self._entries.get(key)

@@ -51,6 +51,11 @@ class Registry:
         self._serving = Recent[str, int](len(MODELS), POINTER_SECONDS)  # the version by its model
         self._loading = asyncio.Lock()  # for all models: numpy reads one artefact at a time, or may fail (Python 3.11)
 
+    @property
+    def loaded(self) -> int:
+        """How many versions are in memory."""
+        return len(self._loaded)
+
     async def detector(self, kind: TargetKind) -> Detector:
         """The champion for a kind of target. Raises Unavailable where there is none."""
         name = next(name for name, of in DETECTORS.items() if of is kind)

@@ -1,0 +1,100 @@
+"""How the server is, for those who run it: what its database and this process say of themselves."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import Final, Generic, TypeVar
+
+from sqlalchemy import func, select
+
+from ml.episodes import Severity
+from resolvers import meters
+from resolvers.context import Services
+from resolvers.errors import ClientError
+from resolvers.store import events
+from resolvers.store.database import Database
+from resolvers.store.tables import Anomaly, AnomalyStatus
+
+GOOD_FOR_SECONDS: Final = 3.0
+PATIENCE_SECONDS: Final = 1.0
+
+Value = TypeVar("Value")
+OpenAnomalies = dict[tuple[Severity, AnomalyStatus], int]
+
+
+class Lately(Generic[Value]):
+    """What the database was asked a moment ago; None where it did not answer: nobody waits for it in vain twice."""
+
+    def __init__(self, ask: Callable[[], Awaitable[Value]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._ask, self._clock = ask, clock
+        self._value: Value | None = None
+        self._until = -1.0
+        self._one_at_a_time = asyncio.Lock()
+
+    async def get(self) -> Value | None:
+        async with self._one_at_a_time:
+            if self._clock() >= self._until:
+                self._value = await self._asked()
+                self._until = self._clock() + GOOD_FOR_SECONDS
+        return self._value
+
+    async def _asked(self) -> Value | None:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await self._ask()
+        except (ClientError, TimeoutError):
+            return None
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Of one process."""
+
+    services: Services
+    open_anomalies: Lately[OpenAnomalies]
+    lag: Lately[events.Lag]
+
+    @classmethod
+    def of(cls, services: Services) -> "Observer":
+        database, feed = services.database, services.feed
+        lag = Lately(lambda: _lag(database, int(feed.cursor)))
+        return cls(services, Lately(partial(_open_anomalies, database)), lag)
+
+    async def observe(self) -> None:
+        """Set this process's gauges; how far its feed is behind stays as it was while the database is away."""
+        self._pool()
+        self._followers()
+        meters.MODELS_LOADED.set(self.services.registry.loaded)
+        if lag := await self.lag.get():
+            meters.FEED_LAG.set(lag.events)
+            meters.FEED_LAG_SECONDS.set(lag.seconds)
+
+    def _pool(self) -> None:
+        pool = self.services.database.pool
+        meters.POOL_SIZE.set(pool.size)
+        meters.POOL_OPEN.set(pool.open)
+        meters.POOL_USED.set(pool.used)
+
+    def _followers(self) -> None:
+        feed, live = self.services.feed, self.services.live
+        for topic, number in {**feed.followers_by_topic, meters.SAMPLES_TOPIC: live.followers}.items():
+            meters.FOLLOWERS.labels(topic).set(number)
+        meters.FOLLOWER_LAG.set(feed.depth)
+
+
+async def _open_anomalies(database: Database) -> OpenAnomalies:
+    """How many there are of each kind; none left out. The index of open ones is small, however long the past."""
+    query = select(Anomaly.severity, Anomaly.status, func.count()).where(Anomaly.ended_at.is_(None))
+    async with database.read() as session:
+        rows = await session.execute(query.group_by(Anomaly.severity, Anomaly.status))
+        found = {(severity, status): number for severity, status, number in rows}
+    lasting = (AnomalyStatus.OPEN, AnomalyStatus.ACKNOWLEDGED)
+    return {key: found.get(key, 0) for key in product(Severity, lasting)}
+
+
+async def _lag(database: Database, position: int) -> events.Lag:
+    async with database.read() as session:
+        return await events.lag(session, position)
