@@ -98,7 +98,8 @@ def follow(context: Context, filter: AnomalyFilter, changes: Sequence[AnomalyCha
     if after is not None:
         parse_cursor(after)
     stream = context.services.feed.stream(TOPIC, after, pushes=context.pushes)
-    return admitted(stream, lambda event: event.change in changes and filter.admits(event.facts))
+    wanted, matches = frozenset(changes), filter.matcher()
+    return admitted(stream, lambda event: event.change in wanted and matches(event.facts))
 
 
 # ---------------------------------------------------------------- acting

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import ColumnElement, and_, false, or_, select, true, union
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,6 +13,9 @@ from ml.episodes import Severity
 from ml.metrics import TargetKind
 from resolvers.paging import among
 from resolvers.store.tables import Anomaly, AnomalyStatus, Link, Network, Satellite
+
+Facts: TypeAlias = dict[str, Any]
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True)
@@ -47,21 +51,24 @@ class AnomalyFilter:
         ]
         return [condition() for given, condition in wanted if given is not None]
 
-    def admits(self, facts: dict[str, Any]) -> bool:
-        """The same for an event's facts, as they were when it happened."""
-        started_at = datetime.fromisoformat(facts["started_at"])
-        return all(
-            (
-                self.kind in (None, facts["kind"]),
-                self.statuses is None or facts["status"] in self.statuses,
-                self.min_severity is None or facts["severity"] >= self.min_severity.rank,
-                self.min_confidence is None or facts["confidence"] >= self.min_confidence,
-                self.target is None or (self.target.kind, self.target.id) == (facts["kind"], facts["target_id"]),
-                self.satellite is None or self.satellite in facts["satellites"],
-                self.started_after is None or started_at >= self.started_after,
-                self.started_before is None or started_at < self.started_before,
-            )
+    def matcher(self) -> Callable[[Facts], bool]:
+        """The same for events' facts, as they were when it happened; what is not given costs nothing."""
+        wanted = (
+            _check(self.kind, lambda kind, facts: facts["kind"] == kind),
+            _check(self.statuses, lambda statuses, facts: facts["status"] in statuses),
+            _check(self.min_severity, lambda least, facts: facts["severity"] >= least.rank),
+            _check(self.min_confidence, lambda least, facts: facts["confidence"] >= least),
+            _check(self.target, lambda key, facts: (key.kind, key.id) == (facts["kind"], facts["target_id"])),
+            _check(self.satellite, lambda name, facts: name in facts["satellites"]),
+            _check(self.started_after, lambda time, facts: datetime.fromisoformat(facts["started_at"]) >= time),
+            _check(self.started_before, lambda time, facts: datetime.fromisoformat(facts["started_at"]) < time),
         )
+        checks = [check for check in wanted if check is not None]
+        return lambda facts: all(check(facts) for check in checks)
+
+
+def _check(given: Given | None, holds: Callable[[Given, Facts], bool]) -> Callable[[Facts], bool] | None:
+    return None if given is None else partial(holds, given)
 
 
 def _is_target(target: TargetKey | None) -> ColumnElement[bool]:

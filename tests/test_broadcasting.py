@@ -1,11 +1,11 @@
 """Broadcasts: in order to each, nobody held up by another, and an end behind what was still to be sent."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from bcom_graphql.graphql.broadcasting import Group, Member, Receiver
+from bcom_graphql.graphql.broadcasting import AT_ONCE, Group, Member, Receiver
 
 
 class Reader:
@@ -18,7 +18,7 @@ class Reader:
             self.open.set()
         self._at_once, self._breaks_at = at_once, breaks_at
         self.receiver: Receiver
-        self.taken = 0
+        self.taken = self.writes = 0
         self.left = False
         self.why: Exception | None = None
         self.member = Member(group, self, self._ended)
@@ -34,10 +34,12 @@ class Reader:
     def leave(self) -> None:
         self.left = True
 
-    def write(self, answer: str) -> bool:
+    def write(self, answers: Sequence[str]) -> bool:
         ready = self._at_once and self.open.is_set()
         if ready:
-            self._take(answer)
+            self.writes += 1
+            for answer in answers:
+                self._take(answer)
         return ready
 
     async def send(self, answer: str) -> None:
@@ -53,15 +55,15 @@ class Reader:
         self.why = why
 
 
-async def as_it_is(tell: Callable[[], str]) -> str:
+async def as_it_is(tell: Callable[[str], str], event: str, together: object = None) -> str:
     await asyncio.sleep(0)
-    return tell()
+    return tell(event)
 
 
 def tell(answers: str, *readers: Reader) -> None:
     for answer in answers:
         for reader in readers:
-            reader.receiver.receive(answer, lambda answer=answer: answer)
+            reader.receiver.receive(answer, str)
 
 
 async def settle() -> None:
@@ -85,10 +87,10 @@ async def test_all_get_everything_in_order() -> None:
 async def test_an_event_is_worked_out_once_for_all() -> None:
     worked = 0
 
-    async def work(tell: Callable[[], str]) -> str:
+    async def work(tell: Callable[[str], str], event: str, together: object = None) -> str:
         nonlocal worked
         worked += 1
-        return tell()
+        return tell(event)
 
     group = Group(work)
 
@@ -96,6 +98,53 @@ async def test_an_event_is_worked_out_once_for_all() -> None:
     await settle()
 
     assert worked == 1
+
+
+async def test_what_comes_together_is_written_in_one_go_as_far_as_it_can_be_told() -> None:
+    def fails(_: str) -> str:
+        raise RuntimeError("away")
+
+    group = Group(as_it_is)
+    well, unlucky = Reader(group), Reader(group)
+
+    tell("ab", well, unlucky)
+    unlucky.receiver.receive("c", fails)
+    tell("d", unlucky, well)
+    await settle()
+
+    assert (well.read, well.writes) == ([*"abd"], 1)
+    assert (unlucky.read, unlucky.writes, unlucky.taken) == ([*"ab"], 1, 2)
+    assert str(unlucky.why) == "away"
+
+
+async def test_however_many_come_they_are_told_in_order() -> None:
+    group = Group(as_it_is)
+    events = [chr(number) for number in range(200, 200 + 5 * AT_ONCE + 3)]
+    reader = Reader(group)
+
+    tell("".join(events), reader)
+    await settle()
+
+    assert reader.read == events
+    assert reader.writes == 6
+
+
+async def test_what_is_worked_out_together_shares_what_is_made_for_it() -> None:
+    shared: dict[str, object] = {}
+
+    async def work(tell: Callable[[str], str], event: str, together: object = None) -> str:
+        shared[event] = together
+        return tell(event)
+
+    group = Group(work, object)
+
+    tell("ab", Reader(group))
+    await settle()
+    tell("c", Reader(group))
+    await settle()
+
+    assert shared["a"] is shared["b"] is not shared["c"]
+    assert None not in shared.values()
 
 
 async def test_who_does_not_read_holds_nobody_up_and_misses_nothing() -> None:
@@ -135,7 +184,7 @@ async def test_the_end_comes_behind_what_was_told_before() -> None:
 
 
 async def test_who_is_behind_gets_nothing_that_comes_after_what_could_not_be_told() -> None:
-    def fails() -> str:
+    def fails(_: str) -> str:
         raise RuntimeError("away")
 
     group = Group(as_it_is)
@@ -197,7 +246,7 @@ async def test_who_leaves_is_told_nothing_more_nor_why(opened: bool) -> None:
 
 async def test_a_group_that_the_last_has_left_is_given_up() -> None:
     given_up: list[bool] = []
-    group = Group(as_it_is, lambda: given_up.append(True))
+    group = Group(as_it_is, empty=lambda: given_up.append(True))
     readers = [Reader(group), Reader(group, breaks_at="a")]
 
     tell("a", *readers)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -34,8 +34,8 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     seen: list[bool] = []
     write = Sockets.write
 
-    def noted(self: Sockets, *parts: bytes) -> bool:
-        seen.append(write(self, *parts))
+    def noted(self: Sockets, texts: Sequence[bytes]) -> bool:
+        seen.append(write(self, texts))
         return seen[-1]
 
     monkeypatch.setattr(Sockets, "write", noted)
@@ -165,14 +165,14 @@ async def test_nothing_is_written_before_the_handshake_or_after_the_close(
     async def tries(scope: Any, receive: Any, send: Any) -> None:
         write = scope["extensions"][WRITE]
         await receive()
-        seen.append(write(b"early"))
+        seen.append(write([b"early"]))
         await send({"type": "websocket.accept"})
-        seen.append(write(json.dumps("é").encode(), b""))
+        seen.append(write([json.dumps("é").encode(), "ö".encode()]))
         await send({"type": "websocket.close"})
-        seen.append(write(b"late"))
+        seen.append(write([b"late"]))
 
     async with serving(tries, lifespan="off") as url, websockets.connect(url.replace("http://", "ws://")) as connection:  # type: ignore[arg-type]
         received = [message async for message in connection]
 
     assert seen == [False, True, False]
-    assert received == [json.dumps("é")]
+    assert received == [json.dumps("é"), "ö"]

@@ -7,17 +7,26 @@ goes on sending, and what comes meanwhile waits behind that. The source bounds h
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from itertools import islice, takewhile
+from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from bcom_graphql.graphql.meters import MESSAGES
 
+AT_ONCE: Final = 8  # events that are worked out together
+
 Answer = TypeVar("Answer")
+Answer_co = TypeVar("Answer_co", covariant=True)
 Sent_contra = TypeVar("Sent_contra", contravariant=True)
-Tell = Callable[[], Any]
+Tell = Callable[[Any], Any]
+
+
+class Work(Protocol[Answer_co]):
+    """Makes an answer of what makes an event's value, the event, and what events that are worked out together share."""
+
+    def __call__(self, tell: Tell, event: Any, together: Any = None) -> Awaitable[Answer_co]: ...
 
 
 class Source(Protocol):
@@ -33,8 +42,8 @@ class Source(Protocol):
 class Receiver(Protocol):
     """Who takes a source over."""
 
-    def receive(self, cursor: str, tell: Tell) -> None:
-        """An event: its cursor, which tells it from others, and what makes its value."""
+    def receive(self, event: Any, tell: Tell) -> None:
+        """An event, the same object for all, and what makes its value."""
 
     def lose(self, why: Exception) -> None:
         """The error that ends the events, last."""
@@ -51,8 +60,8 @@ class CaughtUp(Protocol):
 class Outlet(Protocol[Sent_contra]):
     """Where a subscriber's answers go."""
 
-    def write(self, answer: Sent_contra) -> bool:
-        """If it takes it right now; else nothing of it is written."""
+    def write(self, answers: Sequence[Sent_contra]) -> bool:
+        """If it takes them right now; else nothing of them is written."""
 
     async def send(self, answer: Sent_contra) -> None:
         """When it takes it."""
@@ -75,36 +84,33 @@ class Member(Generic[Answer]):
         self._group.members += 1
         self._source = source.take_over(self)
 
-    def receive(self, cursor: str, tell: Tell) -> None:
-        self._group.add(cursor, tell, self)
+    def receive(self, event: Any, tell: Tell) -> None:
+        self._group.add(event, tell, self)
 
     def lose(self, why: Exception) -> None:
         """Behind the events that it was told of."""
-        self._group.add(why, partial(_fail, why), self)
+        self._group.add(why, _fail, self)
 
-    def offer(self, answer: Answer, again: Callable[[], Awaitable[Answer]]) -> None:
-        """Send it, now if the socket takes it, else when it does; `again` makes the answer anew."""
+    def offer(self, batches: "Sequence[Batch[Answer]]") -> None:
+        """Send what they are answered with, now if the socket takes it, else when it does."""
         if self.is_over:
             return
         if self._sending is not None:
-            self._waiting.append(again)
+            self._waiting.extend(batch.work for batch in batches)
             return
+        good = [*takewhile(lambda batch: batch.why is None, batches)]
         try:
-            written = self._outlet.write(answer)
+            written = not good or self._outlet.write([batch.answer for batch in good])
         except Exception as error:  # noqa: BLE001  it is this subscriber's, who is told
             self._end(error)
             return
-        if written:
+        if not written:
+            self._waiting = deque(batch.work for batch in batches)
+            self._sending = asyncio.create_task(self._go_on())
+            return
+        for _ in good:
             self._source.done()
-        else:
-            self._waiting = deque()
-            self._sending = asyncio.create_task(self._go_on(answer))
-
-    def end(self, why: Exception) -> None:
-        """Behind what waits already, and before all that comes later."""
-        if self._sending is not None:
-            self._waiting.append(partial(_fail_later, why))
-        else:
+        if why := next((batch.why for batch in batches if batch.why is not None), None):
             self._end(why)
 
     def leave(self) -> None:
@@ -120,10 +126,8 @@ class Member(Generic[Answer]):
             self.leave()
             self._ended(why)
 
-    async def _go_on(self, answer: Answer) -> None:
+    async def _go_on(self) -> None:
         try:
-            await self._outlet.send(answer)
-            self._source.done()
             while self._waiting:
                 await self._outlet.send(await self._waiting.popleft()())
                 self._source.done()
@@ -138,35 +142,48 @@ def _fail(why: Exception) -> Any:
     raise why
 
 
-async def _fail_later(why: Exception) -> Any:
-    raise why
-
-
-@dataclass
 class Batch(Generic[Answer]):
-    """An event, what makes its value, and to whom it is to be sent."""
+    """An event and to whom it is to be sent; once it is worked out, its answer, or why there is none.
 
-    event: object
-    tell: Tell
-    members: list[Member[Answer]] = field(default_factory=list)
+    `work` makes the answer anew, which whoever cannot be sent it now keeps in its place, as it may be of any size.
+    """
+
+    __slots__ = ("answer", "event", "members", "why", "work")
+
+    def __init__(self, event: Any, work: Callable[..., Awaitable[Answer]]) -> None:
+        self.event, self.work = event, work
+        self.members: list[Member[Answer]] = []
+        self.answer: Answer
+        self.why: Exception | None = None
+
+    async def work_out(self, together: Any) -> None:
+        try:
+            self.answer = await self.work(together=together)
+        except Exception as error:  # noqa: BLE001  whoever waits for it is told, and it is logged where it is our fault
+            self.why = error
 
 
 class Group(Generic[Answer]):
-    """All who ask the same; events go through it one by one, in order.
+    """All who ask the same; events are worked out together where several have come, and sent in their order.
 
-    work: makes an answer of what makes an event's value. empty: called when the last has left.
+    together: makes what those share. empty: called when the last has left.
     """
 
-    def __init__(self, work: Callable[[Tell], Awaitable[Answer]], empty: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        work: Work[Answer],
+        together: Callable[[], Any] = lambda: None,
+        empty: Callable[[], object] = lambda: None,
+    ) -> None:
         self.members = 0
-        self._work, self._empty = work, empty
+        self._work, self._together, self._empty = work, together, empty
         self._batches = deque[Batch[Answer]]()
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, event: object, tell: Tell, member: Member[Answer]) -> None:
-        """For one more member; `event` tells events apart. All are told of it before anybody is of the next."""
-        if not self._batches or self._batches[-1].event != event:
-            self._batches.append(Batch(event, tell))
+    def add(self, event: Any, tell: Tell, member: Member[Answer]) -> None:
+        """For one more member. All are told of an event before anybody is of the next."""
+        if not self._batches or self._batches[-1].event is not event:
+            self._batches.append(Batch(event, partial(self._work, tell, event)))
         self._batches[-1].members.append(member)
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="broadcast")
@@ -179,21 +196,21 @@ class Group(Generic[Answer]):
 
     async def _run(self) -> None:
         while self._batches:
-            await self._send(self._batches[0])  # whoever else gets the event may still be added
+            batches = [*islice(self._batches, AT_ONCE)]
+            together = self._together()
+            await asyncio.gather(*(batch.work_out(together) for batch in batches))
+            for _ in batches:  # until now, whoever else gets the last event could be added
+                self._batches.popleft()
+            self._send(batches)
             await asyncio.sleep(0)  # a thousand sockets take their time: others go in between
         self._task = None
 
-    async def _send(self, batch: Batch[Answer]) -> None:
-        why: Exception | None = None
-        again = partial(self._work, batch.tell)
-        try:
-            answer = await again()
-        except Exception as error:  # noqa: BLE001  whoever waits for it is told, and it is logged where it is our fault
-            why = error
-        self._batches.popleft()
-        MESSAGES.inc(len(batch.members) if why is None else 0)
-        for member in batch.members:
-            if why is None:
-                member.offer(answer, again)
-            else:
-                member.end(why)
+    def _send(self, batches: Sequence[Batch[Answer]]) -> None:
+        """To each member all of its answers in one go: what a write costs hardly depends on how much it writes."""
+        by_member: defaultdict[Member[Answer], list[Batch[Answer]]] = defaultdict(list)
+        for batch in batches:
+            for member in batch.members:
+                by_member[member].append(batch)
+        for member, own in by_member.items():
+            member.offer(own)
+        MESSAGES.inc(sum(len(batch.members) for batch in batches if batch.why is None))

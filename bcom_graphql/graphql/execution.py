@@ -204,34 +204,39 @@ class Engine:
         """To all who share it together; the first of them stands for all."""
         group = self._groups.get(prepared.share)
         if group is None:
-            group = Group(partial(self._of_pushed, prepared, request_id), partial(self._groups.pop, prepared.share))
-            self._groups[prepared.share] = group
+            group = self._groups[prepared.share] = Group(
+                partial(self._of_pushed, prepared, request_id),
+                partial(self._gate.fresh, prepared.executor.context_value),
+                partial(self._groups.pop, prepared.share),
+            )
         operation = prepared.executor.operation
         member = Member(group, live, lambda error: live.end(_last(error, operation, request_id)))
         member.take(source)
         live.begin(member)
 
-    async def _of_event(self, prepared: Prepared, event: object, request_id: str) -> Answer:
-        """Executed for all who share it where the event can be told from others."""
+    async def _of_event(self, prepared: Prepared, event: object, request_id: str, context: Any = None) -> Answer:
+        """Executed for all who share it where the event can be told from others, in this context of nobody's own."""
         event_id = getattr(event, "cursor", None)
         if not isinstance(event_id, str):
             executor = prepared.executor.build_per_event_executor(event)
             return await self._executed(prepared, executor, request_id)
         key = (prepared.share, event_id)
-        answer = await self._shared.of(key, partial(self._for_all, prepared, event, request_id, event_id))
+        answer = await self._shared.of(key, partial(self._for_all, prepared, event, request_id, event_id, context))
         if "errors" in answer.body:  # whoever comes later may have better luck
             self._shared.forget(key)
             if any(error["extensions"]["code"] == AWAY for error in answer.body["errors"]):
                 raise Interrupted(answer.body["errors"])
         return answer
 
-    async def _of_pushed(self, prepared: Prepared, request_id: str, tell: Callable[[], Any]) -> Answer:
-        return await self._of_event(prepared, tell(), request_id)
+    async def _of_pushed(
+        self, prepared: Prepared, request_id: str, tell: Callable[[Any], Any], event: Any, together: Any = None
+    ) -> Answer:
+        """Those that are executed together share a context: its loaders ask the database once for all of them."""
+        return await self._of_event(prepared, tell(event), request_id, together)
 
-    async def _for_all(self, prepared: Prepared, event: object, request_id: str, event_id: str) -> Answer:
-        """In a context of nobody's own."""
+    async def _for_all(self, prepared: Prepared, event: object, request_id: str, event_id: str, context: Any) -> Answer:
         executor = prepared.executor.build_per_event_executor(event)
-        executor.context_value = self._gate.fresh(executor.context_value)
+        executor.context_value = context or self._gate.fresh(executor.context_value)
         return await self._executed(prepared, executor, request_id, event_id)
 
     async def _executed(

@@ -2,19 +2,19 @@
 
 A message that an ASGI application sends passes Starlette's and uvicorn's checks, is encoded, framed and copied, each
 time anew: three times what it costs to write it to a socket. So this protocol offers an ASGI extension of its own:
-whoever finds `WRITE` in a scope's extensions may call it with the parts of a UTF-8 text. It writes them as one message
-and returns True, or it writes nothing and returns False: before the handshake, after the close, and while the peer does
-not read. Then `websocket.send` tells why, or waits. A socket with compression has no such extension.
+whoever finds `WRITE` in a scope's extensions may call it with UTF-8 texts. It writes them, each as a message and all in
+one go, and returns True, or it writes nothing and returns False: before the handshake, after the close, and while the
+peer does not read. Then `websocket.send` tells why, or waits. A socket with compression has no such extension.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
 WRITE: Final = "bcom.websocket.write"
-Write = Callable[..., bool]
+Write = Callable[[Sequence[bytes]], bool]
 
 
 class Sockets(WebSocketsSansIOProtocol):
@@ -31,11 +31,11 @@ class Sockets(WebSocketsSansIOProtocol):
         super().start_keepalive()
         del self.request, self.response
 
-    def write(self, *parts: bytes) -> bool:
+    def write(self, texts: Sequence[bytes]) -> bool:
         """See the module."""
         ready = self.handshake_complete and self.writable.is_set() and not (self.close_sent or self.disconnected)
         if ready:
-            self.transport.write(b"".join((head(sum(map(len, parts))), *parts)))
+            self.transport.write(b"".join([part for text in texts for part in (head(len(text)), text)]))
         return ready
 
 

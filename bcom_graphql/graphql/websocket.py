@@ -6,7 +6,7 @@ subprotocol, 4408 no handshake in time, 4409 an id in use, 4429 a second handsha
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +46,10 @@ class TextFrames(ASGIWebSocketAdapter):
 
     ws: WebSocket
 
-    def write(self, *parts: bytes) -> bool:
-        """A text at once, if the server has a short way and the socket takes it now; else nothing of it."""
+    def write(self, texts: Sequence[bytes]) -> bool:
+        """Texts at once, if the server has a short way and the socket takes them now; else nothing of them."""
         write = self.ws.scope["extensions"].get(WRITE)
-        return write is not None and write(*parts)
+        return write is not None and write(texts)
 
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncIterator[object]:  # type: ignore[override]
         try:
@@ -87,17 +87,19 @@ class Running(Operation[Any, None]):
         self.head = b'{"id":' + encode(id) + b',"type":"next","payload":'
         self.member: Member[Answer] | None = None
 
-    def write(self, answer: Answer) -> bool:
+    def write(self, answers: Sequence[Answer]) -> bool:
         """To all who share an answer the same bytes, behind each one's own id."""
-        ready = answer.executed and not self.completed
-        return ready and self.handler.websocket.write(self.head, answer.encoded, b"}")
+        return not self.completed and self.handler.websocket.write([self._message(answer) for answer in answers])
 
     async def tell(self, answer: Answer) -> None:
         """Raises WebSocketDisconnected."""
         if not answer.executed:
             await self.fail(answer.body["errors"])
-        elif not self.completed and not self.write(answer):
-            await self.handler.websocket.send_text((self.head + answer.encoded + b"}").decode())
+        elif not self.completed and not self.write([answer]):
+            await self.handler.websocket.send_text(self._message(answer).decode())
+
+    def _message(self, answer: Answer) -> bytes:
+        return b"".join((self.head, answer.encoded, b"}"))
 
     async def send(self, answer: Answer) -> None:
         """The same when it is pushed: a socket that has gone ends its operations by itself."""

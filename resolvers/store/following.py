@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from resolvers.errors import Lagged
@@ -19,8 +18,8 @@ Told = TypeVar("Told")
 class Receiver(Protocol):
     """To whom events are pushed."""
 
-    def receive(self, cursor: str, tell: Callable[[], Any]) -> None:
-        """An event's cursor, and what makes its form."""
+    def receive(self, event: Event, tell: Callable[[Event], Any]) -> None:
+        """An event, and what makes its form."""
 
     def lose(self, why: Exception) -> None:
         """Last."""
@@ -146,7 +145,7 @@ class _Pushed:
             self.receiver.lose(error)
             return True
         if admitted:
-            self.receiver.receive(event.cursor, partial(self.tell, event))
+            self.receiver.receive(event, self.tell)
         return admitted
 
     def lose(self, position: int) -> None:
