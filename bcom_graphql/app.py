@@ -12,7 +12,6 @@ from types import FrameType
 from typing import Any
 
 import structlog
-from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -22,7 +21,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bcom_graphql import __version__, demo
+from bcom_graphql import demo
 from bcom_graphql.authentication import Door
 from bcom_graphql.graphql import ide
 from bcom_graphql.graphql.documents import read_trusted
@@ -30,6 +29,7 @@ from bcom_graphql.graphql.errors import masked
 from bcom_graphql.graphql.http import COST_HEADER, GraphQLServer, Ide
 from bcom_graphql.graphql.requests import PREFLIGHTED
 from bcom_graphql.headers import ALWAYS, SecurityHeaders
+from bcom_graphql.health import Health
 from bcom_graphql.metrics import Metrics
 from bcom_graphql.observability import REQUEST_ID_HEADER, RequestId, configure_logging, request_id
 from bcom_graphql.settings import Settings
@@ -37,7 +37,7 @@ from bcom_graphql.trainers import TrainerProcesses
 from resolvers import advising, automatic, learner, maintenance
 from resolvers.accounts import ACCESS_TOPIC
 from resolvers.context import Services
-from resolvers.errors import ClientError, Lagged, Unavailable
+from resolvers.errors import Lagged, Unavailable
 from resolvers.rates import Rates
 from resolvers.store.database import Database
 from resolvers.store.feed import EventFeed
@@ -152,7 +152,7 @@ def application(services: Services, settings: Settings) -> Starlette:
     return Starlette(
         routes=[
             Route("/", lambda _: RedirectResponse("/graphql")),
-            Route("/health", partial(_health, services)),
+            *Health(services, lambda: server.is_draining).routes(),
             *([Route("/metrics", metrics.answer)] if settings.metrics else []),
             Mount("/static", StaticFiles(directory=ide.STATIC)),
             Route("/graphql", server),
@@ -226,16 +226,6 @@ async def _failed(_: Request, error: Exception) -> Response:
     """What nobody foresaw, outside of any operation."""
     headers = {**ALWAYS, REQUEST_ID_HEADER: request_id.get()}  # this answer passes no middleware
     return JSONResponse({"errors": [masked(error, request_id.get())]}, 500, headers)
-
-
-async def _health(services: Services, _: Request) -> Response:
-    """200 while the database answers, else 503."""
-    try:
-        async with services.database.read() as session:
-            await session.execute(text("SELECT 1"))
-    except ClientError:
-        return JSONResponse({"status": "unavailable", "version": __version__, "database": "down"}, 503)
-    return JSONResponse({"status": "ok", "version": __version__, "database": "up"})
 
 
 async def _watch_access(services: Services, server: GraphQLServer) -> None:

@@ -1,5 +1,6 @@
 """Every environment variable, documented; `.env` in the working directory is read too."""
 
+import re
 import textwrap
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -100,6 +101,12 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="The least that is logged.")
     ] = "info"
+    slow_seconds: Annotated[
+        float,
+        Field(
+            ge=0, description="Queries and mutations that take as long are logged, without their variables; 0: none."
+        ),
+    ] = DEFAULT.slow_seconds
     profile: Annotated[
         Literal["production", "development"],
         Field(description="In production only who has signed in sees the schema; development shows it to everybody."),
@@ -219,7 +226,7 @@ class Settings(BaseSettings):
         by_profile = Introspection.SIGNED_IN if self.profile == "production" else Introspection.EVERYBODY
         given = {name.removeprefix("max_"): value for name, value in self if name.startswith("max_")}
         del given["message"], given["statement_seconds"]  # uvicorn's business, and the database's
-        return Limits(**given, introspection=self.introspection or by_profile)
+        return Limits(**given, slow_seconds=self.slow_seconds, introspection=self.introspection or by_profile)
 
     @property
     def rates(self) -> dict[Budget, str]:
@@ -283,13 +290,14 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _with_driver(cls, url: SecretStr | None) -> SecretStr | None:
-        """`postgres://` and `postgresql://`, as platforms hand them out, mean the same."""
+        """`postgres://`, `postgresql://` and `sslmode`, as platforms hand them out, mean the same."""
         if url is None:
             return None
         scheme, separator, rest = url.get_secret_value().partition("://")
         if not separator or scheme not in ("postgres", "postgresql", "postgresql+asyncpg"):
             message = "must look like postgresql+asyncpg://user:password@host/database"
             raise ValueError(message)
+        rest = re.sub(r"([?&])sslmode=", r"\1ssl=", rest)  # which the driver calls it
         return SecretStr(f"postgresql+asyncpg://{rest}")
 
 

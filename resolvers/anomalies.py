@@ -13,7 +13,7 @@ from resolvers.context import Context
 from resolvers.errors import Conflict, InvalidInput, NotFound
 from resolvers.filters import AnomalyFilter, satellites_of
 from resolvers.paging import Listing, Page, Window, page
-from resolvers.store.events import Event, parse_cursor, publish
+from resolvers.store.events import Event, publish
 from resolvers.store.following import Events, admitted
 from resolvers.store.tables import (
     Anomaly,
@@ -94,12 +94,8 @@ def _facts(change: AnomalyChange, anomaly: Anomaly, satellites: list[str]) -> di
 def follow(context: Context, filter: AnomalyFilter, changes: Sequence[AnomalyChange], after: str | None) -> Events:
     """Changes as they happen. Raises InvalidInput for a bad cursor at once; later Expired, Lagged."""
     context.require(Role.VIEWER, "follow anomalies")
-    after = context.resume_after or after
-    if after is not None:
-        parse_cursor(after)
-    stream = context.services.feed.stream(TOPIC, after, pushes=context.pushes)
     wanted, matches = frozenset(changes), filter.matcher()
-    return admitted(stream, lambda event: event.change in wanted and matches(event.facts))
+    return admitted(context.follow(TOPIC, after), lambda event: event.change in wanted and matches(event.facts))
 
 
 # ---------------------------------------------------------------- acting

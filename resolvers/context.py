@@ -12,7 +12,9 @@ from resolvers.access import SYSTEM, Caller, require
 from resolvers.rates import Budget, Rates
 from resolvers.store import registry, sensitivities
 from resolvers.store.database import Database
+from resolvers.store.events import parse_cursor
 from resolvers.store.feed import EventFeed
+from resolvers.store.following import Events
 from resolvers.store.live import LiveSamples
 from resolvers.store.profiles import ProfileCache
 from resolvers.store.registry import Registry
@@ -83,6 +85,13 @@ class Context:
     def require(self, role: Role, to: str) -> Caller:
         """See `access.require`."""
         return require(self.caller, role, to)
+
+    def follow(self, topic: str, after: str | None) -> Events:
+        """Events behind a cursor; see `EventFeed.stream`. Raises InvalidInput for what is none at once."""
+        after = self.resume_after or after
+        if after is not None:
+            parse_cursor(after)
+        return self.services.feed.stream(topic, after, pushes=self.pushes)
 
     @property
     def spender(self) -> str:

@@ -16,7 +16,7 @@ from resolvers.errors import Conflict, InvalidInput, NotFound
 from resolvers.paging import Listing, Page, Window, page
 from resolvers.recommending import TOPIC, Models, RecommendationChange, recommended, told_of
 from resolvers.store.analysis_tables import CorrelationAnalysis
-from resolvers.store.events import parse_cursor, publish
+from resolvers.store.events import publish
 from resolvers.store.following import Events, admitted
 from resolvers.store.recommendation_tables import Recommendation
 from resolvers.store.tables import Anomaly, AuditEntry, Detection, Role
@@ -146,8 +146,4 @@ async def listed(context: Context, filter: RecommendationFilter, window: Window)
 def follow(context: Context, after: str | None) -> Events:
     """New ones as they are made. Raises InvalidInput for a bad cursor at once; later Expired, Lagged."""
     context.require(Role.VIEWER, "follow recommendations")
-    after = context.resume_after or after
-    if after is not None:
-        parse_cursor(after)
-    stream = context.services.feed.stream(TOPIC, after, pushes=context.pushes)
-    return admitted(stream, lambda event: event.change == RecommendationChange.CREATED)
+    return admitted(context.follow(TOPIC, after), lambda event: event.change == RecommendationChange.CREATED)

@@ -31,9 +31,9 @@ def clients() -> Path:
     return home
 
 
-async def node(*arguments: object) -> asyncio.subprocess.Process:
-    words = [str(argument) for argument in arguments]
-    return await asyncio.create_subprocess_exec("node", *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+async def node(*arguments: object, cwd: Path | None = None) -> asyncio.subprocess.Process:
+    words, pipe = [str(argument) for argument in arguments], subprocess.PIPE
+    return await asyncio.create_subprocess_exec("node", *words, stdout=pipe, stderr=pipe, cwd=cwd)
 
 
 async def line(process: asyncio.subprocess.Process) -> bytes:

@@ -15,6 +15,7 @@ from websockets.frames import Frame, Opcode
 from bcom_graphql import app
 from bcom_graphql.graphql.sockets import WRITE, Sockets, head
 from resolvers.context import Services
+from resolvers.store import following
 from resolvers.store.tables import Role
 from tests.conftest import settings_of
 from tests.support import Api, Factory, Socket, id_of, serving
@@ -39,6 +40,20 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         return seen[-1]
 
     monkeypatch.setattr(Sockets, "write", noted)
+    return seen
+
+
+@pytest.fixture
+def protocols(monkeypatch: pytest.MonkeyPatch) -> list[Sockets]:
+    """The server's side of each socket, in the order of their opening."""
+    seen: list[Sockets] = []
+    connect = Sockets.handle_connect
+
+    def noted(self: Sockets, *arguments: Any) -> None:
+        seen.append(self)
+        connect(self, *arguments)
+
+    monkeypatch.setattr(Sockets, "handle_connect", noted)
     return seen
 
 
@@ -94,17 +109,9 @@ async def test_events_arrive_whatever_way_the_server_has(
 
 @pytest.mark.parametrize("operator", [SHORT], ids=["short"], indirect=True)
 async def test_who_does_not_read_waits_alone_and_gets_all_of_it_in_order(
-    operator: Api, make: Factory, written: list[bool], monkeypatch: pytest.MonkeyPatch
+    operator: Api, make: Factory, written: list[bool], protocols: list[Sockets]
 ) -> None:
     """The peer's window is closed, as the server sees it, until it is opened again."""
-    protocols: list[Sockets] = []
-    made = Sockets.handle_connect
-
-    def noted(self: Sockets, *arguments: Any) -> None:
-        protocols.append(self)
-        made(self, *arguments)
-
-    monkeypatch.setattr(Sockets, "handle_connect", noted)
     async with operator.socket() as slow, operator.socket() as quick:
         await slow.subscribe(WATCH)
         await quick.subscribe(WATCH)
@@ -120,6 +127,33 @@ async def test_who_does_not_read_waits_alone_and_gets_all_of_it_in_order(
         assert (told, was_silent, late) == (expected, True, expected)
         assert await slow.next() == await quick.next() == expected_last
     assert False in written
+
+
+@pytest.mark.parametrize("operator", [SHORT], ids=["short"], indirect=True)
+async def test_who_falls_too_far_behind_is_told_where_to_go_on_and_misses_nothing(
+    operator: Api, make: Factory, protocols: list[Sockets], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "QUEUE_LENGTH", 3)
+    async with operator.socket() as slow, operator.socket() as quick:
+        await slow.subscribe(WATCH)
+        await quick.subscribe(WATCH)
+        protocols[0].pause_writing()
+
+        expected = []
+        for note in "abcdef":
+            expected.append(await acknowledged(operator, make, note))
+            assert await quick.next() == expected[-1], "nobody else waits"
+        protocols[0].resume_writing()
+        told = [await slow.next() for _ in range(3)]
+        end = await slow.receive()
+        [error] = end["payload"]
+        resumed = WATCH.replace("[ACKNOWLEDGED]", f'[ACKNOWLEDGED], after: "{error["extensions"]["resumeAfter"]}"')
+        await slow.subscribe(resumed)
+        late = [await slow.next() for _ in range(3)]
+
+        assert (end["type"], error["extensions"]["code"]) == ("error", "LAGGED")
+        assert told + late == expected
+        assert await slow.silent(0.2)
 
 
 @pytest.mark.parametrize("operator", [SHORT], ids=["short"], indirect=True)

@@ -19,8 +19,9 @@ Execution = Executor[Any]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An operation that may begin."""
+    """An operation that may begin; `document` is its document's SHA-256."""
 
+    document: str
     plan: Plan
     executor: Execution
     cost: int

@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
 from bcom_graphql.graphql.meters import MESSAGES
 
 AT_ONCE: Final = 8  # events that are worked out together
+AT_A_STRETCH: Final = 250  # sockets that are written to before others have the event loop
 
 Answer = TypeVar("Answer")
 Answer_co = TypeVar("Answer_co", covariant=True)
@@ -201,16 +202,17 @@ class Group(Generic[Answer]):
             await asyncio.gather(*(batch.work_out(together) for batch in batches))
             for _ in batches:  # until now, whoever else gets the last event could be added
                 self._batches.popleft()
-            self._send(batches)
-            await asyncio.sleep(0)  # a thousand sockets take their time: others go in between
+            await self._send(batches)
         self._task = None
 
-    def _send(self, batches: Sequence[Batch[Answer]]) -> None:
+    async def _send(self, batches: Sequence[Batch[Answer]]) -> None:
         """To each member all of its answers in one go: what a write costs hardly depends on how much it writes."""
         by_member: defaultdict[Member[Answer], list[Batch[Answer]]] = defaultdict(list)
         for batch in batches:
             for member in batch.members:
                 by_member[member].append(batch)
-        for member, own in by_member.items():
+        for number, (member, own) in enumerate(by_member.items(), 1):
             member.offer(own)
+            if number % AT_A_STRETCH == 0:
+                await asyncio.sleep(0)
         MESSAGES.inc(sum(len(batch.members) for batch in batches if batch.why is None))

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, Protocol, cast
 
+import structlog
 from graphql import ExecutionResult, OperationDefinitionNode, OperationType, located_error
 from graphql.execution import create_source_event_stream
 from strawberry.execution import optimized_is_awaitable
@@ -30,6 +31,8 @@ from bcom_graphql.graphql.limits import Introspection, Limits
 from bcom_graphql.graphql.meters import MESSAGES, SUBSCRIPTIONS_FAILED, Meters, Watch, time_root_fields
 from bcom_graphql.graphql.requests import Operation
 from bcom_graphql.graphql.sharing import Shared, values
+
+logger = structlog.get_logger(__name__)
 
 LEAST_POINTS = 10  # what an operation costs the server besides its fields
 AWAY = "SERVICE_UNAVAILABLE"
@@ -102,7 +105,7 @@ class Engine:
             message = f"This operation may cost {cost}; at most {self._limits.cost} is allowed. Ask for smaller pages."
             raise Rejected([too_complex(message)])
         await self._gate.spend(context, cost)
-        return Prepared(plan, executor, cost, watch, self._share(document, plan, asked, context))
+        return Prepared(document.hash, plan, executor, cost, watch, self._share(document, plan, asked, context))
 
     def _share(self, document: Document, plan: Plan, asked: Operation, context: Any) -> Hashable | None:
         if plan.type is not OperationType.SUBSCRIPTION:
@@ -155,11 +158,22 @@ class Engine:
 
     async def execute(self, prepared: Prepared, seconds: float | None = None) -> Answer:
         """A query's or mutation's answer. Raises Refused when it takes longer than it may."""
-        with prepared.watch:
-            result = await self._within_time(prepared.executor, seconds or self._limits.seconds)
-            answer = Answer.of(prepared, result, self._gate.request_id())
-        prepared.watch.end(answer.outcome)
-        return answer
+        try:
+            with prepared.watch:
+                result = await self._within_time(prepared.executor, seconds or self._limits.seconds)
+                answer = Answer.of(prepared, result, self._gate.request_id())
+            prepared.watch.end(answer.outcome)
+            return answer
+        finally:
+            self._tell_if_slow(prepared)
+
+    def _tell_if_slow(self, prepared: Prepared) -> None:
+        """Whoever runs the server, with what it takes to find it; but not with its variables, which may be secret."""
+        plan, seconds = prepared.plan, prepared.watch.seconds
+        if 0 < self._limits.slow_seconds <= seconds:
+            name = plan.node.name.value if plan.node.name else None
+            what = {"operation": name, "type": plan.type.value, "document": prepared.document, "cost": prepared.cost}
+            logger.warning("slow operation", seconds=round(seconds, 3), **what)
 
     async def answers(self, prepared: Prepared, live: Live | None = None) -> AsyncGenerator[Answer, None]:
         """One answer, or a subscription's many. Raises Rejected when it does not begin.

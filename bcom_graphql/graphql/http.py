@@ -76,9 +76,11 @@ class GraphQLServer(GraphQL[Any, None]):
         documents = DocumentStore(schema._schema, self.limits, trusted)  # noqa: SLF001  graphql-core's
         self.engine = Engine(schema, gate, self.limits, documents)
         self.connections = Connections(gate, self.limits.connections)
+        self.is_draining = False
 
     async def drain(self, seconds: float) -> None:
         """End sockets and event streams, once they were sent what has happened; at most so many seconds later."""
+        self.is_draining = True
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.gate.settled()

@@ -32,4 +32,5 @@ class Limits:
     init_seconds: float = 10.0  # from a socket's opening to its connection_init
     connections: int = 50  # sockets and event streams of one caller, in one process
     subscriptions: int = 100  # operations going on in one socket
+    slow_seconds: float = 1.0  # from here on a query or mutation is logged; 0: never
     introspection: Introspection = Introspection.EVERYBODY

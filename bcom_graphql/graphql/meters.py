@@ -91,10 +91,11 @@ class Meters:
 class Watch:
     """Times one operation, and counts it when it ends: once, or when what is done with it fails."""
 
-    __slots__ = ("_began", "_is_over", "meter")
+    __slots__ = ("_began", "_is_over", "meter", "seconds")
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
+        self.seconds = 0.0  # known when it is over
         self._is_over = False
         self._began = time.perf_counter()
 
@@ -108,7 +109,8 @@ class Watch:
     def end(self, outcome: str = OK) -> None:
         if not self._is_over:
             self._is_over = True
-            self.meter.count(outcome, time.perf_counter() - self._began)
+            self.seconds = time.perf_counter() - self._began
+            self.meter.count(outcome, self.seconds)
 
 
 def _code(error: BaseException) -> str:

@@ -7,14 +7,13 @@ one go, and returns True, or it writes nothing and returns False: before the han
 peer does not read. Then `websocket.send` tells why, or waits. A socket with compression has no such extension.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
 WRITE: Final = "bcom.websocket.write"
-Write = Callable[[Sequence[bytes]], bool]
 
 
 class Sockets(WebSocketsSansIOProtocol):
@@ -29,7 +28,8 @@ class Sockets(WebSocketsSansIOProtocol):
     def start_keepalive(self) -> None:
         """Called when the handshake is over, and what it took can be forgotten."""
         super().start_keepalive()
-        del self.request, self.response
+        for name in ("request", "response"):
+            self.__dict__.pop(name, None)
 
     def write(self, texts: Sequence[bytes]) -> bool:
         """See the module."""

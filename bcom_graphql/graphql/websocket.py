@@ -8,7 +8,7 @@ subprotocol, 4408 no handshake in time, 4409 an id in use, 4429 a second handsha
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from graphql import GraphQLFormattedError, OperationType
@@ -48,7 +48,7 @@ class TextFrames(ASGIWebSocketAdapter):
 
     def write(self, texts: Sequence[bytes]) -> bool:
         """Texts at once, if the server has a short way and the socket takes them now; else nothing of them."""
-        write = self.ws.scope["extensions"].get(WRITE)
+        write = self.ws.scope.get("extensions", {}).get(WRITE)
         return write is not None and write(texts)
 
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncIterator[object]:  # type: ignore[override]
@@ -198,7 +198,7 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
             await self.websocket.close(4401, "Unauthorized")
             return
         try:
-            asked = Asked.of(message["payload"])
+            asked = Asked.of(cast("dict[str, Any]", message).pop("payload"))  # which is kept until the next comes
         except Refused as refused:
             await self.handle_invalid_message(str(refused))
             return
@@ -230,7 +230,8 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
                 raise
             except Exception as error:  # noqa: BLE001  our bug ends this operation, and is logged; its siblings live on
                 await running.fail([masked(error, self.view.gate.request_id())])  # type: ignore[list-item]
-        running.task = None
+        if running.task is asyncio.current_task():  # else it is telling already why nothing more is pushed
+            running.task = None
 
     async def _answer(self, running: Running, asked: Asked) -> None:
         context = await self.view.gate.open(self._client)

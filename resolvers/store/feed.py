@@ -4,6 +4,7 @@ Followers of a topic are handed its events only, so that a busy topic wakes nobo
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
@@ -33,6 +34,8 @@ class EventFeed:
         self._wake = asyncio.Event()
         self._hooks: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)  # by topic
         self._position = 0
+        self._looked_at = 0.0
+        self._telling = False
         self._task: asyncio.Task[None] | None = None
         database.wakeups.listen(Channel.EVENTS, self._wake.set)
 
@@ -58,6 +61,11 @@ class EventFeed:
         return str(self._position)
 
     @property
+    def is_following(self) -> bool:
+        """Whether it has read all of the log a moment ago, and goes on."""
+        return time.monotonic() - self._looked_at < 2 * POLL_SECONDS
+
+    @property
     def followers_by_topic(self) -> dict[str, int]:
         return {topic: len(followers) for topic, followers in self._followers.items()}
 
@@ -72,7 +80,7 @@ class EventFeed:
 
     async def settled(self) -> None:
         """When every follower is done with all that it was handed; one that does not read never is: set a limit."""
-        while self.depth:  # noqa: ASYNC110  followers come and go meanwhile
+        while self._telling or self.depth:  # noqa: ASYNC110  followers come and go meanwhile
             await asyncio.sleep(0.005)
 
     async def follow(self, topic: str, after: str | None = None) -> AsyncIterator[Event]:
@@ -160,14 +168,23 @@ class EventFeed:
             self._wake.clear()
             try:
                 while events := await self._read(self._position):
-                    for event in events:
-                        self._tell(event)
+                    await self._tell_all(events)
+                self._looked_at = time.monotonic()
             except Expired as expired:
                 self._lose_all(int(expired.oldest_cursor))
                 continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._wake.wait()
+
+    async def _tell_all(self, events: list[Event]) -> None:
+        self._telling = True
+        try:
+            for event in events:
+                self._tell(event)
+                await asyncio.sleep(0)  # a thousand followers take their time: others go in between
+        finally:
+            self._telling = False
 
     def _tell(self, event: Event) -> None:
         before, self._position = self._position, event.id
@@ -180,8 +197,9 @@ class EventFeed:
     def _lose_all(self, oldest: int) -> None:
         """The process was away for longer than events are kept: its followers learn it when they go on."""
         logger.warning("event feed: missed events that are no longer kept", after=self._position, oldest=oldest)
-        for follower in chain.from_iterable(self._followers.values()):
-            follower.lose(self._position)
+        for topic, followers in self._followers.items():
+            for follower in followers:
+                follower.lose(self._position, topic)
         self._position = oldest
         self._call_all_hooks()
 

@@ -49,8 +49,7 @@ class Follower:
         if self._lost:
             return
         if self.behind >= QUEUE_LENGTH:  # a slow reader must neither hold up the others nor fill the memory
-            LAGGED.labels(event.topic).inc()
-            self.lose(before)
+            self.lose(before, event.topic)
             return
         self.behind += 1
         if self._pushed is None:
@@ -58,11 +57,12 @@ class Follower:
         elif not self._pushed.take(event):
             self.behind -= 1
 
-    def lose(self, position: int) -> None:
+    def lose(self, position: int, topic: str) -> None:
         """The position is the log's, not the topic's: of a quiet topic the last event may be long forgotten."""
         if self._lost:
             return
         self._lost = True
+        LAGGED.labels(topic).inc()
         if self._pushed is None:
             self._queue.put_nowait(_Lost(position))
         else:
