@@ -68,7 +68,7 @@ $(PAGE): web/package-lock.json web/build.mjs $(shell find web/src -type f)
 lock: .venv/developing ## Pin the newest allowed versions, with hashes and without addresses
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-annotate --custom-compile-command "make lock" --upgrade \
-	  --extra build --extra nats --extra redis --output-file requirements.lock pyproject.toml
+	  --extra build --extra nats --extra otel --extra redis --output-file requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-annotate --custom-compile-command "make lock" --upgrade \
 	  --extra build --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml

@@ -21,7 +21,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bcom_graphql import demo
+from bcom_graphql import demo, tracing
 from bcom_graphql.authentication import Door
 from bcom_graphql.graphql import ide
 from bcom_graphql.graphql.documents import read_trusted
@@ -75,6 +75,8 @@ def check(settings: Settings) -> None:
         read_trusted(settings.trusted_documents)
     _rates(settings)
     _wakeups(settings)
+    if settings.traces:
+        tracing.check()
 
 
 def _wakeups(settings: Settings) -> Wakeups | None:
@@ -92,7 +94,9 @@ def create() -> Starlette:
     """The application as the environment describes it: what uvicorn's workers call."""
     settings = Settings()
     configure_logging(settings.log_format, settings.log_level)
-    made = application(services(settings), settings)
+    parts = services(settings)
+    end_tracing = tracing.start(parts.database.engine) if settings.traces else None
+    made = application(parts, settings, end_tracing)
     _collect_seldom()
     return made
 
@@ -107,7 +111,7 @@ def _collect_seldom() -> None:
     gc.set_threshold(*COLLECTIONS)
 
 
-def application(services: Services, settings: Settings) -> Starlette:
+def application(services: Services, settings: Settings, end_tracing: Callable[[], None] | None = None) -> Starlette:
     """The Starlette app over these services. Raises ValueError for trusted documents that cannot be read."""
     server = GraphQLServer(
         schema,
@@ -148,6 +152,8 @@ def application(services: Services, settings: Settings) -> Starlette:
         await services.feed.stop()
         await services.rates.close()
         await services.database.close()
+        if end_tracing is not None:
+            await asyncio.to_thread(end_tracing)
 
     return Starlette(
         routes=[
@@ -158,6 +164,7 @@ def application(services: Services, settings: Settings) -> Starlette:
             Route("/graphql", server),
         ],
         middleware=[
+            *([Middleware(tracing.Continued)] if settings.traces else []),
             Middleware(RequestId),
             Middleware(_Sockets, server),
             Middleware(SecurityHeaders),

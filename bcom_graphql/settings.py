@@ -101,6 +101,13 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="The least that is logged.")
     ] = "info"
+    traces: Annotated[
+        bool,
+        Field(
+            description="Send traces by OpenTelemetry (needs the extra `otel`). Where to, and how many of them, say its"
+            " own variables: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER and so on."
+        ),
+    ] = False
     slow_seconds: Annotated[
         float,
         Field(

@@ -20,6 +20,7 @@ from strawberry.schema import Schema
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.utils.await_maybe import await_maybe
 
+from bcom_graphql.graphql import spans
 from bcom_graphql.graphql.answers import Answer, Execution, Prepared
 from bcom_graphql.graphql.broadcasting import CaughtUp, Group, Member, Outlet
 from bcom_graphql.graphql.costs import Bill
@@ -28,7 +29,7 @@ from bcom_graphql.graphql.errors import Refused, Rejected, presented, too_comple
 from bcom_graphql.graphql.gate import Gate
 from bcom_graphql.graphql.inputs import Inputs
 from bcom_graphql.graphql.limits import Introspection, Limits
-from bcom_graphql.graphql.meters import MESSAGES, SUBSCRIPTIONS_FAILED, Meters, Watch, time_root_fields
+from bcom_graphql.graphql.meters import MESSAGES, OK, SUBSCRIPTIONS_FAILED, Meters, Watch, time_root_fields
 from bcom_graphql.graphql.requests import Operation
 from bcom_graphql.graphql.sharing import Shared, values
 
@@ -94,6 +95,7 @@ class Engine:
             raise Rejected(document.errors if may_look else document.plain_errors, invalid_document=True)
         plan = document.plan(asked.name)
         watch.meter = self._meters.of(plan, lambda: self._gate.identity(context).signed_in)
+        spans.name(watch.span, plan.node, document.hash)
         if plan.type not in allowed:
             watch.end("BAD_USER_INPUT")
             raise WrongOperationType(plan.type)
@@ -251,7 +253,12 @@ class Engine:
     async def _for_all(self, prepared: Prepared, event: object, request_id: str, event_id: str, context: Any) -> Answer:
         executor = prepared.executor.build_per_event_executor(event)
         executor.context_value = context or self._gate.fresh(executor.context_value)
-        return await self._executed(prepared, executor, request_id, event_id)
+        span = spans.begin()
+        spans.name(span, prepared.plan.node, prepared.document)
+        with spans.within(span):
+            answer = await self._executed(prepared, executor, request_id, event_id)
+        spans.end(span, answer.outcome, well=answer.outcome == OK)
+        return answer
 
     async def _executed(
         self, prepared: Prepared, executor: Execution, request_id: str, event_id: str | None = None

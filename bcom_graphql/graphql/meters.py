@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from graphql import GraphQLSchema, OperationType
 from prometheus_client import Counter, Gauge, Histogram, Summary
 
+from bcom_graphql.graphql import spans
 from bcom_graphql.graphql.documents import Plan
 from bcom_graphql.graphql.errors import INTERNAL, Refused, Rejected
 
@@ -89,20 +90,24 @@ class Meters:
 
 
 class Watch:
-    """Times one operation, and counts it when it ends: once, or when what is done with it fails."""
+    """Times one operation, and counts it when it ends: once, or when what is done with it fails; its span, too."""
 
-    __slots__ = ("_began", "_is_over", "meter", "seconds")
+    __slots__ = ("_began", "_is_over", "_within", "meter", "seconds", "span")
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
+        self.span = spans.begin()
         self.seconds = 0.0  # known when it is over
         self._is_over = False
         self._began = time.perf_counter()
 
     def __enter__(self) -> Self:
+        self._within = spans.within(self.span)
+        self._within.__enter__()
         return self
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        self._within.__exit__(None, None, None)
         if error is not None:
             self.end(_code(error))
 
@@ -111,6 +116,7 @@ class Watch:
             self._is_over = True
             self.seconds = time.perf_counter() - self._began
             self.meter.count(outcome, self.seconds)
+            spans.end(self.span, outcome, well=outcome == OK)
 
 
 def _code(error: BaseException) -> str:
@@ -127,16 +133,17 @@ def time_root_fields(schema: GraphQLSchema) -> None:
     for root in filter(None, (schema.query_type, schema.mutation_type)):
         for name, field in root.fields.items():
             if field.resolve is not None and not hasattr(field.resolve, "timed"):
-                field.resolve = _timed(field.resolve, _RESOLVING.labels(f"{root.name}.{name}"))
+                full_name = f"{root.name}.{name}"
+                field.resolve = _timed(field.resolve, _RESOLVING.labels(full_name), full_name)
 
 
-def _timed(resolve: Callable[..., Any], duration: Summary) -> Callable[..., Any]:
+def _timed(resolve: Callable[..., Any], duration: Summary, name: str) -> Callable[..., Any]:
     @wraps(resolve)
     def timed(source: Any, info: Any, **arguments: Any) -> Any:
         began = time.perf_counter()
         result = resolve(source, info, **arguments)
         if isawaitable(result):
-            return _awaited(result, began, duration)
+            return _awaited(result, began, duration, name)
         duration.observe(time.perf_counter() - began)
         return result
 
@@ -144,8 +151,11 @@ def _timed(resolve: Callable[..., Any], duration: Summary) -> Callable[..., Any]
     return timed
 
 
-async def _awaited(result: Awaitable[Any], began: float, duration: Summary) -> Any:
+async def _awaited(result: Awaitable[Any], began: float, duration: Summary, name: str) -> Any:
     try:
-        return await result
+        if not spans.is_collected():
+            return await result
+        with spans.TRACER.start_as_current_span(name):
+            return await result
     finally:
         duration.observe(time.perf_counter() - began)
