@@ -5,7 +5,7 @@ PAGE := bcom_graphql/static/graphiql/graphiql.js
 WORKERS ?= auto
 SECONDS ?= 60
 
-.PHONY: help run test test-slow fuzz bench check lint types layers contract web lock clean
+.PHONY: help run test test-slow fuzz bench check lint types layers contract web wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## What can be made
@@ -50,6 +50,7 @@ lint: .venv/developing ## Style
 
 types: .venv/developing ## Types
 	$(BIN)/mypy
+	$(BIN)/mypy examples/python
 
 layers: .venv/developing ## Imports point down
 	$(BIN)/lint-imports
@@ -65,6 +66,9 @@ $(PAGE): web/package-lock.json web/build.mjs $(shell find web/src -type f)
 	elif ! (cd web && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error && npm run --silent --no-update-notifier build); then \
 	echo "web/ could not be built: GraphiQL will come from a CDN."; fi
 
+wheel: .venv/installed web ## The wheel, with GraphiQL and migrations, in dist/
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
 lock: .venv/developing ## Pin the newest allowed versions, with hashes and without addresses
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-annotate --custom-compile-command "make lock" --upgrade \
@@ -74,4 +78,5 @@ lock: .venv/developing ## Pin the newest allowed versions, with hashes and witho
 	  --extra build --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 
 clean: ## Everything that was made, the demo's data included
-	rm -rf .venv .bcom bcom_graphql/static/graphiql web/node_modules
+	rm -rf .venv .bcom bcom_graphql/static/graphiql web/node_modules \
+	  examples/typescript/node_modules examples/typescript/dist examples/typescript/src/generated

@@ -21,15 +21,27 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from bcom_graphql import app, demo, evaluation_command, metrics, model_commands, permissions, prepare, training_commands
+from bcom_graphql import (
+    app,
+    demo,
+    evaluation_command,
+    metrics,
+    migration_command,
+    model_commands,
+    permissions,
+    prepare,
+    readme,
+    training_commands,
+)
 from bcom_graphql.observability import configure_logging
-from bcom_graphql.settings import Settings, example
+from bcom_graphql.settings import Settings
 from ml.metrics import TargetKind
 from resolvers import accounts
 from resolvers.access import SYSTEM
 from resolvers.context import Context
 from resolvers.errors import ClientError, Conflict
 from resolvers.importing import Tally, import_file
+from resolvers.store.database import NO_DATABASE, state
 from resolvers.store.embedded import EmbeddedFailed
 from resolvers.store.migrations import migrate as migrate_database
 from resolvers.store.tables import Role
@@ -52,11 +64,16 @@ def main() -> None:
     except (ClientError, EmbeddedFailed) as error:
         _fail(str(error))
     except (SQLAlchemyError, asyncpg.PostgresError, OSError) as error:
-        _fail(f"The database cannot be used: {getattr(error, 'orig', None) or error}\nCheck DATABASE_URL.")
+        _fail(f"The database cannot be used: {getattr(error, 'orig', None) or error}\n{_advice(error)}")
 
 
 def _reason(error: Any) -> str:
     return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _advice(error: Exception) -> str:
+    is_missing = state(error) == NO_DATABASE
+    return "Check DATABASE_URL" + (", or make it with `bcom-graphql migrate --create`." if is_missing else ".")
 
 
 def _fail(message: str) -> NoReturn:
@@ -94,6 +111,7 @@ def serve(
             ws_max_size=complete.max_message,
             forwarded_allow_ips=complete.trusted_proxies,
             timeout_graceful_shutdown=10,
+            timeout_worker_healthcheck=60,  # several that start at once on a slow machine answer late
             server_header=False,
         )
 
@@ -145,19 +163,7 @@ def _announce(host: str, port: int, *, with_demo: bool) -> None:
         console.print(f"Demo sign-in          {demo.EMAIL} / {demo.PASSWORD}", highlight=False)
 
 
-@commands.command()
-def migrate() -> None:
-    """Bring the database up to date."""
-
-    async def work(settings: Settings) -> None:
-        services = app.services(settings)
-        await migrate_database(services.database)
-        await services.database.close()
-
-    with prepare.database(Settings()) as settings:
-        asyncio.run(work(settings))
-
-
+commands.command("migrate")(migration_command.migrate)
 commands.command("train")(training_commands.train)
 commands.command("evaluate")(evaluation_command.evaluate)
 commands.command("train-run", hidden=True)(training_commands.train_run)
@@ -245,16 +251,26 @@ def show_permissions(
     write: Annotated[Path | None, typer.Option(help="Into this README, between its markers.")] = None,
 ) -> None:
     """Print who may use which root field, as a Markdown table."""
-    if write is None:
-        typer.echo(permissions.matrix())
-    else:
-        write.write_text(permissions.written(write.read_text()))
+    _print_or_write("permissions", permissions.matrix(), write)
 
 
 @commands.command()
-def settings() -> None:
+def settings(
+    *,
+    write: Annotated[Path | None, typer.Option(help="As a table into this README, between its markers.")] = None,
+) -> None:
     """Print every setting with its description and default: the text of .env.example."""
-    typer.echo(example(), nl=False)
+    if write is None:
+        typer.echo(readme.settings_example(), nl=False)
+    else:
+        _print_or_write("settings", readme.settings_table(), write)
+
+
+def _print_or_write(part: str, table: str, path: Path | None) -> None:
+    if path is None:
+        typer.echo(table)
+    else:
+        path.write_text(readme.written(path.read_text(), part, table))
 
 
 @commands.command()

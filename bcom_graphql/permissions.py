@@ -8,7 +8,6 @@ from schema.directives import Access
 from schema.fields import Rated
 from schema.root import schema
 
-BEGIN, END = "<!-- bcom-graphql permissions -->", "<!-- end of permissions -->"
 ROOTS = ("Query", "Mutation", "Subscription")
 
 
@@ -29,13 +28,6 @@ def matrix() -> str:
         cells = [", ".join(rows[role][root]) for root in ROOTS]
         lines.append(f"| **{role or 'anybody'}** | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def written(readme: str) -> str:
-    """The README with the present table."""
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{matrix()}\n\n{END}{after}"
 
 
 def _fields(root: str) -> list[str]:

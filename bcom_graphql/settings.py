@@ -1,7 +1,6 @@
 """Every environment variable, documented; `.env` in the working directory is read too."""
 
 import re
-import textwrap
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -306,13 +305,3 @@ class Settings(BaseSettings):
             raise ValueError(message)
         rest = re.sub(r"([?&])sslmode=", r"\1ssl=", rest)  # which the driver calls it
         return SecretStr(f"postgresql+asyncpg://{rest}")
-
-
-def example() -> str:
-    """The text of `.env.example`: every setting with its description and default."""
-    lines = ["# Every setting, with its default. Copy to `.env` and change what you need."]
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default in (None, []) else str(field.default)
-        lines += ["", *(f"# {line}" for line in textwrap.wrap(field.description or "", 100))]
-        lines += [f"{name.upper()}={default.lower() if isinstance(field.default, bool) else default}"]
-    return "\n".join(lines) + "\n"

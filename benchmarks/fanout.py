@@ -32,7 +32,12 @@ IDLE: Final = 10_000
 WATCH: Final = """subscription ($filter: AnomalyFilter) { anomalyDetected(filter: $filter, changes: [UPDATED]) {
   cursor change anomaly { id kind severity score confidence startedAt target { ... on Link { number name } }
   contributions { metric observed expected deviation share } } } }"""
-SERVERS: Final = {"ours": "bcom_graphql.app:create", "bare": "benchmarks.bare:bare", "stock": "benchmarks.bare:stock"}
+SERVERS: Final = {
+    "ours": "bcom_graphql.app:create",
+    "bare": "benchmarks.bare:bare",
+    "stock": "benchmarks.bare:stock",
+    "handwritten": "benchmarks.bare:handwritten",
+}
 CONTRIBUTION: Final = {"metric": "ESNO_DB", "observed": 4.1, "expected": 11.8, "deviation": -20.0, "share": 0.6}
 
 

@@ -105,7 +105,7 @@ class Clones:
         return url
 
     def give_back(self, url: str) -> None:
-        self._worker.submit(asyncio.run, self._do(f'DROP DATABASE "{_database(url)}" WITH (FORCE)'))
+        self._worker.submit(asyncio.run, self._do(f'DROP DATABASE IF EXISTS "{_database(url)}" WITH (FORCE)'))
 
     def close(self) -> None:
         self.give_back(self._next.result())

@@ -89,9 +89,9 @@ class QuickServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(application: Starlette, **options: Any) -> AsyncIterator[str]:
-    """A real server in this event loop, with `serve`'s options or these; its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
+async def serving(application: Starlette, port: int = 0, **options: Any) -> AsyncIterator[str]:
+    """A real server in this event loop, with `serve`'s options or these, on any free port or this; its address."""
+    listener = socket.create_server(("127.0.0.1", port))
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else asyncio's answers wait 40 ms for an ACK
     usual: dict[str, Any] = {
         "ws": Sockets,

@@ -13,7 +13,8 @@ import pytest
 import websockets
 from sqlalchemy import text
 
-from bcom_graphql.settings import SHORTEST_SECRET, Settings, example
+from bcom_graphql.readme import settings_example
+from bcom_graphql.settings import SHORTEST_SECRET, Settings
 from resolvers import training
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
@@ -25,7 +26,7 @@ from tests.support import Api, Factory, ago, iso, sql
 
 
 def test_the_example_env_file_names_every_setting_with_its_default() -> None:
-    assert (HERE / ".env.example").read_text() == example()
+    assert (HERE / ".env.example").read_text() == settings_example()
 
 
 def test_secret_prints_a_key_that_serve_accepts(tmp_path: Path) -> None:

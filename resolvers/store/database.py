@@ -25,6 +25,7 @@ CONNECTION_LOST = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError,
 AWAY = ("08", "57P01", "57P02", "57P03", "53300")  # disconnected, stopping, crashed, starting, too many connections
 LAST_WORDS = ("FATAL", "PANIC")  # the severities after which the connection ends
 TOO_SLOW = ("57014", "55P03")  # statement_timeout, lock_timeout
+NO_DATABASE = "3D000"
 UNSTORABLE = ("22021", "22P05")  # NUL in a text, in a jsonb
 REFUSED = {
     "25006": "The database only reads at the moment; nothing was stored. Send it again later.",
@@ -43,19 +44,19 @@ def is_outage(error: BaseException) -> bool:
     original = _original(error)
     lost = isinstance(original, CONNECTION_LOST) and not isinstance(original, ValueError)
     invalidated = isinstance(error, DBAPIError) and error.connection_invalidated
-    return lost or invalidated or _state(error).startswith(AWAY)
+    return lost or invalidated or state(error).startswith(AWAY)
 
 
 def told(error: BaseException) -> ClientError | None:
     """What a client learns of a failure of the database; None where it is our bug."""
-    state = _state(error)
+    sqlstate = state(error)
     if is_outage(error):
         return Unavailable()
-    if state in TOO_SLOW:
+    if sqlstate in TOO_SLOW:
         return TimedOut()
-    if state in REFUSED:
-        return Unavailable(REFUSED[state])
-    if state in UNSTORABLE:
+    if sqlstate in REFUSED:
+        return Unavailable(REFUSED[sqlstate])
+    if sqlstate in UNSTORABLE:
         return InvalidInput("Text must not contain NUL characters.")
     return None
 
@@ -66,7 +67,7 @@ def _original(error: BaseException) -> BaseException:
     return _original(wrapped) if wrapped else error
 
 
-def _state(error: BaseException) -> str:
+def state(error: BaseException) -> str:
     """PostgreSQL's SQLSTATE; empty when the error is not its."""
     return getattr(_original(error), "sqlstate", None) or ""
 

@@ -1,0 +1,42 @@
+"""What of the README is made from the code: parts between marks, which are made anew by the command of that name."""
+
+import textwrap
+
+from bcom_graphql.settings import Settings
+
+
+def written(text: str, part: str, made: str) -> str:
+    """The text with this part as it is now. Raises ValueError where it has no such part."""
+    begin, end = f"<!-- bcom-graphql {part} -->", f"<!-- end of {part} -->"
+    if not 0 <= text.find(begin) < text.find(end):
+        message = f"There is no part between {begin} and {end}."
+        raise ValueError(message)
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n\n{made}\n\n{end}{rest.partition(end)[2]}"
+
+
+def settings_table() -> str:
+    """A Markdown table of every setting."""
+    rows = [f"| `{name}` | {f'`{default}`' if default else ''} | {what} |" for name, default, what in _settings()]
+    return "\n".join(["| Setting | Default | What it is |", "|---|---|---|", *rows])
+
+
+def settings_example() -> str:
+    """The text of `.env.example`: every setting with its description and default."""
+    lines = ["# Every setting, with its default. Copy to `.env` and change what you need."]
+    for name, default, what in _settings():
+        lines += ["", *(f"# {line}" for line in textwrap.wrap(what, 100)), f"{name}={default}"]
+    return "\n".join(lines) + "\n"
+
+
+def _settings() -> list[tuple[str, str, str]]:
+    """Name, default and description of each."""
+    return [
+        (name.upper(), _shown(field.default), field.description or "") for name, field in Settings.model_fields.items()
+    ]
+
+
+def _shown(default: object) -> str:
+    if default in (None, []):
+        return ""
+    return str(default).lower() if isinstance(default, bool) else str(default)
