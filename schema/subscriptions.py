@@ -29,7 +29,8 @@ class Subscription:
     @subscription(
         Role.VIEWER,
         description="Anomalies as they happen. `after` resumes behind a cursor that an earlier event carried:"
-        " everything committed since then comes first, in order, none missing and none twice. Without it, from now on.",
+        " everything committed since then comes first, in order, none missing and none twice. 0 is before all that is"
+        " kept. Without it, from now on.",
     )
     async def anomaly_detected(
         self,
