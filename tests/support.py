@@ -238,9 +238,10 @@ class Socket:
 class Factory:
     """Builds rows; what is not given is made up."""
 
+    _numbers = itertools.count(int(datetime.now(UTC).timestamp() * 1000) % 1_000_000_000)  # none twice in a database
+
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._numbers = itertools.count(int(datetime.now(UTC).timestamp() * 1000) % 1_000_000_000)
 
     async def _add(self, row: Row) -> Row:
         async with self._services.database.write() as session:

@@ -1,6 +1,7 @@
 """The database is down at the start, goes away while serving, or cannot do what it is asked."""
 
 import asyncio
+import random
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -210,3 +211,25 @@ async def test_a_connection_that_failed_in_the_driver_s_hands_is_given_to_nobody
         await pid(lost)
 
     assert pids[0] not in [await pid() for _ in range(3)]
+
+
+async def test_a_copy_that_is_given_up_leaves_no_connection_for_others_to_stumble_over(services: Services) -> None:
+    """asyncpg goes on reading what is still to come of it, and would tell the next who asks something."""
+    by_chance = random.Random(1)
+
+    async def read(_: bytes) -> None:
+        pass
+
+    async def copy() -> None:
+        async with services.database.driver() as connection:
+            await connection.copy_from_query("SELECT generate_series(1, 300000), repeat('x', 50)", output=read)
+
+    for _ in range(20):
+        copies = [asyncio.create_task(copy()) for _ in range(3)]
+        await asyncio.sleep(by_chance.uniform(0, 0.1))
+        for each in copies:
+            each.cancel()
+        await asyncio.gather(*copies, return_exceptions=True)
+
+        async with services.database.driver() as connection:
+            assert await connection.fetchval("SELECT 1") == 1

@@ -1,5 +1,6 @@
 """One session per unit of work: it commits on exit, with its events, and nobody else calls `commit()`."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
@@ -141,8 +142,9 @@ class Database:
             try:
                 connection: Any = held.driver_connection
                 yield connection
-            except Exception as error:
-                if is_outage(error):  # it may not know yet that it is lost: nobody else should get it
+            except BaseException as error:
+                # It may not know yet that it is lost, or be amid a COPY that was given up: nobody else should get it.
+                if isinstance(error, asyncio.CancelledError) or is_outage(error):
                     held.invalidate()
                 raise
             finally:
