@@ -127,8 +127,21 @@ class TimeWindow:
     hours: float | None = 24
 
 
+class Samples(dict[str, list[Any]]):
+    """Columns by the fields' names in GraphQL: in a list of samples, one that stands for many."""
+
+
+class Sample:
+    """Comes by the ten thousand and goes into a frame: an object for each would be made for nothing.
+
+    So a sample stays as GraphQL has it, and where all are coerced together, they are columns.
+    """
+
+    of_columns = Samples
+
+
 @strawberry.input(description="Null means not measured. At least one metric is given.")
-class NetworkSampleInput:
+class NetworkSampleInput(Sample):
     network: int = strawberry.field(description="The network's number.")
     at: datetime
     bandwidth_mbps: float | None = _measured(N.kind, "bandwidth_mbps")
@@ -139,7 +152,7 @@ class NetworkSampleInput:
 
 
 @strawberry.input(description="Null means not measured. At least one metric is given.")
-class SiteSampleInput:
+class SiteSampleInput(Sample):
     site: int = strawberry.field(description="The site's number.")
     at: datetime
     response_time_ms: float | None = _measured(S.kind, "response_time_ms")
@@ -152,7 +165,7 @@ class SiteSampleInput:
 
 
 @strawberry.input(description="Null means not measured. At least one metric is given.")
-class LinkSampleInput:
+class LinkSampleInput(Sample):
     link: int = strawberry.field(description="The link's number.")
     direction: Direction
     at: datetime
@@ -173,7 +186,6 @@ class LinkSampleInput:
 
 
 def _as_it_is(_: type, sample: Mapping[str, Any], __: object) -> Mapping[str, Any]:
-    """Samples come by the ten thousand and go into a frame: an object for each would be made for nothing."""
     return sample
 
 
@@ -238,16 +250,21 @@ def frame_of_columns(kind: TargetKind, columns: object) -> pl.DataFrame:
 
 
 def frame_of_samples(kind: TargetKind, samples: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """The frame that `metrics.record` takes, of samples as GraphQL has them (see `_as_it_is`)."""
+    """The frame that `metrics.record` takes, of samples as they come (see `Sample`)."""
     key = kind.value.lower()
-    data = {"number": pl.Series([sample[key] for sample in samples], dtype=pl.Int64)}
+    given = samples[0] if samples and isinstance(samples[0], Samples) else _columns_of(kind, samples)
+    data = {"number": pl.Series(given[key], dtype=pl.Int64)}
     if kind is TargetKind.LINK:
-        data["direction"] = pl.Series([sample["direction"] for sample in samples], dtype=pl.String)
-    data["at"] = pl.Series([(sample["at"] - EPOCH) // MILLISECOND for sample in samples], dtype=pl.Int64)
+        data["direction"] = pl.Series(given["direction"], dtype=pl.String)
+    data["at"] = pl.Series([(at - EPOCH) // MILLISECOND for at in given["at"]], dtype=pl.Int64)
     for column in CATALOGUE[kind].columns:
-        name = camel(column)
-        data[column] = pl.Series([sample.get(name) for sample in samples], dtype=pl.Float64, strict=False)
+        data[column] = pl.Series(given[camel(column)], dtype=pl.Float64, strict=False)
     return pl.DataFrame(data)
+
+
+def _columns_of(kind: TargetKind, samples: Sequence[Mapping[str, Any]]) -> Samples:
+    names = (kind.value.lower(), "direction", "at", *map(camel, CATALOGUE[kind].columns))
+    return Samples({name: [sample.get(name) for sample in samples] for name in names})
 
 
 def _column(kind: TargetKind, name: str) -> str:

@@ -1,11 +1,16 @@
-"""Lists of flat input objects coerced by generated code: what a batch of samples is made of.
+"""Lists of flat input objects coerced column by column: what a batch of samples is made of.
 
-graphql-core coerces by walking values and types side by side, several calls for each value. For an input object whose
-fields are all leaves the same is written out once as straight-line Python. Whatever that does not fit (a wrong type, an
-unknown field, a missing one) is left to graphql-core, which either accepts it or says what is wrong with it.
+graphql-core coerces by walking values and types side by side, several calls for each value. Here all values of a field
+are looked at together. Whatever does not fit (a wrong type, an unknown field, a missing one) is left to graphql-core,
+which either accepts it or says what is wrong with it.
+
+Only for classes that say what is made of their columns, with `of_columns`: it stands for all objects of the list.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from math import isfinite
+from types import NoneType
 from typing import Any, Final
 
 from graphql import (
@@ -25,12 +30,17 @@ from graphql import (
     is_required_input_field,
     type_from_ast,
 )
+from graphql.type import GRAPHQL_MAX_INT, GRAPHQL_MIN_INT
 from graphql.utilities.coerce_input_value import coerce_default_value
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 
-Coerce = Callable[[Sequence[Any]], list[dict[str, Any]]]
-FITS: Final = {  # what needs no call
-    GraphQLInt.name: "type({0}) is int and -2147483648 <= {0} <= 2147483647",
-    GraphQLFloat.name: "type({0}) is float and {0} - {0} == 0.0",  # finite
+Column = list[Any]
+Columns = dict[str, Column]
+Rows = list[dict[str, Any]]
+Coerce = Callable[[Rows], Any]
+FITS: Final[dict[str, tuple[type, Callable[[Column], bool]]]] = {  # what needs no call for each value
+    GraphQLInt.name: (int, lambda values: min(values) >= GRAPHQL_MIN_INT and max(values) <= GRAPHQL_MAX_INT),
+    GraphQLFloat.name: (float, lambda values: isfinite(sum(values))),
 }
 
 
@@ -41,8 +51,8 @@ class Inputs:
         self._schema = schema
         self._coercers: dict[str, Coerce | None] = {}
 
-    def coerced(self, operation: OperationDefinitionNode, variables: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-        """The variables that are lists of input objects and fit, as graphql-core would coerce them."""
+    def coerced(self, operation: OperationDefinitionNode, variables: dict[str, Any]) -> dict[str, list[Any]]:
+        """The variables that are lists of such input objects and fit, each with one element that stands for all."""
         done = {}
         for definition in operation.variable_definitions or ():
             name, of = definition.variable.name.value, definition.type
@@ -50,9 +60,9 @@ class Inputs:
             given = variables.get(name)
             if isinstance(of, ListTypeNode) and isinstance(given, list):
                 coerce = self._coercer(type_from_ast(self._schema, of))
-                rows = None if coerce is None else _attempt(coerce, given)
-                if rows is not None:
-                    done[name] = rows
+                whole = None if coerce is None else _attempt(coerce, given)
+                if whole is not None:
+                    done[name] = [whole]
         return done
 
     def _coercer(self, of: object) -> Coerce | None:
@@ -61,75 +71,97 @@ class Inputs:
         if not isinstance(item, GraphQLInputObjectType):
             return None
         if item.name not in self._coercers:
-            self._coercers[item.name] = compiled(item)
+            self._coercers[item.name] = _coercer(item)
         return self._coercers[item.name]
 
 
-def _attempt(coerce: Coerce, rows: list[Any]) -> list[dict[str, Any]] | None:
+def _coercer(of: GraphQLInputObjectType) -> Coerce | None:
+    """Of lists of these objects, to what their class makes of columns; None where that is nothing, or they nest."""
+    definition = of.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    make = getattr(definition.origin, "of_columns", None) if definition else None
+    table = None if make is None else Table.of(of)
+    return None if make is None or table is None else lambda rows: make(table.columns(rows))
+
+
+def _attempt(coerce: Coerce, rows: Rows) -> Any:
     try:
         return coerce(rows)
     except Exception:  # noqa: BLE001  whatever a leaf raises: graphql-core meets the same, and tells of it
         return None
 
 
-def compiled(of: GraphQLInputObjectType) -> Coerce | None:
-    """A coercer of lists of these objects, which raises for what does not fit; None where a field is no leaf."""
-    plain = of.out_type in (GraphQLInputObjectType.out_type, dict) and not of.is_one_of
-    if not plain or not all(is_leaf_type(get_nullable_type(field.type)) for field in of.fields.values()):
-        return None
-    names: dict[str, Any] = {"Undefined": Undefined}
-    body = [line for place, name in enumerate(of.fields) for line in _field(place, name, of.fields[name], names)]
-    source = "\n".join(
-        [
-            "def coerce(rows):",
-            "    done = []",
-            "    for row in rows:",
-            "        if type(row) is not dict: raise ValueError",
-            "        get, found, out = row.get, 0, {}",
-            *(f"        {line}" for line in body),
-            "        if found != len(row): raise ValueError",  # there is a field that we do not know
-            "        done.append(out)",
-            "    return done",
-        ]
-    )
-    exec(compile(source, f"<input {of.name}>", "exec"), names)  # noqa: S102  of the schema's own names, given by repr
-    coerce: Coerce = names["coerce"]
-    return coerce
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The fields of an input type, by the names that resolvers know them by."""
+
+    fields: Mapping[str, "Field"]
+
+    @classmethod
+    def of(cls, type: GraphQLInputObjectType) -> "Table | None":
+        """None unless all fields are leaves, and nothing else is asked of them together."""
+        plain = type.out_type in (GraphQLInputObjectType.out_type, dict) and not type.is_one_of
+        if not plain or not all(is_leaf_type(get_nullable_type(field.type)) for field in type.fields.values()):
+            return None
+        return cls({field.out_name or name: Field.of(name, field) for name, field in type.fields.items()})
+
+    def columns(self, rows: Rows) -> Columns:
+        """Coerced; null where an object has neither a value nor a default. Raises for what does not fit."""
+        if not {dict}.issuperset(map(type, rows)):
+            raise TypeError
+        given = {name: field.given(rows) for name, field in self.fields.items()}
+        if sum(map(len, given.values())) != sum(map(len, rows)):
+            raise ValueError  # there is a field that we do not know
+        return {name: field.filled(given[name], rows) for name, field in self.fields.items()}
 
 
-def _field(place: int, name: str, field: GraphQLInputField, names: dict[str, Any]) -> list[str]:
-    """Lines that take a field from `row` to `out`; `names` gets what they refer to."""
-    leaf: Any = get_nullable_type(field.type)
-    names[f"leaf{place}"] = leaf.coerce_input_value if leaf.name in FITS else _remembering(leaf.coerce_input_value)
-    out = f"out[{(field.out_name or name)!r}]"
-    fits = FITS.get(leaf.name, "False").format("value")
-    null = [] if isinstance(field.type, GraphQLNonNull) else ["value is None"]
-    lines = [
-        f"value = get({name!r}, Undefined)",
-        "if value is not Undefined:",
-        "    found += 1",
-        f"    {out} = value if {' or '.join([*null, fits])} else leaf{place}(value)",
-    ]
-    if is_required_input_field(field):
-        return [*lines, "else: raise ValueError"]
-    default = coerce_default_value(field)
-    if default is Undefined:
-        return lines
-    names[f"default{place}"] = default
-    return [*lines, f"else: {out} = default{place}"]
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One of an input type's. `fits`: the type of values that are taken as they are, if that is true of them."""
 
+    name: str
+    is_required: bool
+    is_nullable: bool
+    default: Any
+    coerce: Callable[[Any], Any]
+    fits: tuple[type, Callable[[Column], bool]] | None
 
-def _remembering(coerce: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Of a batch, thousands of rows have the same time, and all have one of two directions."""
-    known: dict[str, Any] = {}
+    @classmethod
+    def of(cls, name: str, field: GraphQLInputField) -> "Field":
+        leaf: Any = get_nullable_type(field.type)
+        required, nullable = is_required_input_field(field), not isinstance(field.type, GraphQLNonNull)
+        default = coerce_default_value(field)
+        null_or_default = None if default is Undefined else default
+        return cls(name, required, nullable, null_or_default, leaf.coerce_input_value, FITS.get(leaf.name))
 
-    def remembered(value: Any) -> Any:
-        if type(value) is not str:
-            return coerce(value)
-        if value not in known:
-            if len(known) >= 1000:
-                known.clear()
-            known[value] = coerce(value)
-        return known[value]
+    def given(self, rows: Rows) -> Column:
+        """Its values, of those that have any."""
+        name = self.name
+        return [row[name] for row in rows if name in row]
 
-    return remembered
+    def filled(self, given: Column, rows: Rows) -> Column:
+        """Its values coerced, with defaults in between. Raises for what does not fit."""
+        coerced = self.coerced(given)
+        if len(given) == len(rows):
+            return coerced
+        if self.is_required:
+            raise ValueError
+        following = iter(coerced)
+        return [next(following) if self.name in row else self.default for row in rows]
+
+    def coerced(self, values: Column) -> Column:
+        """Raises for what does not fit."""
+        kinds = set(map(type, values))
+        if NoneType not in kinds:
+            return self._coerced(values, kinds)
+        if not self.is_nullable:
+            raise ValueError
+        following = iter(self._coerced([value for value in values if value is not None], kinds - {NoneType}))
+        return [None if value is None else next(following) for value in values]
+
+    def _coerced(self, values: Column, kinds: Set[type]) -> Column:
+        if self.fits and kinds == {self.fits[0]} and self.fits[1](values):
+            return values
+        if kinds == {str}:  # of a batch, thousands have the same time, and all have one of two directions
+            known = {value: self.coerce(value) for value in set(values)}
+            return [known[value] for value in values]
+        return [*map(self.coerce, values)]
