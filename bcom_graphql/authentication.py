@@ -7,10 +7,11 @@ from bcom_graphql.graphql.gate import Client, Gate, Identity
 from bcom_graphql.observability import request_id
 from resolvers import accounts, api_keys
 from resolvers.access import SYSTEM, Caller
-from resolvers.context import Context, Services, network_of
+from resolvers.context import Columns, Context, Services, network_of
 from resolvers.errors import ClientError, Unauthenticated
 from resolvers.rates import Budget
 from resolvers.tokens import API_KEY_PREFIX
+from schema.lookahead import columns
 
 
 class Door(Gate):
@@ -35,9 +36,16 @@ class Door(Gate):
             return Identity(f"address {network_of(context.address)}", None, None, signed_in=False)
         return Identity(str(caller.user_id), caller.role, caller.expires_at, signed_in=True)
 
+    def look_ahead(self, selected: Mapping[str, frozenset[str]]) -> Columns:
+        return columns(selected)
+
+    def begin(self, context: Context, ahead: Columns) -> None:
+        context.look_ahead(ahead)
+
     def fresh(self, context: Context) -> Context:
         caller = context.caller
-        return Context(self._services, None if caller is None else Caller(SYSTEM.user_id, caller.role))
+        shared = None if caller is None else Caller(SYSTEM.user_id, caller.role)
+        return Context(self._services, shared, columns=context.columns)
 
     def push(self, context: Context) -> None:
         context.pushes = True

@@ -1,14 +1,16 @@
-"""Traces for OpenTelemetry, by OTLP over HTTP: operations, root fields, events, and the statements of SQLAlchemy.
+"""Traces for OpenTelemetry, by OTLP over HTTP: operations, root fields, events, and statements.
 
 Where they go, and how many of them, say OpenTelemetry's own variables: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER
 and so on. https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from asyncpg.connection import LoggedQuery
 from opentelemetry import context, propagate, trace
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.datastructures import Headers
@@ -39,6 +41,7 @@ def start(engine: AsyncEngine) -> Callable[[], None]:
     provider = TracerProvider(resource=Resource.create(SERVICE).merge(OTELResourceDetector().detect()))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
+    spans.collect(provider)
     trace_statements(engine)
     return provider.shutdown
 
@@ -61,9 +64,7 @@ def trace_statements(engine: AsyncEngine) -> None:
 
     def begin(_: Any, __: Any, statement: str, ___: Any, execution: Any, ____: Any) -> None:
         if spans.is_collected():
-            attributes = {"db.system.name": "postgresql", "db.query.text": statement}
-            operation = statement.split(maxsplit=1)[0]
-            execution.span = spans.TRACER.start_span(operation, kind=SpanKind.CLIENT, attributes=attributes)
+            execution.span = _begun(statement)
 
     def end(_: Any, __: Any, ___: Any, ____: Any, execution: Any, _____: Any) -> None:
         if span := getattr(execution, "span", None):
@@ -73,6 +74,23 @@ def trace_statements(engine: AsyncEngine) -> None:
         if span := getattr(failure.execution_context, "span", None):
             spans.end(span, type(failure.original_exception).__name__, well=False)
 
+    event.listen(engine.sync_engine, "connect", lambda made, _: made.driver_connection.add_query_logger(_log))
     event.listen(engine.sync_engine, "before_cursor_execute", begin)
     event.listen(engine.sync_engine, "after_cursor_execute", end)
     event.listen(engine.sync_engine, "handle_error", fail)
+
+
+def _begun(statement: str, ago_seconds: float = 0.0) -> Span:
+    if spans.TRACER is None:
+        return INVALID_SPAN
+    operation = statement.split(maxsplit=1)[0].rstrip(";")
+    attributes = {"db.system.name": "postgresql", "db.query.text": statement}
+    at = time.time_ns() - round(ago_seconds * 1e9)
+    return spans.TRACER.start_span(operation, kind=SpanKind.CLIENT, attributes=attributes, start_time=at)
+
+
+def _log(query: LoggedQuery) -> None:
+    """What went past SQLAlchemy, once it has ended."""
+    if trace.get_current_span().get_span_context().trace_flags.sampled:  # which may have ended, too
+        outcome = type(query.exception).__name__
+        spans.end(_begun(query.query, query.elapsed), outcome, well=query.exception is None)

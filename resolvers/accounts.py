@@ -13,7 +13,8 @@ from resolvers import tokens
 from resolvers.access import SYSTEM, Caller
 from resolvers.context import Context, network_of
 from resolvers.errors import Conflict, InvalidCredentials, InvalidInput, NotFound, Unauthenticated
-from resolvers.paging import Listing, Page, Window, page
+from resolvers.listings import Listing, made_once
+from resolvers.paging import Page, Window, page
 from resolvers.rates import Budget
 from resolvers.store.events import Event, publish
 from resolvers.store.tables import RefreshToken, Role, SignIn, User
@@ -153,15 +154,15 @@ async def viewer(context: Context) -> User | None:
     """The caller; None when anonymous."""
     if context.caller is None:
         return None
-    return await context.loaders.user.load(context.caller.user_id)
+    return await context.loaders.of(User).load(context.caller.user_id)
 
 
 async def users(context: Context, role: Role | None, is_active: bool | None, window: Window) -> Page[User]:
     context.require(Role.ADMIN, "list users")
-    async with context.database.read() as session:
-        return await page(session, users_listing(role, is_active), window)
+    return await page(context.database, users_listing(role, is_active), window, context.columns_of(User))
 
 
+@made_once
 def users_listing(role: Role | None, is_active: bool | None) -> Listing[User]:
     conditions: list[ColumnElement[bool]] = []
     if role is not None:
@@ -206,16 +207,10 @@ async def _keep_an_admin(session: AsyncSession, user: User, role: Role | None, i
 async def identify(context: Context, bearer: str) -> Caller:
     """Who an access token belongs to, if they still may. Raises Unauthenticated."""
     claims = context.services.tokens.check(bearer)
-    async with context.database.driver() as connection:  # before every operation: this must be quick
-        role = await connection.fetchval(
-            "SELECT role FROM users JOIN sign_ins ON user_id = users.id"
-            " WHERE sign_ins.id = $1 AND revoked_at IS NULL AND users.id = $2 AND is_active",
-            claims.sign_in_id,
-            claims.user_id,
-        )
-    if role is None:
+    holder = await context.services.holders.load(claims.sign_in_id)
+    if holder is None or holder.user_id != claims.user_id:
         raise Unauthenticated("You have been signed out; sign in again.")
-    return Caller(claims.user_id, Role(role), claims.sign_in_id, claims.expires_at)
+    return Caller(claims.user_id, holder.role, claims.sign_in_id, claims.expires_at)
 
 
 async def _sign_in(context: Context, session: AsyncSession, user: User) -> SignedIn:

@@ -1,6 +1,7 @@
 """Anomalies: finding them, telling of them, and what people do about them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -11,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.metrics import TargetKind
 from resolvers.context import Context
 from resolvers.errors import Conflict, InvalidInput, NotFound
-from resolvers.filters import AnomalyFilter, satellites_of
-from resolvers.paging import Listing, Page, Window, page
+from resolvers.filters import AnomalyFilter, conditions, satellites_of
+from resolvers.listings import Listing, made_once
+from resolvers.paging import Page, Window, page
 from resolvers.store.events import Event, publish
 from resolvers.store.following import Events, admitted
 from resolvers.store.tables import (
@@ -46,22 +48,32 @@ class AnomalyOrder(StrEnum):
 
 
 def listing(filter: AnomalyFilter, order: AnomalyOrder = AnomalyOrder.NEWEST) -> Listing[Anomaly]:
+    values = filter.values()
+    return _listing(frozenset(values), order).having(values)
+
+
+@made_once
+def _listing(names: frozenset[str], order: AnomalyOrder) -> Listing[Anomaly]:
     by_time = (Anomaly.started_at, Anomaly.id)
     by = (Anomaly.severity, *by_time) if order is AnomalyOrder.SEVERITY else by_time
-    return Listing(Anomaly, by, order is not AnomalyOrder.OLDEST, tuple(filter.conditions()))
+    return Listing(Anomaly, by, order is not AnomalyOrder.OLDEST, conditions(names))
 
 
 def listing_of(kind: TargetKind, filter: AnomalyFilter) -> Listing[Anomaly]:
     """The anomalies of many targets of one kind, newest first."""
-    of_kind = listing(filter)
+    values = filter.values()
+    return _listing_of(frozenset(values), kind).having(values)
+
+
+@made_once
+def _listing_of(names: frozenset[str], kind: TargetKind) -> Listing[Anomaly]:
     pairs = select(Anomaly.target_id.label("parent"), Anomaly.id.label("child")).where(Anomaly.kind == kind)
-    return Listing(Anomaly, of_kind.order, of_kind.descending, of_kind.conditions, pairs)
+    return replace(_listing(names, AnomalyOrder.NEWEST), relation=pairs, statements={})
 
 
 async def listed(context: Context, filter: AnomalyFilter, order: AnomalyOrder, window: Window) -> Page[Anomaly]:
     context.require(Role.VIEWER, "see anomalies")
-    async with context.database.read() as session:
-        return await page(session, listing(filter, order), window)
+    return await page(context.database, listing(filter, order), window, context.columns_of(Anomaly))
 
 
 # ---------------------------------------------------------------- telling

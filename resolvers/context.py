@@ -2,13 +2,15 @@
 
 import asyncio
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID
 
 from resolvers.access import SYSTEM, Caller, require
+from resolvers.loading import Loader
 from resolvers.rates import Budget, Rates
 from resolvers.store import registry, sensitivities
 from resolvers.store.database import Database
@@ -19,13 +21,15 @@ from resolvers.store.live import LiveSamples
 from resolvers.store.profiles import ProfileCache
 from resolvers.store.registry import Registry
 from resolvers.store.sensitivities import Sensitivities
-from resolvers.store.tables import Role
+from resolvers.store.sign_ins import Holder, holders
+from resolvers.store.tables import Role, Table
 from resolvers.tokens import Tokens
 
 if TYPE_CHECKING:
     from resolvers.loaders import Loaders
 
 
+Columns = Mapping[type[Table], frozenset[str]]  # that are read of an entity's rows; all, of one that is not in it
 ANALYSES_AT_ONCE: Final = 2  # of root causes, in a process: each may take a core, and memory for millions of samples
 
 
@@ -53,12 +57,14 @@ class Services:
     rates: Rates = field(default_factory=Rates)
     live: LiveSamples = field(init=False)
     sensitivity: Sensitivities = field(init=False)
+    holders: Loader[UUID, Holder | None] = field(init=False)  # of sign-ins, for all who ask at once
     profiles: ProfileCache = field(default_factory=ProfileCache)
     analyses: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANALYSES_AT_ONCE))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "live", LiveSamples(self.database))
         object.__setattr__(self, "sensitivity", Sensitivities(self.database))
+        object.__setattr__(self, "holders", Loader(partial(holders, self.database), forgets=True))
         self.feed.on(registry.TOPIC, self.registry.forget)
         self.feed.on(sensitivities.TOPIC, self.sensitivity.forget)
 
@@ -72,6 +78,7 @@ class Context:
     address: str = ""  # of the peer
     resume_after: str | None = None  # the last event that an interrupted event stream had seen
     pushes: bool = False  # events of subscriptions may be pushed
+    columns: Columns | None = None
 
     @cached_property
     def now(self) -> datetime:
@@ -109,7 +116,20 @@ class Context:
     def loaders(self) -> "Loaders":
         from resolvers.loaders import Loaders  # noqa: PLC0415  loaders know the topology, which knows the context
 
-        return Loaders(self.database)
+        return Loaders(self.database, self.columns or {})
+
+    def columns_of(self, entity: type[Table]) -> frozenset[str] | None:
+        """Those that the operation reads of its rows; None: all."""
+        return (self.columns or {}).get(entity)
+
+    def look_ahead(self, columns: Columns) -> None:
+        """An operation reads no other columns; of several in this context, whatever any of them reads."""
+        if self.columns is None:
+            self.columns = columns
+        elif self.columns is not columns:
+            known = self.columns
+            self.columns = {entity: known[entity] | names for entity, names in columns.items() if entity in known}
+        self.__dict__.pop("loaders", None)
 
     def forget(self) -> None:
         """Drop what was cached: the next event of a subscription must see fresh rows, at its own time."""

@@ -12,7 +12,8 @@ from resolvers.analyzing import analyze
 from resolvers.checking import AHEAD, ENTITIES
 from resolvers.context import Context
 from resolvers.errors import InvalidInput, NotFound
-from resolvers.paging import Listing, Page, Window, page
+from resolvers.listings import Listing, made_once
+from resolvers.paging import Page, Window, page
 from resolvers.store.analysis_tables import AnalysisScope, CorrelationAnalysis
 from resolvers.store.plants import Scope
 from resolvers.store.tables import Link, Network, Role, Satellite, Site, SiteRole
@@ -121,6 +122,7 @@ async def perform(
 # ---------------------------------------------------------------- seeing
 
 
+@made_once
 def listing(scope: AnalysisScope | None) -> Listing[CorrelationAnalysis]:
     conditions = () if scope is None else (CorrelationAnalysis.scope == scope,)
     return Listing(CorrelationAnalysis, (CorrelationAnalysis.id,), descending=True, conditions=conditions)
@@ -129,5 +131,4 @@ def listing(scope: AnalysisScope | None) -> Listing[CorrelationAnalysis]:
 async def listed(context: Context, scope: AnalysisScope | None, window: Window) -> Page[CorrelationAnalysis]:
     """Newest first."""
     context.require(Role.VIEWER, "see analyses")
-    async with context.database.read() as session:
-        return await page(session, listing(scope), window)
+    return await page(context.database, listing(scope), window, context.columns_of(CorrelationAnalysis))

@@ -21,7 +21,8 @@ from resolvers.checking import ENTITIES
 from resolvers.context import Context
 from resolvers.errors import InvalidInput, NotFound, camel
 from resolvers.judging import Judged
-from resolvers.paging import Listing, Page, Window, page
+from resolvers.listings import Listing, made_once
+from resolvers.paging import Page, Window, page
 from resolvers.store.identifiers import uuid7
 from resolvers.store.profiles import combined
 from resolvers.store.streams import lock_one
@@ -167,6 +168,7 @@ async def _anomaly(context: Context, session: AsyncSession, detection: Detection
     return anomaly.id
 
 
+@made_once
 def listing(kind: TargetKind | None, is_anomaly: bool | None) -> Listing[Detection]:
     conditions: list[ColumnElement[bool]] = []
     if kind is not None:
@@ -179,5 +181,4 @@ def listing(kind: TargetKind | None, is_anomaly: bool | None) -> Listing[Detecti
 async def listed(context: Context, kind: TargetKind | None, is_anomaly: bool | None, window: Window) -> Page[Detection]:
     """Newest first."""
     context.require(Role.VIEWER, "see detections")
-    async with context.database.read() as session:
-        return await page(session, listing(kind, is_anomaly), window)
+    return await page(context.database, listing(kind, is_anomaly), window, context.columns_of(Detection))

@@ -1,17 +1,18 @@
 """Which anomalies somebody means: as conditions on rows, and as a test of an event's facts."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import ColumnElement, and_, false, or_, select, true, union
+from sqlalchemy import ARRAY, BindParameter, ColumnElement, and_, any_, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.episodes import Severity
 from ml.metrics import TargetKind
 from resolvers.paging import among
+from resolvers.store.rows import given
 from resolvers.store.tables import Anomaly, AnomalyStatus, Link, Network, Satellite
 
 Facts: TypeAlias = dict[str, Any]
@@ -37,19 +38,12 @@ class AnomalyFilter:
     started_after: datetime | None = None
     started_before: datetime | None = None
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """For a query over anomalies."""
-        wanted: list[tuple[object, Callable[[], ColumnElement[bool]]]] = [
-            (self.kind, lambda: Anomaly.kind == self.kind),
-            (self.statuses, lambda: Anomaly.status.in_(self.statuses or ())),
-            (self.min_severity, lambda: Anomaly.severity >= self.min_severity),
-            (self.min_confidence, lambda: Anomaly.confidence >= self.min_confidence),
-            (self.target, lambda: _is_target(self.target)),
-            (self.satellite, lambda: _under_satellite(self.satellite)),
-            (self.started_after, lambda: Anomaly.started_at >= self.started_after),
-            (self.started_before, lambda: Anomaly.started_at < self.started_before),
-        ]
-        return [condition() for given, condition in wanted if given is not None]
+    def values(self) -> dict[str, Any]:
+        """What is given, by the names of the parameters that `conditions` compares with."""
+        values = {name: value for name, value in vars(self).items() if value is not None}
+        if self.target is not None:
+            values |= {"target": self.target.id, "target_kind": self.target.kind}
+        return values
 
     def matcher(self) -> Callable[[Facts], bool]:
         """The same for events' facts, as they were when it happened; what is not given costs nothing."""
@@ -71,13 +65,28 @@ def _check(given: Given | None, holds: Callable[[Given, Facts], bool]) -> Callab
     return None if given is None else partial(holds, given)
 
 
-def _is_target(target: TargetKey | None) -> ColumnElement[bool]:
-    return and_(Anomaly.kind == target.kind, Anomaly.target_id == target.id) if target else true()
+def conditions(names: Collection[str]) -> tuple[ColumnElement[bool], ...]:
+    """For a query over anomalies, where parameters of these names are given."""
+    wanted: dict[str, Callable[[], ColumnElement[bool]]] = {
+        "kind": lambda: Anomaly.kind == _given("kind", Anomaly.kind),
+        "statuses": lambda: Anomaly.status == any_(given("statuses", ARRAY(Anomaly.status.type))),
+        "min_severity": lambda: Anomaly.severity >= _given("min_severity", Anomaly.severity),
+        "min_confidence": lambda: Anomaly.confidence >= _given("min_confidence", Anomaly.confidence),
+        "target": lambda: Anomaly.target_id == _given("target", Anomaly.target_id),
+        "target_kind": lambda: Anomaly.kind == _given("target_kind", Anomaly.kind),
+        "satellite": _under_satellite,
+        "started_after": lambda: Anomaly.started_at >= _given("started_after", Anomaly.started_at),
+        "started_before": lambda: Anomaly.started_at < _given("started_before", Anomaly.started_at),
+    }
+    return tuple(condition() for name, condition in wanted.items() if name in names)
 
 
-def _under_satellite(name: str | None) -> ColumnElement[bool]:
-    if name is None:
-        return false()
+def _given(name: str, column: Any) -> BindParameter[Any]:
+    return given(name, column.type)
+
+
+def _under_satellite() -> ColumnElement[bool]:
+    name = _given("satellite", Satellite.name)
     return or_(
         *(
             and_(Anomaly.kind == kind, Anomaly.target_id.in_(query.where(Satellite.name == name)))

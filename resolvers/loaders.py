@@ -1,37 +1,35 @@
 """A list's children in one query: loaders that live for one operation, or for one event of a subscription."""
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
-from strawberry.dataloader import DataLoader
 
-from ml.causes import CulpritKind
 from ml.metrics import TargetKind
 from ml.situations import Past
 from resolvers import anomalies, models, recommendations, topology
-from resolvers.filters import AnomalyFilter, TargetKey
-from resolvers.paging import Listing, Page, Window, among, counts, pages
-from resolvers.store import outcomes, patterns, readings, sensitivities, versions
-from resolvers.store.analysis_tables import CorrelationAnalysis
+from resolvers.filters import AnomalyFilter
+from resolvers.listings import Listing
+from resolvers.loading import Loader, grouped
+from resolvers.paging import Page, Window, among, counts, pages
+from resolvers.store import outcomes, readings, sensitivities, versions
 from resolvers.store.database import Database
-from resolvers.store.model_tables import ModelMetric, ModelStage, ModelVersion, Promotion, Sensitivity, TrainingRun
+from resolvers.store.model_tables import ModelMetric, ModelStage, ModelVersion, Promotion, Sensitivity
 from resolvers.store.outcomes import Tried
 from resolvers.store.readings import Series, Span
 from resolvers.store.recommendation_tables import Recommendation
+from resolvers.store.rows import Columns, by_keys
 from resolvers.store.statistics import Statistics, statistics
 from resolvers.store.streams import StreamKey
-from resolvers.store.tables import Anomaly, ApiKey, AuditEntry, Detection, Link, Network, Satellite, Site, Table, User
+from resolvers.store.tables import AuditEntry, Table
 
 Row = TypeVar("Row", bound=Table)
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
-Group = TypeVar("Group", bound=Hashable)
 
 DAY = 86_400
 BUCKETS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, DAY)  # seconds
@@ -67,79 +65,58 @@ class SeriesRequest:
 class Loaders:
     """All loaders of one operation. Entities that do not exist load as None."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, columns: Mapping[type[Table], frozenset[str]] | None = None) -> None:
+        """`columns`: those that the operation reads of an entity, where it does not read all."""
         self._database = database
-        self.satellite = self._entity(Satellite)
-        self.site = self._entity(Site)
-        self.network = self._entity(Network)
-        self.link = self._entity(Link)
-        self.user = self._entity(User)
-        self.api_key = self._entity(ApiKey)
-        self.anomaly = self._entity(Anomaly)
-        self.detection = self._entity(Detection)
-        self.analysis = self._entity(CorrelationAnalysis)
-        self.recommendation = self._entity(Recommendation)
-        self.model_version = self._entity(ModelVersion)
-        self.training_run = self._entity(TrainingRun)
-        self.page: DataLoader[tuple[tuple[Children, Window], Any], Page[Any]] = grouped(self._pages)
-        self.count: DataLoader[tuple[Children, Any], int] = grouped(self._counts)
-        self.series: DataLoader[tuple[SeriesRequest, int], Series] = grouped(self._series)
-        self.statistics: DataLoader[tuple[Span, int], list[Statistics]] = grouped(self._statistics)
-        self.grade: DataLoader[StreamKey, float | None] = DataLoader(self._grades)
-        self.history: DataLoader[UUID, list[AuditEntry]] = DataLoader(self._history)
-        self.advice: DataLoader[UUID, list[Recommendation]] = self._many(outcomes.of_subjects)
-        self.past: DataLoader[Tried, Past] = self._many(outcomes.tried)
-        self.champion: DataLoader[str, ModelVersion | None] = self._many(versions.champions)
-        self.stage: DataLoader[int, ModelStage] = self._many(versions.stages)
-        self.model_metrics: DataLoader[int, list[ModelMetric]] = self._many(versions.newest_metrics)
-        self.promotions: DataLoader[int, list[Promotion]] = self._many(versions.histories)
-        self.sensitivity: DataLoader[TargetKind, Sensitivity] = self._many(sensitivities.kept)
+        self._columns = columns or {}
+        self._entities: dict[tuple[type[Table], Columns], Loader[Any, Any]] = {}
 
-    def target(self, key: TargetKey) -> Awaitable[Network | Site | Link | None]:
-        """The network, site or link."""
-        by_kind: dict[TargetKind, DataLoader[Any, Any]] = {
-            TargetKind.NETWORK: self.network,
-            TargetKind.SITE: self.site,
-            TargetKind.LINK: self.link,
-        }
-        return by_kind[key.kind].load(key.id)
+    def of(self, entity: type[Row]) -> Loader[Any, Row | None]:
+        """By id: rows with the columns that the operation reads, and no others."""
+        return self._entity(entity, self._columns.get(entity))
 
-    def culprit(self, culprit: patterns.Culprit) -> Awaitable[Satellite | Network | Site | Link | None]:
-        """The row at fault."""
-        if culprit.kind is CulpritKind.SATELLITE:
-            return self.satellite.load(culprit.key)
-        return self.target(TargetKey(TargetKind(culprit.kind), culprit.key))
+    def whole(self, entity: type[Row]) -> Loader[Any, Row | None]:
+        """By id: rows with all columns."""
+        return self._entity(entity, None)
 
-    def _entity(self, entity: type[Row]) -> DataLoader[Any, Row | None]:
-        async def load(keys: list[Any]) -> list[Row | None]:
-            column = entity.__table__.c.id
-            async with self._database.read() as session:
-                rows = await session.scalars(select(entity).where(among(column, keys)))
-                found = {getattr(row, "id"): row for row in rows}  # noqa: B009
-            return [found.get(key) for key in keys]
+    def _entity(self, entity: type[Row], columns: Columns) -> Loader[Any, Row | None]:
+        loader = self._entities.get((entity, columns))
+        if loader is None:
+            fetch = partial(by_keys, self._database, entity, columns)
+            loader = self._entities[entity, columns] = Loader(fetch)
+        return loader
 
-        return DataLoader(load)
+    # ---------------------------------------------------------------- lists
 
-    def _many(
-        self, find: Callable[[AsyncSession, Sequence[Key]], Awaitable[dict[Key, Value]]]
-    ) -> DataLoader[Key, Value]:
-        """What one query finds for many keys."""
+    @cached_property
+    def page(self) -> Loader[tuple[tuple[Children, Window], Any], Page[Any]]:
+        return grouped(self._pages)
 
-        async def load(keys: list[Key]) -> list[Value]:
-            async with self._database.read() as session:
-                found = await find(session, keys)
-            return [found[key] for key in keys]
-
-        return DataLoader(load)
+    @cached_property
+    def count(self) -> Loader[tuple[Children, Any], int]:
+        return grouped(self._counts)
 
     async def _pages(self, group: tuple[Children, Window], parents: list[Any]) -> list[Page[Any]]:
         children, window = group
-        async with self._database.read() as session:
-            return await pages(session, children.listing(), window, parents)
+        listing = children.listing()
+        return await pages(self._database, listing, window, parents, self._columns.get(listing.entity))
 
     async def _counts(self, group: Children, parents: list[Any]) -> list[int]:
-        async with self._database.read() as session:
-            return await counts(session, group.listing(), parents)
+        return await counts(self._database, group.listing(), parents)
+
+    # ---------------------------------------------------------------- readings
+
+    @cached_property
+    def series(self) -> Loader[tuple[SeriesRequest, int], Series]:
+        return grouped(self._series)
+
+    @cached_property
+    def statistics(self) -> Loader[tuple[Span, int], list[Statistics]]:
+        return grouped(self._statistics)
+
+    @cached_property
+    def grade(self) -> Loader[StreamKey, float | None]:
+        return Loader(self._grades)
 
     async def _series(self, group: SeriesRequest, targets: list[int]) -> list[Series]:
         """Raw where it fits, else in at most `max_points` buckets."""
@@ -155,18 +132,61 @@ class Loaders:
             found = await statistics(connection, group, targets)
         return [found.get(target) or [Statistics(metric) for metric in group.metrics] for target in targets]
 
-    async def _grades(self, keys: list[StreamKey]) -> list[float | None]:
+    async def _grades(self, keys: Sequence[StreamKey]) -> dict[StreamKey, float | None]:
         async with self._database.driver() as connection:
-            found = await readings.latest_grades(connection, keys)
-        return [found.get(key) for key in keys]
+            found = await readings.latest_grades(connection, [*keys])
+        return {key: found.get(key) for key in keys}
 
-    async def _history(self, subjects: list[UUID]) -> list[list[AuditEntry]]:
+    # ---------------------------------------------------------------- what belongs to something
+
+    @cached_property
+    def history(self) -> Loader[UUID, list[AuditEntry]]:
+        return Loader(self._history)
+
+    @cached_property
+    def advice(self) -> Loader[UUID, list[Recommendation]]:
+        return self._many(outcomes.of_subjects)
+
+    @cached_property
+    def past(self) -> Loader[Tried, Past]:
+        return self._many(outcomes.tried)
+
+    @cached_property
+    def champion(self) -> Loader[str, ModelVersion | None]:
+        return self._many(versions.champions)
+
+    @cached_property
+    def stage(self) -> Loader[int, ModelStage]:
+        return self._many(versions.stages)
+
+    @cached_property
+    def model_metrics(self) -> Loader[int, list[ModelMetric]]:
+        return self._many(versions.newest_metrics)
+
+    @cached_property
+    def promotions(self) -> Loader[int, list[Promotion]]:
+        return self._many(versions.histories)
+
+    @cached_property
+    def sensitivity(self) -> Loader[TargetKind, Sensitivity]:
+        return self._many(sensitivities.kept)
+
+    def _many(self, find: Callable[[AsyncSession, Sequence[Key]], Awaitable[dict[Key, Value]]]) -> Loader[Key, Value]:
+        """What one query finds for many keys."""
+
+        async def fetch(keys: Sequence[Key]) -> dict[Key, Value]:
+            async with self._database.read() as session:
+                return await find(session, keys)
+
+        return Loader(fetch)
+
+    async def _history(self, subjects: Sequence[UUID]) -> dict[UUID, list[AuditEntry]]:
         found: dict[UUID, list[AuditEntry]] = {subject: [] for subject in subjects}
         query = select(AuditEntry).where(among(AuditEntry.subject_id, subjects)).order_by(AuditEntry.at, AuditEntry.id)
         async with self._database.read() as session:
             for entry in await session.scalars(query):
                 found[entry.subject_id].append(entry)
-        return [found[subject] for subject in subjects]
+        return found
 
 
 def bucket_seconds(span: Span, max_points: int) -> int:
@@ -176,21 +196,3 @@ def bucket_seconds(span: Span, max_points: int) -> int:
     """
     least = -int(-(span.end - span.start).total_seconds() // max(1, max_points - 1))
     return next((length for length in BUCKETS if length >= least), -(-least // DAY) * DAY)
-
-
-def grouped(load: Callable[[Group, list[Key]], Awaitable[list[Value]]]) -> DataLoader[tuple[Group, Key], Value]:
-    """A loader of (group, key): one call of `load` for each group, the groups side by side; each fails alone."""
-
-    async def load_all(pairs: list[tuple[Group, Key]]) -> Sequence[Value | BaseException]:
-        groups = defaultdict[Group, list[Key]](list)
-        for group, key in pairs:
-            groups[group].append(key)
-        loads = (load(group, keys) for group, keys in groups.items())
-        results = await asyncio.gather(*loads, return_exceptions=True)
-        found: dict[tuple[Group, Key], Value | BaseException] = {}
-        for (group, keys), values in zip(groups.items(), results, strict=True):
-            each: list[Any] = [values] * len(keys) if isinstance(values, BaseException) else values
-            found |= {(group, key): value for key, value in zip(keys, each, strict=True)}
-        return [found[pair] for pair in pairs]
-
-    return DataLoader(load_all)

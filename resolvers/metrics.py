@@ -14,7 +14,7 @@ from resolvers.rates import Budget
 from resolvers.store.live import Stored
 from resolvers.store.readings import Span
 from resolvers.store.samples import key_columns
-from resolvers.store.tables import Anomaly, Role
+from resolvers.store.tables import Anomaly, Link, Role
 from resolvers.storing import store
 
 LARGEST_BATCH = 100_000
@@ -119,7 +119,7 @@ async def follow(context: Context, links: Sequence[int]) -> AsyncIterator[Stored
     context.require(Role.VIEWER, "follow metrics")
     if not 1 <= len(links) <= MOST_FOLLOWED:
         raise InvalidInput(f"Follow 1 to {MOST_FOLLOWED} links at once, not {len(links)}.", ["links"])
-    if None in await context.loaders.link.load_many(list(dict.fromkeys(links))):
+    if None in await context.loaders.of(Link).load_many(list(dict.fromkeys(links))):
         raise NotFound("link")
     return _follow(context, frozenset(links))
 
@@ -127,6 +127,6 @@ async def follow(context: Context, links: Sequence[int]) -> AsyncIterator[Stored
 async def _follow(context: Context, links: frozenset[int]) -> AsyncIterator[Stored]:
     async for stored in context.services.live.follow(links):
         context.forget()
-        await context.loaders.link.load_many(list({one.link_id for one in stored}))  # together, not one by one
+        await context.loaders.of(Link).load_many(list({one.link_id for one in stored}))  # together, not one by one
         for one in stored:
             yield one

@@ -12,7 +12,7 @@ from resolvers.access import Caller
 from resolvers.anomalies import check_note
 from resolvers.context import Context
 from resolvers.errors import Conflict, NotFound
-from resolvers.paging import Listing
+from resolvers.listings import Listing, made_once
 from resolvers.store.events import Event, publish
 from resolvers.store.model_tables import Champion, ModelAction, ModelMetric, ModelVersion, Promotion
 from resolvers.store.registry import TOPIC
@@ -55,6 +55,7 @@ async def version_called(context: Context, model: str, version: str) -> ModelVer
     return row
 
 
+@made_once
 def versions() -> Listing[ModelVersion]:
     """The versions of many models, newest first."""
     pairs = select(ModelVersion.model.label("parent"), ModelVersion.id.label("child"))

@@ -6,36 +6,44 @@ from uuid import UUID
 from resolvers import models
 from resolvers.access import Caller
 from resolvers.context import Context
+from resolvers.store.analysis_tables import CorrelationAnalysis
 from resolvers.store.identifiers import entity_key
-from resolvers.store.tables import Role
+from resolvers.store.model_tables import ModelVersion, TrainingRun
+from resolvers.store.recommendation_tables import Recommendation
+from resolvers.store.tables import Anomaly, ApiKey, Detection, Link, Network, Role, Satellite, Site, Table, User
 
+ENTITIES: dict[str, type[Table]] = {
+    entity.__name__: entity
+    for entity in (
+        User,
+        ApiKey,
+        Satellite,
+        Site,
+        Network,
+        Link,
+        Anomaly,
+        CorrelationAnalysis,
+        Detection,
+        ModelVersion,
+        Recommendation,
+        TrainingRun,
+    )
+}
 KEYED_BY_UUID = {"Anomaly", "CorrelationAnalysis", "Detection", "Recommendation", "TrainingRun"}
+OWNERS = {"User": "id", "ApiKey": "user_id"}  # who else may see it is an admin
 
 
 async def load(context: Context, type_name: str, key: str) -> Any | None:
     """The row, or None: for an unknown type, a key that is none, and what the caller may not see alike."""
     caller = context.require(Role.VIEWER, "load objects")
-    loaders = context.loaders
-    by_type: dict[str, Any] = {
-        "User": loaders.user,
-        "ApiKey": loaders.api_key,
-        "Satellite": loaders.satellite,
-        "Site": loaders.site,
-        "Network": loaders.network,
-        "Link": loaders.link,
-        "Anomaly": loaders.anomaly,
-        "CorrelationAnalysis": loaders.analysis,
-        "Detection": loaders.detection,
-        "ModelVersion": loaders.model_version,
-        "Recommendation": loaders.recommendation,
-        "TrainingRun": loaders.training_run,
-    }
     if type_name == "Model":
         return await models.named(context, key)
     typed = _typed(type_name, key)
-    if type_name not in by_type or typed is None:
+    if type_name not in ENTITIES or typed is None:
         return None
-    row = await by_type[type_name].load(typed)
+    entity = ENTITIES[type_name]
+    loader = context.loaders.whole(entity) if type_name in OWNERS else context.loaders.of(entity)
+    row = await loader.load(typed)
     return row if row is not None and _may_see(caller, type_name, row) else None
 
 
@@ -47,5 +55,5 @@ def _typed(type_name: str, key: str) -> int | UUID | None:
 
 
 def _may_see(caller: Caller, type_name: str, row: Any) -> bool:
-    owner = {"User": "id", "ApiKey": "user_id"}.get(type_name)
+    owner = OWNERS.get(type_name)
     return owner is None or caller.role is Role.ADMIN or getattr(row, owner) == caller.user_id

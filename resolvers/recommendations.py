@@ -13,7 +13,8 @@ from resolvers.anomalies import check_note
 from resolvers.cases import Row
 from resolvers.context import Context
 from resolvers.errors import Conflict, InvalidInput, NotFound
-from resolvers.paging import Listing, Page, Window, page
+from resolvers.listings import Listing, made_once
+from resolvers.paging import Page, Window, page
 from resolvers.recommending import TOPIC, Models, RecommendationChange, recommended, told_of
 from resolvers.store.analysis_tables import CorrelationAnalysis
 from resolvers.store.events import publish
@@ -120,12 +121,14 @@ class RecommendationFilter:
         return found if self.superseded else [*found, _PRESENT]
 
 
+@made_once
 def listing(filter: RecommendationFilter) -> Listing[Recommendation]:
     """Newest first."""
     order = (Recommendation.created_at, Recommendation.id)
     return Listing(Recommendation, order, descending=True, conditions=tuple(filter.conditions()))
 
 
+@made_once
 def of_anomalies() -> Listing[Recommendation]:
     """The present ones of many anomalies, best first."""
     pairs = select(Recommendation.anomaly_id.label("parent"), Recommendation.id.label("child"))
@@ -136,8 +139,7 @@ def of_anomalies() -> Listing[Recommendation]:
 async def listed(context: Context, filter: RecommendationFilter, window: Window) -> Page[Recommendation]:
     """Newest first."""
     context.require(Role.VIEWER, "see recommendations")
-    async with context.database.read() as session:
-        return await page(session, listing(filter), window)
+    return await page(context.database, listing(filter), window, context.columns_of(Recommendation))
 
 
 # ---------------------------------------------------------------- following

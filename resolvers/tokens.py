@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 import secrets
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID, uuid4
@@ -20,6 +21,7 @@ ISSUER = AUDIENCE = "bcom-graphql"
 ACCESS_TOKEN_LIFE = timedelta(minutes=30)
 REFRESH_TOKEN_LIFE = timedelta(days=30)
 API_KEY_PREFIX = "bcom_"
+MOST_KNOWN = 10_000  # tokens, of which each takes about a kilobyte
 
 Result = TypeVar("Result")
 
@@ -65,6 +67,7 @@ class Tokens:
     """Issues and checks access tokens."""
 
     secret: str
+    _known: dict[str, Claims] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def issue(self, user_id: int, sign_in_id: UUID, now: datetime) -> tuple[str, datetime]:
         """The token and when it expires."""
@@ -81,7 +84,19 @@ class Tokens:
         return jwt.encode(claims, self.secret, algorithm="HS256"), expires_at
 
     def check(self, token: str) -> Claims:
-        """Raises Unauthenticated unless we issued it and it still holds."""
+        """Raises Unauthenticated unless we issued it and it still holds.
+
+        What was verified once is remembered: it can become nothing but too old.
+        """
+        claims = self._known.get(token)
+        if claims is None or claims.expires_at <= time.time():
+            claims = self._verified(token)
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[token] = claims
+        return claims
+
+    def _verified(self, token: str) -> Claims:
         try:
             claims = jwt.decode(
                 token,

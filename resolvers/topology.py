@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Select, and_, bindparam, exists, false, func, or_, select, union
+from sqlalchemy import Column, ColumnElement, Select, and_, exists, false, func, or_, select, union
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,8 +12,10 @@ from sqlalchemy.types import String
 
 from resolvers.context import Context
 from resolvers.errors import InvalidInput, camel
-from resolvers.paging import Listing, Page, Window, among, page
+from resolvers.listings import Listing, made_once
+from resolvers.paging import Page, Window, among, page
 from resolvers.store.identifiers import LARGEST_INTEGER
+from resolvers.store.rows import first
 from resolvers.store.tables import Band, Link, Network, Role, Satellite, Site, SiteRole, Table
 
 Row = TypeVar("Row", bound=Table)
@@ -202,19 +203,23 @@ def _check_entry(entry: Any, path: list[str]) -> None:
 # ---------------------------------------------------------------- lists
 
 
+@made_once
 def satellites() -> Listing[Satellite]:
     return Listing(Satellite, (Satellite.name,))
 
 
+@made_once
 def sites(role: SiteRole | None = None, search: str | None = None) -> Listing[Site]:
     conditions = [Site.role == role] if role else []
     return Listing(Site, (Site.number,), conditions=(*conditions, *_search(Site, search)))
 
 
+@made_once
 def networks(search: str | None = None) -> Listing[Network]:
     return Listing(Network, (Network.number,), conditions=_search(Network, search))
 
 
+@made_once
 def links(search: str | None = None) -> Listing[Link]:
     return Listing(Link, (Link.number,), conditions=_search(Link, search))
 
@@ -233,20 +238,24 @@ def _related(parent: Column[int] | Any, child: Column[int] | Any) -> Select[Any,
     return select(parent.label("parent"), child.label("child"))
 
 
+@made_once
 def satellite_networks() -> Listing[Network]:
     return Listing(Network, (Network.number,), relation=_related(Network.satellite_id, Network.id))
 
 
+@made_once
 def network_links() -> Listing[Link]:
     return Listing(Link, (Link.number,), relation=_related(Link.network_id, Link.id))
 
 
+@made_once
 def site_networks() -> Listing[Network]:
     """Those that a hub's antenna serves, or that a remote takes part in."""
     pairs = union(_related(Network.hub_id, Network.id), _related(Link.site_id, Link.network_id)).subquery()
     return Listing(Network, (Network.number,), relation=select(pairs))
 
 
+@made_once
 def site_links() -> Listing[Link]:
     """A remote's own; a hub's are those of its networks."""
     through_hub = _related(Network.hub_id, Link.id).join(Link, Link.network_id == Network.id)
@@ -257,8 +266,7 @@ def site_links() -> Listing[Link]:
 async def listed(context: Context, listing: Listing[Row], window: Window) -> Page[Row]:
     """A page of any of the lists above."""
     context.require(Role.VIEWER, "see the fleet")
-    async with context.database.read() as session:
-        return await page(session, listing, window)
+    return await page(context.database, listing, window, context.columns_of(listing.entity))
 
 
 async def find(context: Context, entity: type[Row], **key: str | int) -> Row | None:
@@ -266,12 +274,4 @@ async def find(context: Context, entity: type[Row], **key: str | int) -> Row | N
     context.require(Role.VIEWER, "see the fleet")
     if any("\0" in str(value) for value in key.values()):
         return None
-    async with context.database.read() as session:
-        found: Row | None = await session.scalar(_by(entity, tuple(key)), key)
-    return found
-
-
-@cache
-def _by(entity: type[Any], names: tuple[str, ...]) -> Select[Any]:
-    """Made once: it stands before nearly every query."""
-    return select(entity).where(*(getattr(entity, name) == bindparam(name) for name in names))
+    return await first(context.database, entity, context.columns_of(entity), **key)

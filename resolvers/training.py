@@ -16,7 +16,8 @@ from ml.models import MODELS, ROOT_CAUSE
 from resolvers.checking import AHEAD
 from resolvers.context import Context
 from resolvers.errors import Conflict, InvalidInput, Lagged, NotFound, Unavailable
-from resolvers.paging import Listing, Page, Window, page
+from resolvers.listings import Listing, made_once
+from resolvers.paging import Page, Window, page
 from resolvers.store import runs
 from resolvers.store.model_tables import ModelVersion, TrainingRun
 from resolvers.store.registry import VERSION
@@ -138,6 +139,7 @@ def _next(known: set[str]) -> str:
 # ---------------------------------------------------------------- seeing
 
 
+@made_once
 def listing() -> Listing[TrainingRun]:
     return Listing(TrainingRun, (TrainingRun.id,), descending=True)
 
@@ -145,14 +147,13 @@ def listing() -> Listing[TrainingRun]:
 async def listed(context: Context, window: Window) -> Page[TrainingRun]:
     """Newest first."""
     context.require(Role.VIEWER, "see trainings")
-    async with context.database.read() as session:
-        return await page(session, listing(), window)
+    return await page(context.database, listing(), window, context.columns_of(TrainingRun))
 
 
 async def follow(context: Context, run_id: UUID) -> AsyncIterator[TrainingRun]:
     """The run as it is, then at each change until it is finished. Raises NotFound."""
     context.require(Role.VIEWER, "follow trainings")
-    if await context.loaders.training_run.load(run_id) is None:
+    if await context.loaders.of(TrainingRun).load(run_id) is None:
         raise NotFound("training run")
     return _follow(context, run_id)
 
@@ -162,7 +163,7 @@ async def _follow(context: Context, run_id: UUID) -> AsyncIterator[TrainingRun]:
     async with aclosing(_told(context, run_id)) as told:
         async for _ in told:
             context.forget()
-            run = await context.loaders.training_run.load(run_id)
+            run = await context.loaders.whole(TrainingRun).load(run_id)
             if run is None:
                 return
             state = (run.status, run.progress, run.message)

@@ -1,7 +1,7 @@
 """Analyses of root causes, as clients ask for them and see them."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 from strawberry import ID
@@ -9,14 +9,15 @@ from strawberry import ID
 from ml.causes import CAUSES, CulpritKind
 from ml.findings import Evidence as FoundEvidence
 from resolvers import correlation
-from resolvers.store import patterns
+from resolvers.store import patterns, tables
 from schema.directives import sized
 from schema.enums import AnalysisScope, Direction, Role, RootCause
 from schema.fields import mutation
 from schema.node import Info, Node
 from schema.people import User
 from schema.problems import Forbidden, InvalidInput, NotFound
-from schema.types import Link, Network, Satellite, Site, Target, target_of, user_of
+from schema.relations import NOWHERE, Pointer, needs, pointing, related
+from schema.types import TARGETS, Link, Network, Satellite, Site, Target
 
 if TYPE_CHECKING:
     from schema.recommendations import Recommendation
@@ -25,18 +26,16 @@ Culprit = Annotated[
     Satellite | Site | Network | Link,
     strawberry.union("Culprit", description="A satellite (one transponder of it), a hub or remote, a network, a link."),
 ]
-CULPRITS: dict[CulpritKind, type[Satellite | Site | Network | Link]] = {
-    CulpritKind.SATELLITE: Satellite,
-    CulpritKind.SITE: Site,
-    CulpritKind.NETWORK: Network,
-    CulpritKind.LINK: Link,
+CULPRITS: dict[CulpritKind, type[tables.Table]] = {
+    CulpritKind.SATELLITE: tables.Satellite,
+    CulpritKind.SITE: tables.Site,
+    CulpritKind.NETWORK: tables.Network,
+    CulpritKind.LINK: tables.Link,
 }
 
 
-async def culprit_of(info: Info, culprit: patterns.Culprit | None) -> Any:
-    if culprit is None:
-        return None
-    return CULPRITS[culprit.kind].maybe(await info.context.loaders.culprit(culprit))
+def culprit_of(culprit: patterns.Culprit | None) -> Pointer:
+    return NOWHERE if culprit is None else (CULPRITS[culprit.kind], culprit.key)
 
 
 @strawberry.type(description="A sentence for or against what the pattern says.")
@@ -56,9 +55,7 @@ class Hypothesis:
     probability: float
     at_fault: strawberry.Private[patterns.Culprit | None]
 
-    @strawberry.field
-    async def culprit(self, info: Info) -> Culprit | None:
-        return await culprit_of(info, self.at_fault)  # type: ignore[no-any-return]
+    culprit = pointing(Culprit | None, lambda hypothesis: culprit_of(hypothesis.at_fault))
 
 
 @strawberry.type(description="Links that degraded together, and why.")
@@ -85,16 +82,18 @@ class DegradationPattern:
 
     @strawberry.field(description="Worst first.", directives=[sized(20)])
     async def affected_links(self, info: Info) -> list[Link]:
-        rows = await info.context.loaders.link.load_many(self.found.links)
+        rows = await info.context.loaders.of(tables.Link).load_many(self.found.links)
         return [Link.of(row) for row in rows if row]
 
     @strawberry.field(directives=[sized(2)])
     def affected_directions(self) -> list[Direction]:
         return [*self.found.directions]
 
-    @strawberry.field(description="The thing at fault: what its explanation has in common.")
-    async def culprit(self, info: Info) -> Culprit | None:
-        return await culprit_of(info, self.found.culprit)  # type: ignore[no-any-return]
+    culprit = pointing(
+        Culprit | None,
+        lambda pattern: culprit_of(pattern.found.culprit),
+        description="The thing at fault: what its explanation has in common.",
+    )
 
     @strawberry.field(description="Where a satellite is at fault: which transponder, if its networks name one.")
     def culprit_transponder(self) -> str | None:
@@ -131,27 +130,32 @@ class CorrelationAnalysis(Node):
     duration_ms: float
     model_version: str
 
-    @strawberry.field(description="That was asked about; null where it was a target.")
-    async def satellite(self, info: Info) -> Satellite | None:
-        if self.row.satellite_id is None:
-            return None
-        return Satellite.maybe(await info.context.loaders.satellite.load(self.row.satellite_id))
-
-    @strawberry.field(description="The network, hub or link that was asked about; null where it was a satellite.")
-    async def target(self, info: Info) -> Target | None:
-        if self.row.target_kind is None:
-            return None
-        return await target_of(info, self.row.target_kind, self.row.target_id)  # type: ignore[no-any-return]
-
-    @strawberry.field(description="Null where the server ran it by itself, as anomalies opened together.")
-    async def requested_by(self, info: Info) -> User | None:
-        return await user_of(info, self.row.requested_by_id)
+    satellite = related(
+        Satellite | None,
+        tables.Satellite,
+        by="satellite_id",
+        description="That was asked about; null where it was a target.",
+    )
+    target = pointing(
+        Target | None,
+        lambda node: NOWHERE if node.row.target_kind is None else (TARGETS[node.row.target_kind], node.row.target_id),
+        needs=("target_kind", "target_id"),
+        description="The network, hub or link that was asked about; null where it was a satellite.",
+    )
+    requested_by = related(
+        User | None,
+        tables.User,
+        by="requested_by_id",
+        description="Null where the server ran it by itself, as anomalies opened together.",
+    )
 
     @strawberry.field(description="Most confident first; empty when nothing degraded.", directives=[sized(3)])
+    @needs("patterns")
     def patterns(self) -> list[DegradationPattern]:
         return [DegradationPattern.of(pattern) for pattern in self.row.patterns]
 
     @strawberry.field(description="Made for it so far, best first: see `recommend`.", directives=[sized(7)])
+    @needs("id")
     async def recommendations(
         self, info: Info
     ) -> list[Annotated["Recommendation", strawberry.lazy("schema.recommendations")]]:

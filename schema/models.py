@@ -12,13 +12,14 @@ from ml.metrics import TargetKind
 from resolvers import models
 from resolvers.model_files import Files
 from resolvers.paging import Window
-from resolvers.store import model_tables
+from resolvers.store import model_tables, tables
 from schema.directives import Cost, paged, sized
 from schema.enums import ModelStage
 from schema.node import Connection, Info, Node
 from schema.people import User
 from schema.problems import Conflict, Forbidden, InvalidInput, NotFound
-from schema.types import AuditEntry, children_of, user_of
+from schema.relations import needs, related
+from schema.types import AuditEntry, children_of
 
 EXPORTED = Cost(weight=10)  # megabytes
 
@@ -68,46 +69,57 @@ class ModelVersion(Node):
     training_samples: int
 
     @strawberry.field
+    @needs("model")
     async def model(self) -> Model:
         return Model.of(models.Model(self.row.model))
 
     @strawberry.field
+    @needs("id")
     async def stage(self, info: Info) -> ModelStage:
         return await info.context.loaders.stage.load(self.row.id)
 
     @strawberry.field(directives=[sized(20)])
+    @needs("features")
     def features(self) -> list[str]:
         return self.row.features  # type: ignore[no-any-return]
 
     @strawberry.field(directives=[sized(20)])
+    @needs("hyperparameters")
     def hyperparameters(self) -> list[Setting]:
         return _settings(self.row.hyperparameters)
 
     @strawberry.field(description="What it was trained and calibrated on, and the seed.", directives=[sized(10)])
+    @needs("details", "seed")
     def details(self) -> list[Setting]:
         return _settings({**self.row.details, "seed": self.row.seed})
 
     @strawberry.field(description="Of its artefact, in hexadecimal.")
+    @needs("sha256")
     def sha256(self) -> str:
         return self.row.sha256.hex()  # type: ignore[no-any-return]
 
-    @strawberry.field(description="Null where it was the server itself, its command line, or another installation.")
-    async def trained_by(self, info: Info) -> User | None:
-        return await user_of(info, self.row.trained_by_id)
-
-    @strawberry.field(description="The champion when it was trained, which it was compared with.")
-    async def parent(self, info: Info) -> "ModelVersion | None":
-        if self.row.parent_id is None:
-            return None
-        return ModelVersion.maybe(await info.context.loaders.model_version.load(self.row.parent_id))
+    trained_by = related(
+        User | None,
+        tables.User,
+        by="trained_by_id",
+        description="Null where it was the server itself, its command line, or another installation.",
+    )
+    parent = related(
+        "ModelVersion | None",
+        model_tables.ModelVersion,
+        by="parent_id",
+        description="The champion when it was trained, which it was compared with.",
+    )
 
     @strawberry.field(description="Measured on data that the training did not see.", directives=[sized(10)])
+    @needs("id")
     async def metrics(self, info: Info) -> list[ModelMetric]:
         return [ModelMetric.of(row) for row in await info.context.loaders.model_metrics.load(self.row.id)]
 
     @strawberry.field(
         description="Who imported it, promoted it or rolled back to it, oldest first.", directives=[sized(5)]
     )
+    @needs("id")
     async def history(self, info: Info) -> list[AuditEntry]:
         return [
             AuditEntry(at=p.at, action=f"{p.action}: FORCED" if p.forced else p.action, note=p.note, by_id=p.by_id)
@@ -151,9 +163,9 @@ class Sensitivity:
     def false_alarms_per_day(self) -> float:
         return false_alarms_per_day(self.value)
 
-    @strawberry.field(description="Null where it was nobody, or the server's command line.")
-    async def set_by(self, info: Info) -> User | None:
-        return await user_of(info, self.row.set_by_id)
+    set_by = related(
+        User | None, tables.User, by="set_by_id", description="Null where it was nobody, or the server's command line."
+    )
 
 
 ModelVersionResult = Annotated[ModelVersion | NotFound | Forbidden | Conflict, strawberry.union("ModelVersionResult")]

@@ -3,7 +3,8 @@
 import base64
 import binascii
 from collections.abc import Awaitable, Callable
-from functools import cache
+from functools import partial
+from operator import attrgetter
 from typing import Any, Generic, Self, TypeVar
 from uuid import UUID
 
@@ -18,7 +19,7 @@ Info = strawberry.Info[Context, None]
 
 
 def global_id(type_name: str, key: object) -> ID:
-    return ID(base64.b64encode(f"{type_name}:{key}".encode()).decode())
+    return ID(binascii.b2a_base64(f"{type_name}:{key}".encode(), newline=False).decode())
 
 
 def parse_id(id: str) -> tuple[str, str]:
@@ -33,18 +34,29 @@ def parse_id(id: str) -> tuple[str, str]:
 
 
 NO_ROW: dict[type, int | UUID] = {int: -1, UUID: UUID(int=0)}
+_NAMED: dict[str, "type[Node]"] = {}
 
 
 @strawberry.interface(description="An object that `node` finds again by its id.")
 class Node:
+    """Columns and fields share names, so a row maps itself: see `read_from_rows`."""
+
     id: ID
     row: strawberry.Private[Any]
 
+    def __init_subclass__(cls) -> None:
+        _NAMED[cls.__name__] = cls
+
+    @staticmethod
+    def named(name: str) -> "type[Node]":
+        """The type of objects that is called so; an entity's is called like it."""
+        return _NAMED[name]
+
     @classmethod
     def of(cls, row: Any) -> Self:
-        """Columns and fields share names, so a row maps itself."""
-        values = {name: getattr(row, name) for name in _plain_fields(cls)}  # type: ignore[arg-type]  # a class is hashable
-        return cls(id=global_id(cls.__name__, row.id), row=row, **values)
+        node = object.__new__(cls)  # there may be thousands in an answer
+        node.row = row
+        return node
 
     @classmethod
     def maybe(cls, row: Any) -> Self | None:
@@ -64,10 +76,21 @@ class Node:
             return NO_ROW[kind]
 
 
-@cache
-def _plain_fields(cls: type[Node]) -> tuple[str, ...]:
+def read_from_rows(cls: type[Node]) -> None:
+    """Each field without a resolver becomes a view of the row's column of the same name."""
+    for name in plain_fields(cls):
+        setattr(cls, name, property(attrgetter(f"row.{name}")))
+    cls.id = property(partial(_id_of, cls.__name__))  # type: ignore[assignment]
+
+
+def plain_fields(cls: type[Node]) -> frozenset[str]:
+    """Those that a column answers, besides `id`."""
     fields = cls.__strawberry_definition__.fields  # type: ignore[attr-defined]
-    return tuple(f.python_name for f in fields if f.base_resolver is None and f.python_name not in ("id", "row"))
+    return frozenset(f.python_name for f in fields if f.base_resolver is None and f.python_name != "id")
+
+
+def _id_of(type_name: str, node: Node) -> ID:
+    return global_id(type_name, node.row.id)
 
 
 T = TypeVar("T", bound=Node)
@@ -99,12 +122,12 @@ class Connection(Generic[T]):
 
     @strawberry.field
     def page_info(self) -> PageInfo:
-        cursors = self.page.cursors
+        start, end = self.page.ends
         return PageInfo(
             has_next_page=self.page.has_next,
             has_previous_page=self.page.has_previous,
-            start_cursor=cursors[0] if cursors else None,
-            end_cursor=cursors[-1] if cursors else None,
+            start_cursor=start,
+            end_cursor=end,
         )
 
     @strawberry.field(description="Of the whole list; counted only when asked for.")

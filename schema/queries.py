@@ -21,8 +21,9 @@ from resolvers import (
     topology,
     training,
 )
+from resolvers.listings import Listing
 from resolvers.nodes import load
-from resolvers.paging import DEFAULT_PAGE, Listing, Page, Window, count
+from resolvers.paging import DEFAULT_PAGE, Page, Window, count
 from resolvers.store import tables
 from schema.correlation import CorrelationAnalysis
 from schema.directives import page, sized
@@ -63,8 +64,7 @@ def _paged(info: Info, node: type[T], listing: Listing[Any], page: Page[Any]) ->
 
 
 async def _count(info: Info, listing: Listing[Any]) -> int:
-    async with info.context.database.read() as session:
-        return await count(session, listing)
+    return await count(info.context.database, listing)
 
 
 async def _node(info: Info, id: ID) -> Node | None:

@@ -8,21 +8,21 @@ from uuid import UUID
 import strawberry
 from strawberry import ID
 
-from ml.causes import CulpritKind
 from ml.situations import Past
 from resolvers import recommendations
 from resolvers.context import Context
 from resolvers.recommendations import RecommendationFilter as Filter
-from resolvers.store import patterns
+from resolvers.store import analysis_tables, tables
 from resolvers.store.recommendation_tables import Recommendation as Row
-from schema.correlation import CorrelationAnalysis, Culprit, culprit_of
+from schema.correlation import CULPRITS, CorrelationAnalysis, Culprit
 from schema.directives import sized
 from schema.enums import Outcome, Priority, Role, RootCause
 from schema.fields import mutation
 from schema.node import Info, Node
 from schema.people import User
 from schema.problems import Conflict, Forbidden, InvalidInput, NotFound
-from schema.types import Anomaly, AuditEntry, Detection, history_of, user_of
+from schema.relations import NOWHERE, needs, pointing, related
+from schema.types import Anomaly, AuditEntry, Detection, history_of
 
 
 @strawberry.type(description="Something to do about a fault, told for that case.")
@@ -49,41 +49,41 @@ class Recommendation(Node):
         description="When others took its place, as the situation had changed; null for a present one."
     )
 
-    @strawberry.field(description="Null where the server made it by itself.")
-    async def requested_by(self, info: Info) -> User | None:
-        return await user_of(info, self.row.requested_by_id)
+    requested_by = related(
+        User | None, tables.User, by="requested_by_id", description="Null where the server made it by itself."
+    )
 
     @strawberry.field(description="How often this action solved this cause so far; null without any outcome.")
+    @needs("action", "root_cause")
     async def success_rate(self, info: Info) -> float | None:
         past = await self._past(info)
         tried = past.solved + past.failed
         return past.solved / tried if tried else None
 
     @strawberry.field(description="The outcomes, SOLVED or DID_NOT_HELP, that `successRate` is of.")
+    @needs("action", "root_cause")
     async def sample_size(self, info: Info) -> int:
         past = await self._past(info)
         return past.solved + past.failed
 
-    @strawberry.field(description="What it is to be done to, or about.")
-    async def culprit(self, info: Info) -> Culprit | None:
-        if self.row.target_kind is None:
-            return None
-        culprit = patterns.Culprit(CulpritKind(self.row.target_kind), self.row.target_id)
-        return await culprit_of(info, culprit)  # type: ignore[no-any-return]
-
-    @strawberry.field(description="That it was asked for, if it was one.")
-    async def anomaly(self, info: Info) -> Anomaly | None:
-        if self.row.anomaly_id is None:
-            return None
-        return Anomaly.maybe(await info.context.loaders.anomaly.load(self.row.anomaly_id))
-
-    @strawberry.field(description="That it was asked for, or that explains the anomaly.")
-    async def analysis(self, info: Info) -> CorrelationAnalysis | None:
-        if self.row.analysis_id is None:
-            return None
-        return CorrelationAnalysis.maybe(await info.context.loaders.analysis.load(self.row.analysis_id))
+    culprit = pointing(
+        Culprit | None,
+        lambda node: NOWHERE if node.row.target_kind is None else (CULPRITS[node.row.target_kind], node.row.target_id),
+        needs=("target_kind", "target_id"),
+        description="What it is to be done to, or about.",
+    )
+    anomaly = related(
+        Anomaly | None, tables.Anomaly, by="anomaly_id", description="That it was asked for, if it was one."
+    )
+    analysis = related(
+        CorrelationAnalysis | None,
+        analysis_tables.CorrelationAnalysis,
+        by="analysis_id",
+        description="That it was asked for, or that explains the anomaly.",
+    )
 
     @strawberry.field(description="Everything that happened to it, oldest first.", directives=[sized(5)])
+    @needs("id")
     async def history(self, info: Info) -> list[AuditEntry]:
         return await history_of(info, self.row.id)
 
@@ -96,9 +96,7 @@ class RecommendationEvent:
     cursor: str = strawberry.field(description="Pass it as `after` to resume behind this event.")
     key: strawberry.Private[UUID]
 
-    @strawberry.field
-    async def recommendation(self, info: Info) -> Recommendation:
-        return Recommendation.of(await info.context.loaders.recommendation.load(self.key))
+    recommendation = pointing(Recommendation, lambda event: (Row, event.key))
 
 
 @strawberry.type(description="Best first; none where nothing is wrong.")

@@ -5,10 +5,14 @@ from graphql import GraphQLInputObjectType
 from strawberry.schema.config import StrawberryConfig
 
 from schema.mutations import Mutation
+from schema.node import read_from_rows
 from schema.problems import HANDLERS
 from schema.queries import NODES, Query
 from schema.scalars import SCALARS
 from schema.subscriptions import Subscription
+
+for _node in NODES.values():
+    read_from_rows(_node)
 
 schema = strawberry.Schema(
     query=Query,

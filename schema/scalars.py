@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, NewType, cast
 
 import numpy as np
+import orjson
 import polars as pl
 import strawberry
 from graphql import GraphQLError
@@ -32,8 +33,8 @@ def parse_time(value: object) -> datetime:
 
 def show_time(at: datetime) -> str:
     """With milliseconds where there are any, and Z."""
-    at = at.astimezone(UTC)
-    return at.isoformat(timespec="milliseconds" if at.microsecond else "seconds").replace("+00:00", "Z")
+    text = orjson.dumps(at if at.tzinfo is UTC else at.astimezone(UTC), option=orjson.OPT_UTC_Z)  # the quickest way
+    return f"{text[1:24].decode()}Z" if at.microsecond else text[1:-1].decode()
 
 
 def parse_upload(value: object) -> object:

@@ -8,7 +8,7 @@ from strawberry import ID
 
 from ml.metrics import TargetKind
 from resolvers import anomalies, metrics, recommendations, training
-from resolvers.store import model_tables
+from resolvers.store import model_tables, tables
 from resolvers.store.events import Event
 from resolvers.store.following import told
 from resolvers.store.live import Stored
@@ -66,7 +66,7 @@ class Subscription:
 
 async def _measured(info: Info, followed: AsyncIterator[Stored]) -> AsyncGenerator[LinkMetricsEvent, None]:
     async for stored in followed:
-        link = Link.of(await info.context.loaders.link.load(stored.link_id))
+        link = Link.of(await info.context.loaders.of(tables.Link).load(stored.link_id))
         series = MetricSeries.of(TargetKind.LINK, stored.series)
         yield LinkMetricsEvent(link=link, direction=stored.direction, series=series)
 

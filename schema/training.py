@@ -5,14 +5,15 @@ from typing import Annotated
 
 import strawberry
 
+from resolvers.store import model_tables, tables
 from resolvers.training import Period
 from schema.enums import TrainingStatus
 from schema.inputs import TimeWindow
 from schema.models import ModelVersion
-from schema.node import Info, Node
+from schema.node import Node
 from schema.people import User
 from schema.problems import Conflict, Forbidden, InvalidInput
-from schema.types import user_of
+from schema.relations import related
 
 
 @strawberry.input
@@ -43,15 +44,18 @@ class TrainingRun(Node):
     started_at: datetime | None
     finished_at: datetime | None
 
-    @strawberry.field(description="What it has trained; null until it succeeds. `promoteModel` lets it serve.")
-    async def version(self, info: Info) -> ModelVersion | None:
-        if self.row.version_id is None:
-            return None
-        return ModelVersion.maybe(await info.context.loaders.model_version.load(self.row.version_id))
-
-    @strawberry.field(description="Null where it was the server itself, or its command line.")
-    async def started_by(self, info: Info) -> User | None:
-        return await user_of(info, self.row.started_by_id)
+    version = related(
+        ModelVersion | None,
+        model_tables.ModelVersion,
+        by="version_id",
+        description="What it has trained; null until it succeeds. `promoteModel` lets it serve.",
+    )
+    started_by = related(
+        User | None,
+        tables.User,
+        by="started_by_id",
+        description="Null where it was the server itself, or its command line.",
+    )
 
 
 TrainResult = Annotated[TrainingRun | InvalidInput | Forbidden | Conflict, strawberry.union("TrainResult")]

@@ -9,14 +9,15 @@ import strawberry
 
 from ml.metrics import Metric, TargetKind
 from resolvers.filters import AnomalyFilter as Filter
-from resolvers.filters import TargetKey
 from resolvers.loaders import Children
 from resolvers.paging import Window
+from resolvers.store import analysis_tables, tables
 from schema.directives import READINGS, paged, sized
 from schema.enums import AnomalyChange, AnomalyStatus, Band, Direction, Severity, SiteRole, Verdict
 from schema.inputs import AnomalyFilter, TimeWindow, filter_of
 from schema.node import Connection, Info, Node, connection
 from schema.people import User
+from schema.relations import Pointer, needs, pointing, related
 from schema.series import MetricSeries, MetricStatistics, series_of, statistics_of
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Observed(Node):
     """What networks, sites and links share."""
 
     @paged(10, description="Newest first.")
+    @needs("id")
     async def anomalies(
         self, info: Info, filter: AnomalyFilter | None = None, first: int | None = None, after: str | None = None
     ) -> Connection["Anomaly"]:
@@ -60,12 +62,14 @@ class Measured(Observed):
     """What networks and sites share; a link is measured in each direction."""
 
     @strawberry.field(directives=[READINGS])
+    @needs("id")
     async def series(
         self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None, max_points: int | None = 1000
     ) -> MetricSeries:
         return await series_of(self, info, "", metrics, window, max_points)
 
     @strawberry.field(directives=[READINGS])
+    @needs("id")
     async def statistics(
         self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None
     ) -> list[MetricStatistics]:
@@ -78,6 +82,7 @@ class Satellite(Node):
     longitude: float | None = strawberry.field(description="Degrees east.")
 
     @paged(10)
+    @needs("id")
     async def networks(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Network"]:
         return await children_of(info, Network, "satellite.networks", self.row.id, Window(first, after))
 
@@ -93,10 +98,12 @@ class Site(Measured):
     mobile: bool
 
     @paged(5, description="Those that a hub's antenna serves, or that a remote takes part in.")
+    @needs("id")
     async def networks(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Network"]:
         return await children_of(info, Network, "site.networks", self.row.id, Window(first, after))
 
     @paged(20, description="A remote's own; a hub's are those of its networks.")
+    @needs("id")
     async def links(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Link"]:
         return await children_of(info, Link, "site.links", self.row.id, Window(first, after))
 
@@ -108,15 +115,11 @@ class Network(Measured):
     transponder: str | None
     band: Band
 
-    @strawberry.field
-    async def hub(self, info: Info) -> Site:
-        return Site.of(await info.context.loaders.site.load(self.row.hub_id))
-
-    @strawberry.field
-    async def satellite(self, info: Info) -> Satellite:
-        return Satellite.of(await info.context.loaders.satellite.load(self.row.satellite_id))
+    hub = related(Site, tables.Site, by="hub_id")
+    satellite = related(Satellite, tables.Satellite, by="satellite_id")
 
     @paged(50)
+    @needs("id")
     async def links(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Link"]:
         return await children_of(info, Link, "network.links", self.row.id, Window(first, after))
 
@@ -126,21 +129,18 @@ class Link(Observed):
     number: int = strawberry.field(description="The operator's own number.")
     name: str
 
-    @strawberry.field
-    async def network(self, info: Info) -> Network:
-        return Network.of(await info.context.loaders.network.load(self.row.network_id))
-
-    @strawberry.field
-    async def site(self, info: Info) -> Site:
-        return Site.of(await info.context.loaders.site.load(self.row.site_id))
+    network = related(Network, tables.Network, by="network_id")
+    site = related(Site, tables.Site, by="site_id")
 
     @strawberry.field(
         description="The latest quality grade of a direction, 0 (dead) to 10 (perfect); below 7.0 is critical."
     )
+    @needs("id")
     async def grade(self, info: Info, direction: Direction) -> float | None:
         return await info.context.loaders.grade.load((self.row.id, direction.value))
 
     @strawberry.field(directives=[READINGS])
+    @needs("id")
     async def series(
         self,
         info: Info,
@@ -152,6 +152,7 @@ class Link(Observed):
         return await series_of(self, info, direction, metrics, window, max_points)
 
     @strawberry.field(directives=[READINGS])
+    @needs("id")
     async def statistics(
         self, info: Info, direction: Direction, metrics: Metrics = None, window: TimeWindow | None = None
     ) -> list[MetricStatistics]:
@@ -159,19 +160,16 @@ class Link(Observed):
 
 
 Target = Annotated[Network | Site | Link, strawberry.union("Target", description="What samples are measured on.")]
-TARGETS: dict[TargetKind, type[Network | Site | Link]] = {
-    TargetKind.NETWORK: Network,
-    TargetKind.SITE: Site,
-    TargetKind.LINK: Link,
+TARGETS: dict[TargetKind, type[tables.Table]] = {
+    TargetKind.NETWORK: tables.Network,
+    TargetKind.SITE: tables.Site,
+    TargetKind.LINK: tables.Link,
 }
 
 
-async def target_of(info: Info, kind: TargetKind, id: int) -> Any:
-    return TARGETS[kind].of(await info.context.loaders.target(TargetKey(kind, id)))
-
-
-async def user_of(info: Info, id: int | None) -> User | None:
-    return None if id is None else User.maybe(await info.context.loaders.user.load(id))
+def target_of(node: Node) -> Pointer:
+    """Of an anomaly or a detection."""
+    return TARGETS[node.row.kind], node.row.target_id
 
 
 # ---------------------------------------------------------------- detection
@@ -197,9 +195,9 @@ class AuditEntry:
     note: str | None
     by_id: strawberry.Private[int | None]
 
-    @strawberry.field(description="Null where the server did it by itself.")
-    async def by(self, info: Info) -> User | None:
-        return await user_of(info, self.by_id)
+    by = pointing(
+        User | None, lambda entry: (tables.User, entry.by_id), description="Null where the server did it by itself."
+    )
 
 
 async def history_of(info: Info, subject: UUID) -> list[AuditEntry]:
@@ -226,33 +224,28 @@ class Anomaly(Node):
     detected_at: datetime
     feedback: Verdict | None
 
-    @strawberry.field
-    async def target(self, info: Info) -> Target:
-        return await target_of(info, self.kind, self.row.target_id)  # type: ignore[no-any-return]
+    target = pointing(Target, target_of, needs=("kind", "target_id"))
 
     @strawberry.field(description="Of its worst moment, largest first.", directives=[sized(12)])
+    @needs("contributions")
     def contributions(self) -> list[Contribution]:
         return [Contribution.of(kept) for kept in self.row.contributions]
 
-    @strawberry.field(description="That ran by itself as this and others opened together, where it explains this.")
-    async def analysis(
-        self, info: Info
-    ) -> Annotated["CorrelationAnalysis", strawberry.lazy("schema.correlation")] | None:
-        from schema.correlation import CorrelationAnalysis  # noqa: PLC0415  which knows this module
-
-        if self.row.analysis_id is None:
-            return None
-        return CorrelationAnalysis.maybe(await info.context.loaders.analysis.load(self.row.analysis_id))
-
-    @strawberry.field
-    async def acknowledged_by(self, info: Info) -> User | None:
-        return await user_of(info, self.row.acknowledged_by_id)
+    analysis = related(
+        Annotated["CorrelationAnalysis", strawberry.lazy("schema.correlation")] | None,
+        analysis_tables.CorrelationAnalysis,
+        by="analysis_id",
+        description="That ran by itself as this and others opened together, where it explains this.",
+    )
+    acknowledged_by = related(User | None, tables.User, by="acknowledged_by_id")
 
     @strawberry.field(description="Everything that happened to it, oldest first.", directives=[sized(10)])
+    @needs("id")
     async def history(self, info: Info) -> list[AuditEntry]:
         return await history_of(info, self.row.id)
 
     @paged(7, description="The present ones, best first: see `recommend`.")
+    @needs("id")
     async def recommendations(
         self, info: Info, first: int | None = None, after: str | None = None
     ) -> Connection[Annotated["Recommendation", strawberry.lazy("schema.recommendations")]]:
@@ -270,25 +263,25 @@ class Detection(Node):
     model_version: str
     created_at: datetime
 
-    @strawberry.field(description="Null where the fleet's history was asked.")
-    async def target(self, info: Info) -> Target | None:
-        if self.row.target_id is None:
-            return None
-        return await target_of(info, self.kind, self.row.target_id)  # type: ignore[no-any-return]
+    target = pointing(
+        Target | None,
+        target_of,
+        needs=("kind", "target_id"),
+        description="Null where the fleet's history was asked.",
+    )
 
     @strawberry.field(directives=[sized(12)])
+    @needs("contributions")
     def contributions(self) -> list[Contribution]:
         return [Contribution.of(kept) for kept in self.row.contributions]
 
-    @strawberry.field
-    async def requested_by(self, info: Info) -> User | None:
-        return await user_of(info, self.row.requested_by_id)
-
-    @strawberry.field(description="The one that it opened, or that was open already.")
-    async def anomaly(self, info: Info) -> Anomaly | None:
-        if self.row.anomaly_id is None:
-            return None
-        return Anomaly.maybe(await info.context.loaders.anomaly.load(self.row.anomaly_id))
+    requested_by = related(User | None, tables.User, by="requested_by_id")
+    anomaly = related(
+        Anomaly | None,
+        tables.Anomaly,
+        by="anomaly_id",
+        description="The one that it opened, or that was open already.",
+    )
 
 
 @strawberry.type
@@ -297,9 +290,9 @@ class AnomalyEvent:
     change: AnomalyChange
     key: strawberry.Private[UUID]
 
-    @strawberry.field(description="As it is when the event arrives.")
-    async def anomaly(self, info: Info) -> Anomaly:
-        return Anomaly.of(await info.context.loaders.anomaly.load(self.key))
+    anomaly = pointing(
+        Anomaly, lambda event: (tables.Anomaly, event.key), description="As it is when the event arrives."
+    )
 
 
 @strawberry.type(description="Samples of one link and direction that were stored together; raw.")

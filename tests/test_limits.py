@@ -14,6 +14,7 @@ from bcom_graphql.graphql.documents import TOKEN, DocumentStore
 from bcom_graphql.graphql.limits import Limits
 from resolvers import loaders, topology
 from resolvers.context import Services
+from resolvers.store.database import Database
 from resolvers.store.tables import Role
 from schema.root import schema
 from tests.support import Api, Factory, Server, id_of, sql
@@ -149,8 +150,9 @@ def test_tokens_are_counted_as_they_are_lexed(parts: list[str]) -> None:
 def slow_links(monkeypatch: pytest.MonkeyPatch) -> None:
     """The database takes its time over an operation's work, directly and in a loader."""
 
-    async def slow(session: Any, *_: Any) -> Any:
-        await session.execute(text(SLOW))
+    async def slow(database: Database, *_: Any) -> Any:
+        async with database.driver() as connection:
+            await connection.execute(SLOW)
 
     monkeypatch.setattr(topology, "page", slow)
     monkeypatch.setattr(loaders, "pages", slow)

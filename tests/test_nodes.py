@@ -11,7 +11,7 @@ from resolvers.context import Services
 from resolvers.models import Model
 from resolvers.store.analysis_tables import AnalysisScope, CorrelationAnalysis
 from resolvers.store.model_tables import ModelVersion, TrainingRun
-from resolvers.store.tables import ApiKey, Detection, Role, Site, User
+from resolvers.store.tables import ApiKey, Detection, Link, Role, Site, User
 from schema.node import global_id, parse_id
 from schema.people import User as UserNode
 from schema.queries import NODES
@@ -190,7 +190,7 @@ async def test_many_links_cost_one_statement(api: Api, make: Factory, statements
 async def test_more_links_than_a_statement_has_parameters_are_loaded_at_once(services: Services) -> None:
     from resolvers.loaders import Loaders
 
-    found = await Loaders(services.database).link.load_many(range(40_000))
+    found = await Loaders(services.database).of(Link).load_many(range(40_000))
 
     assert found == [None] * 40_000
 

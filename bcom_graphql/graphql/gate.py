@@ -40,6 +40,15 @@ class Gate(Protocol):
     def identity(self, context: Any) -> Identity:
         """Whose the context is."""
 
+    def look_ahead(self, selected: Mapping[str, frozenset[str]]) -> Any:
+        """What the application wants to know of an operation: the names of the fields that it selects, by type.
+
+        Asked once for an operation's plan; the result is kept with it, for `begin`.
+        """
+
+    def begin(self, context: Any, ahead: Any) -> None:
+        """An operation is about to be executed in this context; others may be, too, that share it."""
+
     def fresh(self, context: Any) -> Any:
         """A context of the same standing but nobody's own, for what all of that standing share."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,9 @@ import asyncpg
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.util import greenlet_spawn
 
 from resolvers.errors import ClientError, InvalidInput, TimedOut, Unavailable
 from resolvers.meters import POOL_EXHAUSTED
@@ -82,6 +84,49 @@ class Pool:
     used: int
 
 
+class LendingPool(AsyncAdaptedQueuePool):
+    """Keeps at hand what the driver's users gave back: for them, unless others wait or nothing else is left.
+
+    Checking a connection out and in again takes longer than many a statement.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.at_hand: list[Any] = []
+        self._waiting = 0
+
+    def borrowed(self) -> Any:
+        """A connection that was given back, if there is one."""
+        while self.at_hand:
+            held = self.at_hand.pop()
+            if not held.driver_connection.is_closed():
+                return held
+            held.invalidate()
+            held.close()
+        return None
+
+    def give_back(self, held: Any) -> None:
+        """A connection, whatever has become of it."""
+        if self._waiting or not held.is_valid:
+            held.close()
+        else:
+            self.at_hand.append(held)
+
+    def collect(self) -> None:
+        """Into the pool with all of them."""
+        while self.at_hand:
+            self.at_hand.pop().close()
+
+    def _do_get(self) -> Any:
+        if self.at_hand and not self.checkedin():
+            self.at_hand.pop().close()
+        self._waiting += 1
+        try:
+            return super()._do_get()
+        finally:
+            self._waiting -= 1
+
+
 class Database:
     """The pool, and the only door to it."""
 
@@ -93,6 +138,7 @@ class Database:
         milliseconds = str(ceil(1000 * statement_seconds))
         self.engine = create_async_engine(
             url,
+            poolclass=LendingPool,
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
@@ -104,12 +150,13 @@ class Database:
         )
         event.listen(self.engine.sync_engine, "checkout", _check)
         self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._lent: Any = self.engine.pool
 
     @property
     def pool(self) -> Pool:
         """As it is now."""
-        pool: Any = self.engine.pool
-        return Pool(pool.size(), pool.checkedin() + pool.checkedout(), pool.checkedout())
+        pool, at_hand = self._lent, len(self._lent.at_hand)
+        return Pool(pool.size(), pool.checkedin() + pool.checkedout(), pool.checkedout() - at_hand)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
@@ -134,24 +181,13 @@ class Database:
         async with self.translated(), self._reading.connect() as connection:
             yield connection
 
-    @asynccontextmanager
-    async def driver(self) -> "AsyncIterator[Connection]":
+    def driver(self) -> "AbstractAsyncContextManager[Connection]":
         """The driver's own connection, each statement by itself: for arrays in binary, COPY, and what must be quick."""
-        async with self.translated():
-            held = await self.engine.raw_connection()
-            try:
-                connection: Any = held.driver_connection
-                yield connection
-            except BaseException as error:
-                # It may not know yet that it is lost, or be amid a COPY that was given up: nobody else should get it.
-                if isinstance(error, asyncio.CancelledError) or is_outage(error):
-                    held.invalidate()
-                raise
-            finally:
-                held.close()
+        return _Driving(self.engine, self._lent)
 
     async def close(self) -> None:
         await self.wakeups.close()
+        self._lent.collect()
         await self.engine.dispose()
 
     @asynccontextmanager
@@ -160,11 +196,46 @@ class Database:
         try:
             yield
         except Exception as error:
-            if isinstance(error, PoolExhausted):
-                POOL_EXHAUSTED.inc()
-            if failure := told(error):
+            if failure := _failure(error):
                 raise failure from error
             raise
+
+
+class _Driving:
+    """A context manager by hand: nothing is entered as often."""
+
+    __slots__ = ("_engine", "_held", "_pool")
+
+    def __init__(self, engine: AsyncEngine, pool: LendingPool) -> None:
+        self._engine, self._pool = engine, pool
+
+    async def __aenter__(self) -> Any:
+        try:
+            self._held: Any = self._pool.borrowed() or await self._engine.raw_connection()
+        except Exception as error:
+            if failure := _failure(error):
+                raise failure from error
+            raise
+        return self._held.driver_connection
+
+    async def __aexit__(self, _: type[BaseException] | None, error: BaseException | None, __: object) -> None:
+        held = self._held
+        try:
+            # It may not know yet that it is lost, or be amid a COPY that was given up: nobody else should get it.
+            if isinstance(error, asyncio.CancelledError):
+                await greenlet_spawn(held.invalidate)  # in its own time, so that PostgreSQL is told to stop, too
+            elif error is not None and is_outage(error):
+                held.invalidate()
+        finally:
+            self._pool.give_back(held)
+        if isinstance(error, Exception) and (failure := _failure(error)):
+            raise failure from error
+
+
+def _failure(error: Exception) -> ClientError | None:
+    if isinstance(error, PoolExhausted):
+        POOL_EXHAUSTED.inc()
+    return told(error)
 
 
 def _check(connection: Any, *_: object) -> None:

@@ -41,7 +41,10 @@ class Role(StrEnum):
 
     @property
     def rank(self) -> int:
-        return list(Role).index(self)
+        return RANKS[self]
+
+
+RANKS = {role: rank for rank, role in enumerate(Role)}
 
 
 class SiteRole(StrEnum):

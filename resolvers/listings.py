@@ -1,0 +1,72 @@
+"""Lists that somebody may page through, each made once for all who ask for it, so that its SQL is, too."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from typing import Any, Generic, ParamSpec, Self, TypeVar
+
+from sqlalchemy import ColumnElement, Select
+
+from resolvers.store.rows import Columns, Statement, columns_of
+from resolvers.store.tables import Table
+
+Row = TypeVar("Row", bound=Table)
+Given = ParamSpec("Given")
+Made = TypeVar("Made", bound="Listing[Any]")
+
+KEPT_LISTINGS = 64  # of each kind; clients choose what they filter by
+KEPT_STATEMENTS = 16  # of each listing; clients choose columns
+LONGEST_KEY = 1000  # characters
+
+
+@dataclass(frozen=True, eq=False)
+class Listing(Generic[Row]):
+    """Rows that somebody may page through: under which conditions, in which order, and as whose children.
+
+    `order` lists the sort keys, the last of them unique. `relation` selects pairs labelled `parent` and `child` (ids).
+    `values` are of parameters in the conditions. It keeps its `statements` for whoever reads it again: see `made_once`.
+    """
+
+    entity: type[Row]
+    order: tuple[Any, ...]
+    descending: bool = False
+    conditions: tuple[ColumnElement[bool], ...] = ()
+    relation: Select[Any, Any] | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    statements: dict[object, Statement] = field(default_factory=dict, repr=False)
+
+    def having(self, values: Mapping[str, Any]) -> Self:
+        """The same list, whose conditions compare with other values."""
+        return replace(self, values=values) if values else self
+
+    def names(self, columns: Columns) -> tuple[str, ...]:
+        """The columns that are read: the sort keys are always among them."""
+        return columns_of(self.entity, None if columns is None else columns.union(key.key for key in self.order))
+
+    def statement(self, of: object, build: Callable[[], Statement]) -> Statement:
+        found = self.statements.get(of)
+        if found is None:
+            if len(self.statements) >= KEPT_STATEMENTS:
+                self.statements.clear()
+            found = self.statements[of] = build()
+        return found
+
+
+def made_once(make: Callable[Given, Made]) -> Callable[Given, Made]:
+    """The same listing for the same arguments, so that its statements are built once; unless those are long."""
+    known: dict[Any, Made] = {}
+
+    @wraps(make)
+    def found(*given: Given.args, **named: Given.kwargs) -> Made:
+        key = (given, *named.items())
+        listing = known.pop(key, None)
+        if listing is None:
+            listing = make(*given, **named)
+            if len(repr(key)) > LONGEST_KEY:
+                return listing
+            if len(known) >= KEPT_LISTINGS:
+                del known[next(iter(known))]  # the one that was last asked for the longest ago
+        known[key] = listing
+        return listing
+
+    return found

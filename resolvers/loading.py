@@ -1,0 +1,166 @@
+"""Many askers, one query: what is asked for in the same turn of the event loop is fetched together, and remembered."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Generator, Hashable, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+Group = TypeVar("Group", bound=Hashable)
+Member = TypeVar("Member", bound=Hashable)
+
+
+class Loader(Generic[Key, Value]):
+    """Finds values by their keys. `fetch` finds many at once: for each a value, or what went wrong with it.
+
+    It lives as long as what it has found may be believed: for one operation, or one event. It remembers no failures.
+    One that `forgets` lives for ever, and answers nobody with what was asked before them.
+    """
+
+    def __init__(
+        self, fetch: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Value | BaseException]]], *, forgets: bool = False
+    ) -> None:
+        self._fetch = fetch
+        self._forgets = forgets
+        self._known: dict[Key, Value] = {}
+        self._asked: dict[Key, _Batch[Key, Value]] = {}  # what is gathered, and what is under way
+        self._gathered: _Batch[Key, Value] | None = None
+
+    def find(self, keys: Iterable[Key]) -> "Finding[Key, Value]":
+        """Asks at once; awaited, it says for each key what was found or what went wrong."""
+        known, asked = self._known, self._asked
+        found: dict[Key, Value | BaseException] = {}
+        batches: dict[_Batch[Key, Value], list[Key]] = {}
+        for key in keys:
+            if key in known:
+                found[key] = known[key]
+            else:
+                batches.setdefault(asked.get(key) or self._gather(key), []).append(key)
+        return Finding(found, batches)
+
+    async def load(self, key: Key) -> Value:
+        """Raises what went wrong with it."""
+        return _sound((await self.find((key,)))[key])
+
+    async def load_many(self, keys: Iterable[Key]) -> list[Value]:
+        """In their order. Raises what went wrong with the first that something went wrong with."""
+        keys = list(keys)
+        found = await self.find(keys)
+        return [_sound(found[key]) for key in keys]
+
+    def _gather(self, key: Key) -> "_Batch[Key, Value]":
+        batch = self._gathered
+        if batch is None:
+            batch = self._gathered = _Batch(self)
+        batch.keys.append(key)
+        self._asked[key] = batch
+        return batch
+
+    async def run(self, batch: "_Batch[Key, Value]") -> Mapping[Key, Value | BaseException]:
+        """What was found for the keys of a batch."""
+        await asyncio.sleep(0)  # those who ask a turn later come along
+        if self._gathered is batch:
+            self._gathered = None
+        if self._forgets:
+            self.forget(batch)
+        try:
+            found = await self._fetch(batch.keys)
+        except Exception as error:  # noqa: BLE001  it is raised again by all who wait
+            found = dict.fromkeys(batch.keys, error)
+        if not self._forgets:
+            self.forget(batch)
+            self._known.update({key: one for key, one in found.items() if not isinstance(one, BaseException)})
+        return found
+
+    def forget(self, batch: "_Batch[Key, Value]") -> None:
+        """It answers nobody who asks from now on."""
+        if self._gathered is batch:
+            self._gathered = None
+        for key in batch.keys:
+            self._asked.pop(key, None)
+
+
+class Finding(Generic[Key, Value]):
+    """What is known already, and the batches that the rest is in. To be awaited once."""
+
+    __slots__ = ("_batches", "_found")
+
+    def __init__(self, found: dict[Key, Value | BaseException], batches: "dict[_Batch[Key, Value], list[Key]]") -> None:
+        self._found, self._batches = found, batches
+        for batch in batches:
+            batch.waiting += 1
+
+    def __await__(self) -> Generator[Any, None, dict[Key, Value | BaseException]]:
+        try:
+            for batch, keys in self._batches.items():
+                answer = batch.answer
+                if answer is None:
+                    answer = yield from batch.found().__await__()
+                self._found.update({key: answer[key] for key in keys})
+        finally:
+            for batch in self._batches:
+                batch.leave()
+        return self._found
+
+
+class _Batch(Generic[Key, Value]):
+    """Keys that are fetched together, by the first who waits for them; if that one leaves, by another."""
+
+    __slots__ = ("_ended", "_loader", "answer", "keys", "waiting")
+
+    def __init__(self, loader: Loader[Key, Value]) -> None:
+        self.keys: list[Key] = []
+        self.waiting = 0
+        self.answer: Mapping[Key, Value | BaseException] | None = None
+        self._loader = loader
+        self._ended: asyncio.Future[None] | None = None  # of whoever fetches, well or not
+
+    async def found(self) -> Mapping[Key, Value | BaseException]:
+        """By key: a value, or what went wrong with it."""
+        while self.answer is None:
+            if self._ended is None:
+                await self._lead()
+            else:
+                await asyncio.shield(self._ended)
+        return self.answer
+
+    async def _lead(self) -> None:
+        ended = self._ended = asyncio.get_running_loop().create_future()
+        try:
+            self.answer = await self._loader.run(self)
+        finally:
+            self._ended = None
+            ended.set_result(None)
+
+    def leave(self) -> None:
+        """One less waits for it."""
+        self.waiting -= 1
+        if not self.waiting and self.answer is None:
+            self._loader.forget(self)
+
+
+def _sound(found: Value | BaseException) -> Value:
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
+def grouped(
+    load: Callable[[Group, list[Member]], Awaitable[list[Value]]],
+) -> Loader[tuple[Group, Member], Value]:
+    """A loader of (group, member): one call of `load` for each group, the groups side by side; each fails alone."""
+
+    async def fetch(pairs: Sequence[tuple[Group, Member]]) -> dict[tuple[Group, Member], Value | BaseException]:
+        groups = defaultdict[Group, list[Member]](list)
+        for group, member in pairs:
+            groups[group].append(member)
+        loads = (load(group, members) for group, members in groups.items())
+        results = await asyncio.gather(*loads, return_exceptions=True)
+        found: dict[tuple[Group, Member], Value | BaseException] = {}
+        for (group, members), values in zip(groups.items(), results, strict=True):
+            each: list[Any] = [values] * len(members) if isinstance(values, BaseException) else values
+            found |= {(group, member): value for member, value in zip(members, each, strict=True)}
+        return found
+
+    return Loader(fetch)

@@ -1,0 +1,40 @@
+"""Which columns an operation reads: from the fields that it selects, by what their types and resolvers declare."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from strawberry.schema.name_converter import NameConverter
+
+from resolvers.context import Columns
+from resolvers.nodes import ENTITIES
+from resolvers.store.tables import Table
+from schema.node import Node, plain_fields
+
+TYPENAME = "__typename"
+
+
+def columns(selected: Mapping[str, frozenset[str]]) -> Columns:
+    """By entity, where it is known; `selected` are names of GraphQL fields, by that of their type."""
+    found: dict[type[Table], frozenset[str]] = {}
+    for type_name in selected.keys() & ENTITIES.keys():
+        known = needed(type_name)
+        needs = [known[field] for field in selected[type_name] - {TYPENAME}]
+        if None not in needs:
+            found[ENTITIES[type_name]] = frozenset[str]().union(*(one for one in needs if one is not None))
+    return found
+
+
+@cache
+def needed(type_name: str) -> Mapping[str, frozenset[str] | None]:
+    """The columns behind each field; None where a resolver may read any."""
+    node, names = Node.named(type_name), NameConverter()
+    plain = plain_fields(node)
+    fields: list[Any] = node.__strawberry_definition__.fields  # type: ignore[attr-defined]
+    return {names.get_graphql_name(field): _of(field, plain) for field in fields}
+
+
+def _of(field: Any, plain: frozenset[str]) -> frozenset[str] | None:
+    if field.base_resolver is not None:
+        return getattr(field.base_resolver.wrapped_func, "needs", None)
+    return frozenset({field.python_name} if field.python_name in plain else ())
