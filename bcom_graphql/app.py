@@ -120,6 +120,7 @@ def application(services: Services, settings: Settings, end_tracing: Callable[[]
         settings.limits,
         trusted=read_trusted(settings.trusted_documents) if settings.trusted_documents else None,
         allowed_origins=settings.allowed_origins,
+        compiled=settings.compiled,
     )
 
     metrics = Metrics(services, settings.metrics_token)
@@ -166,23 +167,26 @@ def application(services: Services, settings: Settings, end_tracing: Callable[[]
         middleware=[
             *([Middleware(tracing.Continued)] if settings.traces else []),
             Middleware(RequestId),
-            Middleware(_Sockets, server),
             Middleware(SecurityHeaders),
             *_cors(settings.allowed_origins),
+            Middleware(_Shortcut, server),
         ],
         exception_handlers={Exception: _failed},
         lifespan=lifespan,
     )
 
 
-class _Sockets:
-    """ASGI middleware: the shortest way for GraphQL's sockets, as each call on it is kept while they are open."""
+class _Shortcut:
+    """ASGI middleware: straight to GraphQL, past the router.
+
+    It tries one route after the other; and each call on a socket's way is kept while it is open.
+    """
 
     def __init__(self, app: ASGIApp, server: ASGIApp) -> None:
         self._app, self._server = app, server
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        is_ours = scope["type"] == "websocket" and scope["path"] == scope.get("root_path", "") + "/graphql"
+        is_ours = scope["type"] in ("http", "websocket") and scope["path"] == scope.get("root_path", "") + "/graphql"
         return (self._server if is_ours else self._app)(scope, receive, send)
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Awaitable
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+Raw = list[tuple[bytes, bytes]]
 
 ALWAYS = {
     "x-content-type-options": "nosniff",
@@ -13,8 +14,10 @@ ALWAYS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
-NOT_A_PAGE = "default-src 'none'; frame-ancestors 'none'"
-ONE_YEAR = "max-age=31536000"
+ALWAYS_RAW: Raw = [(name.encode(), value.encode()) for name, value in ALWAYS.items()]
+POLICY = b"content-security-policy"
+NOT_A_PAGE: Raw = [(POLICY, b"default-src 'none'; frame-ancestors 'none'")]
+ONE_YEAR: Raw = [(b"strict-transport-security", b"max-age=31536000")]
 
 
 class SecurityHeaders:
@@ -26,14 +29,13 @@ class SecurityHeaders:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
             return self.app(scope, receive, send)
+        added = ALWAYS_RAW + ONE_YEAR if scope["scheme"] == "https" else ALWAYS_RAW
 
-        async def send_with_headers(message: Message) -> None:
+        def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(ALWAYS)
-                headers.setdefault("content-security-policy", NOT_A_PAGE)
-                if scope["scheme"] == "https":
-                    headers["strict-transport-security"] = ONE_YEAR
-            await send(message)
+                own: Raw = message["headers"]
+                policy = [] if any(name == POLICY for name, _ in own) else NOT_A_PAGE
+                message["headers"] = own + added + policy
+            return send(message)
 
         return self.app(scope, receive, send_with_headers)

@@ -4,13 +4,15 @@ import logging
 import sys
 from collections.abc import Awaitable
 from contextvars import ContextVar
-from uuid import uuid4
+from itertools import count
+from secrets import token_hex
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.typing import EventDict
 
 REQUEST_ID_HEADER = "x-request-id"
+RAW_HEADER = REQUEST_ID_HEADER.encode()
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
@@ -20,7 +22,7 @@ def configure_logging(format: str, level: str) -> None:
     renderer = structlog.processors.JSONRenderer() if format == "json" else for_people
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            with_request_id,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *([structlog.processors.format_exc_info] if format == "json" else []),
@@ -29,6 +31,13 @@ def configure_logging(format: str, level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(_StandardError()),  # type: ignore[arg-type]
     )
+
+
+def with_request_id(_: object, __: str, event: EventDict) -> EventDict:
+    """A processor of structlog's."""
+    if id := request_id.get():
+        event.setdefault("request_id", id)
+    return event
 
 
 class _StandardError:
@@ -50,19 +59,27 @@ class RequestId:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] not in ("http", "websocket"):
             return self.app(scope, receive, send)
-        given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
-        id = given if given.isascii() and given.isprintable() and 0 < len(given) <= 100 else uuid4().hex
-        request_id.set(id)
-        if scope["type"] == "http":
-            return self._answer(id, scope, receive, send)
-        structlog.contextvars.bind_contextvars(request_id=id)  # in a socket's task, and so in a context of its own
-        return self.app(scope, receive, send)
+        given = next((value for name, value in scope["headers"] if name == RAW_HEADER), b"").decode("latin-1")
+        id = given if given.isascii() and given.isprintable() and 0 < len(given) <= 100 else _new_id()
+        request_id.set(id)  # in a task, and so in a context, of this request's own
+        return self.app(scope, receive, _sending(id, send) if scope["type"] == "http" else send)
 
-    async def _answer(self, id: str, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = id
-            await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=id):
-            await self.app(scope, receive, send_with_id)
+_PROCESS = token_hex(8)
+_numbers = count(1)
+
+
+def _new_id() -> str:
+    """No other process has it; asking the system for chance each time would take longer than all else here."""
+    return f"{_PROCESS}{next(_numbers):016x}"
+
+
+def _sending(id: str, send: Send) -> Send:
+    own = RAW_HEADER, id.encode()
+
+    def send_with_id(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], own]
+        return send(message)
+
+    return send_with_id

@@ -107,6 +107,12 @@ class Settings(BaseSettings):
             " own variables: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER and so on."
         ),
     ] = False
+    compiled: Annotated[
+        bool,
+        Field(
+            description="Operations are executed by code that is generated for them; `off`: by graphql-core, slowly."
+        ),
+    ] = True
     slow_seconds: Annotated[
         float,
         Field(

@@ -37,6 +37,7 @@ SERVERS: Final = {
     "bare": "benchmarks.bare:bare",
     "stock": "benchmarks.bare:stock",
     "handwritten": "benchmarks.bare:handwritten",
+    "not compiled": "bcom_graphql.app:create",
 }
 CONTRIBUTION: Final = {"metric": "ESNO_DB", "observed": 4.1, "expected": 11.8, "deviation": -20.0, "share": 0.6}
 
@@ -54,8 +55,9 @@ async def serving(made: World, which: str) -> AsyncIterator[tuple[int, int]]:
         "AUTOMATIC_ANALYSES": "false",
         "AUTOMATIC_RECOMMENDATIONS": "false",
         "LOG_LEVEL": "error",
+        "COMPILED": "false" if which == "not compiled" else "true",
     }
-    ws = "bcom_graphql.graphql.sockets:Sockets" if which == "ours" else "auto"
+    ws = "bcom_graphql.graphql.sockets:Sockets" if which in ("ours", "not compiled") else "auto"
     options = ["--factory", "--ws", ws, "--ws-per-message-deflate", "false", "--no-access-log", "--log-level", "error"]
     command = [sys.executable, "-m", "uvicorn", SERVERS[which], "--port", str(port), *options]
     process = subprocess.Popen(command, env=environment)  # noqa: ASYNC220

@@ -48,6 +48,7 @@ FAMILIES = {
     "bcom_open_anomalies": "gauge",
     "bcom_operation_duration_seconds": "histogram",
     "bcom_operations_total": "counter",
+    "bcom_operations_not_compiled_total": "counter",
     "bcom_resolver_duration_seconds": "summary",
     "bcom_samples_total": "counter",
     "bcom_scoring_duration_seconds": "histogram",
@@ -97,6 +98,18 @@ async def operator(api: Api) -> Api:
 
 
 # ---------------------------------------------------------------- what is told
+
+
+async def test_what_cannot_be_compiled_is_counted(operator: Api) -> None:
+    before = (await scrape(operator))("bcom_operations_not_compiled_total")
+
+    await operator.run("query ($brief: Boolean!) { viewer { role email @skip(if: $brief) } }", brief=True)
+    compiled = (await scrape(operator))("bcom_operations_not_compiled_total")
+    answer = await operator.execute("query ($brief: Boolean = true) { viewer { email @skip(if: $brief) } }", brief=None)
+
+    assert answer["errors"][0]["path"] == ["viewer"]
+    assert compiled == before
+    assert (await scrape(operator))("bcom_operations_not_compiled_total") == before + 1
 
 
 async def test_every_family_is_there_with_its_type_and_readme_lists_it(operator: Api, make: Factory) -> None:

@@ -1,6 +1,7 @@
 """Operations that take long are logged for whoever runs the server, and nothing secret with them."""
 
 import hashlib
+import json
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
@@ -46,6 +47,18 @@ async def test_what_takes_long_is_logged_without_its_secrets(server: Server, log
     }
     assert (mutation["operation"], mutation["type"]) == (None, "mutation")
     assert "secret" not in str(logs)
+
+
+async def test_each_line_names_its_request(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("json", "info")
+    async with server(slow_seconds=1e-9) as api:
+        for id in ("one", "another"):
+            await api.http.post(api.url, json={"query": "{ __typename }"}, headers={"x-request-id": id})
+    configure_logging("json", "error")
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+    assert [line["request_id"] for line in lines if line["event"] == "slow operation"] == ["one", "another"]
 
 
 @pytest.mark.parametrize("seconds", [0, 3600])

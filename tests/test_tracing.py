@@ -148,6 +148,7 @@ async def test_they_reach_a_collector_by_the_usual_variables(
     monkeypatch.setenv("OTEL_SERVICE_NAME", "ours")
     providers: list[Any] = []
     monkeypatch.setattr(trace, "set_tracer_provider", providers.append)  # it is the process's for ever
+    monkeypatch.setattr(spans, "TRACER", None)
 
     end = tracing.start(services.database.engine)
     providers[0].get_tracer("tests").start_span("a span").end()

@@ -6,15 +6,12 @@ from functools import cached_property
 from typing import Any, Self
 
 from graphql import ExecutionResult
-from graphql.execution import Executor
-from graphql.execution.collect_fields import collect_fields
 
+from bcom_graphql.graphql.compiled import Execution
 from bcom_graphql.graphql.documents import Plan
 from bcom_graphql.graphql.errors import Rejected, presented
 from bcom_graphql.graphql.json import encode
 from bcom_graphql.graphql.meters import OK, Watch
-
-Execution = Executor[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +20,8 @@ class Prepared:
 
     document: str
     plan: Plan
-    executor: Execution
+    execution: Execution
+    context: Any
     cost: int
     watch: Watch
     share: Hashable | None = None  # of a subscription: whoever has the same gets the same of each event
@@ -59,7 +57,7 @@ class Answer:
         body: dict[str, Any] = {"data": result.data}
         if result.errors:
             body = {"errors": presented(result.errors, request_id), **body}
-        retry_after = _retry_after(prepared.executor, result) if result.errors else None
+        retry_after = _retry_after(prepared.execution, result) if result.errors else None
         return cls(body, cost=prepared.cost, retry_after=retry_after, event_id=event_id)
 
     @classmethod
@@ -67,7 +65,7 @@ class Answer:
         return cls({"errors": rejected.presented(request_id)}, executed=False)
 
 
-def _retry_after(executor: Execution, result: ExecutionResult) -> int | None:
+def _retry_after(execution: Execution, result: ExecutionResult) -> int | None:
     """How long to wait, when no root field was let in.
 
     Mutations run one after the other: once the first has failed where null is not allowed, the others do not begin.
@@ -79,10 +77,6 @@ def _retry_after(executor: Execution, result: ExecutionResult) -> int | None:
     }
     if not refusals:
         return None
-    root: Any = executor.schema.get_root_type(executor.operation.operation)
-    asked = collect_fields(
-        executor.schema, executor.fragments, executor.variable_values, root, executor.operation, hide_suggestions=True
-    )
-    names = [*asked.grouped_field_set]
+    names = execution.root_keys
     began = names if result.data is not None else names[:1]
     return max(refusals.values()) if refusals.keys() >= set(began) else None

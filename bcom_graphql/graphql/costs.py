@@ -9,7 +9,7 @@ once per document. It is an upper bound: a field selected twice counts twice, an
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from graphql import (
     DocumentNode,
@@ -33,6 +33,8 @@ from graphql import (
 )
 
 from bcom_graphql.graphql.errors import bad_request
+
+MOST_KNOWN: Final = 100  # sums of one operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,33 @@ class Bill:
             message = f"`{asked.argument}` of `{asked.field}` asks for {size}; a page has at most {self.largest_page}."
             raise bad_request(message)
         return None if size is None else max(0, size)
+
+
+class Costs:
+    """Of one operation: a sum for each set of lengths that variables ask for."""
+
+    def __init__(self, term: Term, largest_page: int) -> None:
+        self._term, self._largest_page = term, largest_page
+        self._asking = tuple(sorted(_asking(term, {})))
+        self._known: dict[tuple[object, ...], int] = {}
+
+    def total(self, variables: Mapping[str, Any]) -> int:
+        """Raises Refused for a page beyond the largest."""
+        given = map(variables.get, self._asking)
+        lengths = tuple(len(value) if isinstance(value, list) else value for value in given)
+        if lengths not in self._known:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[lengths] = Bill(variables, self._largest_page).total(self._term)
+        return self._known[lengths]
+
+
+def _asking(term: Term, seen: dict[int, set[str]]) -> set[str]:
+    """The variables that say how long lists get; terms are shared where fragments are."""
+    if id(term) not in seen:
+        names = seen[id(term)] = {one.asked for one in term.slices if isinstance(one.asked, str)}
+        names.update(*(_asking(below, seen) for below in (*term.once, *term.each)))
+    return seen[id(term)]
 
 
 class Pricer:

@@ -10,7 +10,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import orjson
@@ -26,16 +26,21 @@ from graphql import (
 )
 from graphql.validation import OverlappingFieldsCanBeMergedRule
 
-from bcom_graphql.graphql.costs import Pricer, Term
+from bcom_graphql.graphql.compiled import Compiled
+from bcom_graphql.graphql.costs import Costs, Pricer
 from bcom_graphql.graphql.errors import Refused, bad_request, too_complex
 from bcom_graphql.graphql.limits import Limits
 from bcom_graphql.graphql.measures import Measurer, excesses
 from bcom_graphql.graphql.merging import FieldsMergeRule
 from bcom_graphql.graphql.sharing import reaching
+from bcom_graphql.graphql.variables import Variables
 
 CACHED_BYTES = 64 * 1024 * 1024
+CHARACTERS_OF_POINT = 4  # of a document that is new and must be read
 BYTES_OF_TOKEN = 500  # of a syntax tree, as measured with tracemalloc
+BYTES_OF_PLANNED_TOKEN = 1_400  # of one plan, of those that its conditions make several of
 BYTES_OF_DOCUMENT = 2_000  # of one that is nothing but an error
+USUAL_LENGTH = 5_000  # characters of a document whose digest is remembered
 LONGEST_TOKEN = 40  # characters, on average: what is longer has no business in a document
 TOKEN = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*|[!$&():=@\[\]{|}]|\.\.\.|[_A-Za-z]\w*|-?\d[\d.eE+-]*',
@@ -49,9 +54,11 @@ class Plan:
     """What is known of an operation before it is executed."""
 
     node: OperationDefinitionNode
-    cost: Term
+    costs: Costs
     introspects: bool
     reaching: frozenset[str]  # of a subscription: variables on which what it selects of its events depends
+    compiled: Compiled
+    variables: Variables
 
     @property
     def type(self) -> OperationType:
@@ -67,6 +74,7 @@ class Document:
     tree: DocumentNode | None = None
     errors: Sequence[GraphQLError] = ()
     plans: Mapping[str | None, Plan] | None = None
+    points: int = 0  # what reading it costs, and again each of its plans
 
     def plan(self, name: str | None) -> Plan:
         """The operation of this name, or the only one. Raises Refused."""
@@ -171,14 +179,25 @@ class DocumentStore:
         pricer = Pricer(self._schema, tree, self._limits.page)
         plans = {
             operation.name.value if operation.name else None: Plan(
-                operation, pricer.operation(operation), measure.introspects, reaching(operation, tree)
+                operation,
+                Costs(pricer.operation(operation), self._limits.page),
+                measure.introspects,
+                reaching(operation, tree),
+                Compiled(self._schema, tree, operation),
+                Variables(self._schema, operation),
             )
             for operation, measure in zip(operations, measures, strict=True)
         }
-        return Document(hash, size, tree, plans=plans)
+        size += tokens * BYTES_OF_PLANNED_TOKEN * sum(plan.compiled.most_plans for plan in plans.values())
+        return Document(hash, size, tree, plans=plans, points=len(text) // CHARACTERS_OF_POINT)
 
 
 def digest(text: str) -> str:
+    return _digest_of_usual(text) if len(text) <= USUAL_LENGTH else hashlib.sha256(text.encode()).hexdigest()
+
+
+@lru_cache(1000)
+def _digest_of_usual(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 

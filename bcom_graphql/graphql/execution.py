@@ -2,34 +2,39 @@
 
     find the document → may this caller run it? → coerce variables → price it → spend → execute, within its time
 
-Strawberry defines the types and resolves their fields; graphql-core's executor runs them. Only what goes on around that
-is here, so that HTTP, WebSockets and event streams cannot differ in it.
+Strawberry defines the types, and `compiled` executes what is asked of them. Only what goes on around that is here, so
+that HTTP, WebSockets and event streams cannot differ in it.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Hashable
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import structlog
 from graphql import ExecutionResult, OperationDefinitionNode, OperationType, located_error
-from graphql.execution import create_source_event_stream
-from strawberry.execution import optimized_is_awaitable
+from graphql.execution.values import VariableValues
 from strawberry.schema import Schema
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
-from strawberry.utils.await_maybe import await_maybe
 
 from bcom_graphql.graphql import spans
-from bcom_graphql.graphql.answers import Answer, Execution, Prepared
+from bcom_graphql.graphql.answers import Answer, Prepared
 from bcom_graphql.graphql.broadcasting import CaughtUp, Group, Member, Outlet
-from bcom_graphql.graphql.costs import Bill
-from bcom_graphql.graphql.documents import Document, DocumentStore, Plan
+from bcom_graphql.graphql.compiled import Execution
+from bcom_graphql.graphql.deadlines import Deadline
+from bcom_graphql.graphql.documents import CHARACTERS_OF_POINT, Document, DocumentStore, Plan
 from bcom_graphql.graphql.errors import Refused, Rejected, presented, too_complex
 from bcom_graphql.graphql.gate import Gate
 from bcom_graphql.graphql.inputs import Inputs
 from bcom_graphql.graphql.limits import Introspection, Limits
-from bcom_graphql.graphql.meters import MESSAGES, OK, SUBSCRIPTIONS_FAILED, Meters, Watch, time_root_fields
+from bcom_graphql.graphql.meters import (
+    MESSAGES,
+    NOT_COMPILED,
+    OK,
+    SUBSCRIPTIONS_FAILED,
+    Meters,
+    Watch,
+    time_root_fields,
+)
 from bcom_graphql.graphql.requests import Operation
 from bcom_graphql.graphql.sharing import Shared, values
 
@@ -38,7 +43,6 @@ logger = structlog.get_logger(__name__)
 LEAST_POINTS = 10  # what an operation costs the server besides its fields
 AWAY = "SERVICE_UNAVAILABLE"
 NOTHING: list[object] = []  # stands in for a variable that is coerced already
-CHARACTERS_OF_POINT = 4  # of a document that is new and must be read
 
 
 class Live(Outlet[Answer], Protocol):
@@ -70,12 +74,16 @@ class WrongOperationType(Exception):
 class Engine:
     """Prepares and executes operations against one schema."""
 
-    def __init__(self, schema: Schema, gate: Gate, limits: Limits, documents: DocumentStore) -> None:
+    def __init__(
+        self, schema: Schema, gate: Gate, limits: Limits, documents: DocumentStore, *, compiled: bool = True
+    ) -> None:
+        """`compiled`: else graphql-core executes everything, as it does what cannot be compiled."""
         self._schema = schema._schema  # noqa: SLF001  graphql-core's, which Strawberry has no other way to
         self._gate = gate
         self._limits = limits
         self._documents = documents
         self._inputs = Inputs(self._schema)
+        self._compiled = compiled
         self._meters = Meters()
         time_root_fields(self._schema)
         self._shared = Shared[Answer](lambda answer: len(answer.encoded))
@@ -101,13 +109,17 @@ class Engine:
             raise WrongOperationType(plan.type)
         if plan.introspects and not may_look:
             raise self._no_introspection()
-        executor = self._executor(document, plan, asked, context, hide_suggestions=not may_look)
-        cost = Bill(executor.variable_values.coerced, self._limits.page).total(plan.cost)
+        variables = self._variables(plan, asked.variables or {}, hide_suggestions=not may_look)
+        cost = plan.costs.total(variables.coerced)
         if cost > self._limits.cost:
             message = f"This operation may cost {cost}; at most {self._limits.cost} is allowed. Ask for smaller pages."
             raise Rejected([too_complex(message)])
-        await self._gate.spend(context, cost)
-        return Prepared(document.hash, plan, executor, cost, watch, self._share(document, plan, asked, context))
+        is_planned = not self._compiled or plan.compiled.knows(variables)
+        await self._gate.spend(context, cost if is_planned else cost + document.points)
+        execution = self._execution(plan, variables, hide_suggestions=not may_look)
+        self._look_ahead(execution, context)
+        share = self._share(document, plan, asked, context)
+        return Prepared(document.hash, plan, execution, context, cost, watch, share)
 
     def _share(self, document: Document, plan: Plan, asked: Operation, context: Any) -> Hashable | None:
         if plan.type is not OperationType.SUBSCRIPTION:
@@ -136,25 +148,30 @@ class Engine:
             return Refused("Sign in to see the schema.", {"code": "UNAUTHENTICATED"})
         return Refused("This server does not show its schema.", {"code": "FORBIDDEN"})
 
-    def _executor(
-        self, document: Document, plan: Plan, asked: Operation, context: Any, *, hide_suggestions: bool
-    ) -> Execution:
-        assert document.tree is not None  # noqa: S101  it has no errors
-        variables = asked.variables or {}
-        coerced = self._inputs.coerced(plan.node, variables)
-        built = StrawberryGraphQLCoreExecutionContext.build(
-            self._schema,
-            document.tree,
-            context_value=context,
-            raw_variable_values=variables | dict.fromkeys(coerced, NOTHING),
-            operation_name=asked.name or None,
-            is_awaitable=cast("Any", optimized_is_awaitable),
-            hide_suggestions=hide_suggestions,
-        )
-        if isinstance(built, list):
-            raise Rejected(built)
-        built.variable_values.coerced.update(coerced)
-        return built
+    def _execution(self, plan: Plan, variables: VariableValues, *, hide_suggestions: bool) -> Execution:
+        compiled = plan.compiled.plan(variables) if self._compiled else None
+        if compiled is None:
+            NOT_COMPILED.inc()
+        return Execution(plan.compiled, compiled, variables, hide_suggestions)
+
+    def _variables(self, plan: Plan, given: dict[str, Any], *, hide_suggestions: bool) -> VariableValues:
+        """Raises Rejected for those that do not fit."""
+        coerced = self._inputs.coerced(plan.node, given)
+        given = given | dict.fromkeys(coerced, NOTHING) if coerced else given
+        values = plan.variables.coerced(given, hide_suggestions=hide_suggestions)
+        if isinstance(values, list):
+            raise Rejected(values)
+        values.coerced.update(coerced)
+        return values
+
+    def _look_ahead(self, execution: Execution, context: Any) -> None:
+        """Have the application know what is selected, before it resolves anything."""
+        plan = execution.plan
+        if plan is None:
+            return
+        if plan.ahead is None:
+            plan.ahead = self._gate.look_ahead(plan.selected)
+        self._gate.begin(context, plan.ahead)
 
     # ------------------------------------------------------------ executing
 
@@ -162,7 +179,8 @@ class Engine:
         """A query's or mutation's answer. Raises Refused when it takes longer than it may."""
         try:
             with prepared.watch:
-                result = await self._within_time(prepared.executor, seconds or self._limits.seconds)
+                seconds = seconds or self._limits.seconds
+                result = await self._within_time(prepared, None, prepared.context, seconds)
                 answer = Answer.of(prepared, result, self._gate.request_id())
             prepared.watch.end(answer.outcome)
             return answer
@@ -185,9 +203,9 @@ class Engine:
         if prepared.plan.type is not OperationType.SUBSCRIPTION:
             return self._only(prepared)
         if live is not None:
-            self._gate.push(prepared.executor.context_value)
+            self._gate.push(prepared.context)
         with prepared.watch:
-            source: Any = await await_maybe(create_source_event_stream(prepared.executor))
+            source = await prepared.execution.events(prepared.context)
             if isinstance(source, ExecutionResult):
                 raise Rejected(source.errors or ())
         prepared.watch.end()
@@ -214,7 +232,7 @@ class Engine:
                     MESSAGES.inc()
                     yield answer
         except Exception as error:  # noqa: BLE001  presented to the client, and logged where it is our fault
-            yield _last(error, prepared.executor.operation, request_id)
+            yield _last(error, prepared.plan.node, request_id)
 
     def _push(self, prepared: Prepared, source: CaughtUp, request_id: str, live: Live) -> None:
         """To all who share it together; the first of them stands for all."""
@@ -222,10 +240,10 @@ class Engine:
         if group is None:
             group = self._groups[prepared.share] = Group(
                 partial(self._of_pushed, prepared, request_id),
-                partial(self._gate.fresh, prepared.executor.context_value),
+                partial(self._gate.fresh, prepared.context),
                 partial(self._groups.pop, prepared.share),
             )
-        operation = prepared.executor.operation
+        operation = prepared.plan.node
         member = Member(group, live, lambda error: live.end(_last(error, operation, request_id)))
         member.take(source)
         live.begin(member)
@@ -234,8 +252,7 @@ class Engine:
         """Executed for all who share it where the event can be told from others, in this context of nobody's own."""
         event_id = getattr(event, "cursor", None)
         if not isinstance(event_id, str):
-            executor = prepared.executor.build_per_event_executor(event)
-            return await self._executed(prepared, executor, request_id)
+            return await self._executed(prepared, event, prepared.context, request_id)
         key = (prepared.share, event_id)
         answer = await self._shared.of(key, partial(self._for_all, prepared, event, request_id, event_id, context))
         if "errors" in answer.body:  # whoever comes later may have better luck
@@ -251,29 +268,27 @@ class Engine:
         return await self._of_event(prepared, tell(event), request_id, together)
 
     async def _for_all(self, prepared: Prepared, event: object, request_id: str, event_id: str, context: Any) -> Answer:
-        executor = prepared.executor.build_per_event_executor(event)
-        executor.context_value = context or self._gate.fresh(executor.context_value)
+        context = context or self._gate.fresh(prepared.context)
         span = spans.begin()
         spans.name(span, prepared.plan.node, prepared.document)
         with spans.within(span):
-            answer = await self._executed(prepared, executor, request_id, event_id)
+            answer = await self._executed(prepared, event, context, request_id, event_id)
         spans.end(span, answer.outcome, well=answer.outcome == OK)
         return answer
 
     async def _executed(
-        self, prepared: Prepared, executor: Execution, request_id: str, event_id: str | None = None
+        self, prepared: Prepared, event: object, context: Any, request_id: str, event_id: str | None = None
     ) -> Answer:
         try:
-            result = await self._within_time(executor, self._limits.seconds)
+            result = await self._within_time(prepared, event, context, self._limits.seconds)
         except Refused as refused:
             return Answer({"errors": refused.presented()}, event_id=event_id)
         return Answer.of(prepared, result, request_id, event_id)
 
-    async def _within_time(self, executor: Execution, seconds: float) -> ExecutionResult:
+    async def _within_time(self, prepared: Prepared, root: object, context: Any, seconds: float) -> ExecutionResult:
         try:
-            async with asyncio.timeout(seconds):
-                result: Any = await await_maybe(executor.execute_operation())
-                return cast("ExecutionResult", result)
+            with Deadline(seconds):
+                return await prepared.execution.run(root, context)
         except TimeoutError:
             message = f"This operation took longer than {seconds:g} seconds and was stopped."
             raise Refused(message, {"code": "TIMEOUT"}) from None

@@ -1,22 +1,22 @@
 """GraphQL over HTTP, as the specification has it; people who look get GraphiQL."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
-from graphql import OperationType
-from starlette.requests import Request
+from graphql import GraphQLFormattedError, OperationType
 from starlette.responses import HTMLResponse, Response
-from starlette.websockets import WebSocket
+from starlette.types import Receive, Scope, Send
 from strawberry.asgi import GraphQL
 from strawberry.schema import Schema
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from bcom_graphql.graphql.answers import Answer
 from bcom_graphql.graphql.connections import Connections
+from bcom_graphql.graphql.deadlines import Deadline
 from bcom_graphql.graphql.documents import DocumentStore
 from bcom_graphql.graphql.errors import STATUS, Refused, Rejected, bad_request
 from bcom_graphql.graphql.events import EventStream
@@ -27,6 +27,7 @@ from bcom_graphql.graphql.limits import Limits
 from bcom_graphql.graphql.requests import (
     EVENT_STREAM,
     JSON,
+    Arrival,
     Operation,
     address_of,
     answer_type,
@@ -37,7 +38,9 @@ from bcom_graphql.graphql.requests import (
 from bcom_graphql.graphql.websocket import Handler, TextFrames
 
 COST_HEADER = "graphql-cost"
-UNCACHED = {"cache-control": "no-store"}
+UNCACHED = (b"cache-control", b"no-store")
+BY_GET: Final = frozenset({OperationType.QUERY})
+BY_POST: Final = BY_GET | {OperationType.MUTATION}
 Allowed = Collection[OperationType]
 
 
@@ -64,8 +67,12 @@ class GraphQLServer(GraphQL[Any, None]):
         *,
         trusted: dict[str, str] | None = None,
         allowed_origins: Collection[str] = (),
+        compiled: bool = True,
     ) -> None:
-        """`trusted` documents by their ids: no others are admitted then. `allowed_origins` may open sockets."""
+        """`trusted` documents by their ids: no others are admitted then. `allowed_origins` may open sockets.
+
+        Unless `compiled`, graphql-core executes operations.
+        """
         self.gate, self.ide, self.limits = gate, ide, limits or Limits()
         super().__init__(
             schema,
@@ -74,7 +81,7 @@ class GraphQLServer(GraphQL[Any, None]):
             allowed_origins=[*allowed_origins],
         )
         documents = DocumentStore(schema._schema, self.limits, trusted)  # noqa: SLF001  graphql-core's
-        self.engine = Engine(schema, gate, self.limits, documents)
+        self.engine = Engine(schema, gate, self.limits, documents, compiled=compiled)
         self.connections = Connections(gate, self.limits.connections)
         self.is_draining = False
 
@@ -89,25 +96,29 @@ class GraphQLServer(GraphQL[Any, None]):
     async def get_context(self, request: Any, response: Any) -> None:
         """None for a socket: its operations open theirs one by one."""
 
-    def run(self, request: Any, *arguments: Any, **options: Any) -> Any:
-        """A socket is Strawberry's business, with our handler; a request is ours. An awaitable."""
-        return super().run(request, *arguments, **options) if isinstance(request, WebSocket) else self._answer(request)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
+        """A socket is Strawberry's business, with our handler; a request is ours."""
+        return (self._serve if scope["type"] == "http" else super().__call__)(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
-        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._answer(Arrival(scope, receive))
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Arrival) -> Response:
+        accept, media = request.given.get("accept", ""), JSON
+        if "text/html" in accept and request.method == "GET":
             return HTMLResponse(self.ide.html, headers={"content-security-policy": self.ide.policy})
-        media = JSON
         try:
-            media = answer_type(request.headers.get("accept", ""))
+            media = answer_type(accept)
             return await self._respond(request, media)
         except Refused as refused:
             media = JSON if media == EVENT_STREAM else media
-            return _response(request, media, {"errors": refused.presented()}, refused.status, refused.headers)
+            return _refusal(request, media, refused.presented(), refused.status, refused.headers)
         finally:
             await request.close()  # the files of an upload
 
-    async def _respond(self, request: Request, media: str) -> Response:
-        refuse_forgery(request.headers)
+    async def _respond(self, request: Arrival, media: str) -> Response:
+        refuse_forgery(request.given)
         asked = await self._received(request)
         if media == EVENT_STREAM:
             return await self._event_stream(request, asked)
@@ -118,24 +129,24 @@ class GraphQLServer(GraphQL[Any, None]):
         answer = await self._execute(request, asked, allowed)
         # Plain JSON keeps to 200, as clients of old expect; the newer type says with 400 that nothing ran.
         status = 200 if answer.executed or media == JSON else 400
-        return _response(request, media, answer.body, status, cost=answer.cost, retry_after=answer.retry_after)
+        return _response(request, media, answer.encoded, status, cost=answer.cost, retry_after=answer.retry_after)
 
-    async def _received(self, request: Request) -> Operation | list[Operation]:
+    async def _received(self, request: Arrival) -> Operation | list[Operation]:
         """What is asked, once all of it has arrived; a trickle must not hold its place for ever. Raises Refused."""
         seconds = self._seconds(request)
         try:
-            async with asyncio.timeout(seconds):
+            with Deadline(seconds):
                 return await operations(request, self.limits)
         except TimeoutError:
             raise Refused(
                 f"The request took longer than {seconds:g} seconds to arrive.", {"code": "TIMEOUT"}, 408
             ) from None
 
-    def _seconds(self, request: Request) -> float:
+    def _seconds(self, request: Arrival) -> float:
         """How long it may take to arrive, and then to execute; longer with files."""
-        return self.limits.upload_seconds if is_multipart(request.headers) else self.limits.seconds
+        return self.limits.upload_seconds if is_multipart(request.given) else self.limits.seconds
 
-    async def _of_batch(self, request: Request, operation: Operation, allowed: Allowed) -> Answer:
+    async def _of_batch(self, request: Arrival, operation: Operation, allowed: Allowed) -> Answer:
         """One that may not begin leaves the others alone."""
         try:
             return await self._execute(request, operation, allowed)
@@ -143,7 +154,7 @@ class GraphQLServer(GraphQL[Any, None]):
             waiting = refused.extensions.get("retryAfter")
             return Answer({"errors": refused.presented()}, executed=False, retry_after=waiting)
 
-    async def _execute(self, request: Request, operation: Operation, allowed: Allowed) -> Answer:
+    async def _execute(self, request: Arrival, operation: Operation, allowed: Allowed) -> Answer:
         """In a context of its own, also within a batch. Raises Refused."""
         try:
             context = await self.gate.open(client_of(request))
@@ -154,9 +165,9 @@ class GraphQLServer(GraphQL[Any, None]):
         except WrongOperationType as wrong:
             raise _wrong_way(wrong.type, request.method) from wrong
 
-    async def _event_stream(self, request: Request, asked: Operation | list[Operation]) -> Response:
+    async def _event_stream(self, request: Arrival, asked: Operation | list[Operation]) -> Response:
         """One operation's answers as server-sent events. Raises Refused when it does not begin."""
-        if isinstance(asked, list) or is_multipart(request.headers):
+        if isinstance(asked, list) or is_multipart(request.given):
             raise bad_request("A batch, or a request with files, cannot be answered with an event stream.")
         stream = EventStream(self.engine, self.connections, client_of(request))
         try:
@@ -164,7 +175,7 @@ class GraphQLServer(GraphQL[Any, None]):
         except Rejected as rejected:
             errors = rejected.presented(self.gate.request_id())
             code = errors[0]["extensions"]["code"]
-            return _response(request, JSON, {"errors": errors}, STATUS.get(code, 400))
+            return _refusal(request, JSON, errors, STATUS.get(code, 400))
         except WrongOperationType as wrong:
             raise _wrong_way(wrong.type, request.method) from wrong
         return stream
@@ -176,40 +187,58 @@ class GraphQLServer(GraphQL[Any, None]):
         return parsed(data, "The message")
 
 
-def client_of(request: Request) -> Client:
+class Encoded(Response):
+    """A body and headers as they go over the wire."""
+
+    def __init__(self, body: bytes, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.body, self.status_code, self.raw_headers, self.background = body, status, headers, None
+
+
+def client_of(request: Arrival) -> Client:
     """Who sends it."""
-    return Client(request.headers, address_of(request), request.headers.get("last-event-id"))
+    return Client(request.given, address_of(request), request.given.get("last-event-id"))
 
 
-def _allowed(request: Request) -> set[OperationType]:
-    return {OperationType.QUERY} if request.method == "GET" else {OperationType.QUERY, OperationType.MUTATION}
+def _allowed(request: Arrival) -> Allowed:
+    return BY_GET if request.method == "GET" else BY_POST
 
 
 def _response(
-    request: Request,
+    request: Arrival,
     media: str,
-    body: object,
+    body: bytes,
     status: int = 200,
-    headers: dict[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
     *,
     cost: int = 0,
     retry_after: int | None = None,
 ) -> Response:
-    told = {**UNCACHED, **(headers or {})}
-    if COST_HEADER in request.headers:  # reported on demand
-        told[COST_HEADER] = str(cost)
-    if retry_after is not None:
-        status, told["retry-after"] = 429, str(retry_after)
-    return Response(encode(body), status, told, media_type=media)
+    told = [(b"content-type", media.encode()), (b"content-length", b"%d" % len(body)), UNCACHED]
+    told += [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+    if COST_HEADER in request.given:  # reported on demand
+        told.append((COST_HEADER.encode(), b"%d" % cost))
+    if retry_after is None:
+        return Encoded(body, status, told)
+    return Encoded(body, 429, [*told, (b"retry-after", b"%d" % retry_after)])
 
 
-def _together(request: Request, media: str, answers: list[Answer]) -> Response:
+def _refusal(
+    request: Arrival,
+    media: str,
+    errors: list[GraphQLFormattedError],
+    status: int,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    return _response(request, media, encode({"errors": errors}), status, headers)
+
+
+def _together(request: Arrival, media: str, answers: list[Answer]) -> Response:
     """A batch's response: 200, whatever became of each, unless all of them have to wait."""
     waits = [answer.retry_after for answer in answers if answer.retry_after is not None]
     return _response(
         request,
         media,
-        [answer.body for answer in answers],
+        b"[%b]" % b",".join(answer.encoded for answer in answers),
         cost=sum(answer.cost for answer in answers),
         retry_after=max(waits) if len(waits) == len(answers) else None,
     )

@@ -6,9 +6,9 @@ tells so many apart, of which callers who have not signed in can take only the f
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from functools import wraps
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutine
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -43,6 +43,9 @@ _CONNECTIONS = Gauge("bcom_connections", "WebSockets and event streams.", ["tran
 CONNECTIONS: Final = {transport: _CONNECTIONS.labels(transport) for transport in ("websocket", "sse")}
 SUBSCRIPTIONS_FAILED = Counter(
     "bcom_subscriptions_failed_total", "Subscriptions that had begun and ended with an error.", ["code"]
+)
+NOT_COMPILED = Counter(
+    "bcom_operations_not_compiled_total", "Operations that graphql-core executed, as they cannot be compiled."
 )
 MESSAGES = Counter("bcom_subscription_messages_total", "Answers that subscribers were sent.")
 
@@ -132,30 +135,41 @@ def time_root_fields(schema: GraphQLSchema) -> None:
     """Have the resolvers of queries and mutations timed, for all who use this schema; once is enough."""
     for root in filter(None, (schema.query_type, schema.mutation_type)):
         for name, field in root.fields.items():
-            if field.resolve is not None and not hasattr(field.resolve, "timed"):
+            if field.resolve is not None and not hasattr(field.resolve, "around"):
                 full_name = f"{root.name}.{name}"
                 field.resolve = _timed(field.resolve, _RESOLVING.labels(full_name), full_name)
 
 
 def _timed(resolve: Callable[..., Any], duration: Summary, name: str) -> Callable[..., Any]:
     @wraps(resolve)
-    def timed(source: Any, info: Any, **arguments: Any) -> Any:
+    def timed(source: Any, info: Any, /, **arguments: Any) -> Any:
         began = time.perf_counter()
         result = resolve(source, info, **arguments)
         if isawaitable(result):
-            return _awaited(result, began, duration, name)
+            return _Timed(result, began, duration, name)
         duration.observe(time.perf_counter() - began)
         return result
 
-    timed.timed = True  # type: ignore[attr-defined]
+    timed.around = lambda other: _timed(other, duration, name)  # type: ignore[attr-defined]  # for `compiled`
     return timed
 
 
-async def _awaited(result: Awaitable[Any], began: float, duration: Summary, name: str) -> Any:
-    try:
-        if not spans.is_collected():
-            return await result
-        with spans.TRACER.start_as_current_span(name):
-            return await result
-    finally:
-        duration.observe(time.perf_counter() - began)
+class _Timed:
+    """What a resolver awaits, with an end to its time."""
+
+    __slots__ = ("_awaitable", "_began", "_duration", "_name")
+
+    def __init__(self, awaitable: Awaitable[Any], began: float, duration: Summary, name: str) -> None:
+        self._awaitable, self._began, self._duration, self._name = awaitable, began, duration, name
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        try:
+            with spans.part(self._name):
+                return (yield from self._awaitable.__await__())
+        finally:
+            self._duration.observe(time.perf_counter() - self._began)
+
+    def close(self) -> None:
+        """Nobody is going to wait for it."""
+        if iscoroutine(self._awaitable):
+            self._awaitable.close()

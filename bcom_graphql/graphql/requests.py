@@ -7,10 +7,11 @@ https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md (distinct conne
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
-from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.types import Receive, Scope
 
 from bcom_graphql.graphql.errors import Refused, bad_request
 from bcom_graphql.graphql.json import parsed
@@ -23,6 +24,22 @@ EVENT_STREAM = "text/event-stream"
 MULTIPART = "multipart/form-data"
 PREFLIGHTED = ("graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name")
 SIMPLE_TYPES = ("", "application/x-www-form-urlencoded", "text/plain", MULTIPART)
+MEMBERS: Final[tuple[tuple[str, type, str], ...]] = (
+    ("query", str, "a string"),
+    ("variables", dict, "an object"),
+    ("operationName", str, "a string"),
+    ("extensions", dict, "an object"),
+    ("documentId", str, "a string"),
+)
+DIFFERENT_HEADERS = 64  # of which we remember what they say: there are as many as there are kinds of clients
+
+
+class Arrival(Request):
+    """A request whose headers are read often: `given` has them by name, in lower case; the first where one repeats."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        super().__init__(scope, receive)
+        self.given = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +56,8 @@ class Operation:
         """Raises Refused for what is none."""
         if not isinstance(body, dict):
             raise bad_request("A request is a JSON object with `query`, or a list of such.")
-        wanted: tuple[tuple[str, type, str], ...] = (
-            ("query", str, "a string"),
-            ("variables", dict, "an object"),
-            ("operationName", str, "a string"),
-            ("extensions", dict, "an object"),
-            ("documentId", str, "a string"),
-        )
-        for name, kind, words in wanted:
-            if body.get(name) is not None and not isinstance(body[name], kind):
+        for name, kind, words in MEMBERS:
+            if (value := body.get(name)) is not None and not isinstance(value, kind):
                 raise bad_request(f"`{name}` must be {words}.")
         query, id = body.get("query") or None, _document_id(body)
         if query is None and id is None:
@@ -67,6 +77,7 @@ def _document_id(body: dict[str, Any]) -> str | None:
     return hash.lower()
 
 
+@lru_cache(DIFFERENT_HEADERS)
 def answer_type(accept: str) -> str:
     """The media type that the client likes best of ours; JSON where it does not care. Raises Refused (406)."""
     if not accept.strip():
@@ -97,7 +108,7 @@ def address_of(connection: HTTPConnection) -> str:
     return connection.client.host if connection.client else "unknown"
 
 
-def refuse_forgery(headers: Headers) -> None:
+def refuse_forgery(headers: Mapping[str, str]) -> None:
     """Only what no other site's page can make a browser send without asking us first (CSRF). Raises Refused (403).
 
     A browser asks (CORS preflight) before it sends a header or a content type that plain links, images and forms
@@ -113,12 +124,12 @@ def refuse_forgery(headers: Headers) -> None:
         raise Refused(message, {"code": "FORBIDDEN"}, 403)
 
 
-def is_multipart(headers: Headers) -> bool:
+def is_multipart(headers: Mapping[str, str]) -> bool:
     """Whether files may come with it."""
     return _content_type(headers.get("content-type", ""))[0] == MULTIPART
 
 
-async def operations(request: Request, limits: Limits) -> Operation | list[Operation]:
+async def operations(request: Arrival, limits: Limits) -> Operation | list[Operation]:
     """What is asked, of a POST's body or a GET's query string. Raises Refused with the status that says why.
 
     Files among the variables stay open until `request.close()`.
@@ -127,7 +138,7 @@ async def operations(request: Request, limits: Limits) -> Operation | list[Opera
         return Operation.of(_from_query_string(request.query_params))
     if request.method != "POST":
         raise bad_request("Use GET for queries and POST for everything.", 405, allow="GET, POST")
-    media, charset = _content_type(request.headers.get("content-type", ""))
+    media, charset = _content_type(request.given.get("content-type", ""))
     if media not in (JSON, MULTIPART) or charset not in ("utf-8", "utf8"):
         raise bad_request(f"Send {JSON} in UTF-8, or {MULTIPART} with files.", 415)
     if media == MULTIPART:
@@ -141,18 +152,23 @@ async def operations(request: Request, limits: Limits) -> Operation | list[Opera
     return [Operation.of(entry) for entry in body]
 
 
-async def _body(request: Request, largest: int) -> bytes:
-    announced = request.headers.get("content-length", "")
+async def _body(request: Arrival, largest: int) -> bytes:
+    announced = request.given.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced) > largest:
         raise bad_request(f"A body has at most {largest} bytes; this one has {announced}.", 413)
-    received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > largest:
+    chunks, size, more = list[bytes](), 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        size, more = size + len(chunks[-1]), message.get("more_body", False)
+        if size > largest:
             raise bad_request(f"A body has at most {largest} bytes; this one has more.", 413)
-    return bytes(received)
+    return b"".join(chunks)
 
 
+@lru_cache(DIFFERENT_HEADERS)
 def _content_type(header: str) -> tuple[str, str]:
     media, *parameters = (part.strip().lower() for part in header.split(";"))
     given = dict(parameter.partition("=")[::2] for parameter in parameters)

@@ -4,20 +4,27 @@ Names and attributes follow its semantic conventions for GraphQL. Neither variab
 https://opentelemetry.io/docs/specs/semconv/graphql/graphql-spans/
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
 
 from graphql import OperationDefinitionNode
 from opentelemetry import trace
-from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry.trace import INVALID_SPAN, Span, Status, StatusCode, Tracer, TracerProvider
 
-TRACER = trace.get_tracer("bcom_graphql")
+TRACER: Tracer | None = None  # until somebody collects
 UNREAD = "GraphQL operation"  # until it is known which
+NOTHING: Final = nullcontext()
+
+
+def collect(provider: TracerProvider) -> None:
+    """From now on."""
+    global TRACER  # noqa: PLW0603  as OpenTelemetry's own provider is the process's
+    TRACER = provider.get_tracer("bcom_graphql")
 
 
 def begin() -> Span:
     """Of an operation, within whatever goes on."""
-    return TRACER.start_span(UNREAD)
+    return INVALID_SPAN if TRACER is None else TRACER.start_span(UNREAD)
 
 
 def name(span: Span, operation: OperationDefinitionNode, document: str) -> None:
@@ -33,22 +40,28 @@ def name(span: Span, operation: OperationDefinitionNode, document: str) -> None:
 
 def end(span: Span, outcome: str, *, well: bool) -> None:
     """`outcome`: ok, or an error's code."""
-    if span.is_recording() and not well:
+    if not span.is_recording():
+        return
+    if not well:
         span.set_attribute("error.type", outcome)
         span.set_status(Status(StatusCode.ERROR, outcome))
     span.end()
 
 
-@contextmanager
-def within(span: Span) -> Iterator[None]:
+def within(span: Span) -> AbstractContextManager[Any]:
     """What begins in here is a part of it. It goes on."""
     if not span.is_recording():
-        yield
-        return
-    with trace.use_span(span, record_exception=False, set_status_on_exception=False):
-        yield
+        return NOTHING
+    return trace.use_span(span, record_exception=False, set_status_on_exception=False)
 
 
 def is_collected() -> bool:
     """Whether what goes on is."""
-    return trace.get_current_span().is_recording()
+    return TRACER is not None and trace.get_current_span().is_recording()
+
+
+def part(name: str) -> AbstractContextManager[Any]:
+    """Of what goes on, with a span of its own if that is collected."""
+    if TRACER is None or not is_collected():
+        return NOTHING
+    return TRACER.start_as_current_span(name)

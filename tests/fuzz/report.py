@@ -9,6 +9,8 @@ from typing import Any
 
 import structlog
 
+from bcom_graphql.observability import with_request_id
+
 OURS = ("INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT")
 LEAKS = ("Traceback", "SELECT ", "sqlalchemy", "asyncpg", '.py"', '.py\\"', "/site-packages/")
 CLOSED_PROPERLY = {1000, 1007, 1009, *range(4400, 4500)}  # 1007: a text frame that is no UTF-8 (RFC 6455)
@@ -86,9 +88,7 @@ def collect_logs(report: Report) -> None:
             report.logged(str(event["event"]), trace[-LONGEST_SHOWN:])
         raise structlog.DropEvent
 
-    structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info, collect]
-    )
+    structlog.configure(processors=[with_request_id, structlog.processors.format_exc_info, collect])
     logging.getLogger("uvicorn").handlers.clear()
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     for name in (None, "uvicorn.error"):

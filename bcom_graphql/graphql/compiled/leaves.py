@@ -1,0 +1,112 @@
+"""Leaves: Python expressions that take a value straight to what the JSON encoder writes.
+
+A value of the expected class costs one comparison. Any other goes to graphql-core's own coercion, which accepts it or
+says what is wrong with it; what is no value of a leaf at all, such as an awaitable, raises Unusual.
+"""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final, cast
+from uuid import UUID
+
+import numpy as np
+from graphql import (
+    GraphQLBoolean,
+    GraphQLEnumType,
+    GraphQLFloat,
+    GraphQLID,
+    GraphQLInt,
+    GraphQLLeafType,
+    GraphQLOutputType,
+    GraphQLString,
+    Undefined,
+    get_nullable_type,
+    is_leaf_type,
+    is_list_type,
+    is_non_null_type,
+)
+
+Names = dict[str, Any]
+Strict = Callable[[Any], Any]
+VALUES: Final = frozenset({str, int, float, bool, bytes, list, tuple, dict, datetime, date, UUID, Decimal, np.ndarray})
+FITS: Final = {  # {0} is evaluated first
+    GraphQLInt.name: "{0}.__class__ is int and -2147483648 <= value <= 2147483647",
+    GraphQLFloat.name: "{0}.__class__ is float and value - value == 0.0",  # finite
+    GraphQLString.name: "{0}.__class__ is str",
+    GraphQLID.name: "{0}.__class__ is str",
+    GraphQLBoolean.name: "{0}.__class__ is bool",
+}
+
+
+class Unusual(Exception):
+    """Not to be settled in an expression."""
+
+
+def are_leaves(of: GraphQLOutputType) -> bool:
+    """Whether there are but leaves in it: one, or lists of them."""
+    inner: Any = get_nullable_type(of)
+    return are_leaves(inner.of_type) if is_list_type(inner) else is_leaf_type(inner)
+
+
+def expression(of: GraphQLOutputType, source: str, number: int, names: Names) -> str:
+    """What the encoder writes for the value that `source` is an expression of.
+
+    `names` gets what the expression refers to, told apart from other leaves' by `number`. It raises what the coercion
+    raises, or Unusual.
+    """
+    if is_non_null_type(of):
+        return _expression(of.of_type, f"(value := {source})", number, names)
+    return f"None if (value := {source}) is None else {_expression(of, 'value', number, names)}"
+
+
+def _expression(of: Any, first: str, number: int, names: Names) -> str:
+    leaf = f"leaf{number}"
+    names[leaf] = _strict(of)
+    if is_leaf_type(of) and of.name in FITS:
+        return f"value if {FITS[of.name].format(first)} else {leaf}(value)"
+    if members := _members(of):
+        names[f"members{number}"], names[f"class{number}"] = members, type(next(iter(members)))
+        return f"members{number}[value] if {first}.__class__ is class{number} else {leaf}(value)"
+    return f"{leaf}({first})"
+
+
+def _members(of: Any) -> dict[Enum, str]:
+    """The names that clients know a Python enumeration's members by."""
+    wrapped = getattr(of, "wrapped_cls", None)
+    if not isinstance(of, GraphQLEnumType) or wrapped is None:
+        return {}
+    return {member: of.coerce_output_value(member) for member in wrapped}
+
+
+def _strict(of: Any) -> Strict:
+    """Of what is neither null nor to be waited for. Raises Unusual for what may be."""
+    return _strict_list(of.of_type) if is_list_type(of) else _strict_leaf(of)
+
+
+def _strict_leaf(of: GraphQLLeafType) -> Strict:
+    coerce, members = of.coerce_output_value, cast("dict[Any, str]", _members(of))
+
+    def leaf(value: Any) -> Any:
+        if value.__class__ not in VALUES and value not in members:
+            raise Unusual
+        coerced = coerce(value)
+        if coerced is None or coerced is Undefined:
+            raise Unusual
+        return coerced
+
+    return leaf
+
+
+def _strict_list(of: GraphQLOutputType) -> Strict:
+    item = _strict(get_nullable_type(of))
+    if is_non_null_type(of):
+        return lambda values: [*map(item, _list(values))]
+    return lambda values: [None if value is None else item(value) for value in _list(values)]
+
+
+def _list(values: Any) -> list[Any]:
+    if values.__class__ is not list:
+        raise Unusual
+    return values

@@ -1,0 +1,302 @@
+"""One execution of a compiled operation: what is still to come, what failed, and where that leaves a null.
+
+Whatever is completed writes into the answer as it goes. A failure is noted with its position and leaves a null there;
+where null is not allowed, the nearest position around it that allows one is put to null at the end.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
+
+from graphql import (
+    ExecutionResult,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLOutputType,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    located_error,
+)
+from graphql.execution.values import VariableValues
+from graphql.pyutils import Path
+from graphql.type import GraphQLResolveInfoHelpers
+from strawberry.execution import optimized_is_awaitable
+
+if TYPE_CHECKING:
+    from bcom_graphql.graphql.compiled.fields import Field
+
+is_awaitable = optimized_is_awaitable
+Position = tuple[Any, str | int, bool]  # what it is in, its key or index, whether it may be null
+Complete = Callable[["Run", Any, Any], Any]  # from a value to what stands at a position
+Around = Position | None  # None: of the whole answer
+
+
+Waiting = tuple[Any, dict[str, Any], Position]  # a source or an awaitable, the object that it goes into, and where
+Loose = tuple["Field", Awaitable[Any], Position, Complete]
+
+
+class AllNull(BaseException):
+    """A failure that leaves nothing of the answer: whatever else is going on is in vain."""
+
+
+class Run:
+    """The state of one execution; `pending` is what completing has found to do next, by its field."""
+
+    __slots__ = (
+        "_failed",
+        "arguments",
+        "context",
+        "data",
+        "errors",
+        "hide_suggestions",
+        "loose",
+        "pending",
+        "root",
+        "variables",
+    )
+
+    def __init__(self, root: Any, context: Any, variables: VariableValues, *, hide_suggestions: bool) -> None:
+        self.root = root
+        self.context = context
+        self.variables = variables
+        self.hide_suggestions = hide_suggestions
+        self.arguments: dict[Field, Any] = {}
+        self.pending: defaultdict[Field, list[Waiting]] = defaultdict(list)
+        self.loose: list[Loose] = []
+        self.data: dict[str, Any] = {}
+        self.errors: list[GraphQLError] = []
+        self._failed: set[tuple[str | int, ...]] = set()
+
+    # ------------------------------------------------------------ failures
+
+    def null(self, field: "Field", at: Position) -> None:
+        """Instead of a value. Null where it is allowed, else a failure."""
+        if not at[2]:
+            self.fail(field, TypeError(f"Cannot return null for non-nullable field {field.parent}.{field.name}."), at)
+
+    def fail(self, field: "Field", error: Exception, at: Position) -> None:
+        """Of several failures that leave the same null, or one in another, the first is told of."""
+        located = located_error(error, field.nodes, path_of(at))
+        around: Around = at
+        while around is not None and not around[2]:
+            around = around[0]
+        null = tuple(path_of(around))
+        if not self._is_null(null):
+            self._failed.add(null)
+            self.errors.append(located)
+
+    def _is_null(self, path: tuple[str | int, ...]) -> bool:
+        return any(path[:length] in self._failed for length in range(len(path) + 1))
+
+    def result(self) -> ExecutionResult:
+        """The answer, with its nulls."""
+        for *path, key in self._failed:
+            container = self._within(path)
+            if container is not None:
+                container[key] = None
+        return ExecutionResult(self.data, self.errors or None)
+
+    def _within(self, path: list[str | int]) -> Any:
+        """What stands there; None where something around it is null already."""
+        found: Any = self.data
+        for key in path:
+            found = None if found is None else found[key]
+        return found
+
+    # ------------------------------------------------------------ what is still to come
+
+    def later(self, field: "Field", awaitable: Awaitable[Any], at: Position, complete: Complete) -> None:
+        """An awaitable where values usually are: within a list, or an attribute."""
+        self.loose.append((field, awaitable, at, complete))
+
+    async def settle(self) -> None:
+        """Until nothing is to come: fields side by side, each for all of its objects together. Raises AllNull."""
+        if () in self._failed:
+            raise AllNull
+        if not self.pending and not self.loose:
+            return
+        pending, self.pending = self.pending, defaultdict(list)
+        loose, self.loose = self.loose, []
+        work: list[Coroutine[Any, Any, None]] = [
+            field.settle(self, self._alive(waiting)) for field, waiting in pending.items()
+        ]
+        work += [self._settle_loose(*one) for one in loose]
+        try:
+            await (work[0] if len(work) == 1 else side_by_side(work))
+        except BaseException:
+            abandon(pending, loose)  # of which some may not have begun
+            raise
+
+    def _alive(self, waiting: list[Waiting]) -> list[Waiting]:
+        """Without those that would go into what is null by now."""
+        if not self._failed:
+            return waiting
+        alive = []
+        for one in waiting:
+            if self._is_null(tuple(path_of(one[2]))):
+                close(one[0])
+            else:
+                alive.append(one)
+        return alive
+
+    async def _settle_loose(self, field: "Field", awaitable: Awaitable[Any], at: Position, complete: Complete) -> None:
+        value = complete(self, await outcome(awaitable), at)
+        *path, key = path_of(at)
+        container = self._within(path)
+        if container is not None:
+            container[key] = value
+        await self.settle()
+
+    def abandon(self) -> None:
+        """Nothing of what is still to come is needed."""
+        abandon(self.pending, self.loose)
+
+
+def path_of(at: Around) -> list[str | int]:
+    """Keys and indices, from the outermost."""
+    path = []
+    while at is not None:
+        path.append(at[1])
+        at = at[0]
+    path.reverse()
+    return path
+
+
+def abandon(pending: "Mapping[Field, list[Waiting]]", loose: list[Loose]) -> None:
+    """Close what nobody is going to wait for."""
+    for waiting in pending.values():
+        for one in waiting:
+            close(one[0])
+    for _, awaitable, *_ in loose:
+        close(awaitable)
+
+
+def close(value: Any) -> None:
+    """Something that nobody is going to wait for: coroutines would complain."""
+    if isinstance(value, asyncio.Future):
+        value.add_done_callback(lambda done: done.cancelled() or done.exception())  # it goes on, for whoever began it
+    elif is_awaitable(value) and hasattr(value, "close"):
+        value.close()
+
+
+async def outcome(awaitable: Awaitable[Any]) -> Any:
+    """Its value, or the exception that it raises."""
+    try:
+        return await awaitable
+    except Exception as error:  # noqa: BLE001  told where it belongs
+        return error
+
+
+async def outcomes(awaitables: list[Awaitable[Any]]) -> list[Any]:
+    """The same of several, side by side."""
+    if len(awaitables) > 1:
+        return await side_by_side([outcome(awaitable) for awaitable in awaitables])
+    return [await outcome(awaitable) for awaitable in awaitables]
+
+
+async def side_by_side(work: list[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """All of their results; the first failure ends all of them."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+class ResolveInfo:
+    """What graphql-core tells resolvers, worked out as they ask for it."""
+
+    __slots__ = ("_around", "_field", "_run")
+
+    def __init__(self, run: Run, field: "Field", around: Around) -> None:
+        self._run, self._field, self._around = run, field, around
+
+    @property
+    def context(self) -> Any:
+        return self._run.context
+
+    @property
+    def root_value(self) -> Any:
+        return self._run.root
+
+    @property
+    def variable_values(self) -> dict[str, Any]:
+        return self._run.variables.coerced
+
+    @property
+    def field_name(self) -> str:
+        return self._field.name
+
+    @property
+    def field_nodes(self) -> list[FieldNode]:
+        return self._field.nodes
+
+    @property
+    def return_type(self) -> GraphQLOutputType:
+        return self._field.type
+
+    @property
+    def parent_type(self) -> Any:
+        return self._field.parent
+
+    @property
+    def path(self) -> Path:
+        return _path((self._around, self._field.key, True), self._field.parent.name)
+
+    @property
+    def schema(self) -> GraphQLSchema:
+        return self._field.plan.schema
+
+    @property
+    def fragments(self) -> Mapping[str, FragmentDefinitionNode]:
+        return self._field.plan.fragment_definitions
+
+    @property
+    def operation(self) -> OperationDefinitionNode:
+        return self._field.plan.operation
+
+    @property
+    def is_awaitable(self) -> Callable[[Any], bool]:
+        return is_awaitable
+
+    @property
+    def abort_signal(self) -> None:
+        return None
+
+    @property
+    def operation_extensions(self) -> None:
+        return None
+
+    @property
+    def async_helpers(self) -> GraphQLResolveInfoHelpers:
+        return HELPERS
+
+
+def info_at(run: Run, field: "Field", at: Position) -> Any:
+    """Of a field, from the position of a value of it, which may be anywhere in its lists."""
+    while isinstance(at[1], int):
+        at = at[0]
+    return ResolveInfo(run, field, at[0])
+
+
+def _path(at: Position, type_name: str | None) -> Path:
+    """graphql-core's, but for the types of the objects around the one at hand, which nobody has asked for yet."""
+    return Path(None if at[0] is None else _path(at[0], None), at[1], type_name if isinstance(at[1], str) else None)
+
+
+async def _gather(awaitables: Any) -> list[Any]:
+    return await asyncio.gather(*awaitables)
+
+
+def _track(_: Any) -> None:
+    """Nobody waits for it."""
+
+
+HELPERS = GraphQLResolveInfoHelpers(_gather, _track)
+assert set(GraphQLResolveInfo._fields) <= {*dir(ResolveInfo)}  # noqa: S101  else a resolver might miss something
