@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID
 
 from resolvers.access import SYSTEM, Caller, require
+from resolvers.entities import Entities
 from resolvers.loading import Loader
 from resolvers.rates import Budget, Rates
 from resolvers.store import registry, sensitivities
@@ -57,6 +58,7 @@ class Services:
     rates: Rates = field(default_factory=Rates)
     live: LiveSamples = field(init=False)
     sensitivity: Sensitivities = field(init=False)
+    entities: Entities = field(init=False)
     holders: Loader[UUID, Holder | None] = field(init=False)  # of sign-ins, for all who ask at once
     profiles: ProfileCache = field(default_factory=ProfileCache)
     analyses: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANALYSES_AT_ONCE))
@@ -64,6 +66,7 @@ class Services:
     def __post_init__(self) -> None:
         object.__setattr__(self, "live", LiveSamples(self.database))
         object.__setattr__(self, "sensitivity", Sensitivities(self.database))
+        object.__setattr__(self, "entities", Entities(self.database))
         object.__setattr__(self, "holders", Loader(partial(holders, self.database), forgets=True))
         self.feed.on(registry.TOPIC, self.registry.forget)
         self.feed.on(sensitivities.TOPIC, self.sensitivity.forget)
@@ -116,7 +119,7 @@ class Context:
     def loaders(self) -> "Loaders":
         from resolvers.loaders import Loaders  # noqa: PLC0415  loaders know the topology, which knows the context
 
-        return Loaders(self.database, self.columns or {})
+        return Loaders(self.database, self.services.entities, self.columns or {})
 
     def columns_of(self, entity: type[Table]) -> frozenset[str] | None:
         """Those that the operation reads of its rows; None: all."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.metrics import TargetKind
 from ml.situations import Past
 from resolvers import anomalies, models, recommendations, topology
+from resolvers.entities import Entities
 from resolvers.filters import AnomalyFilter
 from resolvers.listings import Listing
 from resolvers.loading import Loader, grouped
@@ -22,7 +23,7 @@ from resolvers.store.model_tables import ModelMetric, ModelStage, ModelVersion, 
 from resolvers.store.outcomes import Tried
 from resolvers.store.readings import Series, Span
 from resolvers.store.recommendation_tables import Recommendation
-from resolvers.store.rows import Columns, by_keys
+from resolvers.store.rows import Columns
 from resolvers.store.statistics import Statistics, statistics
 from resolvers.store.streams import StreamKey
 from resolvers.store.tables import AuditEntry, Table
@@ -65,9 +66,11 @@ class SeriesRequest:
 class Loaders:
     """All loaders of one operation. Entities that do not exist load as None."""
 
-    def __init__(self, database: Database, columns: Mapping[type[Table], frozenset[str]] | None = None) -> None:
+    def __init__(
+        self, database: Database, entities: Entities, columns: Mapping[type[Table], frozenset[str]] | None = None
+    ) -> None:
         """`columns`: those that the operation reads of an entity, where it does not read all."""
-        self._database = database
+        self._database, self._shared = database, entities
         self._columns = columns or {}
         self._entities: dict[tuple[type[Table], Columns], Loader[Any, Any]] = {}
 
@@ -82,8 +85,7 @@ class Loaders:
     def _entity(self, entity: type[Row], columns: Columns) -> Loader[Any, Row | None]:
         loader = self._entities.get((entity, columns))
         if loader is None:
-            fetch = partial(by_keys, self._database, entity, columns)
-            loader = self._entities[entity, columns] = Loader(fetch)
+            loader = self._entities[entity, columns] = Loader(self._shared.of(entity, columns).find, hurries=True)
         return loader
 
     # ---------------------------------------------------------------- lists

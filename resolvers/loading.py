@@ -15,14 +15,19 @@ class Loader(Generic[Key, Value]):
     """Finds values by their keys. `fetch` finds many at once: for each a value, or what went wrong with it.
 
     It lives as long as what it has found may be believed: for one operation, or one event. It remembers no failures.
-    One that `forgets` lives for ever, and answers nobody with what was asked before them.
+    One that `forgets` lives for ever, and answers nobody with what was asked before them. Whoever `hurries` gathers
+    nothing: it asks such a one, which does.
     """
 
     def __init__(
-        self, fetch: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Value | BaseException]]], *, forgets: bool = False
+        self,
+        fetch: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Value | BaseException]]],
+        *,
+        forgets: bool = False,
+        hurries: bool = False,
     ) -> None:
         self._fetch = fetch
-        self._forgets = forgets
+        self._forgets, self._hurries = forgets, hurries
         self._known: dict[Key, Value] = {}
         self._asked: dict[Key, _Batch[Key, Value]] = {}  # what is gathered, and what is under way
         self._gathered: _Batch[Key, Value] | None = None
@@ -59,7 +64,8 @@ class Loader(Generic[Key, Value]):
 
     async def run(self, batch: "_Batch[Key, Value]") -> Mapping[Key, Value | BaseException]:
         """What was found for the keys of a batch."""
-        await asyncio.sleep(0)  # those who ask a turn later come along
+        if not self._hurries:
+            await asyncio.sleep(0)  # those who ask a turn later come along
         if self._gathered is batch:
             self._gathered = None
         if self._forgets:
@@ -107,31 +113,35 @@ class Finding(Generic[Key, Value]):
 class _Batch(Generic[Key, Value]):
     """Keys that are fetched together, by the first who waits for them; if that one leaves, by another."""
 
-    __slots__ = ("_ended", "_loader", "answer", "keys", "waiting")
+    __slots__ = ("_ended", "_is_led", "_loader", "answer", "keys", "waiting")
 
     def __init__(self, loader: Loader[Key, Value]) -> None:
         self.keys: list[Key] = []
         self.waiting = 0
         self.answer: Mapping[Key, Value | BaseException] | None = None
         self._loader = loader
-        self._ended: asyncio.Future[None] | None = None  # of whoever fetches, well or not
+        self._is_led = False
+        self._ended: asyncio.Future[None] | None = None  # when whoever fetches is done, well or not, if others wait
 
     async def found(self) -> Mapping[Key, Value | BaseException]:
         """By key: a value, or what went wrong with it."""
         while self.answer is None:
-            if self._ended is None:
+            if not self._is_led:
                 await self._lead()
             else:
+                self._ended = self._ended or asyncio.get_running_loop().create_future()
                 await asyncio.shield(self._ended)
         return self.answer
 
     async def _lead(self) -> None:
-        ended = self._ended = asyncio.get_running_loop().create_future()
+        self._is_led = True
         try:
             self.answer = await self._loader.run(self)
         finally:
-            self._ended = None
-            ended.set_result(None)
+            self._is_led = False
+            ended, self._ended = self._ended, None
+            if ended is not None:
+                ended.set_result(None)
 
     def leave(self) -> None:
         """One less waits for it."""

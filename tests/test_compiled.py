@@ -4,7 +4,6 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -49,7 +48,7 @@ async def both(schema: GraphQLSchema, text: str, variables: dict[str, Any] | Non
     mine = execution(schema, text, variables)
     assert mine.plan is not None
     answer = await mine.run(root, Context())
-    assert shown(answer) == shown(await replace(mine, plan=None).run(root, Context()))
+    assert shown(answer) == shown(await mine._replace(plan=None).run(root, Context()))
     return answer
 
 
@@ -133,7 +132,7 @@ async def test_mutations_go_one_after_the_other_until_one_leaves_nothing() -> No
 
     assert (answer.data, paths(answer)) == (None, [["must"]])
     assert context.calls == ["a begins", "a ends", "b begins", "b ends"]
-    assert shown(answer) == shown(await replace(mine, plan=None).run(None, Context()))
+    assert shown(answer) == shown(await mine._replace(plan=None).run(None, Context()))
 
 
 # ---------------------------------------------------------------- side by side and together
@@ -164,7 +163,7 @@ async def test_executions_of_one_plan_do_not_disturb_each_other() -> None:
 
     async def answer(name: str) -> Any:
         variables: Any = get_variable_values(ZOO, first.operation.node.variable_definitions or (), {"name": name})
-        return (await replace(first, variables=variables).run(None, Context())).data
+        return (await first._replace(variables=variables).run(None, Context())).data
 
     answers = await asyncio.gather(*(answer(str(number)) for number in range(100)))
 

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import itertools
 from collections.abc import Iterator
-from dataclasses import replace
 from enum import Enum
 from typing import Any
 
@@ -123,7 +122,7 @@ def executed(tree: Any, rarity: int, *, grown: bool) -> tuple[ExecutionResult, E
     """Compiled, and by graphql-core."""
     tree = changed(tree, itertools.count(1), rarity, grown=grown)
     one = KINDS[grown]
-    return asyncio.run(one.run(tree, None)), asyncio.run(replace(one, plan=None).run(tree, None))
+    return asyncio.run(one.run(tree, None)), asyncio.run(one._replace(plan=None).run(tree, None))
 
 
 @FAST

@@ -2,8 +2,10 @@
 
 import asyncio
 
+import pytest
 from sqlalchemy import text
 
+from resolvers.errors import Unavailable
 from resolvers.store.database import Database
 
 
@@ -62,3 +64,32 @@ async def test_a_connection_that_ended_at_hand_is_given_to_nobody(database_url: 
     assert database.pool.open == 1
     await database.close()
     await other.close()
+
+
+async def test_who_waits_for_a_connection_too_long_is_told_so(database_url: str) -> None:
+    database = Database(database_url, pool_size=2)
+    database.engine.pool._timeout = 0.1  # type: ignore[attr-defined]
+
+    async with database.driver(), database.driver():
+        for waiting in (drive, ask):
+            with pytest.raises(Unavailable):
+                await waiting(database)
+
+    assert {await drive(database), await ask(database)}
+    assert database.pool.used == 0
+    await database.close()
+
+
+async def test_who_gives_up_waiting_loses_no_connection(database_url: str) -> None:
+    database = Database(database_url, pool_size=2)
+
+    for _ in range(20):
+        waiting = [asyncio.create_task(drive(database)) for _ in range(6)]
+        await asyncio.sleep(0)
+        for task in waiting[1::2]:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert database.pool.used == 0
+    assert len(await asyncio.gather(drive(database), drive(database), ask(database))) == 3
+    await database.close()

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from bcom_graphql.graphql import deadlines
 from bcom_graphql.graphql.deadlines import Deadline
 
 
@@ -13,6 +14,18 @@ async def test_what_takes_too_long_is_a_timeout_and_its_task_goes_on() -> None:
 
     await asyncio.sleep(0)  # nothing is left of the cancellation
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+
+
+async def test_a_long_time_is_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "SHORT", 0.0)
+
+    with pytest.raises(TimeoutError), Deadline(0.01):
+        await asyncio.sleep(10)
+    with Deadline(0.01):
+        await asyncio.sleep(0)
+
+    await asyncio.sleep(2 * deadlines.TICK)
+    assert asyncio.get_running_loop() not in deadlines._watched  # nobody looks any more
 
 
 async def test_what_is_done_in_time_is_left_alone() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from graphql import ExecutionResult
 
@@ -14,8 +14,7 @@ from bcom_graphql.graphql.json import encode
 from bcom_graphql.graphql.meters import OK, Watch
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """An operation that may begin; `document` is its document's SHA-256."""
 
     document: str

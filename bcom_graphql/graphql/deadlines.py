@@ -1,31 +1,63 @@
-"""`asyncio.timeout` without coroutines of its own: two of them stand around every request."""
+"""`asyncio.timeout` for every request: without coroutines, and without a timer of the event loop for each."""
 
 import asyncio
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
+
+SHORT: Final = 5.0  # seconds; a shorter time has a timer of its own
+TICK: Final = 0.25  # seconds between two looks at the longer ones
 
 
 class Deadline:
-    """Cancels what its task does within it when the time is up. Raises TimeoutError then."""
+    """Cancels what its task does within it when the time is up, or a tick later. Raises TimeoutError then."""
 
-    __slots__ = ("_handle", "_is_over", "_requests", "_seconds", "_task")
+    __slots__ = ("_loop", "_requests", "_seconds", "_task", "_timer", "at", "is_over")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._is_over = False
+        self.is_over = False
 
     def __enter__(self) -> Self:
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[Any] = asyncio.current_task(loop)  # type: ignore[assignment]  # a coroutine runs in one
         self._requests = self._task.cancelling()
-        self._handle = loop.call_later(self._seconds, self._expire)
+        self.at = loop.time() + self._seconds
+        self._timer = None if self._seconds >= SHORT else loop.call_at(self.at, self.expire)
+        if self._timer is None:
+            _watch(loop, self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._handle.cancel()
-        if self._is_over and self._task.uncancel() <= self._requests and kind is asyncio.CancelledError:
+        if self._timer is None:
+            _watched[self._loop].discard(self)
+        else:
+            self._timer.cancel()
+        if self.is_over and self._task.uncancel() <= self._requests and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
-    def _expire(self) -> None:
-        self._is_over = True
+    def expire(self) -> None:
+        """The time is up."""
+        self.is_over = True
         self._task.cancel()
+
+
+_watched: dict[asyncio.AbstractEventLoop, set[Deadline]] = {}
+
+
+def _watch(loop: asyncio.AbstractEventLoop, deadline: Deadline) -> None:
+    watched = _watched.get(loop)
+    if watched is None:
+        watched = _watched[loop] = set()
+        loop.call_later(TICK, _look, loop)
+    watched.add(deadline)
+
+
+def _look(loop: asyncio.AbstractEventLoop) -> None:
+    """Until there is nothing to look at."""
+    watched, now = _watched[loop], loop.time()
+    for deadline in [one for one in watched if one.at <= now and not one.is_over]:
+        deadline.expire()
+    if watched:
+        loop.call_later(TICK, _look, loop)
+    else:
+        del _watched[loop]

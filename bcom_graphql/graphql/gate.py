@@ -1,12 +1,10 @@
 """What the protocol asks of the application: a context per operation, whose it is, and whether they may go on."""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """Where an operation comes from: HTTP headers or the WebSocket's connection parameters, and the peer's address.
 
     `resume_after` is the last event's id that an interrupted event stream had seen (`Last-Event-ID`).
@@ -17,8 +15,7 @@ class Client:
     resume_after: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """Whose a context is.
 
     `subject` owns connections, and is what the application names when it wants them checked again. `standing` is what

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator
 from functools import wraps
-from inspect import isawaitable, iscoroutine
+from inspect import iscoroutine
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -16,6 +16,7 @@ from graphql import GraphQLSchema, OperationType
 from prometheus_client import Counter, Gauge, Histogram, Summary
 
 from bcom_graphql.graphql import spans
+from bcom_graphql.graphql.compiled.running import is_awaitable
 from bcom_graphql.graphql.documents import Plan
 from bcom_graphql.graphql.errors import INTERNAL, Refused, Rejected
 
@@ -145,7 +146,7 @@ def _timed(resolve: Callable[..., Any], duration: Summary, name: str) -> Callabl
     def timed(source: Any, info: Any, /, **arguments: Any) -> Any:
         began = time.perf_counter()
         result = resolve(source, info, **arguments)
-        if isawaitable(result):
+        if is_awaitable(result):
             return _Timed(result, began, duration, name)
         duration.observe(time.perf_counter() - began)
         return result

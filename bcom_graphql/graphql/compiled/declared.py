@@ -58,20 +58,19 @@ class Declarations:
     def arguments(self, definition: GraphQLField, field: StrawberryField) -> Arguments:
         """Makes what the field's resolver takes, of values by their names in GraphQL; leaves pass as they are."""
         config, scalars = self._schema.config, self._schema.schema_converter.scalar_registry
-        leaves, others = {}, []
+        names, leaves = {}, set()
         for argument in field.arguments:
             name = config.name_converter.from_argument(argument)
-            is_leaf = is_leaf_type(get_nullable_type(definition.args[name].type))
-            if is_leaf and not isinstance(argument.type, StrawberryMaybe) and not _is_global_id(argument.type):
-                leaves[name] = argument.python_name
-            else:
-                others.append(argument)
+            if not isinstance(argument.type, StrawberryMaybe):
+                names[name] = argument.python_name
+                is_leaf = is_leaf_type(get_nullable_type(definition.args[name].type))
+                leaves |= {name} if is_leaf and not _is_global_id(argument.type) else set()
 
         def arguments(values: dict[str, Any], info: Any) -> dict[str, Any]:
-            made = {leaves[name]: value for name, value in values.items() if name in leaves}
-            if len(made) < len(values):
-                made |= convert_arguments(values, others, scalars, config, info)
-            return made
+            plain = {names[n]: value for n, value in values.items() if n in leaves or (value is None and n in names)}
+            if len(plain) == len(values):
+                return plain
+            return convert_arguments(values, field.arguments, scalars, config, info)
 
         return arguments
 

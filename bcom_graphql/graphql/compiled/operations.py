@@ -5,9 +5,8 @@ operations with more combinations than are kept.
 """
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from graphql import (
     DirectiveNode,
@@ -106,8 +105,7 @@ class _Directives(Visitor):
             visit(self._fragments[name], self)
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(NamedTuple):
     """An operation with its variables' values. Without a plan, graphql-core executes it."""
 
     operation: Compiled
