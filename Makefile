@@ -35,6 +35,7 @@ fuzz: .venv/developing ## Random operations and garbage for SECONDS=60; any erro
 
 bench: .venv/developing ## Measure, as ratios within one run
 	$(BIN)/python -m benchmarks.documents
+	$(BIN)/python -m benchmarks.graphql
 	$(BIN)/python -m benchmarks.detection
 	$(BIN)/python -m benchmarks.telemetry
 	$(BIN)/python -m benchmarks.correlation

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolvers.loading import Loader, grouped
+from resolvers.loading import Loader, Remembered, grouped
 
 
 class Fetched(Exception):
@@ -206,3 +206,29 @@ def test_whoever_asks_whenever_gets_what_it_asked_for_and_nothing_is_fetched_twi
         assert len(fetched) == len(set(fetched)) or any(given_up for *_, given_up in acts)
 
     asyncio.run(scenario())
+
+
+async def test_what_is_remembered_is_asked_for_once_and_failures_again(store: Store) -> None:
+    remembered = Remembered(Loader(store.fetch, forgets=True))
+
+    found = [await remembered.find(keys) for keys in ([1, 2], [2, 3], [3, 1], [])]
+    with pytest.raises(ValueError, match="-1"):
+        await remembered.load_many([1, -1])
+    with pytest.raises(ValueError, match="-1"):
+        await remembered.load(-1)
+
+    assert found == [{1: 2, 2: 4}, {2: 4, 3: 6}, {3: 6, 1: 2}, {}]
+    assert store.asked == [[1, 2], [3], [-1], [-1]]
+
+
+async def test_one_that_forgets_answers_nobody_with_what_was_asked_before(store: Store) -> None:
+    loader = Loader(store.fetch, forgets=True)
+    store.go_on.clear()
+    first, beside = asyncio.create_task(loader.load_many([1, 2])), asyncio.create_task(loader.load(2))
+    await turns()
+    later = asyncio.create_task(loader.load(2))
+    await turns()
+    store.go_on.set()
+
+    assert await asyncio.gather(first, beside, later) == [[2, 4], 4, 4]
+    assert store.asked == [[1, 2], [2]]
