@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from graphql import OperationDefinitionNode, parse
 
+from bcom_graphql.graphql.compiled.planning import ExecutionPlan
 from bcom_graphql.graphql.sharing import Shared, reaching, values
 from resolvers.context import Services
 from resolvers.errors import Unavailable
@@ -71,6 +72,26 @@ async def test_many_cost_the_database_as_much_as_one(operator: Api, make: Factor
         together = await cost(operator, make, statements, all_of_them)
 
     assert together == alone
+
+
+async def test_an_event_is_one_execution(operator: Api, make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    executed: list[object] = []
+    execute = ExecutionPlan.execute
+
+    async def noted(plan: ExecutionPlan, root: Any, *arguments: Any, **options: Any) -> Any:
+        if root is not None:
+            executed.append(root)
+        return await execute(plan, root, *arguments, **options)
+
+    async with sockets(*[operator] * 12) as all_of_them:
+        await watched(all_of_them)
+        anomaly = id_of(await make.anomaly())
+        monkeypatch.setattr(ExecutionPlan, "execute", noted)
+        await operator.run(ACKNOWLEDGE, id=anomaly)
+        messages = await told(all_of_them)
+
+    assert len(messages) == 12
+    assert len(executed) == 1
 
 
 async def test_filters_and_cursors_of_their_own_do_not_part_them(
