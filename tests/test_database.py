@@ -93,3 +93,27 @@ async def test_who_gives_up_waiting_loses_no_connection(database_url: str) -> No
     assert database.pool.used == 0
     assert len(await asyncio.gather(drive(database), drive(database), ask(database))) == 3
     await database.close()
+
+
+async def test_who_is_told_of_room_and_leaves_tells_the_next(database_url: str) -> None:
+    database = Database(database_url, pool_size=1)
+
+    async with database.read() as session:
+        await session.execute(text("SELECT 1"))
+        first, second = asyncio.create_task(drive(database)), asyncio.create_task(drive(database))
+        await asyncio.sleep(0)
+    first.cancel()
+
+    assert await asyncio.wait_for(second, 5)
+    assert database.pool.used == 0
+    await database.close()
+
+
+async def test_when_the_database_is_away_nobody_waits_for_a_connection(database_url: str) -> None:
+    database = Database(database_url.replace("/test_", "/nowhere_"), pool_size=2)
+
+    async with asyncio.timeout(5):
+        failed = await asyncio.gather(*(drive(database) for _ in range(12)), return_exceptions=True)
+
+    assert all(isinstance(one, Exception) for one in failed)
+    await database.close()

@@ -106,7 +106,11 @@ class LendingPool(AsyncAdaptedQueuePool):
             if self.at_hand:
                 held = self.at_hand.pop()
             elif self.checkedout() < self.size():
-                return await engine.raw_connection()
+                try:
+                    return await engine.raw_connection()
+                except BaseException:
+                    self._tell_of_room()
+                    raise
             else:
                 held = await self._handed()
             if held is not None and not held.driver_connection.is_closed():
@@ -124,8 +128,11 @@ class LendingPool(AsyncAdaptedQueuePool):
         try:
             return await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled() and turn.exception() is None and turn.result() is not None:
-                self.give_back(turn.result())
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                if turn.result() is None:
+                    self._tell_of_room()
+                else:
+                    self.give_back(turn.result())
             raise
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -180,7 +187,11 @@ class LendingPool(AsyncAdaptedQueuePool):
 
     def _do_return_conn(self, record: Any) -> None:
         super()._do_return_conn(record)
-        if not self._sessions and (driver := self._next()) is not None:
+        if not self._sessions:
+            self._tell_of_room()
+
+    def _tell_of_room(self) -> None:
+        if (driver := self._next()) is not None:
             driver.set_result(None)
 
 
