@@ -55,6 +55,9 @@ class Later:
     def __init__(self, value: Any) -> None:
         self._value = value
 
+    def __repr__(self) -> str:
+        return "something later"
+
     def __await__(self) -> Any:
         yield from asyncio.sleep(0).__await__()
         if isinstance(self._value, Exception):

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import gc
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -74,7 +75,7 @@ async def compare(document: DocumentNode, seed: int, mischief: int) -> None:
     """Each operation compiled, and as graphql-core does it."""
     for mine, stock, root, fakes in executions(document, seed, mischief):
         with fakes.resolving():
-            assert shown(await mine.run(root, Context())) == shown(await stock.run(root, Context()))
+            assert_same(await mine.run(root, Context()), await stock.run(root, Context()))
 
 
 def executions(document: DocumentNode, seed: int, mischief: int) -> Iterator[tuple[Execution, Execution, Any, Fakes]]:
@@ -96,9 +97,36 @@ def executions(document: DocumentNode, seed: int, mischief: int) -> Iterator[tup
             yield Execution(compiled, plan, variables), Execution(compiled, None, variables), event, fakes
 
 
-def shown(result: ExecutionResult) -> tuple[bytes, list[bytes]]:
-    """The order of errors is nobody's business: it is that in which things happened to fail."""
-    return encode(result.data), sorted(orjson.dumps(error.formatted) for error in result.errors or ())
+def shown(result: ExecutionResult) -> tuple[bytes, set[bytes], dict[tuple[Any, ...], set[bytes]]]:
+    """Data, errors where they happened, and by where they have led to null those that happened further down.
+
+    Of the latter the specification asks for one, whichever comes first; and in whatever order.
+    """
+    own, below = set[bytes](), defaultdict[tuple[Any, ...], set[bytes]](set)
+    for error in result.errors or ():
+        path, told = tuple(error.path or ()), orjson.dumps(error.formatted)
+        null = nulled(result.data, path)
+        if null == path:
+            own.add(told)
+        else:
+            below[null].add(told)
+    return encode(result.data), own, below
+
+
+def nulled(data: Any, path: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The part of a path that leads to null."""
+    for length, key in enumerate(path):
+        if data is None:
+            return path[:length]
+        data = data[key]
+    return path
+
+
+def assert_same(mine: ExecutionResult, stock: ExecutionResult) -> None:
+    (data, own, below), (stock_data, stock_own, stock_below) = shown(mine), shown(stock)
+    assert (data, own) == (stock_data, stock_own)
+    assert below.keys() == stock_below.keys()
+    assert all(below[null] & stock_below[null] for null in below)
 
 
 # ---------------------------------------------------------------- documents that people wrote
