@@ -15,7 +15,7 @@ from resolvers import anomalies, models, recommendations, topology
 from resolvers.entities import Entities
 from resolvers.filters import AnomalyFilter
 from resolvers.listings import Listing
-from resolvers.loading import Loader, Remembered, grouped
+from resolvers.loading import Loader, grouped
 from resolvers.paging import Page, Window, among, counts, pages
 from resolvers.store import outcomes, readings, sensitivities, versions
 from resolvers.store.database import Database
@@ -72,20 +72,20 @@ class Loaders:
         """`columns`: those that the operation reads of an entity, where it does not read all."""
         self._database, self._shared = database, entities
         self._columns = columns or {}
-        self._entities: dict[tuple[type[Table], Columns], Remembered[Any, Any]] = {}
+        self._entities: dict[tuple[type[Table], Columns], Loader[Any, Any]] = {}
 
-    def of(self, entity: type[Row]) -> Remembered[Any, Row | None]:
+    def of(self, entity: type[Row]) -> Loader[Any, Row | None]:
         """By id: rows with the columns that the operation reads, and no others."""
         return self._entity(entity, self._columns.get(entity))
 
-    def whole(self, entity: type[Row]) -> Remembered[Any, Row | None]:
+    def whole(self, entity: type[Row]) -> Loader[Any, Row | None]:
         """By id: rows with all columns."""
         return self._entity(entity, None)
 
-    def _entity(self, entity: type[Row], columns: Columns) -> Remembered[Any, Row | None]:
+    def _entity(self, entity: type[Row], columns: Columns) -> Loader[Any, Row | None]:
         loader = self._entities.get((entity, columns))
         if loader is None:
-            loader = self._entities[entity, columns] = Remembered(self._shared.of(entity, columns))
+            loader = self._entities[entity, columns] = Loader(self._shared.of(entity, columns).find, hurries=True)
         return loader
 
     # ---------------------------------------------------------------- lists

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Generator, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -15,7 +15,8 @@ class Loader(Generic[Key, Value]):
     """Finds values by their keys. `fetch` finds many at once: for each a value, or what went wrong with it.
 
     It lives as long as what it has found may be believed: for one operation, or one event. It remembers no failures.
-    One that `forgets` lives for ever, and answers nobody with what was asked before them.
+    One that `forgets` lives for ever, and answers nobody with what was asked before them. Whoever `hurries` gathers
+    nothing: it asks such a one, which does.
     """
 
     def __init__(
@@ -23,9 +24,10 @@ class Loader(Generic[Key, Value]):
         fetch: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Value | BaseException]]],
         *,
         forgets: bool = False,
+        hurries: bool = False,
     ) -> None:
         self._fetch = fetch
-        self._forgets = forgets
+        self._forgets, self._hurries = forgets, hurries
         self._known: dict[Key, Value] = {}
         self._asked: dict[Key, _Batch[Key, Value]] = {}  # what is gathered, and what is under way
         self._gathered: _Batch[Key, Value] | None = None
@@ -62,7 +64,8 @@ class Loader(Generic[Key, Value]):
 
     async def run(self, batch: "_Batch[Key, Value]") -> Mapping[Key, Value | BaseException]:
         """What was found for the keys of a batch."""
-        await asyncio.sleep(0)  # those who ask a turn later come along
+        if not self._hurries:
+            await asyncio.sleep(0)  # those who ask a turn later come along
         if self._gathered is batch:
             self._gathered = None
         if self._forgets:
@@ -96,7 +99,7 @@ class Finding(Generic[Key, Value]):
 
     def __await__(self) -> Generator[Any, None, dict[Key, Value | BaseException]]:
         try:
-            for batch, keys in self._batches.items():
+            for batch, keys in sorted(self._batches.items(), key=_begun):
                 answer = batch.answer
                 if answer is None:
                     answer = yield from batch.found().__await__()
@@ -107,23 +110,28 @@ class Finding(Generic[Key, Value]):
         return self._found
 
 
+def _begun(batch: "tuple[_Batch[Any, Any], Any]") -> bool:
+    """What nobody fetches yet comes first."""
+    return batch[0].is_led
+
+
 class _Batch(Generic[Key, Value]):
     """Keys that are fetched together, by the first who waits for them; if that one leaves, by another."""
 
-    __slots__ = ("_ended", "_is_led", "_loader", "answer", "keys", "waiting")
+    __slots__ = ("_ended", "_loader", "answer", "is_led", "keys", "waiting")
 
     def __init__(self, loader: Loader[Key, Value]) -> None:
         self.keys: list[Key] = []
         self.waiting = 0
         self.answer: Mapping[Key, Value | BaseException] | None = None
         self._loader = loader
-        self._is_led = False
+        self.is_led = False
         self._ended: asyncio.Future[None] | None = None  # when whoever fetches is done, well or not, if others wait
 
     async def found(self) -> Mapping[Key, Value | BaseException]:
         """By key: a value, or what went wrong with it."""
         while self.answer is None:
-            if not self._is_led:
+            if not self.is_led:
                 await self._lead()
             else:
                 self._ended = self._ended or asyncio.get_running_loop().create_future()
@@ -131,11 +139,11 @@ class _Batch(Generic[Key, Value]):
         return self.answer
 
     async def _lead(self) -> None:
-        self._is_led = True
+        self.is_led = True
         try:
             self.answer = await self._loader.run(self)
         finally:
-            self._is_led = False
+            self.is_led = False
             ended, self._ended = self._ended, None
             if ended is not None:
                 ended.set_result(None)
@@ -145,36 +153,6 @@ class _Batch(Generic[Key, Value]):
         self.waiting -= 1
         if not self.waiting and self.answer is None:
             self._loader.forget(self)
-
-
-class Remembered(Generic[Key, Value]):
-    """What another loader finds, which forgets, for as long as it may be believed. It remembers no failures."""
-
-    __slots__ = ("_known", "_loader")
-
-    def __init__(self, loader: Loader[Key, Value]) -> None:
-        self._loader = loader
-        self._known: dict[Key, Value] = {}
-
-    async def find(self, keys: Collection[Key]) -> dict[Key, Value | BaseException]:
-        """For each key what was found or what went wrong."""
-        known = self._known
-        found: dict[Key, Value | BaseException] = {key: known[key] for key in keys if key in known}
-        unknown = [key for key in keys if key not in known] if len(found) < len(keys) else ()
-        if unknown:
-            fresh = await self._loader.find(unknown)
-            known.update((key, one) for key, one in fresh.items() if not isinstance(one, BaseException))
-            found.update(fresh)
-        return found
-
-    async def load(self, key: Key) -> Value:
-        """Raises what went wrong with it."""
-        return _sound((await self.find((key,)))[key])
-
-    async def load_many(self, keys: Collection[Key]) -> list[Value]:
-        """In their order. Raises what went wrong with the first that something went wrong with."""
-        found = await self.find(keys)
-        return [_sound(found[key]) for key in keys]
 
 
 def _sound(found: Value | BaseException) -> Value:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolvers.loading import Loader, Remembered, grouped
+from resolvers.loading import Loader, grouped
 
 
 class Fetched(Exception):
@@ -146,7 +146,7 @@ async def test_who_waited_for_several_batches_leaves_them_to_others(loader: Load
 
     assert await first == 2
     assert await loader.load(2) == 4
-    assert store.asked == [[1], [2]]
+    assert store.asked == [[1], [2], [2]]
 
 
 async def test_what_was_given_up_is_fetched_for_who_waits_then(loader: Loader[int, int], store: Store) -> None:
@@ -208,17 +208,17 @@ def test_whoever_asks_whenever_gets_what_it_asked_for_and_nothing_is_fetched_twi
     asyncio.run(scenario())
 
 
-async def test_what_is_remembered_is_asked_for_once_and_failures_again(store: Store) -> None:
-    remembered = Remembered(Loader(store.fetch, forgets=True))
+async def test_one_that_hurries_lets_another_gather(store: Store) -> None:
+    gathering = Loader(store.fetch, forgets=True)
+    one, other = (Loader(gathering.find, hurries=True) for _ in range(2))
 
-    found = [await remembered.find(keys) for keys in ([1, 2], [2, 3], [3, 1], [])]
+    found = await asyncio.gather(one.load(1), one.load_many([1, 2]), other.load_many([2, 3]))
     with pytest.raises(ValueError, match="-1"):
-        await remembered.load_many([1, -1])
-    with pytest.raises(ValueError, match="-1"):
-        await remembered.load(-1)
+        await one.load(-1)
 
-    assert found == [{1: 2, 2: 4}, {2: 4, 3: 6}, {3: 6, 1: 2}, {}]
-    assert store.asked == [[1, 2], [3], [-1], [-1]]
+    assert found == [2, [2, 4], [4, 6]]
+    assert await one.find([1, 2]) == {1: 2, 2: 4}
+    assert store.asked == [[1, 2, 3], [-1]]
 
 
 async def test_one_that_forgets_answers_nobody_with_what_was_asked_before(store: Store) -> None:
