@@ -53,6 +53,13 @@ INPUTS: dict[str, Any] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """What an execution leaves behind is told of in its own test, and not in whichever comes next."""
+    yield
+    gc.collect()
+
+
 def value_for(of: Any) -> Any:
     """Something that a variable of this type takes."""
     inner = get_nullable_type(of)

@@ -133,13 +133,12 @@ def test_random_trees_are_answered_as_graphql_core_does(tree: Any, grown: bool) 
     assert shown(mine) == shown(stock)
 
 
-@pytest.fixture
-def collected() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
     yield
     gc.collect()
 
 
-@pytest.mark.usefixtures("collected")
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <coroutine")  # graphql-core's, of which it leaves some
 @FAST
 @given(TREES, st.booleans(), st.integers(2, 5))
