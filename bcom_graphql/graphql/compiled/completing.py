@@ -26,7 +26,8 @@ from graphql.execution import Executor
 from graphql.pyutils import is_iterable
 
 from bcom_graphql.graphql.compiled.declared import is_cast
-from bcom_graphql.graphql.compiled.running import Complete, Position, Run, info_at, is_awaitable
+from bcom_graphql.graphql.compiled.infos import info_at
+from bcom_graphql.graphql.compiled.running import Complete, Position, Run, is_awaitable
 
 if TYPE_CHECKING:
     from bcom_graphql.graphql.compiled.fields import Field

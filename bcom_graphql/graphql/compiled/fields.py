@@ -21,11 +21,11 @@ from graphql import (
 from bcom_graphql.graphql.compiled.arguments import Arguments
 from bcom_graphql.graphql.compiled.completing import completer
 from bcom_graphql.graphql.compiled.declared import Resolve, around, calling
+from bcom_graphql.graphql.compiled.infos import ResolveInfo
 from bcom_graphql.graphql.compiled.running import (
     Around,
     Complete,
     Position,
-    ResolveInfo,
     Run,
     Waiting,
     is_awaitable,

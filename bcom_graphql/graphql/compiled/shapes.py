@@ -28,8 +28,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from graphql import GraphQLError, GraphQLObjectType
 from graphql.pyutils import inspect
 
+from bcom_graphql.graphql.compiled.infos import info_at
 from bcom_graphql.graphql.compiled.leaves import Names, are_leaves, expression
-from bcom_graphql.graphql.compiled.running import Around, Position, Run, info_at, is_awaitable
+from bcom_graphql.graphql.compiled.running import Around, Position, Run, is_awaitable
 
 if TYPE_CHECKING:
     from bcom_graphql.graphql.compiled.fields import Field
