@@ -177,6 +177,7 @@ def test_there_are_documents_to_compare() -> None:
     assert len(written()) > 150
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_nothing_is_left_unawaited() -> None:
     async def execute_all() -> None:
         for document in written():
