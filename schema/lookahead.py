@@ -11,15 +11,13 @@ from resolvers.nodes import ENTITIES
 from resolvers.store.tables import Table
 from schema.node import Node, plain_fields
 
-TYPENAME = "__typename"
-
 
 def columns(selected: Mapping[str, frozenset[str]]) -> Columns:
     """By entity, where it is known; `selected` are names of GraphQL fields, by that of their type."""
     found: dict[type[Table], frozenset[str]] = {}
     for type_name in selected.keys() & ENTITIES.keys():
         known = needed(type_name)
-        needs = [known[field] for field in selected[type_name] - {TYPENAME}]
+        needs = [known[field] for field in selected[type_name]]
         if None not in needs:
             found[ENTITIES[type_name]] = frozenset[str]().union(*(one for one in needs if one is not None))
     return found

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,14 +24,6 @@ from bcom_graphql.graphql.compiled.planning import ExecutionPlan
 from bcom_graphql.graphql.json import encode
 from tests.fakes import Later
 from tests.zoo import ZOO, Context
-
-
-@pytest.fixture(autouse=True)
-def _collected() -> Iterator[None]:
-    """What an execution leaves behind is told of in its own test, and not in whichever comes next."""
-    yield
-    gc.collect()
-
 
 # ---------------------------------------------------------------- both ways
 

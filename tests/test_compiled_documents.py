@@ -53,13 +53,6 @@ INPUTS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _collected() -> Iterator[None]:
-    """What an execution leaves behind is told of in its own test, and not in whichever comes next."""
-    yield
-    gc.collect()
-
-
 def value_for(of: Any) -> Any:
     """Something that a variable of this type takes."""
     inner = get_nullable_type(of)
@@ -189,10 +182,6 @@ def test_nothing_is_left_unawaited() -> None:
     gc.collect()
 
 
-GRAPHQL_CORES = pytest.mark.filterwarnings("ignore:Exception ignored in. <coroutine")  # see the test above for ours
-
-
-@GRAPHQL_CORES
 @pytest.mark.parametrize(("seed", "mischief"), [(1, 0), (2, 2), (3, 10), (4, 40)])
 def test_what_people_wrote_is_answered_as_graphql_core_does(seed: int, mischief: int) -> None:
     async def compare_all() -> None:
@@ -233,12 +222,10 @@ def compare_generated(examples: int) -> None:
     compare_one()
 
 
-@GRAPHQL_CORES
 def test_generated_documents_are_answered_as_graphql_core_does() -> None:
     compare_generated(50)
 
 
-@GRAPHQL_CORES
 @pytest.mark.slow
 def test_thousands_of_generated_documents_are_answered_as_graphql_core_does() -> None:
     compare_generated(2_000)

@@ -1,8 +1,6 @@
 """A server that compiles and one that does not answer alike, from a real database; errors included."""
 
-import gc
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -34,14 +32,6 @@ QUERIES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _collected() -> Iterator[None]:
-    """What graphql-core leaves unawaited is told of here, and not in whichever test comes next."""
-    yield
-    gc.collect()
-
-
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <coroutine")
 @pytest.mark.parametrize("document", QUERIES)
 async def test_both_answer_the_same(api: Api, make: Factory, document: str, monkeypatch: pytest.MonkeyPatch) -> None:
     anomalies = [await make.anomaly() for _ in range(5)]

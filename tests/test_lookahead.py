@@ -24,9 +24,9 @@ def read(statements: list[str], table: str) -> list[set[str]]:
 
 def test_plain_fields_need_their_own_columns_and_relations_the_keys_they_go_by() -> None:
     selected = {
-        "Anomaly": frozenset({"id", "__typename", "startedAt", "target", "history", "contributions"}),
+        "Anomaly": frozenset({"id", "startedAt", "target", "history", "contributions"}),
         "Network": frozenset({"hub"}),
-        "Link": frozenset({"__typename"}),
+        "Link": frozenset(),
         "Query": frozenset({"anomalies"}),
         "Sensitivity": frozenset({"value"}),  # an entity, but no node
     }

@@ -46,7 +46,8 @@ SUBSCRIPTIONS_FAILED = Counter(
     "bcom_subscriptions_failed_total", "Subscriptions that had begun and ended with an error.", ["code"]
 )
 NOT_COMPILED = Counter(
-    "bcom_operations_not_compiled_total", "Operations that graphql-core executed, as they cannot be compiled or that is off."
+    "bcom_operations_not_compiled_total",
+    "Operations that graphql-core executed: they cannot be compiled, or compiling is off.",
 )
 MESSAGES = Counter("bcom_subscription_messages_total", "Answers that subscribers were sent.")
 

@@ -102,7 +102,7 @@ class ExecutionPlan:
             shape = coming.pop()
             if shape not in seen:
                 seen.add(shape)
-                found[shape.type.name].update(field.name for field in shape.fields)
+                found[shape.type.name].update(field.name for field in shape.fields if not field.is_typename)
                 coming += [self.shape(field, type) for field in shape.fields for type in self._possible(field)]
         return {name: frozenset(fields) for name, fields in found.items()}
 
