@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from ml.causes import CLASSIFIED, RootCause
 from ml.correlation import features_of
 from ml.events import Event, events
+from ml.findings import Request
 from ml.localization import Explanation, explanations
 from ml.metrics import Direction, Floats
 from ml.plant import Indices, Plant
 from ml.residuals import residuals
-from ml.rootcause_trials import SLACK_MS, request_of
+from ml.rootcause_trials import SLACK_MS
 from ml.scenarios import Scenario, Truth, truths
 from ml.shown import shown
 
@@ -39,9 +40,10 @@ class Example:
         return self.features is not None and self.cause in CLASSIFIED
 
 
-def examples_of(incident: Scenario) -> Iterator[Example]:
+def examples_of(incident: Scenario, request: Request) -> Iterator[Example]:
+    """From an incident and what `request_of` says of it."""
     plant = Plant.of_fleet(incident.fleet)
-    found = residuals(plant, request_of(incident))
+    found = residuals(plant, request)
     known = truths(incident)
     for event in events(plant, found):
         cause = _about(plant, event, known, found.at)

@@ -14,8 +14,8 @@ from ml.metrics import Floats
 from ml.models import Measure, Progress, Trained
 from ml.rootcause import RootCauseModel, certainty, opined, probable, unknown
 from ml.rootcause_examples import Example, examples_of, table
-from ml.rootcause_trials import judged, measured
-from ml.scenarios import Scenario, healthy, scenario
+from ml.rootcause_trials import Outcome, answered, judged, measured, request_of
+from ml.scenarios import healthy, scenario
 
 ALGORITHM: Final = "minimum explanation over the shared-risk graph, with gradient boosting over ten features"
 INCIDENTS: Final = 182
@@ -40,7 +40,8 @@ def train(
     for number in range(INCIDENTS):
         progress(0.6 * number / INCIDENTS, "simulating incidents")
         cause = DRAWN[number % len(DRAWN)]
-        examples += examples_of(scenario(seed * SEEDS + number, cause, LARGEST, LONGEST_HOURS))
+        incident = scenario(seed * SEEDS + number, cause, LARGEST, LONGEST_HOURS)
+        examples += examples_of(incident, request_of(incident))
     progress(0.6, "learning from them")
     model = fitted(examples, seed)
     progress(0.65, "measuring on incidents that it has never seen")
@@ -107,16 +108,20 @@ def held_out(
     Omitted: `HELD_OUT` incidents, `HEALTHY` windows. largest: links of a network.
     """
     incidents, quiet = HELD_OUT if incidents is None else incidents, HEALTHY if quiet is None else quiet
-    drawn = [scenario(HELD_OUT_SEED + number, NAMED[number % len(NAMED)], largest) for number in range(incidents)]
-    answers = [judged(one, model) for one in drawn]
+    answers: list[Outcome] = []
+    examples: list[Example] = []
+    for number in range(incidents):
+        incident = scenario(HELD_OUT_SEED + number, NAMED[number % len(NAMED)], largest)
+        request = request_of(incident)
+        answers.append(answered(incident, request, model))
+        examples += examples_of(incident, request)
     silent = [judged(healthy(HELD_OUT_SEED + number, largest), model) for number in range(quiet)]
-    return (*measured(answers, silent, SIMULATED), *_classified(model, drawn))
+    return (*measured(answers, silent, SIMULATED), *_classified(model, examples))
 
 
-def _classified(model: RootCauseModel, drawn: list[Scenario]) -> tuple[Measure, ...]:
+def _classified(model: RootCauseModel, examples: list[Example]) -> tuple[Measure, ...]:
     """Of the classifier alone, by its ten features."""
-    examples = [one for of in drawn for one in examples_of(of) if one.classified]
-    if not examples:
+    if not any(one.classified for one in examples):
         return ()
     features, labels = table(examples)
     chances = model.classifier.probabilities(features)

@@ -56,7 +56,12 @@ def request_of(scenario: Scenario) -> Request:
 
 def judged(scenario: Scenario, model: RootCauseModel) -> Outcome:
     """What an analysis of the whole fleet says."""
-    return compared(scenario, analyze(Plant.of_fleet(scenario.fleet), request_of(scenario), model))
+    return answered(scenario, request_of(scenario), model)
+
+
+def answered(scenario: Scenario, request: Request, model: RootCauseModel) -> Outcome:
+    """As `judged`, from the scenario's request, which is dear to make."""
+    return compared(scenario, analyze(Plant.of_fleet(scenario.fleet), request, model))
 
 
 def compared(scenario: Scenario, analysis: Analysis) -> Outcome:

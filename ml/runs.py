@@ -27,12 +27,16 @@ def covering(times: int, runs: Sequence[slice]) -> Bools:
 
 def delayed(values: NDArray[Scalar], by: int = 1, first: float = 0.0) -> NDArray[Scalar]:
     """(streams, times): what was there `by` samples before, at the beginning `first`."""
-    return np.pad(values, ((0, 0), (by, 0)), constant_values=first)[:, :-by]
+    result = np.full_like(values, first)
+    result[:, by:] = values[:, :-by]
+    return result
 
 
 def hastened(values: NDArray[Scalar], by: int = 1) -> NDArray[Scalar]:
     """(streams, times): what will be there `by` samples later, at the end 0."""
-    return np.pad(values, ((0, 0), (0, by)))[:, by:]
+    result = np.zeros_like(values)
+    result[:, :-by] = values[:, by:]
+    return result
 
 
 def lasting(true: Bools, least: int) -> Bools:

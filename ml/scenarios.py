@@ -140,7 +140,7 @@ def healthy(seed: int, largest: int = LARGEST) -> Scenario:
 def samples(of: Scenario) -> pl.DataFrame:
     """Links' samples of the window and, thinned, of its history, as `Request.frame` wants them; keys are numbers."""
     at = np.concatenate([of.history, of.times])
-    links = simulate(of.fleet, at, of.faults, of.seed, kinds=(TargetKind.LINK,))[TargetKind.LINK]
+    links = simulate(of.fleet, at, of.faults, of.seed, kinds=(TargetKind.LINK,), marked=False)[TargetKind.LINK]
     metrics = CATALOGUE[TargetKind.LINK].metrics
     columns = {metric.column: links.readings[:, metrics.index(metric)] for metric in READ}
     keys = {"link": links.number, "direction": links.direction, "at": links.at}

@@ -60,18 +60,22 @@ def simulate(
     seed: int,
     missing: float = 0.01,
     kinds: Collection[TargetKind] = tuple(TargetKind),
+    *,
+    marked: bool = True,
 ) -> dict[TargetKind, Samples]:
     """What the fleet reports at `times` (epoch ms ascending, not negative) under `faults`.
 
     A fraction `missing` of the samples never arrives, half of it in bursts. Every (seed, time) stands alone: asking
-    for other times as well changes nothing. Raises KeyError for a fault whose cause or culprit is unknown.
+    for other times as well changes nothing. marked: faulty rows are, for which the healthy fleet is simulated as well.
+    Raises KeyError for a fault whose cause or culprit is unknown.
     """
     noise, arrived = _noise(fleet, times, seed, missing)
     hit = impact(fleet, list(faults), times)
     arrived[TargetKind.LINK] &= hit.silent < 0.5
-    readings = _readings(fleet, times, hit, noise, seed)
+    own = telemetry.nature(fleet, times, seed)
+    readings = _readings(fleet, times, own, hit, noise, kinds)
     none = Impact.none(len(times), len(fleet.links))
-    healthy = _readings(fleet, times, none, noise, seed) if faults else readings
+    healthy = _readings(fleet, times, own, none, noise, kinds) if faults and marked else readings
     samples = {}
     for kind in kinds:
         faulty = _faulty(kind, readings[kind], healthy[kind])
@@ -104,16 +108,21 @@ def _noise(
 
 
 def _readings(
-    fleet: Fleet, times: NDArray[np.int64], hit: Impact, noise: dict[TargetKind, Floats], seed: int
+    fleet: Fleet,
+    times: NDArray[np.int64],
+    own: telemetry.Nature,
+    hit: Impact,
+    noise: dict[TargetKind, Floats],
+    kinds: Collection[TargetKind],
 ) -> dict[TargetKind, Floats]:
     """Per kind (times, streams, metrics), rounded as equipment would."""
-    link = telemetry.links(telemetry.nature(fleet, times, seed), times, hit, noise[TargetKind.LINK])
-    readings = {
-        TargetKind.LINK: link,
-        TargetKind.NETWORK: telemetry.networks(fleet, link, noise[TargetKind.NETWORK]),
-        TargetKind.SITE: telemetry.sites(fleet, times, link, noise[TargetKind.SITE]),
-    }
-    return {kind: telemetry.rounded(CATALOGUE[kind], values) for kind, values in readings.items()}
+    link = telemetry.links(own, times, hit, noise[TargetKind.LINK])
+    readings = {TargetKind.LINK: link}
+    if TargetKind.NETWORK in kinds:
+        readings[TargetKind.NETWORK] = telemetry.networks(fleet, link, noise[TargetKind.NETWORK])
+    if TargetKind.SITE in kinds:
+        readings[TargetKind.SITE] = telemetry.sites(fleet, times, link, noise[TargetKind.SITE])
+    return {kind: telemetry.rounded(CATALOGUE[kind], readings[kind]) for kind in kinds}
 
 
 def _faulty(kind: TargetKind, readings: Floats, healthy: Floats) -> NDArray[np.bool_]:

@@ -54,7 +54,7 @@ def _fleet(kind: TargetKind, seed: int) -> tuple[Rows, Rows, NDArray[np.bool_]]:
         start, minutes = int(rng.integers(ahead_ms, int(times[-1]))), int(rng.integers(25, 180))
         fault = random_fault(fleet, rng, start, minutes * 60_000)
         faults.append(replace(fault, strength=float(rng.uniform(WEAKEST, 1.0))))
-    samples = simulate(fleet, times, faults, seed)[kind]
+    samples = simulate(fleet, times, faults, seed, kinds=(kind,))[kind]
     stream = _streams(samples)
     order = np.lexsort((samples.at, stream))
     whole = Rows(samples.readings[order], samples.at[order], stream[order], int(stream.max()) + 1)
