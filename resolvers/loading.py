@@ -118,7 +118,7 @@ def _begun(batch: "tuple[_Batch[Any, Any], Any]") -> bool:
 class _Batch(Generic[Key, Value]):
     """Keys that are fetched together, by the first who waits for them; if that one leaves, by another."""
 
-    __slots__ = ("_ended", "_loader", "answer", "is_led", "keys", "waiting")
+    __slots__ = ("_loader", "_others", "answer", "is_led", "keys", "waiting")
 
     def __init__(self, loader: Loader[Key, Value]) -> None:
         self.keys: list[Key] = []
@@ -126,7 +126,7 @@ class _Batch(Generic[Key, Value]):
         self.answer: Mapping[Key, Value | BaseException] | None = None
         self._loader = loader
         self.is_led = False
-        self._ended: asyncio.Future[None] | None = None  # when whoever fetches is done, well or not, if others wait
+        self._others: list[asyncio.Future[None]] = []  # who are told when whoever fetches is done, well or not
 
     async def found(self) -> Mapping[Key, Value | BaseException]:
         """By key: a value, or what went wrong with it."""
@@ -134,8 +134,8 @@ class _Batch(Generic[Key, Value]):
             if not self.is_led:
                 await self._lead()
             else:
-                self._ended = self._ended or asyncio.get_running_loop().create_future()
-                await asyncio.shield(self._ended)
+                self._others.append(asyncio.get_running_loop().create_future())
+                await self._others[-1]
         return self.answer
 
     async def _lead(self) -> None:
@@ -144,9 +144,10 @@ class _Batch(Generic[Key, Value]):
             self.answer = await self._loader.run(self)
         finally:
             self.is_led = False
-            ended, self._ended = self._ended, None
-            if ended is not None:
-                ended.set_result(None)
+            others, self._others = self._others, []
+            for other in others:
+                if not other.done():  # it may have left
+                    other.set_result(None)
 
     def leave(self) -> None:
         """One less waits for it."""

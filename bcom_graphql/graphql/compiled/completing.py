@@ -24,8 +24,8 @@ from graphql import (
 )
 from graphql.execution import Executor
 from graphql.pyutils import is_iterable
+from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
 
-from bcom_graphql.graphql.compiled.declared import is_cast
 from bcom_graphql.graphql.compiled.infos import info_at
 from bcom_graphql.graphql.compiled.running import Complete, Position, Run, is_awaitable
 
@@ -94,7 +94,7 @@ def _abstract(field: "Field", of: GraphQLAbstractType) -> Complete:
 
     def complete(run: Run, value: Any, at: Position) -> Any:
         shape = known.get(value.__class__)
-        if shape is not None and not is_cast(value):
+        if shape is not None and getattr(value, TYPE_CAST_ATTRIBUTE, None) is None:
             return shape(run, value, at)
         if field.settled(run, value, at, complete):
             return None

@@ -131,9 +131,4 @@ def _field(definition: GraphQLField) -> StrawberryField | None:
 
 def _is_told_by_class(value: Any) -> bool:
     """Generators may be awaitable; `strawberry.cast` gives one object another type."""
-    return not isinstance(value, GeneratorType) and not is_cast(value)
-
-
-def is_cast(value: Any) -> bool:
-    """Whether the object itself says of which type it is."""
-    return get_strawberry_type_cast(value) is not None
+    return not isinstance(value, GeneratorType) and get_strawberry_type_cast(value) is None

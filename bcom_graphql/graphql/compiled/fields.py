@@ -138,8 +138,9 @@ class Field:
 
     async def settle(self, run: Run, waiting: list[Waiting]) -> None:
         """Their values, and all that is below them."""
+        key, complete = self.key, self.complete
         for (_, into, at), value in zip(waiting, await self._values(run, waiting), strict=True):
-            into[self.key] = self.complete(run, value, at)
+            into[key] = complete(run, value, at)
         await run.settle()
 
     async def _values(self, run: Run, waiting: list[Waiting]) -> Sequence[Any]:

@@ -69,6 +69,10 @@ def _expression(of: Any, first: str, number: int, names: Names) -> str:
     if members := _members(of):
         names[f"members{number}"], names[f"class{number}"] = members, type(next(iter(members)))
         return f"members{number}[value] if {first}.__class__ is class{number} else {leaf}(value)"
+    if is_leaf_type(of):
+        names |= {f"coerce{number}": of.coerce_output_value, "VALUES": VALUES, "Undefined": Undefined}
+        coerces = f"{first}.__class__ in VALUES and (coerced := coerce{number}(value)) is not None"
+        return f"coerced if {coerces} and coerced is not Undefined else {leaf}(value)"
     return f"{leaf}({first})"
 
 
