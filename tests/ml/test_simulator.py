@@ -62,6 +62,21 @@ def test_the_same_seed_and_time_give_the_same_readings_whatever_else_is_asked_fo
         assert np.array_equal(whole[kind].faulty[same], part[kind].faulty)
 
 
+@pytest.mark.parametrize("kind", TargetKind)
+def test_a_kind_alone_and_unmarked_has_the_same_readings(kind: TargetKind) -> None:
+    fault = random_fault(FLEET, np.random.default_rng(1), START, 3 * HOUR)
+
+    whole = simulate(FLEET, TIMES, [fault], seed=5)[kind]
+    marked = simulate(FLEET, TIMES, [fault], seed=5, kinds=(kind,))
+    unmarked = simulate(FLEET, TIMES, [fault], seed=5, kinds=(kind,), marked=False)[kind]
+
+    assert [*marked] == [kind]
+    assert np.array_equal(whole.readings, marked[kind].readings, equal_nan=True)
+    assert np.array_equal(whole.faulty, marked[kind].faulty)
+    assert np.array_equal(whole.readings, unmarked.readings, equal_nan=True)
+    assert not unmarked.faulty.any()
+
+
 def test_another_seed_gives_other_readings() -> None:
     one, other = simulate(FLEET, TIMES[:2], [], seed=1), simulate(FLEET, TIMES[:2], [], seed=2)
 
