@@ -200,7 +200,7 @@ async def test_who_asked_and_what_was_asked_is_kept(operator: Api, services: Ser
 # ---------------------------------------------------------------- what they refuse
 
 
-@pytest.mark.parametrize("hours", [0, -1, 10_000])
+@pytest.mark.parametrize("hours", [0, -1, 10_000, 3e-35])
 async def test_a_lookback_must_be_possible(operator: Api, make: Factory, hours: float) -> None:
     answer = await analyze(operator, "analyzeNetwork", id_of(await make.network()), hours=hours)
 
