@@ -30,8 +30,8 @@ test: .venv/developing ## All tests that take seconds
 test-slow: .venv/developing ## The tests that take longer
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m slow
 
-fuzz: .venv/developing ## Random operations and garbage for SECONDS=60; any error that is the server's own fails
-	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+fuzz: .venv/developing ## Random operations and garbage for SECONDS=60; any error that is the server's own fails (SEED= for the same again)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 bench: .venv/developing ## Measure, as ratios within one run
 	$(BIN)/python -m benchmarks.documents
