@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PAGE := bcom_graphql/static/graphiql/graphiql.js
-WORKERS ?= auto
+CORES := $(shell getconf _NPROCESSORS_ONLN)
+WORKERS ?= $(CORES)
 SECONDS ?= 60
 
 .PHONY: help run test test-slow fuzz bench check lint types layers contract web wheel lock clean
@@ -24,8 +25,8 @@ help: ## What can be made
 run: .venv/installed web ## Serve an invented fleet that lives, on http://localhost:8010
 	@$(BIN)/bcom-graphql serve --demo
 
-test: .venv/developing ## All tests that take seconds
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not slow"
+test: .venv/developing ## All tests that take seconds; they wait for PostgreSQL as long as they work, so one worker more
+	$(BIN)/pytest -n $(shell expr $(WORKERS) + 1) --dist loadgroup -m "not slow"
 
 test-slow: .venv/developing ## The tests that take longer
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m slow
