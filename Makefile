@@ -2,8 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PAGE := bcom_graphql/static/graphiql/graphiql.js
-CORES := $(shell getconf _NPROCESSORS_ONLN)
-WORKERS ?= $(CORES)
+WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 SECONDS ?= 60
 
 .PHONY: help run test test-slow fuzz bench check lint types layers contract web wheel lock clean

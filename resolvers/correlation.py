@@ -79,7 +79,7 @@ async def _of_target(
 
 def _window(context: Context, hours: float, until: datetime | None) -> tuple[datetime, datetime]:
     """Raises InvalidInput for one that is empty or too long, or ends in the future."""
-    if not 0 < hours <= LONGEST_HOURS or not timedelta(hours=hours):  # which knows microseconds
+    if not 0 < hours <= LONGEST_HOURS or not timedelta(hours=hours):  # it rounds to microseconds
         message = f"An analysis looks back more than 0 and at most {LONGEST_HOURS:g} hours (90 days), not {hours:g}."
         raise InvalidInput(message, ["hoursLookback"])
     end = until or context.now
