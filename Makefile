@@ -4,12 +4,14 @@ BIN := .venv/bin
 PAGE := bcom_graphql/static/graphiql/graphiql.js
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 SECONDS ?= 60
+STORING := recording series live_samples rollups maintenance migrations event_log accounts main_path database learner correlation anomalies
+TESTS ?= $(STORING:%=tests/test_%.py)
 
-.PHONY: help run test test-slow fuzz bench check lint types layers contract web wheel lock clean
+.PHONY: help run test test-slow test-postgres15 fuzz bench check lint types layers contract web wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## What can be made
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -29,6 +31,13 @@ test: .venv/developing ## All tests that take seconds; they wait for PostgreSQL 
 
 test-slow: .venv/developing ## The tests that take longer
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m slow
+
+# Debian's `pg_virtualenv` makes a cluster that lives as long as the command.
+test-postgres15: .venv/developing ## The tests of what is stored, on the oldest PostgreSQL that is supported (TESTS= for others)
+	pg_virtualenv -t -v 15 -i --auth=trust -o fsync=off -o max_connections=300 \
+	  sh -c 'export TEST_DATABASE_URL="postgresql+asyncpg://postgres:@localhost:$$PGPORT/postgres"; \
+	  exec env -u PGHOST -u PGPORT -u PGUSER -u PGPASSWORD -u PGDATABASE \
+	  $(BIN)/pytest -n $(shell expr $(WORKERS) + 1) --dist loadgroup -m "not slow" $(TESTS)'
 
 fuzz: .venv/developing ## Random operations and garbage for SECONDS=60; any error that is the server's own fails (SEED= for the same again)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))

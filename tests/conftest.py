@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 from uuid import uuid4
 
@@ -40,13 +40,19 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of the template database: migrated, models trained. Workers of one run share it, as do later runs."""
-    with embedded_postgres(FOLDER) as url, (FOLDER / "template.lock").open("w") as lock:
-        server = url.replace("+asyncpg", "")
+    with _server() as url, (FOLDER / "template.lock").open("w") as lock:
         template = f"template_{_fingerprint()}"
         fcntl.flock(lock, fcntl.LOCK_EX)
-        asyncio.run(_ensure_template(server, template))
+        asyncio.run(_ensure_template(url.replace("+asyncpg", ""), template))
         fcntl.flock(lock, fcntl.LOCK_UN)
         yield _named(url, template)
+
+
+def _server() -> AbstractContextManager[str]:
+    """The URL of a superuser's database on the embedded PostgreSQL, or on another one: see `make test-postgres15`."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    given = os.environ.get("TEST_DATABASE_URL")
+    return nullcontext(given) if given else embedded_postgres(FOLDER)
 
 
 def _fingerprint() -> str:
@@ -56,8 +62,8 @@ def _fingerprint() -> str:
 
 
 def _named(url: str, database: str) -> str:
-    before, query = url.split("?")
-    return f"{before.rsplit('/', 1)[0]}/{database}?{query}"
+    before, *query = url.split("?")
+    return "?".join([f"{before.rsplit('/', 1)[0]}/{database}", *query])
 
 
 async def _ensure_template(server: str, template: str) -> None:
@@ -118,7 +124,7 @@ class Clones:
         return _named(self._template, name)
 
     async def _do(self, statement: str) -> None:
-        connection = await asyncpg.connect(_named(self._template, "bcom").replace("+asyncpg", ""))
+        connection = await asyncpg.connect(_named(self._template, "postgres").replace("+asyncpg", ""))
         await connection.execute(statement)
         await connection.close()
 
