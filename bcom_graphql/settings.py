@@ -160,6 +160,10 @@ class Settings(BaseSettings):
     max_tokens: Annotated[
         int, Field(ge=10, description="Tokens in a document; its characters are limited to 40 times as many.")
     ] = DEFAULT.tokens
+    max_fields: Annotated[
+        int, Field(ge=1, description="Fields in an operation, counted wherever their fragment is spread.")
+    ] = DEFAULT.fields
+    max_operations: Annotated[int, Field(ge=1, description="Operations in a document.")] = DEFAULT.operations
     max_cost: Annotated[
         int,
         Field(

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from bcom_graphql.graphql.documents import TOKEN, DocumentStore
+from bcom_graphql.graphql.documents import DocumentStore
 from bcom_graphql.graphql.limits import Limits
+from bcom_graphql.graphql.tokens import count_tokens
 from resolvers import loaders, topology
 from resolvers.context import Services
 from resolvers.store.database import Database
@@ -33,6 +34,9 @@ SLOW = "SELECT pg_sleep(30)"
         ("max_directives", 1, "{ viewer @skip(if: true) { email @skip(if: true) } }", "has 2 directives; at most 1"),
         ("max_root_fields", 2, "{ a: viewer { id } b: viewer { id } ...C } fragment C on Query { c: viewer { id } }",
          "has 3 root fields; at most 2 are allowed."),
+        ("max_fields", 5, FRAGMENTS, "has 6 fields, fragments counted wherever they are spread; at most 5"),
+        ("max_operations", 1, "query A { viewer { id } } query B { viewer { id } }",
+         "This document has 2 operations; at most 1 are allowed."),
         ("max_tokens", 12, "{ a: viewer { id } b: viewer { id } }", "has 14 tokens; at most 12 are allowed."),
         ("max_tokens", 10, "{ viewer { id } }" + " " * 400, "has 417 characters; at most 400 are allowed."),
         ("max_tokens", 10, "{ viewer { id } }" + "#\n" * 50, "has 56 tokens; at most 10 are allowed."),
@@ -61,6 +65,16 @@ async def test_the_usual_introspection_is_within_all_limits(api: Api) -> None:
     )
 
     assert (await api.run(document))["__schema"]["queryType"] == {"name": "Query", "kind": "OBJECT"}
+
+
+async def test_introspection_has_levels_of_its_own(server: Server) -> None:
+    document = get_introspection_query(input_value_deprecation=True)
+
+    async with server(max_depth=3) as api:
+        assert (await api.run(document))["__schema"]["queryType"] == {"name": "Query", "kind": "OBJECT"}
+        [error] = (await api.execute(DEPTH))["errors"]
+
+    assert "at most 3" in error["message"]
 
 
 async def test_introspection_may_not_go_round_in_circles(api: Api) -> None:
@@ -107,6 +121,14 @@ HOSTILE = {
     "fragments that double": "{ ...F0 } "
     + " ".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(200))
     + " fragment F200 on Query { viewer { id } }",
+    "fragments that double a field of the user": "{ viewer { ...F0 } } "
+    + " ".join(f"fragment F{n} on User {{ ...F{n + 1} ...F{n + 1} }}" for n in range(40))
+    + " fragment F40 on User { id }",
+    "a chain of fragments": "{ ...F0 } "
+    + " ".join(f"fragment F{n} on Query {{ ...F{n + 1} }}" for n in range(600))
+    + " fragment F600 on Query { viewer { id } }",
+    "numbers without blanks": "{ nodes(ids: [" + "-1" * 50_000 + "]) { id } }",
+    "an open string of escapes": '"' + '\\"' * 90_000,
     "the same field, and again": "{ " + "viewer { id } " * 1200 + "}",
     "deep nesting": "{ viewer " * 1000 + "}" * 1000,
     "deep lists": "{ nodes(ids: " + "[" * 2000 + "]" * 2000 + ") { id } }",
@@ -138,9 +160,29 @@ def test_any_text_is_a_document_or_has_errors(source: str) -> None:
 
 @given(st.lists(st.sampled_from(["{", "}", "viewer", "...", '"x"', '"""y"""', "-1.5e3", "$", "@", "#c\n", ",", " "])))
 def test_tokens_are_counted_as_they_are_lexed(parts: list[str]) -> None:
-    counted = len(TOKEN.findall(" ".join(parts)))
+    counted = count_tokens(" ".join(parts))
 
     assert counted == sum(part not in (",", " ") for part in parts)
+
+
+CHAIN = "{ ...F0 } " + " ".join(f"fragment F{n} on Query {{ ...F{n + 1} }}" for n in range(600))
+
+
+async def test_fragments_that_are_nested_too_deeply_are_told_so(api: Api) -> None:
+    [error] = (await api.execute(f"{CHAIN} fragment F600 on Query {{ viewer {{ id }} }}"))["errors"]
+
+    assert error["extensions"]["code"] == "QUERY_TOO_COMPLEX"
+    assert error["message"].startswith("This document is nested too deeply: 603 levels")
+
+
+def test_fragments_that_double_are_priced_as_often_as_they_are_spread() -> None:
+    doubling = "".join(f"fragment F{n} on User {{ ...F{n + 1} ...F{n + 1} }}" for n in range(13))
+    source = f"{{ viewer {{ ...F0 }} }} {doubling} fragment F13 on User {{ id }}"
+
+    document = DocumentStore(schema._schema, Limits()).sent(source)
+
+    assert not document.errors
+    assert document.plan(None).costs.total({}) == 1
 
 
 # ---------------------------------------------------------------- time

@@ -7,6 +7,7 @@ as the largest of its slicing arguments says (a list argument counts its entries
 once per document. It is an upper bound: a field selected twice counts twice, and so do a union's alternatives.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -23,6 +24,7 @@ from graphql import (
     IntValueNode,
     ListValueNode,
     OperationDefinitionNode,
+    SelectionNode,
     SelectionSetNode,
     ValueNode,
     VariableNode,
@@ -132,49 +134,58 @@ class Pricer:
         self._largest_page = largest_page
         definitions = document.definitions
         self._fragments = {d.name.value: d for d in definitions if isinstance(d, FragmentDefinitionNode)}
-        self._priced: dict[str, list[tuple[str, Term]]] = {}
+        self._priced: dict[str, dict[str, Term]] = {}
 
     def operation(self, operation: OperationDefinitionNode) -> Term:
         root = self._schema.get_root_type(operation.operation)
-        return self._folded(Term(once=tuple(term for _, term in self._selections(root, operation.selection_set))))
+        return self._sum([*self._selections(root, operation.selection_set).values()])
 
-    def _selections(
-        self, parent: GraphQLNamedType | None, selections: SelectionSetNode | None
-    ) -> Iterator[tuple[str, Term]]:
-        """The fields by name; those of fragments as if they stood here."""
+    def _selections(self, parent: GraphQLNamedType | None, selections: SelectionSetNode | None) -> dict[str, Term]:
+        """What all fields of a name cost together; those of fragments as if they stood here."""
+        found: defaultdict[str, list[Term]] = defaultdict(list)
         for selection in selections.selections if selections else ():
             if isinstance(selection, FieldNode):
-                yield selection.name.value, self._field(parent, selection)
-            elif isinstance(selection, FragmentSpreadNode):
-                yield from self._fragment(selection.name.value)
-            elif isinstance(selection, InlineFragmentNode):
-                condition = selection.type_condition
-                inside = self._schema.get_type(condition.name.value) if condition else parent
-                yield from self._selections(inside, selection.selection_set)
+                found[selection.name.value].append(self._field(parent, selection))
+                continue
+            for name, term in self._of_fragment(parent, selection).items():
+                found[name].append(term)
+        return {name: self._sum(terms) for name, terms in found.items()}
 
-    def _fragment(self, name: str) -> list[tuple[str, Term]]:
+    def _of_fragment(self, parent: GraphQLNamedType | None, node: SelectionNode) -> dict[str, Term]:
+        if isinstance(node, FragmentSpreadNode):
+            return self._fragment(node.name.value)
+        if isinstance(node, InlineFragmentNode):
+            condition = node.type_condition
+            inside = self._schema.get_type(condition.name.value) if condition else parent
+            return self._selections(inside, node.selection_set)
+        return {}
+
+    def _fragment(self, name: str) -> dict[str, Term]:
         if name not in self._priced:
             fragment = self._fragments[name]
             inside = self._schema.get_type(fragment.type_condition.name.value)
-            self._priced[name] = list(self._selections(inside, fragment.selection_set))
+            self._priced[name] = self._selections(inside, fragment.selection_set)
         return self._priced[name]
+
+    def _sum(self, terms: list[Term]) -> Term:
+        return terms[0] if len(terms) == 1 else self._folded(Term(once=tuple(terms)))
 
     def _field(self, parent: Any, node: FieldNode) -> Term:
         definition = self._schema.get_field(parent, node.name.value)
         if definition is None or node.name.value.startswith("__"):  # introspection has a rule of its own
             return Term()
         price = price_of(definition)
-        below = list(self._selections(get_named_type(definition.type), node.selection_set))
+        below = self._selections(get_named_type(definition.type), node.selection_set)
         slices = tuple(_slices(parent, node, price))
         if price.sized_fields:
-            once = tuple(term for name, term in below if name not in price.sized_fields)
-            each = tuple(term for name, term in below if name in price.sized_fields)
+            once = tuple(term for name, term in below.items() if name not in price.sized_fields)
+            each = tuple(term for name, term in below.items() if name in price.sized_fields)
             term = Term(price.weight, once, each, slices, price.assumed_size)
         elif price.is_list:
-            one = self._folded(Term(price.weight, tuple(term for _, term in below)))
+            one = self._folded(Term(price.weight, tuple(below.values())))
             term = Term(0, (), (one,), slices, price.assumed_size)
         else:
-            term = Term(price.weight, tuple(term for _, term in below))
+            term = Term(price.weight, tuple(below.values()))
         return self._folded(term)
 
     def _folded(self, term: Term) -> Term:

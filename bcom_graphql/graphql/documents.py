@@ -33,6 +33,7 @@ from bcom_graphql.graphql.limits import Limits
 from bcom_graphql.graphql.measures import Measurer, excesses
 from bcom_graphql.graphql.merging import FieldsMergeRule
 from bcom_graphql.graphql.sharing import reaching
+from bcom_graphql.graphql.tokens import count_tokens
 from bcom_graphql.graphql.variables import Variables
 
 CACHED_BYTES = 64 * 1024 * 1024
@@ -42,10 +43,6 @@ BYTES_OF_PLANNED_TOKEN = 1_400  # of one plan, of those that its conditions make
 BYTES_OF_DOCUMENT = 2_000  # of one that is nothing but an error
 USUAL_LENGTH = 5_000  # characters of a document whose digest is remembered
 LONGEST_TOKEN = 40  # characters, on average: what is longer has no business in a document
-TOKEN = re.compile(
-    r'"""(?:[^"\\]|\\.|"(?!""))*"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*|[!$&():=@\[\]{|}]|\.\.\.|[_A-Za-z]\w*|-?\d[\d.eE+-]*',
-    re.DOTALL,
-)
 RULES = (*(rule for rule in specified_rules if rule is not OverlappingFieldsCanBeMergedRule), FieldsMergeRule)
 
 
@@ -160,7 +157,7 @@ class DocumentStore:
         if len(text) > longest:
             message = f"This document has {len(text)} characters; at most {longest} are allowed. Use variables."
             return Document(hash, BYTES_OF_DOCUMENT, errors=[too_complex(message)])
-        tokens = sum(1 for _ in TOKEN.finditer(text))
+        tokens = count_tokens(text)
         if tokens > most:
             message = f"This document has {tokens} tokens; at most {most} are allowed. Use variables for values."
             return Document(hash, BYTES_OF_DOCUMENT, errors=[too_complex(message)])
@@ -172,7 +169,7 @@ class DocumentStore:
         operations = [d for d in tree.definitions if isinstance(d, OperationDefinitionNode)]
         measurer = Measurer(tree)
         measures = [measurer.operation(operation) for operation in operations]
-        errors = [too_complex(excess) for excess in excesses(measures, self._limits)]
+        errors = [too_complex(excess) for excess in excesses(measures, measurer.fragments.values(), self._limits)]
         errors = errors or validate(self._schema, tree, RULES)
         if errors:
             return Document(hash, size, errors=errors)

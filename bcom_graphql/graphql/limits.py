@@ -21,6 +21,8 @@ class Limits:
     directives: int = 100
     root_fields: int = 50
     tokens: int = 5_000
+    fields: int = 10_000  # of an operation, with its fragments opened
+    operations: int = 50  # of a document
     cost: int = 50_000
     page: int = 500
     batch: int = 10
