@@ -168,8 +168,8 @@ class Settings(BaseSettings):
         int,
         Field(
             ge=1,
-            description="What an operation may cost: its objects, times the sizes of its pages. The header GraphQL-Cost"
-            " reports it.",
+            description="What an operation may cost: its objects, times the sizes of its pages, and a hundredth of a"
+            " point for each value of a series. The header GraphQL-Cost reports it.",
         ),
     ] = DEFAULT.cost
     max_page: Annotated[int, Field(ge=1, description="Entries in a page, and ids in `nodes`.")] = DEFAULT.page

@@ -1,10 +1,11 @@
 """What the schema says of its own fields: who may use them, and what they cost."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 from strawberry.schema_directive import Location
 
+from resolvers.metrics import LARGEST_SERIES
 from resolvers.paging import DEFAULT_PAGE
 from resolvers.store.tables import Role
 
@@ -22,23 +23,33 @@ class Access:
     locations=[Location.FIELD_DEFINITION],
     name="cost",
     description="How much a field weighs: 1 where it has fields of its own, else 0, unless it says otherwise here."
-    " See https://ibm.github.io/graphql-specs/cost-spec.html.",
+    " The sum is rounded up. See https://ibm.github.io/graphql-specs/cost-spec.html.",
 )
 class Cost:
-    weight: int
+    weight: float
 
 
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION],
     name="listSize",
+    repeatable=True,
     description="How long a list, or the lists in `sizedFields` below it, may get: as long as the largest of the"
-    " slicing arguments asks (the length of one that is a list itself), else `assumedSize`."
-    " See https://ibm.github.io/graphql-specs/cost-spec.html.",
+    " slicing arguments asks (the length of one that is a list itself), else `assumedSize`. Where several name the same"
+    " field, their lengths multiply. See https://ibm.github.io/graphql-specs/cost-spec.html.",
 )
 class ListSize:
     assumed_size: int
     slicing_arguments: list[str] | None = strawberry.UNSET
     sized_fields: list[str] | None = strawberry.UNSET
+
+
+@strawberry.schema_directive(
+    locations=[Location.ARGUMENT_DEFINITION, Location.INPUT_FIELD_DEFINITION],
+    name="constraint",
+    description="What a value may be at most: `max` of a number.",
+)
+class Constraint:
+    max: int | None = strawberry.UNSET
 
 
 def sized(size: int, *slicing: str) -> ListSize:
@@ -56,4 +67,14 @@ def paged(usual: int, **options: Any) -> Any:
     return strawberry.field(directives=[page(usual)], **options)
 
 
-READINGS = Cost(weight=10)  # a query of its own over many samples
+QUERIED = Cost(weight=10)  # a query of its own over many samples
+READING = Cost(weight=0.01)  # of which a hundred take about a kilobyte
+FREE = Cost(weight=0)
+MaxPoints = Annotated[int | None, strawberry.argument(directives=[Constraint(max=LARGEST_SERIES)])]
+
+
+def series(metrics: int) -> Any:
+    """A field for a series: it costs as much as its points times its metrics, of which this many are all."""
+    points = ListSize(assumed_size=1000, slicing_arguments=["maxPoints"], sized_fields=["times", "columns"])
+    columns = ListSize(assumed_size=metrics, slicing_arguments=["metrics"], sized_fields=["columns"])
+    return strawberry.field(directives=[QUERIED, points, columns])

@@ -9,6 +9,7 @@ from resolvers import metrics
 from resolvers.context import Context
 from resolvers.loaders import SeriesRequest
 from resolvers.store.readings import Series, Span
+from schema.directives import FREE, READING
 from schema.inputs import TimeWindow
 from schema.node import Info, Node
 from schema.scalars import FloatArray, TimeArray
@@ -18,9 +19,9 @@ from schema.scalars import FloatArray, TimeArray
 class MetricColumn:
     metric: Metric
     unit: str
-    mean: FloatArray
-    min: FloatArray
-    max: FloatArray
+    mean: FloatArray = strawberry.field(directives=[READING])
+    min: FloatArray = strawberry.field(directives=[READING])
+    max: FloatArray = strawberry.field(directives=[READING])
 
 
 @strawberry.type(
@@ -29,8 +30,8 @@ class MetricColumn:
 )
 class MetricSeries:
     bucket_seconds: int | None
-    times: TimeArray
-    columns: list[MetricColumn]
+    times: TimeArray = strawberry.field(directives=[READING])
+    columns: list[MetricColumn] = strawberry.field(directives=[FREE])
 
     @classmethod
     def of(cls, kind: TargetKind, series: Series) -> "MetricSeries":

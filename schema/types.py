@@ -12,7 +12,7 @@ from resolvers.filters import AnomalyFilter as Filter
 from resolvers.loaders import Children
 from resolvers.paging import Window
 from resolvers.store import analysis_tables, tables
-from schema.directives import READINGS, paged, sized
+from schema.directives import QUERIED, MaxPoints, paged, series, sized
 from schema.enums import AnomalyChange, AnomalyStatus, Band, Direction, Severity, SiteRole, Verdict
 from schema.inputs import AnomalyFilter, TimeWindow, filter_of
 from schema.node import Connection, Info, Node, connection
@@ -61,14 +61,14 @@ class Observed(Node):
 class Measured(Observed):
     """What networks and sites share; a link is measured in each direction."""
 
-    @strawberry.field(directives=[READINGS])
+    @series(metrics=7)
     @needs("id")
     async def series(
-        self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None, max_points: int | None = 1000
+        self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None, max_points: MaxPoints = 1000
     ) -> MetricSeries:
         return await series_of(self, info, "", metrics, window, max_points)
 
-    @strawberry.field(directives=[READINGS])
+    @strawberry.field(directives=[QUERIED])
     @needs("id")
     async def statistics(
         self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None
@@ -139,7 +139,7 @@ class Link(Observed):
     async def grade(self, info: Info, direction: Direction) -> float | None:
         return await info.context.loaders.grade.load((self.row.id, direction.value))
 
-    @strawberry.field(directives=[READINGS])
+    @series(metrics=12)
     @needs("id")
     async def series(
         self,
@@ -147,11 +147,11 @@ class Link(Observed):
         direction: Direction,
         metrics: Metrics = None,
         window: TimeWindow | None = None,
-        max_points: int | None = 1000,
+        max_points: MaxPoints = 1000,
     ) -> MetricSeries:
         return await series_of(self, info, direction, metrics, window, max_points)
 
-    @strawberry.field(directives=[READINGS])
+    @strawberry.field(directives=[QUERIED])
     @needs("id")
     async def statistics(
         self, info: Info, direction: Direction, metrics: Metrics = None, window: TimeWindow | None = None

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bcom_graphql.graphql.costs import Bill, Pricer
 from bcom_graphql.graphql.errors import Refused
+from bcom_graphql.graphql.limits import Limits
 from schema.root import schema as served
 from tests.support import Api, Server
 
@@ -35,13 +36,19 @@ def cost(document: str, **variables: object) -> int:
         ("{ networks(first: 3) { nodes { links(first: 7) { nodes { id } } } } }", 1 + 3 * (1 + 1 + 7)),
         ("{ anomalies(last: 4) { nodes { contributions { share } } } }", 1 + 4 * (1 + 12)),
         ('{ nodes(ids: ["a", "b", "c"]) { id } }', 3),
-        ("{ link(number: 1) { series(direction: OB) { times } } }", 1 + 10),
+        ("{ link(number: 1) { series(direction: OB) { bucketSeconds } } }", 1 + 10),
+        ("{ link(number: 1) { series(direction: OB) { times } } }", 1 + 10 + 1000 // 100),
+        ("{ link(number: 1) { series(direction: OB) { columns { mean } } } }", 1 + 10 + 12 * 1000 // 100),
+        ("{ site(number: 1) { series(maxPoints: 10000, metrics: [CPU_PCT]) { columns { mean min max } } } }",
+         1 + 10 + 3 * 10_000 // 100),
+        ("{ site(number: 1) { series(metrics: []) { columns { mean again: mean } } } }", 1 + 10 + 7 * 2 * 1000 // 100),
+        ("{ site(number: 1) { series(maxPoints: 1) { ...F } } } fragment F on MetricSeries { times }", 1 + 11),
         ("{ a: viewer { id } b: viewer { id } }", 2),
         ("{ ...F ...F } fragment F on Query { viewer { id } }", 2),
         ("{ ... on Query { viewer { ... { id } } } }", 1),
         ("{ __schema { types { name fields { name } } } }", 0),
     ],
-)
+)  # fmt: skip
 def test_an_operation_costs_its_objects_times_its_pages(document: str, expected: int) -> None:
     assert cost(document) == expected
 
@@ -59,6 +66,35 @@ def test_a_list_variable_counts_its_entries() -> None:
     document = "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }"
 
     assert cost(document, ids=["x"] * 17) == 17
+
+
+def test_points_and_metrics_cost_by_variables_what_they_cost_as_literals() -> None:
+    document = (
+        "query ($p: Int, $m: [Metric!]) { link(number: 1) { series(direction: IB, maxPoints: $p, metrics: $m) %s } }"
+    )
+
+    total = cost(document % "{ times columns { mean max } }", p=2000, m=["GRADE", "ERRORS", "ESNO_DB"])
+
+    assert total == 1 + 10 + 20 + 3 * 2 * 20
+
+
+def test_a_dashboard_of_a_link_is_cheap_and_a_gigabyte_of_series_is_refused() -> None:
+    """The latter drew 1.0 GB for 4421 points, when a series cost the same whatever it returned."""
+    dashboard = "{ link(number: 1) { a: series(direction: IB) %s b: series(direction: OB) %s } }"
+    aliases = " ".join(
+        f"a{n}: series(direction: IB, maxPoints: 10000) {{ times columns {{ mean min max }} }}" for n in range(20)
+    )
+
+    of_dashboard = cost(dashboard.replace("%s", "{ times columns { metric mean min max } }"))
+    of_gigabyte = cost(f"{{ links(first: 20) {{ nodes {{ {aliases} }} }} }}")
+
+    assert of_dashboard < 1000
+    assert of_gigabyte > 20 * Limits().cost
+
+
+def test_more_points_than_a_series_has_are_refused_by_name() -> None:
+    with pytest.raises(Refused, match=r"`maxPoints` of `Link\.series` asks for 10001; at most 10000 are allowed"):
+        cost("{ link(number: 1) { series(direction: IB, maxPoints: 10001) { times } } }")
 
 
 @pytest.mark.parametrize(

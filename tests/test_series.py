@@ -292,7 +292,8 @@ async def test_an_impossible_number_of_points_is_refused(operator: Api, make: Fa
     with pytest.raises(GraphQLFailed) as failure:
         await series(operator, link, maxPoints=max_points)
 
-    assert failure.value.errors[0]["message"] == f"`maxPoints` must be between 1 and 10000, and is {max_points}."
+    assert "10000" in failure.value.errors[0]["message"]
+    assert str(max_points) in failure.value.errors[0]["message"]
     assert failure.value.codes == ["BAD_USER_INPUT"]
 
 

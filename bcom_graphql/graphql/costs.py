@@ -3,12 +3,14 @@
 As the GraphQL Cost Directive specification has it (https://ibm.github.io/graphql-specs/cost-spec.html): a field with a
 composite type weighs 1, any other 0, or what `@cost(weight:)` says. `@listSize` tells how long a list may get: as long
 as the largest of its slicing arguments says (a list argument counts its entries), else `assumedSize`; with
-`sizedFields` that holds for those fields below it, as in a Relay connection. What depends on no variable is added up
-once per document. It is an upper bound: a field selected twice counts twice, and so do a union's alternatives.
+`sizedFields` that holds for those fields below it, as in a Relay connection. Where the specification has no word:
+weights may be fractions, a field may carry several `@listSize`, whose lengths multiply where they name the same field,
+and an argument with `@constraint(max:)` may ask for more than a page. What depends on no variable is added up once per
+document. It is an upper bound: a field selected twice counts twice, and so do a union's alternatives.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -34,29 +36,46 @@ from graphql import (
     is_list_type,
 )
 
+from bcom_graphql.graphql.constraints import declared
 from bcom_graphql.graphql.errors import bad_request
 
 MOST_KNOWN: Final = 100  # sums of one operation
+UNITS: Final = 100  # of a point: weights are added up in whole ones, so that their order does not matter
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How long a list may get, or those in `fields` below it; arguments by name, with the most that they may say."""
+
+    assumed: int
+    slicing: Mapping[str, int | None] = field(default_factory=dict)
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A field's weight, and what the schema says of its list's length."""
+    """A field's weight in units, and what the schema says of lists' lengths."""
 
     weight: int
     is_list: bool
-    assumed_size: int = 1
-    slicing: tuple[str, ...] = ()
-    sized_fields: tuple[str, ...] = ()
+    sizes: tuple[Size, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The length that an argument asks for: a number, or a variable's value."""
+    """The length that an argument asks for: a number, or a variable's value. `most`: if it is not a page's."""
 
     field: str
     argument: str
     asked: int | str
+    most: int | None = None
+
+    def check(self, size: int, largest_page: int) -> None:
+        """Raises Refused."""
+        most = self.most or largest_page
+        if size > most:
+            allowed = f"a page has at most {most}" if self.most is None else f"at most {most} are allowed"
+            raise bad_request(f"`{self.argument}` of `{self.field}` asks for {size}; {allowed}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +98,15 @@ class Bill:
     _known: dict[int, int] = field(default_factory=dict)
 
     def total(self, term: Term) -> int:
-        """Raises Refused for a page beyond the largest."""
+        """In points. Raises Refused for a page beyond the largest."""
+        return -(-self.units(term) // UNITS)
+
+    def units(self, term: Term) -> int:
+        """The same in units."""
         if id(term) not in self._known:
             size = self._size(term)
-            own = term.own + sum(map(self.total, term.once))
-            self._known[id(term)] = own + (size * sum(map(self.total, term.each)) if term.each else 0)
+            own = term.own + sum(map(self.units, term.once))
+            self._known[id(term)] = own + (size * sum(map(self.units, term.each)) if term.each else 0)
         return self._known[id(term)]
 
     def _size(self, term: Term) -> int:
@@ -92,11 +115,11 @@ class Bill:
 
     def _asked(self, asked: Slice) -> int | None:
         given = self.variables.get(asked.asked) if isinstance(asked.asked, str) else asked.asked
-        size: int | None = len(given) if isinstance(given, list) else given
-        if size is not None and size > self.largest_page:
-            message = f"`{asked.argument}` of `{asked.field}` asks for {size}; a page has at most {self.largest_page}."
-            raise bad_request(message)
-        return None if size is None else max(0, size)
+        size: int | None = (len(given) or None) if isinstance(given, list) else given
+        if size is None:
+            return None
+        asked.check(size, self.largest_page)
+        return max(0, size)
 
 
 class Costs:
@@ -176,50 +199,69 @@ class Pricer:
             return Term()
         price = price_of(definition)
         below = self._selections(get_named_type(definition.type), node.selection_set)
-        slices = tuple(_slices(parent, node, price))
-        if price.sized_fields:
-            once = tuple(term for name, term in below.items() if name not in price.sized_fields)
-            each = tuple(term for name, term in below.items() if name in price.sized_fields)
-            term = Term(price.weight, once, each, slices, price.assumed_size)
-        elif price.is_list:
-            one = self._folded(Term(price.weight, tuple(below.values())))
-            term = Term(0, (), (one,), slices, price.assumed_size)
-        else:
-            term = Term(price.weight, tuple(below.values()))
-        return self._folded(term)
+        sizes = [(size, tuple(_slices(parent, node, size))) for size in price.sizes]
+        if price.is_list:
+            term = self._folded(Term(price.weight, tuple(below.values())))
+            for size, slices in sizes:
+                term = self._folded(Term(0, (), (term,), slices, size.assumed))
+            return term
+        parts = [self._sized(name, term, sizes) for name, term in below.items()]
+        asked = [self._folded(Term(slices=slices)) for _, slices in sizes]  # is looked at, whatever is selected
+        return self._folded(Term(price.weight, (*parts, *asked)))
+
+    def _sized(self, name: str, term: Term, sizes: Iterable[tuple[Size, tuple[Slice, ...]]]) -> Term:
+        """What a field's own field costs, as often as the lists are long that it stands for."""
+        for size, slices in sizes:
+            if name in size.fields:
+                term = self._folded(Term(0, (), (term,), slices, size.assumed))
+        return term
 
     def _folded(self, term: Term) -> Term:
         """Added up where no variable has a say; a page that is too large stays, to be refused when it is asked for."""
         parts = (*term.once, *term.each)
-        settled = all(isinstance(s.asked, int) and s.asked <= self._largest_page for s in term.slices)
+        settled = all(isinstance(s.asked, int) and s.asked <= (s.most or self._largest_page) for s in term.slices)
         if not settled or any(part.once or part.each or part.slices for part in parts):
             return term
-        return Term(Bill({}, self._largest_page).total(term))
+        return Term(Bill({}, self._largest_page).units(term))
 
 
-def _slices(parent: GraphQLNamedType, node: FieldNode, price: Price) -> Iterator[Slice]:
+def _slices(parent: GraphQLNamedType, node: FieldNode, size: Size) -> Iterator[Slice]:
     for argument in node.arguments or ():
-        if argument.name.value in price.slicing and (asked := _asked(argument.value)) is not None:
-            yield Slice(f"{parent.name}.{node.name.value}", argument.name.value, asked)
+        name = argument.name.value
+        if name in size.slicing and (asked := _asked(argument.value)) is not None:
+            yield Slice(f"{parent.name}.{node.name.value}", name, asked, size.slicing[name])
 
 
 def _asked(value: ValueNode) -> int | str | None:
+    """An empty list asks for nothing in particular."""
     if isinstance(value, VariableNode):
         return value.name.value
     if isinstance(value, ListValueNode):
-        return len(value.values)
+        return len(value.values) or None
     return int(value.value) if isinstance(value, IntValueNode) else None
 
 
 def price_of(definition: GraphQLField) -> Price:
     """What the schema's directives say of a field."""
-    declared = definition.extensions.get("strawberry-definition")
-    directives = {type(d).__name__: d for d in getattr(declared, "directives", None) or ()}
-    cost, size = directives.get("Cost"), directives.get("ListSize")
-    weight = cost.weight if cost else int(is_composite_type(get_named_type(definition.type)))
-    is_list = is_list_type(get_nullable_type(definition.type))
-    if size is None:
-        return Price(weight, is_list)
-    return Price(
-        weight, is_list, size.assumed_size, tuple(size.slicing_arguments or ()), tuple(size.sized_fields or ())
+    weight = units_of(definition)
+    sizes = tuple(
+        Size(
+            one.assumed_size,
+            {name: _most(definition, name) for name in one.slicing_arguments or ()},
+            tuple(one.sized_fields or ()),
+        )
+        for one in declared(definition, "ListSize")
     )
+    return Price(weight, is_list_type(get_nullable_type(definition.type)), sizes)
+
+
+def units_of(definition: GraphQLField) -> int:
+    """A field's weight."""
+    for cost in declared(definition, "Cost"):
+        return round(cost.weight * UNITS)
+    return UNITS * is_composite_type(get_named_type(definition.type))
+
+
+def _most(definition: GraphQLField, argument: str) -> int | None:
+    found: list[int] = [one.max for one in declared(definition.args[argument], "Constraint") if one.max]
+    return found[0] if found else None
