@@ -1,6 +1,6 @@
 # The server with all it needs but a PostgreSQL:
 #   docker build -t bcom-graphql .
-#   docker run -p 127.0.0.1:8010:8010 bcom-graphql bcom-graphql serve --demo --host 0.0.0.0  # or with DATABASE_URL and SECRET_KEY
+#   docker run -p 127.0.0.1:8010:8010 bcom-graphql bcom-graphql serve --demo --demo-in-public --host 0.0.0.0  # or with DATABASE_URL and SECRET_KEY
 # tests/test_packaging.py follows these steps without Docker.
 
 FROM node:24-slim AS web

@@ -35,10 +35,10 @@ from bcom_graphql.observability import REQUEST_ID_HEADER, RequestId, configure_l
 from bcom_graphql.settings import Settings
 from bcom_graphql.trainers import TrainerProcesses
 from resolvers import advising, automatic, learner, maintenance
-from resolvers.accounts import ACCESS_TOPIC
 from resolvers.context import Services
 from resolvers.errors import Lagged, Unavailable
 from resolvers.rates import Rates
+from resolvers.sessions import ACCESS_TOPIC
 from resolvers.store.database import Database
 from resolvers.store.feed import EventFeed
 from resolvers.store.nats import NatsWakeups
@@ -66,7 +66,8 @@ def services(settings: Settings) -> Services:
     trainers = TrainerProcesses(settings, database)
     feed = EventFeed(database)
     kept = settings.retention_days, settings.event_retention_days
-    return Services(database, feed, registry, tokens, trainers, *kept, _rates(settings))
+    rates, is_open = _rates(settings), settings.open_registration
+    return Services(database, feed, registry, tokens, trainers, *kept, rates, is_open)
 
 
 def check(settings: Settings) -> None:

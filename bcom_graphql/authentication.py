@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.gate import Client, Gate, Identity
 from bcom_graphql.observability import request_id
-from resolvers import accounts, api_keys
+from resolvers import api_keys, sessions
 from resolvers.access import SYSTEM, Caller
 from resolvers.context import Columns, Context, Services, network_of
 from resolvers.errors import ClientError, Unauthenticated
@@ -71,5 +71,5 @@ async def _identify(context: Context, credentials: Mapping[str, object]) -> None
     scheme, _, secret = given.partition(" ") if isinstance(given, str) else ("", "", "")
     if scheme.lower() != "bearer" or not secret:
         raise Unauthenticated("Authorization must be `Bearer` and an access token or an API key.")
-    identify = api_keys.identify if secret.startswith(API_KEY_PREFIX) else accounts.identify
+    identify = api_keys.identify if secret.startswith(API_KEY_PREFIX) else sessions.identify
     context.caller = await identify(context, secret.strip())

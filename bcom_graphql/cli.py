@@ -3,12 +3,12 @@ settings | secret.
 """
 
 import asyncio
+import ipaddress
 import os
 import secrets
 import signal
 import socket
 import sys
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -24,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bcom_graphql import (
     app,
     demo,
+    demo_account,
     evaluation_command,
     metrics,
     migration_command,
@@ -32,19 +33,18 @@ from bcom_graphql import (
     prepare,
     readme,
     training_commands,
+    user_commands,
 )
 from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings
 from ml.metrics import TargetKind
-from resolvers import accounts
 from resolvers.access import SYSTEM
 from resolvers.context import Context
-from resolvers.errors import ClientError, Conflict
+from resolvers.errors import ClientError
 from resolvers.importing import Tally, import_file
 from resolvers.store.database import NO_DATABASE, state
 from resolvers.store.embedded import EmbeddedFailed
 from resolvers.store.migrations import migrate as migrate_database
-from resolvers.store.tables import Role
 from schema.root import schema
 
 SHOWN_REJECTIONS = 10
@@ -52,6 +52,7 @@ SCHEMA_FILE = Path("schema/schema.graphql")
 
 commands = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 commands.add_typer(model_commands.group, name="models")
+commands.add_typer(user_commands.group, name="user")
 console = Console(stderr=True)
 
 
@@ -88,9 +89,17 @@ def serve(
     port: Annotated[int, typer.Option(help="Where to listen.", min=1, max=65535)] = 8010,
     workers: Annotated[int, typer.Option(help="Server processes.", min=1, max=64)] = 1,
     with_demo: Annotated[bool, typer.Option("--demo", help="With an invented fleet that lives.")] = False,
+    in_public: Annotated[
+        bool, typer.Option("--demo-in-public", help="The demo on other addresses than this machine's own, too.")
+    ] = False,
 ) -> None:
     """Serve GraphQL at /graphql, /health and /metrics; migrations and missing models come first."""
     _exit_on_sigterm()
+    if with_demo and not (in_public or _is_loopback(host)):
+        _fail(
+            f"Everybody knows the password of the demo's admin, so it is not served on {host}."
+            " Leave out --host, or add --demo-in-public if whoever reaches this address may do anything with the demo."
+        )
     _check_free(host, port)
     settings = _serving(Settings(), with_demo=with_demo)
     configure_logging(settings.log_format, settings.log_level)
@@ -122,6 +131,13 @@ def _check_free(host: str, port: int) -> None:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
         _fail(f"Cannot listen on {host}:{port} ({error.strerror}); choose another with --host and --port.")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _serving(settings: Settings, *, with_demo: bool) -> Settings:
@@ -160,7 +176,7 @@ def _announce(host: str, port: int, *, with_demo: bool) -> None:
     console.print(f"GraphQL and GraphiQL  http://{shown}:{port}/graphql", highlight=False)
     console.print(f"Health                http://{shown}:{port}/health", highlight=False)
     if with_demo:
-        console.print(f"Demo sign-in          {demo.EMAIL} / {demo.PASSWORD}", highlight=False)
+        console.print(f"Demo sign-in          {demo_account.EMAIL} / {demo_account.PASSWORD}", highlight=False)
 
 
 commands.command("migrate")(migration_command.migrate)
@@ -204,31 +220,6 @@ def _report(tally: Tally) -> None:
         console.print(f"{rows:,} rejected: {reason}", markup=False, highlight=False)
     for entry in tally.rejected[:SHOWN_REJECTIONS]:
         console.print(f"  row {entry.row}: {entry.reason}", markup=False, highlight=False)
-
-
-@commands.command()
-def user(
-    email: str,
-    role: Annotated[Role, typer.Option(case_sensitive=False)] = Role.VIEWER,
-    password: Annotated[
-        str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True, envvar="BCOM_PASSWORD")
-    ] = "",
-) -> None:
-    """Create an account."""
-
-    async def work(settings: Settings) -> None:
-        services = app.services(settings)
-        await migrate_database(services.database)
-        context = Context(services, SYSTEM)
-        created = (await accounts.register(context, email, password, None)).user
-        if created.role is not role:  # the first is an admin whatever was asked for: somebody must be
-            with suppress(Conflict):
-                created = await accounts.update_user(Context(services, SYSTEM), created.id, None, role, None)
-        await services.database.close()
-        console.print(f"{created.email} is {created.role}.", highlight=False)
-
-    with prepare.database(Settings()) as settings:
-        asyncio.run(work(settings))
 
 
 @commands.command("export-schema")

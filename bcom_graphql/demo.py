@@ -14,15 +14,13 @@ from sqlalchemy import func, select
 
 from ml.metrics import CATALOGUE, TargetKind
 from ml.simulator import Fault, Fleet, Samples, demo_fleet, random_fault, simulate
-from resolvers import accounts, metrics, topology
+from resolvers import metrics, topology
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
-from resolvers.errors import ClientError, Conflict
+from resolvers.errors import ClientError
 from resolvers.metrics import Recorded
 from resolvers.store.tables import Band, Link, SiteRole
 
-EMAIL = "noc@example.com"
-PASSWORD = "demo-password"  # noqa: S105  printed at the start: the demo listens on this machine only
 SEED = 1
 FEED_LOCK = 0x6263_6F6D_0005
 FEED_SECONDS = 10
@@ -48,9 +46,8 @@ def secret_key(folder: Path) -> str:
 
 
 async def fill(services: Services, progress: Progress) -> None:
-    """Account, fleet and history, where the database has no links yet."""
+    """Fleet and history, where the database has no links yet."""
     context = Context(services, SYSTEM)
-    await _account(context)
     async with services.database.read() as session:
         if await session.scalar(select(func.count()).select_from(Link)):
             return
@@ -63,14 +60,6 @@ async def fill(services: Services, progress: Progress) -> None:
     for number, part in enumerate(parts):
         await _record(Context(services, SYSTEM), await asyncio.to_thread(simulate, fleet, part, faults, SEED))
         progress((number + 1) / len(parts), "recording two days of history")
-
-
-async def _account(context: Context) -> None:
-    """The first account, and so an admin; it is there already when the demo resumes."""
-    try:
-        await accounts.register(context, EMAIL, PASSWORD, "Demo operator")
-    except Conflict:
-        return
 
 
 async def feed(services: Services) -> None:

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
 from pydantic import SecretStr
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from bcom_graphql import app, demo
+from bcom_graphql import app, demo, demo_account
 from bcom_graphql.settings import Settings
-from resolvers import learner, training
+from resolvers import learner, training, users
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.errors import Conflict
@@ -19,6 +20,8 @@ from resolvers.store.embedded import embedded_postgres
 from resolvers.store.migrations import migrate
 from resolvers.trainer import Outcome, perform
 from resolvers.training import Period
+
+logger = structlog.get_logger(__name__)
 
 
 @contextmanager
@@ -40,6 +43,8 @@ async def ready(settings: Settings, bar: Progress) -> None:
     services = app.services(settings)
     try:
         await migrate(services.database)
+        await (demo_account.move_in(services) if settings.demo else demo_account.move_out(services))
+        await _tell_first_admin(services)
         await make_partitions(services)
         await runs.bury(services.database)
         await train_missing(services, bar)
@@ -51,6 +56,18 @@ async def ready(settings: Settings, bar: Progress) -> None:
             bar.update(task, completed=1.0)
     finally:
         await services.database.close()
+
+
+async def _tell_first_admin(services: Services) -> None:
+    """How to become one, where registration is closed and nobody is."""
+    async with services.database.read() as session:
+        if services.open_registration or await users.has_admin(session):
+            return
+    logger.warning(
+        "nobody is an admin yet: make one with `bcom-graphql user EMAIL --role admin`, or register with this token,"
+        " which works once",
+        token=services.tokens.first_admin,
+    )
 
 
 async def train_missing(services: Services, bar: Progress) -> None:

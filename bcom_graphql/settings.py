@@ -123,6 +123,14 @@ class Settings(BaseSettings):
         Literal["production", "development"],
         Field(description="In production only who has signed in sees the schema; development shows it to everybody."),
     ] = "production"
+    registration: Annotated[
+        Literal["open", "closed"] | None,
+        Field(
+            description="`open`: anybody who reaches the server may register, the first as ADMIN, others as VIEWER."
+            " `closed`: admins make accounts, and the first admin registers with a token from the log, or is made with"
+            " `bcom-graphql user`. Empty: closed in production, open in development."
+        ),
+    ] = None
     introspection: Annotated[
         Introspection | None,
         Field(
@@ -243,6 +251,11 @@ class Settings(BaseSettings):
         given = {name.removeprefix("max_"): value for name, value in self if name.startswith("max_")}
         del given["message"], given["statement_seconds"]  # uvicorn's business, and the database's
         return Limits(**given, slow_seconds=self.slow_seconds, introspection=self.introspection or by_profile)
+
+    @property
+    def open_registration(self) -> bool:
+        """Whether anybody may register."""
+        return (self.registration or ("closed" if self.profile == "production" else "open")) == "open"
 
     @property
     def rates(self) -> dict[Budget, str]:

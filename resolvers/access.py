@@ -35,3 +35,14 @@ def require(caller: Caller | None, role: Role, to: str) -> Caller:
     if caller.role.rank < role.rank:
         raise Forbidden(f"You need the role {role} to {to}; yours is {caller.role}.", role)
     return caller
+
+
+def require_person(caller: Caller | None, role: Role, to: str) -> Caller:
+    """The same, and not by an API key: a leaked one must not make itself at home.
+
+    Raises Unauthenticated, Forbidden.
+    """
+    caller = require(caller, role, to)
+    if caller.sign_in_id is None and caller is not SYSTEM:
+        raise Forbidden(f"An API key cannot {to}; sign in as yourself.")
+    return caller

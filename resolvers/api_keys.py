@@ -8,9 +8,9 @@ from sqlalchemy import select, update
 
 from resolvers import tokens
 from resolvers.access import Caller
-from resolvers.accounts import tell
 from resolvers.context import Context
 from resolvers.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
+from resolvers.sessions import tell
 from resolvers.store.tables import ApiKey, Role
 
 KEY: Final = """SELECT api_keys.id, user_id, api_keys.role, users.role AS owners_role, last_used_at, expires_at

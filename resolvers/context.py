@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID
 
-from resolvers.access import SYSTEM, Caller, require
+from resolvers.access import SYSTEM, Caller, require, require_person
 from resolvers.entities import Entities
 from resolvers.loading import Loader
 from resolvers.rates import Budget, Rates
@@ -56,6 +56,7 @@ class Services:
     retention_days: int = 400
     event_retention_days: int = 7
     rates: Rates = field(default_factory=Rates)
+    open_registration: bool = False  # anybody may register
     live: LiveSamples = field(init=False)
     sensitivity: Sensitivities = field(init=False)
     entities: Entities = field(init=False)
@@ -95,6 +96,10 @@ class Context:
     def require(self, role: Role, to: str) -> Caller:
         """See `access.require`."""
         return require(self.caller, role, to)
+
+    def require_person(self, role: Role, to: str) -> Caller:
+        """See `access.require_person`."""
+        return require_person(self.caller, role, to)
 
     def follow(self, topic: str, after: str | None) -> Events:
         """Events behind a cursor; see `EventFeed.stream`. Raises InvalidInput for what is none at once."""

@@ -1,7 +1,9 @@
 """Secrets and what proves them: passwords (argon2id), access tokens (JWT, HS256), opaque tokens (sha256)."""
 
 import asyncio
+import base64
 import hashlib
+import hmac
 import secrets
 import time
 from collections.abc import Callable
@@ -82,6 +84,16 @@ class Tokens:
             "jti": str(uuid4()),
         }
         return jwt.encode(claims, self.secret, algorithm="HS256"), expires_at
+
+    @property
+    def first_admin(self) -> str:
+        """What lets somebody register as the first admin: the same in each process, and as secret as the key."""
+        made = hmac.digest(self.secret.encode(), b"the first admin", "sha256")
+        return base64.urlsafe_b64encode(made[:24]).decode()
+
+    def is_first_admin(self, token: str) -> bool:
+        """Whether it is that one."""
+        return hmac.compare_digest(self.first_admin.encode(), token.strip().encode())
 
     def check(self, token: str) -> Claims:
         """Raises Unauthenticated unless we issued it and it still holds.

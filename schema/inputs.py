@@ -42,12 +42,22 @@ class RegisterInput:
     email: str
     password: str = strawberry.field(description="8 to 128 characters.")
     full_name: str | None = None
+    token: str | None = strawberry.field(
+        default=None, description="Of the first admin, from the server's log, where registration is closed."
+    )
 
 
 @strawberry.input
 class LoginInput:
     email: str
     password: str
+
+
+@strawberry.input
+class CreateUserInput:
+    email: str
+    full_name: str | None = None
+    role: Role | None = Role.VIEWER
 
 
 @strawberry.input(description="What is not given stays as it is.")

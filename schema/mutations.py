@@ -17,16 +17,20 @@ from resolvers import (
     model_files,
     models,
     sensitivity,
+    sessions,
     topology,
     training,
+    users,
 )
-from resolvers.accounts import SignedIn
 from resolvers.importing import import_upload
 from resolvers.metrics import Recorded
+from resolvers.sessions import SignedIn
+from resolvers.users import GivenPassword
 from schema.correlation import Analyses
 from schema.enums import Role, Verdict
 from schema.fields import ANYBODY, mutation
 from schema.inputs import (
+    CreateUserInput,
     DetectLinkInput,
     DetectNetworkInput,
     DetectSiteInput,
@@ -46,7 +50,7 @@ from schema.inputs import (
 )
 from schema.models import ImportModelResult, ModelVersion, ModelVersionResult, Sensitivity, SensitivityResult
 from schema.node import Info
-from schema.people import ApiKey, CreatedApiKey, LoggedOut, Session, User
+from schema.people import ApiKey, CreatedApiKey, LoggedOut, Session, User, UserPassword
 from schema.problems import Conflict, Forbidden, InvalidCredentials, InvalidInput, NotFound
 from schema.recommendations import Advice
 from schema.scalars import Upload
@@ -55,6 +59,9 @@ from schema.types import Anomaly, Detection, Link, Network, RecordedMetrics, Rej
 
 SessionResult = Annotated[Session | InvalidInput | InvalidCredentials | Conflict, strawberry.union("SessionResult")]
 UserResult = Annotated[User | InvalidInput | NotFound | Forbidden | Conflict, strawberry.union("UserResult")]
+UserPasswordResult = Annotated[
+    UserPassword | InvalidInput | NotFound | Forbidden | Conflict, strawberry.union("UserPasswordResult")
+]
 ApiKeyResult = Annotated[CreatedApiKey | InvalidInput | Forbidden, strawberry.union("ApiKeyResult")]
 TopologyResult = Annotated[Topology | InvalidInput | Forbidden, strawberry.union("TopologyResult")]
 RecordResult = Annotated[RecordedMetrics | InvalidInput | Forbidden, strawberry.union("RecordResult")]
@@ -70,6 +77,10 @@ def _session(signed_in: SignedIn) -> Session:
         expires_at=signed_in.expires_at,
         user=User.of(signed_in.user),
     )
+
+
+def _password(given: GivenPassword) -> UserPassword:
+    return UserPassword(user=User.of(given.user), password=given.password)
 
 
 def _recorded(recorded: Recorded) -> RecordedMetrics:
@@ -92,9 +103,15 @@ async def _record_columns(info: Info, kind: TargetKind, columns: object) -> Reco
 
 @strawberry.type
 class Mutation(Analyses, Advice):
-    @mutation(ANYBODY, description="The first person to register becomes ADMIN, everyone after that VIEWER.")
+    @mutation(
+        ANYBODY,
+        description="The first person to register becomes ADMIN, everyone after that VIEWER. Where registration is"
+        " closed (REGISTRATION, the default in production), only the first admin may, with the token that the server"
+        " logs when it starts; anybody else gets FORBIDDEN.",
+    )
     async def register(self, info: Info, input: RegisterInput) -> SessionResult:
-        return _session(await accounts.register(info.context, input.email, input.password, input.full_name))
+        given = input.email, input.password, input.full_name, input.token
+        return _session(await accounts.register(info.context, *given))
 
     @mutation(ANYBODY)
     async def login(self, info: Info, input: LoginInput) -> SessionResult:
@@ -102,11 +119,11 @@ class Mutation(Analyses, Advice):
 
     @mutation(ANYBODY, description="Rotates: each refresh token works once; reuse revokes the whole family.")
     async def refresh_session(self, info: Info, refresh_token: str) -> SessionResult:
-        return _session(await accounts.refresh(info.context, refresh_token))
+        return _session(await sessions.refresh(info.context, refresh_token))
 
     @mutation(ANYBODY, description="Ends the refresh token's whole family, and open sockets with it.")
     async def logout(self, info: Info, refresh_token: str) -> LoggedOut:
-        return LoggedOut(at=await accounts.logout(info.context, refresh_token))
+        return LoggedOut(at=await sessions.logout(info.context, refresh_token))
 
     @mutation(Role.VIEWER, description="Ends all other sessions.")
     async def change_password(self, info: Info, current: str, new: str) -> SessionResult:
@@ -115,8 +132,25 @@ class Mutation(Analyses, Advice):
     @mutation(Role.ADMIN, description="For admins; takes effect at once.")
     async def update_user(self, info: Info, input: UpdateUserInput) -> UserResult:
         key = User.key(input.id)
-        user = await accounts.update_user(info.context, key, input.full_name, input.role, input.is_active)
+        user = await users.update_user(info.context, key, input.full_name, input.role, input.is_active)
         return User.of(user)
+
+    @mutation(
+        Role.ADMIN,
+        description="For admins, signed in as themselves. Makes an account with a password of the server's choice,"
+        " which is shown this once; its owner changes it with `changePassword`.",
+    )
+    async def create_user(self, info: Info, input: CreateUserInput) -> UserPasswordResult:
+        role = input.role or Role.VIEWER
+        return _password(await users.create_user(info.context, input.email, input.full_name, role))
+
+    @mutation(
+        Role.ADMIN,
+        description="For admins, signed in as themselves. Gives somebody a new password of the server's choice, which"
+        " is shown this once. Ends their sessions and revokes their API keys.",
+    )
+    async def reset_password(self, info: Info, user: ID) -> UserPasswordResult:
+        return _password(await users.reset_password(info.context, User.key(user)))
 
     @mutation(Role.VIEWER, description="With one's own role at most.")
     async def create_api_key(

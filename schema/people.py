@@ -49,5 +49,11 @@ class CreatedApiKey:
 
 
 @strawberry.type
+class UserPassword:
+    user: User
+    password: str = strawberry.field(description="Shown this once; its owner changes it with `changePassword`.")
+
+
+@strawberry.type
 class LoggedOut:
     at: datetime

@@ -9,7 +9,6 @@ from strawberry import ID
 
 from ml.metrics import TargetKind
 from resolvers import (
-    accounts,
     anomalies,
     api_keys,
     correlation,
@@ -20,6 +19,7 @@ from resolvers import (
     sensitivity,
     topology,
     training,
+    users,
 )
 from resolvers.listings import Listing
 from resolvers.nodes import load
@@ -80,7 +80,7 @@ async def _node(info: Info, id: ID) -> Node | None:
 class Query:
     @query(ANYBODY, description="The caller; null when anonymous.")
     async def viewer(self, info: Info) -> User | None:
-        return User.maybe(await accounts.viewer(info.context))
+        return User.maybe(await users.viewer(info.context))
 
     @query(Role.ADMIN, page(), description="For admins.")
     async def users(
@@ -91,8 +91,8 @@ class Query:
         first: int | None = None,
         after: str | None = None,
     ) -> Connection[User]:
-        found = await accounts.users(info.context, role, is_active, Window(first, after))
-        return _paged(info, User, accounts.users_listing(role, is_active), found)
+        found = await users.users(info.context, role, is_active, Window(first, after))
+        return _paged(info, User, users.users_listing(role, is_active), found)
 
     @query(Role.VIEWER, sized(DEFAULT_PAGE), description="One's own; an admin sees everybody's.")
     async def api_keys(self, info: Info) -> list[ApiKey]:

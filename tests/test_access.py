@@ -56,6 +56,8 @@ MUTATIONS: dict[str, tuple[Role | None, str]] = {
     "logout": (PUBLIC, '(refreshToken: "garbage")'),
     "changePassword": (Role.VIEWER, '(current: "garbage", new: "correct horse battery")'),
     "updateUser": (Role.ADMIN, f'(input: {{ id: "{IDS["User"]}" }})'),
+    "createUser": (Role.ADMIN, '(input: { email: "bob@example.com" })'),
+    "resetPassword": (Role.ADMIN, f'(user: "{IDS["User"]}")'),
     "createApiKey": (Role.VIEWER, '(name: "Collector", role: VIEWER)'),
     "revokeApiKey": (Role.VIEWER, f'(id: "{IDS["ApiKey"]}")'),
     "upsertTopology": (Role.ADMIN, "(input: {})"),

@@ -278,7 +278,8 @@ def test_serve_with_the_demo_answers_and_resumes_in_seconds(tmp_path: Path) -> N
 
 @pytest.mark.slow
 async def test_several_workers_share_one_database(tmp_path: Path, database_url: str) -> None:
-    with Served(tmp_path, "--workers", "2", SECRET_KEY=SECRET, DATABASE_URL=database_url) as server:
+    settings = {"SECRET_KEY": SECRET, "DATABASE_URL": database_url, "REGISTRATION": "open"}
+    with Served(tmp_path, "--workers", "2", **settings) as server:
         register = """mutation { register(input: {email: "a@example.com", password: "long enough"}) {
           ... on Session { accessToken } } }"""
         token = server.ask(None, register)["register"]["accessToken"]

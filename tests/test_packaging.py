@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import httpx
 import pytest
 
-from bcom_graphql import demo
+from bcom_graphql import demo_account
 from tests.conftest import SECRET
 from tests.dockerfile import Machine, Stage, command, context, stages
 from tests.processes import HERE, free_port
@@ -166,7 +166,7 @@ def test_the_image_serves_a_database_and_stops_when_told_to(image: Image, databa
 @pytest.mark.xdist_group("packaging")
 def test_the_image_demonstrates_itself_in_an_empty_folder(image: Image) -> None:
     assert not any(image.machine.folder.iterdir())
-    login = f"""mutation {{ login(input: {{email: "{demo.EMAIL}", password: "{demo.PASSWORD}"}}) {{
+    login = f"""mutation {{ login(input: {{email: "{demo_account.EMAIL}", password: "{demo_account.PASSWORD}"}}) {{
       ... on Session {{ accessToken }} }} }}"""
 
     with image.running("bcom-graphql", "serve", "--demo", "--port", "8010") as server:

@@ -14,7 +14,7 @@ from sqlalchemy import delete
 
 from ml.episodes import Severity
 from ml.metrics import Direction, TargetKind
-from resolvers import accounts, detection, topology
+from resolvers import detection, topology, users
 from resolvers.anomalies import AnomalyOrder, listing, listing_of
 from resolvers.context import Services
 from resolvers.errors import InvalidInput
@@ -347,7 +347,7 @@ async def test_numbers_that_no_column_holds_are_no_cursor(api: Api) -> None:
 LISTINGS: list[Listing[Any]] = [
     *(listing(AnomalyFilter(), order) for order in AnomalyOrder),
     detection.listing(None, None),
-    accounts.users_listing(None, None),
+    users.users_listing(None, None),
     topology.satellites(),
     topology.sites(),
 ]

@@ -14,7 +14,7 @@ import httpx
 
 from bcom_graphql import app
 from ml.metrics import TargetKind
-from resolvers import accounts
+from resolvers import users
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.store.tables import Anomaly, Link, Network, Role, Site, SiteRole, Stream
@@ -137,8 +137,8 @@ async def _person(services: Services, role: Role) -> int:
     """With a password, and so a hash that is one."""
     email = f"{role.lower()}@example.com"
     KNOWN.learn([email])
-    registered = await accounts.register(Context(services, SYSTEM), email, PASSWORD, None)
-    return cast("int", registered.user.id)
+    made = await users.add_user(Context(services, SYSTEM), email, PASSWORD, None, role)
+    return cast("int", made.id)
 
 
 async def _fleet(api: Api, services: Services) -> None:
