@@ -182,6 +182,9 @@ class Settings(BaseSettings):
     ] = DEFAULT.cost
     max_page: Annotated[int, Field(ge=1, description="Entries in a page, and ids in `nodes`.")] = DEFAULT.page
     max_batch: Annotated[int, Field(ge=1, description="Operations in a batch.")] = DEFAULT.batch
+    max_response: Annotated[
+        int, Field(ge=1000, description="Bytes in an answer, or in a batch's answers together.")
+    ] = DEFAULT.response
     max_body: Annotated[int, Field(ge=1000, description="Bytes in a request's body.")] = DEFAULT.body
     max_upload: Annotated[int, Field(ge=1000, description="Bytes in a request with files.")] = DEFAULT.upload
     max_files: Annotated[int, Field(ge=1, description="Files in a request.")] = DEFAULT.files

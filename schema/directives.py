@@ -22,8 +22,8 @@ class Access:
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION],
     name="cost",
-    description="How much a field weighs: 1 where it has fields of its own, else 0, unless it says otherwise here."
-    " The sum is rounded up. See https://ibm.github.io/graphql-specs/cost-spec.html.",
+    description="How much a field weighs: 1 where it has fields of its own, else 0, or 1 under an alias, unless it says"
+    " otherwise here. The sum is rounded up. See https://ibm.github.io/graphql-specs/cost-spec.html.",
 )
 class Cost:
     weight: float

@@ -44,6 +44,7 @@ def cost(document: str, **variables: object) -> int:
         ("{ site(number: 1) { series(metrics: []) { columns { mean again: mean } } } }", 1 + 10 + 7 * 2 * 1000 // 100),
         ("{ site(number: 1) { series(maxPoints: 1) { ...F } } } fragment F on MetricSeries { times }", 1 + 11),
         ("{ a: viewer { id } b: viewer { id } }", 2),
+        ("{ links(first: 10) { nodes { id a: name b: name } } }", 1 + 10 * (1 + 2)),
         ("{ ...F ...F } fragment F on Query { viewer { id } }", 2),
         ("{ ... on Query { viewer { ... { id } } } }", 1),
         ("{ __schema { types { name fields { name } } } }", 0),

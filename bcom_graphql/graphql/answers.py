@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from graphql import ExecutionResult
 
@@ -12,6 +12,9 @@ from bcom_graphql.graphql.documents import Plan
 from bcom_graphql.graphql.errors import Rejected, presented
 from bcom_graphql.graphql.json import encode
 from bcom_graphql.graphql.meters import OK, Watch
+from bcom_graphql.graphql.writing import Room, written
+
+CHEAP: Final = 1000  # points: what costs no more is no megabytes
 
 
 class Prepared(NamedTuple):
@@ -44,6 +47,10 @@ class Answer:
     def encoded(self) -> bytes:
         """The body as JSON: written once, to however many it goes."""
         return encode(self.body)
+
+    async def write(self, room: Room) -> None:
+        """Make `encoded` ahead. Raises Refused where it would be too large."""
+        self.__dict__["encoded"] = await written(self.body, room, is_small=self.cost <= CHEAP)
 
     @property
     def outcome(self) -> str:

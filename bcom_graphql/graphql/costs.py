@@ -4,9 +4,10 @@ As the GraphQL Cost Directive specification has it (https://ibm.github.io/graphq
 composite type weighs 1, any other 0, or what `@cost(weight:)` says. `@listSize` tells how long a list may get: as long
 as the largest of its slicing arguments says (a list argument counts its entries), else `assumedSize`; with
 `sizedFields` that holds for those fields below it, as in a Relay connection. Where the specification has no word:
-weights may be fractions, a field may carry several `@listSize`, whose lengths multiply where they name the same field,
-and an argument with `@constraint(max:)` may ask for more than a page. What depends on no variable is added up once per
-document. It is an upper bound: a field selected twice counts twice, and so do a union's alternatives.
+weights may be fractions; a leaf under an alias weighs 1 where it would weigh nothing; a field may carry several
+`@listSize`, whose lengths multiply where they name the same field; an argument with `@constraint(max:)` may ask for
+more than a page. What depends on no variable is added up once per document. It is an upper bound: a field selected
+twice counts twice, and so do a union's alternatives.
 """
 
 from collections import defaultdict
@@ -198,6 +199,8 @@ class Pricer:
         if definition is None or node.name.value.startswith("__"):  # introspection has a rule of its own
             return Term()
         price = price_of(definition)
+        if node.alias is not None and not node.selection_set:  # else a hundred copies of a text would be free
+            return Term(price.weight or UNITS)
         below = self._selections(get_named_type(definition.type), node.selection_set)
         sizes = [(size, tuple(_slices(parent, node, size))) for size in price.sizes]
         if price.is_list:
@@ -258,7 +261,8 @@ def price_of(definition: GraphQLField) -> Price:
 def units_of(definition: GraphQLField) -> int:
     """A field's weight."""
     for cost in declared(definition, "Cost"):
-        return round(cost.weight * UNITS)
+        weight: float = cost.weight
+        return round(weight * UNITS)
     return UNITS * is_composite_type(get_named_type(definition.type))
 
 

@@ -37,6 +37,7 @@ from bcom_graphql.graphql.meters import (
 )
 from bcom_graphql.graphql.requests import Operation
 from bcom_graphql.graphql.sharing import Shared, values
+from bcom_graphql.graphql.writing import Room
 
 logger = structlog.get_logger(__name__)
 
@@ -175,17 +176,22 @@ class Engine:
 
     # ------------------------------------------------------------ executing
 
-    async def execute(self, prepared: Prepared, seconds: float | None = None) -> Answer:
-        """A query's or mutation's answer. Raises Refused when it takes longer than it may."""
+    async def execute(self, prepared: Prepared, seconds: float | None = None, room: Room | None = None) -> Answer:
+        """A query's or mutation's answer. Raises Refused when it takes longer, or more `room`, than it may."""
         try:
             with prepared.watch:
                 seconds = seconds or self._limits.seconds
                 result = await self._within_time(prepared, None, prepared.context, seconds)
                 answer = Answer.of(prepared, result, self._gate.request_id())
+                await answer.write(room or self.room())
             prepared.watch.end(answer.outcome)
             return answer
         finally:
             self._tell_if_slow(prepared)
+
+    def room(self) -> Room:
+        """For an answer, or for a batch of them."""
+        return Room(self._limits.response)
 
     def _tell_if_slow(self, prepared: Prepared) -> None:
         """Whoever runs the server, with what it takes to find it; but not with its variables, which may be secret."""
@@ -281,9 +287,11 @@ class Engine:
     ) -> Answer:
         try:
             result = await self._within_time(prepared, event, context, self._limits.seconds)
+            answer = Answer.of(prepared, result, request_id, event_id)
+            await answer.write(self.room())
         except Refused as refused:
             return Answer({"errors": refused.presented()}, event_id=event_id)
-        return Answer.of(prepared, result, request_id, event_id)
+        return answer
 
     async def _within_time(self, prepared: Prepared, root: object, context: Any, seconds: float) -> ExecutionResult:
         try:

@@ -36,6 +36,7 @@ from bcom_graphql.graphql.requests import (
     refuse_forgery,
 )
 from bcom_graphql.graphql.websocket import Handler, TextFrames
+from bcom_graphql.graphql.writing import Room
 
 COST_HEADER = "graphql-cost"
 UNCACHED = (b"cache-control", b"no-store")
@@ -124,7 +125,8 @@ class GraphQLServer(GraphQL[Any, None]):
             return await self._event_stream(request, asked)
         allowed = _allowed(request)
         if isinstance(asked, list):
-            answers = await asyncio.gather(*(self._of_batch(request, operation, allowed) for operation in asked))
+            room = self.engine.room()
+            answers = await asyncio.gather(*(self._of_batch(request, operation, allowed, room) for operation in asked))
             return _together(request, media, answers)
         answer = await self._execute(request, asked, allowed)
         # Plain JSON keeps to 200, as clients of old expect; the newer type says with 400 that nothing ran.
@@ -146,20 +148,22 @@ class GraphQLServer(GraphQL[Any, None]):
         """How long it may take to arrive, and then to execute; longer with files."""
         return self.limits.upload_seconds if is_multipart(request.given) else self.limits.seconds
 
-    async def _of_batch(self, request: Arrival, operation: Operation, allowed: Allowed) -> Answer:
+    async def _of_batch(self, request: Arrival, operation: Operation, allowed: Allowed, room: Room) -> Answer:
         """One that may not begin leaves the others alone."""
         try:
-            return await self._execute(request, operation, allowed)
+            return await self._execute(request, operation, allowed, room)
         except Refused as refused:
             waiting = refused.extensions.get("retryAfter")
             return Answer({"errors": refused.presented()}, executed=False, retry_after=waiting)
 
-    async def _execute(self, request: Arrival, operation: Operation, allowed: Allowed) -> Answer:
+    async def _execute(
+        self, request: Arrival, operation: Operation, allowed: Allowed, room: Room | None = None
+    ) -> Answer:
         """In a context of its own, also within a batch. Raises Refused."""
         try:
             context = await self.gate.open(client_of(request))
             prepared = await self.engine.prepare(operation, context, allowed)
-            return await self.engine.execute(prepared, self._seconds(request))
+            return await self.engine.execute(prepared, self._seconds(request), room)
         except Rejected as rejected:
             return Answer.not_executed(rejected, self.gate.request_id())
         except WrongOperationType as wrong:
