@@ -27,6 +27,7 @@ from bcom_graphql.graphql import ide
 from bcom_graphql.graphql.documents import read_trusted
 from bcom_graphql.graphql.errors import masked
 from bcom_graphql.graphql.http import COST_HEADER, GraphQLServer, Ide
+from bcom_graphql.graphql.open_connections import STATE, OpenConnections
 from bcom_graphql.graphql.requests import PREFLIGHTED
 from bcom_graphql.headers import ALWAYS, SecurityHeaders
 from bcom_graphql.health import Health
@@ -125,9 +126,10 @@ def application(services: Services, settings: Settings, end_tracing: Callable[[]
     )
 
     metrics = Metrics(services, settings.metrics_token)
+    connections = OpenConnections(settings.limits, settings.max_idle_seconds)
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
         services.live.start()
         await services.feed.start()
         tasks = [
@@ -135,6 +137,7 @@ def application(services: Services, settings: Settings, end_tracing: Callable[[]
             asyncio.create_task(maintenance.keep(services, settings.maintenance_seconds)),
             asyncio.create_task(learner.keep(services, settings.learning_seconds)),
             asyncio.create_task(metrics.keep()),
+            asyncio.create_task(connections.watch()),
         ]
         if settings.automatic_analyses:
             tasks.append(asyncio.create_task(automatic.keep(services)))
@@ -143,7 +146,7 @@ def application(services: Services, settings: Settings, end_tracing: Callable[[]
         if settings.demo:
             tasks.append(asyncio.create_task(demo.feed(services)))
         _when_told_to_stop(partial(server.drain, settings.shutdown_seconds))
-        yield
+        yield {STATE: connections}
         for task in tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):

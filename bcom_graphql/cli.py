@@ -115,10 +115,12 @@ def serve(
             port=port,
             workers=workers,
             log_level="warning",
+            http="bcom_graphql.graphql.heads:Requests",
             ws="bcom_graphql.graphql.sockets:Sockets",
             ws_per_message_deflate=False,
             ws_max_size=complete.max_message,
             forwarded_allow_ips=complete.trusted_proxies,
+            timeout_keep_alive=complete.max_idle_seconds,  # type: ignore[arg-type]  # parts of a second are well with it
             timeout_graceful_shutdown=10,
             timeout_worker_healthcheck=60,  # several that start at once on a slow machine answer late
             server_header=False,

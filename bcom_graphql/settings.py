@@ -198,10 +198,45 @@ class Settings(BaseSettings):
         float,
         Field(gt=0, le=86_400, description="How long the database may work on one statement; then it is stopped."),
     ] = 30.0
+    max_headers: Annotated[int, Field(ge=20, description="Headers of a request.")] = DEFAULT.headers
+    max_header_bytes: Annotated[
+        int, Field(ge=4096, description="Bytes of a request's address and headers together.")
+    ] = DEFAULT.header_bytes
+    max_header_seconds: Annotated[
+        float, Field(gt=0, description="How long a request's headers may take to arrive; then it is answered with 408.")
+    ] = DEFAULT.header_seconds
+    max_idle_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="How long an HTTP connection is kept that asks for nothing more. Behind a load balancer, longer"
+            " than it keeps them.",
+        ),
+    ] = 75.0
+    max_open_connections: Annotated[
+        int,
+        Field(
+            ge=16,
+            description="TCP connections of each process; or 100 fewer than the files it may open (`ulimit -n`), if"
+            " that is less. When there are more, whichever has waited longest with its request makes way.",
+        ),
+    ] = DEFAULT.open_connections
+    max_pending_connections: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="WebSockets of one address that have not sent their connection_init, in each process; of all"
+            " addresses four times as many.",
+        ),
+    ] = DEFAULT.pending_connections
     max_init_seconds: Annotated[
         float, Field(gt=0, description="How long a WebSocket may wait with its connection_init.")
     ] = DEFAULT.init_seconds
     max_message: Annotated[int, Field(ge=1000, description="Bytes in a WebSocket's message.")] = 16 * 1024 * 1024
+    max_fragments: Annotated[int, Field(ge=1, description="Fragments of a WebSocket's message.")] = DEFAULT.fragments
+    max_frames: Annotated[int, Field(ge=100, description="Frames that a WebSocket may send in ten seconds.")] = (
+        DEFAULT.frames
+    )
     max_connections: Annotated[
         int, Field(ge=1, description="WebSockets and event streams of one caller, in each process.")
     ] = DEFAULT.connections
@@ -252,7 +287,8 @@ class Settings(BaseSettings):
         """What the protocol server refuses beyond."""
         by_profile = Introspection.SIGNED_IN if self.profile == "production" else Introspection.EVERYBODY
         given = {name.removeprefix("max_"): value for name, value in self if name.startswith("max_")}
-        del given["message"], given["statement_seconds"]  # uvicorn's business, and the database's
+        for name in ("message", "idle_seconds", "statement_seconds"):  # uvicorn's business, and the database's
+            del given[name]
         return Limits(**given, slow_seconds=self.slow_seconds, introspection=self.introspection or by_profile)
 
     @property

@@ -58,7 +58,19 @@ async def serving(made: World, which: str) -> AsyncIterator[tuple[int, int]]:
         "COMPILED": "false" if which == "not compiled" else "true",
     }
     ws = "bcom_graphql.graphql.sockets:Sockets" if which in ("ours", "not compiled") else "auto"
-    options = ["--factory", "--ws", ws, "--ws-per-message-deflate", "false", "--no-access-log", "--log-level", "error"]
+    http = "bcom_graphql.graphql.heads:Requests" if which in ("ours", "not compiled") else "auto"
+    options = [
+        "--factory",
+        "--http",
+        http,
+        "--ws",
+        ws,
+        "--ws-per-message-deflate",
+        "false",
+        "--no-access-log",
+        "--log-level",
+        "error",
+    ]
     command = [sys.executable, "-m", "uvicorn", SERVERS[which], "--port", str(port), *options]
     process = subprocess.Popen(command, env=environment)  # noqa: ASYNC220
     try:

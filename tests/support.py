@@ -17,6 +17,7 @@ import websockets
 from sqlalchemy import text
 from starlette.applications import Starlette
 
+from bcom_graphql.graphql.heads import Requests
 from bcom_graphql.graphql.sockets import Sockets
 from ml.episodes import Severity
 from ml.metrics import Direction, TargetKind
@@ -94,12 +95,14 @@ async def serving(application: Starlette, port: int = 0, **options: Any) -> Asyn
     listener = socket.create_server(("127.0.0.1", port))
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else asyncio's answers wait 40 ms for an ACK
     usual: dict[str, Any] = {
+        "log_level": "critical",
+        "http": Requests,
         "ws": Sockets,
         "ws_per_message_deflate": False,
         "timeout_graceful_shutdown": 1,
         "lifespan": "on",
     }
-    config = uvicorn.Config(application, log_level="critical", **(usual | options))
+    config = uvicorn.Config(application, **(usual | options))
     server = QuickServer(config)
     running = asyncio.create_task(server.serve([listener]))
     while not server.started:

@@ -52,6 +52,7 @@ FAMILIES = {
     "bcom_resolver_duration_seconds": "summary",
     "bcom_samples_total": "counter",
     "bcom_scoring_duration_seconds": "histogram",
+    "bcom_connections_refused_total": "counter",
     "bcom_subscription_messages_total": "counter",
     "bcom_subscriptions_failed_total": "counter",
 }

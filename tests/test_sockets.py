@@ -100,7 +100,7 @@ NONE_OF_THE_PROTOCOLS = {
     "nothing": "",
     "a number that JSON does not have": '{"type": "ping", "payload": NaN}',
     "half of a surrogate pair": r'{"type": "ping", "payload": {"x": "\ud800"}}',
-    "JSON nested beyond reason": "[" * 100_000,
+    "JSON nested beyond reason": "[" * 60_000,
     "an array": '[{"type": "ping"}]',
     "a number": "3",
     "null": "null",
@@ -176,7 +176,7 @@ async def test_text_that_is_no_utf_8_closes_as_websockets_have_it(api: Api) -> N
 
 
 async def test_a_message_larger_than_the_servers_limit_closes_as_websockets_have_it(api: Api) -> None:
-    async with api.socket() as socket:
+    async with (await api.as_(Role.VIEWER)).socket() as socket:
         await socket.connection.send(["x" * 16 * 1024 * 1024, "y"])  # in two frames: the second is one too many
 
         assert await socket.closed() == 1009
@@ -500,7 +500,7 @@ async def test_sockets_of_one_user_are_limited_and_closing_one_frees_its_place(s
 
         async with raw(api) as refused:
             await refused.send(type="connection_init", payload=one.headers)
-            assert await refused.closed() == 4429
+            assert await refused.closed() == 1013
             assert refused.connection.close_reason == "You have 2 open connections; at most 2 are allowed."
         async with (await api.as_(Role.VIEWER)).socket(), api.socket():
             pass  # somebody else's, and nobody's, are counted by themselves
@@ -512,7 +512,7 @@ async def test_anonymous_sockets_are_counted_by_their_address(server: Server) ->
     async with server(max_connections=2) as api, api.socket() as first, api.socket():
         async with raw(api) as refused:
             await refused.send(type="connection_init")
-            assert await refused.closed() == 4429
+            assert await refused.closed() == 1013
 
         await first.connection.close()
         await eventually_opens(api)

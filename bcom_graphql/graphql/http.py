@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from graphql import GraphQLFormattedError, OperationType
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 from strawberry.asgi import GraphQL
@@ -24,6 +25,7 @@ from bcom_graphql.graphql.execution import Engine, WrongOperationType
 from bcom_graphql.graphql.gate import Client, Gate
 from bcom_graphql.graphql.json import encode, parsed
 from bcom_graphql.graphql.limits import Limits
+from bcom_graphql.graphql.pending import Pending
 from bcom_graphql.graphql.requests import (
     EVENT_STREAM,
     JSON,
@@ -35,7 +37,7 @@ from bcom_graphql.graphql.requests import (
     operations,
     refuse_forgery,
 )
-from bcom_graphql.graphql.websocket import Handler, TextFrames
+from bcom_graphql.graphql.websocket import PENDING, Handler, TextFrames
 from bcom_graphql.graphql.writing import Room
 
 COST_HEADER = "graphql-cost"
@@ -84,6 +86,7 @@ class GraphQLServer(GraphQL[Any, None]):
         documents = DocumentStore(schema._schema, self.limits, trusted)  # noqa: SLF001  graphql-core's
         self.engine = Engine(schema, gate, self.limits, documents, compiled=compiled)
         self.connections = Connections(gate, self.limits.connections)
+        self._pending = Pending(self.limits.pending_connections)
         self.is_draining = False
 
     async def drain(self, seconds: float) -> None:
@@ -99,10 +102,24 @@ class GraphQLServer(GraphQL[Any, None]):
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
         """A socket is Strawberry's business, with our handler; a request is ours."""
-        return (self._serve if scope["type"] == "http" else super().__call__)(scope, receive, send)
+        return (self._serve if scope["type"] == "http" else self._serve_socket)(scope, receive, send)
+
+    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            scope[PENDING] = pending = self._pending.add(address_of(HTTPConnection(scope)))
+        except Refused as refused:
+            await denial(refused)(scope, receive, send)
+            return
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            pending.leave()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._answer(Arrival(scope, receive))
+        try:
+            response = await self._answer(Arrival(scope, receive))
+        except ClientDisconnect:  # amidst its body: nobody is there to be answered
+            return
         await response(scope, receive, send)
 
     async def _answer(self, request: Arrival) -> Response:
@@ -196,6 +213,13 @@ class Encoded(Response):
 
     def __init__(self, body: bytes, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.body, self.status_code, self.raw_headers, self.background = body, status, headers, None
+
+
+def denial(refused: Refused) -> Response:
+    """Of a request or of a WebSocket's handshake, which has no other way to tell."""
+    headers = [(b"content-type", JSON.encode()), UNCACHED, (b"connection", b"close")]
+    headers += [(name.encode(), value.encode()) for name, value in refused.headers.items()]
+    return Encoded(encode({"errors": refused.presented()}), refused.status, headers)
 
 
 def client_of(request: Arrival) -> Client:

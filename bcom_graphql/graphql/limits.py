@@ -32,6 +32,13 @@ class Limits:
     files: int = 10
     seconds: float = 30.0
     upload_seconds: float = 900.0
+    headers: int = 100
+    header_bytes: int = 64 * 1024  # of the address and all headers
+    header_seconds: float = 10.0  # from a connection's opening, or a request's beginning, until they are there
+    open_connections: int = 20_000  # in one process; fewer where it may not open as many files
+    pending_connections: int = 250  # sockets of one address before their connection_init; in all four times as many
+    fragments: int = 1_000  # of a socket's message
+    frames: int = 10_000  # of a socket in ten seconds
     init_seconds: float = 10.0  # from a socket's opening to its connection_init
     connections: int = 50  # sockets and event streams of one caller, in one process
     subscriptions: int = 100  # operations going on in one socket

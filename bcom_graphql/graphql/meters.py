@@ -42,6 +42,9 @@ _RESOLVING = Summary(
 )
 _CONNECTIONS = Gauge("bcom_connections", "WebSockets and event streams.", ["transport"], multiprocess_mode="livesum")
 CONNECTIONS: Final = {transport: _CONNECTIONS.labels(transport) for transport in ("websocket", "sse")}
+CONNECTIONS_REFUSED = Counter(
+    "bcom_connections_refused_total", "Connections that were refused or closed before anybody was asked.", ["reason"]
+)
 SUBSCRIPTIONS_FAILED = Counter(
     "bcom_subscriptions_failed_total", "Subscriptions that had begun and ended with an error.", ["code"]
 )

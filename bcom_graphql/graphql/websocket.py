@@ -2,7 +2,8 @@
 
 https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md. Close codes: 4400 a frame that is none of the
 protocol's, 4401 an operation before the handshake, 4403 credentials that do not hold (any more), 4406 no common
-subprotocol, 4408 no handshake in time, 4409 an id in use, 4429 a second handshake, or too many sockets.
+subprotocol, 4408 no handshake in time, 4409 an id in use, 4429 a second handshake. With 1013 clients come back later:
+too many sockets, or the server is overloaded.
 """
 
 import asyncio
@@ -24,9 +25,10 @@ from bcom_graphql.graphql.connections import GOING_AWAY, Connection
 from bcom_graphql.graphql.errors import Refused, Rejected, masked
 from bcom_graphql.graphql.gate import Client
 from bcom_graphql.graphql.json import encode
+from bcom_graphql.graphql.pending import PendingSocket
 from bcom_graphql.graphql.requests import Operation as Asked
 from bcom_graphql.graphql.requests import address_of
-from bcom_graphql.graphql.sockets import WRITE
+from bcom_graphql.graphql.sockets import ADMIT, WRITE
 
 if TYPE_CHECKING:
     from bcom_graphql.graphql.http import GraphQLServer
@@ -34,9 +36,11 @@ if TYPE_CHECKING:
 logger = structlog.get_logger(__name__)
 
 FORBIDDEN = 4403
-TOO_MANY = 4429
-TRY_AGAIN_LATER = 1013  # RFC 6455's registry: the server is overloaded or what it needs is away
-CLOSE_CODES = {"UNAUTHENTICATED": FORBIDDEN, "RATE_LIMITED": TOO_MANY}
+TOO_MANY_HANDSHAKES = 4429
+TRY_AGAIN_LATER = 1013  # the registry of RFC 6455; graphql-ws and others retry it, and never 4429
+CLOSE_CODES = {"UNAUTHENTICATED": FORBIDDEN}
+PENDING = "bcom.websocket.pending"  # in the scope: its place among those that have not said who they are
+LARGEST_OF_STRANGERS = 1024 * 1024  # bytes of a message
 LONGEST_REASON = 123  # bytes, RFC 6455
 ANY = frozenset(OperationType)
 
@@ -50,6 +54,12 @@ class TextFrames(ASGIWebSocketAdapter):
         """Texts at once, if the server has a short way and the socket takes them now; else nothing of them."""
         write = self.ws.scope.get("extensions", {}).get(WRITE)
         return write is not None and write(texts)
+
+    def admit(self, *, signed_in: bool) -> None:
+        """Have the server take messages as large as the caller may send."""
+        admit = self.ws.scope.get("extensions", {}).get(ADMIT)
+        if admit is not None:
+            admit(None if signed_in else LARGEST_OF_STRANGERS)
 
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncIterator[object]:  # type: ignore[override]
         try:
@@ -136,12 +146,17 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
         self._client = Client({}, "")
         self._connection = Connection(self.view.connections, self._client, self._end)
         self._closing: asyncio.Task[None] | None = None
+        self._pending: PendingSocket = self.websocket.ws.scope[PENDING]
 
     # ------------------------------------------------------------ coming and going
 
     def on_request_accepted(self) -> None:
         """A timer instead of the task that Strawberry begins, and keeps for as long as the socket."""
         self._in_time = asyncio.get_running_loop().call_later(self.view.limits.init_seconds, self._too_late)
+        self._pending.make_way = self._make_way
+
+    def _make_way(self) -> None:
+        self._end(Refused("Too many sockets wait for their connection_init; connect again.", {"code": "RATE_LIMITED"}))
 
     def _too_late(self) -> None:
         if not self.connection_init_received:
@@ -163,19 +178,22 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
         if not isinstance(payload, dict):
             await self.websocket.close(4400, "Invalid connection init payload")
         elif self.connection_init_received:
-            await self.websocket.close(TOO_MANY, "Too many initialisation requests")
+            await self.websocket.close(TOO_MANY_HANDSHAKES, "Too many initialisation requests")
         else:
             self.connection_init_received = True
+            self._pending.leave()
             await self._admit(payload)
 
     async def _admit(self, credentials: Mapping[str, object]) -> None:
         self._client = Client(credentials, address_of(self.websocket.ws))
         self._connection = Connection(self.view.connections, self._client, self._end)
         try:
-            await self._connection.admit(await self.view.gate.open(self._client))
+            context = await self.view.gate.open(self._client)
+            await self._connection.admit(context)
         except Refused as refused:
             await self._close(refused)
             return
+        self.websocket.admit(signed_in=self.view.gate.identity(context).signed_in)
         await self.send_message({"type": "connection_ack"})
         self.connection_acknowledged = True
 
