@@ -1,18 +1,23 @@
 """Documents: read once, found by their hash, and only registered ones where that is wanted."""
 
+import asyncio
+import gc
 import hashlib
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 from graphql import build_schema
 
-from bcom_graphql.graphql import documents
+from bcom_graphql.graphql.compiled.arguments import NO_VARIABLES
 from bcom_graphql.graphql.documents import DocumentStore, read_trusted
 from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.limits import Limits
-from tests.support import Api, Server
+from bcom_graphql.graphql.reading import Document
+from schema.root import schema
+from tests.support import Api, Server, codes
 
 SCHEMA = build_schema("type Query { name: String friend: Query }")
 QUERY = "{ name }"
@@ -27,38 +32,46 @@ def persisted(text: str) -> dict[str, Any]:
     return {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": sha256(text)}}}
 
 
-@pytest.fixture
-def readings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts that were parsed and validated from now on."""
-    seen: list[str] = []
-    parse, validate = documents.parse, documents.validate
-    monkeypatch.setattr(documents, "parse", lambda text: seen.append(text) or parse(text))
-    monkeypatch.setattr(documents, "validate", lambda *all: seen.append("validated") or validate(*all))
-    return seen
-
-
-@pytest.mark.parametrize("text", [QUERY, "{ nonsense }", "{ oops"], ids=["valid", "invalid", "not even parsed"])
-def test_a_document_is_read_once_whatever_is_wrong_with_it(readings: list[str], text: str) -> None:
+def test_a_valid_document_is_read_once() -> None:
     store = DocumentStore(SCHEMA, Limits())
 
-    first, second = store.sent(text), store.sent(text)
+    first, second = store.sent(QUERY), store.sent(QUERY)
 
     assert first is second
-    assert readings.count(text) == 1
-    assert readings.count("validated") <= 1
+    assert store.knows(QUERY)
 
 
-async def test_a_server_reads_an_operation_once_for_all_its_requests(api: Api, readings: list[str]) -> None:
-    for id in "abcde":
-        await api.execute("query ($id: ID!) { node(id: $id) { id } }", id=id)
-
-    assert readings.count("validated") == 1
-
-
-def test_the_store_forgets_what_was_not_asked_for_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("text", ["{ nonsense }", "{ oops", "{ name " * 300, "{ name }" + " " * 200_000])
+def test_a_document_that_cannot_be_executed_takes_no_memory_and_is_paid_for_again(text: str) -> None:
     store = DocumentStore(SCHEMA, Limits())
-    monkeypatch.setattr(documents, "CACHED_BYTES", 3 * store.sent(QUERY).bytes)
-    others = [f"{{ a{number}: name }}" for number in range(10)]
+
+    assert store.sent(text).errors
+    assert not store.knows(text)
+
+
+async def test_a_new_document_is_paid_for_and_a_refused_one_each_time(server: Server) -> None:
+    valid, refused = "{ viewer { email } }" + " " * 400, "{ viewer { nothing } }" + " " * 400
+
+    async with server(rate_operations="3000/minute") as api:
+        known = [await codes(api, valid) for _ in range(10)]
+        unknown = [await codes(api, refused) for _ in range(10)]
+
+    assert known == [[]] * 10
+    assert unknown[0] == ["GRAPHQL_VALIDATION_FAILED"]
+    assert unknown[-1] == ["RATE_LIMITED"]
+
+
+async def test_who_asks_for_the_same_long_document_at_once_waits_for_one_reading(api: Api) -> None:
+    document = "{ viewer { email } }" + "# a long comment" * 1_000
+
+    answers = await asyncio.gather(*(api.execute(document) for _ in range(10)))
+
+    assert answers == [{"data": {"viewer": None}}] * 10
+
+
+def test_the_store_forgets_what_was_not_asked_for_longest() -> None:
+    store = DocumentStore(SCHEMA, Limits(), cached_bytes=12 * DocumentStore(SCHEMA, Limits()).sent(QUERY).bytes)
+    others = [f"{{ a{number}: name }}" for number in range(30)]
 
     for other in others:
         store.sent(other)
@@ -66,17 +79,91 @@ def test_the_store_forgets_what_was_not_asked_for_longest(monkeypatch: pytest.Mo
 
     assert store.knows(QUERY)
     assert not store.knows(others[0])
-    assert sum(store.knows(other) for other in others) <= 2
+    assert 2 < sum(store.knows(other) for other in others) <= 12
 
 
-def test_a_long_document_takes_the_place_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "CACHED_BYTES", 100_000)
-    store = DocumentStore(SCHEMA, Limits())
+def test_a_long_document_takes_the_place_of_many() -> None:
+    store = DocumentStore(SCHEMA, Limits(), cached_bytes=500_000)
+    texts = [f"{{ name }} # {number}" + " " * 20_000 for number in range(30)]
 
-    for number in range(20):
-        store.sent(f"{{ name }} # {number}" + " " * 30_000)
+    for text in texts:
+        store.sent(text)
 
-    assert len(store._documents) == 2
+    assert sum(map(store.knows, texts)) <= 25
+
+
+def test_no_document_pushes_out_all_others() -> None:
+    store = DocumentStore(SCHEMA, Limits(root_fields=1_000), cached_bytes=1_000_000)
+    store.sent(QUERY)
+    large = "{ " + "name " * 1_000 + "}"
+
+    assert store.sent(large).plan(None)
+    assert not store.knows(large)
+    assert store.knows(QUERY)
+
+
+def test_a_document_that_grows_with_its_plans_is_weighed_again() -> None:
+    store = DocumentStore(SCHEMA, Limits(root_fields=100), cached_bytes=3_000_000)
+    store.sent(QUERY)
+    text = "{ " + " ".join(f"a{number}: name" for number in range(100)) + " }"
+    growing = store.sent(text)
+    before = growing.bytes
+
+    growing.plan(None).compiled.prepare(NO_VARIABLES)
+    was_known = store.knows(text)
+    store.weigh(growing)
+
+    assert was_known
+    assert growing.bytes > before + 100 * 1_000
+    assert not store.knows(text)
+    assert store.knows(QUERY)
+
+
+MANY = "".join(f"a{number}: node(id: 1) {{ id ... on Link {{ number name }} }} " for number in range(40))
+WEIGHED = {
+    "a small one": "{ viewer { id email } }",
+    "many fields": "{ viewer { " + "id " * 3_000 + "} }",
+    "many aliases": "{ viewer { " + "".join(f"a{number}: id " for number in range(100)) + "} }",
+    "many types": "{ " + MANY + "}",
+    "a long string": '{ node(id: "' + "x" * 100_000 + '") { id } }',
+    "a long list": "{ nodes(ids: [" + '"a" ' * 490 + "]) { id } }",
+    "many operations": "".join(f"query Q{number} {{ ...F }} " for number in range(50))
+    + "fragment F on Query { " + MANY + "}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", WEIGHED.values(), ids=[*WEIGHED])
+def test_a_document_is_counted_at_no_less_than_half_of_what_it_weighs(text: str) -> None:
+    def read() -> Document:
+        document = DocumentStore(schema._schema, Limits()).sent(text)
+        document.plan("Q1" if "Q1" in text else None).compiled.prepare(NO_VARIABLES)
+        return document
+
+    read()  # what is made once for the schema
+    gc.collect()
+    tracemalloc.start()
+    document = read()
+    gc.collect()
+    weight, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert document.bytes > weight / 2
+
+
+async def test_only_the_operation_that_is_asked_for_is_planned(api: Api) -> None:
+    text = " ".join(f"query Q{number} {{ viewer {{ ...F }} }}" for number in range(50)) + " fragment F on User { id }"
+    store = DocumentStore(schema._schema, Limits())
+    document = store.sent(text)
+    before = document.bytes
+
+    document.plan("Q7").compiled.prepare(NO_VARIABLES)
+    one = document.bytes - before
+    document.plan("Q8").compiled.prepare(NO_VARIABLES)
+
+    assert 0 < one == (document.bytes - before) / 2
+    assert (await api.http.post(api.url, json={"query": text, "operationName": "Q7"})).json()["data"] == {
+        "viewer": None
+    }
 
 
 # ---------------------------------------------------------------- automatic persisted queries

@@ -155,7 +155,7 @@ async def test_a_hostile_document_gets_an_answer_and_the_next_one_too(api: Api, 
 def test_any_text_is_a_document_or_has_errors(source: str) -> None:
     document = DocumentStore(schema._schema, Limits()).sent(source)
 
-    assert bool(document.errors) != bool(document.plans)
+    assert bool(document.errors) != bool(document.operations)
 
 
 @given(st.lists(st.sampled_from(["{", "}", "viewer", "...", '"x"', '"""y"""', "-1.5e3", "$", "@", "#c\n", ",", " "])))
@@ -183,6 +183,59 @@ def test_fragments_that_double_are_priced_as_often_as_they_are_spread() -> None:
 
     assert not document.errors
     assert document.plan(None).costs.total({}) == 1
+
+
+UNKNOWN = " ".join(f"x{n}" for n in range(1600))
+AMPLIFYING = {
+    "an object with unknown fields around a long string": '{ anomalies(filter: { s: "'
+    + "x" * 190_000 + '" ' + " ".join(f"a{n}: 1" for n in range(104)) + " }) { nodes { id } } }",
+    "an object with unknown fields": "{ anomalies(filter: { "
+    + " ".join(f"a{n}: 1" for n in range(1600)) + " }) { nodes { id } } }",
+    "unknown fields": f"{{ viewer {{ {UNKNOWN} }} }}",
+    "a long name": "{ " + "x" * 190_000 + " }",
+    "a long name of an argument": "{ viewer(" + "x" * 190_000 + ": 1) { id } }",
+    "a name that is no name": "{ viewer } " + "x" * 190_000,
+    "unused variables": "query (" + " ".join(f"$v{n}: Int" for n in range(1200)) + ") { viewer { id } }",
+    "many fields of a subscription": "subscription { " + "anomalyDetected { at } " * 300 + "x }",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("document", AMPLIFYING.values(), ids=[*AMPLIFYING])
+async def test_what_is_wrong_with_a_document_is_told_in_a_few_lines(api: Api, document: str) -> None:
+    response = await api.http.post(api.url, json={"query": document})
+    errors = response.json()["errors"]
+
+    assert len(response.content) < 20_000
+    assert 1 <= len(errors) <= 20
+    assert max(len(error["message"]) for error in errors) <= 300
+    assert "INTERNAL_SERVER_ERROR" not in {error["extensions"]["code"] for error in errors}
+
+
+async def test_the_last_of_many_errors_says_that_there_are_more(api: Api) -> None:
+    errors = (await api.execute(f"{{ viewer {{ {UNKNOWN} }} }}"))["errors"]
+
+    assert errors[0]["message"].startswith("Cannot query field 'x0' on type 'User'.")
+    assert errors[-1]["message"] == "Too many validation errors, error limit reached. Validation aborted."
+    assert len(errors) == 20
+
+
+async def test_what_is_wrong_with_variables_is_told_in_a_few_lines(api: Api) -> None:
+    document = "query ($filter: AnomalyFilter) { anomalies(filter: $filter) { nodes { id } } }"
+    filter = {"x" * 100_000: "y" * 100_000} | {f"a{number}": 1 for number in range(1_000)}
+
+    response = await api.http.post(api.url, json={"query": document, "variables": {"filter": filter}})
+
+    assert len(response.content) < 20_000
+    assert {error["extensions"]["code"] for error in response.json()["errors"]} == {"BAD_USER_INPUT"}
+
+
+async def test_many_failures_of_fields_are_told_of_up_to_a_hundred(api: Api) -> None:
+    fields = " ".join(f"a{number}: apiKeys {{ id name }}" for number in range(50))
+
+    errors = (await api.execute(f"{{ {fields} }}"))["errors"]
+
+    assert errors
+    assert {error["extensions"]["code"] for error in errors} == {"UNAUTHENTICATED"}
 
 
 # ---------------------------------------------------------------- time

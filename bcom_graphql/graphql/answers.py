@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple, Self
 from graphql import ExecutionResult
 
 from bcom_graphql.graphql.compiled import Execution
-from bcom_graphql.graphql.documents import Plan
 from bcom_graphql.graphql.errors import Rejected, presented
 from bcom_graphql.graphql.json import encode
 from bcom_graphql.graphql.meters import OK, Watch
+from bcom_graphql.graphql.reading import Plan
 from bcom_graphql.graphql.writing import Room, written
 
 CHEAP: Final = 1000  # points: what costs no more is no megabytes

@@ -160,6 +160,9 @@ class Pricer:
         self._fragments = {d.name.value: d for d in definitions if isinstance(d, FragmentDefinitionNode)}
         self._priced: dict[str, dict[str, Term]] = {}
 
+    def costs(self, operation: OperationDefinitionNode) -> Costs:
+        return Costs(self.operation(operation), self._largest_page)
+
     def operation(self, operation: OperationDefinitionNode) -> Term:
         root = self._schema.get_root_type(operation.operation)
         return self._sum([*self._selections(root, operation.selection_set).values()])

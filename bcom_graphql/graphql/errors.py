@@ -4,7 +4,7 @@ An exception is meant for clients when it carries `extensions` with a `code`, wh
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from graphql import GraphQLError, GraphQLFormattedError, GraphQLSyntaxError
@@ -12,6 +12,10 @@ from graphql import GraphQLError, GraphQLFormattedError, GraphQLSyntaxError
 logger = structlog.get_logger(__name__)
 
 INTERNAL = "INTERNAL_SERVER_ERROR"
+MOST_REFUSALS: Final = 20  # errors of a request that is not executed; one mistake makes many
+MOST_FAILURES: Final = 100  # errors of fields
+MOST_LOCATIONS: Final = 10  # of one of them
+LONGEST_MESSAGE: Final = 300  # characters; messages quote what was sent
 STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "RATE_LIMITED": 429, "SERVICE_UNAVAILABLE": 503, "TIMEOUT": 504}
 
 
@@ -38,7 +42,7 @@ class Refused(Exception):
 
     def presented(self) -> list[GraphQLFormattedError]:
         """As the errors of a response."""
-        return [{"message": str(self), "extensions": self.extensions}]
+        return [{"message": shortened(str(self)), "extensions": self.extensions}]
 
 
 class Rejected(Exception):
@@ -56,7 +60,7 @@ class Rejected(Exception):
 
     def presented(self, request_id: str) -> list[GraphQLFormattedError]:
         """As the errors of a response."""
-        return presented(self.errors, request_id, invalid_document=self.invalid_document)
+        return presented(self.errors, request_id, invalid_document=self.invalid_document, most=MOST_REFUSALS)
 
 
 def bad_request(message: str, status: int = 400, **headers: str) -> Refused:
@@ -69,10 +73,21 @@ def too_complex(message: str) -> GraphQLError:
 
 
 def presented(
-    errors: Sequence[GraphQLError], request_id: str, *, invalid_document: bool = False
+    errors: Sequence[GraphQLError], request_id: str, *, invalid_document: bool = False, most: int = MOST_FAILURES
 ) -> list[GraphQLFormattedError]:
-    """Errors as they go over the wire."""
-    return [_present(error, request_id, invalid_document=invalid_document) for error in errors]
+    """Errors as they go over the wire: only so many, the last of which says how many more there are."""
+    told = errors if len(errors) <= most else errors[: most - 1]
+    shown = [_present(error, request_id, invalid_document=invalid_document) for error in told]
+    if len(told) < len(errors):
+        message = f"{len(errors) - len(told)} more errors are left out."
+        code = _code(errors[len(told)], invalid_document=invalid_document)
+        shown.append({"message": message, "extensions": {"code": code}})
+    return shown
+
+
+def shortened(message: str) -> str:
+    """A message that quotes no more than a few lines of what was sent."""
+    return message if len(message) <= LONGEST_MESSAGE else f"{message[: LONGEST_MESSAGE - 1]}…"
 
 
 def masked(error: BaseException | None, request_id: str, path: Sequence[str | int] | None = None) -> dict[str, Any]:
@@ -84,6 +99,9 @@ def masked(error: BaseException | None, request_id: str, path: Sequence[str | in
 
 def _present(error: GraphQLError, request_id: str, *, invalid_document: bool) -> GraphQLFormattedError:
     formatted = error.formatted
+    formatted["message"] = shortened(error.message)
+    if locations := formatted.get("locations"):
+        formatted["locations"] = locations[:MOST_LOCATIONS]
     extensions = dict(error.extensions or {})
     extensions["code"] = _code(error, invalid_document=invalid_document)
     formatted["extensions"] = extensions

@@ -18,10 +18,11 @@ from strawberry.schema import Schema
 
 from bcom_graphql.graphql import spans
 from bcom_graphql.graphql.answers import Answer, Prepared
+from bcom_graphql.graphql.aside import aside
 from bcom_graphql.graphql.broadcasting import CaughtUp, Group, Member, Outlet
 from bcom_graphql.graphql.compiled import Execution
 from bcom_graphql.graphql.deadlines import Deadline
-from bcom_graphql.graphql.documents import CHARACTERS_OF_POINT, Document, DocumentStore, Plan
+from bcom_graphql.graphql.documents import DocumentStore
 from bcom_graphql.graphql.errors import Refused, Rejected, presented, too_complex
 from bcom_graphql.graphql.gate import Gate
 from bcom_graphql.graphql.inputs import Inputs
@@ -35,6 +36,7 @@ from bcom_graphql.graphql.meters import (
     Watch,
     time_root_fields,
 )
+from bcom_graphql.graphql.reading import Document, Plan, points_of
 from bcom_graphql.graphql.requests import Operation
 from bcom_graphql.graphql.sharing import Shared, values
 from bcom_graphql.graphql.writing import Room
@@ -99,10 +101,10 @@ class Engine:
         self, watch: Watch, asked: Operation, context: Any, allowed: Collection[OperationType]
     ) -> Prepared:
         may_look = self._may_look(context)
-        document = await self._document(asked, context)
+        document = await self._document(asked, context, hide_suggestions=not may_look)
         if document.errors:
-            raise Rejected(document.errors if may_look else document.plain_errors, invalid_document=True)
-        plan = document.plan(asked.name)
+            raise Rejected(document.errors, invalid_document=True)
+        plan = await document.planned(asked.name)
         watch.meter = self._meters.of(plan, lambda: self._gate.identity(context).signed_in)
         spans.name(watch.span, plan.node, document.hash)
         if plan.type not in allowed:
@@ -117,8 +119,12 @@ class Engine:
             raise Rejected([too_complex(message)])
         is_planned = not self._compiled or plan.compiled.knows(variables)
         await self._gate.spend(context, cost if is_planned else cost + document.points)
+        if not is_planned and document.is_long:
+            await aside(plan.compiled.prepare, variables)
         execution = self._execution(plan, variables, hide_suggestions=not may_look)
         self._look_ahead(execution, context)
+        if not is_planned:
+            self._documents.weigh(document)
         share = self._share(document, plan, asked, context)
         return Prepared(document.hash, plan, execution, context, cost, watch, share)
 
@@ -128,14 +134,14 @@ class Engine:
         standing = self._gate.identity(context).standing
         return document.hash, asked.name, values(plan.reaching, asked.variables or {}), standing
 
-    async def _document(self, asked: Operation, context: Any) -> Document:
+    async def _document(self, asked: Operation, context: Any, *, hide_suggestions: bool) -> Document:
         """Paid for before it is looked for, so that what is refused is not free."""
-        is_new = asked.query is not None and not self._documents.knows(asked.query)
-        reading = len(asked.query or "") // CHARACTERS_OF_POINT if is_new else 0
+        text = asked.query
+        reading = 0 if text is None or self._documents.knows(text) else points_of(text)
         await self._gate.spend(context, LEAST_POINTS + reading)
-        if asked.query is None:
+        if text is None:
             return self._documents.named(asked.document_id or "")
-        return self._documents.sent(asked.query, asked.document_id)
+        return await self._documents.received(text, asked.document_id, hide_suggestions=hide_suggestions)
 
     def _may_look(self, context: Any) -> bool:
         """Whether the caller may learn what the schema has."""

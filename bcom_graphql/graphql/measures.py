@@ -5,7 +5,7 @@ it, so that fragments which spread fragments which spread fragments cost nothing
 counts as nothing. Fields below `__schema` and `__type` have levels of their own: tools ask for many.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,7 +24,7 @@ from bcom_graphql.graphql.limits import Limits
 INTROSPECTION: Final = ("__schema", "__type")
 MOST_NESTED: Final = 100  # selection sets and fragments, within the recursion limit of all that walks them
 MOST_LOOKING: Final = 25  # levels below `__schema`; graphql-js' introspection query has 15
-MOST_LOOKED_AT: Final = 1_000  # fields below it; that query has about 250
+MOST_LOOKED_AT: Final = 500  # fields below it; that query has 229
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,7 @@ class Measurer:
         self.fragments: dict[str, Measure] = {}
         for name in _innermost_first(fragments):
             self.fragments[name] = self._selections(fragments[name].selection_set)
+        self.operations = [self.operation(d) for d in document.definitions if isinstance(d, OperationDefinitionNode)]
 
     def operation(self, operation: OperationDefinitionNode) -> Measure:
         variables = sum(len(variable.directives or ()) for variable in operation.variable_definitions or ())
@@ -141,11 +142,12 @@ def _spreads(selections: SelectionSetNode) -> dict[str, None]:
     return found
 
 
-def excesses(operations: Collection[Measure], fragments: Collection[Measure], limits: Limits) -> Iterator[str]:
-    """A sentence for each limit that the largest of the operations is beyond."""
+def excesses(measured: Measurer, limits: Limits) -> Iterator[str]:
+    """A sentence for each limit that the document, or the largest of its operations, is beyond."""
+    operations = measured.operations
     if len(operations) > limits.operations:
         yield f"This document has {len(operations)} operations; at most {limits.operations} are allowed."
-    nested = max((measure.nested for measure in (*operations, *fragments)), default=0)
+    nested = max((measure.nested for measure in (*operations, *measured.fragments.values())), default=0)
     if nested > MOST_NESTED:
         levels = f"{nested} levels with its fragments"
         yield f"This document is nested too deeply: {levels}; at most {MOST_NESTED} are allowed."

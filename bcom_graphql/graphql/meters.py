@@ -17,8 +17,8 @@ from prometheus_client import Counter, Gauge, Histogram, Summary
 
 from bcom_graphql.graphql import spans
 from bcom_graphql.graphql.compiled.running import is_awaitable
-from bcom_graphql.graphql.documents import Plan
 from bcom_graphql.graphql.errors import INTERNAL, Refused, Rejected
+from bcom_graphql.graphql.reading import Plan
 
 MOST_NAMES: Final = 200
 NAMES_OF_STRANGERS: Final = 50

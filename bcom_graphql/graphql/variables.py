@@ -21,7 +21,8 @@ from graphql.execution.get_variable_signature import get_variable_signature
 from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
 from graphql.type import GRAPHQL_MAX_INT, GRAPHQL_MIN_INT
 
-MOST_ERRORS: Final = 50  # that are told of
+from bcom_graphql.graphql.errors import MOST_REFUSALS
+
 FITS: Final[dict[Any, Callable[[Any], bool]]] = {
     GraphQLInt: lambda value: type(value) is int and GRAPHQL_MIN_INT <= value <= GRAPHQL_MAX_INT,
     GraphQLFloat: lambda value: type(value) is float and value - value == 0.0,  # finite
@@ -45,7 +46,7 @@ class Variables:
         if not others:
             return found
         coerced = get_variable_values(
-            self._schema, others, given, max_errors=MOST_ERRORS, hide_suggestions=hide_suggestions
+            self._schema, others, given, max_errors=MOST_REFUSALS - 1, hide_suggestions=hide_suggestions
         )
         if isinstance(coerced, list):
             return coerced

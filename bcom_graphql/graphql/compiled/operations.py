@@ -52,9 +52,9 @@ class Compiled:
         return {name: FragmentDetails(fragment) for name, fragment in self.fragments.items()}
 
     @property
-    def most_plans(self) -> int:
-        """Of as many as there are combinations, so many are kept."""
-        return min(MOST_PLANS, 1 << len(self._directives.deciding))
+    def bytes(self) -> int:
+        """What its plans take in memory, roughly."""
+        return sum(plan.bytes for plan in self._plans.values())
 
     def knows(self, variables: VariableValues) -> bool:
         """Whether its plan is made, or is not going to be."""
@@ -69,6 +69,11 @@ class Compiled:
         if decisions not in self._plans:
             self._plans[decisions] = self._made(variables)
         return self._plans[decisions]
+
+    def prepare(self, variables: VariableValues) -> None:
+        """Do all now that would be done at the first execution."""
+        if (plan := self.plan(variables)) is not None:
+            plan.generate()
 
     def _decisions(self, variables: VariableValues) -> tuple[object, ...] | None:
         values = tuple(variables.coerced.get(name) for name in self._directives.deciding)
