@@ -38,6 +38,7 @@ from bcom_graphql.trainers import TrainerProcesses
 from resolvers import advising, automatic, learner, maintenance
 from resolvers.context import Services
 from resolvers.errors import Lagged, Unavailable
+from resolvers.files.processes import FileReaders
 from resolvers.rates import Rates
 from resolvers.sessions import ACCESS_TOPIC
 from resolvers.store.database import Database
@@ -68,7 +69,8 @@ def services(settings: Settings) -> Services:
     feed = EventFeed(database)
     kept = settings.retention_days, settings.event_retention_days
     rates, is_open = _rates(settings), settings.open_registration
-    return Services(database, feed, registry, tokens, trainers, *kept, rates, is_open)
+    readers = FileReaders(settings.max_import_memory, settings.max_upload_seconds)
+    return Services(database, feed, registry, tokens, trainers, *kept, rates, is_open, readers)
 
 
 def check(settings: Settings) -> None:

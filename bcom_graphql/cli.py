@@ -41,7 +41,7 @@ from ml.metrics import TargetKind
 from resolvers.access import SYSTEM
 from resolvers.context import Context
 from resolvers.errors import ClientError
-from resolvers.importing import Tally, import_file
+from resolvers.importing import Tally, import_file, open_file
 from resolvers.store.database import NO_DATABASE, state
 from resolvers.store.embedded import EmbeddedFailed
 from resolvers.store.migrations import migrate as migrate_database
@@ -201,7 +201,7 @@ def import_(
         await prepare.train_missing(services, bar)
         tally = Tally()
         task = bar.add_task(f"Importing {file.name}", total=None)
-        async for step in import_file(lambda: Context(services, SYSTEM), kind, file):
+        async for step in import_file(lambda: Context(services, SYSTEM), kind, content, file.name):
             bar.update(task, completed=step.rows, total=step.total)
             tally.add(step.recorded)
         await services.database.close()
@@ -209,7 +209,7 @@ def import_(
         _report(tally)
 
     configure_logging("console", "warning")
-    with prepare.database(Settings()) as settings, prepare.progress_bar() as bar:
+    with open_file(file) as content, prepare.database(Settings()) as settings, prepare.progress_bar() as bar:
         asyncio.run(work(settings))
 
 

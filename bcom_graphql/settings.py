@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bcom_graphql.graphql.limits import Introspection, Limits
+from resolvers.files.processes import MEMORY
 from resolvers.rates import DEFAULTS, Budget
 from resolvers.store import nats
 
@@ -194,6 +195,14 @@ class Settings(BaseSettings):
     max_upload_seconds: Annotated[float, Field(gt=0, description="The same for operations with files.")] = (
         DEFAULT.upload_seconds
     )
+    max_import_memory: Annotated[
+        int,
+        Field(
+            ge=256 << 20,
+            description="Bytes that the process may take which reads an imported file for a server process, two at a"
+            " time; and `bcom-graphql import`. Only on Linux.",
+        ),
+    ] = MEMORY
     max_statement_seconds: Annotated[
         float,
         Field(gt=0, le=86_400, description="How long the database may work on one statement; then it is stopped."),
@@ -287,7 +296,8 @@ class Settings(BaseSettings):
         """What the protocol server refuses beyond."""
         by_profile = Introspection.SIGNED_IN if self.profile == "production" else Introspection.EVERYBODY
         given = {name.removeprefix("max_"): value for name, value in self if name.startswith("max_")}
-        for name in ("message", "idle_seconds", "statement_seconds"):  # uvicorn's business, and the database's
+        # uvicorn's business, the database's and the file readers'
+        for name in ("message", "idle_seconds", "statement_seconds", "import_memory"):
             del given[name]
         return Limits(**given, slow_seconds=self.slow_seconds, introspection=self.introspection or by_profile)
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from resolvers.access import SYSTEM, Caller, require, require_person
 from resolvers.entities import Entities
+from resolvers.files.processes import FileReaders
 from resolvers.loading import Loader
 from resolvers.rates import Budget, Rates
 from resolvers.store import registry, sensitivities
@@ -57,6 +58,7 @@ class Services:
     event_retention_days: int = 7
     rates: Rates = field(default_factory=Rates)
     open_registration: bool = False  # anybody may register
+    readers: FileReaders = field(default_factory=FileReaders)
     live: LiveSamples = field(init=False)
     sensitivity: Sensitivities = field(init=False)
     entities: Entities = field(init=False)

@@ -1,6 +1,7 @@
 """Files come in like everything else: batch by batch, each row stored or refused with its reason."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from resolvers import importing
 from resolvers.access import SYSTEM, Caller
 from resolvers.context import Context, Services
 from resolvers.errors import Forbidden, InvalidInput, Unauthenticated
+from resolvers.files.processes import BATCH_ROWS, FileReaders
 from resolvers.importing import Progress
 from resolvers.store.tables import Link, Role
 from tests.support import Factory, ago, iso, ms, stored
@@ -28,8 +30,14 @@ async def link(make: Factory) -> Link:
 
 
 @pytest.fixture
-def read(services: Services, tmp_path: Path) -> Import:
+def batch_rows() -> int:
+    return BATCH_ROWS
+
+
+@pytest.fixture
+def read(services: Services, tmp_path: Path, batch_rows: int) -> Import:
     """Import a file with this content; what each of its batches came to."""
+    services = replace(services, readers=FileReaders(batch_rows=batch_rows))
 
     def written(content: str | bytes | pl.DataFrame) -> Path:
         if isinstance(content, pl.DataFrame):
@@ -42,7 +50,9 @@ def read(services: Services, tmp_path: Path) -> Import:
         content: str | bytes | pl.DataFrame | Path, kind: TargetKind = LINK, caller: Any = SYSTEM
     ) -> list[Progress]:
         path = content if isinstance(content, Path) else written(content)
-        return [step async for step in importing.import_file(lambda: Context(services, caller), kind, path)]
+        with importing.open_file(path) as file:
+            steps = importing.import_file(lambda: Context(services, caller), kind, file, path.name)
+            return [step async for step in steps]
 
     return run
 
@@ -156,10 +166,8 @@ async def test_a_long_cell_is_not_repeated_in_full(read: Import, link: Link) -> 
     assert entry.reason == f"at cannot be read: {'9' * 100}."
 
 
-async def test_rows_are_numbered_through_the_file(
-    read: Import, link: Link, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(importing, "BATCH_ROWS", 10)
+@pytest.mark.parametrize("batch_rows", [10])
+async def test_rows_are_numbered_through_the_file(read: Import, link: Link, services: Services) -> None:
     rows = [f"{link.number if n % 12 else 404},OB,{ms(NOON) + n},12" for n in range(35)]
 
     steps = await read("link,direction,at,esnoDb\n" + "\n".join(rows))
@@ -170,11 +178,9 @@ async def test_rows_are_numbered_through_the_file(
     assert [entry.row for step in steps for entry in step.recorded.rejected] == [0, 12, 24]
 
 
+@pytest.mark.parametrize("batch_rows", [7])
 @pytest.mark.parametrize("file", ["csv", "parquet"])
-async def test_the_same_file_again_is_all_duplicates(
-    read: Import, link: Link, monkeypatch: pytest.MonkeyPatch, file: str
-) -> None:
-    monkeypatch.setattr(importing, "BATCH_ROWS", 7)
+async def test_the_same_file_again_is_all_duplicates(read: Import, link: Link, file: str) -> None:
     times = [ms(NOON) + n for n in range(20)]
     frame = pl.DataFrame({"link": link.number, "direction": "OB", "at": times, "esnoDb": 12.5})
     content = frame if file == "parquet" else frame.write_csv()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 
 from ml.metrics import CATALOGUE, TargetKind
@@ -69,7 +70,8 @@ def imported(file: Path, url: str) -> Imported:
         subprocess.Popen(command, env=environment(file.parent, DATABASE_URL=url), stderr=said) as process,
     ):
         while process.poll() is None:
-            peak_mb = max(peak_mb, peak_of(process.pid))
+            readers = psutil.Process(process.pid).children()
+            peak_mb = max(peak_mb, peak_of(process.pid) + sum(peak_of(reader.pid) for reader in readers))
             time.sleep(0.1)
     file.unlink()  # half a gigabyte that pytest would keep
     assert process.returncode == 0, log.read_text()
@@ -78,7 +80,10 @@ def imported(file: Path, url: str) -> Imported:
 
 def peak_of(pid: int) -> int:
     """The most megabytes of memory that a process has had so far; 0 when it is over."""
-    lines = Path(STATUS.format(pid)).read_text().splitlines()
+    try:
+        lines = Path(STATUS.format(pid)).read_text().splitlines()
+    except OSError:
+        return 0
     return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from ml.metrics import TargetKind
-from resolvers import importing
 from resolvers.context import Services
+from resolvers.files.processes import BATCH_ROWS
 from resolvers.store.tables import Role
 from tests.support import EXTREME, LINK_CENTRE, LINK_SPREAD, Api, Factory, Server, ago, ms, stored
 
@@ -76,17 +76,17 @@ async def test_a_parquet_file_is_known_by_its_content_whatever_its_name(operator
     assert result["accepted"] == 1
 
 
-async def test_batches_are_told_of_as_one(operator: Api, make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing, "BATCH_ROWS", 10)
+async def test_batches_are_told_of_as_one(operator: Api, make: Factory) -> None:
     link = await make.link()
     await make.baseline(link, LINK_CENTRE, LINK_SPREAD, "OB")
     rows = [f"{link.number},OB,{ms(ago(minutes=minute))},{EXTREME}" for minute in range(35, 0, -1)]
-    content = "\n".join(["link,direction,at,rxLevelDbm", *rows, rows[0], *["0,OB,,"] * 120]).encode()
+    bad = ["0,OB,,"] * BATCH_ROWS
+    content = "\n".join(["link,direction,at,rxLevelDbm", *rows[:20], *bad, *rows[20:], rows[0]]).encode()
 
     result = await imported(operator, content)
 
-    assert (result["accepted"], result["duplicates"], result["rejectedCount"]) == (35, 1, 120)
-    assert [entry["row"] for entry in result["rejected"]] == [*range(36, 136)]
+    assert (result["accepted"], result["duplicates"], result["rejectedCount"]) == (35, 1, BATCH_ROWS)
+    assert [entry["row"] for entry in result["rejected"]] == [*range(20, 120)]
     assert result["anomalies"] == [{"lastSeenAt": f"{ago(minutes=1):%Y-%m-%dT%H:%M:%SZ}"}]
 
 

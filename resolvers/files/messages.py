@@ -1,0 +1,49 @@
+"""What a server and the process that reads a file for it say to each other.
+
+The job comes as JSON in the process's arguments; the file is open as a descriptor. Back come messages on its standard
+output, each of a kind and a length: the number of rows, batches as Arrow IPC streams, and the end, or what is wrong.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from enum import Enum
+from struct import Struct
+from typing import Final
+
+HEADER: Final = Struct(">cI")  # kind, bytes that follow
+LARGEST_MESSAGE: Final = 64 << 20  # bytes: several times a batch of all columns, each cell unreadable
+
+
+class Kind(Enum):
+    """Of a message."""
+
+    ROWS = b"R"  # how many there are, in digits
+    BATCH = b"B"  # an Arrow IPC stream
+    REFUSED = b"X"  # what is wrong with the file, to be said after its name
+    END = b"E"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to read."""
+
+    descriptor: int
+    required: list[str]  # columns, in snake case; the first is the target's number
+    metrics: list[str]  # columns of which at least one must be there
+    batch_rows: int
+    memory: int  # bytes that reading may take
+    seconds: float  # of a processor, from one message to the next
+
+    def as_json(self) -> str:
+        """For the command line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Job":
+        """What `as_json` wrote."""
+        return cls(**json.loads(text))
+
+
+def printable(text: str, longest: int) -> str:
+    """Its beginning, fit for a sentence."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:longest])
