@@ -42,6 +42,7 @@ from resolvers.files.processes import FileReaders
 from resolvers.rates import Rates
 from resolvers.sessions import ACCESS_TOPIC
 from resolvers.store.database import Database
+from resolvers.store.embedded import Supervised
 from resolvers.store.feed import EventFeed
 from resolvers.store.nats import NatsWakeups
 from resolvers.store.registry import Registry
@@ -81,6 +82,12 @@ def check(settings: Settings) -> None:
     _wakeups(settings)
     if settings.traces:
         tracing.check()
+
+
+def _embedded(settings: Settings) -> Supervised | None:
+    """None where the database is another server's."""
+    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    return Supervised.at(url, settings.data_folder)
 
 
 def _wakeups(settings: Settings) -> Wakeups | None:
@@ -127,7 +134,8 @@ def application(services: Services, settings: Settings, end_tracing: Callable[[]
         compiled=settings.compiled,
     )
 
-    metrics = Metrics(services, settings.metrics_token)
+    embedded = _embedded(settings)
+    metrics = Metrics(services, settings.metrics_token, embedded)
     connections = OpenConnections(settings.limits, settings.max_idle_seconds)
 
     @asynccontextmanager
@@ -165,7 +173,7 @@ def application(services: Services, settings: Settings, end_tracing: Callable[[]
     return Starlette(
         routes=[
             Route("/", lambda _: RedirectResponse("/graphql")),
-            *Health(services, lambda: server.is_draining).routes(),
+            *Health(services, lambda: server.is_draining, embedded).routes(),
             *([Route("/metrics", metrics.answer)] if settings.metrics else []),
             Mount("/static", StaticFiles(directory=ide.STATIC)),
             Route("/graphql", server),

@@ -4,9 +4,11 @@
     /health/live    this process does: start it anew when not
     /health/ready   it can serve: send it requests only then
 
-Answers are 200, or 503 with what is wrong. What the database said is remembered for a few seconds: asking is cheap.
+Answers are 200, or 503 with what is wrong, within about a second. What /health/ready was told by the database is
+remembered for a few seconds: asking is cheap.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -18,12 +20,13 @@ from starlette.routing import Route
 
 from bcom_graphql import __version__
 from resolvers.context import Services
-from resolvers.errors import ClientError
-from resolvers.observing import Lately
+from resolvers.observing import Asking, Lately
+from resolvers.store.embedded import Supervised
 from resolvers.store.migrations import pending
 
 OK: Final = "ok"
 UNKNOWN: Final = "unknown"
+ENDED: Final = "the embedded PostgreSQL has ended and is started again; the server's log says how that goes"
 UNCACHED: Final = {"cache-control": "no-store"}
 
 
@@ -33,35 +36,42 @@ class Health:
 
     services: Services
     is_stopping: Callable[[], bool]
+    embedded: Supervised | None = None
 
     def routes(self) -> list[Route]:
-        migrations, models = Lately(self._migrations), Lately(self._models)
+        answers, migrations, models = Asking(self._answers), Lately(self._migrations), Lately(self._models)
+
+        async def health(_: Request) -> JSONResponse:
+            if await answers.get():
+                return _answer({"status": "ok", "database": "up"}, well=True)
+            return _answer({"status": "unavailable", "database": "down"} | self._reason(), well=False)
 
         async def ready(_: Request) -> JSONResponse:
-            migrated = await migrations.get()
+            migrated, trained = await asyncio.gather(migrations.get(), models.get())
             checks = {
                 "server": "is stopping" if self.is_stopping() else OK,
-                "database": OK if migrated else "does not answer",
+                "database": OK if migrated else self._reason().get("reason", "does not answer"),
                 "migrations": migrated or UNKNOWN,
-                "models": await models.get() or UNKNOWN,
+                "models": trained or UNKNOWN,
                 "events": OK if self.services.feed.is_following else "are not followed",
             }
             well = all(state == OK for state in checks.values())
             return _answer({"status": "ready" if well else "unready", "checks": checks}, well=well)
 
         return [
-            Route("/health", self._answers),
+            Route("/health", health),
             Route("/health/live", lambda _: _answer({"status": "live"}, well=True)),
             Route("/health/ready", ready),
         ]
 
-    async def _answers(self, _: Request) -> JSONResponse:
-        try:
-            async with self.services.database.read() as session:
-                await session.execute(text("SELECT 1"))
-        except ClientError:
-            return _answer({"status": "unavailable", "database": "down"}, well=False)
-        return _answer({"status": "ok", "database": "up"}, well=True)
+    def _reason(self) -> dict[str, str]:
+        """Why the database does not answer, as far as that can be seen from here."""
+        return {} if self.embedded is None or self.embedded.is_running else {"reason": ENDED}
+
+    async def _answers(self) -> bool:
+        async with self.services.database.read() as session:
+            await session.execute(text("SELECT 1"))
+        return True
 
     async def _migrations(self) -> str:
         return "are pending: run `bcom-graphql migrate`" if await pending(self.services.database) else OK

@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 from prometheus_client import REGISTRY, disable_created_metrics
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.process_collector import ProcessCollector
@@ -28,6 +28,7 @@ from starlette.responses import PlainTextResponse, Response
 from bcom_graphql import __version__
 from resolvers.context import Services
 from resolvers.observing import Observer, OpenAnomalies
+from resolvers.store.embedded import Supervised
 
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own name for it
 SECONDS: Final = 5.0
@@ -52,16 +53,17 @@ def shared(workers: int) -> Iterator[None]:
 class Metrics:
     """Of the process with these services."""
 
-    def __init__(self, services: Services, token: SecretStr | None) -> None:
+    def __init__(self, services: Services, token: SecretStr | None, embedded: Supervised | None = None) -> None:
         self._observer = Observer.of(services)
         self._token = token
+        self._embedded = embedded
         self._folder = os.environ.get(FOLDER)
 
     async def answer(self, request: Request) -> Response:
         if refusal := self._refusal(request):
             return refusal
         open_anomalies, _ = await asyncio.gather(self._observer.open_anomalies.get(), self._observer.observe())
-        scrape = Scrape(self._folder, open_anomalies)
+        scrape = Scrape(self._folder, open_anomalies, self._embedded)
         encode, media = choose_encoder(request.headers.get("accept", ""))
         text = await asyncio.to_thread(encode, scrape)
         return Response(text, headers=UNCACHED, media_type=media)
@@ -110,9 +112,12 @@ def is_near(request: Request) -> bool:
 class Scrape:
     """All there is at one moment, in the form that prometheus_client's encoders ask for."""
 
-    def __init__(self, folder: str | None, open_anomalies: OpenAnomalies | None) -> None:
+    def __init__(
+        self, folder: str | None, open_anomalies: OpenAnomalies | None, embedded: Supervised | None = None
+    ) -> None:
         self._folder = folder
         self._open_anomalies = open_anomalies
+        self._embedded = embedded
 
     def collect(self) -> Iterator[Metric]:
         yield InfoMetricFamily("bcom_build", "What is running.", {"version": __version__})
@@ -121,6 +126,8 @@ class Scrape:
         yield database_up
         if self._open_anomalies is not None:
             yield _open(self._open_anomalies)
+        name, told = "bcom_embedded_postgres_restarts", "Times that the embedded PostgreSQL was started again."
+        yield CounterMetricFamily(name, told, self._embedded.restarts if self._embedded else 0)
         yield from REGISTRY.collect() if self._folder is None else _of_all(self._folder)
 
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import func, select
 
@@ -25,11 +25,40 @@ Value = TypeVar("Value")
 OpenAnomalies = dict[tuple[Severity, AnomalyStatus], int]
 
 
+class Asking(Generic[Value]):
+    """What the database answers; None where it does not within PATIENCE_SECONDS. Who asks meanwhile is told the same.
+
+    Nobody waits until a statement is given up either, which takes as long as it likes when the database is frozen; and
+    until then it is not asked again, which would take one connection after the other.
+    """
+
+    def __init__(self, ask: Callable[[], Coroutine[Any, Any, Value]]) -> None:
+        self._ask = ask
+        self._asked: asyncio.Task[Value] | None = None
+
+    async def get(self) -> Value | None:
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.create_task(self._ask())
+            self._asked.add_done_callback(lambda task: task.cancelled() or task.exception())  # it is known
+        asked = self._asked
+        await asyncio.wait([asked], timeout=PATIENCE_SECONDS)
+        if not asked.done():
+            asked.cancel()
+        if not asked.done() or asked.cancelled():
+            return None
+        try:
+            return asked.result()
+        except ClientError:
+            return None
+
+
 class Lately(Generic[Value]):
     """What the database was asked a moment ago; None where it did not answer: nobody waits for it in vain twice."""
 
-    def __init__(self, ask: Callable[[], Awaitable[Value]], clock: Callable[[], float] = time.monotonic) -> None:
-        self._ask, self._clock = ask, clock
+    def __init__(
+        self, ask: Callable[[], Coroutine[Any, Any, Value]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._asking, self._clock = Asking(ask), clock
         self._value: Value | None = None
         self._until = -1.0
         self._one_at_a_time = asyncio.Lock()
@@ -37,16 +66,9 @@ class Lately(Generic[Value]):
     async def get(self) -> Value | None:
         async with self._one_at_a_time:
             if self._clock() >= self._until:
-                self._value = await self._asked()
+                self._value = await self._asking.get()
                 self._until = self._clock() + GOOD_FOR_SECONDS
         return self._value
-
-    async def _asked(self) -> Value | None:
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                return await self._ask()
-        except (ClientError, TimeoutError):
-            return None
 
 
 @dataclass(frozen=True)

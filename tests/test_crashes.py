@@ -169,12 +169,10 @@ async def kill_the_server(world: World) -> None:
 
 
 async def kill_postgres(world: World) -> None:
-    """It does not come back by itself."""
+    """It comes back by itself."""
     postmaster = int((world.folder / "postgres" / "postmaster.pid").read_text().split()[0])
     os.kill(postmaster, signal.SIGKILL)
     await asyncio.sleep(0.5)
-    await asyncio.to_thread(world.postgres.close)
-    await asyncio.to_thread(world.postgres.enter_context, embedded_postgres(world.folder))
 
 
 async def kill_a_backend(world: World) -> None:

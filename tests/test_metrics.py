@@ -38,6 +38,7 @@ FAMILIES = {
     "bcom_database_pool_size": "gauge",
     "bcom_database_pool_timeouts_total": "counter",
     "bcom_database_up": "gauge",
+    "bcom_embedded_postgres_restarts_total": "counter",
     "bcom_events_read_total": "counter",
     "bcom_feed_lag_events": "gauge",
     "bcom_feed_lag_seconds": "gauge",
