@@ -25,12 +25,12 @@ from bcom_graphql import demo, tracing
 from bcom_graphql.authentication import Door
 from bcom_graphql.graphql import ide
 from bcom_graphql.graphql.documents import read_trusted
-from bcom_graphql.graphql.errors import masked
-from bcom_graphql.graphql.http import COST_HEADER, GraphQLServer, Ide
+from bcom_graphql.graphql.errors import Refused, masked
+from bcom_graphql.graphql.http import COST_HEADER, GraphQLServer, Ide, denial
 from bcom_graphql.graphql.open_connections import STATE, OpenConnections
-from bcom_graphql.graphql.requests import PREFLIGHTED
 from bcom_graphql.headers import ALWAYS, SecurityHeaders
 from bcom_graphql.health import Health
+from bcom_graphql.hosts import Hosts
 from bcom_graphql.metrics import Metrics
 from bcom_graphql.observability import REQUEST_ID_HEADER, RequestId, configure_logging, request_id
 from bcom_graphql.settings import Settings
@@ -127,7 +127,7 @@ def application(services: Services, settings: Settings, end_tracing: Callable[[]
     server = GraphQLServer(
         schema,
         Door(services),
-        Ide(ide.page(), ide.policy(built=ide.is_built())),
+        Ide(ide.page(), partial(ide.policy, built=ide.is_built())),
         settings.limits,
         trusted=read_trusted(settings.trusted_documents) if settings.trusted_documents else None,
         allowed_origins=settings.allowed_origins,
@@ -170,38 +170,53 @@ def application(services: Services, settings: Settings, end_tracing: Callable[[]
         if end_tracing is not None:
             await asyncio.to_thread(end_tracing)
 
-    return Starlette(
+    async def to_graphql(_: Request) -> Response:
+        """Relative, as a proxy may have put a prefix before it."""
+        return RedirectResponse(settings.graphql_path.removeprefix("/"))
+
+    made = Starlette(
         routes=[
-            Route("/", lambda _: RedirectResponse("/graphql")),
+            Route("/", to_graphql),
             *Health(services, lambda: server.is_draining, embedded).routes(),
             *([Route("/metrics", metrics.answer)] if settings.metrics else []),
             Mount("/static", StaticFiles(directory=ide.STATIC)),
-            Route("/graphql", server),
         ],
         middleware=[
             *([Middleware(tracing.Continued)] if settings.traces else []),
             Middleware(RequestId),
             Middleware(SecurityHeaders),
+            Middleware(Hosts, allowed=settings.hosts),
             *_cors(settings.allowed_origins),
-            Middleware(_Shortcut, server),
+            Middleware(_Shortcut, server, path=settings.graphql_path),
         ],
         exception_handlers={Exception: _failed},
         lifespan=lifespan,
     )
+    made.router.redirect_slashes = False  # it would tell clients the Host and the scheme that a proxy sends us
+    return made
 
 
 class _Shortcut:
-    """ASGI middleware: straight to GraphQL, past the router.
+    """ASGI middleware: straight to GraphQL, past the router, and for sockets nowhere else.
 
     It tries one route after the other; and each call on a socket's way is kept while it is open.
     """
 
-    def __init__(self, app: ASGIApp, server: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, server: ASGIApp, path: str) -> None:
         self._app, self._server = app, server
+        self._paths = (path, f"{path}/")
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        is_ours = scope["type"] in ("http", "websocket") and scope["path"] == scope.get("root_path", "") + "/graphql"
-        return (self._server if is_ours else self._app)(scope, receive, send)
+        return self._of(scope)(scope, receive, send)
+
+    def _of(self, scope: Scope) -> ASGIApp:
+        if scope["type"] not in ("http", "websocket"):
+            return self._app
+        if scope["path"].removeprefix(scope.get("root_path", "")) in self._paths:
+            return self._server
+        if scope["type"] == "http":
+            return self._app
+        return denial(Refused(f"WebSockets are at {self._paths[0]}.", {"code": "NOT_FOUND"}, 404))
 
 
 def _when_told_to_stop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -240,7 +255,7 @@ def _cors(origins: list[str]) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", COST_HEADER, REQUEST_ID_HEADER, "Last-Event-ID", *PREFLIGHTED],
+            allow_headers=["*"],  # whatever an allowed origin asks for: tracing, clients' names and versions
             expose_headers=[COST_HEADER, REQUEST_ID_HEADER, "Retry-After"],
             max_age=86_400,
         )

@@ -26,6 +26,7 @@ from bcom_graphql import (
     demo,
     demo_account,
     evaluation_command,
+    host_names,
     metrics,
     migration_command,
     model_commands,
@@ -93,7 +94,7 @@ def serve(
         bool, typer.Option("--demo-in-public", help="The demo on other addresses than this machine's own, too.")
     ] = False,
 ) -> None:
-    """Serve GraphQL at /graphql, /health and /metrics; migrations and missing models come first."""
+    """Serve GraphQL, /health and /metrics; migrations and missing models come first."""
     _exit_on_sigterm()
     if with_demo and not (in_public or _is_loopback(host)):
         _fail(
@@ -106,8 +107,8 @@ def serve(
     with prepare.database(settings) as complete, metrics.shared(workers):
         with prepare.progress_bar() as bar:
             asyncio.run(prepare.ready(complete, bar))
-        _announce(host, port, with_demo=with_demo)
-        _hand_down(complete)
+        _announce(host, port, complete.graphql_path, with_demo=with_demo)
+        _hand_down(complete, host)
         uvicorn.run(
             "bcom_graphql.app:create",
             factory=True,
@@ -155,12 +156,14 @@ def _serving(settings: Settings, *, with_demo: bool) -> Settings:
     return settings
 
 
-def _hand_down(settings: Settings) -> None:
+def _hand_down(settings: Settings, host: str) -> None:
     """Workers are processes of their own: they read the same settings from the environment."""
     for name, secret in (("DATABASE_URL", settings.database_url), ("SECRET_KEY", settings.secret_key)):
         os.environ[name] = secret.get_secret_value() if secret else ""
     os.environ["DEMO"] = str(settings.demo).lower()
     os.environ["PROFILE"] = settings.profile
+    if not settings.hosts:
+        os.environ["ALLOWED_HOSTS"] = host if host_names.ALLOWED.fullmatch(host.lower()) else ""
 
 
 def _exit_on_sigterm() -> None:
@@ -173,9 +176,9 @@ def _exit_on_sigterm() -> None:
     signal.signal(signal.SIGINT, leave)
 
 
-def _announce(host: str, port: int, *, with_demo: bool) -> None:
+def _announce(host: str, port: int, path: str, *, with_demo: bool) -> None:
     shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host  # noqa: S104  a comparison
-    console.print(f"GraphQL and GraphiQL  http://{shown}:{port}/graphql", highlight=False)
+    console.print(f"GraphQL and GraphiQL  http://{shown}:{port}{path}", highlight=False)
     console.print(f"Health                http://{shown}:{port}/health", highlight=False)
     if with_demo:
         console.print(f"Demo sign-in          {demo_account.EMAIL} / {demo_account.PASSWORD}", highlight=False)

@@ -60,7 +60,7 @@ class Health:
 
         return [
             Route("/health", health),
-            Route("/health/live", lambda _: _answer({"status": "live"}, well=True)),
+            Route("/health/live", _live),
             Route("/health/ready", ready),
         ]
 
@@ -79,6 +79,11 @@ class Health:
     async def _models(self) -> str:
         missing = await self.services.registry.missing()
         return f"have no champion, run `bcom-graphql train --all`: {', '.join(missing)}" if missing else OK
+
+
+async def _live(_: Request) -> JSONResponse:
+    """Not in a thread, as a plain function would be: all of them may be busy."""
+    return _answer({"status": "live"}, well=True)
 
 
 def _answer(told: Mapping[str, object], *, well: bool) -> JSONResponse:

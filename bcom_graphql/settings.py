@@ -9,6 +9,7 @@ from limits import parse_many
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bcom_graphql import host_names
 from bcom_graphql.graphql.limits import Introspection, Limits
 from resolvers.files.processes import MEMORY
 from resolvers.rates import DEFAULTS, Budget
@@ -145,6 +146,23 @@ class Settings(BaseSettings):
         Field(
             description="Origins of other sites' pages that may call this server (CORS) and open WebSockets, with"
             " commas between, such as https://noc.example.com. Empty: only pages of this server."
+        ),
+    ] = []
+    graphql_path: Annotated[
+        str,
+        Field(
+            pattern=r"^(/[A-Za-z0-9._~-]+)+$",
+            description="Where GraphQL is served, and GraphiQL: /api/v1/graphql, for instance. Begins with a slash and"
+            " ends without.",
+        ),
+    ] = "/graphql"
+    allowed_hosts: Annotated[
+        list[str],
+        NoDecode,
+        Field(
+            description="Names that this server answers to, with commas between; *.example.com means those below it."
+            " Addresses, names without a dot and loopback's always are, and health checks pass with any. Empty: in"
+            " production any name; in development only `serve --host`'s, as any page could point its own name here."
         ),
     ] = []
     trusted_proxies: Annotated[
@@ -307,6 +325,11 @@ class Settings(BaseSettings):
         return (self.registration or ("closed" if self.profile == "production" else "open")) == "open"
 
     @property
+    def hosts(self) -> list[str]:
+        """The names that are answered to besides those that always are."""
+        return self.allowed_hosts or ([host_names.ANY] if self.profile == "production" else [])
+
+    @property
     def rates(self) -> dict[Budget, str]:
         """Each budget's limits; none where they are off."""
         named = {budget: getattr(self, f"rate_{budget.name.lower()}") for budget in Budget}
@@ -333,6 +356,24 @@ class Settings(BaseSettings):
                 message = f"must list origins such as https://noc.example.com (not {origin!r})"
                 raise ValueError(message)
         return origins
+
+    @field_validator("graphql_path")
+    @classmethod
+    def _nobody_elses(cls, path: str) -> str:
+        if path.split("/")[1] in ("health", "metrics", "static"):
+            message = "must not begin with /health, /metrics or /static, which are others'"
+            raise ValueError(message)
+        return path
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _host_names(cls, given: Any) -> Any:
+        names = [name.strip().lower() for name in given.split(",") if name.strip()] if isinstance(given, str) else given
+        for name in names:
+            if not host_names.ALLOWED.fullmatch(name):
+                message = f"must list names such as noc.example.com or *.example.com, without a port (not {name!r})"
+                raise ValueError(message)
+        return names
 
     @field_validator("rate_limit_storage")
     @classmethod

@@ -78,8 +78,10 @@ class Raw:
 async def raw(api: Api) -> AsyncIterator[Raw]:
     host, port = api.url.split("/")[2].split(":")
     connection = Raw(*await asyncio.open_connection(host, int(port)))
-    yield connection
-    connection.close()
+    try:
+        yield connection
+    finally:
+        connection.close()
 
 
 def frame(opcode: int, data: bytes = b"", *, fin: bool = True) -> bytes:

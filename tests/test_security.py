@@ -95,6 +95,19 @@ async def test_pages_of_allowed_origins_may_call_and_others_may_not(server: Serv
     assert "access-control-allow-credentials" not in called.headers
 
 
+async def test_an_allowed_origin_may_send_whatever_it_asks_for(server: Server) -> None:
+    """Tracing and clients add headers of their own: OpenTelemetry, Sentry, Apollo."""
+    wanted = "traceparent,tracestate,baggage,sentry-trace,apollographql-client-name,apollographql-client-version"
+    async with server(allowed_origins=[NOC]) as api:
+        headers = {"access-control-request-method": "POST", "access-control-request-headers": wanted}
+        allowed = await api.http.options(api.url, headers={"origin": NOC, **headers})
+        other = await api.http.options(api.url, headers={"origin": "https://evil.example", **headers})
+
+    assert (allowed.status_code, allowed.headers["access-control-allow-headers"]) == (200, wanted)
+    assert other.status_code == 400
+    assert "access-control-allow-origin" not in other.headers
+
+
 async def test_by_default_no_other_origin_may(api: Api) -> None:
     answer = await preflight(api, NOC)
 

@@ -1,7 +1,7 @@
 """GraphQL over HTTP, as the specification has it; people who look get GraphiQL."""
 
 import asyncio
-from collections.abc import Awaitable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -49,10 +49,10 @@ Allowed = Collection[OperationType]
 
 @dataclass(frozen=True)
 class Ide:
-    """The page for people, and the Content-Security-Policy that it needs."""
+    """The page for people, and the Content-Security-Policy that it needs, by the request's Host."""
 
     html: str
-    policy: str
+    policy: Callable[[str], str]
 
 
 class GraphQLServer(GraphQL[Any, None]):
@@ -125,7 +125,8 @@ class GraphQLServer(GraphQL[Any, None]):
     async def _answer(self, request: Arrival) -> Response:
         accept, media = request.given.get("accept", ""), JSON
         if "text/html" in accept and request.method == "GET":
-            return HTMLResponse(self.ide.html, headers={"content-security-policy": self.ide.policy})
+            policy = self.ide.policy(request.given.get("host", ""))
+            return HTMLResponse(self.ide.html, headers={"content-security-policy": policy})
         try:
             media = answer_type(accept)
             return await self._respond(request, media)

@@ -28,6 +28,7 @@ from bcom_graphql.graphql.open_connections import OpenConnections, close_later
 
 WRITE: Final = "bcom.websocket.write"
 ADMIT: Final = "bcom.websocket.admit"
+NO_HANDSHAKE: Final = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 SLICE: Final = 4096  # bytes that are parsed in one go
 MANY_FRAMES: Final = 50  # in a slice: then it is others' turn
 
@@ -63,9 +64,9 @@ class Sockets(WebSocketsSansIOProtocol):
                 scope["extensions"][WRITE] = self.write
 
     def _say_the_last(self) -> None:
-        """Whatever websockets has to say, and no more: of a handshake that failed uvicorn says nothing."""
+        """What websockets has to say of a handshake that failed, or that it did; uvicorn says nothing."""
         self.handshake_complete = self.close_sent = True
-        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.write(b"".join(self.conn.data_to_send()) or NO_HANDSHAKE)
         self.transport.close()
 
     def start_keepalive(self) -> None:

@@ -1,0 +1,47 @@
+"""Which names this server answers to: a page whose name an attacker points here must not read it (DNS rebinding).
+
+An attacker needs a name of his own for that. So addresses, names without a dot and loopback's always pass, as do
+requests without a Host (HTTP/1.0), and health checks, which load balancers send with any.
+"""
+
+from collections.abc import Awaitable, Collection
+from functools import lru_cache
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bcom_graphql.graphql.errors import Refused
+from bcom_graphql.graphql.http import denial
+from bcom_graphql.graphql.meters import CONNECTIONS_REFUSED
+from bcom_graphql.host_names import name_of, passes
+
+HEALTH: Final = "/health"
+DIFFERENT_HOSTS: Final = 256  # whose answer is remembered
+LONGEST_SHOWN: Final = 100
+
+
+class Hosts:
+    """ASGI middleware, for requests and for WebSockets."""
+
+    def __init__(self, app: ASGIApp, allowed: Collection[str]) -> None:
+        self._app = app
+        self._passes = lru_cache(DIFFERENT_HOSTS)(lambda host: passes(host, allowed))
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] not in ("http", "websocket") or scope["path"].startswith(HEALTH):
+            return self._app(scope, receive, send)
+        given = [value for name, value in scope["headers"] if name == b"host"]
+        if not given or (len(given) == 1 and self._passes(given[0].decode("latin-1"))):
+            return self._app(scope, receive, send)
+        CONNECTIONS_REFUSED.labels("host").inc()
+        return denial(_refusal(given[0].decode("latin-1")))(scope, receive, send)
+
+
+def _refusal(host: str) -> Refused:
+    name = name_of(host)
+    wanted = f"set ALLOWED_HOSTS={name} (with commas between several)" if name else "send a Host that is one"
+    return Refused(
+        f"This server does not answer to the name {host[:LONGEST_SHOWN]!r}: if it should, {wanted}.",
+        {"code": "FORBIDDEN"},
+        421,
+    )
