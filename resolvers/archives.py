@@ -13,6 +13,8 @@ from numpy.lib import format as npy
 
 LARGEST_ARTEFACT: Final = 32 * 1024 * 1024  # bytes
 LARGEST_UNPACKED: Final = 128 * 1024 * 1024  # bytes of arrays
+LARGEST_TEXT: Final = 64 * 1024  # bytes of an array that holds no numbers: it becomes Python objects
+NUMBERS: Final = "if"  # numpy's kinds of them; text is in bytes (unsigned) or characters
 MOST_MEMBERS: Final = 100
 PLAIN: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others unpack more at once than was asked for
 ENCRYPTED: Final = 0x1
@@ -56,5 +58,9 @@ def _check_array(file: IO[bytes], member: zipfile.ZipInfo) -> None:
         raise ValueError(f"{member.filename} is no array") from error
     if dtype.hasobject:
         raise ValueError(f"{member.filename} holds pickled objects, which could run anything")
+    if dtype.itemsize == 0:
+        raise ValueError(f"{member.filename} holds things without a size, of which it may claim any number")
     if math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
         raise ValueError(f"{member.filename} is not as large as it claims")
+    if dtype.kind not in NUMBERS and member.file_size > LARGEST_TEXT:
+        raise ValueError(f"{member.filename} holds more text than any model has")

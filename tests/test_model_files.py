@@ -225,10 +225,10 @@ def cut(content: bytes) -> bytes:
     return content[: len(content) // 2]
 
 
-def claiming(shape: str) -> bytes:
+def claiming(shape: str, of: str = "<f8", content: int = 64) -> bytes:
     """An array's file that claims to be as large as that."""
-    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
-    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(64)
+    header = f"{{'descr': '{of}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(content)
 
 
 ARCHIVES: dict[str, tuple[Callable[[Files], bytes], str]] = {
@@ -279,6 +279,18 @@ ARTEFACTS: dict[str, tuple[Callable[[Files], bytes], str]] = {
     "an array that claims terabytes": (
         lambda _: zipped({"typical.npy": claiming("(1000000000000,)")}),
         "typical.npy is not as large as it claims",
+    ),
+    "an array that claims billions of nothing": (
+        lambda _: zipped({"features.npy": claiming("(10000000000,)", "<U0", 0)}),
+        "features.npy holds things without a size",
+    ),
+    "a text of nested lists": (
+        lambda _: npz(header=np.frombuffer(b"[" + b"[]," * 10_000_000 + b"0]", dtype=np.uint8)),
+        "header.npy holds more text than any model has",
+    ),
+    "millions of names": (
+        lambda _: npz(features=np.full(1_000_000, "x")),
+        "features.npy holds more text than any model has",
     ),
     "a call as a shape": (lambda _: zipped({"typical.npy": claiming("print(1)")}), "typical.npy is no array"),
     "nested deeply": (lambda _: zipped({"typical.npy": claiming("(" * 200)}), "typical.npy is no array"),

@@ -107,6 +107,7 @@ class OpenFile:
         self._process, self._name, self._job = process, name, job
         self._output = process.stdout
         self._complaints = asyncio.create_task(_last_of(process.stderr))
+        self._is_over = False  # it ends by itself; killing it then would confuse asyncio (Python 3.11)
         self.rows = 0
 
     async def begin(self) -> None:
@@ -123,8 +124,9 @@ class OpenFile:
 
     async def end(self) -> None:
         """Whether it was read to its end or not."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        if not self._is_over:
+            with suppress(ProcessLookupError):
+                self._process.kill()
         await self._output.read()  # what is left would keep the pipe open
         await self._complaints
         await self._process.wait()
@@ -139,7 +141,9 @@ class OpenFile:
         except TimeoutError:
             raise self._unreadable(TOOK_TOO_LONG) from None
         except asyncio.IncompleteReadError:
+            self._is_over = True
             raise self._unreadable(await self._death()) from None
+        self._is_over = Kind(kind) in (Kind.END, Kind.REFUSED)
         if Kind(kind) is Kind.REFUSED:
             raise InvalidInput(f"{self._name} {content.decode(errors='replace')}")
         return Kind(kind), content
