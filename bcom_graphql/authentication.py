@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.gate import Client, Gate, Identity
 from bcom_graphql.observability import request_id
+from bcom_graphql.permissions import needed
 from resolvers import api_keys, sessions
 from resolvers.access import SYSTEM, Caller
 from resolvers.context import Columns, Context, Services, network_of
@@ -35,6 +36,10 @@ class Door(Gate):
         if caller is None:
             return Identity(f"address {network_of(context.address)}", None, None, signed_in=False)
         return Identity(str(caller.user_id), caller.role, caller.expires_at, signed_in=True)
+
+    def may(self, context: Context, root: str, field: str) -> bool:
+        role, caller = needed(root, field), context.caller
+        return role is None or (caller is not None and caller.role.rank >= role.rank)
 
     def look_ahead(self, selected: Mapping[str, frozenset[str]]) -> Columns:
         return columns(selected)

@@ -1,6 +1,7 @@
 """Who may use which root field, as the schema declares it: the table in the README."""
 
 from collections import defaultdict
+from functools import cache
 from typing import Any
 
 from resolvers.store.tables import Role
@@ -14,6 +15,12 @@ ROOTS = ("Query", "Mutation", "Subscription")
 def declared(root: str, field: str) -> Role | None:
     """The least role of a root field, None for anybody. Raises StopIteration where it declares none."""
     return next(d.role for d in _definition(root, field).directives if isinstance(d, Access))
+
+
+@cache
+def needed(root: str, field: str) -> Role | None:
+    """The same; anybody may look at the schema."""
+    return None if field.startswith("__") else declared(root, field)
 
 
 def matrix() -> str:

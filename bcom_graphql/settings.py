@@ -200,6 +200,7 @@ class Settings(BaseSettings):
         ),
     ] = DEFAULT.cost
     max_page: Annotated[int, Field(ge=1, description="Entries in a page, and ids in `nodes`.")] = DEFAULT.page
+    max_list: Annotated[int, Field(ge=1, description="Entries of a list in an operation's variables.")] = DEFAULT.list
     max_batch: Annotated[int, Field(ge=1, description="Operations in a batch.")] = DEFAULT.batch
     max_response: Annotated[
         int, Field(ge=1000, description="Bytes in an answer, or in a batch's answers together.")

@@ -12,7 +12,7 @@ from bcom_graphql import permissions
 from resolvers.store.tables import Role
 from schema.node import global_id
 from schema.root import schema
-from tests.support import Api, codes
+from tests.support import Api, Server, codes
 
 GRAPHQL = schema._schema
 PUBLIC = None
@@ -237,3 +237,76 @@ async def test_who_may_not_see_a_part_gets_the_rest_with_an_error(api: Api) -> N
 
     assert response["data"] == {"viewer": {"role": "VIEWER"}, "apiKeys": [], "node": None}
     assert refused_part == ["FORBIDDEN"]
+
+
+# ---------------------------------------------------------------- variables
+
+
+UPSERT = "mutation ($input: TopologyInput!) { upsertTopology(input: $input) { __typename } }"
+RECORD = "mutation ($samples: [LinkSampleInput!]!) { recordLinkMetrics(samples: $samples) { __typename } }"
+SITES = {"input": {"sites": [{"number": 1, "name": "A", "role": "HUB"}, {"nonsense": 1}]}}
+ROWS = {"samples": [{"link": 1, "direction": "OB", "at": "2026-01-01T00:00:00Z", "esnoDb": 9}, {}]}
+REFUSED = [(UPSERT, SITES, Role.OPERATOR), (RECORD, ROWS, Role.VIEWER)]
+
+
+@pytest.mark.parametrize(("document", "variables", "role"), REFUSED)
+async def test_who_may_not_is_told_before_anybody_looks_through_what_they_sent(
+    api: Api, document: str, variables: dict[str, Any], role: Role
+) -> None:
+    nobody = await codes(api, document, **variables)
+    [somebody] = (await (await api.as_(role)).run(document, **variables)).values()
+
+    assert nobody == ["UNAUTHENTICATED"]
+    assert somebody == {"__typename": "Forbidden"}
+
+
+@pytest.mark.parametrize(("document", "variables"), [(UPSERT, SITES), (RECORD, ROWS)])
+async def test_who_may_is_told_what_is_wrong_with_it(api: Api, document: str, variables: dict[str, Any]) -> None:
+    admin = await api.as_(Role.ADMIN)
+
+    assert "BAD_USER_INPUT" in await codes(admin, document, **variables)
+
+
+async def test_what_others_of_the_root_fields_are_given_is_looked_through(api: Api) -> None:
+    login = 'login(input: { email: $email, password: "not the password" }) { __typename }'
+    document = f"mutation ($email: String!, $samples: [LinkSampleInput!]!) {{ {login} {RECORD.partition('{')[2]}"
+
+    response = await api.execute(document, email="nobody@example.com", **ROWS)
+    wrong = await codes(api, document, email=1, **ROWS)
+
+    assert response["errors"][0]["path"] == ["recordLinkMetrics"]
+    assert response["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    assert wrong == ["BAD_USER_INPUT"]
+
+
+async def test_a_variable_of_a_fragment_goes_to_the_fields_that_spread_it(api: Api) -> None:
+    document = """query ($ids: [ID!]!) { ...A } fragment A on Query { ...B }
+        fragment B on Query { viewer { id } nodes(ids: $ids) { id } }"""
+
+    refused = await codes(api, document, ids=["x", {}])
+    allowed = await codes(await api.as_(Role.VIEWER), document, ids=["x", {}])
+
+    assert refused == ["UNAUTHENTICATED"]
+    assert allowed == ["BAD_USER_INPUT"]
+
+
+async def test_a_list_beyond_the_limit_is_refused_by_name(server: Server) -> None:
+    async with server(max_list=2) as api:
+        admin = await api.as_(Role.ADMIN)
+        site = {"number": 1, "name": "A", "role": "HUB"}
+
+        [error] = (await admin.execute(UPSERT, input={"sites": [site] * 3}))["errors"]
+
+    assert error["message"] == "`$input` has a list of 3 entries; at most 2 are allowed."
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_many_values_are_coerced_as_few_are(api: Api) -> None:
+    admin = await api.as_(Role.ADMIN)
+    sites = [{"number": number, "name": f"Site {number}", "role": "REMOTE"} for number in range(2_000)]
+
+    answer = await admin.run(UPSERT, input={"sites": sites})
+    wrong = await codes(admin, UPSERT, input={"sites": [*sites, {}]})
+
+    assert answer["upsertTopology"] == {"__typename": "Topology"}
+    assert set(wrong) == {"BAD_USER_INPUT"}

@@ -52,7 +52,7 @@ def test_a_document_that_cannot_be_executed_takes_no_memory_and_is_paid_for_agai
 async def test_a_new_document_is_paid_for_and_a_refused_one_each_time(server: Server) -> None:
     valid, refused = "{ viewer { email } }" + " " * 400, "{ viewer { nothing } }" + " " * 400
 
-    async with server(rate_operations="3000/minute") as api:
+    async with server(rate_operations="1000/minute") as api:
         known = [await codes(api, valid) for _ in range(10)]
         unknown = [await codes(api, refused) for _ in range(10)]
 

@@ -16,7 +16,7 @@ from typing import Final
 import orjson
 from graphql import GraphQLSchema
 
-from bcom_graphql.graphql.aside import aside
+from bcom_graphql.graphql.aside import READING
 from bcom_graphql.graphql.errors import Refused, bad_request
 from bcom_graphql.graphql.limits import Limits
 from bcom_graphql.graphql.reading import SHORT, Document, Reader
@@ -68,7 +68,7 @@ class DocumentStore:
         actual = self._admitted(text, hash)
         if len(text) <= SHORT or actual in self._documents:
             return self.sent(text, hash, hide_suggestions=hide_suggestions)
-        read = partial(aside, self._reader.read, text, actual, hide_suggestions=hide_suggestions)
+        read = partial(READING.run, self._reader.read, text, actual, hide_suggestions=hide_suggestions)
         return self._keep(await self._reading.of((actual, hide_suggestions), read))
 
     def _admitted(self, text: str, hash: str | None) -> str:

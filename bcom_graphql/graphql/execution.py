@@ -18,13 +18,14 @@ from strawberry.schema import Schema
 
 from bcom_graphql.graphql import spans
 from bcom_graphql.graphql.answers import Answer, Prepared
-from bcom_graphql.graphql.aside import aside
+from bcom_graphql.graphql.aside import COERCING, READING
 from bcom_graphql.graphql.broadcasting import CaughtUp, Group, Member, Outlet
 from bcom_graphql.graphql.compiled import Execution
 from bcom_graphql.graphql.deadlines import Deadline
 from bcom_graphql.graphql.documents import DocumentStore
 from bcom_graphql.graphql.errors import Refused, Rejected, presented, too_complex
 from bcom_graphql.graphql.gate import Gate
+from bcom_graphql.graphql.given import are_many, cut, refuse_long_lists
 from bcom_graphql.graphql.inputs import Inputs
 from bcom_graphql.graphql.limits import Introspection, Limits
 from bcom_graphql.graphql.meters import (
@@ -112,7 +113,7 @@ class Engine:
             raise WrongOperationType(plan.type)
         if plan.introspects and not may_look:
             raise self._no_introspection()
-        variables = self._variables(plan, asked.variables or {}, hide_suggestions=not may_look)
+        variables = await self._variables(plan, asked.variables or {}, context, hide_suggestions=not may_look)
         cost = plan.costs.total(variables.coerced)
         if cost > self._limits.cost:
             message = f"This operation may cost {cost}; at most {self._limits.cost} is allowed. Ask for smaller pages."
@@ -120,7 +121,7 @@ class Engine:
         is_planned = not self._compiled or plan.compiled.knows(variables)
         await self._gate.spend(context, cost if is_planned else cost + document.points)
         if not is_planned and document.is_long:
-            await aside(plan.compiled.prepare, variables)
+            await READING.run(plan.compiled.prepare, variables)
         execution = self._execution(plan, variables, hide_suggestions=not may_look)
         self._look_ahead(execution, context)
         if not is_planned:
@@ -161,8 +162,19 @@ class Engine:
             NOT_COMPILED.inc()
         return Execution(plan.compiled, compiled, variables, hide_suggestions)
 
-    def _variables(self, plan: Plan, given: dict[str, Any], *, hide_suggestions: bool) -> VariableValues:
-        """Raises Rejected for those that do not fit."""
+    async def _variables(
+        self, plan: Plan, given: dict[str, Any], context: Any, *, hide_suggestions: bool
+    ) -> VariableValues:
+        """Those for fields that the caller may not use are not looked through. Raises Refused or Rejected."""
+        root: Any = self._schema.get_root_type(plan.type)
+        if idle := plan.uses.idle(partial(self._gate.may, context, root.name)):
+            given = cut(given, idle)
+        coerce = partial(self._coerced, plan, given, hide_suggestions=hide_suggestions)
+        return await COERCING.run(coerce) if are_many(given) else coerce()
+
+    def _coerced(self, plan: Plan, given: dict[str, Any], *, hide_suggestions: bool) -> VariableValues:
+        """Raises Refused or Rejected for those that do not fit."""
+        refuse_long_lists(given, self._limits.list)
         coerced = self._inputs.coerced(plan.node, given)
         given = given | dict.fromkeys(coerced, NOTHING) if coerced else given
         values = plan.variables.coerced(given, hide_suggestions=hide_suggestions)

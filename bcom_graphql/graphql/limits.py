@@ -26,6 +26,7 @@ class Limits:
     cost: int = 50_000
     page: int = 500
     batch: int = 10
+    list: int = 150_000  # entries of a list in variables
     response: int = 64 * 1024 * 1024  # of an answer, or a batch's answers together
     body: int = 64 * 1024 * 1024  # a batch of 100 000 samples in rows takes about 30 MB
     upload: int = 1024 * 1024 * 1024

@@ -20,7 +20,7 @@ from graphql import (
 )
 from graphql.validation import ASTValidationRule, OverlappingFieldsCanBeMergedRule
 
-from bcom_graphql.graphql.aside import aside
+from bcom_graphql.graphql.aside import READING
 from bcom_graphql.graphql.compiled import Compiled
 from bcom_graphql.graphql.costs import Costs, Pricer
 from bcom_graphql.graphql.errors import MOST_REFUSALS, bad_request, too_complex
@@ -30,9 +30,11 @@ from bcom_graphql.graphql.measures import Measurer, excesses
 from bcom_graphql.graphql.merging import FieldsMergeRule
 from bcom_graphql.graphql.sharing import reaching
 from bcom_graphql.graphql.tokens import count_tokens
+from bcom_graphql.graphql.uses import RootUses
 from bcom_graphql.graphql.variables import Variables
 
 LONGEST_TOKEN: Final = 40  # characters, on average: what is longer has no business in a document
+CHARACTERS_OF_POINT: Final = 4  # of a short document; of a long one, each is a point
 SHORT: Final = 1_000  # characters that are read within some 20 ms
 BYTES_OF_DOCUMENT: Final = 2_000  # these as measured with tracemalloc
 BYTES_OF_TOKEN: Final = 700  # and of the syntax tree around it
@@ -55,6 +57,7 @@ class Plan:
     reaching: frozenset[str]  # of a subscription: variables on which what it selects of its events depends
     compiled: Compiled
     variables: Variables
+    uses: RootUses
 
     @property
     def type(self) -> OperationType:
@@ -104,6 +107,7 @@ class Operations:
             reaching(node, self._tree) if node.operation is OperationType.SUBSCRIPTION else frozenset(),
             Compiled(self._schema, self._tree, node),
             Variables(self._schema, node),
+            RootUses.of(node, self._tree),
         )
 
 
@@ -134,7 +138,7 @@ class Document:
     async def planned(self, name: str | None) -> Plan:
         """The same, made beside the event loop if that takes its time."""
         if self.is_long and not self._operations.knows(name):
-            return await aside(self._operations.plan, name)
+            return await READING.run(self._operations.plan, name)
         return self.plan(name)
 
     @property
@@ -144,8 +148,8 @@ class Document:
 
 
 def points_of(text: str) -> int:
-    """What reading a document costs its sender: a point for each character."""
-    return len(text)
+    """What reading a document costs its sender: the longer, the more of it are fields that all rules look at."""
+    return len(text) // CHARACTERS_OF_POINT if len(text) <= SHORT else len(text)
 
 
 class Reader:

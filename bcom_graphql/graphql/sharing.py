@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 import orjson
-from graphql import DocumentNode, FieldNode, FragmentDefinitionNode, Node, OperationDefinitionNode, VariableNode
-from graphql.language.visitor import Visitor, visit
+from graphql import DocumentNode, FieldNode, OperationDefinitionNode
+
+from bcom_graphql.graphql.uses import Uses
 
 MOST: Final = 4096  # answers kept for those who are behind; they are executed anew for whoever is further behind
 MOST_BYTES: Final = 16 * 1024 * 1024  # of them as JSON; as objects they take several times that
@@ -61,25 +62,11 @@ class Shared(Generic[Value]):
 
 def reaching(operation: OperationDefinitionNode, document: DocumentNode) -> frozenset[str]:
     """The variables that reach what a subscription selects of its events, by directives and fragments too."""
-    uses = _Uses()
     root = operation.selection_set.selections
     whole = len(root) != 1 or not isinstance(root[0], FieldNode)
     field: Any = root[0]
-    parts: list[Node | None] = [operation.selection_set] if whole else [*(field.directives or ()), field.selection_set]
-    fragments = (one for one in document.definitions if isinstance(one, FragmentDefinitionNode))
-    for part in (*parts, *fragments):
-        if part is not None:
-            visit(part, uses)
-    return frozenset(uses.names)
-
-
-class _Uses(Visitor):
-    def __init__(self) -> None:
-        super().__init__()
-        self.names = set[str]()
-
-    def enter_variable(self, node: VariableNode, *_: object) -> None:
-        self.names.add(node.name.value)
+    parts = [operation.selection_set] if whole else [*(field.directives or ()), field.selection_set]
+    return Uses(document).of(*parts)
 
 
 def values(names: frozenset[str], variables: Mapping[str, object]) -> str:
