@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -39,6 +40,7 @@ from resolvers import advising, automatic, learner, maintenance
 from resolvers.context import Services
 from resolvers.errors import Lagged, Unavailable
 from resolvers.files.processes import FileReaders
+from resolvers.passwords import Passwords
 from resolvers.rates import Rates
 from resolvers.sessions import ACCESS_TOPIC
 from resolvers.store.database import Database
@@ -64,14 +66,28 @@ def services(settings: Settings) -> Services:
     secret = settings.secret_key.get_secret_value() if settings.secret_key else secrets.token_urlsafe()
     url = settings.database_url.get_secret_value()
     database = Database(url, settings.pool_size, settings.max_statement_seconds, _wakeups(settings))
-    tokens = Tokens(secret)
+    life, leeway = (
+        timedelta(minutes=settings.access_token_expire_minutes),
+        timedelta(seconds=settings.clock_leeway_seconds),
+    )
+    tokens = Tokens(secret, life, settings.algorithm, leeway)
     registry = Registry(database, settings.model_cache_size, settings.model_cache_seconds)
     trainers = TrainerProcesses(settings, database)
     feed = EventFeed(database)
-    kept = settings.retention_days, settings.event_retention_days
-    rates, is_open = _rates(settings), settings.open_registration
-    readers = FileReaders(settings.max_import_memory, settings.max_upload_seconds)
-    return Services(database, feed, registry, tokens, trainers, *kept, rates, is_open, readers)
+    return Services(
+        database,
+        feed,
+        registry,
+        tokens,
+        trainers,
+        settings.retention_days,
+        settings.event_retention_days,
+        _rates(settings),
+        Passwords(settings.sign_ins_waiting),
+        settings.open_registration,
+        settings.api_keys_per_user,
+        FileReaders(settings.max_import_memory, settings.max_upload_seconds),
+    )
 
 
 def check(settings: Settings) -> None:

@@ -11,7 +11,7 @@ from resolvers.access import SYSTEM, Caller
 from resolvers.context import Columns, Context, Services, network_of
 from resolvers.errors import ClientError, Unauthenticated
 from resolvers.rates import Budget
-from resolvers.tokens import API_KEY_PREFIX
+from resolvers.tokens import API_KEY_PREFIX, bearer
 from schema.lookahead import columns
 
 
@@ -73,8 +73,8 @@ async def _identify(context: Context, credentials: Mapping[str, object]) -> None
     given = next((value for name, value in credentials.items() if name.lower() == "authorization"), None)
     if given is None or given == "":
         return
-    scheme, _, secret = given.partition(" ") if isinstance(given, str) else ("", "", "")
-    if scheme.lower() != "bearer" or not secret:
+    secret = bearer(given)
+    if secret is None:
         raise Unauthenticated("Authorization must be `Bearer` and an access token or an API key.")
     identify = api_keys.identify if secret.startswith(API_KEY_PREFIX) else sessions.identify
-    context.caller = await identify(context, secret.strip())
+    context.caller = await identify(context, secret)

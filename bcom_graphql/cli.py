@@ -62,7 +62,7 @@ def main() -> None:
     try:
         commands()
     except ValidationError as error:
-        _fail("\n".join(f"{'.'.join(map(str, e['loc'])).upper()} {_reason(e)}" for e in error.errors()))
+        _fail("\n".join(f"{'.'.join(map(str, e['loc'])).upper()} {_reason(e)}".strip() for e in error.errors()))
     except (ClientError, EmbeddedFailed) as error:
         _fail(str(error))
     except (SQLAlchemyError, asyncpg.PostgresError, OSError) as error:

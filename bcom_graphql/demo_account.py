@@ -5,7 +5,7 @@ from typing import Final
 import structlog
 from sqlalchemy import exists, select
 
-from resolvers import tokens, users
+from resolvers import users
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.errors import Conflict
@@ -38,7 +38,7 @@ async def move_out(services: Services) -> None:
     context = Context(services, SYSTEM)
     async with services.database.read() as session:
         known = await session.scalar(select(User).filter_by(email=EMAIL, is_active=True))
-    if known is None or not await tokens.password_matches(PASSWORD, known.password_hash):
+    if known is None or not await services.passwords.match(PASSWORD, known.password_hash):
         return
     async with services.database.write() as session:
         user = await session.get_one(User, known.id, with_for_update=True)

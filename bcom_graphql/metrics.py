@@ -29,6 +29,7 @@ from bcom_graphql import __version__
 from resolvers.context import Services
 from resolvers.observing import Observer, OpenAnomalies
 from resolvers.store.embedded import Supervised
+from resolvers.tokens import bearer
 
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own name for it
 SECONDS: Final = 5.0
@@ -73,8 +74,8 @@ class Metrics:
             if asks_directly(request) and is_near(request):
                 return None
             return PlainTextResponse("Set METRICS_TOKEN to scrape from here.\n", 403, UNCACHED)
-        expected = f"Bearer {self._token.get_secret_value()}"
-        if hmac.compare_digest(request.headers.get("authorization", "").encode(), expected.encode()):
+        given = bearer(request.headers.get("authorization")) or ""
+        if hmac.compare_digest(given.encode(), self._token.get_secret_value().encode()):
             return None
         headers = {**UNCACHED, "www-authenticate": "Bearer"}
         return PlainTextResponse("Authorization must be `Bearer` and METRICS_TOKEN.\n", 401, headers)

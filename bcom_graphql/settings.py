@@ -2,20 +2,20 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from limits import parse_many
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from bcom_graphql import host_names
+from bcom_graphql import host_names, secret_keys
 from bcom_graphql.graphql.limits import Introspection, Limits
 from resolvers.files.processes import MEMORY
+from resolvers.passwords import WAITING
 from resolvers.rates import DEFAULTS, Budget
 from resolvers.store import nats
 
-SHORTEST_SECRET = 32
 SHORTEST_TOKEN = 16
 DEFAULT = Limits()
 
@@ -39,6 +39,22 @@ class Settings(BaseSettings):
             " Only --demo makes its own."
         ),
     ] = None
+    algorithm: Annotated[
+        Literal["HS256", "HS384", "HS512"],
+        Field(description="Signs access tokens; HS384 needs a SECRET_KEY of at least 48 characters, HS512 of 64."),
+    ] = "HS256"
+    access_token_expire_minutes: Annotated[
+        int, Field(ge=1, le=1440, description="How long an access token is good for; then it is refreshed.")
+    ] = 30
+    clock_leeway_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=300,
+            description="How far the clocks of two machines may be apart: a token from the near future is accepted, and"
+            " one that has just expired.",
+        ),
+    ] = 30
     data_folder: Annotated[Path, Field(description="Where the embedded PostgreSQL and the demo keep their data.")] = (
         Path(".bcom")
     )
@@ -133,6 +149,9 @@ class Settings(BaseSettings):
             " `bcom-graphql user`. Empty: closed in production, open in development."
         ),
     ] = None
+    api_keys_per_user: Annotated[
+        int, Field(ge=1, description="Active API keys of one user; whoever wants more revokes one first.")
+    ] = 50
     introspection: Annotated[
         Introspection | None,
         Field(
@@ -272,6 +291,14 @@ class Settings(BaseSettings):
         DEFAULT.subscriptions
     )
 
+    sign_ins_waiting: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Passwords that wait to be hashed, in each process; whoever comes beyond is asked to try again"
+            " later (503, Retry-After). A core hashes about seven a second.",
+        ),
+    ] = WAITING
     rate_limits: Annotated[bool, Field(description="`off` for load tests.")] = True
     rate_limit_storage: Annotated[
         SecretStr | None,
@@ -293,8 +320,19 @@ class Settings(BaseSettings):
     ] = DEFAULTS[Budget.ANALYSES]
     rate_samples: Annotated[str, Field(description="Recorded samples of one caller.")] = DEFAULTS[Budget.SAMPLES]
     rate_sign_ins_by_account: Annotated[
-        str, Field(description="Attempts to sign in to one account; a success forgives the failures before it.")
+        str,
+        Field(
+            description="Attempts to sign in to one account from one network (/24, of IPv6 /64); a success forgives the"
+            " failures before it."
+        ),
     ] = DEFAULTS[Budget.SIGN_INS_BY_ACCOUNT]
+    rate_sign_ins_by_strangers: Annotated[
+        str,
+        Field(
+            description="Attempts to sign in to one account from all networks together that it has not been signed in"
+            " from within 90 days; those that it has are not limited by this."
+        ),
+    ] = DEFAULTS[Budget.SIGN_INS_BY_STRANGERS]
     rate_sign_ins_by_address: Annotated[str, Field(description="Attempts to sign in from one address.")] = DEFAULTS[
         Budget.SIGN_INS_BY_ADDRESS
     ]
@@ -393,11 +431,20 @@ class Settings(BaseSettings):
 
     @field_validator("secret_key")
     @classmethod
-    def _long_enough(cls, key: SecretStr | None) -> SecretStr | None:
-        if key is not None and len(key.get_secret_value()) < SHORTEST_SECRET:
-            message = f"must have at least {SHORTEST_SECRET} characters; make one with `bcom-graphql secret`"
+    def _a_secret(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and (fault := secret_keys.fault(key.get_secret_value())):
+            message = f"{fault}; make one with `bcom-graphql secret`"
             raise ValueError(message)
         return key
+
+    @model_validator(mode="after")
+    def _long_enough_to_sign(self) -> Self:
+        """RFC 7518, section 3.2: a key of the hash's size or larger."""
+        needed = int(self.algorithm.removeprefix("HS")) // 8
+        if self.secret_key is not None and len(self.secret_key.get_secret_value().encode()) < needed:
+            message = f"SECRET_KEY must have at least {needed} characters for ALGORITHM={self.algorithm}"
+            raise ValueError(message)
+        return self
 
     @field_validator("metrics_token")
     @classmethod

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from sqlalchemy import select
 from typer.core import TyperGroup
 
 from bcom_graphql import app, prepare
@@ -15,10 +14,9 @@ from bcom_graphql.settings import Settings
 from resolvers import users
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
-from resolvers.credentials import check_email
 from resolvers.errors import NotFound
 from resolvers.store.migrations import migrate
-from resolvers.store.tables import Role, User
+from resolvers.store.tables import Role
 
 console = Console(stderr=True)
 
@@ -57,10 +55,10 @@ def reset(email: str) -> None:
 
     async def work(services: Services) -> None:
         async with services.database.read() as session:
-            user_id = await session.scalar(select(User.id).filter_by(email=check_email(email)))
-        if user_id is None:
+            user = await users.find(session, email)
+        if user is None:
             raise NotFound("user")
-        given = await users.reset_password(Context(services, SYSTEM), user_id)
+        given = await users.reset_password(Context(services, SYSTEM), user.id)
         typer.echo(given.password)
         active = "" if given.user.is_active else " The account stays deactivated."
         console.print(f"This is the new password of {given.user.email}.{active}", highlight=False)

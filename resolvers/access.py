@@ -17,6 +17,11 @@ class Caller:
     expires_at: float | None = None  # epoch seconds
 
     @property
+    def is_person(self) -> bool:
+        """Not an API key; the server itself counts as one."""
+        return self.sign_in_id is not None or self.user_id == 0
+
+    @property
     def author_id(self) -> int | None:
         """Whom to note as having done it; None for the server itself, which is no user."""
         return self.user_id or None
@@ -43,6 +48,6 @@ def require_person(caller: Caller | None, role: Role, to: str) -> Caller:
     Raises Unauthenticated, Forbidden.
     """
     caller = require(caller, role, to)
-    if caller.sign_in_id is None and caller is not SYSTEM:
+    if not caller.is_person:
         raise Forbidden(f"An API key cannot {to}; sign in as yourself.")
     return caller

@@ -4,14 +4,14 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from resolvers import sessions, tokens, users
-from resolvers.access import SYSTEM
-from resolvers.context import Context, network_of
-from resolvers.credentials import EMAIL, check_email, check_name, check_password
-from resolvers.errors import Conflict, Forbidden, InvalidCredentials
-from resolvers.rates import Budget
+from resolvers import guessing, sessions, users
+from resolvers.context import Context
+from resolvers.credentials import check_email, check_name, check_password, spellings
+from resolvers.errors import Forbidden, InvalidCredentials
 from resolvers.sessions import SignedIn
 from resolvers.store.tables import Role, SignIn, User
+
+REFUSED = "This e-mail address and password do not belong together."
 
 
 async def register(
@@ -20,16 +20,17 @@ async def register(
     """Makes an account for whoever asks, where that is open to all, and signs them in.
 
     The first becomes ADMIN. Where registration is closed, only the first may register, with the token from the
-    server's log. Raises InvalidInput, Conflict, Forbidden.
+    server's log. An address that is taken is answered like a wrong password, whatever the password: nobody guesses
+    one here. Raises InvalidInput, InvalidCredentials, Forbidden, RateLimited, Busy.
     """
     has_token = token is not None and context.services.tokens.is_first_admin(token)
     if not (context.services.open_registration or has_token):
         raise _closed()
     email = check_email(email)
-    check_password(password, ["input", "password"])
+    password = check_password(password, ["input", "password"])
     check_name(full_name)
-    await _attempt(context, email)
-    hash = await tokens.hash_password(password)
+    await guessing.attempt_from_address(context)
+    hash = await context.services.passwords.hash(password, guessing.neighbourhood(context.address))
     try:
         async with context.database.write() as session:
             await users.lock(session)
@@ -37,7 +38,7 @@ async def register(
             user = await users.insert(session, email, hash, full_name, role)
             return await sessions.begin(context, session, user)
     except IntegrityError:
-        raise Conflict("Somebody has registered with this e-mail address already; sign in instead.") from None
+        raise InvalidCredentials(REFUSED) from None
 
 
 async def _role(context: Context, session: AsyncSession, *, has_token: bool) -> Role:
@@ -57,56 +58,47 @@ def _closed() -> Forbidden:
 
 
 async def login(context: Context, email: str, password: str) -> SignedIn:
-    """Raises InvalidCredentials, without a hint at what was wrong; RateLimited after too many attempts."""
-    email = email.strip().lower()
-    await _attempt(context, email)
+    """Raises InvalidCredentials, without a hint at what was wrong; RateLimited after too many attempts, Busy."""
+    account, place = spellings(email)[0], guessing.neighbourhood(context.address)
+    await guessing.attempt(context, account, place)
     async with context.database.read() as session:
-        known = await session.scalar(select(User).filter_by(email=email)) if EMAIL.fullmatch(email) else None
-    matches = await tokens.password_matches(password, known.password_hash if known else None)
+        known = await users.find(session, email)
+        is_known = known is not None and await guessing.is_known(context, session, known)
+    if not is_known:
+        await guessing.attempt_as_stranger(context, account)
+    hash = known.password_hash if known else None
+    matches = await context.services.passwords.match(password, hash, place, is_known=is_known)
     if matches:
-        await _forgive(context, email)
+        await guessing.forgive(context, account, place)
     async with context.database.write() as session:
         user = await _unchanged(session, known) if known and matches else None
         if user and user.is_active:
             return await sessions.begin(context, session, user)
-    raise InvalidCredentials("This e-mail address and password do not belong together.")
+    raise InvalidCredentials(REFUSED)
 
 
-async def change_password(context: Context, current: str, new: str) -> SignedIn:
-    """Ends all other sign-ins. Raises InvalidInput, InvalidCredentials."""
-    caller = context.require(Role.VIEWER, "change your password")
-    check_password(new, ["new"])
+async def change_password(context: Context, current: str, new: str, *, revoke_keys: bool = False) -> SignedIn:
+    """Ends all other sign-ins, and with `revoke_keys` API keys. Raises InvalidInput, InvalidCredentials."""
+    caller = context.require_person(Role.VIEWER, "change your password")
+    new = check_password(new, ["new"])
     async with context.database.read() as session:
         known = await session.get_one(User, caller.user_id)
-    await _attempt(context, known.email)
-    matches = await tokens.password_matches(current, known.password_hash)
-    if matches:
-        await _forgive(context, known.email)
-    hash = await tokens.hash_password(new)
+    place = f"session {caller.sign_in_id}"  # whoever guesses elsewhere is no reason to refuse it here
+    await guessing.attempt(context, known.email, place)
+    matches = await context.services.passwords.match(current, known.password_hash, place, is_known=True)
+    if not matches:
+        raise InvalidCredentials("This is not your current password.")
+    await guessing.forgive(context, known.email, place)
+    hash = await context.services.passwords.hash(new, place, is_known=True)
     async with context.database.write() as session:
-        user = await _unchanged(session, known) if matches else None
-        if user:
-            user.password_hash = hash
-            await sessions.end(context, session, SignIn.user_id == user.id)
-            return await sessions.begin(context, session, user)
-    raise InvalidCredentials("This is not your current password.")
-
-
-async def _attempt(context: Context, email: str) -> None:
-    """Guessing gets slower, by account and by address. Raises RateLimited."""
-    if context.caller is SYSTEM:
-        return
-    await context.services.rates.spend(Budget.SIGN_INS_BY_ACCOUNT, _account(email))
-    await context.services.rates.spend(Budget.SIGN_INS_BY_ADDRESS, network_of(context.address))
-
-
-async def _forgive(context: Context, email: str) -> None:
-    """Who knows the password has not been guessing."""
-    await context.services.rates.forgive(Budget.SIGN_INS_BY_ACCOUNT, _account(email))
-
-
-def _account(email: str) -> str:
-    return tokens.digest(email).hex()  # addresses are nobody's business in a shared storage
+        user = await _unchanged(session, known)
+        if user is None:
+            raise InvalidCredentials("This is not your current password.")
+        user.password_hash = hash
+        await sessions.end(context, session, SignIn.user_id == user.id)
+        if revoke_keys:
+            await users.revoke_keys(context, session, user)
+        return await sessions.begin(context, session, user)
 
 
 async def _unchanged(session: AsyncSession, known: User) -> User | None:

@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from resolvers import tokens
 from resolvers.access import Caller
 from resolvers.context import Context
-from resolvers.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
+from resolvers.errors import InvalidInput, NotFound, Unauthenticated
+from resolvers.paging import Window
 from resolvers.sessions import tell
-from resolvers.store.tables import ApiKey, Role
+from resolvers.store.tables import ApiKey, Role, User
 
 KEY: Final = """SELECT api_keys.id, user_id, api_keys.role, users.role AS owners_role, last_used_at, expires_at
   FROM api_keys JOIN users ON users.id = user_id
@@ -27,15 +29,15 @@ class Created:
 
 async def create(context: Context, name: str, role: Role, expires_at: datetime | None) -> Created:
     """A key with the caller's role at most. Raises InvalidInput, Forbidden."""
-    caller = context.require(role, f"create an API key with the role {role}")
-    if caller.sign_in_id is None:
-        raise Forbidden("An API key cannot create API keys; sign in as yourself.")
+    context.require(role, f"create an API key with the role {role}")
+    caller = context.require_person(role, "create API keys")
     if not 1 <= len(name.strip()) <= 200 or "\0" in name:
         raise InvalidInput("A name has 1 to 200 characters, none of them U+0000.", ["name"])
     if expires_at and expires_at <= context.now:
         raise InvalidInput("A key that has expired already is of no use.", ["expiresAt"])
     secret = tokens.new_secret(tokens.API_KEY_PREFIX)
     async with context.database.write() as session:
+        await _refuse_too_many(context, session, caller.user_id)
         key = ApiKey(
             user_id=caller.user_id, name=name.strip(), role=role, hash=tokens.digest(secret), expires_at=expires_at
         )
@@ -45,19 +47,31 @@ async def create(context: Context, name: str, role: Role, expires_at: datetime |
     return Created(key, secret)
 
 
-async def listed(context: Context) -> list[ApiKey]:
-    """One's own; an admin sees everybody's."""
-    caller = context.require(Role.VIEWER, "list API keys")
-    query = select(ApiKey).order_by(ApiKey.id)
+async def _refuse_too_many(context: Context, session: AsyncSession, user_id: int) -> None:
+    """Raises InvalidInput where the user has as many as may be; two at once wait for each other."""
+    await session.get_one(User, user_id, with_for_update={"key_share": True})
+    is_active = ApiKey.revoked_at.is_(None) & (ApiKey.expires_at.is_(None) | (ApiKey.expires_at > context.now))
+    query = select(func.count()).select_from(ApiKey).where(ApiKey.user_id == user_id, is_active)
+    most = context.services.keys_per_user
+    if (await session.scalar(query) or 0) >= most:
+        raise InvalidInput(f"You have {most} active API keys, and may not have more; revoke one that is not used.")
+
+
+async def listed(context: Context, first: int | None, after: int | None) -> list[ApiKey]:
+    """One's own, in the order they were made; an admin sees everybody's. Raises InvalidInput, Forbidden."""
+    caller = context.require_person(Role.VIEWER, "list API keys")
+    query = select(ApiKey).order_by(ApiKey.id).limit(Window(first).size)
     if caller.role is not Role.ADMIN:
         query = query.filter_by(user_id=caller.user_id)
+    if after is not None:
+        query = query.where(ApiKey.id > after)
     async with context.database.read() as session:
         return list(await session.scalars(query))
 
 
 async def revoke(context: Context, key_id: int) -> ApiKey:
     """One's own, or as an admin anybody's; again is no error. Raises NotFound."""
-    caller = context.require(Role.VIEWER, "revoke API keys")
+    caller = context.require_person(Role.VIEWER, "revoke API keys")
     async with context.database.write() as session:
         key = await session.get(ApiKey, key_id, with_for_update=True)
         if key is None or (key.user_id != caller.user_id and caller.role is not Role.ADMIN):

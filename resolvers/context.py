@@ -13,6 +13,7 @@ from resolvers.access import SYSTEM, Caller, require, require_person
 from resolvers.entities import Entities
 from resolvers.files.processes import FileReaders
 from resolvers.loading import Loader
+from resolvers.passwords import Passwords
 from resolvers.rates import Budget, Rates
 from resolvers.store import registry, sensitivities
 from resolvers.store.database import Database
@@ -57,7 +58,9 @@ class Services:
     retention_days: int = 400
     event_retention_days: int = 7
     rates: Rates = field(default_factory=Rates)
+    passwords: Passwords = field(default_factory=Passwords)
     open_registration: bool = False  # anybody may register
+    keys_per_user: int = 50
     readers: FileReaders = field(default_factory=FileReaders)
     live: LiveSamples = field(init=False)
     sensitivity: Sensitivities = field(init=False)

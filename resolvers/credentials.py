@@ -1,24 +1,36 @@
 """What a person may be called, be written to at, and sign in with."""
 
-import re
+import unicodedata
 
+from resolvers.addresses import normalise
 from resolvers.errors import InvalidInput
 
-EMAIL = re.compile(r"[^@\s\0]+@[^@\s\0]+\.[^@\s\0]+")
+LONGEST_PASSWORD = 128
 
 
 def check_email(email: str) -> str:
-    """In lower case. Raises InvalidInput."""
-    email = email.strip().lower()
-    if len(email) > 254 or not EMAIL.fullmatch(email):
-        raise InvalidInput("This is no e-mail address; it should look like name@example.com.", ["input", "email"])
-    return email
+    """In its one spelling. Raises InvalidInput."""
+    try:
+        return normalise(email)
+    except ValueError as error:
+        raise InvalidInput(f"This is no e-mail address that can be used: {error}.", ["input", "email"]) from None
 
 
-def check_password(password: str, path: list[str]) -> None:
-    """Raises InvalidInput."""
-    if not 8 <= len(password) <= 128:
+def spellings(email: str) -> list[str]:
+    """Under which an account is found: the one spelling, and last as it was typed, as older accounts may be kept."""
+    typed = email[:1000].replace("\0", "").strip().lower()
+    try:
+        return [normalise(email), typed]
+    except ValueError:
+        return [typed]
+
+
+def check_password(password: str, path: list[str]) -> str:
+    """As it is hashed. Raises InvalidInput."""
+    password = unicodedata.normalize("NFC", password[: 10 * LONGEST_PASSWORD])
+    if not 8 <= len(password) <= LONGEST_PASSWORD:
         raise InvalidInput(f"A password has 8 to 128 characters; this one has {len(password)}.", path)
+    return password
 
 
 def check_name(full_name: str | None) -> None:

@@ -118,6 +118,20 @@ class Unavailable(ClientError):
         super().__init__(message)
 
 
+class Busy(ClientError):
+    """So many wait that this has not begun; trying again later is right."""
+
+    code = "SERVICE_UNAVAILABLE"
+
+    def __init__(self, message: str, retry_after: int = 10) -> None:
+        super().__init__(f"{message} Try again in {retry_after} s.")
+        self.retry_after = retry_after  # seconds
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        return {"code": self.code, "retryAfter": self.retry_after}
+
+
 class TimedOut(ClientError):
     """The database stopped a statement; trying the same again is wrong."""
 

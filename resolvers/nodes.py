@@ -56,4 +56,6 @@ def _typed(type_name: str, key: str) -> int | UUID | None:
 
 def _may_see(caller: Caller, type_name: str, row: Any) -> bool:
     owner = OWNERS.get(type_name)
+    if type_name == "ApiKey" and not caller.is_person:
+        return False
     return owner is None or caller.role is Role.ADMIN or getattr(row, owner) == caller.user_id

@@ -31,7 +31,8 @@ class Budget(StrEnum):
     OPERATIONS = "points for operations (10 each, and 1 for each object they may return)"
     ANALYSES = "of this mutation"
     SAMPLES = "recorded samples"
-    SIGN_INS_BY_ACCOUNT = "attempts to sign in to this account"
+    SIGN_INS_BY_ACCOUNT = "attempts to sign in to this account from this network"
+    SIGN_INS_BY_STRANGERS = "attempts to sign in to this account from networks that it does not know"
     SIGN_INS_BY_ADDRESS = "attempts to sign in from this address"
 
 
@@ -40,6 +41,7 @@ DEFAULTS: Mapping[Budget, str] = {
     Budget.ANALYSES: "100/hour",
     Budget.SAMPLES: "6000000/minute",
     Budget.SIGN_INS_BY_ACCOUNT: "5/minute; 10/10 minutes; 20/hour",
+    Budget.SIGN_INS_BY_STRANGERS: "100/hour; 500/day",
     Budget.SIGN_INS_BY_ADDRESS: "60/minute; 600/hour",
 }
 

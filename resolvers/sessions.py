@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from resolvers import tokens
+from resolvers import guessing, tokens
 from resolvers.access import Caller
 from resolvers.context import Context
 from resolvers.errors import InvalidCredentials, Unauthenticated
@@ -29,7 +29,7 @@ class SignedIn:
 
 async def begin(context: Context, session: AsyncSession, user: User) -> SignedIn:
     """Signs the user in."""
-    family = SignIn(user_id=user.id)
+    family = SignIn(user_id=user.id, network=guessing.mark(context, user.id))
     session.add(family)
     await session.flush()
     await session.refresh(user)

@@ -1,51 +1,22 @@
-"""Secrets and what proves them: passwords (argon2id), access tokens (JWT, HS256), opaque tokens (sha256)."""
+"""Secrets and what proves them: access tokens (JWT), opaque tokens (sha256)."""
 
-import asyncio
 import base64
 import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
 from uuid import UUID, uuid4
 
 import jwt
-from argon2 import PasswordHasher
-from argon2.exceptions import Argon2Error, InvalidHashError
 
 from resolvers.errors import Unauthenticated
 
 ISSUER = AUDIENCE = "bcom-graphql"
-ACCESS_TOKEN_LIFE = timedelta(minutes=30)
 REFRESH_TOKEN_LIFE = timedelta(days=30)
 API_KEY_PREFIX = "bcom_"
 MOST_KNOWN = 10_000  # tokens, of which each takes about a kilobyte
-
-Result = TypeVar("Result")
-
-_passwords = PasswordHasher()  # argon2id, RFC 9106's low-memory parameters
-_nobodys_hash = _passwords.hash(secrets.token_urlsafe())
-_hashing = ThreadPoolExecutor(2, "argon2")  # its own, so that a flood of sign-ins leaves the other threads alone
-
-
-async def hash_password(password: str) -> str:
-    return await _aside(lambda: _passwords.hash(password))
-
-
-async def password_matches(password: str, hash: str | None) -> bool:
-    """Takes the same time when there is no hash, so that nobody learns who has an account."""
-    try:
-        return await _aside(lambda: _passwords.verify(hash or _nobodys_hash, password)) and hash is not None
-    except (Argon2Error, InvalidHashError):
-        return False
-
-
-async def _aside(work: Callable[[], Result]) -> Result:
-    return await asyncio.get_running_loop().run_in_executor(_hashing, work)
 
 
 def new_secret(prefix: str = "") -> str:
@@ -61,19 +32,28 @@ def digest(secret: str) -> bytes:
 class Claims:
     user_id: int
     sign_in_id: UUID
-    expires_at: float  # epoch seconds
+    expires_at: float  # epoch seconds; the leeway is in it
+
+
+def bearer(authorization: object) -> str | None:
+    """The secret in `Bearer …`, whatever the case of the scheme and however many blanks; None where there is none."""
+    words = authorization.split() if isinstance(authorization, str) else []
+    return words[1] if len(words) == 2 and words[0].lower() == "bearer" else None
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Issues and checks access tokens."""
+    """Issues and checks access tokens; `leeway` is how far the clocks of two machines may be apart."""
 
     secret: str
+    life: timedelta = timedelta(minutes=30)
+    algorithm: str = "HS256"
+    leeway: timedelta = timedelta(seconds=30)
     _known: dict[str, Claims] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def issue(self, user_id: int, sign_in_id: UUID, now: datetime) -> tuple[str, datetime]:
         """The token and when it expires."""
-        expires_at = now + ACCESS_TOKEN_LIFE
+        expires_at = now + self.life
         claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -83,7 +63,11 @@ class Tokens:
             "exp": expires_at,
             "jti": str(uuid4()),
         }
-        return jwt.encode(claims, self.secret, algorithm="HS256"), expires_at
+        return jwt.encode(claims, self.secret, algorithm=self.algorithm), expires_at
+
+    def mark(self, text: str) -> bytes:
+        """What tells texts apart, and nothing about them without the secret."""
+        return hmac.digest(self.secret.encode(), b"mark " + text.encode(), "sha256")[:16]
 
     @property
     def first_admin(self) -> str:
@@ -113,12 +97,14 @@ class Tokens:
             claims = jwt.decode(
                 token,
                 self.secret,
-                algorithms=["HS256"],
+                algorithms=[self.algorithm],
+                leeway=self.leeway,
                 audience=AUDIENCE,
                 issuer=ISSUER,
                 options={"require": ["exp", "iat", "iss", "aud", "sub", "sid", "jti"]},
             )
-            return Claims(int(claims["sub"]), UUID(claims["sid"]), float(claims["exp"]))
+            ends = float(claims["exp"]) + self.leeway.total_seconds()
+            return Claims(int(claims["sub"]), UUID(claims["sid"]), ends)
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("Your access token has expired; refresh the session or sign in again.") from None
         except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError):

@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from resolvers import sessions, tokens
+from resolvers import guessing, sessions
 from resolvers.context import Context
-from resolvers.credentials import check_email, check_name, check_password
+from resolvers.credentials import check_email, check_name, check_password, spellings
 from resolvers.errors import Conflict, NotFound
 from resolvers.listings import Listing, made_once
 from resolvers.paging import Page, Window, page
@@ -35,6 +35,18 @@ async def viewer(context: Context) -> User | None:
     if context.caller is None:
         return None
     return await context.loaders.of(User).load(context.caller.user_id)
+
+
+def may_see(context: Context, user_id: int) -> bool:
+    """Whether the caller sees this user's address, role and state: it is themselves, or they are an admin."""
+    caller = context.caller
+    return caller is not None and (caller.role is Role.ADMIN or caller.user_id == user_id)
+
+
+def masked(email: str) -> str:
+    """Enough for colleagues to know who it is, and not enough to sign in as them."""
+    local, _, domain = email.rpartition("@")
+    return f"{local[:1]}…@{domain}"
 
 
 async def users(context: Context, role: Role | None, is_active: bool | None, window: Window) -> Page[User]:
@@ -62,9 +74,9 @@ async def add_user(context: Context, email: str, password: str, full_name: str |
     """Makes an account; an ADMIN's where no admin is active, whatever was asked. Raises InvalidInput, Conflict."""
     context.require_person(Role.ADMIN, "create users")
     email = check_email(email)
-    check_password(password, ["input", "password"])
+    password = check_password(password, ["input", "password"])
     check_name(full_name)
-    hash = await tokens.hash_password(password)
+    hash = await context.services.passwords.hash(password)
     try:
         async with context.database.write() as session:
             await lock(session)
@@ -72,6 +84,14 @@ async def add_user(context: Context, email: str, password: str, full_name: str |
             return await insert(session, email, hash, full_name, role)
     except IntegrityError:
         raise Conflict("Somebody has an account with this e-mail address already.") from None
+
+
+async def find(session: AsyncSession, email: str) -> User | None:
+    """By an address in whatever spelling; an account that is kept under this very one comes first."""
+    asked = spellings(email)
+    query = select(User).where(User.email.in_(asked)).order_by((User.email == asked[-1]).desc()).limit(1)
+    found: User | None = await session.scalar(query)
+    return found
 
 
 async def insert(session: AsyncSession, email: str, hash: str, full_name: str | None, role: Role) -> User:
@@ -102,7 +122,7 @@ async def reset_password(context: Context, user_id: int) -> GivenPassword:
     """Gives somebody a new password; ends their sessions and revokes their API keys. Raises NotFound."""
     caller = context.require_person(Role.ADMIN, "reset passwords")
     password = _new_password()
-    hash = await tokens.hash_password(password)
+    hash = await context.services.passwords.hash(password)
     async with context.database.write() as session:
         user = await session.get(User, user_id, with_for_update=True)
         if user is None:
@@ -111,6 +131,7 @@ async def reset_password(context: Context, user_id: int) -> GivenPassword:
         await _end_access(context, session, user)
         await session.flush()
         await session.refresh(user)
+    await guessing.forgive_strangers(context, user.email)
     logger.info("a password was reset", user_id=user.id, by=caller.author_id)
     return GivenPassword(user, password)
 

@@ -75,7 +75,7 @@ def _session(signed_in: SignedIn) -> Session:
         refresh_token=signed_in.refresh_token,
         token_type="Bearer",  # noqa: S106  RFC 6750's name of it
         expires_at=signed_in.expires_at,
-        user=User.of(signed_in.user),
+        user=User.own(signed_in.user),
     )
 
 
@@ -125,11 +125,21 @@ class Mutation(Analyses, Advice):
     async def logout(self, info: Info, refresh_token: str) -> LoggedOut:
         return LoggedOut(at=await sessions.logout(info.context, refresh_token))
 
-    @mutation(Role.VIEWER, description="Ends all other sessions.")
-    async def change_password(self, info: Info, current: str, new: str) -> SessionResult:
-        return _session(await accounts.change_password(info.context, current, new))
+    @mutation(
+        Role.VIEWER,
+        description="Ends all other sessions; with `revokeApiKeys` one's API keys too, which else go on, as collectors"
+        " live by them. For people: API keys may not change it.",
+    )
+    async def change_password(
+        self, info: Info, current: str, new: str, revoke_api_keys: bool | None = False
+    ) -> SessionResult:
+        changed = await accounts.change_password(info.context, current, new, revoke_keys=bool(revoke_api_keys))
+        return _session(changed)
 
-    @mutation(Role.ADMIN, description="For admins; takes effect at once.")
+    @mutation(
+        Role.ADMIN,
+        description="For admins; takes effect at once. Who is deactivated loses their sessions and API keys for good.",
+    )
     async def update_user(self, info: Info, input: UpdateUserInput) -> UserResult:
         key = User.key(input.id)
         user = await users.update_user(info.context, key, input.full_name, input.role, input.is_active)
@@ -152,7 +162,11 @@ class Mutation(Analyses, Advice):
     async def reset_password(self, info: Info, user: ID) -> UserPasswordResult:
         return _password(await users.reset_password(info.context, User.key(user)))
 
-    @mutation(Role.VIEWER, description="With one's own role at most.")
+    @mutation(
+        Role.VIEWER,
+        description="With one's own role at most; at most 50 active ones (API_KEYS_PER_USER). API keys may neither make"
+        " nor revoke keys. They end with their owner's deactivation, for good.",
+    )
     async def create_api_key(
         self, info: Info, name: str, role: Role, expires_at: datetime | None = None
     ) -> ApiKeyResult:

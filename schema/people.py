@@ -1,21 +1,58 @@
 """People and what they prove who they are with."""
 
 from datetime import datetime
+from typing import Any, Self, cast
 
 import strawberry
 
+from resolvers import users
+from resolvers.errors import Forbidden
 from schema.enums import Role
-from schema.node import Node
+from schema.node import Info, Node
+from schema.relations import needs
 
 
-@strawberry.type(description="A person who may sign in.")
+@strawberry.type(
+    description="A person who may sign in. Admins see all of everybody, others all of themselves; of their colleagues"
+    " they see the name, and the e-mail address only as `a…@example.com`."
+)
 class User(Node):
-    email: str
+    is_own: strawberry.Private[bool] = False  # given to the very person, who has just proved to be it
     full_name: str | None
-    role: Role
-    is_active: bool
     created_at: datetime
     updated_at: datetime
+
+    @strawberry.field(description="Of others than oneself, `a…@example.com`; admins see it whole.")
+    @needs("id", "email")
+    def email(self, info: Info) -> str:
+        row: Any = self.row
+        return row.email if self._may_see(info) else users.masked(row.email)
+
+    @strawberry.field(description="FORBIDDEN of others than oneself, but for admins.")
+    @needs("id", "role")
+    def role(self, info: Info) -> Role:
+        return cast("Role", self._seen(info, "role"))
+
+    @strawberry.field(description="FORBIDDEN of others than oneself, but for admins.")
+    @needs("id", "is_active")
+    def is_active(self, info: Info) -> bool:
+        return cast("bool", self._seen(info, "is_active"))
+
+    def _seen(self, info: Info, column: str) -> object:
+        """Raises Forbidden."""
+        if not self._may_see(info):
+            raise Forbidden("Only admins see what their colleagues may do.", Role.ADMIN)
+        return getattr(self.row, column)
+
+    def _may_see(self, info: Info) -> bool:
+        return self.is_own or users.may_see(info.context, self.row.id)
+
+    @classmethod
+    def own(cls, row: Any) -> Self:
+        """For the very person."""
+        node = cls.of(row)
+        node.is_own = True
+        return node
 
 
 @strawberry.type(

@@ -94,9 +94,15 @@ class Query:
         found = await users.users(info.context, role, is_active, Window(first, after))
         return _paged(info, User, users.users_listing(role, is_active), found)
 
-    @query(Role.VIEWER, sized(DEFAULT_PAGE), description="One's own; an admin sees everybody's.")
-    async def api_keys(self, info: Info) -> list[ApiKey]:
-        return [ApiKey.of(key) for key in await api_keys.listed(info.context)]
+    @query(
+        Role.VIEWER,
+        sized(DEFAULT_PAGE, "first"),
+        description="One's own, in the order they were made; an admin sees everybody's. `first` is 50 where it is not"
+        " given, `after` the id of the last one seen. For people: API keys may not list keys.",
+    )
+    async def api_keys(self, info: Info, first: int | None = None, after: ID | None = None) -> list[ApiKey]:
+        last_seen = None if after is None else ApiKey.key(after)
+        return [ApiKey.of(key) for key in await api_keys.listed(info.context, first, last_seen)]
 
     @query(Role.VIEWER, description="Any object by its id; null when there is none.")
     async def node(self, info: Info, id: ID) -> Node | None:

@@ -84,8 +84,8 @@ def settings_of(url: str, **given: Any) -> Settings:
     """The defaults, and what a test wants otherwise."""
     left_to_tests: dict[str, Any] = {"automatic_analyses": False, "automatic_recommendations": False}
     left_to_tests |= {"learning_seconds": 3600, "registration": "open"}
-    given = left_to_tests | given
-    return Settings(_env_file=None, database_url=SecretStr(url), secret_key=SecretStr(SECRET), **given)
+    given = {"secret_key": SecretStr(SECRET), **left_to_tests, **given}
+    return Settings(_env_file=None, database_url=SecretStr(url), **given)
 
 
 async def _fill(url: str) -> None:

@@ -1,19 +1,21 @@
 """People: registering, signing in and out, changing passwords and roles, and the tokens that prove it."""
 
 import asyncio
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import jwt
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import select, text, update
 
-from resolvers import tokens
+from resolvers import passwords
 from resolvers.context import Services
 from resolvers.store.tables import RefreshToken, Role, SignIn, User
 from tests.conftest import SECRET
-from tests.support import Api, Factory, codes, id_of, iso
+from tests.support import Api, Factory, Server, codes, id_of, iso
 
 OUTCOME = """ fragment Outcome on SessionResult { __typename
   ... on Session { accessToken refreshToken tokenType expiresAt user { id email fullName role } }
@@ -69,6 +71,11 @@ async def update_user(api: Api, user: User, **changes: Any) -> dict[str, Any]:
     return answer
 
 
+async def everybody(services: Services) -> list[User]:
+    async with services.database.read() as session:
+        return list(await session.scalars(select(User)))
+
+
 # ---------------------------------------------------------------- registering
 
 
@@ -92,13 +99,23 @@ async def test_an_address_registers_once_in_whatever_case(api: Api) -> None:
 
     again = await register(api, "  Ada@EXAMPLE.com ")
 
-    assert again["__typename"] == "Conflict"
+    assert again["__typename"] == "InvalidCredentials"
+
+
+async def test_registering_tells_no_more_of_an_account_than_signing_in(api: Api, services: Services) -> None:
+    await register(api, "ada@example.com")
+
+    wrong = await login(api, password="wrong horse battery")
+    taken = [await register(api, password=password) for password in ("wrong horse battery", PASSWORD)]
+
+    assert taken == [wrong, wrong], "with the right password too, or it could be guessed here"
+    assert len(await everybody(services)) == 1
 
 
 async def test_an_address_that_registers_twice_at_once_does_so_once(api: Api) -> None:
     answers = await asyncio.gather(*(register(api) for _ in range(3)))
 
-    assert sorted(answer["__typename"] for answer in answers) == ["Conflict", "Conflict", "Session"]
+    assert sorted(answer["__typename"] for answer in answers) == ["InvalidCredentials", "InvalidCredentials", "Session"]
 
 
 async def test_what_is_no_address_cannot_register(api: Api) -> None:
@@ -290,20 +307,83 @@ async def test_an_unknown_address_costs_as_much_hashing_as_a_known_one(
 ) -> None:
     await api.run(REGISTER, input={"email": "ada@example.com", "password": "correct horse"})
     verified: list[str] = []
-    hasher = tokens._passwords
+    hasher = passwords._hasher
 
     class Watching:
         def verify(self, hash: str, password: str) -> bool:
             verified.append(hash.rpartition("$")[0].rpartition("$")[0])  # argon2id and its parameters
             return hasher.verify(hash, password)
 
-    monkeypatch.setattr(tokens, "_passwords", Watching())
+    monkeypatch.setattr(passwords, "_hasher", Watching())
     for email in ("ada@example.com", "nobody@example.com", "no address"):
         answer = await api.run(LOGIN, input={"email": email, "password": "wrong horse"})
         assert answer["login"]["__typename"] == "InvalidCredentials"
 
     assert len(verified) == 3
     assert len(set(verified)) == 1
+
+
+@pytest.mark.parametrize(
+    ("registered", "typed"),
+    [
+        ("ada@example.com", "ＡＤＡ@example.com"),
+        ("jose\u0301@example.com", "josé@EXAMPLE.com"),
+        ("mike@example.com", "mi\u212ae@example.com"),
+        ("ada@bücher.example", "ada@xn--bcher-kva.example"),
+    ],
+)
+async def test_spellings_of_an_address_are_one_account(api: Api, registered: str, typed: str) -> None:
+    session = await register(api, registered)
+
+    again = await register(api, typed, "another password")
+    signed_in = await login(api, typed)
+
+    assert again["__typename"] == "InvalidCredentials"
+    assert signed_in["user"] == session["user"]
+
+
+async def test_an_address_that_looks_like_another_does_not_register(api: Api) -> None:
+    answers = [await register(api, email) for email in ("m\u0131ke@example.org", "ada\u200b@example.com")]
+
+    assert [answer["__typename"] for answer in answers] == ["InvalidInput"] * 2
+    assert (
+        answers[0]["message"]
+        == "This is no e-mail address that can be used: it has letters in it that look like others."
+    )
+
+
+async def test_an_account_from_before_is_found_as_it_was_typed_then(api: Api, services: Services) -> None:
+    hash = await services.passwords.hash(PASSWORD)
+    async with services.database.write() as session:
+        for email in ("straße@example.com", "ada\u200b@example.com", "strasse@example.com"):
+            session.add(User(email=email, role=Role.VIEWER, is_active=True, password_hash=hash))
+
+    found = [(await login(api, email))["user"]["email"] for email in ("Straße@example.com", "strasse@example.com")]
+    odd = await login(api, "ada\u200b@example.com")
+
+    assert found == ["straße@example.com", "strasse@example.com"]
+    assert odd["__typename"] == "Session"
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+async def test_a_password_is_the_same_from_any_keyboard(api: Api, services: Services, form: Any) -> None:
+    await register(api, password=unicodedata.normalize(form, "Gänsefüßchen"))
+    old = await services.passwords.hash(unicodedata.normalize("NFD", "Gänsefüßchen"))  # from before there was one form
+    async with services.database.write() as session:
+        session.add(User(email="old@example.com", role=Role.VIEWER, is_active=True, password_hash=old))
+
+    others = [await login(api, password=unicodedata.normalize(other, "Gänsefüßchen")) for other in ("NFC", "NFD")]
+    as_before = await login(api, "old@example.com", unicodedata.normalize("NFD", "Gänsefüßchen"))
+
+    assert [answer["__typename"] for answer in [*others, as_before]] == ["Session"] * 3
+
+
+async def test_a_password_of_megabytes_is_wrong_and_no_work(api: Api) -> None:
+    await register(api)
+
+    answer = await login(api, password="\u0344" * 1_000_000)
+
+    assert answer["__typename"] == "InvalidCredentials"
 
 
 async def test_signing_out_with_an_unknown_token_is_no_error(api: Api) -> None:
@@ -454,10 +534,50 @@ async def test_a_token_of_another_make_is_refused(api: Api, make: Factory, servi
     assert answers == [REFUSED] * len(tokens)
 
 
-async def test_another_authorization_scheme_is_refused(api: Api) -> None:
-    answers = [await refusal(api, header) for header in ("Basic YWRhOnB3", "Bearer", "nonsense")]
+async def test_a_token_from_a_machine_whose_clock_is_a_little_ahead_is_accepted(
+    api: Api, make: Factory, services: Services
+) -> None:
+    claims, now = await _claims_of(services, await make.user()), datetime.now(UTC)
+    near = {"ahead": {"iat": 20, "nbf": 20}, "just expired": {"exp": -20}}
+    far = {"far ahead": {"iat": 60}, "not yet": {"nbf": 60}, "expired": {"exp": -60}}
 
-    assert answers == [REFUSED] * 3
+    answers = {}
+    for name, shifts in (near | far).items():
+        shifted = {claim: now + timedelta(seconds=seconds) for claim, seconds in shifts.items()}
+        status, _, _ = await refusal(api, f"Bearer {jwt.encode(claims | shifted, SECRET, 'HS256')}")
+        answers[name] = status
+
+    assert answers == dict.fromkeys(near, 200) | dict.fromkeys(far, 401)
+
+
+async def test_how_tokens_are_signed_and_how_long_they_live_are_settings(server: Server, api: Api) -> None:
+    long_enough = SecretStr(SECRET + SECRET)
+    async with server(algorithm="HS512", access_token_expire_minutes=1, secret_key=long_enough) as other:
+        token = (await register(other))["accessToken"]
+        claims = jwt.decode(token, options={"verify_signature": False})
+        here, there = await refusal(other, f"Bearer {token}"), await refusal(api, f"Bearer {token}")
+
+    assert jwt.get_unverified_header(token)["alg"] == "HS512"
+    assert claims["exp"] - claims["iat"] == 60
+    assert (here[0], there[0]) == (200, 401)
+
+
+@pytest.mark.parametrize("written", ["Bearer  {}", "bearer {}", "BEARER\t{}"])
+async def test_blanks_and_case_do_not_matter_in_authorization(api: Api, written: str) -> None:
+    session = await register(api)
+    mine = api.with_token(session["accessToken"])
+    key = 'mutation { createApiKey(name: "x", role: VIEWER) { ... on CreatedApiKey { secret } } }'
+    secrets = session["accessToken"], (await mine.run(key))["createApiKey"]["secret"]
+
+    answers = [await refusal(api, written.format(secret)) for secret in secrets]
+
+    assert [status for status, _, _ in answers] == [200, 200]
+
+
+async def test_another_authorization_scheme_is_refused(api: Api) -> None:
+    answers = [await refusal(api, header) for header in ("Basic YWRhOnB3", "Bearer", "nonsense", "Bearer a b")]
+
+    assert answers == [REFUSED] * 4
 
 
 # ---------------------------------------------------------------- managing users

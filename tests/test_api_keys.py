@@ -1,13 +1,15 @@
 """Long-lived credentials for collectors and frontends' server sides."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import select, text, update
 
 from resolvers.context import Services
 from resolvers.store.tables import ApiKey, Role, User
-from tests.support import Api, Factory, codes, id_of, iso
+from tests.support import Api, Factory, Server, codes, id_of, iso, sql
 
 CREATE = """mutation ($name: String!, $role: Role!, $expiresAt: DateTime) {
   createApiKey(name: $name, role: $role, expiresAt: $expiresAt) { __typename
@@ -236,3 +238,91 @@ async def test_a_key_does_not_keep_its_owner_s_sign_in(api: Api, services: Servi
         await session.execute(text("UPDATE sign_ins SET revoked_at = now()"))
 
     assert await codes(api.with_token(created["secret"]), VIEWER) == []
+
+
+# ---------------------------------------------------------------- what a leaked key is good for
+
+
+async def test_a_key_neither_lists_nor_revokes_its_owners_other_keys(api: Api) -> None:
+    owner = await api.as_(Role.ADMIN)
+    strong = await create(owner, Role.ADMIN, "Strong")
+    weak = api.with_token((await create(owner, Role.VIEWER, "Weak"))["secret"])
+    change = 'mutation { changePassword(current: "guess", new: "battery staple") { __typename } }'
+
+    refused = [
+        await codes(weak, KEYS),
+        await codes(weak, REVOKE, id=strong["apiKey"]["id"]),
+        await codes(weak, change),
+    ]
+    node = await weak.run("query ($id: ID!) { node(id: $id) { id } }", id=strong["apiKey"]["id"])
+
+    assert refused == [["FORBIDDEN"]] * 3
+    assert node == {"node": None}
+    assert await codes(api.with_token(strong["secret"]), VIEWER) == []
+
+
+async def test_a_user_has_so_many_active_keys_and_no_more(server: Server) -> None:
+    async with server(api_keys_per_user=2) as api:
+        owner = await api.as_(Role.VIEWER)
+        first, _ = await asyncio.gather(*(create(owner) for _ in range(2)))
+
+        beyond = await asyncio.gather(*(create(owner) for _ in range(3)))
+        somebody_elses = await create(await api.as_(Role.VIEWER))
+        await owner.run(REVOKE, id=first["apiKey"]["id"])
+        after = await create(owner)
+
+    assert [answer["__typename"] for answer in beyond] == ["InvalidInput"] * 3
+    assert beyond[0]["message"].startswith("You have 2 active API keys, and may not have more")
+    assert somebody_elses["__typename"] == after["__typename"] == "CreatedApiKey"
+
+
+async def test_keys_are_listed_in_pages_that_cost_what_they_may_hold(api: Api, services: Services) -> None:
+    owner = await api.as_(Role.VIEWER)
+    document = "query ($first: Int, $after: ID) { apiKeys(first: $first, after: $after) { id } }"
+    await create(owner)
+    await sql(
+        services,
+        "INSERT INTO api_keys (user_id, name, role, hash, revoked_at) SELECT user_id, 'x', role, n::text::bytea, now()"
+        " FROM api_keys, generate_series(1, 120) AS n",
+    )
+
+    first = (await owner.run(document, first=100))["apiKeys"]
+    rest = (await owner.run(document, after=first[-1]["id"]))["apiKeys"]
+    unasked = (await owner.run("{ apiKeys { id } }"))["apiKeys"]
+    too_many = await codes(owner, document, first=100_000)
+    body = {"query": "{ apiKeys(first: 100) { id } }"}
+    priced = await owner.http.post(owner.url, json=body, headers={**owner.headers, "GraphQL-Cost": "1"})
+
+    assert (len(first), len(rest), len(unasked)) == (100, 21, 50)
+    assert len({key["id"] for key in first + rest}) == 121
+    assert too_many != []
+    assert int(priced.headers["graphql-cost"]) >= 100
+
+
+async def test_keys_stay_dead_when_their_owner_comes_back(api: Api, make: Factory) -> None:
+    owner, admin = await make.user(), await api.as_(Role.ADMIN)
+    key = api.with_token((await create(await api.of(owner)))["secret"])
+
+    for active in (False, True):
+        await admin.run(UPDATE, input={"id": id_of(owner), "isActive": active})
+
+    assert await codes(key, VIEWER) == ["UNAUTHENTICATED"]
+
+
+@pytest.mark.parametrize("revoke", [False, True])
+async def test_whoever_changes_the_password_says_whether_keys_end_too(
+    api: Api, services: Services, make: Factory, revoke: bool
+) -> None:
+    owner = await make.user()
+    async with services.database.write() as session:
+        hash = await services.passwords.hash("correct horse")
+        await session.execute(update(User).values(password_hash=hash))
+    mine = await api.of(owner)
+    key = api.with_token((await create(mine))["secret"])
+    document = """mutation ($revoke: Boolean!) { changePassword(
+      current: "correct horse", new: "battery staple", revokeApiKeys: $revoke) { __typename } }"""
+
+    changed = await mine.run(document, revoke=revoke)
+
+    assert changed == {"changePassword": {"__typename": "Session"}}
+    assert await codes(key, VIEWER) == (["UNAUTHENTICATED"] if revoke else [])

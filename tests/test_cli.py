@@ -14,7 +14,8 @@ import websockets
 from sqlalchemy import text
 
 from bcom_graphql.readme import settings_example
-from bcom_graphql.settings import SHORTEST_SECRET, Settings
+from bcom_graphql.secret_keys import SHORTEST
+from bcom_graphql.settings import Settings
 from resolvers import training
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
@@ -32,11 +33,11 @@ def test_the_example_env_file_names_every_setting_with_its_default() -> None:
 def test_secret_prints_a_key_that_serve_accepts(tmp_path: Path) -> None:
     printed = run(tmp_path, "secret").stdout.strip()
 
-    assert len(printed) >= SHORTEST_SECRET
+    assert len(printed) >= SHORTEST
     assert printed != run(tmp_path, "secret").stdout.strip()
 
 
-@pytest.mark.parametrize("key", ["", "x" * (SHORTEST_SECRET - 1)])
+@pytest.mark.parametrize("key", ["", "x" * (SHORTEST - 1)])
 def test_serve_refuses_a_missing_or_short_secret_and_says_how_to_make_one(tmp_path: Path, key: str) -> None:
     result = run(tmp_path, "serve", SECRET_KEY=key)
 

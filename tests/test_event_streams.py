@@ -18,7 +18,6 @@ import pytest
 from bcom_graphql.authentication import Door
 from resolvers.context import Context
 from resolvers.store.tables import Role, SignIn, User
-from resolvers.tokens import ACCESS_TOKEN_LIFE
 from tests.support import Api, Factory, Server, id_of, several
 
 EVENT_STREAM = "text/event-stream"
@@ -462,8 +461,9 @@ async def test_a_stream_ends_with_its_access_token(api: Api, make: Factory) -> N
     async with api.services.database.write() as session:
         sign_in = SignIn(user_id=user.id)
         session.add(sign_in)
-    issued_at = datetime.now(UTC) - ACCESS_TOKEN_LIFE + lives
-    token, _ = api.services.tokens.issue(user.id, sign_in.id, issued_at)
+    tokens = api.services.tokens
+    issued_at = datetime.now(UTC) - tokens.life - tokens.leeway + lives
+    token, _ = tokens.issue(user.id, sign_in.id, issued_at)
 
     async with following(api.with_token(token)) as stream:
         events = await stream.rest(lives.total_seconds() + PROMPTLY)

@@ -19,7 +19,6 @@ import pytest
 
 from bcom_graphql import app
 from bcom_graphql.demo import EMAIL, PASSWORD
-from resolvers import tokens
 from resolvers.maintenance import maintain
 from resolvers.store import following
 from resolvers.store.tables import Role
@@ -263,10 +262,9 @@ async def test_a_follower_that_is_started_again_goes_on_where_it_was(
         assert await follower.link() == missed
 
 
-async def test_a_follower_outlives_its_access_token(
-    example: Example, demo: Api, make: Factory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tokens, "ACCESS_TOKEN_LIFE", timedelta(seconds=2))
+async def test_a_follower_outlives_its_access_token(example: Example, demo: Api, make: Factory) -> None:
+    object.__setattr__(demo.services.tokens, "life", timedelta(seconds=2))
+    object.__setattr__(demo.services.tokens, "leeway", timedelta(0))
     async with example.following(demo.url) as follower:
         await follower.remark("closed the connection (4403)")
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from bcom_graphql.settings import Settings
@@ -17,8 +18,8 @@ from ml.metrics import TargetKind
 from resolvers.context import network_of
 from resolvers.errors import RateLimited
 from resolvers.rates import Budget, Rates
-from resolvers.store.tables import Role
-from tests.support import Api, Factory, Server, ago, ms, record
+from resolvers.store.tables import Role, User
+from tests.support import Api, Factory, Server, ago, id_of, ms, record
 
 DETECT = """detectLinkAnomaly(input: {
   throughputMbps: 1, utilizationPct: 50, errors: 0, discards: 0, uptimePct: 100 }) { __typename }"""
@@ -178,22 +179,88 @@ async def register(api: Api, email: str) -> None:
     await api.run(REGISTER, email=email)
 
 
+async def sign_in(api: Api, password: str, address: str = "198.51.100.1", email: str = "ada@example.com") -> int:
+    """The status of an attempt from this address."""
+    body = {"query": LOGIN, "variables": {"email": email, "password": password}}
+    response = await api.http.post(api.url, json=body, headers={"x-forwarded-for": address})
+    answer = response.json()
+    return 201 if (answer.get("data") or {}).get("login") == {"__typename": "Session"} else response.status_code
+
+
 async def test_guessing_one_account_s_password_gets_slower(server: Server) -> None:
     async with server(rate_sign_ins_by_account="3/day; 4/month") as api:
         await register(api, "ada@example.com")
 
-        guesses = [
-            await post(api, {"query": LOGIN, "variables": {"email": "ADA@example.com ", "password": f"guess {n}"}})
-            for n in range(5)
-        ]
-        right = await post(
-            api, {"query": LOGIN, "variables": {"email": "ada@example.com", "password": "correct horse"}}
-        )
+        guesses = [await sign_in(api, f"guess {n}", email="ADA@example.com ") for n in range(5)]
+        right = await sign_in(api, "correct horse")
+        from_next_door = await sign_in(api, "correct horse", "198.51.100.254")
         other = await api.execute(LOGIN, email="bob@example.com", password="guess")
 
-    assert [status for status, _, _ in guesses] == [200, 200, 429, 429, 429]  # registering was the first attempt
-    assert right[0] == 429, "nobody may learn by the answer that a guess was right"
+    assert guesses == [200, 200, 200, 429, 429]
+    assert right == from_next_door == 429, "nobody may learn by the answer that a guess was right"
     assert other["data"]["login"] == {"__typename": "InvalidCredentials"}
+
+
+async def test_nobody_locks_somebody_else_out(server: Server, make: Factory) -> None:
+    change = 'mutation { changePassword(current: "correct horse", new: "battery staple") { __typename } }'
+    async with server(rate_sign_ins_by_account="3/day", rate_sign_ins_by_strangers="20/day") as api:
+        await register(api, "ada@example.com")
+        async with api.services.database.read() as session:
+            ada = await api.of((await session.scalars(select(User).filter_by(email="ada@example.com"))).one())
+
+        guesses = [await sign_in(api, f"guess {n}") for n in range(10)]
+        for _ in range(5):
+            await api.execute(REGISTER, email="ada@example.com")
+        from_home = await sign_in(api, "correct horse", "203.0.113.7")
+        changed = await post(ada, {"query": change})
+
+    assert guesses.count(429) == 7
+    assert (from_home, changed[0]) == (201, 200)
+    assert changed[1]["data"]["changePassword"]["__typename"] == "Session"
+
+
+async def test_guessing_from_everywhere_stops_strangers_but_not_known_networks(server: Server) -> None:
+    async with server(rate_sign_ins_by_strangers="6/day") as api:
+        await register(api, "ada@example.com")
+        at_home = await sign_in(api, "correct horse", "203.0.113.7")
+
+        guesses = [await sign_in(api, f"guess {n}", f"198.51.{n}.1") for n in range(8)]
+        abroad = await sign_in(api, "correct horse", "192.0.2.1")
+        at_home_again = await sign_in(api, "correct horse", "203.0.113.200")
+        by_ipv6 = await sign_in(api, "correct horse", "2001:db8::1")
+
+    assert at_home == at_home_again == 201
+    assert guesses == [200] * 5 + [429] * 3
+    assert abroad == by_ipv6 == 429
+
+
+async def test_a_reset_by_an_admin_lets_strangers_try_again(server: Server, make: Factory) -> None:
+    async with server(rate_sign_ins_by_strangers="2/day") as api:
+        admin, ada = await api.as_(Role.ADMIN), await make.user()
+        for number in range(4):
+            await sign_in(api, "guess", f"198.51.{number}.1", email=ada.email)
+
+        reset = "mutation ($user: ID!) { resetPassword(user: $user) { ... on UserPassword { password } } }"
+        password = (await admin.run(reset, user=id_of(ada)))["resetPassword"]["password"]
+        signed_in = await sign_in(api, password, "192.0.2.1", email=ada.email)
+
+    assert signed_in == 201
+
+
+async def test_sign_ins_beyond_the_queue_are_told_to_come_back(server: Server) -> None:
+    async with server(sign_ins_waiting=2, rate_limits=False) as api:
+        bodies = [{"query": LOGIN, "variables": {"email": f"user{n}@example.com", "password": "x"}} for n in range(20)]
+
+        answers = await asyncio.gather(*(post(api, body) for body in bodies))
+        later = await post(api, bodies[0])
+
+    busy = [answer for answer in answers if answer[0] != 200]
+    assert 0 < len(busy) < 20
+    assert {status for status, _, _ in busy} == {503}
+    assert {answer["errors"][0]["extensions"]["code"] for _, answer, _ in busy} == {"SERVICE_UNAVAILABLE"}
+    assert {answer["errors"][0]["extensions"]["retryAfter"] for _, answer, _ in busy} == {10}
+    assert {retry_after for _, _, retry_after in busy} == {"10"}
+    assert later[0] == 200
 
 
 async def test_signing_in_forgives_the_failures_before(server: Server) -> None:
@@ -249,7 +316,7 @@ async def test_what_was_refused_is_not_spent_from_the_longer_window() -> None:
         except RateLimited as limited:
             outcomes.append(limited.message.partition(".")[0])
 
-    assert set(outcomes) == {"At most 2 attempts to sign in to this account in 1 month"}
+    assert set(outcomes) == {"At most 2 attempts to sign in to this account from this network in 1 month"}
 
 
 async def test_a_budget_does_not_grow_with_callers_who_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:

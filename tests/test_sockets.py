@@ -20,7 +20,6 @@ from bcom_graphql.authentication import Door
 from bcom_graphql.graphql.gate import Client
 from resolvers.context import Context
 from resolvers.store.tables import Role, SignIn, User
-from resolvers.tokens import ACCESS_TOKEN_LIFE
 from tests.support import Api, Factory, Server, Socket, id_of, several
 
 PROTOCOL = "graphql-transport-ws"
@@ -87,8 +86,9 @@ async def short_lived(api: Api, user: User, lives: timedelta) -> Api:
     async with api.services.database.write() as session:
         sign_in = SignIn(user_id=user.id)
         session.add(sign_in)
-    issued_at = datetime.now(UTC) - ACCESS_TOKEN_LIFE + lives
-    return api.with_token(api.services.tokens.issue(user.id, sign_in.id, issued_at)[0])
+    tokens = api.services.tokens
+    issued_at = datetime.now(UTC) - tokens.life - tokens.leeway + lives
+    return api.with_token(tokens.issue(user.id, sign_in.id, issued_at)[0])
 
 
 # ---------------------------------------------------------------- frames

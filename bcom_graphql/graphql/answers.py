@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, Self
 from graphql import ExecutionResult
 
 from bcom_graphql.graphql.compiled import Execution
-from bcom_graphql.graphql.errors import Rejected, presented
+from bcom_graphql.graphql.errors import STATUS, Rejected, presented
 from bcom_graphql.graphql.json import encode
 from bcom_graphql.graphql.meters import OK, Watch
 from bcom_graphql.graphql.reading import Plan
@@ -29,18 +29,25 @@ class Prepared(NamedTuple):
     share: Hashable | None = None  # of a subscription: whoever has the same gets the same of each event
 
 
+class Wait(NamedTuple):
+    """For how long what was refused may not be asked again, and the status that says why."""
+
+    seconds: int
+    status: int
+
+
 @dataclass(frozen=True)
 class Answer:
     """A response's body; `executed`: the document was valid and its variables fitted.
 
-    `retry_after` is set when every root field was refused for now, in seconds. `event_id` is what an interrupted
+    `wait` is set when every root field was refused for now. `event_id` is what an interrupted
     event stream may resume behind.
     """
 
     body: dict[str, Any]
     executed: bool = True
     cost: int = 0
-    retry_after: int | None = None
+    wait: Wait | None = None
     event_id: str | None = None
 
     @cached_property
@@ -63,23 +70,23 @@ class Answer:
         body: dict[str, Any] = {"data": result.data}
         if result.errors:
             body = {"errors": presented(result.errors, request_id), **body}
-        retry_after = _retry_after(prepared.execution, result) if result.errors else None
-        return cls(body, cost=prepared.cost, retry_after=retry_after, event_id=event_id)
+        wait = _wait(prepared.execution, result) if result.errors else None
+        return cls(body, cost=prepared.cost, wait=wait, event_id=event_id)
 
     @classmethod
     def not_executed(cls, rejected: Rejected, request_id: str) -> Self:
         return cls({"errors": rejected.presented(request_id)}, executed=False)
 
 
-def _retry_after(execution: Execution, result: ExecutionResult) -> int | None:
+def _wait(execution: Execution, result: ExecutionResult) -> Wait | None:
     """How long to wait, when no root field was let in.
 
     Mutations run one after the other: once the first has failed where null is not allowed, the others do not begin.
     """
-    refusals: dict[Any, int] = {
-        error.path[0]: error.extensions["retryAfter"]
+    refusals: dict[Any, Wait] = {
+        error.path[0]: Wait(error.extensions["retryAfter"], STATUS[error.extensions["code"]])
         for error in result.errors or ()
-        if error.path and error.extensions and error.extensions.get("code") == "RATE_LIMITED"
+        if error.path and error.extensions and "retryAfter" in error.extensions
     }
     if not refusals:
         return None

@@ -15,7 +15,7 @@ from strawberry.asgi import GraphQL
 from strawberry.schema import Schema
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
-from bcom_graphql.graphql.answers import Answer
+from bcom_graphql.graphql.answers import Answer, Wait
 from bcom_graphql.graphql.connections import Connections
 from bcom_graphql.graphql.deadlines import Deadline
 from bcom_graphql.graphql.documents import DocumentStore
@@ -149,7 +149,7 @@ class GraphQLServer(GraphQL[Any, None]):
         answer = await self._execute(request, asked, allowed)
         # Plain JSON keeps to 200, as clients of old expect; the newer type says with 400 that nothing ran.
         status = 200 if answer.executed or media == JSON else 400
-        return _response(request, media, answer.encoded, status, cost=answer.cost, retry_after=answer.retry_after)
+        return _response(request, media, answer.encoded, status, cost=answer.cost, wait=answer.wait)
 
     async def _received(self, request: Arrival) -> Operation | list[Operation]:
         """What is asked, once all of it has arrived; a trickle must not hold its place for ever. Raises Refused."""
@@ -171,8 +171,9 @@ class GraphQLServer(GraphQL[Any, None]):
         try:
             return await self._execute(request, operation, allowed, room)
         except Refused as refused:
-            waiting = refused.extensions.get("retryAfter")
-            return Answer({"errors": refused.presented()}, executed=False, retry_after=waiting)
+            seconds = refused.extensions.get("retryAfter")
+            wait = None if seconds is None else Wait(seconds, refused.status)
+            return Answer({"errors": refused.presented()}, executed=False, wait=wait)
 
     async def _execute(
         self, request: Arrival, operation: Operation, allowed: Allowed, room: Room | None = None
@@ -240,15 +241,15 @@ def _response(
     headers: Mapping[str, str] | None = None,
     *,
     cost: int = 0,
-    retry_after: int | None = None,
+    wait: Wait | None = None,
 ) -> Response:
     told = [(b"content-type", media.encode()), (b"content-length", b"%d" % len(body)), UNCACHED]
     told += [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
     if COST_HEADER in request.given:  # reported on demand
         told.append((COST_HEADER.encode(), b"%d" % cost))
-    if retry_after is None:
+    if wait is None:
         return Encoded(body, status, told)
-    return Encoded(body, 429, [*told, (b"retry-after", b"%d" % retry_after)])
+    return Encoded(body, wait.status, [*told, (b"retry-after", b"%d" % wait.seconds)])
 
 
 def _refusal(
@@ -263,13 +264,13 @@ def _refusal(
 
 def _together(request: Arrival, media: str, answers: list[Answer]) -> Response:
     """A batch's response: 200, whatever became of each, unless all of them have to wait."""
-    waits = [answer.retry_after for answer in answers if answer.retry_after is not None]
+    waits = [answer.wait for answer in answers if answer.wait is not None]
     return _response(
         request,
         media,
         b"[%b]" % b",".join(answer.encoded for answer in answers),
         cost=sum(answer.cost for answer in answers),
-        retry_after=max(waits) if len(waits) == len(answers) else None,
+        wait=max(waits) if len(waits) == len(answers) else None,
     )
 
 

@@ -96,7 +96,7 @@ class User(Table):
     __tablename__ = "users"
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    email: Mapped[str] = mapped_column(String(254), unique=True)  # in lower case
+    email: Mapped[str] = mapped_column(String(254), unique=True)  # in its one spelling: see `addresses.py`
     full_name: Mapped[str | None] = mapped_column(String(200))
     role: Mapped[Role]
     is_active: Mapped[bool] = mapped_column(default=True)
@@ -109,9 +109,11 @@ class SignIn(Table):
     """A family of refresh tokens: one device, from signing in to signing out."""
 
     __tablename__ = "sign_ins"
+    __table_args__ = (Index("ix_sign_ins_user_id_network", "user_id", "network"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    network: Mapped[bytes | None]  # where it came from, as a keyed hash; None for the server's own
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     revoked_at: Mapped[datetime | None]
 

@@ -1,0 +1,86 @@
+"""Who waits for something dear: so many, fairly, and who gives up leaves nothing behind."""
+
+import asyncio
+
+import pytest
+
+from resolvers.errors import Busy
+from resolvers.turns import Turns
+
+
+class Crowd:
+    """Takes turns, and notes who came in which order."""
+
+    def __init__(self, at_once: int, waiting: int) -> None:
+        self.turns, self.came = Turns(at_once, waiting), list[str]()
+
+    async def join(self, name: str, group: str | None = None, *, preferred: bool = False) -> "asyncio.Task[None]":
+        task = asyncio.create_task(self._wait(name, group or name, preferred=preferred))
+        await asyncio.sleep(0)
+        return task
+
+    async def _wait(self, name: str, group: str, *, preferred: bool) -> None:
+        await self.turns.take(group, preferred=preferred)
+        self.came.append(name)
+
+    async def empty(self) -> None:
+        for _ in range(20):
+            self.turns.give_back()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+
+async def test_a_crowd_of_one_network_does_not_push_others_back() -> None:
+    crowd = Crowd(at_once=1, waiting=10)
+    for name in ("a1", "a2", "a3", "a4"):
+        await crowd.join(name, "a")
+    await crowd.join("b1", "b")
+    await crowd.join("c1", "c")
+
+    await crowd.empty()
+
+    assert crowd.came == ["a1", "a2", "b1", "c1", "a3", "a4"]
+
+
+async def test_who_is_known_comes_first() -> None:
+    crowd = Crowd(at_once=1, waiting=200)
+    for number in range(150):
+        await crowd.join(f"stranger {number}")
+    await crowd.join("known", preferred=True)
+
+    await crowd.empty()
+
+    assert crowd.came[:2] == ["stranger 0", "known"]
+
+
+async def test_beyond_the_queue_the_last_in_rank_is_turned_away() -> None:
+    crowd = Crowd(at_once=1, waiting=2)
+    await crowd.join("a1", "a")
+    await crowd.join("a2", "a")
+    third = await crowd.join("a3", "a")
+    await crowd.join("b1", "b")
+    fifth = await crowd.join("a4", "a")
+
+    with pytest.raises(Busy, match="Try again in 10 s"):
+        await third
+    with pytest.raises(Busy):
+        await fifth
+    await crowd.empty()
+
+    assert crowd.came == ["a1", "a2", "b1"]
+
+
+async def test_who_gives_up_leaves_the_place_to_others() -> None:
+    crowd = Crowd(at_once=1, waiting=2)
+    await crowd.join("a")
+    gone = await crowd.join("gone")
+    gone.cancel()
+    await asyncio.sleep(0)
+    called_and_gone = await crowd.join("called and gone")
+    await crowd.join("b")
+    crowd.turns.give_back()
+    called_and_gone.cancel()
+
+    await crowd.empty()
+
+    assert crowd.came == ["a", "b"]
