@@ -224,6 +224,12 @@ class Settings(BaseSettings):
     max_response: Annotated[
         int, Field(ge=1000, description="Bytes in an answer, or in a batch's answers together.")
     ] = DEFAULT.response
+    max_string: Annotated[
+        int,
+        Field(
+            ge=100, description="Characters in a string argument where the schema says nothing else (`@constraint`)."
+        ),
+    ] = DEFAULT.string
     max_body: Annotated[int, Field(ge=1000, description="Bytes in a request's body.")] = DEFAULT.body
     max_upload: Annotated[int, Field(ge=1000, description="Bytes in a request with files.")] = DEFAULT.upload
     max_files: Annotated[int, Field(ge=1, description="Files in a request.")] = DEFAULT.files

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.metrics import TargetKind
 from resolvers.context import Context
-from resolvers.errors import Conflict, InvalidInput, NotFound
+from resolvers.errors import Conflict, NotFound
 from resolvers.filters import AnomalyFilter, conditions, satellites_of
 from resolvers.listings import Listing, made_once
 from resolvers.paging import Page, Window, page
@@ -116,7 +116,6 @@ def follow(context: Context, filter: AnomalyFilter, changes: Sequence[AnomalyCha
 async def acknowledge(context: Context, anomaly_id: UUID, note: str | None) -> Anomaly:
     """Tell colleagues you are on it. Raises NotFound, Conflict."""
     caller = context.require(Role.OPERATOR, "acknowledge anomalies")
-    check_note(note)
     async with context.database.write() as session:
         anomaly = await _locked(session, anomaly_id)
         if anomaly.status is not AnomalyStatus.OPEN:
@@ -130,7 +129,6 @@ async def acknowledge(context: Context, anomaly_id: UUID, note: str | None) -> A
 async def resolve(context: Context, anomaly_id: UUID, note: str | None) -> Anomaly:
     """Close it by hand; should the target go on misbehaving, another one opens. Raises NotFound, Conflict."""
     caller = context.require(Role.OPERATOR, "resolve anomalies")
-    check_note(note)
     async with context.database.write() as session:
         streams = select(Stream).filter_by(anomaly_id=anomaly_id).with_for_update()
         stream = await session.scalar(streams)  # before the anomaly, as ingest does
@@ -147,7 +145,6 @@ async def resolve(context: Context, anomaly_id: UUID, note: str | None) -> Anoma
 async def judge(context: Context, anomaly_id: UUID, verdict: Verdict, note: str | None) -> Anomaly:
     """Say whether it was real; the next training learns from it. A later verdict replaces it. Raises NotFound."""
     caller = context.require(Role.OPERATOR, "judge anomalies")
-    check_note(note)
     async with context.database.write() as session:
         anomaly = await _locked(session, anomaly_id)
         anomaly.feedback = verdict
@@ -174,9 +171,3 @@ async def _note(
     session.add(AuditEntry(subject_id=anomaly.id, by_id=by, action=action, note=note))
     await session.flush()
     await tell(session, [(change, anomaly)])
-
-
-def check_note(note: str | None) -> None:
-    """Raises InvalidInput for one that is too long."""
-    if note is not None and len(note) > LONGEST_NOTE:
-        raise InvalidInput(f"A note has at most {LONGEST_NOTE} characters; this one has {len(note)}.", ["note"])

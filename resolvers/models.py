@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.models import MODELS, Measure, objections
 from resolvers.access import Caller
-from resolvers.anomalies import check_note
 from resolvers.context import Context
 from resolvers.errors import Conflict, NotFound
 from resolvers.listings import Listing, made_once
@@ -68,10 +67,9 @@ def versions() -> Listing[ModelVersion]:
 async def promote(context: Context, version_id: int, *, force: bool = False, note: str | None = None) -> ModelVersion:
     """Make it the champion; `force`: even if it measures worse than the present one.
 
-    Raises NotFound, Conflict saying why not, InvalidInput for the note.
+    Raises NotFound, Conflict saying why not.
     """
     caller = context.require(Role.ADMIN, "promote models")
-    check_note(note)
     await context.services.registry.verify(version_id)
     async with context.database.write() as session:
         version = await session.get_one(ModelVersion, version_id)
@@ -103,12 +101,11 @@ def _measures(metrics: Sequence[ModelMetric]) -> list[Measure]:
 
 
 async def rollback(context: Context, model: str, note: str | None = None) -> ModelVersion:
-    """Back to the champion before the present one. Raises NotFound, Conflict saying why not, InvalidInput for the note.
+    """Back to the champion before the present one. Raises NotFound, Conflict saying why not.
 
     Once more goes back further: what a rollback took back stays so, until it is promoted again.
     """
     caller = context.require(Role.ADMIN, "roll models back")
-    check_note(note)
     if model not in MODELS:
         raise NotFound("model")
     line = await _line(context, model)

@@ -9,7 +9,6 @@ from sqlalchemy import ColumnElement, select
 
 from ml.causes import RootCause
 from ml.situations import Outcome, Priority
-from resolvers.anomalies import check_note
 from resolvers.cases import Row
 from resolvers.context import Context
 from resolvers.errors import Conflict, InvalidInput, NotFound
@@ -68,7 +67,6 @@ async def record_outcome(
 ) -> Recommendation:
     """A later outcome replaces an earlier one; the history keeps both. Raises InvalidInput, NotFound, Conflict."""
     caller = context.require(Role.OPERATOR, "record outcomes")
-    check_note(note)
     if outcome is Outcome.PENDING:
         raise InvalidInput("PENDING is what it is until something became of it; record what did.", ["outcome"])
     async with context.database.write() as session:

@@ -21,7 +21,7 @@ from resolvers.store.tables import Band, Link, Network, Role, Satellite, Site, S
 Row = TypeVar("Row", bound=Table)
 
 TOPOLOGY_LOCK = 0x6263_6F6D_0006
-LARGEST_TOPOLOGY = 20_000
+LARGEST_TOPOLOGY = 20_000  # of each kind at once
 RANGES = {
     "number": (0, LARGEST_INTEGER),
     "latitude": (-90, 90),
@@ -168,8 +168,6 @@ def _check(spec: TopologySpec) -> None:
         ("networks", spec.networks, "number"),
         ("links", spec.links, "number"),
     ):
-        if len(entries) > LARGEST_TOPOLOGY:
-            raise InvalidInput(f"At most {LARGEST_TOPOLOGY} {name} at once; these are {len(entries)}.", ["input", name])
         seen: set[Any] = set()
         for index, entry in enumerate(entries):
             _check_entry(entry, ["input", name, str(index)])

@@ -10,7 +10,7 @@ from ml.causes import CAUSES, CulpritKind
 from ml.findings import Evidence as FoundEvidence
 from resolvers import correlation
 from resolvers.store import patterns, tables
-from schema.directives import sized
+from schema.directives import Name, sized
 from schema.enums import AnalysisScope, Direction, Role, RootCause
 from schema.fields import mutation
 from schema.node import Info, Node
@@ -195,7 +195,7 @@ class Analyses:
 
     @mutation(Role.OPERATOR, rated=True, description=f"Of all links on a satellite. {WINDOW}")
     async def analyze_satellite(
-        self, info: Info, name: str, hours_lookback: Hours = USUAL_HOURS, until: Until = None
+        self, info: Info, name: Name, hours_lookback: Hours = USUAL_HOURS, until: Until = None
     ) -> AnalyzeResult:
         hours = _hours(hours_lookback)
         return CorrelationAnalysis.of(await correlation.analyze_satellite(info.context, name, hours, until))

@@ -1,13 +1,17 @@
 """What the schema says of its own fields: who may use them, and what they cost."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import strawberry
 from strawberry.schema_directive import Location
 
-from resolvers.metrics import LARGEST_SERIES
+from ml.metrics import Metric
+from resolvers.anomalies import LONGEST_NOTE
+from resolvers.metrics import LARGEST_BATCH, LARGEST_SERIES
 from resolvers.paging import DEFAULT_PAGE
 from resolvers.store.tables import Role
+
+Item = TypeVar("Item")
 
 
 @strawberry.schema_directive(
@@ -46,9 +50,13 @@ class ListSize:
 @strawberry.schema_directive(
     locations=[Location.ARGUMENT_DEFINITION, Location.INPUT_FIELD_DEFINITION],
     name="constraint",
-    description="What a value may be at most: `max` of a number.",
+    description="How much a value may hold: characters of a string (or of each in a list), items of a list; `max` of a"
+    " number. Where it says nothing, a String has at most 2000 characters (the server's MAX_STRING), an ID 200, a list"
+    " 1000 items.",
 )
 class Constraint:
+    max_length: int | None = strawberry.UNSET
+    max_items: int | None = strawberry.UNSET
     max: int | None = strawberry.UNSET
 
 
@@ -70,6 +78,11 @@ def paged(usual: int, **options: Any) -> Any:
 QUERIED = Cost(weight=10)  # a query of its own over many samples
 READING = Cost(weight=0.01)  # of which a hundred take about a kilobyte
 FREE = Cost(weight=0)
+Metrics = Annotated[list[Metric] | None, strawberry.argument(directives=[Constraint(max_items=len(Metric))])]
+Name = Annotated[str, strawberry.argument(directives=[Constraint(max_length=200)])]
+Note = Annotated[str | None, strawberry.argument(directives=[Constraint(max_length=LONGEST_NOTE)])]
+Search = Annotated[str | None, strawberry.argument(directives=[Constraint(max_length=200)])]
+Batch = Annotated[list[Item], strawberry.argument(directives=[Constraint(max_items=LARGEST_BATCH)])]
 MaxPoints = Annotated[int | None, strawberry.argument(directives=[Constraint(max=LARGEST_SERIES)])]
 
 

@@ -15,12 +15,14 @@ from resolvers.errors import InvalidInput, camel
 from resolvers.filters import AnomalyFilter as Filter
 from resolvers.filters import TargetKey
 from resolvers.store.identifiers import entity_key
+from schema.directives import Constraint
 from schema.enums import AnomalyStatus, Band, Direction, Metric, Role, Severity, SiteRole
 from schema.node import parse_id
 from schema.scalars import DirectionArray, FloatArray, IntArray, TimeArray
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
+OF_FLEET = Constraint(max_items=topology.LARGEST_TOPOLOGY)
 N, S, L = (CATALOGUE[kind] for kind in TargetKind)
 
 
@@ -111,10 +113,10 @@ class LinkInput:
     " All or nothing."
 )
 class TopologyInput:
-    satellites: list[SatelliteInput] | None = strawberry.field(default_factory=list)
-    sites: list[SiteInput] | None = strawberry.field(default_factory=list)
-    networks: list[NetworkInput] | None = strawberry.field(default_factory=list)
-    links: list[LinkInput] | None = strawberry.field(default_factory=list)
+    satellites: list[SatelliteInput] | None = strawberry.field(default_factory=list, directives=[OF_FLEET])
+    sites: list[SiteInput] | None = strawberry.field(default_factory=list, directives=[OF_FLEET])
+    networks: list[NetworkInput] | None = strawberry.field(default_factory=list, directives=[OF_FLEET])
+    links: list[LinkInput] | None = strawberry.field(default_factory=list, directives=[OF_FLEET])
 
     def spec(self) -> topology.TopologySpec:
         return topology.TopologySpec(
@@ -334,7 +336,9 @@ class AnomalyFilter:
     min_severity: Severity | None = None
     min_confidence: float | None = None
     target: ID | None = strawberry.field(default=None, description="A network, site or link.")
-    satellite: str | None = strawberry.field(default=None, description="The name of one that the target depends on.")
+    satellite: str | None = strawberry.field(
+        default=None, description="The name of one that the target depends on.", directives=[Constraint(max_length=200)]
+    )
     started_after: datetime | None = strawberry.field(default=None, description="Inclusive.")
     started_before: datetime | None = strawberry.field(default=None, description="Exclusive.")
 

@@ -27,6 +27,7 @@ from resolvers.metrics import Recorded
 from resolvers.sessions import SignedIn
 from resolvers.users import GivenPassword
 from schema.correlation import Analyses
+from schema.directives import Batch, Name, Note
 from schema.enums import Role, Verdict
 from schema.fields import ANYBODY, mutation
 from schema.inputs import (
@@ -182,15 +183,15 @@ class Mutation(Analyses, Advice):
         return Topology(**vars(await topology.upsert(info.context, input.spec())))
 
     @mutation(Role.OPERATOR)
-    async def record_network_metrics(self, info: Info, samples: list[NetworkSampleInput]) -> RecordResult:
+    async def record_network_metrics(self, info: Info, samples: Batch[NetworkSampleInput]) -> RecordResult:
         return await _record_samples(info, TargetKind.NETWORK, [*samples])
 
     @mutation(Role.OPERATOR)
-    async def record_site_metrics(self, info: Info, samples: list[SiteSampleInput]) -> RecordResult:
+    async def record_site_metrics(self, info: Info, samples: Batch[SiteSampleInput]) -> RecordResult:
         return await _record_samples(info, TargetKind.SITE, [*samples])
 
     @mutation(Role.OPERATOR)
-    async def record_link_metrics(self, info: Info, samples: list[LinkSampleInput]) -> RecordResult:
+    async def record_link_metrics(self, info: Info, samples: Batch[LinkSampleInput]) -> RecordResult:
         return await _record_samples(info, TargetKind.LINK, [*samples])
 
     @mutation(Role.OPERATOR)
@@ -238,15 +239,15 @@ class Mutation(Analyses, Advice):
         return Detection.of(found)
 
     @mutation(Role.OPERATOR, description="Tell colleagues you are on it.")
-    async def acknowledge_anomaly(self, info: Info, id: ID, note: str | None = None) -> AnomalyResult:
+    async def acknowledge_anomaly(self, info: Info, id: ID, note: Note = None) -> AnomalyResult:
         return Anomaly.of(await anomalies.acknowledge(info.context, Anomaly.key(id, UUID), note))
 
     @mutation(Role.OPERATOR, description="Close it by hand.")
-    async def resolve_anomaly(self, info: Info, id: ID, note: str | None = None) -> AnomalyResult:
+    async def resolve_anomaly(self, info: Info, id: ID, note: Note = None) -> AnomalyResult:
         return Anomaly.of(await anomalies.resolve(info.context, Anomaly.key(id, UUID), note))
 
     @mutation(Role.OPERATOR, description="Say whether it was real; the next training learns from it.")
-    async def judge_anomaly(self, info: Info, id: ID, verdict: Verdict, note: str | None = None) -> AnomalyResult:
+    async def judge_anomaly(self, info: Info, id: ID, verdict: Verdict, note: Note = None) -> AnomalyResult:
         return Anomaly.of(await anomalies.judge(info.context, Anomaly.key(id, UUID), verdict, note))
 
     @mutation(
@@ -264,7 +265,7 @@ class Mutation(Analyses, Advice):
         " the present one, unless forced.",
     )
     async def promote_model(
-        self, info: Info, version: ID, force: bool | None = False, note: str | None = None
+        self, info: Info, version: ID, force: bool | None = False, note: Note = None
     ) -> ModelVersionResult:
         key = ModelVersion.key(version)
         return ModelVersion.of(await models.promote(info.context, key, force=bool(force), note=note))
@@ -272,7 +273,7 @@ class Mutation(Analyses, Advice):
     @mutation(
         Role.ADMIN, description="For admins. Back to the champion before the present one, in every process at once."
     )
-    async def rollback_model(self, info: Info, model: str, note: str | None = None) -> ModelVersionResult:
+    async def rollback_model(self, info: Info, model: Name, note: Note = None) -> ModelVersionResult:
         return ModelVersion.of(await models.rollback(info.context, model, note))
 
     @mutation(

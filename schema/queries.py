@@ -26,7 +26,7 @@ from resolvers.nodes import load
 from resolvers.paging import DEFAULT_PAGE, Page, Window, count
 from resolvers.store import tables
 from schema.correlation import CorrelationAnalysis
-from schema.directives import page, sized
+from schema.directives import Name, Search, page, sized
 from schema.enums import AnalysisScope, AnomalyOrder, Role, SiteRole
 from schema.fields import ANYBODY, query
 from schema.inputs import AnomalyFilter, filter_of
@@ -119,7 +119,7 @@ class Query:
         return _paged(info, Satellite, listing, found)
 
     @query(Role.VIEWER)
-    async def satellite(self, info: Info, name: str) -> Satellite | None:
+    async def satellite(self, info: Info, name: Name) -> Satellite | None:
         return Satellite.maybe(await topology.find(info.context, tables.Satellite, name=name))
 
     @query(Role.VIEWER, page())
@@ -127,7 +127,7 @@ class Query:
         self,
         info: Info,
         role: SiteRole | None = None,
-        search: str | None = None,
+        search: Search = None,
         first: int | None = None,
         after: str | None = None,
     ) -> Connection[Site]:
@@ -141,7 +141,7 @@ class Query:
 
     @query(Role.VIEWER, page(20))
     async def networks(
-        self, info: Info, search: str | None = None, first: int | None = None, after: str | None = None
+        self, info: Info, search: Search = None, first: int | None = None, after: str | None = None
     ) -> Connection[Network]:
         listing = topology.networks(search)
         found = await topology.listed(info.context, listing, Window(first, after))
@@ -153,7 +153,7 @@ class Query:
 
     @query(Role.VIEWER, page(), description="`search`: part of the name, or the beginning of the number.")
     async def links(
-        self, info: Info, search: str | None = None, first: int | None = None, after: str | None = None
+        self, info: Info, search: Search = None, first: int | None = None, after: str | None = None
     ) -> Connection[Link]:
         listing = topology.links(search)
         found = await topology.listed(info.context, listing, Window(first, after))
@@ -224,7 +224,7 @@ class Query:
         return [Model.of(model) for model in await models.listed(info.context)]
 
     @query(Role.VIEWER)
-    async def model(self, info: Info, name: str) -> Model | None:
+    async def model(self, info: Info, name: Name) -> Model | None:
         return Model.maybe(await models.named(info.context, name))
 
     @query(Role.ADMIN, EXPORTED, description="For admins.")

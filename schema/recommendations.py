@@ -15,7 +15,7 @@ from resolvers.recommendations import RecommendationFilter as Filter
 from resolvers.store import analysis_tables, tables
 from resolvers.store.recommendation_tables import Recommendation as Row
 from schema.correlation import CULPRITS, CorrelationAnalysis, Culprit
-from schema.directives import sized
+from schema.directives import Note, sized
 from schema.enums import Outcome, Priority, Role, RootCause
 from schema.fields import mutation
 from schema.node import Info, Node
@@ -176,7 +176,7 @@ class Advice:
         " keeps both.",
     )
     async def record_outcome(
-        self, info: Info, recommendation: ID, outcome: Outcome, note: str | None = None
+        self, info: Info, recommendation: ID, outcome: Outcome, note: Note = None
     ) -> RecommendationResult:
         key = Recommendation.key(recommendation, UUID)
         return Recommendation.of(await recommendations.record_outcome(info.context, key, outcome, note))

@@ -16,12 +16,16 @@ IntArray = NewType("IntArray", object)
 TimeArray = NewType("TimeArray", object)
 DirectionArray = NewType("DirectionArray", object)
 Upload = NewType("Upload", object)
+LONGEST_TIME = 40  # characters
+LONGEST_WORD = 10  # bytes
 
 
 def parse_time(value: object) -> datetime:
     """An RFC 3339 timestamp in UTC. Raises GraphQLError for anything else, and without an offset."""
     if not isinstance(value, str):
         raise GraphQLError("A DateTime is a string, such as 2026-01-31T12:00:00Z.")
+    if len(value) > LONGEST_TIME:
+        raise GraphQLError(f"A DateTime has at most {LONGEST_TIME} characters; this one has {len(value)}.")
     try:
         at = datetime.fromisoformat(value)
         if at.tzinfo is None:
@@ -53,9 +57,12 @@ def _column(dtype: type[pl.DataType], of: str) -> Callable[[object], pl.Series]:
         try:
             if bool in set(map(type, value)):  # which polars takes for 0 and 1
                 raise TypeError(bool)
-            return pl.Series(value, dtype=dtype, strict=True)
+            column = pl.Series(value, dtype=dtype, strict=True)
         except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
             raise GraphQLError(f"Expected nothing but {of} or null in the list.") from None
+        if dtype is pl.String and column.str.len_bytes().gt(LONGEST_WORD).any():
+            raise GraphQLError(f"Expected nothing but {of} or null in the list.")
+        return column
 
     return parse
 

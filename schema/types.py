@@ -12,7 +12,7 @@ from resolvers.filters import AnomalyFilter as Filter
 from resolvers.loaders import Children
 from resolvers.paging import Window
 from resolvers.store import analysis_tables, tables
-from schema.directives import QUERIED, MaxPoints, paged, series, sized
+from schema.directives import QUERIED, MaxPoints, Metrics, paged, series, sized
 from schema.enums import AnomalyChange, AnomalyStatus, Band, Direction, Severity, SiteRole, Verdict
 from schema.inputs import AnomalyFilter, TimeWindow, filter_of
 from schema.node import Connection, Info, Node, connection
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from schema.recommendations import Recommendation
 
 T = TypeVar("T", bound=Node)
-Metrics = list[Metric] | None
 
 
 async def children_of(

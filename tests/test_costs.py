@@ -93,11 +93,6 @@ def test_a_dashboard_of_a_link_is_cheap_and_a_gigabyte_of_series_is_refused() ->
     assert of_gigabyte > 20 * Limits().cost
 
 
-def test_more_points_than_a_series_has_are_refused_by_name() -> None:
-    with pytest.raises(Refused, match=r"`maxPoints` of `Link\.series` asks for 10001; at most 10000 are allowed"):
-        cost("{ link(number: 1) { series(direction: IB, maxPoints: 10001) { times } } }")
-
-
 @pytest.mark.parametrize(
     "document",
     [

@@ -5,8 +5,8 @@ composite type weighs 1, any other 0, or what `@cost(weight:)` says. `@listSize`
 as the largest of its slicing arguments says (a list argument counts its entries), else `assumedSize`; with
 `sizedFields` that holds for those fields below it, as in a Relay connection. Where the specification has no word:
 weights may be fractions; a leaf under an alias weighs 1 where it would weigh nothing; a field may carry several
-`@listSize`, whose lengths multiply where they name the same field; an argument with `@constraint(max:)` may ask for
-more than a page. What depends on no variable is added up once per document. It is an upper bound: a field selected
+`@listSize`, whose lengths multiply where they name the same field; an argument with a `@constraint` of its own is none
+of a page. What depends on no variable is added up once per document. It is an upper bound: a field selected
 twice counts twice, and so do a union's alternatives.
 """
 
@@ -37,7 +37,7 @@ from graphql import (
     is_list_type,
 )
 
-from bcom_graphql.graphql.constraints import declared
+from bcom_graphql.graphql.declared import declared
 from bcom_graphql.graphql.errors import bad_request
 
 MOST_KNOWN: Final = 100  # sums of one operation
@@ -46,10 +46,10 @@ UNITS: Final = 100  # of a point: weights are added up in whole ones, so that th
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How long a list may get, or those in `fields` below it; arguments by name, with the most that they may say."""
+    """How long a list may get, or those in `fields` below it; arguments by name, and whether they ask for a page."""
 
     assumed: int
-    slicing: Mapping[str, int | None] = field(default_factory=dict)
+    slicing: Mapping[str, bool] = field(default_factory=dict)
     fields: tuple[str, ...] = ()
 
 
@@ -64,19 +64,12 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The length that an argument asks for: a number, or a variable's value. `most`: if it is not a page's."""
+    """The length that an argument asks for: a number, or a variable's value."""
 
     field: str
     argument: str
     asked: int | str
-    most: int | None = None
-
-    def check(self, size: int, largest_page: int) -> None:
-        """Raises Refused."""
-        most = self.most or largest_page
-        if size > most:
-            allowed = f"a page has at most {most}" if self.most is None else f"at most {most} are allowed"
-            raise bad_request(f"`{self.argument}` of `{self.field}` asks for {size}; {allowed}.")
+    is_page: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +112,9 @@ class Bill:
         size: int | None = (len(given) or None) if isinstance(given, list) else given
         if size is None:
             return None
-        asked.check(size, self.largest_page)
+        if asked.is_page and size > self.largest_page:
+            message = f"`{asked.argument}` of `{asked.field}` asks for {size}; a page has at most {self.largest_page}."
+            raise bad_request(message)
         return max(0, size)
 
 
@@ -225,7 +220,9 @@ class Pricer:
     def _folded(self, term: Term) -> Term:
         """Added up where no variable has a say; a page that is too large stays, to be refused when it is asked for."""
         parts = (*term.once, *term.each)
-        settled = all(isinstance(s.asked, int) and s.asked <= (s.most or self._largest_page) for s in term.slices)
+        settled = all(
+            isinstance(s.asked, int) and (s.asked <= self._largest_page or not s.is_page) for s in term.slices
+        )
         if not settled or any(part.once or part.each or part.slices for part in parts):
             return term
         return Term(Bill({}, self._largest_page).units(term))
@@ -253,7 +250,7 @@ def price_of(definition: GraphQLField) -> Price:
     sizes = tuple(
         Size(
             one.assumed_size,
-            {name: _most(definition, name) for name in one.slicing_arguments or ()},
+            {name: not declared(definition.args[name], "Constraint") for name in one.slicing_arguments or ()},
             tuple(one.sized_fields or ()),
         )
         for one in declared(definition, "ListSize")
@@ -267,8 +264,3 @@ def units_of(definition: GraphQLField) -> int:
         weight: float = cost.weight
         return round(weight * UNITS)
     return UNITS * is_composite_type(get_named_type(definition.type))
-
-
-def _most(definition: GraphQLField, argument: str) -> int | None:
-    found: list[int] = [one.max for one in declared(definition.args[argument], "Constraint") if one.max]
-    return found[0] if found else None

@@ -175,6 +175,7 @@ class Engine:
     def _coerced(self, plan: Plan, given: dict[str, Any], *, hide_suggestions: bool) -> VariableValues:
         """Raises Refused or Rejected for those that do not fit."""
         refuse_long_lists(given, self._limits.list)
+        plan.arguments.check(given)
         coerced = self._inputs.coerced(plan.node, given)
         given = given | dict.fromkeys(coerced, NOTHING) if coerced else given
         values = plan.variables.coerced(given, hide_suggestions=hide_suggestions)

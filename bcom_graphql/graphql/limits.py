@@ -27,6 +27,7 @@ class Limits:
     page: int = 500
     batch: int = 10
     list: int = 150_000  # entries of a list in variables
+    string: int = 2000  # characters of a text of which the schema declares nothing else
     response: int = 64 * 1024 * 1024  # of an answer, or a batch's answers together
     body: int = 64 * 1024 * 1024  # a batch of 100 000 samples in rows takes about 30 MB
     upload: int = 1024 * 1024 * 1024

@@ -22,6 +22,7 @@ from graphql.validation import ASTValidationRule, OverlappingFieldsCanBeMergedRu
 
 from bcom_graphql.graphql.aside import READING
 from bcom_graphql.graphql.compiled import Compiled
+from bcom_graphql.graphql.constraints import Arguments, Constraints
 from bcom_graphql.graphql.costs import Costs, Pricer
 from bcom_graphql.graphql.errors import MOST_REFUSALS, bad_request, too_complex
 from bcom_graphql.graphql.limits import Limits
@@ -58,6 +59,7 @@ class Plan:
     compiled: Compiled
     variables: Variables
     uses: RootUses
+    arguments: Arguments
 
     @property
     def type(self) -> OperationType:
@@ -67,9 +69,10 @@ class Plan:
 class Operations:
     """Those of a valid document, by their names. What only one needs, its plan, is made when it is asked for."""
 
-    def __init__(self, schema: GraphQLSchema, tree: DocumentNode, measurer: Measurer, largest_page: int) -> None:
+    def __init__(self, schema: GraphQLSchema, tree: DocumentNode, measurer: Measurer, limits: Limits) -> None:
         self._schema, self._tree, self._measurer = schema, tree, measurer
-        self._pricer = Pricer(schema, tree, largest_page)
+        self._pricer = Pricer(schema, tree, limits.page)
+        self._constraints = Constraints(limits.string)
         nodes = [node for node in tree.definitions if isinstance(node, OperationDefinitionNode)]
         self._nodes = {node.name.value if node.name else None: node for node in nodes}
         self._plans: dict[str | None, Plan] = {}
@@ -105,9 +108,10 @@ class Operations:
             self._pricer.costs(node),
             self._measurer.operation(node).introspects,
             reaching(node, self._tree) if node.operation is OperationType.SUBSCRIPTION else frozenset(),
-            Compiled(self._schema, self._tree, node),
+            compiled := Compiled(self._schema, self._tree, node),
             Variables(self._schema, node),
             RootUses.of(node, self._tree),
+            Arguments(self._constraints, compiled),
         )
 
 
@@ -176,7 +180,7 @@ class Reader:
         errors = self._wrong(tree, measurer, hide_suggestions=hide_suggestions)
         if errors:
             return Document(hash, errors)
-        operations = Operations(self._schema, tree, measurer, self._limits.page)
+        operations = Operations(self._schema, tree, measurer, self._limits)
         size = BYTES_OF_DOCUMENT + len(text) + tokens * BYTES_OF_TOKEN
         return Document(hash, (), operations, points_of(text), size)
 
