@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.calibration import threshold
-from ml.damage import DAMAGED
+from ml.damage import reading
 from ml.features import FEATURES, Feature, Memory, Rows, follow
 from ml.metrics import CATALOGUE, Floats, Kind, TargetKind
 from ml.profiles import HOURS, Profiles, Scales, deviations, profile_shapes
@@ -181,7 +181,7 @@ class Detector:
     @classmethod
     def from_bytes(cls, data: bytes, version: str) -> Self:
         """Read what `to_bytes` wrote, under the name that it is kept by. Raises ValueError where `data` is damaged."""
-        try:
+        with reading("a detector"):
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             detector = cls(
@@ -192,9 +192,6 @@ class Detector:
                 arrays["confidence_x"],
                 arrays["confidence_y"],
             )
-        except DAMAGED as error:
-            msg = f"not a detector's artefact, or a damaged one: {error}"
-            raise ValueError(msg) from error
         detector._check()
         return detector
 

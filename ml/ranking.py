@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ml.boosted import Boosted
 from ml.causes import RootCause
-from ml.damage import DAMAGED
+from ml.damage import reading
 from ml.metrics import Floats
 from ml.outcomes import EFFORT_WORTH
 from ml.playbook import candidates
@@ -163,12 +163,10 @@ def _to_bytes(trees: Boosted) -> bytes:
 
 
 def _from_bytes(data: bytes, classes: int, meant: str) -> Boosted:
-    try:
+    with reading(meant):
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         trees, names = Boosted.from_arrays(arrays), arrays["features"].tolist()
-    except DAMAGED as error:
-        raise ValueError(f"not {meant}'s artefact, or a damaged one: {error}") from error
     if names != list(RankingFeature) or trees.classes != classes or trees.trees.columns != len(RankingFeature):
         raise ValueError(f"not {meant}'s artefact: it tells something else, or by other features")
     return trees

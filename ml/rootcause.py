@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ml.causes import CLASSIFIED, RootCause
 from ml.classifier import Classifier, ClassifierFeature
-from ml.damage import DAMAGED
+from ml.damage import reading
 from ml.localization import Explanation
 from ml.metrics import Floats
 
@@ -50,7 +50,7 @@ class RootCauseModel:
     @classmethod
     def from_bytes(cls, data: bytes, version: str) -> Self:
         """Raises ValueError where `data` is damaged, or no root-cause model's."""
-        try:
+        with reading("a root-cause model"):
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             model = cls(
@@ -60,8 +60,6 @@ class RootCauseModel:
                 arrays["confidence_y"],
                 version,
             )
-        except DAMAGED as error:
-            raise ValueError(f"not a root-cause model's artefact, or a damaged one: {error}") from error
         model._check()
         return model
 

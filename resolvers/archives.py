@@ -11,6 +11,8 @@ from typing import IO, Final
 
 from numpy.lib import format as npy
 
+from ml.damage import is_shortage
+
 LARGEST_ARTEFACT: Final = 32 * 1024 * 1024  # bytes
 LARGEST_UNPACKED: Final = 128 * 1024 * 1024  # bytes of arrays
 LARGEST_TEXT: Final = 64 * 1024  # bytes of an array that holds no numbers: it becomes Python objects
@@ -33,6 +35,8 @@ def opened(content: IO[bytes], largest: int) -> Iterator[zipfile.ZipFile]:
                 raise ValueError("it is encrypted, or compressed by something else than deflate")
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, OverflowError) as error:
+        if is_shortage(error):
+            raise
         raise ValueError(f"it is no zip, or a damaged one: {error}") from error
 
 

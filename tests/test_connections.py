@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -13,6 +14,7 @@ from prometheus_client import REGISTRY
 from bcom_graphql.graphql.limits import Limits
 from bcom_graphql.graphql.open_connections import OpenConnections
 from bcom_graphql.graphql.pending import Pending
+from tests.fuzz.adversary_connections import ATTACKS
 from tests.support import Api, Server, until
 
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -367,3 +369,22 @@ def test_of_sockets_that_wait_in_all_the_oldest_makes_way() -> None:
     pending.add("192.0.2.9")
 
     assert gone == [0]
+
+
+# ---------------------------------------------------------------- all of it at once
+
+
+async def test_after_all_attacks_it_answers_and_has_logged_no_error_of_its_own(
+    api: Api, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def attack(name: str) -> None:
+        async with raw(api) as connection:
+            await connection.send(*ATTACKS[name](random.Random(name)))
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*map(attack, ATTACKS))
+
+    async with raw(api) as connection:
+        assert await (await connection.send(LIVE)).status() == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "Traceback" not in "".join(capsys.readouterr())

@@ -615,6 +615,21 @@ async def test_a_timer_that_runs_early_is_set_again(api: Api, make: Factory, mon
         assert await socket.closed(4) == 4403
 
 
+async def test_a_clock_that_is_set_ahead_ends_sockets_whose_tokens_have_expired_by_it(
+    api: Api, make: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the socket opened, the clock was an hour behind."""
+    behind = [3600.0]
+    monkeypatch.setattr("bcom_graphql.graphql.connections.time", SimpleNamespace(time=lambda: time.time() - behind[0]))
+    monkeypatch.setattr("bcom_graphql.graphql.connections.LONGEST_TIMER", 0.1)
+    theirs = await short_lived(api, await make.user(), timedelta(seconds=1))
+
+    async with theirs.socket() as socket:
+        behind[0] = 0.0
+
+        assert await socket.closed(5) == 4403
+
+
 async def test_access_that_ends_while_a_socket_opens_is_not_missed(
     api: Api, make: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from bcom_graphql.graphql.gate import Client, Gate, Identity
 from bcom_graphql.graphql.meters import CONNECTIONS
 
 SOONEST_CHECK = 0.1  # seconds
+LONGEST_TIMER = 30.0  # seconds
 GOING_AWAY = Refused("The server is going away; connect again.", {"code": "SERVICE_UNAVAILABLE"})
 
 
@@ -105,13 +106,17 @@ class Connection:
         if identity.standing != admitted.standing:
             raise Refused("Your rights have changed; connect again.", {"code": "UNAUTHENTICATED"})
         if identity.expires_at is not None and self._identity is not None:
-            self._check_in(identity.expires_at - time.time())
+            self._look_at_clock(identity.expires_at, SOONEST_CHECK)
 
-    def _check_in(self, seconds: float) -> None:
-        """Clocks are set and timers run early: whoever is checked and still holds is checked again."""
+    def _look_at_clock(self, expires_at: float, soonest: float = 0.0) -> None:
+        """Check it when it has expired. The clock is looked at now and then: timers do not notice that it was set.
+
+        They run early, too: whoever is checked and still holds is checked again, after `soonest` seconds.
+        """
         if self._expiry is not None:
             self._expiry.cancel()
-        self._expiry = asyncio.get_running_loop().call_later(max(SOONEST_CHECK, seconds), self._expire)
-
-    def _expire(self) -> None:
-        self._checking = asyncio.create_task(self.check())
+        left = max(soonest, min(expires_at - time.time(), LONGEST_TIMER))
+        if left > 0:
+            self._expiry = asyncio.get_running_loop().call_later(left, self._look_at_clock, expires_at)
+        else:
+            self._checking = asyncio.create_task(self.check())

@@ -197,6 +197,9 @@ class Registry:
             return Loaded(version_id, model, version, await asyncio.to_thread(load, model, artefact, version))
         except ValueError as error:
             raise Conflict(f"{model} {version} cannot be loaded: {error}.") from error
+        except OSError as error:  # too many open files, for instance: the artefact may be sound
+            logger.error("a model cannot be loaded now", model=model, version=version, problem=str(error))  # noqa: TRY400
+            raise Unavailable(f"The server cannot load its models now: {error.strerror}. Try again shortly.") from error
 
 
 def check_version(version: str, path: Sequence[str]) -> None:

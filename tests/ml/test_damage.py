@@ -1,0 +1,22 @@
+"""What is damaged, and what is not: the system may lack something meanwhile."""
+
+import errno
+import os
+
+import pytest
+
+from ml.damage import reading
+
+
+def test_a_damaged_artefact_is_told_as_one() -> None:
+    with (
+        pytest.raises(ValueError, match="not a detector's artefact, or a damaged one: nonsense"),
+        reading("a detector"),
+    ):
+        raise OSError("nonsense")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOSPC])
+def test_what_the_system_lacks_is_no_damage(number: int) -> None:
+    with pytest.raises(OSError, match=os.strerror(number)), reading("a detector"):
+        raise OSError(number, os.strerror(number))
