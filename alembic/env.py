@@ -5,9 +5,9 @@ import os
 
 from alembic import context
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from resolvers.store import analysis_tables, model_tables, recommendation_tables
+from resolvers.store.database import Database
 from resolvers.store.partitions import is_declared
 from resolvers.store.tables import Table
 
@@ -23,11 +23,8 @@ def run(connection: Connection) -> None:
 
 
 async def connect_and_run() -> None:
-    engine = create_async_engine(os.environ["DATABASE_URL"])
-    async with engine.connect() as connection:
+    async with Database(os.environ["DATABASE_URL"]).patient() as connection:
         await connection.run_sync(run)
-        await connection.commit()
-    await engine.dispose()
 
 
 if (given := context.config.attributes.get("connection")) is not None:

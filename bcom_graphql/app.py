@@ -6,7 +6,7 @@ import secrets
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from types import FrameType
@@ -175,8 +175,7 @@ def application(services: Services, settings: Settings, end_tracing: Callable[[]
         yield {STATE: connections}
         for task in tasks:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.wait(tasks)
         metrics.stop()
         await services.trainers.stop()
         await services.live.stop()

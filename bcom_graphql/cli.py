@@ -43,7 +43,6 @@ from resolvers.access import SYSTEM
 from resolvers.context import Context
 from resolvers.errors import ClientError
 from resolvers.importing import Tally, import_file, open_file
-from resolvers.store.database import NO_DATABASE, state
 from resolvers.store.embedded import EmbeddedFailed
 from resolvers.store.migrations import migrate as migrate_database
 from schema.root import schema
@@ -64,18 +63,13 @@ def main() -> None:
     except ValidationError as error:
         _fail("\n".join(f"{'.'.join(map(str, e['loc'])).upper()} {_reason(e)}".strip() for e in error.errors()))
     except (ClientError, EmbeddedFailed) as error:
-        _fail(str(error))
+        _fail(getattr(error, "reason", "") or str(error))
     except (SQLAlchemyError, asyncpg.PostgresError, OSError) as error:
-        _fail(f"The database cannot be used: {getattr(error, 'orig', None) or error}\n{_advice(error)}")
+        _fail(f"The database cannot be used: {getattr(error, 'orig', None) or error}\nCheck DATABASE_URL.")
 
 
 def _reason(error: Any) -> str:
     return str(error["msg"]).removeprefix("Value error, ")
-
-
-def _advice(error: Exception) -> str:
-    is_missing = state(error) == NO_DATABASE
-    return "Check DATABASE_URL" + (", or make it with `bcom-graphql migrate --create`." if is_missing else ".")
 
 
 def _fail(message: str) -> NoReturn:

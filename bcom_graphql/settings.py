@@ -1,6 +1,5 @@
 """Every environment variable, documented; `.env` in the working directory is read too."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from resolvers.files.processes import MEMORY
 from resolvers.passwords import WAITING
 from resolvers.rates import DEFAULTS, Budget
 from resolvers.store import nats
+from resolvers.store.database_url import parse as parse_database_url
 
 SHORTEST_TOKEN = 16
 DEFAULT = Limits()
@@ -23,13 +23,13 @@ DEFAULT = Limits()
 class Settings(BaseSettings):
     """Names are the fields' in capitals. Raises pydantic's ValidationError for what is not acceptable."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     database_url: Annotated[
         SecretStr | None,
         Field(
-            description="PostgreSQL 15 or newer, as postgresql+asyncpg://user:password@host/database."
-            " Empty: an embedded PostgreSQL 18 with its data in DATA_FOLDER."
+            description="PostgreSQL 15 or newer, as postgresql://user:password@host/database?sslmode=require, with"
+            " libpq's other parameters. Empty: an embedded PostgreSQL 18 with its data in DATA_FOLDER."
         ),
     ] = None
     secret_key: Annotated[
@@ -249,7 +249,12 @@ class Settings(BaseSettings):
     ] = MEMORY
     max_statement_seconds: Annotated[
         float,
-        Field(gt=0, le=86_400, description="How long the database may work on one statement; then it is stopped."),
+        Field(
+            gt=0,
+            le=86_400,
+            description="How long the database may work on one statement; then it is stopped. A connection on which"
+            " nothing is heard of it for 5 seconds longer is given up.",
+        ),
     ] = 30.0
     max_headers: Annotated[int, Field(ge=20, description="Headers of a request.")] = DEFAULT.headers
     max_header_bytes: Annotated[
@@ -462,13 +467,7 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _with_driver(cls, url: SecretStr | None) -> SecretStr | None:
-        """`postgres://`, `postgresql://` and `sslmode`, as platforms hand them out, mean the same."""
-        if url is None:
-            return None
-        scheme, separator, rest = url.get_secret_value().partition("://")
-        if not separator or scheme not in ("postgres", "postgresql", "postgresql+asyncpg"):
-            message = "must look like postgresql+asyncpg://user:password@host/database"
-            raise ValueError(message)
-        rest = re.sub(r"([?&])sslmode=", r"\1ssl=", rest)  # which the driver calls it
-        return SecretStr(f"postgresql+asyncpg://{rest}")
+    def _understood(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            parse_database_url(url.get_secret_value())
+        return url

@@ -110,12 +110,17 @@ class RateLimited(ClientError):
 
 
 class Unavailable(ClientError):
-    """The database cannot do it now; trying again later is right."""
+    """The database cannot do it now; trying again later is right. The reason is for whoever runs the server."""
 
     code = "SERVICE_UNAVAILABLE"
 
-    def __init__(self, message: str = "The database is unavailable; nothing was stored. Try again shortly.") -> None:
+    def __init__(
+        self,
+        message: str = "The database is unavailable; nothing was stored. Try again shortly.",
+        reason: str = "",
+    ) -> None:
         super().__init__(message)
+        self.reason = reason
 
 
 class Busy(ClientError):

@@ -50,8 +50,11 @@ def test_serve_refuses_a_missing_or_short_secret_and_says_how_to_make_one(tmp_pa
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("postgresql+asyncpg://me:hush-hush@127.0.0.1:9/nothing", "The database is unavailable"),
-        ("mysql://me:hush-hush@127.0.0.1/nothing", "DATABASE_URL must look like postgresql+asyncpg://"),
+        (
+            "postgresql+asyncpg://me:hush-hush@127.0.0.1:9/nothing",
+            "cannot be reached at 127.0.0.1:9, database nothing: nobody listens there",
+        ),
+        ("mysql://me:hush-hush@127.0.0.1/nothing", "DATABASE_URL must look like postgresql://"),
     ],
 )
 def test_serve_says_that_the_database_is_not_there_and_keeps_its_password(tmp_path: Path, url: str, said: str) -> None:

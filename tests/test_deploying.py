@@ -28,6 +28,7 @@ from bcom_graphql.graphql.limits import Limits
 from bcom_graphql.settings import Settings
 from resolvers.context import Services
 from resolvers.store.creation import create_database
+from resolvers.store.database_url import parse
 from resolvers.store.migrations import pending
 from resolvers.store.tables import Role
 from tests.conftest import Clones, _named, settings_of
@@ -119,7 +120,8 @@ def test_compose_s_server_is_set_up_by_settings_that_there_are(
 
     assert {name.lower() for name in server["environment"]} <= Settings.model_fields.keys()
     assert settings.database_url is not None
-    assert settings.database_url.get_secret_value() == "postgresql+asyncpg://bcom:p@postgres:5432/bcom"
+    address = parse(settings.database_url.get_secret_value())
+    assert (address.user, address.password, str(address)) == ("bcom", "p", "postgres:5432, database bcom")
     assert settings.events_url is settings.rate_limit_storage is None
     assert int(server["stop_grace_period"].removesuffix("s")) > settings.shutdown_seconds + 10 + 5
     check_command(shlex.join(server["command"]))

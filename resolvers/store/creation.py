@@ -1,13 +1,16 @@
 """Making a database that is not there yet."""
 
 import asyncpg
-from sqlalchemy import make_url
 
-from resolvers.errors import ClientError, InvalidInput
-from resolvers.store.database import NO_DATABASE, Database, state
+from resolvers.errors import ClientError, InvalidInput, Unavailable
+from resolvers.store.connecting import Connection, Connector, NotConnected
+from resolvers.store.database_url import Address, parse
 
-MAINTENANCE = "postgres"  # the database that every server has, to connect to when there is no other
-QUOTED = "SELECT format('CREATE DATABASE %I', $1::text)"
+MAINTENANCE = ("postgres", "template1")  # databases that servers have, to connect to when there is no other
+NO_DATABASE = "3D000"
+SECONDS = 60.0
+# Whatever the encoding of the others is, and of the server's template.
+QUOTED = "SELECT format('CREATE DATABASE %I ENCODING ''UTF8'' TEMPLATE template0', $1::text)"
 
 
 class NotCreated(ClientError):
@@ -16,18 +19,19 @@ class NotCreated(ClientError):
 
 async def create_database(url: str) -> bool:
     """Whether it was missing, and was made by us. Raises Unavailable, NotCreated, InvalidInput."""
-    name = make_url(url).database
+    address = parse(url)
+    name = address.database
     if not name:
         raise InvalidInput("DATABASE_URL names no database: it must end with /name.")
-    if await _exists(url):
+    if (existing := await _connected(address)) is not None:
+        await existing.close()
         return False
-    server = Database(make_url(url).set(database=MAINTENANCE).render_as_string(hide_password=False), pool_size=1)
+    server = await _maintained(address)
     try:
-        async with server.driver() as connection:
-            await connection.execute(await connection.fetchval(QUOTED, name))
+        await server.execute(await server.fetchval(QUOTED, name))
     except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):  # somebody was quicker
         return False
-    except asyncpg.InsufficientPrivilegeError as error:
+    except asyncpg.PostgresError as error:
         why = f"The database {name} cannot be made: {error}."
         raise NotCreated(f"{why} Have somebody make it who may, or give this role CREATEDB.") from error
     finally:
@@ -35,14 +39,23 @@ async def create_database(url: str) -> bool:
     return True
 
 
-async def _exists(url: str) -> bool:
-    database = Database(url, pool_size=1)
+async def _maintained(address: Address) -> Connection:
+    """A connection to some other database of the server."""
+    for name in MAINTENANCE:
+        if (connection := await _connected(address.with_database(name))) is not None:
+            return connection
+    tried = " and ".join(MAINTENANCE)
+    raise NotCreated(
+        f"The database {address.database} cannot be made: the server has no databases {tried} to make it from."
+        f" Have somebody make it: CREATE DATABASE \"{address.database}\" ENCODING 'UTF8'."
+    )
+
+
+async def _connected(address: Address) -> Connection | None:
+    """None where the server has no such database."""
     try:
-        async with database.driver():
-            return True
-    except Exception as error:
-        if state(error) == NO_DATABASE:
-            return False
-        raise
-    finally:
-        await database.close()
+        return await Connector(address, {}, SECONDS).connect()
+    except NotConnected as error:
+        if error.sqlstate == NO_DATABASE:
+            return None
+        raise Unavailable(reason=str(error)) from error

@@ -8,30 +8,42 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import structlog
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import NullPool
 from sqlalchemy.util import greenlet_spawn
 
 from resolvers.errors import ClientError, InvalidInput, TimedOut, Unavailable
 from resolvers.meters import POOL_EXHAUSTED
 from resolvers.store import events
+from resolvers.store.connecting import Connection as OwnConnection
+from resolvers.store.connecting import Connector, NotConnected
+from resolvers.store.database_url import parse
 from resolvers.store.lending import LendingPool
 from resolvers.store.notifications import Notifications
 from resolvers.store.wakeups import Channel, Wakeups
 
+logger = structlog.get_logger(__name__)
+
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
-CONNECTION_LOST = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, PoolExhausted)
-AWAY = ("08", "57P01", "57P02", "57P03", "53300")  # disconnected, stopping, crashed, starting, too many connections
+DIALECT = "postgresql+asyncpg://"
+GRACE_SECONDS = 5.0  # after its time is up, for the database to say so itself
+IDLE_SECONDS = 60.0  # that a transaction may do nothing and hold its locks: its process may be cut off
+CONNECTION_LOST = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, PoolExhausted, NotConnected)
+# Disconnected, stopping, crashed, starting, too many connections, idle in a transaction or altogether for too long.
+AWAY = ("08", "57P01", "57P02", "57P03", "53300", "25P03", "57P05")
 LAST_WORDS = ("FATAL", "PANIC")  # the severities after which the connection ends
 TOO_SLOW = ("57014", "55P03")  # statement_timeout, lock_timeout
-NO_DATABASE = "3D000"
 UNSTORABLE = ("22021", "22P05")  # NUL in a text, in a jsonb
+ONLY_READS = "25006"
 REFUSED = {
-    "25006": "The database only reads at the moment; nothing was stored. Send it again later.",
+    "42501": "The server may not do this in its database; nothing was stored. Tell whoever runs it.",
+    ONLY_READS: "The database only reads at the moment; nothing was stored. Send it again later.",
     "53100": "The database's disk is full; nothing was stored. Tell whoever runs it, and send it again later.",
     "53200": "The database is out of memory; nothing was stored. Try again shortly, or ask for less at once.",
     "53400": "This takes more than the database's configuration allows; nothing was stored. Ask for less at once.",
@@ -54,7 +66,8 @@ def told(error: BaseException) -> ClientError | None:
     """What a client learns of a failure of the database; None where it is our bug."""
     sqlstate = state(error)
     if is_outage(error):
-        return Unavailable()
+        original = _original(error)
+        return Unavailable(reason=str(original) if isinstance(original, NotConnected) else "")
     if sqlstate in TOO_SLOW:
         return TimedOut()
     if sqlstate in REFUSED:
@@ -92,22 +105,29 @@ class Database:
     ) -> None:
         """Without other `wakeups`, they are PostgreSQL's own."""
         self.wakeups = wakeups or Notifications(self)
-        milliseconds = str(ceil(1000 * statement_seconds))
+        self.address = parse(url)
+        self._settings = _settings(statement_seconds)
+        self._connector = Connector(self.address, self._settings, statement_seconds + GRACE_SECONDS)
         self.engine = create_async_engine(
-            url,
+            DIALECT,
             poolclass=LendingPool,
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
-            connect_args={
-                "timeout": 10,
-                # A plan for any parameters would be for all partitions, and for arrays of any length.
-                "server_settings": {"statement_timeout": milliseconds, "plan_cache_mode": "force_custom_plan"},
-            },
+            async_creator=self._connect,
         )
         event.listen(self.engine.sync_engine, "checkout", _check)
         self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._lent: Any = self.engine.pool
+
+    async def _connect(self) -> OwnConnection:
+        connection = await self._connector.connect()
+        connection.when_silent = self.distrust
+        return connection
+
+    def distrust(self) -> None:
+        """Replace every connection that was made by now, before it is used again: they may be cut off as well."""
+        self._lent.distrust()
 
     @property
     def pool(self) -> Pool:
@@ -138,6 +158,15 @@ class Database:
         async with self.translated(), self._reading.connect() as connection:
             yield connection
 
+    @asynccontextmanager
+    async def patient(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction on a connection of its own, whose statements take as long as they take."""
+        settings = self._settings | {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+        connector = Connector(self.address, settings, None)
+        engine = create_async_engine(DIALECT, poolclass=NullPool, async_creator=connector.connect)
+        async with self.translated(), engine.begin() as connection:
+            yield connection
+
     def driver(self) -> "AbstractAsyncContextManager[Connection]":
         """The driver's own connection, each statement by itself: for arrays in binary, COPY, and what must be quick."""
         return _Driving(self.engine, self._lent)
@@ -153,7 +182,7 @@ class Database:
         try:
             yield
         except Exception as error:
-            if failure := _failure(error):
+            if failure := _failure(error, self._lent):
                 raise failure from error
             raise
 
@@ -170,7 +199,7 @@ class _Driving:
         try:
             self._held: Any = await self._pool.borrow(self._engine)
         except Exception as error:
-            if failure := _failure(error):
+            if failure := _failure(error, self._pool):
                 raise failure from error
             raise
         return self._held.driver_connection
@@ -185,13 +214,37 @@ class _Driving:
                 held.invalidate()
         finally:
             self._pool.give_back(held)
-        if isinstance(error, Exception) and (failure := _failure(error)):
+        if isinstance(error, Exception) and (failure := _failure(error, self._pool)):
             raise failure from error
 
 
-def _failure(error: Exception) -> ClientError | None:
+def _settings(statement_seconds: float) -> dict[str, str]:
+    """Of each session. The server, too, looks for processes that are cut off, and ends what they have left behind."""
+    idle_seconds = max(IDLE_SECONDS, 2 * statement_seconds)
+    return {
+        "statement_timeout": _milliseconds(statement_seconds),
+        "idle_in_transaction_session_timeout": _milliseconds(idle_seconds),
+        "tcp_keepalives_idle": "30",
+        "tcp_keepalives_interval": "10",
+        "tcp_keepalives_count": "3",
+        # A plan for any parameters would be for all partitions, and for arrays of any length.
+        "plan_cache_mode": "force_custom_plan",
+        "TimeZone": "UTC",
+    }
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(ceil(1000 * seconds))
+
+
+def _failure(error: Exception, pool: LendingPool) -> ClientError | None:
     if isinstance(error, PoolExhausted):
         POOL_EXHAUSTED.inc()
+    sqlstate = state(error)
+    if sqlstate in REFUSED:
+        logger.warning("the database refuses", sqlstate=sqlstate, reason=str(_original(error)))
+    if sqlstate == ONLY_READS:  # it was the primary once: another may be by now
+        pool.distrust()
     return told(error)
 
 

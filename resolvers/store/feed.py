@@ -155,9 +155,10 @@ class EventFeed:
                     away = False
                     self._call_all_hooks()
                     await self._follow_log(ended)
-            except Unavailable:
+            except Unavailable as unavailable:
                 if not away:
-                    logger.warning("event feed: the database is away, trying again every second")
+                    reason = unavailable.reason or unavailable.message
+                    logger.warning("event feed: the database is away, trying again every second", reason=reason)
                 away = True
             except Exception:  # the outermost loop of a worker: log and try again
                 logger.exception("event feed failed, trying again")

@@ -1,6 +1,7 @@
 """The pool of connections: sessions check them out and in, the driver's users pass them from hand to hand."""
 
 import asyncio
+import time
 from collections import deque
 from typing import Any
 
@@ -93,6 +94,11 @@ class LendingPool(AsyncAdaptedQueuePool):
             if not turn.done():
                 return turn
         return None
+
+    def distrust(self) -> None:
+        """Whatever was connected by now is replaced before it is used again."""
+        self._invalidate_time = time.time()
+        self.collect()
 
     def collect(self) -> None:
         """Into the pool with all that are at hand."""

@@ -29,8 +29,7 @@ async def migrate(database: Database, to: str = HEAD) -> str:
     Processes that start together wait for each other. Raises InvalidInput for a revision that is none, Conflict for a
     database that newer code has migrated.
     """
-    async with database.translated(), database.engine.begin() as connection:
-        await connection.execute(text("SET LOCAL statement_timeout = 0"))
+    async with database.patient() as connection:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         return await connection.run_sync(_move, to)
 

@@ -1,5 +1,6 @@
 """Wake-ups by PostgreSQL's NOTIFY and LISTEN, for which each process holds a connection."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from resolvers.errors import ClientError
+from resolvers.store.connecting import beat
 from resolvers.store.wakeups import Channel, Ended, Heard, Tellers
 
 if TYPE_CHECKING:
@@ -33,7 +35,11 @@ class Notifications:
             for channel, heard in self._heard.items():
                 await raw.add_listener(_named(channel), lambda *_, heard=heard: heard())
                 heard()
-            yield raw.is_closed
+            beating = asyncio.create_task(beat(raw), name="heartbeat of the listener")
+            try:
+                yield raw.is_closed
+            finally:
+                beating.cancel()
 
     @asynccontextmanager
     async def telling(self, session: AsyncSession, channel: Channel) -> AsyncIterator[None]:

@@ -109,8 +109,8 @@ async def _keep_lock(database: Database, run_id: UUID, locked: asyncio.Event) ->
                     locked.set()
                     try:
                         await _watch(connection)
-                    finally:  # the connection goes back to its pool
-                        await connection.execute(select(func.pg_advisory_unlock(lock_of(run_id))))
+                    finally:
+                        await connection.invalidate()  # and with it the lock
         except ClientError as error:
             logger.warning("a training run's lock is lost, trying again", run=str(run_id), reason=error.message)
         except Exception:  # the outermost loop of a task: log and try again

@@ -115,7 +115,8 @@ _LOCK = (
     " memory, profile,"
     " anomaly_id, alarms, quiets, (extract(epoch FROM alarming_since) * 1000)::bigint AS since"
     " FROM unnest($1::int[], $2::text[]) AS key (target, direction) CROSS JOIN LATERAL"
-    " (SELECT * FROM streams WHERE target_id = key.target AND kind = $3 AND direction = key.direction FOR UPDATE) AS stream"
+    " (SELECT * FROM streams WHERE target_id = key.target AND kind = $3 AND direction = key.direction FOR UPDATE)"
+    " AS stream"
 )
 
 
