@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from resolvers.errors import Conflict, InvalidInput
+from resolvers.store import fitness
 from resolvers.store.database import Database
 
 HEAD = "head"
@@ -27,8 +28,9 @@ async def migrate(database: Database, to: str = HEAD) -> str:
     """Apply what is pending, or with `to` undo what came after it; the revision that it has led to.
 
     Processes that start together wait for each other. Raises InvalidInput for a revision that is none, Conflict for a
-    database that newer code has migrated.
+    database that newer code has migrated, Unfit for one that cannot be used.
     """
+    await fitness.check(database)
     async with database.patient() as connection:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         return await connection.run_sync(_move, to)
