@@ -4,10 +4,12 @@ import asyncio
 import gzip
 import io
 import os
+import random
 import signal
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -27,6 +29,7 @@ from resolvers.errors import InvalidInput, Unavailable
 from resolvers.files.processes import AT_ONCE, WAITING, FileReaders
 from resolvers.importing import import_file, import_upload
 from resolvers.store.tables import Role
+from tests.fuzz.garbage import damaged
 from tests.processes import run
 from tests.support import Factory, Server, ago, ms
 from tests.test_uploads import imported
@@ -183,6 +186,37 @@ async def test_the_command_line_says_a_sentence_too(tmp_path: Path, database_url
     assert result.returncode == 1
     assert f"samples.parquet cannot be read: {NO_MEMORY}" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+DAMAGES = 300
+
+
+@pytest.mark.slow
+async def test_whatever_is_damaged_in_a_file_is_an_answer_or_a_sentence() -> None:
+    chance, content, readers = random.Random(21), parquet(200), FileReaders()
+    spoiled = [damaged(content, changes(chance, len(content))) for _ in range(DAMAGES)]
+
+    answers = [
+        await asyncio.gather(*(read(readers, one) for one in pair))
+        for pair in zip(spoiled[::2], spoiled[1::2], strict=True)
+    ]
+
+    assert Counter(type(answer) for pair in answers for answer in pair).keys() <= {int, InvalidInput}
+
+
+def changes(chance: random.Random, length: int) -> list[tuple[int, int]]:
+    return [(chance.randrange(length), chance.randrange(256)) for _ in range(chance.choice([1, 2, 4, 8]))]
+
+
+async def read(readers: FileReaders, content: bytes) -> int | InvalidInput:
+    """How many rows, or why none."""
+    with SpooledTemporaryFile() as file:
+        file.write(content)
+        try:
+            async with readers.open(file, "samples.parquet", *COLUMNS) as opened:
+                return sum([len(batch) async for batch in opened.batches()])
+        except InvalidInput as error:
+            return error
 
 
 # ---------------------------------------------------------------- the process

@@ -1,7 +1,9 @@
 """What nobody should send: bodies, headers, forms, frames, and documents too large or broken."""
 
+import io
 from collections.abc import Callable
 
+import polars as pl
 from hypothesis import strategies as st
 
 from ml.metrics import TargetKind
@@ -110,9 +112,31 @@ CELLS = st.sampled_from(
     ["1", "2", "OB", "IB", "", "NaN", "-inf", "1e400", "9" * 30, '"', "2026-01-01T00:00:00Z", "\0", "é", "0x1"]
 )
 LINES = st.lists(st.lists(CELLS, max_size=6).map(",".join), max_size=6).map("\n".join)
+
+
+def parquet() -> bytes:
+    """Samples that could be recorded."""
+    at = [ms(ago(minutes=minute)) for minute in range(200, 0, -1)]
+    file = io.BytesIO()
+    pl.DataFrame({"at": at}).with_columns(link=2, direction=pl.lit("OB"), rx_level_dbm=-45.5).write_parquet(file)
+    return file.getvalue()
+
+
+def damaged(content: bytes, changes: list[tuple[int, int]]) -> bytes:
+    """With other bytes at places that are counted from its end, where a Parquet file says what is in it."""
+    spoiled = bytearray(content)
+    for place, byte in changes:
+        spoiled[-1 - place % len(spoiled)] = byte
+    return bytes(spoiled)
+
+
+DAMAGED = st.builds(
+    damaged, st.builds(parquet), st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=8)
+)
 FILES = (
     LINES.map(lambda lines: (CSV + lines).encode())
     | st.binary(max_size=100)
+    | DAMAGED
     | st.binary(max_size=50).map(lambda inside: b"PAR1" + inside + b"PAR1")
     | st.builds(lambda at: f"{CSV}2,OB,{ms(ago(minutes=at))},-45.5,0\n".encode(), MINUTES)
 )
