@@ -1,10 +1,12 @@
 """Files that would fill the memory or end whoever reads them: each is an answer or a sentence."""
 
 import asyncio
+import base64
 import gzip
 import io
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -69,6 +71,14 @@ def encrypted() -> bytes:
     return b"PARE" + parquet()[4:-4] + b"PARE"
 
 
+def in_a_zone_of_its_own() -> bytes:
+    """As one of Apache's test files (ARROW-GH-41317) is: polars panics. The schema stands in the footer in base64."""
+    content = parquet(at=pl.from_epoch("at", "ms").dt.replace_time_zone("Asia/Tokyo"))
+    [arrow] = re.findall(rb"[A-Za-z0-9+/]{200,}={0,2}", content)
+    changed = base64.b64decode(arrow).replace(b"Asia/Tokyo", b"-02:15 ...")
+    return content.replace(arrow, base64.b64encode(changed))
+
+
 SENTENCES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a million columns": (
         lambda: HEADER[:-1] + b"," * 1_000_000 + b"\n1\n",
@@ -96,6 +106,7 @@ SENTENCES: dict[str, tuple[Callable[[], bytes], str]] = {
     "lists as metrics": (lambda: parquet(esno_db=pl.lit([1.0])), "its column esno_db holds lists or structs."),
     "times of day": (lambda: parquet(at=pl.time(12)), NO_TABLE),
     "bytes that are no text": (lambda: parquet(direction=pl.lit(b"\xff")), NO_TABLE),
+    "a zone that there is not": (in_a_zone_of_its_own, NO_TABLE + "it is damaged, or has something in it"),
     "a dictionary of long words": (dictionary, NO_MEMORY),
 }
 

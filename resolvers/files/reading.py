@@ -25,6 +25,7 @@ NUMBER: Final = "number"
 NAMED_COLUMNS: Final = 20  # of those that a file has instead of ours
 NAMED_CHARACTERS: Final = 50  # of each
 LONGEST_REASON: Final = 300  # characters
+PANICKED: Final = "it is damaged, or has something in it that polars cannot read"
 STATUS: Final = Path("/proc/self/statm")
 DATA_PAGES: Final = 5  # their place in it
 
@@ -98,7 +99,9 @@ def _messages(job: Job) -> Iterator[tuple[Kind, bytes]]:
         yield Kind.END, b""
     except Unsuitable as error:
         yield Kind.REFUSED, str(error).encode()
-    except (Unreadable, OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+    except pl.exceptions.PanicException:
+        yield Kind.REFUSED, f"cannot be read as CSV or Parquet: {PANICKED}.".encode()
+    except (Unreadable, OSError, pl.exceptions.PolarsError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]
         shown = printable(why, LONGEST_REASON).rstrip(".")
         yield Kind.REFUSED, f"cannot be read as CSV or Parquet: {shown}.".encode()
