@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import build_schema
+from graphql import build_schema, get_introspection_query
 
 from bcom_graphql.graphql.compiled.arguments import NO_VARIABLES
 from bcom_graphql.graphql.documents import DocumentStore, read_trusted
 from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.limits import Limits
 from bcom_graphql.graphql.reading import Document
+from resolvers.store.tables import Role
 from schema.root import schema
 from tests.support import Api, Server, codes
 
@@ -261,3 +262,18 @@ def test_an_unregistered_document_that_others_would_know_is_not_found() -> None:
         store.sent("{ friend { name } }")
     with pytest.raises(Refused):
         store.named(sha256("{ friend { name } }"))
+
+
+async def test_looking_at_the_schema_and_sending_what_does_not_fit_are_paid_for(server: Server) -> None:
+    document = "query ($filter: AnomalyFilter) { anomalies(filter: $filter) { nodes { id } } }"
+    filter = {f"a{number}": 1 for number in range(3_000)}
+
+    async with server(rate_operations="10000/minute") as api:
+        viewer, other = await api.as_(Role.VIEWER), await api.as_(Role.VIEWER)
+        looking = [await codes(viewer, get_introspection_query()) for _ in range(4)]
+        wrong = [await codes(other, document, filter=filter) for _ in range(5)]
+
+    assert looking[0] == []
+    assert looking[-1] == ["RATE_LIMITED"]
+    assert set(wrong[0]) == {"BAD_USER_INPUT"}
+    assert wrong[-1] == ["RATE_LIMITED"]

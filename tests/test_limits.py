@@ -129,6 +129,21 @@ HOSTILE = {
     + " fragment F600 on Query { viewer { id } }",
     "numbers without blanks": "{ nodes(ids: [" + "-1" * 50_000 + "]) { id } }",
     "an open string of escapes": '"' + '\\"' * 90_000,
+    # github.com/rmosolgo/graphql-ruby/issues/620: an endless loop
+    "two fragments of a name, one of itself": "query { ...frag } fragment frag on Query { __typename }"
+    " fragment frag on Query { ...frag }",
+    # github.com/webonyx/graphql-php/issues/1906: 117 s of validation
+    "inline fragments in inline fragments": "{ "
+    + ("... on Query { " + "... on Query { viewer { id } } " * 20 + "} ") * 30
+    + "}",
+    # github.com/parse-community/parse-server/pull/10344 (GHSA-mfj6-6p54-m98c)
+    "fragments that spread three": "{ ...F0 } "
+    + " ".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} ...F{n + 1} }}" for n in range(30))
+    + " fragment F30 on Query { viewer { id } }",
+    # github.com/JSONbored/metagraphed/issues/1402: limits that did not look into fragments
+    "a thousand aliases in a fragment": "query { ...Big } fragment Big on Query { "
+    + " ".join(f"t{n}: __typename" for n in range(1000))
+    + " }",
     "the same field, and again": "{ " + "viewer { id } " * 1200 + "}",
     "deep nesting": "{ viewer " * 1000 + "}" * 1000,
     "deep lists": "{ nodes(ids: " + "[" * 2000 + "]" * 2000 + ") { id } }",

@@ -25,7 +25,7 @@ from bcom_graphql.graphql.deadlines import Deadline
 from bcom_graphql.graphql.documents import DocumentStore
 from bcom_graphql.graphql.errors import Refused, Rejected, presented, too_complex
 from bcom_graphql.graphql.gate import Gate
-from bcom_graphql.graphql.given import are_many, cut, refuse_long_lists
+from bcom_graphql.graphql.given import are_many, count, cut, refuse_long_lists
 from bcom_graphql.graphql.inputs import Inputs
 from bcom_graphql.graphql.limits import Introspection, Limits
 from bcom_graphql.graphql.meters import (
@@ -119,7 +119,8 @@ class Engine:
             message = f"This operation may cost {cost}; at most {self._limits.cost} is allowed. Ask for smaller pages."
             raise Rejected([too_complex(message)])
         is_planned = not self._compiled or plan.compiled.knows(variables)
-        await self._gate.spend(context, cost if is_planned else cost + document.points)
+        planning = 0 if is_planned else document.points
+        await self._gate.spend(context, cost + plan.looking_points + planning)
         if not is_planned and document.is_long:
             await READING.run(plan.compiled.prepare, variables)
         execution = self._execution(plan, variables, hide_suggestions=not may_look)
@@ -170,7 +171,13 @@ class Engine:
         if idle := plan.uses.idle(partial(self._gate.may, context, root.name)):
             given = cut(given, idle)
         coerce = partial(self._coerced, plan, given, hide_suggestions=hide_suggestions)
-        return await COERCING.run(coerce) if are_many(given) else coerce()
+        if not are_many(given):
+            return coerce()
+        try:
+            return await COERCING.run(coerce)
+        except (Refused, Rejected):
+            await self._gate.spend(context, await COERCING.run(count, given))
+            raise
 
     def _coerced(self, plan: Plan, given: dict[str, Any], *, hide_suggestions: bool) -> VariableValues:
         """Raises Refused or Rejected for those that do not fit."""

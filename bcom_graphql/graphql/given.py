@@ -6,20 +6,28 @@ from typing import Any, Final
 from bcom_graphql.graphql.errors import bad_request
 
 MANY: Final = 1_000  # values that graphql-core coerces within some 10 ms
+CHARACTERS_OF_VALUE: Final = 100
 DEEPEST_CUT: Final = 20  # levels; graphql-core refuses what is nested much deeper
 
 
 def are_many(given: Mapping[str, Any]) -> bool:
     """Whether coercing them takes its time. Looks at no more than it must."""
-    seen, waiting = 0, [*given.values()]
-    while waiting:
+    return count(given, MANY) > MANY
+
+
+def count(given: Mapping[str, Any], most: int | None = None) -> int:
+    """How many values there are at all levels, a long text for many; not to the end once there are more than `most`."""
+    seen = 0
+    waiting: list[Any] = [given]
+    while waiting and (most is None or seen <= most):
         value = waiting.pop()
-        if isinstance(value, list | dict):
+        if isinstance(value, str):
+            seen += len(value) // CHARACTERS_OF_VALUE
+        elif isinstance(value, list | dict):
             seen += len(value)
-            if seen > MANY:
-                return True
-            waiting += value.values() if isinstance(value, dict) else value
-    return False
+            if most is None or seen <= most:
+                waiting += [*value, *value.values()] if isinstance(value, dict) else value
+    return seen
 
 
 def refuse_long_lists(given: Mapping[str, Any], most: int) -> None:

@@ -44,10 +44,6 @@ class Measure:
     looking: int = 0
     looked_at: int = 0
 
-    @property
-    def introspects(self) -> bool:
-        return self.looking > 0
-
     def beside(self, other: "Measure") -> "Measure":
         return Measure(
             max(self.depth, other.depth),

@@ -36,6 +36,7 @@ from bcom_graphql.graphql.variables import Variables
 
 LONGEST_TOKEN: Final = 40  # characters, on average: what is longer has no business in a document
 CHARACTERS_OF_POINT: Final = 4  # of a short document; of a long one, each is a point
+POINTS_OF_LOOK: Final = 20  # of a field below `__schema`, which is told of all types
 SHORT: Final = 1_000  # characters that are read within some 20 ms
 BYTES_OF_DOCUMENT: Final = 2_000  # these as measured with tracemalloc
 BYTES_OF_TOKEN: Final = 700  # and of the syntax tree around it
@@ -54,7 +55,7 @@ class Plan:
 
     node: OperationDefinitionNode
     costs: Costs
-    introspects: bool
+    looking_points: int  # what introspection costs, which no price of a field says
     reaching: frozenset[str]  # of a subscription: variables on which what it selects of its events depends
     compiled: Compiled
     variables: Variables
@@ -64,6 +65,10 @@ class Plan:
     @property
     def type(self) -> OperationType:
         return self.node.operation
+
+    @property
+    def introspects(self) -> bool:
+        return self.looking_points > 0
 
 
 class Operations:
@@ -106,7 +111,7 @@ class Operations:
         return Plan(
             node,
             self._pricer.costs(node),
-            self._measurer.operation(node).introspects,
+            self._measurer.operation(node).looked_at * POINTS_OF_LOOK,
             reaching(node, self._tree) if node.operation is OperationType.SUBSCRIPTION else frozenset(),
             compiled := Compiled(self._schema, self._tree, node),
             Variables(self._schema, node),
