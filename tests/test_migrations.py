@@ -112,3 +112,21 @@ async def test_undoing_puts_back_into_details_what_columns_told(services: Servic
     assert details["features"] == before
     assert details["seed"] == 1
     assert details.keys() >= {"algorithm", "hyperparameters"}
+
+
+async def test_addresses_get_one_spelling_and_no_two_accounts_become_one(services: Services) -> None:
+    before = ["jose\u0301@example.com", "straße@example.com", "strasse@example.com", "ada\u200b@example.com"]
+    async with services.database.engine.begin() as connection:
+        await connection.run_sync(undo, "0007")
+        for email in before:
+            row = {"email": email, "role": Role.VIEWER, "hash": "x"}
+            await connection.execute(
+                text("INSERT INTO users (email, role, is_active, password_hash) VALUES (:email, :role, true, :hash)"),
+                row,
+            )
+
+    await migrate(services.database)
+
+    async with services.database.read() as session:
+        after = list(await session.scalars(text("SELECT email FROM users ORDER BY id")))
+    assert after == ["josé@example.com", *before[1:]]

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from resolvers.errors import Busy
+from resolvers.passwords import Passwords
 from resolvers.turns import Turns
 
 
@@ -84,3 +85,18 @@ async def test_who_gives_up_leaves_the_place_to_others() -> None:
     await crowd.empty()
 
     assert crowd.came == ["a", "b"]
+
+
+async def test_sign_ins_that_are_given_up_do_not_stop_the_others() -> None:
+    passwords = Passwords(waiting=50, threads=2)
+    hash = await passwords.hash("correct horse")
+    given_up = [asyncio.create_task(passwords.match("wrong", hash, str(number))) for number in range(10)]
+    await asyncio.sleep(0.01)  # some are hashed, others wait
+    for task in given_up:
+        task.cancel()
+
+    stopped = await asyncio.gather(*given_up, return_exceptions=True)
+    matched = await asyncio.gather(*(passwords.match("correct horse", hash, "home") for _ in range(3)))
+
+    assert {type(each) for each in stopped} == {asyncio.CancelledError}
+    assert matched == [True] * 3
