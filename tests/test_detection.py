@@ -290,9 +290,9 @@ async def test_detections_are_kept_newest_first_with_whoever_asked(api: Api, mak
         await detect(operator, LINK, ORDINARY[LINK]),
     ]
 
-    viewer = await api.as_(Role.VIEWER)
+    admin = await api.as_(Role.ADMIN)
     lists = {
-        (kind, is_anomaly): (await viewer.run(LIST, kind=kind, isAnomaly=is_anomaly))["detections"]
+        (kind, is_anomaly): (await admin.run(LIST, kind=kind, isAnomaly=is_anomaly))["detections"]
         for kind in (None, NETWORK)
         for is_anomaly in (None, True, False)
     }
