@@ -68,7 +68,10 @@ class Settings(BaseSettings):
     ] = None
     pool_size: Annotated[int, Field(ge=2, le=500, description="Database connections of each server process.")] = 10
     retention_days: Annotated[
-        int, Field(ge=1, le=36_500, description="Samples older than this are rejected, and dropped a week at a time.")
+        int,
+        Field(
+            ge=1, le=36_500, description="Samples older than this are rejected, and dropped, a week of them an hour."
+        ),
     ] = 400
     event_retention_days: Annotated[
         int,
@@ -116,7 +119,7 @@ class Settings(BaseSettings):
         Literal["console", "json"], Field(description="How logs are written: for people or for machines.")
     ] = "console"
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Field(description="The least that is logged.")
+        Literal["debug", "info", "warning", "error", "critical"], Field(description="The least that is logged.")
     ] = "info"
     traces: Annotated[
         bool,
@@ -394,6 +397,13 @@ class Settings(BaseSettings):
             message = f"must look like 100/hour, or 5/minute; 20/hour (not {text!r})"
             raise ValueError(message) from error
         return text
+
+    @field_validator("log_format", "log_level", "profile", mode="before")
+    @classmethod
+    def _in_any_case(cls, given: Any) -> Any:
+        """INFO is info, and WARN what others call warning."""
+        word = given.strip().lower() if isinstance(given, str) else given
+        return "warning" if word == "warn" else word
 
     @field_validator("allowed_origins", mode="before")
     @classmethod

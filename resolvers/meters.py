@@ -63,3 +63,6 @@ POOL_SIZE = Gauge("bcom_database_pool_size", "Database connections allowed.", mu
 POOL_OPEN = Gauge("bcom_database_connections_open", "Database connections open.", multiprocess_mode="livesum")
 POOL_USED = Gauge("bcom_database_connections_used", "Database connections in use.", multiprocess_mode="livesum")
 POOL_EXHAUSTED = Counter("bcom_database_pool_timeouts_total", "Failures because no database connection became free.")
+RETENTION_PAUSED = Counter(
+    "bcom_retention_paused_total", "Times that nothing was dropped after its retention, as the time may be wrong."
+)

@@ -27,7 +27,7 @@ from tests.incidents import FOLDER, ROOT, brief, fingerprint, kept_model
 from tests.support import Api, Factory, Server, serving
 
 # Left behind by earlier runs; another session's are in use.
-UNUSED = r"""SELECT datname FROM pg_database WHERE datname ~ '^(template_|test_|new_)[0-9a-f_]'
+UNUSED = r"""SELECT datname FROM pg_database WHERE datname ~ '^(new_template_|template_|test_)[0-9a-f_]'
   AND NOT EXISTS (SELECT 1 FROM pg_stat_activity AS used WHERE used.datname = pg_database.datname)"""
 SECRET = "a secret key that is long enough for tests"
 

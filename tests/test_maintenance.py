@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import func, select, text
+from structlog.testing import capture_logs
 
 from ml.metrics import TargetKind
 from resolvers.context import Services
@@ -17,6 +19,7 @@ from resolvers.store.tables import Link, Role
 from tests.support import NOW, Api, Factory, Server, ago, ms, record, record_levels, sql
 
 LINK = TargetKind.LINK
+PAUSED = "bcom_retention_paused_total"
 TABLES = [f"{kind.lower()}_{what}" for kind in TargetKind for what in ("rollups", "samples")]
 
 
@@ -113,7 +116,8 @@ async def test_weeks_beyond_the_retention_are_dropped_and_no_others(
     link = await make.link()
     await levels(operator, link, *(ago(days=days) for days in (100, 60, 30, 1)))
 
-    await maintain(keeping(services, 40))
+    for _ in range(3):
+        await maintain(keeping(services, 40))
 
     left = await partitions(services, "link_samples")
     assert named("link_samples", week_of(ago(days=60))) not in left
@@ -128,7 +132,7 @@ async def test_a_week_stays_until_its_last_day_is_over_and_one_more(
     operator: Api, make: Factory, services: Services
 ) -> None:
     link = await make.link()
-    await levels(operator, link, ago(days=100))
+    await levels(operator, link, ago(days=100), ago(days=1))
     ended = week_of(ago(days=100)) + WEEK
     days = (datetime.now(UTC) - ended).days
     name = named("link_samples", week_of(ago(days=100)))
@@ -139,6 +143,59 @@ async def test_a_week_stays_until_its_last_day_is_over_and_one_more(
 
     assert kept
     assert name not in await partitions(services, "link_samples")
+
+
+async def test_a_week_at_a_time_is_dropped_the_oldest_first(operator: Api, make: Factory, services: Services) -> None:
+    link, days = await make.link(), (100, 80, 60, 1)
+    await levels(operator, link, *(ago(days=each) for each in days))
+    weeks = [named("link_samples", week_of(ago(days=each))) for each in days]
+
+    kept = []
+    for _ in days:
+        await maintain(keeping(services, 40))
+        kept.append(set(weeks) & set(await partitions(services, "link_samples")))
+
+    assert kept == [set(weeks[1:]), set(weeks[2:]), set(weeks[3:]), set(weeks[3:])]
+
+
+@pytest.mark.parametrize("wrong", [timedelta(days=500), timedelta(days=-500), timedelta(hours=2)])
+async def test_nothing_is_dropped_while_two_clocks_differ(
+    operator: Api, make: Factory, services: Services, wrong: timedelta
+) -> None:
+    await levels(operator, await make.link(), ago(days=100), ago(days=1))
+    await sql(services, "UPDATE events SET at = at - interval '100 days'")
+    before, paused = await held(services), REGISTRY.get_sample_value(PAUSED) or 0
+
+    with capture_logs() as logs:
+        await maintain(keeping(services, 40), clock=lambda: datetime.now(UTC) + wrong)
+
+    assert await held(services) == before
+    assert REGISTRY.get_sample_value(PAUSED) == paused + 1
+    assert [entry["log_level"] for entry in logs if "the time may be wrong" in entry["event"]] == ["error"]
+
+
+async def test_nothing_is_dropped_while_the_newest_sample_is_far_from_the_clock(
+    operator: Api, make: Factory, services: Services
+) -> None:
+    link = await make.link()
+    await levels(operator, link, ago(days=100), ago(days=60))
+    before = await held(services)
+
+    await maintain(keeping(services, 40))
+    meanwhile = await held(services)
+    await levels(operator, link, ago(days=1))
+    await maintain(keeping(services, 40))
+
+    assert meanwhile == before
+    assert named("link_samples", week_of(ago(days=100))) not in await partitions(services, "link_samples")
+
+
+async def held(services: Services) -> tuple[int, int]:
+    """How many samples and events there are."""
+    async with services.database.read() as session:
+        query = text("SELECT (SELECT count(*) FROM link_samples), (SELECT count(*) FROM events)")
+        samples, events = (await session.execute(query)).one()
+    return samples, events
 
 
 async def test_samples_of_a_dropped_week_are_refused_with_a_reason(server: Server, make: Factory) -> None:

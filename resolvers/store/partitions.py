@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.metrics import TargetKind
 from resolvers.store.database import Database
 from resolvers.store.samples import ROLLUPS, SAMPLES
+from resolvers.store.tables import Stream
 
 PARTITION_LOCK = 0x6263_6F6D_0003
 WEEK = timedelta(days=7)
@@ -70,17 +71,27 @@ async def create(database: Database, kind: TargetKind, weeks: Sequence[datetime]
             await session.execute(sa.text(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES {bounds}"))
 
 
-async def drop(database: Database, kind: TargetKind, before: datetime) -> list[str]:
-    """Drop the partitions that end before this time; their names. Raises TimedOut when a table is too busy for it."""
-    dropped = []
-    for table in _tables(kind):
-        for name, week in await _partitions(database, table):
-            if week + WEEK <= before:
-                async with database.write() as session:
-                    await session.execute(sa.text(f"SET LOCAL lock_timeout = '{PATIENCE}'"))
-                    await session.execute(sa.text(f"DROP TABLE IF EXISTS {name}"))
-                dropped.append(name)
-    return dropped
+async def clock(database: Database) -> tuple[datetime, datetime | None]:
+    """The database's time, and that of the newest sample of all; None where there is none."""
+    query = sa.select(sa.func.now(), sa.select(sa.func.max(Stream.last_at)).scalar_subquery())
+    async with database.read() as session:
+        now, newest = (await session.execute(query)).one()
+    return now, newest
+
+
+async def drop_oldest(database: Database, kind: TargetKind, before: datetime) -> list[str]:
+    """Drop the partitions of the first week that ends before this time; their names.
+
+    Raises TimedOut when a table is too busy for it.
+    """
+    found = [partition for table in _tables(kind) for partition in await _partitions(database, table)]
+    oldest = min((week for _, week in found), default=before)
+    over = [name for name, week in found if week == oldest and week + WEEK <= before]
+    for name in over:
+        async with database.write() as session:
+            await session.execute(sa.text(f"SET LOCAL lock_timeout = '{PATIENCE}'"))
+            await session.execute(sa.text(f"DROP TABLE IF EXISTS {name}"))
+    return over
 
 
 def _tables(kind: TargetKind) -> tuple[str, str]:

@@ -6,7 +6,7 @@ The lock ends with its connection, so a run that is unfinished while its lock is
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final, NoReturn
 from uuid import UUID
 
@@ -127,7 +127,7 @@ async def _watch(connection: AsyncConnection) -> NoReturn:
 
 async def bury(database: Database) -> None:
     """Mark the runs whose process is gone as failed."""
-    queued_long = TrainingRun.created_at < datetime.now(UTC) - STARTING
+    queued_long = TrainingRun.created_at < func.now() - STARTING
     suspects = select(TrainingRun.id).where(
         TrainingRun.status.in_(UNFINISHED), or_(TrainingRun.status == TrainingStatus.RUNNING, queued_long)
     )
