@@ -4,6 +4,7 @@ BIN := .venv/bin
 PAGE := bcom_graphql/static/graphiql/graphiql.js
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 SECONDS ?= 60
+PORT ?= 8010
 STORING := recording series live_samples rollups maintenance migrations event_log accounts main_path database learner correlation anomalies
 TESTS ?= $(STORING:%=tests/test_%.py)
 
@@ -23,8 +24,8 @@ help: ## What can be made
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
-run: .venv/installed web ## Serve an invented fleet that lives, on http://localhost:8010
-	@$(BIN)/bcom-graphql serve --demo
+run: .venv/installed web ## Serve an invented fleet that lives, on http://localhost:8010 (or another PORT=)
+	@$(BIN)/bcom-graphql serve --demo --port $(PORT)
 
 test: .venv/developing ## All tests that take seconds; they wait for PostgreSQL as long as they work, so one worker more
 	$(BIN)/pytest -n $(shell expr $(WORKERS) + 1) --dist loadgroup -m "not slow"

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import asyncpg
+import structlog
 import typer
 import uvicorn
 from pydantic import SecretStr, ValidationError
@@ -38,6 +39,7 @@ from bcom_graphql import (
 )
 from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings
+from bcom_graphql.unknown_settings import unknown_settings
 from ml.metrics import TargetKind
 from resolvers.access import SYSTEM
 from resolvers.context import Context
@@ -54,6 +56,7 @@ commands = typer.Typer(no_args_is_help=True, add_completion=False, pretty_except
 commands.add_typer(model_commands.group, name="models")
 commands.add_typer(user_commands.group, name="user")
 console = Console(stderr=True)
+logger = structlog.get_logger(__name__)
 
 
 def main() -> None:
@@ -98,6 +101,8 @@ def serve(
     _check_free(host, port)
     settings = _serving(Settings(), with_demo=with_demo)
     configure_logging(settings.log_format, settings.log_level)
+    for sentence in unknown_settings(os.environ):
+        logger.warning(sentence)
     with prepare.database(settings) as complete, metrics.shared(workers):
         with prepare.progress_bar() as bar:
             asyncio.run(prepare.ready(complete, bar))

@@ -1,13 +1,12 @@
 """The command line's part about models: models list | export | import | promote | rollback."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from bcom_graphql import app, prepare
 from bcom_graphql.observability import configure_logging
@@ -47,7 +46,7 @@ def _do(work: Callable[[Context], Awaitable[None]]) -> None:
 
 @group.command("list")
 def show() -> None:
-    """The newest versions of every model, and what they measured."""
+    """The newest versions of every model, and what they measured on data that they did not learn from."""
 
     async def work(context: Context) -> None:
         names = [model.name for model in await models.listed(context)]
@@ -56,23 +55,21 @@ def show() -> None:
         rows: list[ModelVersion] = [row for page in pages for row in page.rows]
         keys = [row.id for row in rows]
         stages, metrics = await load.stage.load_many(keys), await load.model_metrics.load_many(keys)
-        Console().print(_table(rows, stages, metrics))
+        for line in _lines(rows, stages, metrics):
+            typer.echo(line)
 
     _do(work)
 
 
-def _table(
+def _lines(
     rows: Sequence[ModelVersion], stages: Sequence[ModelStage], metrics: Sequence[Sequence[ModelMetric]]
-) -> Table:
-    table = Table(
-        "model", "version", "stage", "trained (UTC)", "samples", "size", "measured on data it did not learn from"
-    )
+) -> Iterator[str]:
+    """One for each version, and under it one for each of its measures: for eyes, and for `grep`."""
     for row, stage, measured in zip(rows, stages, metrics, strict=True):
-        words = ", ".join(f"{one.name} {one.value:.3f} ({one.dataset})" for one in measured)
         size, at = f"{row.size_bytes / 1024:,.0f} KiB", f"{row.trained_at:%Y-%m-%d %H:%M}"
-        style = "bold" if stage is ModelStage.CHAMPION else None
-        table.add_row(row.model, row.version, stage.lower(), at, f"{row.training_samples:,}", size, words, style=style)
-    return table
+        trained = f"trained {at} UTC on {row.training_samples:,} samples"
+        yield f"{row.model} {row.version} {stage.lower()}, {size}, {trained}"
+        yield from (f"    {one.name} {one.value:.3f} ({one.dataset})" for one in measured)
 
 
 @group.command()

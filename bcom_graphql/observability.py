@@ -1,6 +1,7 @@
 """Structured logs, each with the request that it belongs to."""
 
 import logging
+import os
 import sys
 from collections.abc import Awaitable
 from contextvars import ContextVar
@@ -18,7 +19,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 def configure_logging(format: str, level: str) -> None:
     """One line per event, on standard error."""
-    for_people = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    for_people = structlog.dev.ConsoleRenderer(colors=has_colours(), exception_formatter=structlog.dev.plain_traceback)
     renderer = structlog.processors.JSONRenderer() if format == "json" else for_people
     structlog.configure(
         processors=[
@@ -31,6 +32,13 @@ def configure_logging(format: str, level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(_StandardError()),  # type: ignore[arg-type]
     )
+
+
+def has_colours() -> bool:
+    """On a terminal only, unless NO_COLOR or FORCE_COLOR say otherwise: https://no-color.org, https://force-color.org."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or sys.stderr.isatty()
 
 
 def with_request_id(_: object, __: str, event: EventDict) -> EventDict:

@@ -18,7 +18,7 @@ from tests.support import Server
 
 
 def models(folder: Path, url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run(folder, "models", *arguments, DATABASE_URL=url, COLUMNS="200")
+    return run(folder, "models", *arguments, DATABASE_URL=url, COLUMNS="80")
 
 
 async def test_versions_are_listed_with_their_stage_and_what_they_measured(
@@ -29,13 +29,14 @@ async def test_versions_are_listed_with_their_stage_and_what_they_measured(
 
     listed = models(tmp_path, database_url, "list")
 
-    lines = {tuple(line.replace("│", " ").split()[:3]) for line in listed.stdout.splitlines()}
+    lines = {tuple(line.replace(",", " ").split()[:3]) for line in listed.stdout.splitlines()}
     assert listed.returncode == 0, listed.stderr
     assert {
         ("anomaly_link", version, stage) for version, stage in (("1.0.0", "archived"), ("2.0.0", "champion"))
     } < lines
     assert {("anomaly_link", "3.0.0", "candidate"), ("anomaly_site", "1.0.0", "champion")} < lines
-    assert "vus_pr 0.457 (unseen fleets)" in listed.stdout
+    assert "    vus_pr 0.457 (unseen fleets)" in listed.stdout.splitlines()
+    assert max(map(len, listed.stdout.splitlines())) <= 80, "and nothing is cut"
 
 
 @pytest.mark.slow
