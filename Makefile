@@ -8,7 +8,7 @@ PORT ?= 8010
 STORING := recording series live_samples rollups maintenance migrations event_log accounts main_path database learner correlation anomalies
 TESTS ?= $(STORING:%=tests/test_%.py)
 
-.PHONY: help run test test-slow test-postgres15 fuzz bench check lint types layers contract web wheel lock clean
+.PHONY: help run test test-slow test-postgres15 fuzz bench audit check lint types layers contract web wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## What can be made
@@ -52,6 +52,9 @@ bench: .venv/developing ## Measure, as ratios within one run
 	$(BIN)/python -m benchmarks.recommendations
 	$(BIN)/python -m benchmarks.fanout
 	$(BIN)/python -m benchmarks.promptness
+
+audit: .venv/developing ## Known vulnerabilities of what is pinned, where the index tells of them
+	@$(BIN)/python .ci/audit $(BIN)/uv
 
 check: lint types layers contract ## Everything that reads the code without running it
 
