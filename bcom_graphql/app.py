@@ -147,6 +147,7 @@ def application(services: Services, settings: Settings, end_tracing: Callable[[]
         settings.limits,
         trusted=read_trusted(settings.trusted_documents) if settings.trusted_documents else None,
         allowed_origins=settings.allowed_origins,
+        upload_folder=settings.upload_folder,
         compiled=settings.compiled,
     )
 

@@ -1,6 +1,7 @@
 """Who is let in, for HTTP, WebSocket and event streams alike: token or API key → Caller, and what they may spend."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.gate import Client, Gate, Identity
@@ -11,6 +12,7 @@ from resolvers.access import SYSTEM, Caller
 from resolvers.context import Columns, Context, Services, network_of
 from resolvers.errors import ClientError, Unauthenticated
 from resolvers.rates import Budget
+from resolvers.store.tables import Role
 from resolvers.tokens import API_KEY_PREFIX, bearer
 from schema.lookahead import columns
 
@@ -24,10 +26,8 @@ class Door(Gate):
     async def open(self, client: Client) -> Context:
         """A context for one operation, anonymous without `authorization`. Raises Refused."""
         context = Context(self._services, address=client.address, resume_after=client.resume_after)
-        try:
+        with _refusing():
             await _identify(context, client.credentials)
-        except ClientError as error:
-            raise Refused(error.message, error.extensions) from error
         return context
 
     def identity(self, context: Context) -> Identity:
@@ -40,6 +40,11 @@ class Door(Gate):
     def may(self, context: Context, root: str, field: str) -> bool:
         role, caller = needed(root, field), context.caller
         return role is None or (caller is not None and caller.role.rank >= role.rank)
+
+    def admit_files(self, context: Context) -> None:
+        """Nothing that takes files is for less than operators."""
+        with _refusing():
+            context.require(Role.OPERATOR, "send files")
 
     def look_ahead(self, selected: Mapping[str, frozenset[str]]) -> Columns:
         return columns(selected)
@@ -59,13 +64,20 @@ class Door(Gate):
         await self._services.feed.settled()
 
     async def spend(self, context: Context, points: int) -> None:
-        try:
+        with _refusing():
             await context.spend(Budget.OPERATIONS, cost=points)
-        except ClientError as error:
-            raise Refused(error.message, error.extensions) from error
 
     def request_id(self) -> str:
         return request_id.get()
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What the application raises for clients, as the protocol server's."""
+    try:
+        yield
+    except ClientError as error:
+        raise Refused(error.message, error.extensions) from error
 
 
 async def _identify(context: Context, credentials: Mapping[str, object]) -> None:

@@ -233,9 +233,40 @@ class Settings(BaseSettings):
             ge=100, description="Characters in a string argument where the schema says nothing else (`@constraint`)."
         ),
     ] = DEFAULT.string
-    max_body: Annotated[int, Field(ge=1000, description="Bytes in a request's body.")] = DEFAULT.body
+    max_body: Annotated[
+        int, Field(ge=1000, description="Bytes in the body of a request by somebody who has signed in.")
+    ] = DEFAULT.body
+    max_values: Annotated[
+        int,
+        Field(ge=100, description="Values in its JSON: commas and opening brackets, those in texts too."),
+    ] = DEFAULT.values
+    max_anonymous_body: Annotated[
+        int, Field(ge=1000, description="Bytes in a body, or a WebSocket's message, while nobody has signed in.")
+    ] = DEFAULT.anonymous_body
+    max_anonymous_values: Annotated[int, Field(ge=100, description="Values in its JSON.")] = DEFAULT.anonymous_values
     max_upload: Annotated[int, Field(ge=1000, description="Bytes in a request with files.")] = DEFAULT.upload
     max_files: Annotated[int, Field(ge=1, description="Files in a request.")] = DEFAULT.files
+    max_spooled: Annotated[
+        int, Field(ge=1000, description="Bytes of all uploads together that each process receives and reads at once.")
+    ] = DEFAULT.spooled
+    min_free_disk: Annotated[
+        int, Field(ge=0, description="Bytes of free disk that uploads leave where they are kept meanwhile.")
+    ] = DEFAULT.free_disk
+    min_arrival_rate: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Bytes per second at which a request must arrive, after its first MAX_SECONDS. At any rate"
+            " it must be there within MAX_UPLOAD_SECONDS.",
+        ),
+    ] = DEFAULT.slowest
+    upload_folder: Annotated[
+        Path | None,
+        Field(
+            description="Where uploads are kept while they are received, as files without names. Empty: in the system's"
+            " folder for temporary files (TMPDIR)."
+        ),
+    ] = None
     max_seconds: Annotated[float, Field(gt=0, description="How long an operation may take; then it is stopped.")] = (
         DEFAULT.seconds
     )
@@ -370,6 +401,7 @@ class Settings(BaseSettings):
         # uvicorn's business, the database's and the file readers'
         for name in ("message", "idle_seconds", "statement_seconds", "import_memory"):
             del given[name]
+        given |= {"free_disk": self.min_free_disk, "slowest": self.min_arrival_rate}
         return Limits(**given, slow_seconds=self.slow_seconds, introspection=self.introspection or by_profile)
 
     @property

@@ -11,18 +11,19 @@ TICK: Final = 0.25  # seconds between two looks at the longer ones
 class Deadline:
     """Cancels what its task does within it when the time is up, or a tick later. Raises TimeoutError then."""
 
-    __slots__ = ("_loop", "_requests", "_seconds", "_task", "_timer", "at", "is_over")
+    __slots__ = ("_began", "_loop", "_requests", "_task", "_timer", "at", "is_over", "seconds")
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self.is_over = False
 
     def __enter__(self) -> Self:
         loop = self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[Any] = asyncio.current_task(loop)  # type: ignore[assignment]  # a coroutine runs in one
         self._requests = self._task.cancelling()
-        self.at = loop.time() + self._seconds
-        self._timer = None if self._seconds >= SHORT else loop.call_at(self.at, self.expire)
+        self._began = loop.time()
+        self.at = self._began + self.seconds
+        self._timer = None if self.seconds >= SHORT else loop.call_at(self.at, self.expire)
         if self._timer is None:
             _watch(loop, self)
         return self
@@ -34,6 +35,14 @@ class Deadline:
             self._timer.cancel()
         if self.is_over and self._task.uncancel() <= self._requests and kind is asyncio.CancelledError:
             raise TimeoutError from error
+
+    def move(self, seconds: float) -> None:
+        """To so many seconds after the beginning."""
+        self.seconds = seconds
+        self.at = self._began + seconds
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = self._loop.call_at(self.at, self.expire)
 
     def expire(self) -> None:
         """The time is up."""

@@ -40,6 +40,9 @@ class Gate(Protocol):
     def may(self, context: Any, root: str, field: str) -> bool:
         """Whether the caller's role lets them use a root field; else its resolver refuses it, whatever is given."""
 
+    def admit_files(self, context: Any) -> None:
+        """Raises Refused unless this caller may send files, whatever for."""
+
     def look_ahead(self, selected: Mapping[str, frozenset[str]]) -> Any:
         """What the application wants to know of an operation: the names of the fields that it selects, by type.
 

@@ -5,9 +5,13 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
+import structlog
 from graphql import GraphQLFormattedError, OperationType
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -16,20 +20,20 @@ from strawberry.schema import Schema
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from bcom_graphql.graphql.answers import Answer, Wait
+from bcom_graphql.graphql.bodies import Arrival
 from bcom_graphql.graphql.connections import Connections
 from bcom_graphql.graphql.deadlines import Deadline
 from bcom_graphql.graphql.documents import DocumentStore
 from bcom_graphql.graphql.errors import STATUS, Refused, Rejected, bad_request
 from bcom_graphql.graphql.events import EventStream
-from bcom_graphql.graphql.execution import Engine, WrongOperationType
+from bcom_graphql.graphql.execution import LEAST_POINTS, Engine, WrongOperationType
 from bcom_graphql.graphql.gate import Client, Gate
 from bcom_graphql.graphql.json import encode, parsed
-from bcom_graphql.graphql.limits import Limits
+from bcom_graphql.graphql.limits import Allowance, Limits
 from bcom_graphql.graphql.pending import Pending
 from bcom_graphql.graphql.requests import (
     EVENT_STREAM,
     JSON,
-    Arrival,
     Operation,
     address_of,
     answer_type,
@@ -37,8 +41,11 @@ from bcom_graphql.graphql.requests import (
     operations,
     refuse_forgery,
 )
+from bcom_graphql.graphql.spool import Spool
 from bcom_graphql.graphql.websocket import PENDING, Handler, TextFrames
 from bcom_graphql.graphql.writing import Room
+
+logger = structlog.get_logger(__name__)
 
 COST_HEADER = "graphql-cost"
 UNCACHED = (b"cache-control", b"no-store")
@@ -70,6 +77,7 @@ class GraphQLServer(GraphQL[Any, None]):
         *,
         trusted: dict[str, str] | None = None,
         allowed_origins: Collection[str] = (),
+        upload_folder: Path | None = None,
         compiled: bool = True,
     ) -> None:
         """`trusted` documents by their ids: no others are admitted then. `allowed_origins` may open sockets.
@@ -87,6 +95,7 @@ class GraphQLServer(GraphQL[Any, None]):
         self.engine = Engine(schema, gate, self.limits, documents, compiled=compiled)
         self.connections = Connections(gate, self.limits.connections)
         self._pending = Pending(self.limits.pending_connections)
+        self.spool = Spool(self.limits, upload_folder)
         self.is_draining = False
 
     async def drain(self, seconds: float) -> None:
@@ -118,9 +127,10 @@ class GraphQLServer(GraphQL[Any, None]):
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await self._answer(Arrival(scope, receive))
-        except ClientDisconnect:  # amidst its body: nobody is there to be answered
-            return
-        await response(scope, receive, send)
+        except ClientDisconnect:
+            logger.info("a client left before its request had arrived")
+        else:
+            await response(scope, receive, send)
 
     async def _answer(self, request: Arrival) -> Response:
         accept, media = request.given.get("accept", ""), JSON
@@ -134,7 +144,8 @@ class GraphQLServer(GraphQL[Any, None]):
             media = JSON if media == EVENT_STREAM else media
             return _refusal(request, media, refused.presented(), refused.status, refused.headers)
         finally:
-            await request.close()  # the files of an upload
+            if request.lease is not None:
+                await run_in_threadpool(request.lease.close)
 
     async def _respond(self, request: Arrival, media: str) -> Response:
         refuse_forgery(request.given)
@@ -153,17 +164,24 @@ class GraphQLServer(GraphQL[Any, None]):
 
     async def _received(self, request: Arrival) -> Operation | list[Operation]:
         """What is asked, once all of it has arrived; a trickle must not hold its place for ever. Raises Refused."""
-        seconds = self._seconds(request)
+        deadline = Deadline(self.limits.seconds)
         try:
-            with Deadline(seconds):
-                return await operations(request, self.limits)
+            with deadline:
+                return await operations(request, self.limits, deadline, self.spool, partial(self._admit, request))
         except TimeoutError:
-            raise Refused(
-                f"The request took longer than {seconds:g} seconds to arrive.", {"code": "TIMEOUT"}, 408
-            ) from None
+            message = f"The request took longer than {round(deadline.seconds, 1):g} seconds to arrive."
+            raise Refused(message, {"code": "TIMEOUT"}, 408) from None
+
+    async def _admit(self, request: Arrival, *, files: bool = False) -> Allowance:
+        """How much the sender of these headers may send. Raises Refused."""
+        context = await self.gate.open(client_of(request))
+        if files:
+            self.gate.admit_files(context)
+        await self.gate.spend(context, LEAST_POINTS)
+        return self.limits.allowance(signed_in=self.gate.identity(context).signed_in, files=files)
 
     def _seconds(self, request: Arrival) -> float:
-        """How long it may take to arrive, and then to execute; longer with files."""
+        """How long an operation may take; longer with files."""
         return self.limits.upload_seconds if is_multipart(request.given) else self.limits.seconds
 
     async def _of_batch(self, request: Arrival, operation: Operation, allowed: Allowed, room: Room) -> Answer:
@@ -207,7 +225,7 @@ class GraphQLServer(GraphQL[Any, None]):
         return encode(data)
 
     def decode_json(self, data: str | bytes) -> object:
-        return parsed(data, "The message")
+        return parsed(data, "The message", self.limits.allowance(signed_in=True))
 
 
 class Encoded(Response):

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
+
+from bcom_graphql.graphql.errors import bad_request
 
 
 class Introspection(StrEnum):
@@ -10,6 +13,23 @@ class Introspection(StrEnum):
     EVERYBODY = "everybody"
     SIGNED_IN = "signed-in"
     NOBODY = "nobody"
+
+
+class Allowance(NamedTuple):
+    """How much whoever asks may send: bytes, and values in JSON. `condition` says to whom it applies."""
+
+    size: int
+    values: int
+    condition: str = ""
+
+    def covers(self, size: int, values: int) -> bool:
+        return size <= self.size and values <= self.values
+
+    def refuse_beyond(self, size: int, values: int, what: str) -> None:
+        """Raises Refused (413)."""
+        if not self.covers(size, values):
+            most, unit = (self.size, "bytes") if size > self.size else (self.values, "values")
+            raise bad_request(f"{what} has more than the {most} {unit} that are allowed{self.condition}.", 413)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +50,14 @@ class Limits:
     string: int = 2000  # characters of a text of which the schema declares nothing else
     response: int = 64 * 1024 * 1024  # of an answer, or a batch's answers together
     body: int = 64 * 1024 * 1024  # a batch of 100 000 samples in rows takes about 30 MB
+    values: int = 3_000_000  # commas and opening brackets in a body
+    anonymous_body: int = 1024 * 1024  # while nobody has signed in
+    anonymous_values: int = 20_000
     upload: int = 1024 * 1024 * 1024
     files: int = 10
+    spooled: int = 2 * 1024 * 1024 * 1024  # of all uploads of one process together
+    free_disk: int = 1024 * 1024 * 1024  # that uploads leave to others
+    slowest: int = 10_000  # bytes per second at which a request arrives, from its first `seconds` on
     seconds: float = 30.0
     upload_seconds: float = 900.0
     headers: int = 100
@@ -46,3 +72,14 @@ class Limits:
     subscriptions: int = 100  # operations going on in one socket
     slow_seconds: float = 1.0  # from here on a query or mutation is logged; 0: never
     introspection: Introspection = Introspection.EVERYBODY
+
+    def arrival_seconds(self, received: int) -> float:
+        """How long after its headers a request of which so many bytes are there may still be arriving."""
+        return max(self.seconds, min(self.seconds + received / self.slowest, self.upload_seconds))
+
+    def allowance(self, *, signed_in: bool, files: bool = False) -> Allowance:
+        """How much a caller may send, with `files` or without."""
+        size = self.upload if files else self.body
+        if signed_in:
+            return Allowance(size, self.values)
+        return Allowance(min(size, self.anonymous_body), min(self.values, self.anonymous_values), " without signing in")

@@ -5,16 +5,19 @@ https://github.com/jaydenseric/graphql-multipart-request-spec, for event streams
 https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md (distinct connections).
 """
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
-from starlette.types import Receive, Scope
+from starlette.requests import HTTPConnection
 
+from bcom_graphql.graphql.bodies import Admission, Arrival, Body, read_json
+from bcom_graphql.graphql.deadlines import Deadline
 from bcom_graphql.graphql.errors import Refused, bad_request
+from bcom_graphql.graphql.forms import Form
 from bcom_graphql.graphql.json import parsed
-from bcom_graphql.graphql.limits import Limits
+from bcom_graphql.graphql.limits import Allowance, Limits
+from bcom_graphql.graphql.spool import Spool
 from bcom_graphql.graphql.uploads import with_files
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -30,15 +33,8 @@ MEMBERS: Final[tuple[tuple[str, type, str], ...]] = (
     ("extensions", dict, "an object"),
     ("documentId", str, "a string"),
 )
+UTF_8 = ("utf-8", "utf8", "us-ascii")  # the last is a part of it
 DIFFERENT_HEADERS = 64  # of which we remember what they say: there are as many as there are kinds of clients
-
-
-class Arrival(Request):
-    """A request whose headers are read often: `given` has them by name, in lower case; the first where one repeats."""
-
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        super().__init__(scope, receive)
-        self.given = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
 
 
 class Operation(NamedTuple):
@@ -127,43 +123,33 @@ def is_multipart(headers: Mapping[str, str]) -> bool:
     return _content_type(headers.get("content-type", ""))[0] == MULTIPART
 
 
-async def operations(request: Arrival, limits: Limits) -> Operation | list[Operation]:
+async def operations(
+    request: Arrival, limits: Limits, deadline: Deadline, spool: Spool, admit: Callable[..., Awaitable[Allowance]]
+) -> Operation | list[Operation]:
     """What is asked, of a POST's body or a GET's query string. Raises Refused with the status that says why.
 
-    Files among the variables stay open until `request.close()`.
+    `admit` says how much whoever asks may send, files or none; it is asked when there is more than anybody may send.
+    Files stay open until the request's lease is closed.
     """
     if request.method == "GET":
-        return Operation.of(_from_query_string(request.query_params))
+        return Operation.of(_from_query_string(request.query_params, limits.allowance(signed_in=False)))
     if request.method != "POST":
         raise bad_request("Use GET for queries and POST for everything.", 405, allow="GET, POST")
     media, charset = _content_type(request.given.get("content-type", ""))
-    if media not in (JSON, MULTIPART) or charset not in ("utf-8", "utf8"):
+    if media not in (JSON, MULTIPART) or charset not in UTF_8:
         raise bad_request(f"Send {JSON} in UTF-8, or {MULTIPART} with files.", 415)
-    if media == MULTIPART:
-        body = await with_files(request, limits)
+    body, files = Body(request, limits, deadline), media == MULTIPART
+    admission = Admission(limits.allowance(signed_in=False, files=files), partial(admit, files=files))
+    if files:
+        request.lease = spool.lease()
+        asked = await with_files(body, Form(request.given["content-type"], limits, request.lease), admission)
     else:
-        body = parsed(await _body(request, limits.body), "The body")
-    if not isinstance(body, list):
-        return Operation.of(body)
-    if not 1 <= len(body) <= limits.batch:
-        raise bad_request(f"A batch has 1 to {limits.batch} operations; this one has {len(body)}.")
-    return [Operation.of(entry) for entry in body]
-
-
-async def _body(request: Arrival, largest: int) -> bytes:
-    announced = request.given.get("content-length", "")
-    if announced.isascii() and announced.isdigit() and int(announced) > largest:
-        raise bad_request(f"A body has at most {largest} bytes; this one has {announced}.", 413)
-    chunks, size, more = list[bytes](), 0, True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunks.append(message.get("body", b""))
-        size, more = size + len(chunks[-1]), message.get("more_body", False)
-        if size > largest:
-            raise bad_request(f"A body has at most {largest} bytes; this one has more.", 413)
-    return b"".join(chunks)
+        asked = await read_json(body, admission)
+    if not isinstance(asked, list):
+        return Operation.of(asked)
+    if not 1 <= len(asked) <= limits.batch:
+        raise bad_request(f"A batch has 1 to {limits.batch} operations; this one has {len(asked)}.")
+    return [Operation.of(entry) for entry in asked]
 
 
 @lru_cache(DIFFERENT_HEADERS)
@@ -173,9 +159,9 @@ def _content_type(header: str) -> tuple[str, str]:
     return media, given.get("charset", "utf-8").strip('"')
 
 
-def _from_query_string(given: Mapping[str, str]) -> dict[str, Any]:
+def _from_query_string(given: Mapping[str, str], allowed: Allowance) -> dict[str, Any]:
     values: dict[str, Any] = dict(given)
     for name in ("variables", "extensions"):
         if values.get(name):
-            values[name] = parsed(values[name].encode(), f"`{name}`")
+            values[name] = parsed(values[name], f"`{name}`", allowed)
     return {name: value for name, value in values.items() if value != ""}

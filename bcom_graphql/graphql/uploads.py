@@ -7,35 +7,24 @@ files themselves, which are spooled to disk. At most so many, and so many bytes,
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.datastructures import UploadFile
 
+from bcom_graphql.graphql.bodies import Admission, Body
 from bcom_graphql.graphql.errors import bad_request
-from bcom_graphql.graphql.json import parsed
-from bcom_graphql.graphql.limits import Limits
+from bcom_graphql.graphql.forms import Form
+from bcom_graphql.graphql.json import count_values, loaded
+from bcom_graphql.graphql.spool import Lease
 
 
-async def with_files(request: Request, limits: Limits) -> Any:
+async def with_files(body: Body, form: Form, admission: Admission) -> Any:
     """The operations with their files in place. Raises Refused."""
-    parser = MultiPartParser(
-        request.headers,
-        _bounded(request, limits.upload),
-        max_files=limits.files,
-        max_fields=2,
-        max_part_size=limits.body,
-    )
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise bad_request(f"This is no multipart form: {error.message}") from error
-    request._form = form  # noqa: SLF001  so that `request.close()` closes the files
-    operations, places = parsed(_field(form, "operations"), "`operations`"), parsed(_field(form, "map"), "`map`")
+    await form.read(_admitted(body, form.lease, admission))
+    operations, places = await _json(form, "operations", admission), await _json(form, "map", admission)
     if not isinstance(places, dict):
         raise bad_request('`map` is an object such as {"0": ["variables.file"]}.')
     for name, paths in places.items():
-        file = form.get(name)
-        if not isinstance(file, UploadFile):
+        file = form.files.get(name)
+        if file is None:
             raise bad_request(f"`map` names the file {name!r}, but the form has no such file.")
         if not isinstance(paths, list):
             raise bad_request(f"`map` must list the places of the file {name!r}.")
@@ -44,20 +33,29 @@ async def with_files(request: Request, limits: Limits) -> Any:
     return operations
 
 
-async def _bounded(request: Request, largest: int) -> AsyncGenerator[bytes, None]:
-    received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > largest:
-            raise bad_request(f"An upload has at most {largest} bytes; this one has more.", 413)
-        yield chunk
+async def _admitted(body: Body, lease: Lease, admission: Admission) -> AsyncGenerator[bytes, None]:
+    """The body. What anybody may send stays in memory; for more there is room before it comes, if that is announced."""
+    size, unpacked = body.announced, 0
+    await _make_room(size, lease, admission)
+    async for piece in body.pieces():
+        unpacked += len(piece)
+        size = max(size, body.received, unpacked)
+        await _make_room(size, lease, admission)
+        yield piece
 
 
-def _field(form: FormData, name: str) -> bytes:
-    value = form.get(name)
-    if not isinstance(value, str):
+async def _make_room(size: int, lease: Lease, admission: Admission) -> None:
+    await admission.check(size, 0, "The upload")
+    if admission.is_over:
+        lease.hold(size)
+
+
+async def _json(form: Form, name: str, admission: Admission) -> Any:
+    if name not in form.fields:
         raise bad_request(f"The form has no field `{name}`.")
-    return value.encode()
+    text, what = bytes(form.fields[name]), f"`{name}`"
+    await admission.check(len(text), count_values(text), what)
+    return await loaded(text, what)
 
 
 def _put(operations: Any, path: object, file: UploadFile) -> None:
