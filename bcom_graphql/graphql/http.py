@@ -28,7 +28,7 @@ from bcom_graphql.graphql.errors import STATUS, Refused, Rejected, bad_request
 from bcom_graphql.graphql.events import EventStream
 from bcom_graphql.graphql.execution import LEAST_POINTS, Engine, WrongOperationType
 from bcom_graphql.graphql.gate import Client, Gate
-from bcom_graphql.graphql.json import encode, parsed
+from bcom_graphql.graphql.json import encode
 from bcom_graphql.graphql.limits import Allowance, Limits
 from bcom_graphql.graphql.pending import Pending
 from bcom_graphql.graphql.requests import (
@@ -223,9 +223,6 @@ class GraphQLServer(GraphQL[Any, None]):
 
     def encode_json(self, data: object) -> bytes:
         return encode(data)
-
-    def decode_json(self, data: str | bytes) -> object:
-        return parsed(data, "The message", self.limits.allowance(signed_in=True))
 
 
 class Encoded(Response):

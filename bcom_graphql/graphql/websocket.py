@@ -24,7 +24,8 @@ from bcom_graphql.graphql.broadcasting import Member
 from bcom_graphql.graphql.connections import GOING_AWAY, Connection
 from bcom_graphql.graphql.errors import Refused, Rejected, masked
 from bcom_graphql.graphql.gate import Client
-from bcom_graphql.graphql.json import encode
+from bcom_graphql.graphql.json import encode, parsed
+from bcom_graphql.graphql.limits import Allowance
 from bcom_graphql.graphql.pending import PendingSocket
 from bcom_graphql.graphql.requests import Operation as Asked
 from bcom_graphql.graphql.requests import address_of
@@ -40,7 +41,6 @@ TOO_MANY_HANDSHAKES = 4429
 TRY_AGAIN_LATER = 1013  # the registry of RFC 6455; graphql-ws and others retry it, and never 4429
 CLOSE_CODES = {"UNAUTHENTICATED": FORBIDDEN}
 PENDING = "bcom.websocket.pending"  # in the scope: its place among those that have not said who they are
-LARGEST_OF_STRANGERS = 1024 * 1024  # bytes of a message
 LONGEST_REASON = 123  # bytes, RFC 6455
 ANY = frozenset(OperationType)
 
@@ -49,6 +49,8 @@ class TextFrames(ASGIWebSocketAdapter):
     """The subprotocol speaks in text frames, whatever the encoder returns."""
 
     ws: WebSocket
+    view: "GraphQLServer"
+    allowed: Allowance | None = None  # of a message, once it is known whose the socket is
 
     def write(self, texts: Sequence[bytes]) -> bool:
         """Texts at once, if the server has a short way and the socket takes them now; else nothing of them."""
@@ -56,15 +58,17 @@ class TextFrames(ASGIWebSocketAdapter):
         return write is not None and write(texts)
 
     def admit(self, *, signed_in: bool) -> None:
-        """Have the server take messages as large as the caller may send."""
+        """Have messages taken that are as large as the caller may send."""
+        self.allowed = self.view.limits.allowance(signed_in=signed_in)
         admit = self.ws.scope.get("extensions", {}).get(ADMIT)
         if admit is not None:
-            admit(None if signed_in else LARGEST_OF_STRANGERS)
+            admit(None if signed_in else self.allowed.size)
 
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncIterator[object]:  # type: ignore[override]
         try:
             while True:
-                yield self.view.decode_json(await self.ws.receive_text())
+                text = await self.ws.receive_text()
+                yield parsed(text, "The message", self.allowed or self.view.limits.allowance(signed_in=False))
         except KeyError as error:  # Starlette's, of a binary message
             raise NonTextMessageReceived from error
         except Refused as refused:  # our decoder's
