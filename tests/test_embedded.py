@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
+from threading import get_native_id
 from typing import NoReturn
 
 import asyncpg
@@ -267,6 +268,35 @@ def test_a_pid_file_that_was_half_written_is_in_nobodys_way(folder: Path, left: 
 
     with embedded_postgres(folder):
         pass
+
+
+def test_the_number_of_a_thread_of_ours_is_no_server(folder: Path) -> None:
+    """As numbers are given again in a container: https://github.com/cagriekin/charts/issues/346"""
+    with ThreadPoolExecutor(1) as threads:
+        thread = threads.submit(get_native_id).result()
+        (folder / "postgres" / "postmaster.pid").write_text(f"{thread}\n{folder / 'postgres'}\n")
+
+        with embedded_postgres(folder):
+            pass
+
+
+def test_the_lock_of_a_socket_may_name_a_living_process(folder: Path) -> None:
+    """https://github.com/samugit83/redamon/issues/28"""
+    (folder / "postgres" / ".s.PGSQL.5432.lock").write_text(f"{os.getpid()}\n{folder / 'postgres'}\n")
+
+    with embedded_postgres(folder):
+        pass
+
+
+def test_a_stuck_process_of_a_killed_server_is_ended(folder: Path) -> None:
+    """It would keep the shared memory: https://github.com/yugabyte/yugabyte-db/issues/12784"""
+    with embedded_postgres(folder) as url:
+        seen = Supervised.at(url, folder)
+        assert seen is not None
+        before = seen.restarts
+        postmaster(folder).children()[0].suspend()
+        kill(folder)
+        wait_until(lambda: seen.restarts > before, "it was not started again")
 
 
 def test_it_starts_at_once_after_everything_was_killed(folder: Path) -> None:
