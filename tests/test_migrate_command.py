@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from resolvers.context import Services
+from resolvers.store.database_url import parse
 from resolvers.store.migrations import revisions
 from tests.conftest import SECRET, Clones, _named
 from tests.processes import run
@@ -57,7 +58,7 @@ def test_a_missing_database_is_named_and_how_to_make_it(tmp_path: Path, new_url:
 
 async def test_who_may_not_make_a_database_is_told_what_to_do(tmp_path: Path, new_url: str, services: Services) -> None:
     role = f"poor_{uuid4().hex}"
-    await sql(services, f"CREATE ROLE {role} LOGIN")
+    await sql(services, f"CREATE ROLE {role} LOGIN PASSWORD '{parse(new_url).password}'")
     try:
         poor = new_url.replace("//postgres:", f"//{role}:")
         result = await asyncio.to_thread(run, tmp_path, "migrate", "--create", DATABASE_URL=poor)
