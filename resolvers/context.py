@@ -2,7 +2,8 @@
 
 import asyncio
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -11,6 +12,7 @@ from uuid import UUID
 
 from resolvers.access import SYSTEM, Caller, require, require_person
 from resolvers.entities import Entities
+from resolvers.errors import Busy
 from resolvers.files.processes import FileReaders
 from resolvers.loading import Loader
 from resolvers.passwords import Passwords
@@ -27,12 +29,16 @@ from resolvers.store.sensitivities import Sensitivities
 from resolvers.store.sign_ins import Holder, holders
 from resolvers.store.tables import Role, Table
 from resolvers.tokens import Tokens
+from resolvers.turns import Turns
 
 if TYPE_CHECKING:
     from resolvers.loaders import Loaders
 
 
 Columns = Mapping[type[Table], frozenset[str]]  # that are read of an entity's rows; all, of one that is not in it
+READINGS_WAITING: Final = 1000
+READING_WAITS: Final = 10.0  # seconds
+TOO_MANY_READINGS: Final = "Too many searches, series and statistics are asked for at this moment."
 ANALYSES_AT_ONCE: Final = 2  # of root causes, in a process: each may take a core, and memory for millions of samples
 
 
@@ -65,11 +71,14 @@ class Services:
     live: LiveSamples = field(init=False)
     sensitivity: Sensitivities = field(init=False)
     entities: Entities = field(init=False)
+    readings: Turns = field(init=False)  # of the pool half, so that who searches the fleet keeps nobody from recording
     holders: Loader[UUID, Holder | None] = field(init=False)  # of sign-ins, for all who ask at once
     profiles: ProfileCache = field(default_factory=ProfileCache)
     analyses: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANALYSES_AT_ONCE))
 
     def __post_init__(self) -> None:
+        at_once = max(1, self.database.pool.size // 2)
+        object.__setattr__(self, "readings", Turns(at_once, READINGS_WAITING, TOO_MANY_READINGS))
         object.__setattr__(self, "live", LiveSamples(self.database))
         object.__setattr__(self, "sensitivity", Sensitivities(self.database))
         object.__setattr__(self, "entities", Entities(self.database))
@@ -125,11 +134,25 @@ class Context:
         if self.caller is not SYSTEM:
             await self.services.rates.spend(budget, *what, self.spender, cost=cost)
 
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[None]:
+        """One's turn at what may keep the database busy. Raises Busy for too many, or after a long wait."""
+        turns = self.services.readings
+        try:
+            async with asyncio.timeout(READING_WAITS):
+                await turns.take(self.spender, preferred=False)
+        except TimeoutError:
+            raise Busy(TOO_MANY_READINGS) from None
+        try:
+            yield
+        finally:
+            turns.give_back()
+
     @cached_property
     def loaders(self) -> "Loaders":
         from resolvers.loaders import Loaders  # noqa: PLC0415  loaders know the topology, which knows the context
 
-        return Loaders(self.database, self.services.entities, self.columns or {})
+        return Loaders(self.database, self.services.entities, self.columns or {}, self.reading)
 
     def columns_of(self, entity: type[Table]) -> frozenset[str] | None:
         """Those that the operation reads of its rows; None: all."""

@@ -1,6 +1,7 @@
 """A list's children in one query: loaders that live for one operation, or for one event of a subscription."""
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -67,10 +68,17 @@ class Loaders:
     """All loaders of one operation. Entities that do not exist load as None."""
 
     def __init__(
-        self, database: Database, entities: Entities, columns: Mapping[type[Table], frozenset[str]] | None = None
+        self,
+        database: Database,
+        entities: Entities,
+        columns: Mapping[type[Table], frozenset[str]] | None = None,
+        reading: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
-        """`columns`: those that the operation reads of an entity, where it does not read all."""
-        self._database, self._shared = database, entities
+        """`columns`: those that the operation reads of an entity, where it does not read all.
+
+        `reading`: the operation's turn at what may keep the database busy.
+        """
+        self._database, self._shared, self._reading = database, entities, reading
         self._columns = columns or {}
         self._entities: dict[tuple[type[Table], Columns], Loader[Any, Any]] = {}
 
@@ -123,14 +131,14 @@ class Loaders:
     async def _series(self, group: SeriesRequest, targets: list[int]) -> list[Series]:
         """Raw where it fits, else in at most `max_points` buckets."""
         span, most = group.span, group.max_points
-        async with self._database.driver() as connection:
+        async with self._reading(), self._database.driver() as connection:
             found = await readings.raw(connection, span, targets, most)
             if many := [target for target, series in found.items() if series is None]:
                 found |= await readings.bucketed(connection, span, many, bucket_seconds(span, most))
         return [found.get(target) or readings.empty_series(span) for target in targets]
 
     async def _statistics(self, group: Span, targets: list[int]) -> list[list[Statistics]]:
-        async with self._database.driver() as connection:
+        async with self._reading(), self._database.driver() as connection:
             found = await statistics(connection, group, targets)
         return [found.get(target) or [Statistics(metric) for metric in group.metrics] for target in targets]
 

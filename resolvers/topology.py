@@ -1,6 +1,7 @@
 """What there is: satellites, sites, networks, links."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -262,9 +263,10 @@ def site_links() -> Listing[Link]:
 
 
 async def listed(context: Context, listing: Listing[Row], window: Window) -> Page[Row]:
-    """A page of any of the lists above."""
+    """A page of any of the lists above. Raises Busy when too many search."""
     context.require(Role.VIEWER, "see the fleet")
-    return await page(context.database, listing, window, context.columns_of(listing.entity))
+    async with context.reading() if listing.conditions else nullcontext():
+        return await page(context.database, listing, window, context.columns_of(listing.entity))
 
 
 async def find(context: Context, entity: type[Row], **key: str | int) -> Row | None:

@@ -18,8 +18,8 @@ class _Waiting:
 class Turns:
     """Lets in those who are preferred first; then each group's first before any group's second."""
 
-    def __init__(self, at_once: int, waiting: int) -> None:
-        self._free, self._most = at_once, waiting
+    def __init__(self, at_once: int, waiting: int, refusal: str = "Too many sign in at this moment.") -> None:
+        self._free, self._most, self._refusal = at_once, waiting, refusal
         self._queue: list[_Waiting] = []
         self._came = 0
 
@@ -53,7 +53,7 @@ class Turns:
         if len(self._queue) > self._most:
             last = max(self._queue, key=lambda waiting: waiting.rank)
             self._queue.remove(last)
-            last.called.set_exception(Busy("Too many sign in at this moment."))
+            last.called.set_exception(Busy(self._refusal))
         return mine
 
     def _leave(self, mine: _Waiting) -> None:

@@ -12,7 +12,7 @@ from ml.metrics import TargetKind
 from resolvers import models
 from resolvers.model_files import Files
 from resolvers.paging import Window
-from resolvers.store import model_tables, tables
+from resolvers.store import model_tables, sensitivities, tables
 from schema.directives import Cost, paged, sized
 from schema.enums import ModelStage
 from schema.node import Connection, Info, Node
@@ -57,6 +57,27 @@ class ModelMetric:
     def of(cls, row: model_tables.ModelMetric) -> Self:
         return cls(
             name=row.name, value=row.value, samples=row.samples, dataset=row.dataset, measured_at=row.measured_at
+        )
+
+
+@strawberry.type(description="Alarms without a fault, measured on data that the training did not see.")
+class FalsePositives:
+    per_day: float = strawberry.field(description="Of one stream (a target, a link in one direction), on average.")
+    budget_per_day: float = strawberry.field(description="How many the usual sensitivity, 0.5, allows.")
+    samples: int = strawberry.field(description="How many they were measured on.")
+    dataset: str
+    measured_at: datetime
+
+    @classmethod
+    def of(cls, row: model_tables.ModelMetric) -> Self:
+        """Of a `false_alarm_ratio`, which is kept as a share of the budget."""
+        budget = false_alarms_per_day(sensitivities.USUAL)
+        return cls(
+            per_day=row.value * budget,
+            budget_per_day=budget,
+            samples=row.samples,
+            dataset=row.dataset,
+            measured_at=row.measured_at,
         )
 
 
@@ -115,6 +136,15 @@ class ModelVersion(Node):
     @needs("id")
     async def metrics(self, info: Info) -> list[ModelMetric]:
         return [ModelMetric.of(row) for row in await info.context.loaders.model_metrics.load(self.row.id)]
+
+    @strawberry.field(
+        description="One entry for each data set; none for a model that does not look for anomalies.",
+        directives=[sized(3)],
+    )
+    @needs("id")
+    async def false_positives(self, info: Info) -> list[FalsePositives]:
+        measured = await info.context.loaders.model_metrics.load(self.row.id)
+        return [FalsePositives.of(row) for row in measured if row.name == "false_alarm_ratio"]
 
     @strawberry.field(
         description="Who imported it, promoted it or rolled back to it, oldest first.", directives=[sized(5)]

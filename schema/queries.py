@@ -64,7 +64,8 @@ def _paged(info: Info, node: type[T], listing: Listing[Any], page: Page[Any]) ->
 
 
 async def _count(info: Info, listing: Listing[Any]) -> int:
-    return await count(info.context.database, listing)
+    async with info.context.reading():
+        return await count(info.context.database, listing)
 
 
 async def _node(info: Info, id: ID) -> Node | None:

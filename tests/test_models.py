@@ -374,3 +374,20 @@ async def test_a_promotion_is_used_at_once_in_every_process(server: Server, serv
         back = await until_served(operator, "1.0.0")
 
     assert (before, after, back) == ("1.0.0", "2.0.0", "1.0.0")
+
+
+async def test_a_version_says_how_many_false_positives_were_measured_and_what_it_was_made_of(api: Api) -> None:
+    document = """{ model(name: "anomaly_link") { champion { trainingSamples sizeBytes features details { name value }
+      metrics { name value samples dataset }
+      falsePositives { perDay budgetPerDay samples dataset measuredAt } } } }"""
+
+    champion = (await (await api.as_(Role.VIEWER)).run(document))["model"]["champion"]
+
+    [ratio] = [metric for metric in champion["metrics"] if metric["name"] == "false_alarm_ratio"]
+    [found] = champion["falsePositives"]
+    assert found["perDay"] == pytest.approx(ratio["value"] * found["budgetPerDay"])
+    assert found["budgetPerDay"] == pytest.approx(90**0.5 / 30)
+    assert (found["samples"], found["dataset"]) == (ratio["samples"], ratio["dataset"])
+    assert "seed" in [setting["name"] for setting in champion["details"]]
+    assert champion["trainingSamples"] > 0
+    assert champion["features"]
