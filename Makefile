@@ -50,6 +50,7 @@ bench: .venv/developing ## Measure, as ratios within one run
 	$(BIN)/python -m benchmarks.telemetry
 	$(BIN)/python -m benchmarks.correlation
 	$(BIN)/python -m benchmarks.recommendations
+	$(BIN)/python -m benchmarks.sign_ins
 	$(BIN)/python -m benchmarks.fanout
 	$(BIN)/python -m benchmarks.promptness
 

@@ -19,7 +19,7 @@ import httpx
 
 from benchmarks.sockets import Crowd, subscribing
 from benchmarks.telemetry import seconds, tell
-from benchmarks.world import SECRET, World, world
+from benchmarks.world import SECRET, World, free_port, world
 from ml.episodes import Severity
 from ml.metrics import Direction, TargetKind
 from resolvers.store.events import Event, publish
@@ -45,7 +45,7 @@ CONTRIBUTION: Final = {"metric": "ESNO_DB", "observed": 4.1, "expected": 11.8, "
 @asynccontextmanager
 async def serving(made: World, which: str) -> AsyncIterator[tuple[int, int]]:
     """Port and process of one of the servers, all by uvicorn with the same options."""
-    port = 18_000 + [*SERVERS].index(which)
+    port = free_port()
     environment = {
         **os.environ,
         "DATABASE_URL": made.database_url,

@@ -29,6 +29,13 @@ SECRET = "only for benchmarks, and as long as it must be"
 SITE = 1  # every world's first site, a hub
 
 
+def free_port() -> int:
+    """For a server that is about to be started."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
 @dataclass(frozen=True)
 class World:
     """`links` has the links' ids by number, which run from 0."""
@@ -56,8 +63,7 @@ class World:
     @asynccontextmanager
     async def server(self) -> "AsyncIterator[Client]":
         """A client, signed in as an operator, of a server in a process of its own."""
-        with closing(socket.create_server(("127.0.0.1", 0))) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         environment = {**os.environ, "DATABASE_URL": self.database_url, "SECRET_KEY": SECRET, "RATE_LIMITS": "off"}
         command = [sys.executable, "-m", "bcom_graphql", "serve", "--port", str(port)]
         process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)  # noqa: ASYNC220
@@ -109,7 +115,11 @@ class Client:
         return content
 
     async def _post(self, body: bytes) -> tuple[bytes, bytes]:
-        self._writer.write(self._head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        return await self.ask(self._head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    async def ask(self, request: bytes) -> tuple[bytes, bytes]:
+        """The head and the content of the answer to a whole request."""
+        self._writer.write(request)
         head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
         return head, await self._reader.readexactly(length)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import sys
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,8 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from resolvers.credentials import LONGEST_PASSWORD
 from resolvers.turns import Turns
 
-THREADS: Final = min(4, os.cpu_count() or 1)  # one a core; each hash takes 64 MiB
+THREADS: Final = min(4, max(1, (os.cpu_count() or 1) // 2))  # each hash takes 64 MiB, and runs on four cores if it may
+NICENESS: Final = 10  # the event loop comes first, and the database
 WAITING: Final = 200
 MOST_GIVEN: Final = 10 * LONGEST_PASSWORD  # longer ones match no password, whatever they are normalised to
 
@@ -31,7 +33,7 @@ class Passwords:
 
     def __init__(self, waiting: int = WAITING, threads: int = THREADS) -> None:
         self._turns = Turns(threads, waiting)
-        self._threads = ThreadPoolExecutor(threads, "argon2")  # a flood of sign-ins leaves other threads alone
+        self._threads = ThreadPoolExecutor(threads, "argon2", _step_back)  # a flood leaves other threads alone
 
     async def hash(self, password: str, network: str = "", *, is_known: bool = False) -> str:
         """Of a checked password. Raises Busy."""
@@ -55,6 +57,12 @@ class Passwords:
         """When the thread is free, which it is not when whoever waited has gone."""
         with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(self._turns.give_back)
+
+
+def _step_back() -> None:
+    """Only on Linux is niceness a thread's own, and of the threads that it starts; elsewhere it is the process's."""
+    if sys.platform == "linux":
+        os.nice(NICENESS)
 
 
 def _verify(password: str, hash: str) -> bool:

@@ -1,11 +1,14 @@
 """Who waits for something dear: so many, fairly, and who gives up leaves nothing behind."""
 
 import asyncio
+import os
+import sys
+import threading
 
 import pytest
 
 from resolvers.errors import Busy
-from resolvers.passwords import Passwords
+from resolvers.passwords import NICENESS, Passwords
 from resolvers.turns import Turns
 
 
@@ -100,3 +103,17 @@ async def test_sign_ins_that_are_given_up_do_not_stop_the_others() -> None:
 
     assert {type(each) for each in stopped} == {asyncio.CancelledError}
     assert matched == [True] * 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="niceness is the process's there")
+async def test_passwords_are_hashed_by_threads_that_let_the_event_loop_go_first() -> None:
+    before = {thread.ident for thread in threading.enumerate()}
+    await Passwords().hash("correct horse")
+
+    hashing = [thread.native_id or 0 for thread in threading.enumerate() if thread.ident not in before]
+    assert {_niceness(thread) for thread in hashing} == {min(19, _niceness(0) + NICENESS)}
+
+
+def _niceness(thread: int) -> int:
+    """Of the calling thread for 0."""
+    return os.getpriority(os.PRIO_PROCESS, thread)
