@@ -108,7 +108,6 @@ TOO_LARGE = {
     "101 headers": (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 101 + b"\r\n", 431),
     "a hundred thousand headers": (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 100_000, 431),
     "a handshake's header": (HANDSHAKE[:-2] + b"A: " + b"a" * 70_000 + b"\r\n\r\n", 431),
-    "a handshake's line beyond what websockets takes": (HANDSHAKE[:-2] + b"A: " + b"a" * 9000 + b"\r\n\r\n", 431),
     "a handshake's headers": (HANDSHAKE[:-2] + b"A: b\r\n" * 101 + b"\r\n", 431),
     "empty lines": (b"\r\n" * MEGABYTE, 431),
 }
@@ -168,6 +167,14 @@ async def test_requests_may_be_sent_ahead_but_not_without_end(api: Api) -> None:
 
         await many.send(LIVE * 10_000)
         assert (await many.rest()).count(b"HTTP/1.1 200") < 100
+
+
+async def test_a_handshakes_headers_may_be_as_large_as_any(api: Api) -> None:
+    """A session behind a proxy that signs people in has cookies of 16 KB."""
+    async with raw(api) as connection:
+        await connection.send(HANDSHAKE[:-2] + b"Cookie: session=" + b"a" * 60_000 + b"\r\n\r\n")
+
+        assert await connection.status() == 101
 
 
 # ---------------------------------------------------------------- patience

@@ -1,12 +1,15 @@
 """websockets' parser of frames, with bounds on how many there are: each takes as long as kilobytes of text do."""
 
+import sys
 import time
+from collections.abc import Generator
 from typing import Any, Final
 
 from websockets.exceptions import ProtocolError
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
+from websockets.streams import StreamReader
 
 from bcom_graphql.graphql.limits import Limits
 from bcom_graphql.graphql.meters import CONNECTIONS_REFUSED
@@ -16,12 +19,23 @@ LARGEST_BEFORE_ADMISSION: Final = 64 * 1024  # bytes: of a connection_init
 WINDOW_SECONDS: Final = 10.0
 
 
+class Lines(StreamReader):
+    """Of a handshake, as long as `Requests` has let them in; websockets refuses those beyond 8 KiB."""
+
+    def read_line(
+        self, _most: int, too_long_exc_type: type[Exception] = RuntimeError
+    ) -> Generator[None, None, bytearray]:
+        return super().read_line(sys.maxsize, too_long_exc_type)
+
+
 class Frames(ServerProtocol):
     """One socket's. Until it is admitted few and small ones are taken."""
 
     def __init__(self, limits: Limits, largest: int | None, **options: Any) -> None:
         first = LARGEST_BEFORE_ADMISSION if largest is None else min(largest, LARGEST_BEFORE_ADMISSION)
         super().__init__(max_size=first, **options)
+        self.reader, self.parser = Lines(), self.parse()
+        next(self.parser)  # begins to read
         self.number = 0
         self._limits, self._largest = limits, largest
         self._left = BEFORE_ADMISSION

@@ -13,11 +13,12 @@ from typing import Any, Final
 from starlette.types import Receive, Scope, Send
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from bcom_graphql.graphql.meters import CONNECTIONS_REFUSED
 from bcom_graphql.graphql.open_connections import OpenConnections, close_later
+from bcom_graphql.graphql.upgrades import Upgrades
 
 HEALTH: Final = b"/health"
 MOST_PIPELINED: Final = 32  # requests that wait for the answer to another one of their connection
@@ -25,7 +26,7 @@ TOO_MANY: Final = "The server has as many connections as it can have. Try again 
 TEXT: Final = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
 
 
-class Requests(HttpToolsProtocol):
+class Requests(Upgrades):
     """For uvicorn's `http`."""
 
     def __init__(
