@@ -18,6 +18,7 @@ SCHEMES = [
     "postgresql+psycopg2cffi",
     "postgresql+pg8000",
     "jdbc:postgresql",
+    "POSTGRES",
 ]
 
 
@@ -71,6 +72,7 @@ def test_passwords_are_taken_with_and_without_percent_signs(written: str, passwo
         "postgres://avnadmin:x@pg-1.aivencloud.com:12691/defaultdb?sslmode=require",
         "postgres://bcom:x@top2.nearest.of.bcom-db.internal:5432/bcom?sslmode=disable",
         "postgresql://me:x@host/bcom?schema=public",
+        "postgresql://me:x@host/bcom?sslmode=require&sslcert=&sslrootcert=&options=",
         "jdbc:postgresql://host:5432/bcom?user=me&password=x&ssl=true&prepareThreshold=0",
         "postgresql://me:x@host/bcom?connect_timeout=5&application_name=bcom&options=-c%20search_path%3Dbcom",
         "postgresql://me:x@host/bcom?keepalives=1&keepalives_idle=20&keepalives_interval=5&keepalives_count=3",
@@ -115,6 +117,10 @@ def test_tls_is_asked_for_in_other_drivers_words_too(query: str, sslmode: str) -
         ("host/bcom?sslrootcert=/nowhere/ca.pem", "names a file that is not there: sslrootcert=/nowhere/ca.pem"),
         ("one,two/bcom?port=1,2,3", "has 3 ports for 2 hosts"),
         ("host:port/bcom", "has a host that is none"),
+        ("host:99999/bcom", "has a port that is none: 99999"),
+        ("host/bcom?port=0", "has a port that is none: 0"),
+        ("host/bcom?sslmode=required", "has sslmode=required, which must be one of disable, allow, prefer, require,"),
+        ("host/bcom?target_session_attrs=master", "has target_session_attrs=master, which must be one of any, primary"),
     ],
 )
 def test_what_is_not_understood_is_named_without_the_password(rest: str, said: str) -> None:

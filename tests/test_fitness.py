@@ -1,5 +1,6 @@
 """What a database must be is looked at before anything is done to it, and said in one sentence."""
 
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -112,6 +113,12 @@ async def test_what_the_server_s_role_may_not_do_is_told_to_clients_as_nothing_t
     assert "later" not in failed.value.message
 
 
+def not_trusted(why: str) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = why
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -130,6 +137,9 @@ async def test_what_the_server_s_role_may_not_do_is_told_to_clients_as_nothing_t
         (OSError("Multiple exceptions: [Errno 111] Connect call failed, [Errno 111] …"), "nobody listens there"),
         (TimeoutError(), "does not answer in time"),
         (ConnectionResetError(), "hangs up"),
+        (not_trusted("self-signed certificate"), "Name the authority's certificate with sslrootcert"),
+        (not_trusted("Hostname mismatch, certificate is not valid for 'host'."), "Name the host in DATABASE_URL as"),
+        (asyncpg.ClientConfigurationError('root certificate file "x" does not exist\nEither …'), "Check DATABASE_URL."),
     ],
 )
 def test_every_reason_not_to_connect_has_a_sentence(error: Exception, said: str) -> None:

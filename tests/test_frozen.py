@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import func, select
 
@@ -230,22 +229,27 @@ async def answers(api: Api) -> bool:
     return "errors" not in await api.execute(SITES)
 
 
-async def test_told_to_stop_while_the_database_is_frozen_it_stops(
+async def test_told_to_stop_while_the_database_is_frozen_it_stops_and_tells_who_waits(
     tmp_path: Path, proxy: FreezingProxy, api: Api
 ) -> None:
     viewer = await api.as_(Role.VIEWER)
     served = Served(tmp_path, SECRET_KEY=SECRET, DATABASE_URL=proxy.url, SHUTDOWN_SECONDS="1")
+    ask = {"url": f"{served.url}/graphql", "json": {"query": SITES}, "headers": viewer.headers, "timeout": 2 * LONG}
     try:
         await asyncio.to_thread(served.start)
         proxy.freeze()
-        with pytest.raises(httpx.HTTPError):
-            await viewer.http.post(f"{served.url}/graphql", json={"query": SITES}, headers=viewer.headers, timeout=1)
+        asked = asyncio.create_task(viewer.http.post(**ask))
+        await asyncio.sleep(1.0)
 
         began = time.monotonic()
         await asyncio.to_thread(served.stop)
         seconds = time.monotonic() - began
+        answer = await asked
     finally:
         served.kill()
 
     assert served.stopped == 0, served.log
     assert seconds < LONG
+    assert answer.status_code == 503
+    assert answer.json()["errors"][0]["extensions"] == {"code": "SERVICE_UNAVAILABLE", "retryAfter": 1}
+    assert "Traceback" not in served.log

@@ -52,6 +52,10 @@ UNCACHED = (b"cache-control", b"no-store")
 BY_GET: Final = frozenset({OperationType.QUERY})
 BY_POST: Final = BY_GET | {OperationType.MUTATION}
 Allowed = Collection[OperationType]
+CUT_SHORT: Final = Refused(
+    "The server was stopped before this was finished, so it may or may not be done. Send it again.",
+    {"code": "SERVICE_UNAVAILABLE", "retryAfter": 1},
+)
 
 
 @dataclass(frozen=True)
@@ -141,8 +145,9 @@ class GraphQLServer(GraphQL[Any, None]):
             media = answer_type(accept)
             return await self._respond(request, media)
         except Refused as refused:
-            media = JSON if media == EVENT_STREAM else media
-            return _refusal(request, media, refused.presented(), refused.status, refused.headers)
+            return _refused(request, media, refused)
+        except asyncio.CancelledError:  # by uvicorn, whose patience ends when the server is stopped
+            return _refused(request, media, CUT_SHORT)
         finally:
             if request.lease is not None:
                 await run_in_threadpool(request.lease.close)
@@ -265,6 +270,11 @@ def _response(
     if wait is None:
         return Encoded(body, status, told)
     return Encoded(body, wait.status, [*told, (b"retry-after", b"%d" % wait.seconds)])
+
+
+def _refused(request: Arrival, media: str, refused: Refused) -> Response:
+    media = JSON if media == EVENT_STREAM else media
+    return _refusal(request, media, refused.presented(), refused.status, refused.headers)
 
 
 def _refusal(

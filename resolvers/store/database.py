@@ -241,7 +241,7 @@ def _failure(error: Exception, pool: LendingPool) -> ClientError | None:
     if isinstance(error, PoolExhausted):
         POOL_EXHAUSTED.inc()
     sqlstate = state(error)
-    if sqlstate in REFUSED:
+    if sqlstate in REFUSED and not is_outage(error):
         logger.warning("the database refuses", sqlstate=sqlstate, reason=str(_original(error)))
     if sqlstate == ONLY_READS:  # it was the primary once: another may be by now
         pool.distrust()

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 EXAMPLE: Final = "postgresql://user:password@host/database"
 SCHEME = re.compile(
-    r"(jdbc:)?(postgres|postgresql)(\+(asyncpg|psycopg|psycopg2|psycopg2cffi|psycopg_async|pg8000))?://"
+    r"(jdbc:)?(postgres|postgresql)(\+(asyncpg|psycopg|psycopg2|psycopg2cffi|psycopg_async|pg8000))?://", re.IGNORECASE
 )
 PORT: Final = 5432
 CONNECT_SECONDS: Final = 10.0
@@ -36,6 +36,11 @@ ONLY: Final[Mapping[str, tuple[str, ...]]] = {
     "gssencmode": ("disable", "prefer"),
     "load_balance_hosts": ("disable",),
     "schema": ("public",),
+}
+# Of the driver's, those that are words; its own complaints of others are for programmers.
+WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "target_session_attrs": ("any", "primary", "standby", "read-write", "read-only", "prefer-standby"),
 }
 TLS: Final[Mapping[str, str]] = {"true": "require", "1": "require", "false": "disable", "0": "disable"}  # `ssl=`
 
@@ -95,7 +100,7 @@ def parse(url: str) -> Address:
     credentials, at, location = rest.rpartition("@")
     user, _, password = credentials.partition(":")
     hosts, _, database = location.partition("/")
-    parameters = _joined(parse_qsl(query, keep_blank_values=True))
+    parameters = _joined(parse_qsl(query))  # an empty one counts as not given, as with libpq
     address = Address(
         hosts=_hosts(parameters.pop("host", "") or hosts, parameters.pop("port", "")),
         database=parameters.pop("dbname", "") or unquote(database) or None,
@@ -116,7 +121,7 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def _hosts(hosts: str, ports: str) -> tuple[tuple[str, int], ...]:
     listed = [_host_and_port(unquote(one)) for one in hosts.split(",")] if hosts else []
-    given = [_whole("port", port) for port in ports.split(",") if port]
+    given = [_port(port) for port in ports.split(",") if port]
     if given and not listed:
         listed = [("localhost", None)]
     if len(given) not in (0, 1, len(listed)):
@@ -131,8 +136,8 @@ def _host_and_port(text: str) -> tuple[str, int | None]:
         return text, None
     found = re.fullmatch(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d*))?", text)
     if found is None:
-        raise ValueError(f"has a host that is none; it must look like {EXAMPLE}")
-    return found["v6"] or found["host"], int(found["port"]) if found["port"] else None
+        raise ValueError(f"has a host that is none; it must look like {EXAMPLE}, with %3F for a ? in a password")
+    return found["v6"] or found["host"], _port(found["port"]) if found["port"] else None
 
 
 def _with(address: Address, given: dict[str, str]) -> Address:
@@ -142,6 +147,7 @@ def _with(address: Address, given: dict[str, str]) -> Address:
         for_driver.setdefault("sslmode", TLS.get(tls.lower(), tls))
     if for_driver.get("sslmode") == "no-verify":
         for_driver["sslmode"] = "require"
+    _check_words(for_driver)
     _check_files(for_driver)
     for name, possible in ONLY.items():
         if (wanted := given.pop(name, possible[0])).lower() not in possible:
@@ -175,10 +181,23 @@ def _keep_alive(given: dict[str, str]) -> KeepAlive:
     )
 
 
+def _check_words(given: Mapping[str, str]) -> None:
+    for name, possible in WORDS.items():
+        if name in given and given[name] not in possible:
+            raise ValueError(f"has {name}={given[name]}, which must be one of {', '.join(possible)}")
+
+
 def _check_files(given: Mapping[str, str]) -> None:
     for name in FILES:
         if name in given and given[name] != "system" and not Path(given[name]).expanduser().is_file():
             raise ValueError(f"names a file that is not there: {name}={given[name]}")
+
+
+def _port(text: str) -> int:
+    """The system takes greater numbers, and means others by them."""
+    if not 0 < (port := _whole("port", text)) < 65_536:
+        raise ValueError(f"has a port that is none: {text}")
+    return port
 
 
 def _whole(name: str, text: str) -> int:

@@ -12,7 +12,7 @@ from resolvers.store.database_url import Address
 
 # By SQLSTATE. {user}, {database} and the server's own words, {said}, are filled in.
 BY_STATE: Final = {
-    "28P01": "it refuses the password of the user {user}. Check DATABASE_URL.",
+    "28P01": "it refuses the password of the user {user}, or wants one. Check DATABASE_URL.",
     "28000": "it does not let the user {user} in ({said}). Check DATABASE_URL, or the server's pg_hba.conf.",
     "3D000": 'it has no database "{database}". Check DATABASE_URL, or make it with `bcom-graphql migrate --create`.',
     "42501": "the user {user} may not connect to it ({said}). GRANT CONNECT ON DATABASE {database} TO {user}.",
@@ -33,7 +33,10 @@ def explain(error: BaseException, where: Address) -> str:
         template = _of_server(error)
         user, database = where.user or "(the default)", where.database or where.user or "(the default)"
         return template.format(user=user, database=database, said=_first_line(error))
-    return next((words(error) for kind, words in BY_TYPE if isinstance(error, kind)), _first_line(error))
+    return next(
+        (words(error) for kind, words in BY_TYPE if isinstance(error, kind)),
+        f"{_first_line(error)}. Check DATABASE_URL.",
+    )
 
 
 def _of_server(error: asyncpg.PostgresError) -> str:
@@ -55,6 +58,15 @@ def _of_system(error: BaseException) -> str:
     return f"{said}."
 
 
+def _of_certificate(error: BaseException) -> str:
+    said = str(getattr(error, "verify_message", "")).rstrip(".")
+    if "mismatch" in said:
+        return f"its certificate is another host's ({said}). Name the host in DATABASE_URL as its certificate does."
+    return (
+        f"its certificate is not trusted ({said}). Name the authority's certificate with sslrootcert in DATABASE_URL."
+    )
+
+
 def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).partition("\n")[0].rstrip(".")
 
@@ -63,13 +75,7 @@ def _first_line(error: BaseException) -> str:
 BY_TYPE: Final[tuple[tuple[type[BaseException], Callable[[BaseException], str]], ...]] = (
     (TimeoutError, lambda _: "it does not answer in time. Check host and port, and the firewalls between."),
     (socket.gaierror, lambda _: "there is no host of this name. Check DATABASE_URL."),
-    (
-        ssl.SSLCertVerificationError,
-        lambda error: (
-            f"its certificate is not trusted ({getattr(error, 'verify_message', '')})."
-            " Name the authority's certificate with sslrootcert in DATABASE_URL."
-        ),
-    ),
+    (ssl.SSLCertVerificationError, _of_certificate),
     (ssl.SSLError, lambda error: f"TLS fails ({_first_line(error)})."),
     (FileNotFoundError, lambda _: "there is no such socket. Check the host in DATABASE_URL, and that the server runs."),
     (ConnectionResetError, lambda _: "it hangs up. Check that a PostgreSQL listens on this port."),
