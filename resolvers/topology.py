@@ -1,9 +1,10 @@
 """What there is: satellites, sites, networks, links."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Column, ColumnElement, Select, and_, exists, false, func, or_, select, union
 from sqlalchemy import cast as sql_cast
@@ -23,6 +24,7 @@ Row = TypeVar("Row", bound=Table)
 
 TOPOLOGY_LOCK = 0x6263_6F6D_0006
 LARGEST_TOPOLOGY = 20_000  # of each kind at once
+AT_ONCE = 1000  # rows that are made ready for the database before the event loop goes on
 RANGES = {
     "number": (0, LARGEST_INTEGER),
     "latitude": (-90, 90),
@@ -89,7 +91,7 @@ class Topology:
 async def upsert(context: Context, spec: TopologySpec) -> Topology:
     """All or nothing, in the order satellites, sites, networks, links. Raises InvalidInput naming the entry."""
     context.require(Role.ADMIN, "change the topology")
-    _check(spec)
+    await asyncio.to_thread(_check, spec)
     async with context.database.write() as session:
         await session.execute(select(func.pg_advisory_xact_lock(TOPOLOGY_LOCK)))  # two in another order would deadlock
         await _upsert(session, Satellite, Satellite.name, [vars(s) for s in spec.satellites])
@@ -101,10 +103,13 @@ async def upsert(context: Context, spec: TopologySpec) -> Topology:
 
 
 async def _upsert(session: AsyncSession, entity: type[Table], key: Any, rows: Sequence[dict[str, Any]]) -> None:
-    for start in range(0, len(rows), 2000):  # a statement has at most 32 767 parameters
-        query = insert(entity).values(rows[start : start + 2000])
-        changed = {name: query.excluded[name] for name in rows[0] if name != key.key}
-        await session.execute(query.on_conflict_do_update(index_elements=[key.key], set_=changed))
+    if not rows:
+        return
+    query = insert(cast("Any", entity.__table__))
+    changed = {name: query.excluded[name] for name in rows[0] if name != key.key}
+    query = query.on_conflict_do_update(index_elements=[key.key], set_=changed)
+    for start in range(0, len(rows), AT_ONCE):
+        await session.execute(query, rows[start : start + AT_ONCE])
 
 
 async def _networks(session: AsyncSession, specs: Sequence[NetworkSpec]) -> list[dict[str, Any]]:

@@ -140,7 +140,7 @@ async def update_user(
     context: Context, user_id: int, full_name: str | None, role: Role | None, is_active: bool | None
 ) -> User:
     """Change what is given. Takes effect at once, on open sockets too. Raises NotFound, Conflict, InvalidInput."""
-    context.require(Role.ADMIN, "manage users")
+    caller = context.require_person(Role.ADMIN, "manage users")
     check_name(full_name)
     async with context.database.write() as session:
         await lock(session)
@@ -157,6 +157,7 @@ async def update_user(
             await _end_access(context, session, user)
         await session.flush()
         await session.refresh(user)
+    logger.info("a user was changed", user_id=user.id, role=user.role, is_active=user.is_active, by=caller.author_id)
     return user
 
 

@@ -1,8 +1,9 @@
 """What clients send."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import polars as pl
 import strawberry
@@ -23,6 +24,7 @@ from schema.scalars import DirectionArray, FloatArray, IntArray, TimeArray
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 OF_FLEET = Constraint(max_items=topology.LARGEST_TOPOLOGY)
+Spec = TypeVar("Spec")
 N, S, L = (CATALOGUE[kind] for kind in TargetKind)
 
 
@@ -118,15 +120,21 @@ class TopologyInput:
     networks: list[NetworkInput] | None = strawberry.field(default_factory=list, directives=[OF_FLEET])
     links: list[LinkInput] | None = strawberry.field(default_factory=list, directives=[OF_FLEET])
 
-    def spec(self) -> topology.TopologySpec:
-        return topology.TopologySpec(
-            tuple(topology.SatelliteSpec(**vars(entry)) for entry in self.satellites or ()),
-            tuple(topology.SiteSpec(**{**vars(entry), "mobile": bool(entry.mobile)}) for entry in self.sites or ()),
-            tuple(
-                topology.NetworkSpec(**{**vars(entry), "band": entry.band or Band.KU}) for entry in self.networks or ()
-            ),
-            tuple(topology.LinkSpec(**vars(entry)) for entry in self.links or ()),
-        )
+
+def topology_spec(input: object) -> topology.TopologySpec:
+    """What a `TopologyInput` asks for, null being as good as nothing. Takes long: it may be a whole fleet."""
+    given = cast("Mapping[str, Any]", input)  # as GraphQL has it
+    return topology.TopologySpec(
+        _specs(topology.SatelliteSpec, given["satellites"]),
+        _specs(topology.SiteSpec, given["sites"]),
+        _specs(topology.NetworkSpec, given["networks"]),
+        _specs(topology.LinkSpec, given["links"]),
+    )
+
+
+def _specs(of: type[Spec], entries: Sequence[Mapping[str, Any]] | None) -> list[Spec]:
+    names = {camel(field.name): field.name for field in fields(cast("Any", of))}
+    return [of(**{names[name]: value for name, value in one.items() if value is not None}) for one in entries or ()]
 
 
 # ---------------------------------------------------------------- metrics
@@ -197,12 +205,12 @@ class LinkSampleInput(Sample):
     )
 
 
-def _as_it_is(_: type, sample: Mapping[str, Any], __: object) -> Mapping[str, Any]:
-    return sample
+def _as_it_is(_: type, given: Mapping[str, Any], __: object) -> Mapping[str, Any]:
+    return given
 
 
-for _sample in (NetworkSampleInput, SiteSampleInput, LinkSampleInput):
-    get_object_definition(_sample, strict=True).from_input = _as_it_is
+for _many in (TopologyInput, NetworkSampleInput, SiteSampleInput, LinkSampleInput):
+    get_object_definition(_many, strict=True).from_input = _as_it_is
 
 COLUMNS = "The same as the samples, as columns of equal length: the fast way in."
 

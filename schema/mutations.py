@@ -1,5 +1,6 @@
 """What clients can change."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -48,6 +49,7 @@ from schema.inputs import (
     frame_of_columns,
     frame_of_samples,
     measurements,
+    topology_spec,
 )
 from schema.models import ImportModelResult, ModelVersion, ModelVersionResult, Sensitivity, SensitivityResult
 from schema.node import Info
@@ -139,7 +141,8 @@ class Mutation(Analyses, Advice):
 
     @mutation(
         Role.ADMIN,
-        description="For admins; takes effect at once. Who is deactivated loses their sessions and API keys for good.",
+        description="For admins, signed in as themselves; takes effect at once. Who is deactivated loses their"
+        " sessions and API keys for good.",
     )
     async def update_user(self, info: Info, input: UpdateUserInput) -> UserResult:
         key = User.key(input.id)
@@ -180,7 +183,8 @@ class Mutation(Analyses, Advice):
 
     @mutation(Role.ADMIN, description="For admins. All or nothing.")
     async def upsert_topology(self, info: Info, input: TopologyInput) -> TopologyResult:
-        return Topology(**vars(await topology.upsert(info.context, input.spec())))
+        spec = await asyncio.to_thread(topology_spec, input)
+        return Topology(**vars(await topology.upsert(info.context, spec)))
 
     @mutation(Role.OPERATOR)
     async def record_network_metrics(self, info: Info, samples: Batch[NetworkSampleInput]) -> RecordResult:

@@ -91,6 +91,15 @@ async def test_a_key_loses_what_its_owner_loses(api: Api, make: Factory) -> None
     assert (before, after) == ([], ["FORBIDDEN"])
 
 
+async def test_an_admin_s_key_that_leaks_makes_nobody_an_admin(api: Api, make: Factory) -> None:
+    created = await create(await api.as_(Role.ADMIN), Role.ADMIN)
+    thief = await make.user(role=Role.VIEWER)
+
+    answer = await api.with_token(created["secret"]).run(UPDATE, input={"id": id_of(thief), "role": "ADMIN"})
+
+    assert answer["updateUser"] == {"__typename": "Forbidden"}
+
+
 async def test_a_key_cannot_create_keys(api: Api) -> None:
     created = await create(await api.as_(Role.ADMIN), Role.ADMIN)
 
