@@ -52,6 +52,7 @@ async def serving(made: World, which: str) -> AsyncIterator[tuple[int, int]]:
         "SECRET_KEY": SECRET,
         "RATE_LIMITS": "off",
         "MAX_CONNECTIONS": "100000",
+        "MAX_PENDING_CONNECTIONS": "100000",
         "AUTOMATIC_ANALYSES": "false",
         "AUTOMATIC_RECOMMENDATIONS": "false",
         "LOG_LEVEL": "error",

@@ -80,6 +80,13 @@ async def test_a_large_body_behind_an_offer_arrives_whole(api: Api) -> None:
         assert (await connection.status(), json.loads(connection.body)) == (200, ANSWER)
 
 
+async def test_whoever_sends_the_body_at_once_is_not_told_to_go_on(api: Api) -> None:
+    """Caddy passes on `Expect` after answering it; Java's HttpClient waits for ever when it is answered twice."""
+    [(status, body)] = await answers(api, [WITH_LENGTH % (OFFERS["Java"] + b"Expect: 100-Continue\r\n")], 1)
+
+    assert (status, json.loads(body)) == (200, ANSWER)
+
+
 async def test_an_offer_with_a_last_request_is_answered_and_the_connection_ends(api: Api) -> None:
     request = WITH_LENGTH % b"Connection: close, Upgrade\r\nUpgrade: h2c\r\n"
     async with raw(api) as connection:

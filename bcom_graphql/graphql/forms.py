@@ -1,5 +1,6 @@
 """Multipart forms as they arrive: files, and the fields of the specification; others are passed over."""
 
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -90,9 +91,13 @@ class Form:
             raise bad_request("Each part of a form has a name in its Content-Disposition.")
         if name in FIELDS:  # some clients send them as files
             self._into = self.fields[name] = bytearray()
-        elif extended or b"filename" in options:
-            told = unquote(_text(extended[1])) if extended else _text(options[b"filename"])
+        elif extended or b"filename" in options or self._is_mapped(name):
+            told = unquote(_text(extended[1])) if extended else _text(options.get(b"filename", b""))
             self._into = self.files[name] = self._new_file(told)
+
+    def _is_mapped(self, name: str) -> bool:
+        """A file without a name, as Python's aiohttp streams them; `map` comes before the files."""
+        return json.dumps(name).encode() in self.fields.get("map", b"")
 
     def _new_file(self, name: str) -> UploadFile:
         self._opened += 1

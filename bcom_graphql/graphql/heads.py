@@ -158,6 +158,7 @@ class Requests(Upgrades):
     def on_body(self, body: bytes) -> None:
         self._unheard = 0
         super().on_body(body)
+        self.cycle.waiting_for_100_continue = False  # whoever sends already need not be told to go on
 
     def on_message_complete(self) -> None:
         self._unheard = 0
