@@ -244,6 +244,14 @@ class Settings(BaseSettings):
         int, Field(ge=1000, description="Bytes in a body, or a WebSocket's message, while nobody has signed in.")
     ] = DEFAULT.anonymous_body
     max_anonymous_values: Annotated[int, Field(ge=100, description="Values in its JSON.")] = DEFAULT.anonymous_values
+    max_anonymous_bodies: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Bytes of such bodies that each process holds at once, without the first 16 kB of each. Beyond "
+            "that only those who have signed in may send more than these.",
+        ),
+    ] = DEFAULT.anonymous_bodies
     max_upload: Annotated[int, Field(ge=1000, description="Bytes in a request with files.")] = DEFAULT.upload
     max_files: Annotated[int, Field(ge=1, description="Files in a request.")] = DEFAULT.files
     max_spooled: Annotated[
@@ -267,9 +275,15 @@ class Settings(BaseSettings):
             " folder for temporary files (TMPDIR)."
         ),
     ] = None
-    max_seconds: Annotated[float, Field(gt=0, description="How long an operation may take; then it is stopped.")] = (
-        DEFAULT.seconds
-    )
+    max_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=86_400,
+            description="How long an operation may take; then it is stopped. Nor does an answer wait longer for a"
+            " client that reads nothing of it (on Linux).",
+        ),
+    ] = DEFAULT.seconds
     max_upload_seconds: Annotated[float, Field(gt=0, description="The same for operations with files.")] = (
         DEFAULT.upload_seconds
     )

@@ -205,6 +205,37 @@ async def test_uploads_together_have_a_bound_and_give_back_what_they_held(server
     assert after.json()["data"]["importMetrics"]["__typename"] == "RecordedMetrics"
 
 
+async def test_bodies_of_strangers_have_a_bound_together_and_keep_nobody_else_away(server: Server) -> None:
+    body = "content-type: application/json", "content-length: 70000"
+    async with server(max_anonymous_bodies=100_000) as api:
+        viewer = await api.as_(Role.VIEWER)
+        async with raw(api, *body) as (_, first), raw(api, *body) as (reader, second):
+            first.write(b" " * 60_000)
+            second.write(b" " * 69_999)
+            await first.drain()
+            await second.drain()
+            await until_admitted(api, 503)
+            stranger, small, known = [
+                await post(who, padded(size)) for who, size in ((api, 60_000), (api, 2_000), (viewer, 60_000))
+            ]
+            second.write(b"x")
+            assert await status_of(reader) == 400
+
+        assert said(stranger)[:2] == (503, "SERVICE_UNAVAILABLE")
+        assert "from strangers" in said(stranger)[2]
+        assert small.status_code == known.status_code == 200
+        await until_admitted(api)
+
+
+async def until_admitted(api: Api, status: int = 200) -> None:
+    """Until there is room for a stranger's body, or none."""
+
+    async def is_admitted() -> bool:
+        return (await post(api, padded(60_000))).status_code == status
+
+    await until(is_admitted)
+
+
 async def until_received(api: Api) -> None:
     """Until there is room for a form."""
 

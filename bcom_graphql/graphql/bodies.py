@@ -12,7 +12,7 @@ from bcom_graphql.graphql.deadlines import Deadline
 from bcom_graphql.graphql.errors import Refused, bad_request
 from bcom_graphql.graphql.json import count_values, loaded
 from bcom_graphql.graphql.limits import Allowance, Limits
-from bcom_graphql.graphql.spool import Lease
+from bcom_graphql.graphql.spool import Lease, Place, crowded
 
 UNPACKED: Final = 64 * 1024  # bytes at once
 GZIP, ZLIB, RAW_DEFLATE = 31, 15, -15  # as zlib calls them
@@ -24,10 +24,11 @@ Admit = Callable[[], Awaitable[Allowance]]
 class Arrival(Request):
     """A request whose headers are read often: `given` has them by name, in lower case; the first where one repeats.
 
-    `lease` holds the files that came with it.
+    `lease` holds the files that came with it, `place` its memory.
     """
 
     lease: Lease | None = None
+    place: Place | None = None
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         super().__init__(scope, receive)
@@ -96,9 +97,11 @@ def _window(encoding: str, packed: bytes) -> int:
 class Admission:
     """How much may come: what anybody may send; and when there is more, what whoever sends it may."""
 
-    def __init__(self, anybody: Allowance, admit: Admit) -> None:
+    def __init__(self, anybody: Allowance, admit: Admit, place: Place) -> None:
+        """`place`: among those who are not asked for, until it turns out that they have signed in."""
         self._allowed = anybody
         self._admit: Admit | None = admit
+        self._place = place
 
     @property
     def is_over(self) -> bool:
@@ -107,10 +110,23 @@ class Admission:
 
     async def check(self, size: int, values: int, what: str) -> None:
         """Raises Refused."""
-        if self._admit is not None and not self._allowed.covers(size, values):
+        if not self._allowed.covers(size, values):
+            await self._ask()
+        self._allowed.refuse_beyond(size, values, what)
+
+    async def keep(self, size: int) -> None:
+        """So much in memory. Raises Refused where strangers have no more room."""
+        if not (self._allowed.signed_in or self._place.fits(size)):
+            await self._ask()
+        if self._allowed.signed_in:
+            self._place.leave()
+        elif not self._place.fits(size):
+            raise crowded()
+
+    async def _ask(self) -> None:
+        if self._admit is not None:
             admit, self._admit = self._admit, None
             self._allowed = await admit()
-        self._allowed.refuse_beyond(size, values, what)
 
 
 async def read_json(body: Body, admission: Admission) -> Any:
@@ -122,4 +138,5 @@ async def read_json(body: Body, admission: Admission) -> Any:
         pieces.append(piece)
         size, values = size + len(piece), values + count_values(piece)
         await admission.check(max(size, body.received), values, "The body")
+        await admission.keep(size)
     return await loaded(b"".join(pieces), "The body")

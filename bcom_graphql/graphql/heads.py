@@ -6,21 +6,24 @@ something: the end of a head, a part of a body, the end of a request. Too many a
 
 import asyncio
 import json
+from functools import partial
 from http import HTTPStatus
 from itertools import chain
 from typing import Any, Final
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from bcom_graphql.graphql.meters import CONNECTIONS_REFUSED
-from bcom_graphql.graphql.open_connections import OpenConnections, close_later
+from bcom_graphql.graphql.open_connections import OpenConnections, close_later, end_unread
 from bcom_graphql.graphql.upgrades import Upgrades
 
 HEALTH: Final = b"/health"
+MOST_PARTS: Final = 10_000  # of a body: each takes as long as a kilobyte does
+SMALLEST_PART: Final = 64  # bytes on average, of those beyond
 MOST_PIPELINED: Final = 32  # requests that wait for the answer to another one of their connection
 TOO_MANY: Final = "The server has as many connections as it can have. Try again shortly."
 TEXT: Final = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
@@ -40,7 +43,9 @@ class Requests(Upgrades):
         self._open = OpenConnections.of(app_state)
         self._most_bytes, self._most_headers = self._open.limits.header_bytes, self._open.limits.headers
         self._unheard = 0  # bytes since the parser has told of something
+        self._parts = self._part_bytes = 0  # of the present body
         self._is_refused = False
+        self._is_last = False  # the answer that has begun: the rest of its request is not wanted
         self._why = HTTPStatus.BAD_REQUEST
         self._answering: RequestResponseCycle | None = None
         self.url, self.headers = b"", []
@@ -49,6 +54,7 @@ class Requests(Upgrades):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        end_unread(transport, self._open.limits.seconds)
         self._open.add(self)
         self._is_too_many = self._open.are_too_many
 
@@ -133,6 +139,7 @@ class Requests(Upgrades):
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MOST_PIPELINED:
             raise ValueError("too many requests at once")
+        self._parts = self._part_bytes = 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -157,6 +164,10 @@ class Requests(Upgrades):
 
     def on_body(self, body: bytes) -> None:
         self._unheard = 0
+        self._parts += 1
+        self._part_bytes += len(body)
+        if self._parts > MOST_PARTS + self._part_bytes // SMALLEST_PART:
+            raise ValueError("too many chunks")
         super().on_body(body)
         self.cycle.waiting_for_100_continue = False  # whoever sends already need not be told to go on
 
@@ -166,7 +177,20 @@ class Requests(Upgrades):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle  # `self.cycle` is the latest, which may wait for this one
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, partial(self._answer, app, cycle))
+
+    async def _answer(self, app: Any, cycle: RequestResponseCycle, scope: Scope, receive: Receive, send: Send) -> None:
+        """Whoever is answered before all of their body has come is refused, and shall not go on sending it."""
+
+        async def send_last(message: Message) -> None:
+            if message["type"] == "http.response.start" and cycle.more_body:
+                self._is_last = True
+                await send({**message, "headers": [*message["headers"], (b"connection", b"close")]})
+                cycle.keep_alive = True  # uvicorn would close at once: what we have said could be lost
+            else:
+                await send(message)
+
+        await app(scope, receive, send_last)
 
     def _forget_answer(self) -> None:
         """Nobody is there any more to be answered."""
@@ -175,6 +199,11 @@ class Requests(Upgrades):
             self._answering.message_event.set()
 
     def on_response_complete(self) -> None:
+        if self._is_last:
+            self._is_refused = True
+            self.flow.resume_reading()
+            close_later(self.transport)
+            return
         super().on_response_complete()
         if self.cycle.response_complete and not self.transport.is_closing():
             self._open.waits_again(self)

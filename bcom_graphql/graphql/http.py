@@ -149,6 +149,8 @@ class GraphQLServer(GraphQL[Any, None]):
         except asyncio.CancelledError:  # by uvicorn, whose patience ends when the server is stopped
             return _refused(request, media, CUT_SHORT)
         finally:
+            if request.place is not None:
+                request.place.leave()
             if request.lease is not None:
                 await run_in_threadpool(request.lease.close)
 

@@ -16,11 +16,11 @@ class Introspection(StrEnum):
 
 
 class Allowance(NamedTuple):
-    """How much whoever asks may send: bytes, and values in JSON. `condition` says to whom it applies."""
+    """How much whoever asks may send: bytes, and values in JSON."""
 
     size: int
     values: int
-    condition: str = ""
+    signed_in: bool = True
 
     def covers(self, size: int, values: int) -> bool:
         return size <= self.size and values <= self.values
@@ -29,7 +29,8 @@ class Allowance(NamedTuple):
         """Raises Refused (413)."""
         if not self.covers(size, values):
             most, unit = (self.size, "bytes") if size > self.size else (self.values, "values")
-            raise bad_request(f"{what} has more than the {most} {unit} that are allowed{self.condition}.", 413)
+            condition = "" if self.signed_in else " without signing in"
+            raise bad_request(f"{what} has more than the {most} {unit} that are allowed{condition}.", 413)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Limits:
     values: int = 3_000_000  # commas and opening brackets in a body
     anonymous_body: int = 1024 * 1024  # while nobody has signed in
     anonymous_values: int = 20_000
+    anonymous_bodies: int = 64 * 1024 * 1024  # together, in one process, without the first `FREE` bytes of each
     upload: int = 1024 * 1024 * 1024
     files: int = 10
     spooled: int = 2 * 1024 * 1024 * 1024  # of all uploads of one process together
@@ -61,7 +63,7 @@ class Limits:
     seconds: float = 30.0
     upload_seconds: float = 900.0
     headers: int = 100
-    header_bytes: int = 64 * 1024  # of the address and all headers
+    header_bytes: int = 32 * 1024  # of the address and all headers
     header_seconds: float = 10.0  # from a connection's opening, or a request's beginning, until they are there
     open_connections: int = 20_000  # in one process; fewer where it may not open as many files
     pending_connections: int = 250  # sockets of one address before their connection_init; in all four times as many
@@ -82,4 +84,4 @@ class Limits:
         size = self.upload if files else self.body
         if signed_in:
             return Allowance(size, self.values)
-        return Allowance(min(size, self.anonymous_body), min(self.values, self.anonymous_values), " without signing in")
+        return Allowance(min(size, self.anonymous_body), min(self.values, self.anonymous_values), signed_in=False)

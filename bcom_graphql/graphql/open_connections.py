@@ -6,6 +6,7 @@ are too many. A newcomer is refused (503) only while all others are busy; health
 
 import asyncio
 import resource
+import socket
 from typing import Any, Final, Protocol
 
 from bcom_graphql.graphql.limits import Limits
@@ -87,6 +88,16 @@ def close_later(transport: asyncio.Transport) -> asyncio.TimerHandle:
     if transport.can_write_eof():
         transport.write_eof()
     return asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.close)
+
+
+def end_unread(transport: asyncio.Transport, seconds: float) -> None:
+    """Have the system end the connection when its client has read nothing of an answer for so long (Linux).
+
+    Else it could be kept for ever: a transport that is closed waits for what it has to write.
+    """
+    connection = transport.get_extra_info("socket")
+    if hasattr(socket, "TCP_USER_TIMEOUT") and connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
 def _now() -> float:

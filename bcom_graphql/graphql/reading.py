@@ -37,7 +37,7 @@ from bcom_graphql.graphql.variables import Variables
 LONGEST_TOKEN: Final = 40  # characters, on average: what is longer has no business in a document
 CHARACTERS_OF_POINT: Final = 4  # of a short document; of a long one, each is a point
 POINTS_OF_LOOK: Final = 20  # of a field below `__schema`, which is told of all types
-SHORT: Final = 1_000  # characters that are read within some 20 ms
+SHORT: Final = 500  # characters that are read within some 20 ms
 BYTES_OF_DOCUMENT: Final = 2_000  # these as measured with tracemalloc
 BYTES_OF_TOKEN: Final = 700  # and of the syntax tree around it
 BYTES_OF_OPERATION: Final = 10_000

@@ -129,7 +129,7 @@ async def operations(
     """What is asked, of a POST's body or a GET's query string. Raises Refused with the status that says why.
 
     `admit` says how much whoever asks may send, files or none; it is asked when there is more than anybody may send.
-    Files stay open until the request's lease is closed.
+    Files stay open until the request's lease is closed, memory is held until its place is left.
     """
     if request.method == "GET":
         return Operation.of(_from_query_string(request.query_params, limits.allowance(signed_in=False)))
@@ -139,7 +139,8 @@ async def operations(
     if media not in (JSON, MULTIPART) or charset not in UTF_8:
         raise bad_request(f"Send {JSON} in UTF-8, or {MULTIPART} with files.", 415)
     body, files = Body(request, limits, deadline), media == MULTIPART
-    admission = Admission(limits.allowance(signed_in=False, files=files), partial(admit, files=files))
+    request.place = spool.strangers.place()
+    admission = Admission(limits.allowance(signed_in=False, files=files), partial(admit, files=files), request.place)
     if files:
         request.lease = spool.lease()
         asked = await with_files(body, Form(request.given["content-type"], limits, request.lease), admission)

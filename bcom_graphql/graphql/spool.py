@@ -1,4 +1,7 @@
-"""The disk that uploads take while they are received and read: so much of it together, and never the last of it."""
+"""What bodies take while they are received and read, together: memory those of strangers, disk those with files.
+
+Never the last of the disk.
+"""
 
 import errno
 import shutil
@@ -16,6 +19,7 @@ from bcom_graphql.graphql.limits import Limits
 logger = structlog.get_logger(__name__)
 
 RETRY_SECONDS: Final = 30
+FREE: Final = 16 * 1024  # bytes: of a usual request
 NO_HANDLES = (errno.EMFILE, errno.ENFILE)
 
 
@@ -28,6 +32,7 @@ class Spool:
         self.folder = str(folder) if folder else None
         self.in_memory = limits.anonymous_body  # bytes of each file: strangers write nothing to disk
         self.held = 0
+        self.strangers = Strangers(limits.anonymous_bodies)
 
     def lease(self) -> "Lease":
         return Lease(self)
@@ -40,6 +45,44 @@ class Spool:
         if free - more < self._limits.free_disk:
             logger.error("an upload was refused: the disk is almost full", free=free, wanted=more)
             raise _refused("The server has too little free disk for files. Try again later.", 507)
+
+
+class Strangers:
+    """The memory of bodies whose senders are strangers still. The first bytes of each are free: all can sign in."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held = 0
+
+    def place(self) -> "Place":
+        return Place(self)
+
+    def take(self, more: int) -> bool:
+        """Whether there was room for so many more bytes."""
+        if self._held + more > self._most:
+            return False
+        self._held += more
+        return True
+
+
+class Place:
+    """What one request takes of it, until it is left."""
+
+    def __init__(self, strangers: Strangers) -> None:
+        self._strangers = strangers
+        self._taken = 0
+
+    def fits(self, size: int) -> bool:
+        """Whether there is room for so many bytes in all."""
+        more = max(0, size - FREE - self._taken)
+        if not self._strangers.take(more):
+            return False
+        self._taken += more
+        return True
+
+    def leave(self) -> None:
+        self._strangers.take(-self._taken)
+        self._taken = 0
 
 
 class Lease:
@@ -82,6 +125,11 @@ def explained() -> Iterator[None]:
         if error.errno in NO_HANDLES:
             raise _refused("The server has too many files and connections open. Try again later.") from error
         raise _refused("The server cannot store files now. Try again later.", 507) from error
+
+
+def crowded() -> Refused:
+    """For a stranger for whom there is no room."""
+    return _refused("The server receives as much from strangers as it has room for. Sign in, or try again later.")
 
 
 def _refused(message: str, status: int = 503) -> Refused:

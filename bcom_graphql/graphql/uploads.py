@@ -5,7 +5,7 @@ files themselves, which are spooled to disk. At most so many, and so many bytes,
 """
 
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, Final
 
 from starlette.datastructures import UploadFile
 
@@ -14,6 +14,8 @@ from bcom_graphql.graphql.errors import bad_request
 from bcom_graphql.graphql.forms import Form
 from bcom_graphql.graphql.json import count_values, loaded
 from bcom_graphql.graphql.spool import Lease
+
+MOST_STEPS: Final = 100  # of the place of a file
 
 
 async def with_files(body: Body, form: Form, admission: Admission) -> Any:
@@ -41,6 +43,7 @@ async def _admitted(body: Body, lease: Lease, admission: Admission) -> AsyncGene
         unpacked += len(piece)
         size = max(size, body.received, unpacked)
         await _make_room(size, lease, admission)
+        await admission.keep(unpacked)
         yield piece
 
 
