@@ -310,6 +310,17 @@ async def test_whoever_has_waited_longest_makes_way(server: Server) -> None:
     assert refused("made way") >= before + 24
 
 
+async def test_whoever_has_not_sent_all_of_a_body_makes_way(server: Server) -> None:
+    before = refused("made way")
+    async with server(max_open_connections=16) as api, AsyncExitStack() as slow:
+        for _ in range(40):
+            await (await slow.enter_async_context(raw(api))).send(CHUNKED, b"1\r\n \r\n")
+
+        await until(lambda: refused("made way") >= before + 24)
+        async with raw(api) as connection:
+            assert await (await connection.send(LIVE.replace(b"/health/live", b"/nowhere"))).status() == 404
+
+
 async def test_while_all_are_busy_newcomers_get_503_and_health_is_told(server: Server) -> None:
     async with server(max_open_connections=16) as api, AsyncExitStack() as busy:
         for _ in range(16):

@@ -55,8 +55,7 @@ class Requests(Upgrades):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         end_unread(transport, self._open.limits.seconds)
-        self._open.add(self)
-        self._is_too_many = self._open.are_too_many
+        self._is_too_many = not self._open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_answer()
@@ -152,7 +151,7 @@ class Requests(Upgrades):
         self._unheard = 0
         if len(self.url) + sum(map(len, chain.from_iterable(self.headers))) > self._most_bytes:
             self._refuse_head()
-        self._open.asks(self)
+        self._open.sends(self)
         if self._is_too_many:
             self.app = self.config.loaded_app if self.url.startswith(HEALTH) else _refuse
         super().on_headers_complete()
@@ -173,6 +172,7 @@ class Requests(Upgrades):
 
     def on_message_complete(self) -> None:
         self._unheard = 0
+        self._open.asks(self)
         super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -183,7 +183,7 @@ class Requests(Upgrades):
         """Whoever is answered before all of their body has come is refused, and shall not go on sending it."""
 
         async def send_last(message: Message) -> None:
-            if message["type"] == "http.response.start" and cycle.more_body:
+            if message["type"] == "http.response.start" and cycle.more_body and not self._is_too_many:
                 self._is_last = True
                 await send({**message, "headers": [*message["headers"], (b"connection", b"close")]})
                 cycle.keep_alive = True  # uvicorn would close at once: what we have said could be lost

@@ -5,6 +5,7 @@ are too many. A newcomer is refused (503) only while all others are busy; health
 """
 
 import asyncio
+import math
 import resource
 import socket
 from typing import Any, Final, Protocol
@@ -49,15 +50,22 @@ class OpenConnections:
     def are_too_many(self) -> bool:
         return self.number > self._most
 
-    def add(self, connection: Waiting) -> None:
-        """A new one. The one that has waited longest makes way for it, if there are too many."""
+    def add(self, connection: Waiting) -> bool:
+        """A new one. Returns whether it has a place: of too many, the one that has waited longest makes way."""
         self.number += 1
+        has_place = not self.are_too_many or bool(self._deadlines)
         if self.are_too_many and self._deadlines:
             oldest = next(iter(self._deadlines))
             del self._deadlines[oldest]
             CONNECTIONS_REFUSED.labels("made way").inc()
             oldest.make_way()
         self._deadlines[connection] = _now() + self.limits.header_seconds
+        return has_place
+
+    def sends(self, connection: Waiting) -> None:
+        """It has begun to ask: the rest may take its time, while there is place."""
+        self._deadlines.pop(connection, None)
+        self._deadlines[connection] = math.inf
 
     def asks(self, connection: Waiting) -> None:
         """It has asked for something."""
