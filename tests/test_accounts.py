@@ -378,10 +378,10 @@ async def test_a_password_is_the_same_from_any_keyboard(api: Api, services: Serv
     assert [answer["__typename"] for answer in [*others, as_before]] == ["Session"] * 3
 
 
-async def test_a_password_of_a_megabyte_is_wrong_and_no_work(api: Api) -> None:
+async def test_a_password_longer_than_any_is_wrong_and_no_work(api: Api) -> None:
     await register(api)
 
-    answer = await login(api, password="\u0344" * 450_000)
+    answer = await login(api, password="\u0344" * 2000)
 
     assert answer["__typename"] == "InvalidCredentials"
 
