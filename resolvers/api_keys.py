@@ -12,7 +12,7 @@ from resolvers.access import Caller
 from resolvers.context import Context
 from resolvers.errors import InvalidInput, NotFound, Unauthenticated
 from resolvers.paging import Window
-from resolvers.sessions import tell
+from resolvers.sessions import confirm, tell
 from resolvers.store.tables import ApiKey, Role, User
 
 KEY: Final = """SELECT api_keys.id, user_id, api_keys.role, users.role AS owners_role, last_used_at, expires_at
@@ -37,7 +37,7 @@ async def create(context: Context, name: str, role: Role, expires_at: datetime |
         raise InvalidInput("A key that has expired already is of no use.", ["expiresAt"])
     secret = tokens.new_secret(tokens.API_KEY_PREFIX)
     async with context.database.write() as session:
-        await _refuse_too_many(context, session, caller.user_id)
+        await _refuse_too_many(context, session, caller)
         key = ApiKey(
             user_id=caller.user_id, name=name.strip(), role=role, hash=tokens.digest(secret), expires_at=expires_at
         )
@@ -47,11 +47,12 @@ async def create(context: Context, name: str, role: Role, expires_at: datetime |
     return Created(key, secret)
 
 
-async def _refuse_too_many(context: Context, session: AsyncSession, user_id: int) -> None:
+async def _refuse_too_many(context: Context, session: AsyncSession, caller: Caller) -> None:
     """Raises InvalidInput where the user has as many as may be; two at once wait for each other."""
-    await session.get_one(User, user_id, with_for_update={"key_share": True})
+    await session.get_one(User, caller.user_id, with_for_update={"key_share": True})
+    await confirm(session, caller)
     is_active = ApiKey.revoked_at.is_(None) & (ApiKey.expires_at.is_(None) | (ApiKey.expires_at > context.now))
-    query = select(func.count()).select_from(ApiKey).where(ApiKey.user_id == user_id, is_active)
+    query = select(func.count()).select_from(ApiKey).where(ApiKey.user_id == caller.user_id, is_active)
     most = context.services.keys_per_user
     if (await session.scalar(query) or 0) >= most:
         raise InvalidInput(f"You have {most} active API keys, and may not have more; revoke one that is not used.")

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from resolvers import guessing, tokens
-from resolvers.access import Caller
+from resolvers.access import SYSTEM, Caller
 from resolvers.context import Context
 from resolvers.errors import InvalidCredentials, Unauthenticated
 from resolvers.store.events import Event, publish
@@ -76,6 +76,18 @@ async def identify(context: Context, bearer: str) -> Caller:
     if holder is None or holder.user_id != claims.user_id:
         raise Unauthenticated("You have been signed out; sign in again.")
     return Caller(claims.user_id, holder.role, claims.sign_in_id, claims.expires_at)
+
+
+async def confirm(session: AsyncSession, caller: Caller) -> None:
+    """Asks again after a lock: whoever lost their access while they waited for it gives none to themselves or others.
+
+    Raises Unauthenticated.
+    """
+    if caller is SYSTEM:
+        return
+    holds = (SignIn.id == caller.sign_in_id, SignIn.revoked_at.is_(None), User.is_active, User.role == caller.role)
+    if await session.scalar(select(SignIn.id).join(User, User.id == SignIn.user_id).where(*holds)) is None:
+        raise Unauthenticated("You have been signed out or given another role; sign in again.")
 
 
 async def end(context: Context, session: AsyncSession, which: ColumnElement[bool]) -> None:

@@ -72,7 +72,7 @@ async def create_user(context: Context, email: str, full_name: str | None, role:
 
 async def add_user(context: Context, email: str, password: str, full_name: str | None, role: Role) -> User:
     """Makes an account; an ADMIN's where no admin is active, whatever was asked. Raises InvalidInput, Conflict."""
-    context.require_person(Role.ADMIN, "create users")
+    caller = context.require_person(Role.ADMIN, "create users")
     email = check_email(email)
     password = check_password(password, ["input", "password"])
     check_name(full_name)
@@ -80,6 +80,7 @@ async def add_user(context: Context, email: str, password: str, full_name: str |
     try:
         async with context.database.write() as session:
             await lock(session)
+            await sessions.confirm(session, caller)
             role = role if await has_admin(session) else Role.ADMIN  # somebody must be
             return await insert(session, email, hash, full_name, role)
     except IntegrityError:
@@ -125,6 +126,7 @@ async def reset_password(context: Context, user_id: int) -> GivenPassword:
     hash = await context.services.passwords.hash(password)
     async with context.database.write() as session:
         user = await session.get(User, user_id, with_for_update=True)
+        await sessions.confirm(session, caller)
         if user is None:
             raise NotFound("user")
         user.password_hash = hash
@@ -145,6 +147,7 @@ async def update_user(
     async with context.database.write() as session:
         await lock(session)
         user = await session.get(User, user_id, with_for_update=True)
+        await sessions.confirm(session, caller)
         if user is None:
             raise NotFound("user")
         await _keep_an_admin(session, user, role, is_active)

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 
+from resolvers import users
 from resolvers.context import Services
-from resolvers.store.tables import ApiKey, Role, User
+from resolvers.store.tables import ApiKey, Role, SignIn, User
 from tests.support import Api, Factory, Server, codes, id_of, iso, sql
 
 CREATE = """mutation ($name: String!, $role: Role!, $expiresAt: DateTime) {
@@ -89,6 +90,44 @@ async def test_a_key_loses_what_its_owner_loses(api: Api, make: Factory) -> None
     after = await codes(with_key, USERS)
 
     assert (before, after) == ([], ["FORBIDDEN"])
+
+
+async def test_whoever_is_signed_out_meanwhile_gets_no_key(api: Api, services: Services) -> None:
+    thief = await api.as_(Role.OPERATOR)
+
+    async with services.database.write() as session:
+        await session.execute(select(User).with_for_update())
+        creating = asyncio.create_task(thief.execute(CREATE, name="For later", role=Role.OPERATOR))
+        await waiting(services)
+        await session.execute(update(SignIn).values(revoked_at=func.now()))
+    answer = await creating
+
+    assert answer["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+async def test_an_admin_who_is_demoted_meanwhile_makes_nobody_an_admin(
+    api: Api, make: Factory, services: Services
+) -> None:
+    demoted = await make.user(Role.ADMIN)
+    admin = await api.of(demoted)
+
+    async with services.database.write() as session:
+        await users.lock(session)
+        promoting = asyncio.create_task(admin.execute(UPDATE, input={"id": id_of(demoted), "role": "ADMIN"}))
+        await waiting(services)
+        await session.execute(update(User).values(role=Role.VIEWER))
+    answer = await promoting
+
+    assert answer["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+async def waiting(services: Services) -> None:
+    """Until somebody waits for a lock."""
+    here = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    found = 0
+    while not found:
+        async with services.database.read() as session:
+            found = await session.scalar(text(here)) or 0
 
 
 async def test_an_admin_s_key_that_leaks_makes_nobody_an_admin(api: Api, make: Factory) -> None:
