@@ -75,8 +75,9 @@ async def test_a_session_s_settings_come_through_a_pooler_in_session_mode(pooler
     assert shown == ["30s", "force_custom_plan"]
 
 
-async def test_a_pooler_in_transaction_mode_is_recognised_and_refused(pooler: Pooler) -> None:
-    async with pooler("transaction") as url:
+@pytest.mark.parametrize("mode", ["transaction", "statement"])
+async def test_a_pooler_that_shares_sessions_is_recognised_and_refused(pooler: Pooler, mode: str) -> None:
+    async with pooler(mode) as url:
         database = Database(url)
         with pytest.raises(fitness.Unfit, match="shares connections between transactions"):
             await fitness.check(database)

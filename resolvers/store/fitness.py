@@ -5,7 +5,7 @@ from typing import Final
 
 import asyncpg
 
-from resolvers.errors import ClientError
+from resolvers.errors import ClientError, Unavailable
 from resolvers.store.database import Database
 
 OLDEST: Final = 150_000  # `server_version_num` of the first that has what our statements use
@@ -57,8 +57,10 @@ _NEEDS: Final[tuple[tuple[Callable[[asyncpg.Record], bool], str], ...]] = (
         "the role {role} may not make temporary tables in it. GRANT TEMPORARY ON DATABASE {database} TO {role}.",
     ),
 )
+STATEMENT_MODE: Final = "statement pooling mode"  # as PgBouncer ends what begins a transaction in it
 SHARED: Final = (
-    "there is a pooler before it that shares connections between transactions (PgBouncer's pool_mode=transaction)."
+    "there is a pooler before it that shares connections between transactions (PgBouncer's pool_mode=transaction, or"
+    " statement)."
     " Events (LISTEN) and locks need a connection of their own: name the database's direct address in DATABASE_URL,"
     " or a pooler in session mode."
 )
@@ -66,6 +68,15 @@ SHARED: Final = (
 
 async def check(database: Database) -> None:
     """Raises Unfit with one sentence, Unavailable."""
+    try:
+        await _check(database)
+    except Unavailable as error:
+        if STATEMENT_MODE in str(error.__cause__):
+            raise _unfit(database, SHARED) from error
+        raise
+
+
+async def _check(database: Database) -> None:
     async with database.driver() as connection:
         facts = await connection.fetchrow(_FACTS)
     assert facts is not None  # noqa: S101  one row always
