@@ -114,7 +114,7 @@ def test_compose_s_server_is_set_up_by_settings_that_there_are(
 ) -> None:
     server = compose["services"]["server"]
     for name, value in server["environment"].items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name, str(value))
 
     settings = Settings(_env_file=None)
 
@@ -131,7 +131,7 @@ def test_compose_s_profiles_are_wired_as_its_comment_says(monkeypatch: pytest.Mo
     said = dict(re.findall(r"^# +([A-Z_]+)=(\S+)$", (HERE / "docker-compose.yml").read_text(), re.MULTILINE))
     compose = interpolated(loaded("docker-compose.yml"), **REQUIRED, **said)
     for name, value in compose["services"]["server"]["environment"].items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name, str(value))
 
     settings = Settings(_env_file=None)
 
