@@ -40,8 +40,9 @@ test-postgres15: .venv/developing ## The tests of what is stored, on the oldest 
 	  exec env -u PGHOST -u PGPORT -u PGUSER -u PGPASSWORD -u PGDATABASE \
 	  $(BIN)/pytest -n $(shell expr $(WORKERS) + 1) --dist loadgroup -m "not slow" $(TESTS)'
 
-fuzz: .venv/developing ## Random operations and garbage for SECONDS=60; any error that is the server's own fails (SEED= for the same again)
+fuzz: .venv/developing ## Random operations and garbage for SECONDS=60, then as long what must cost little (SEED= for the same again)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.fuzz.adversary --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 bench: .venv/developing ## Measure, as ratios within one run
 	$(BIN)/python -m benchmarks.documents

@@ -13,19 +13,19 @@ from typing import Any, cast
 import httpx
 
 from bcom_graphql import app
-from ml.metrics import TargetKind
 from resolvers import users
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
-from resolvers.store.tables import Anomaly, Link, Network, Role, Site, SiteRole, Stream
+from resolvers.store.tables import Role
 from schema.root import schema as contract
 from tests import conftest
+from tests.fuzz.fleet import build_fleet
 from tests.fuzz.garbage import FORMS, PROPER_FORMS, REQUESTS, TALKS
 from tests.fuzz.operations import documents, generators_of
 from tests.fuzz.report import Report, collect_logs
 from tests.fuzz.values import KNOWN, PASSWORD, examples
 from tests.fuzz.world import World, send_operation, talk_over
-from tests.support import Api, Factory, ago, id_of, ms, record, record_levels, serving
+from tests.support import Api, serving
 
 NEEDS_A_FORM = "Mutation.importMetrics"
 LONGEST_STALL = 10.0
@@ -126,7 +126,7 @@ async def _world(template: str, report: Report, seconds: float) -> AsyncIterator
         async with serving(app.application(services, settings)) as address, Api.to(address, services) as api:
             collect_logs(report)
             people = {role: await _person(services, role) for role in Role}
-            await _fleet(api, services)
+            await build_fleet(api, services)
             until = time.monotonic() + seconds
             world = World(api, services, report, until, contract._schema, people)
             await world.sign_in()
@@ -139,33 +139,6 @@ async def _person(services: Services, role: Role) -> int:
     KNOWN.learn([email])
     made = await users.add_user(Context(services, SYSTEM), email, PASSWORD, None, role)
     return cast("int", made.id)
-
-
-async def _fleet(api: Api, services: Services) -> None:
-    """Two networks on a satellite, links with samples, anomalies; their numbers are small, their ids known."""
-    make = Factory(services)
-    satellite, hub = await make.satellite("Astra"), await make.site(SiteRole.HUB, 1)
-    networks = [await make.network(number, hub=hub, satellite=satellite) for number in (1, 2)]
-    sites = [await make.site(number=number) for number in (2, 3, 4)]
-    links = [await make.link(n, network=networks[n % 2], site=site) for n, site in enumerate(sites, 1)]
-    anomalies = [await _open_anomaly(services, make, target) for target in (*links, *networks, *sites)]
-    operator = await api.as_(Role.OPERATOR)
-    for link in links:
-        await record_levels(operator, link, {ago(minutes=minute): -45.0 for minute in range(60)})
-    times = [ms(ago(minutes=minute)) for minute in range(60)]
-    await record(operator, TargetKind.NETWORK, network=[1] * 60, at=times, latencyMs=[600.0] * 60)
-    await record(operator, TargetKind.SITE, site=[2] * 60, at=times, cpuPct=[40.0] * 60)
-    KNOWN.ids += map(id_of, (satellite, hub, *networks, *sites, *links, *anomalies))
-    KNOWN.texts.append("Astra")
-
-
-async def _open_anomaly(services: Services, make: Factory, target: Link | Network | Site) -> Anomaly:
-    """One that ingest knows to be open."""
-    anomaly = await make.anomaly(target)
-    async with services.database.write() as session:
-        direction = anomaly.direction or ""
-        session.add(Stream(target_id=target.id, kind=anomaly.kind, direction=direction, anomaly_id=anomaly.id))
-    return anomaly
 
 
 async def _fuzz(template: str, seconds: float, number: int) -> Report:
