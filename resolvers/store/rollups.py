@@ -16,6 +16,7 @@ from resolvers.store.samples import ROLLUPS, SAMPLES, Level, target_column
 
 STREAMS_AT_ONCE: Final = 50  # whoever wants to store samples of these waits meanwhile
 LONGEST_PART: Final = "168 hours"  # of a stream's history at once
+LONGEST_SECONDS: Final = 900.0  # of a statement: cut off sooner, it would begin anew for ever
 
 # A day's distribution as 22 values that stand for these shares of it, finer above, where one asks for p95.
 SHARES: Final[Floats] = np.repeat([0.1, 0.025, 0.01], [8, 4, 10])
@@ -25,13 +26,13 @@ QUANTILES: Final[Floats] = np.cumsum(SHARES) - SHARES / 2
 async def roll(session: AsyncSession, kind: TargetKind) -> int:
     """Roll up some hours that are over, of some streams that nobody is storing to; of how many streams."""
     connection = await driver(session)
-    await connection.execute("SET LOCAL statement_timeout = 0")  # cut off, it would begin anew for ever
+    await connection.execute("SET LOCAL statement_timeout = 0")  # the deadline on this side ends it
     due = await connection.fetch(_DUE, kind.value, STREAMS_AT_ONCE)
     arguments = [list(column) for column in zip(*due, strict=True)]
     if due:
         for level in Level:
-            await connection.execute(_statement(kind, level), *arguments)
-        await connection.execute(_DONE, kind.value, *arguments)
+            await connection.execute(_statement(kind, level), *arguments, timeout=LONGEST_SECONDS)
+        await connection.execute(_DONE, kind.value, *arguments, timeout=LONGEST_SECONDS)
     return len(due)
 
 
