@@ -534,3 +534,17 @@ async def test_counting_costs_a_statement_only_where_it_is_asked_for(
 
             cost[document] = len(statements)
     assert list(cost.values()) == [2, 3, 3, 4]
+
+
+async def test_a_search_reads_indexes_where_the_database_has_trigrams(services: Services) -> None:
+    """Of a few rows a whole table is read sooner, so that is forbidden here."""
+    async with services.database.driver() as connection:
+        has_trigrams = await connection.fetchval("SELECT count(*) FROM pg_extension WHERE extname = 'pg_trgm'")
+        await connection.execute("SET enable_seqscan = off")
+        for table in ("sites", "networks", "links"):
+            condition = r"(lower(name) LIKE '%' || lower('Ber') || '%' ESCAPE '/') OR CAST(number AS VARCHAR) LIKE '1%'"
+            rows = await connection.fetch(f"EXPLAIN SELECT * FROM {table} WHERE {condition}")
+            plan = "\n".join(row[0] for row in rows)
+            assert (f"ix_search_{table}_name" in plan) == bool(has_trigrams), plan
+            assert (f"ix_search_{table}_number" in plan) == bool(has_trigrams), plan
+        await connection.execute("RESET enable_seqscan")

@@ -117,5 +117,10 @@ async def _partitions(database: Database, table: str) -> list[tuple[str, datetim
 
 
 def is_declared(_: object, name: str | None, kind: str, reflected: bool, _compare_to: object) -> bool:
-    """For Alembic: partitions come and go; they are no part of the schema that the code declares."""
-    return not (kind == "table" and reflected and name is not None and name[-8:].isdigit())
+    """For Alembic: partitions come and go, and some databases have no indexes for `search`.
+
+    They are no part of the schema that the code declares.
+    """
+    if not reflected or name is None:
+        return True
+    return not (kind == "table" and name[-8:].isdigit()) and not (kind == "index" and name.startswith("ix_search_"))
