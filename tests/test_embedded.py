@@ -520,3 +520,13 @@ def test_somebody_else_s_server_is_not_taken_for_it(folder: Path) -> None:
     with embedded_postgres(folder) as url:
         assert Supervised.at("postgresql+asyncpg://me@db.example.com/bcom", folder) is None
         assert Supervised.at(url, folder.parent) is None
+
+
+def test_a_server_of_which_nobody_can_tell_is_not_taken_for_dead(folder: Path) -> None:
+    """As when too many files are open: whoever took it for dead would end its processes, and start another."""
+    (folder / "postgres" / "postmaster.pid").mkdir()
+
+    with pytest.raises(IsADirectoryError):
+        find_postmaster(folder / "postgres")
+
+    assert Supervised(folder).is_running

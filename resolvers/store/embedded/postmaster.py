@@ -26,12 +26,13 @@ def find_postmaster(data: Path) -> psutil.Process | None:
     """The one that runs on this data.
 
     What `postmaster.pid` says is believed only of a process that is one: numbers are given again. Its time of start is
-    not compared: clocks are set, and a living server must never be taken for dead.
+    not compared: clocks are set, and a living server must never be taken for dead. So raises OSError when nobody can
+    tell, as while this process has too many files open.
     """
     try:
         process = psutil.Process(_pid(data))
         return process if _is_server(process, data) else None
-    except (OSError, ValueError, IndexError, psutil.Error):
+    except (FileNotFoundError, ValueError, IndexError, psutil.Error):
         return None
 
 

@@ -50,8 +50,10 @@ class Supervisor:
             if not self._revive():
                 return True
             logger.error("the embedded PostgreSQL had ended, and runs again")
-        except (EmbeddedFailed, OSError) as error:
+        except EmbeddedFailed as error:
             logger.error("the embedded PostgreSQL has ended and does not start, trying again", reason=str(error))  # noqa: TRY400
+        except OSError as error:
+            logger.error("nobody can tell how the embedded PostgreSQL is, looking again", reason=str(error))  # noqa: TRY400
         except Exception:  # the outermost loop of a worker: log and try again
             logger.exception("watching over the embedded PostgreSQL failed, trying again")
         return False
@@ -93,7 +95,11 @@ class Supervised:
 
     @property
     def is_running(self) -> bool:
-        return find_postmaster(self._data) is not None
+        """True where this process cannot tell: it has files enough for nothing else either."""
+        try:
+            return find_postmaster(self._data) is not None
+        except OSError:
+            return True
 
     @property
     def restarts(self) -> int:
