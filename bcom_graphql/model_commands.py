@@ -64,11 +64,11 @@ def show() -> None:
 def _lines(
     rows: Sequence[ModelVersion], stages: Sequence[ModelStage], metrics: Sequence[Sequence[ModelMetric]]
 ) -> Iterator[str]:
-    """One for each version, and under it one for each of its measures: for eyes, and for `grep`."""
+    """One for each version, and under it its training and its measures, a line each: for eyes, and for `grep`."""
     for row, stage, measured in zip(rows, stages, metrics, strict=True):
         size, at = f"{row.size_bytes / 1024:,.0f} KiB", f"{row.trained_at:%Y-%m-%d %H:%M}"
-        trained = f"trained {at} UTC on {row.training_samples:,} samples"
-        yield f"{row.model} {row.version} {stage.lower()}, {size}, {trained}"
+        yield f"{row.model} {row.version} {stage.lower()}, {size}"
+        yield f"    trained {at} UTC on {row.training_samples:,} samples"
         yield from (f"    {one.name} {one.value:.3f} ({one.dataset})" for one in measured)
 
 

@@ -37,7 +37,7 @@ class Claims:
 
 def bearer(authorization: object) -> str | None:
     """The secret in `Bearer …`, whatever the case of the scheme and however many blanks; None where there is none."""
-    words = authorization.split() if isinstance(authorization, str) else []
+    words = authorization.strip().split(None, 1) if isinstance(authorization, str) else []
     return words[1] if len(words) == 2 and words[0].lower() == "bearer" else None
 
 

@@ -59,10 +59,11 @@ async def test_a_short_one_that_is_over_gets_some_but_not_long_gone_ones(service
 
 async def test_what_somebody_asked_for_already_is_not_made_again(api: Api, services: Services, make: Factory) -> None:
     anomaly = await faded(make)
-    asked = await recommended(await api.as_(Role.OPERATOR), anomaly=anomaly)
+    operator = await api.as_(Role.OPERATOR)
+    asked = await recommended(operator, anomaly=anomaly)
 
     assert await advise_due(services) == 0
-    assert await recommended(await api.as_(Role.OPERATOR), anomaly=anomaly) == asked
+    assert await recommended(operator, anomaly=anomaly) == asked
 
 
 async def test_an_analysis_that_ran_by_itself_gets_its_own(api: Api, services: Services, make: Factory) -> None:

@@ -37,7 +37,7 @@ from tests.support import Api, Factory, id_of, serving
 
 GUIDE = (HERE / "docs" / "deploying.md").read_text()
 POSTGRES_TOOLS = program("psql", Account()).parent
-REQUIRED = {"SECRET_KEY": "one of its own, as `openssl rand -hex 32` makes it", "POSTGRES_PASSWORD": "p"}
+REQUIRED = {"SECRET_KEY": "QbV8jC2mWz4nX7kP0sT5rY1uD6aF9gHe", "POSTGRES_PASSWORD": "p"}
 RESUME = """subscription ($after: String) {
   anomalyDetected(after: $after, changes: [ACKNOWLEDGED]) { cursor anomaly { id } } }"""
 WATCH = "subscription { anomalyDetected(changes: [ACKNOWLEDGED]) { change } }"

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from bcom_graphql import app
-from bcom_graphql.demo import EMAIL, PASSWORD
+from bcom_graphql.demo_account import EMAIL, PASSWORD
 from resolvers.maintenance import maintain
 from resolvers.store import following
 from resolvers.store.tables import Role

@@ -310,14 +310,20 @@ async def upload(operator: Api, content: str) -> None:
     assert "errors" not in answer.json()
 
 
+async def imported(services: Services, path: Path) -> list[int]:
+    """How many rows each batch of the file's had that were accepted, when they are imported by another process."""
+    with path.open("rb") as file:
+        steps = importing.import_file(lambda: Context(services, SYSTEM), LINK, file, path.name)
+        return [step.recorded.accepted async for step in steps]
+
+
 async def test_what_a_command_imports_beside_the_server_is_told_of(
     server: Server, services: Services, link: Link, tmp_path: Path
 ) -> None:
     (tmp_path / "metrics.csv").write_text(csv(link, levels(-41.0, -42.0)))
 
     async with server() as api, following(await api.as_(Role.VIEWER), link) as socket:
-        steps = importing.import_file(lambda: Context(services, SYSTEM), LINK, tmp_path / "metrics.csv")
-        accepted = [step.recorded.accepted async for step in steps]
+        accepted = await imported(services, tmp_path / "metrics.csv")
 
         assert accepted == [2]
         assert await next_of(socket) == new(link, levels(-41.0, -42.0))
@@ -331,8 +337,7 @@ async def test_what_nobody_tells_of_is_found_by_looking(
     (tmp_path / "metrics.csv").write_text(csv(link, levels(-41.0, -42.0)))
 
     async with server() as api, following(await api.as_(Role.VIEWER), link) as socket:
-        steps = importing.import_file(lambda: Context(services, SYSTEM), LINK, tmp_path / "metrics.csv")
-        accepted = [step.recorded.accepted async for step in steps]
+        accepted = await imported(services, tmp_path / "metrics.csv")
 
         assert accepted == [2]
         assert await next_of(socket) == new(link, levels(-41.0, -42.0))
