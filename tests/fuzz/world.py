@@ -168,6 +168,9 @@ async def talk_over(world: World, where: str, talk: Talk) -> None:
     try:
         async with websockets.connect(url, subprotocols=protocols, max_size=None, open_timeout=PATIENCE) as connection:
             await _exchange(world, where, talk, connection)
+    except AttributeError as error:
+        if error.name != "call_soon":  # CPython's: a transport is aborted that wrote its last after it was closed
+            raise
     except websockets.InvalidStatus as refused:
         if refused.response.status_code >= 500:
             world.report.find(where, f"status {refused.response.status_code}", talk.__dict__, refused)
