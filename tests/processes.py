@@ -60,13 +60,13 @@ class Served:
         self.stopped: int | None = None
         with self._log.open("w") as log:
             self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
-        while not self._healthy():
+        while not self.is_healthy():
             assert self._process.poll() is None, self._log.read_text()
             assert time.monotonic() - began < GIVE_UP_SECONDS, self._log.read_text()
             time.sleep(0.1)
         self.seconds = time.monotonic() - began
 
-    def _healthy(self) -> bool:
+    def is_healthy(self) -> bool:
         try:
             return httpx.get(f"{self.url}/health").json()["status"] == "ok"
         except httpx.HTTPError:

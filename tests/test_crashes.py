@@ -43,6 +43,9 @@ MISCOUNTED = """SELECT * FROM streams FULL JOIN
 IN_A_TRANSACTION = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL"
 
 
+PATIENCE_SECONDS = 60.0
+
+
 @dataclass
 class World:
     """A PostgreSQL of its own and a server on it, each a process that may die."""
@@ -54,8 +57,13 @@ class World:
     operator: Api
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
-        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(self.url.replace("+asyncpg", ""))
-        return connection
+        """Waits while PostgreSQL, which was killed, comes back."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                try:
+                    return await asyncpg.connect(self.url.replace("+asyncpg", ""))
+                except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
+                    await asyncio.sleep(0.1)
 
     async def fetch(self, query: str, *arguments: object) -> list[Any]:
         connection = await self.connect()

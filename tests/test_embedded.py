@@ -16,7 +16,6 @@ from threading import get_native_id
 from typing import NoReturn
 
 import asyncpg
-import httpx
 import psutil
 import pytest
 
@@ -231,7 +230,7 @@ def test_a_server_goes_on_after_its_embedded_postgresql_was_killed(tmp_path: Pat
     with TemporaryDirectory(prefix="bcom-") as own, Served(Path(own), "--demo", "--workers", "2") as server:
         kill(Path(own))
         wait_until(lambda: "runs again" in server.log, "it was not started again")
-        wait_until(lambda: httpx.get(f"{server.url}/health").status_code == 200, "it does not serve again")
+        wait_until(server.is_healthy, "it does not serve again")
         token = server.sign_in("noc@example.com", "demo-password")
 
         assert server.ask(token, "{ links { totalCount } }")["links"]["totalCount"] == 120
