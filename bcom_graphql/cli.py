@@ -40,6 +40,7 @@ from bcom_graphql import (
 from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings
 from bcom_graphql.unknown_settings import unknown_settings
+from bcom_graphql.workers import notice_deaths
 from ml.metrics import TargetKind
 from resolvers.access import SYSTEM
 from resolvers.context import Context
@@ -108,6 +109,7 @@ def serve(
             asyncio.run(prepare.ready(complete, bar))
         _announce(host, port, complete.graphql_path, with_demo=with_demo)
         _hand_down(complete, host)
+        notice_deaths()
         uvicorn.run(
             "bcom_graphql.app:create",
             factory=True,

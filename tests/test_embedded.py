@@ -236,6 +236,16 @@ def test_a_server_goes_on_after_its_embedded_postgresql_was_killed(tmp_path: Pat
         assert server.ask(token, "{ links { totalCount } }")["links"]["totalCount"] == 120
 
 
+def test_a_frozen_one_is_stopped_as_politely_as_another(folder: Path) -> None:
+    with embedded_postgres(folder):
+        for process in (postmaster(folder), *postmaster(folder).children()):
+            process.suspend()
+
+    assert find_postmaster(folder / "postgres") is None
+    assert "received fast shutdown request" in (log := (folder / "postgres.log").read_text())
+    assert "immediate shutdown" not in log
+
+
 # ---------------------------------------------------------------- what a killed one leaves
 
 

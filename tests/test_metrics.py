@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -444,6 +445,8 @@ def test_several_workers_are_scraped_as_one_also_when_one_was_killed(tmp_path: P
             server.ask(None, "query Asked { viewer { role } }")
         counts = {scraped()("bcom_operations_total", **asked) for _ in range(10)}
         killed = min(pids())
+        os.kill(int(killed), signal.SIGSTOP)
+        time.sleep(1.5)  # the supervisor asks each every half second, and now waits for this one's answer
         os.kill(int(killed), signal.SIGKILL)
         eventually(lambda: killed not in pids() and len(pids()) == 2)
         eventually(lambda: scraped()("bcom_database_pool_size") == 20)

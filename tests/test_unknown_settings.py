@@ -131,7 +131,7 @@ def test_the_log_is_coloured_only_on_a_terminal(variables: dict[str, str], is_co
 
 def test_make_run_takes_another_port() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PORT"}
-    make = ["make", "--dry-run", "--old-file=.venv/installed", "run"]
+    make = ["make", "--dry-run", "--no-print-directory", "--old-file=.venv/installed", "run"]
     run_on = [
         subprocess.run([*make, *port], cwd=HERE, env=environment, capture_output=True, text=True, check=True).stdout
         for port in ([], ["PORT=8031"])

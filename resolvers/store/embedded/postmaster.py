@@ -11,7 +11,7 @@ from typing import Final
 
 import psutil
 
-from resolvers.store.embedded.processes import LOOK_SECONDS, end_orphans, is_alive, left_after
+from resolvers.store.embedded.processes import LOOK_SECONDS, end_orphans, is_alive, left_after, resume_all
 from resolvers.store.embedded.programs import Account, EmbeddedFailed, environment, last_words, program
 from resolvers.store.embedded.sockets import PORT, forget_socket, make_socket_folder, socket_folder, socket_in
 
@@ -64,6 +64,7 @@ def start(data: Path, log: Path, account: Account, is_wanted: Callable[[], bool]
 def stop(data: Path) -> None:
     """As politely as it takes, and what it has left goes."""
     if (process := find_postmaster(data)) is not None:
+        resume_all(process)
         for number, seconds in STOPS:
             with suppress(psutil.Error):
                 process.send_signal(number)

@@ -22,6 +22,14 @@ def end_orphans(data: Path) -> None:
     left_after(left, PATIENCE_SECONDS)
 
 
+def resume_all(process: psutil.Process) -> None:
+    """It and its children: one that somebody has suspended hears no request to stop."""
+    with suppress(psutil.Error):
+        for member in (process, *process.children()):
+            with suppress(psutil.Error):
+                member.resume()
+
+
 def left_after(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
     """Those that have not ended by then."""
     deadline = time.monotonic() + seconds
