@@ -1,7 +1,6 @@
 """Who is let in, for HTTP, WebSocket and event streams alike: token or API key → Caller, and what they may spend."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.gate import Client, Gate, Identity
@@ -26,8 +25,10 @@ class Door(Gate):
     async def open(self, client: Client) -> Context:
         """A context for one operation, anonymous without `authorization`. Raises Refused."""
         context = Context(self._services, address=client.address, resume_after=client.resume_after)
-        with _refusing():
+        try:
             await _identify(context, client.credentials)
+        except ClientError as error:
+            raise _refusal(error) from error
         return context
 
     def identity(self, context: Context) -> Identity:
@@ -43,8 +44,10 @@ class Door(Gate):
 
     def admit_files(self, context: Context) -> None:
         """Nothing that takes files is for less than operators."""
-        with _refusing():
+        try:
             context.require(Role.OPERATOR, "send files")
+        except ClientError as error:
+            raise _refusal(error) from error
 
     def look_ahead(self, selected: Mapping[str, frozenset[str]]) -> Columns:
         return columns(selected)
@@ -64,20 +67,18 @@ class Door(Gate):
         await self._services.feed.settled()
 
     async def spend(self, context: Context, points: int) -> None:
-        with _refusing():
+        try:
             await context.spend(Budget.OPERATIONS, cost=points)
+        except ClientError as error:
+            raise _refusal(error) from error
 
     def request_id(self) -> str:
         return request_id.get()
 
 
-@contextmanager
-def _refusing() -> Iterator[None]:
+def _refusal(error: ClientError) -> Refused:
     """What the application raises for clients, as the protocol server's."""
-    try:
-        yield
-    except ClientError as error:
-        raise Refused(error.message, error.extensions) from error
+    return Refused(error.message, error.extensions)
 
 
 async def _identify(context: Context, credentials: Mapping[str, object]) -> None:

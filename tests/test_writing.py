@@ -24,7 +24,7 @@ SMALL = "{ __typename }"
 
 @given(VALUES, st.integers(2, 50))
 def test_written_in_pieces_an_answer_is_what_it_is_at_once(value: Any, piece: int) -> None:
-    in_pieces = asyncio.run(written(value, Room(10**9), is_small=False, piece=piece))
+    in_pieces = asyncio.run(written(value, Room(10**9), piece=piece))
 
     assert in_pieces == encode(value)
 
@@ -41,7 +41,7 @@ async def test_numbers_are_written_in_pieces_with_turns_for_others_in_between() 
     columns = [{"mean": np.full(100_000, 0.5, dtype=np.float32)} for _ in range(40)]
     waiting = asyncio.create_task(others())
 
-    text = await written({"data": columns}, Room(10**9), is_small=False)
+    text = await written({"data": columns}, Room(10**9))
 
     waiting.cancel()
     assert len(orjson.loads(text)["data"]) == 40
@@ -59,7 +59,7 @@ async def test_what_grows_beyond_the_room_is_given_up_before_all_of_it_is_writte
     columns = [np.full(100_000, 0.5, dtype=np.float32) for _ in range(100)]
 
     with pytest.raises(Refused, match="more than 2000000 bytes"):
-        await written(columns, Watched(2_000_000), is_small=False)
+        await written(columns, Watched(2_000_000))
 
     assert sum(written_so_far) < 4_000_000
 

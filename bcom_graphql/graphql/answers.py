@@ -57,7 +57,10 @@ class Answer:
 
     async def write(self, room: Room) -> None:
         """Make `encoded` ahead. Raises Refused where it would be too large."""
-        self.__dict__["encoded"] = await written(self.body, room, is_small=self.cost <= CHEAP)
+        if self.cost <= CHEAP:
+            room.take(len(self.encoded))
+        else:
+            self.__dict__["encoded"] = await written(self.body, room)
 
     @property
     def outcome(self) -> str:

@@ -12,7 +12,7 @@ from bcom_graphql.graphql.deadlines import Deadline
 from bcom_graphql.graphql.errors import Refused, bad_request
 from bcom_graphql.graphql.json import count_values, loaded
 from bcom_graphql.graphql.limits import Allowance, Limits
-from bcom_graphql.graphql.spool import Lease, Place, crowded
+from bcom_graphql.graphql.spool import FREE, Lease, Place, crowded
 
 UNPACKED: Final = 64 * 1024  # bytes at once
 GZIP, ZLIB, RAW_DEFLATE = 31, 15, -15  # as zlib calls them
@@ -108,6 +108,10 @@ class Admission:
         """Whether the sender was asked for, and let in."""
         return self._admit is None
 
+    def is_usual(self, size: int, values: int) -> bool:
+        """Whether anybody may send so much, and it takes no room of those who are strangers still."""
+        return size <= FREE and self._allowed.covers(size, values)
+
     async def check(self, size: int, values: int, what: str) -> None:
         """Raises Refused."""
         if not self._allowed.covers(size, values):
@@ -133,10 +137,12 @@ async def read_json(body: Body, admission: Admission) -> Any:
     """The JSON in a body, none of which is kept once there is too much of it. Raises Refused."""
     pieces = list[bytes]()
     size = values = 0
-    await admission.check(body.announced, values, "The body")
+    if not admission.is_usual(body.announced, values):
+        await admission.check(body.announced, values, "The body")
     async for piece in body.pieces():
         pieces.append(piece)
         size, values = size + len(piece), values + count_values(piece)
-        await admission.check(max(size, body.received), values, "The body")
-        await admission.keep(size)
+        if not admission.is_usual(max(size, body.received), values):
+            await admission.check(max(size, body.received), values, "The body")
+            await admission.keep(size)
     return await loaded(b"".join(pieces), "The body")

@@ -66,8 +66,10 @@ class DocumentStore:
     async def received(self, text: str, hash: str | None = None, *, hide_suggestions: bool = False) -> Document:
         """The same; a long one that is new is read beside the event loop."""
         actual = self._admitted(text, hash)
-        if len(text) <= SHORT or actual in self._documents:
-            return self.sent(text, hash, hide_suggestions=hide_suggestions)
+        if (known := self._known(actual)) is not None:
+            return known
+        if len(text) <= SHORT:
+            return self._keep(self._reader.read(text, actual, hide_suggestions=hide_suggestions))
         read = partial(READING.run, self._reader.read, text, actual, hide_suggestions=hide_suggestions)
         return self._keep(await self._reading.of((actual, hide_suggestions), read))
 

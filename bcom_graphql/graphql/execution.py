@@ -167,12 +167,13 @@ class Engine:
         self, plan: Plan, given: dict[str, Any], context: Any, *, hide_suggestions: bool
     ) -> VariableValues:
         """Those for fields that the caller may not use are not looked through. Raises Refused or Rejected."""
-        root: Any = self._schema.get_root_type(plan.type)
-        if idle := plan.uses.idle(partial(self._gate.may, context, root.name)):
-            given = cut(given, idle)
+        if given:
+            root: Any = self._schema.get_root_type(plan.type)
+            if idle := plan.uses.idle(partial(self._gate.may, context, root.name)):
+                given = cut(given, idle)
+        if not (given and are_many(given)):
+            return self._coerced(plan, given, hide_suggestions=hide_suggestions)
         coerce = partial(self._coerced, plan, given, hide_suggestions=hide_suggestions)
-        if not are_many(given):
-            return coerce()
         try:
             return await COERCING.run(coerce)
         except (Refused, Rejected):

@@ -6,6 +6,7 @@ something: the end of a head, a part of a body, the end of a request. Too many a
 
 import asyncio
 import json
+from collections.abc import Awaitable
 from functools import partial
 from http import HTTPStatus
 from itertools import chain
@@ -141,15 +142,10 @@ class Requests(Upgrades):
         self._parts = self._part_bytes = 0
         super().on_message_begin()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A trailer, too."""
-        if len(self.headers) >= self._most_headers:
-            self._refuse_head()
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         self._unheard = 0
-        if len(self.url) + sum(map(len, chain.from_iterable(self.headers))) > self._most_bytes:
+        size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
+        if size > self._most_bytes or len(self.headers) > self._most_headers:
             self._refuse_head()
         self._open.sends(self)
         if self._is_too_many:
@@ -179,8 +175,12 @@ class Requests(Upgrades):
         self._answering = cycle  # `self.cycle` is the latest, which may wait for this one
         super()._start_asgi_task(cycle, partial(self._answer, app, cycle))
 
-    async def _answer(self, app: Any, cycle: RequestResponseCycle, scope: Scope, receive: Receive, send: Send) -> None:
+    def _answer(
+        self, app: Any, cycle: RequestResponseCycle, scope: Scope, receive: Receive, send: Send
+    ) -> Awaitable[None]:
         """Whoever is answered before all of their body has come is refused, and shall not go on sending it."""
+        if not cycle.more_body:
+            return app(scope, receive, send)  # type: ignore[no-any-return]
 
         async def send_last(message: Message) -> None:
             if message["type"] == "http.response.start" and cycle.more_body and not self._is_too_many:
@@ -190,7 +190,7 @@ class Requests(Upgrades):
             else:
                 await send(message)
 
-        await app(scope, receive, send_last)
+        return app(scope, receive, send_last)  # type: ignore[no-any-return]
 
     def _forget_answer(self) -> None:
         """Nobody is there any more to be answered."""

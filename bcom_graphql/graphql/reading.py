@@ -94,9 +94,10 @@ class Operations:
     def plan(self, name: str | None) -> Plan:
         """Of this name, or the only one. Raises Refused."""
         name = self._known(name or None)
-        if name not in self._plans:
-            self._plans[name] = self._made(self._nodes[name])
-        return self._plans[name]
+        plan = self._plans.get(name)
+        if plan is None:
+            plan = self._plans[name] = self._made(self._nodes[name])
+        return plan
 
     def _known(self, name: str | None) -> str | None:
         if name is None and len(self._nodes) > 1:
@@ -146,9 +147,10 @@ class Document:
 
     async def planned(self, name: str | None) -> Plan:
         """The same, made beside the event loop if that takes its time."""
-        if self.is_long and not self._operations.knows(name):
-            return await READING.run(self._operations.plan, name)
-        return self.plan(name)
+        operations = self._operations
+        if self.points > SHORT and not operations.knows(name):
+            return await READING.run(operations.plan, name)
+        return operations.plan(name)
 
     @property
     def _operations(self) -> Operations:

@@ -19,22 +19,18 @@ class Upgrades(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         while data:
-            data = self._parse(data)
-
-    def _parse(self, data: bytes) -> bytes:
-        """Returns the bytes that are to be parsed next: none, unless an upgrade is ignored."""
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserError:
-            self.logger.warning(INVALID)
-            self.send_400_response(INVALID)
-        except httptools.HttpParserUpgrade as upgrade:
-            if not self._should_upgrade():
-                head = self._head_without_upgrade()
-                self._begin_anew()
-                return head + data[upgrade.args[0] :]
-            self.handle_websocket_upgrade()
-        return b""
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserError:
+                self.logger.warning(INVALID)
+                self.send_400_response(INVALID)
+            except httptools.HttpParserUpgrade as upgrade:
+                if not self._should_upgrade():
+                    data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                    self._begin_anew()
+                    continue
+                self.handle_websocket_upgrade()
+            return
 
     def _begin_anew(self) -> None:
         """With a parser like uvicorn's; the old one hears nothing more after `Connection: close, Upgrade`."""

@@ -33,12 +33,8 @@ class Room:
             raise Refused(message, {"code": "RESPONSE_TOO_LARGE"})
 
 
-async def written(body: object, room: Room, *, is_small: bool, piece: int = PIECE) -> bytes:
-    """The body's JSON. One that `is_small` is written at once. Raises Refused for one that is too large."""
-    if is_small:
-        whole = encode(body)
-        room.take(len(whole))
-        return whole
+async def written(body: object, room: Room, piece: int = PIECE) -> bytes:
+    """The body's JSON. Raises Refused for one that is too large."""
     parts, since = list[bytes](), 0
     for part in _parts(body, piece):
         room.take(len(part))
