@@ -41,7 +41,7 @@ from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings
 from bcom_graphql.unknown_settings import unknown_settings
 from bcom_graphql.workers import notice_deaths
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers.access import SYSTEM
 from resolvers.context import Context
 from resolvers.errors import ClientError

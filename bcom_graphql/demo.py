@@ -12,8 +12,8 @@ import structlog
 from numpy.typing import NDArray
 from sqlalchemy import func, select
 
-from ml.metrics import CATALOGUE, TargetKind
-from ml.simulator import Fault, Fleet, Samples, demo_fleet, random_fault, simulate
+from ml.catalogue.metrics import CATALOGUE, TargetKind
+from ml.simulation.simulator import Fault, Fleet, Samples, demo_fleet, random_fault, simulate
 from resolvers import metrics, topology
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services

@@ -22,9 +22,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ml import folder as folders
-from ml import protocol
-from ml.protocol import Figures, Group, Measured, Scorer
+from ml.benchmark import dataset as folders
+from ml.benchmark import protocol
+from ml.benchmark.protocol import Figures, Group, Measured, Scorer
 from resolvers.errors import ClientError, InvalidInput
 
 
@@ -170,10 +170,10 @@ def _measure(task: Task) -> Measured:
 def _scorer(contestant: Contestant) -> Scorer:
     """Other commands must not pay for importing what learns."""
     if contestant is Contestant.OURS:
-        from ml import benchmark  # noqa: PLC0415
+        from ml.detection import series_detector as benchmark  # noqa: PLC0415
 
         return benchmark.score
-    from ml import rivals  # noqa: PLC0415
+    from ml.benchmark import reference_detectors as rivals  # noqa: PLC0415
 
     return rivals.isolation_forest if contestant is Contestant.ISOLATION_FOREST else rivals.median_mad
 

@@ -18,8 +18,8 @@ from rich.table import Table
 from bcom_graphql import app, prepare
 from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings
-from ml.metrics import TargetKind
-from ml.models import DETECTORS, MODELS, PRIORITY, RANKING, ROOT_CAUSE
+from ml.catalogue.metrics import TargetKind
+from ml.catalogue.models import DETECTORS, MODELS, PRIORITY, RANKING, ROOT_CAUSE
 from resolvers import models
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services

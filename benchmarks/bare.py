@@ -18,7 +18,7 @@ from strawberry.asgi import GraphQL
 
 from bcom_graphql import app
 from bcom_graphql.settings import Settings
-from ml.episodes import Severity
+from ml.detection.episodes import Severity
 from resolvers.access import SYSTEM
 from resolvers.context import Context
 from resolvers.tokens import AUDIENCE, ISSUER

@@ -18,11 +18,11 @@ import polars as pl
 from bcom_graphql.demo import specification
 from benchmarks.telemetry import compared, seconds, tell
 from benchmarks.world import Client, World, operation, world
-from ml.faults import Fault
-from ml.findings import READ
-from ml.fleet import Fleet, LinkSpec, NetworkSpec, SatelliteSpec, SiteSpec
-from ml.metrics import CATALOGUE, TargetKind
-from ml.simulator import simulate
+from ml.catalogue.metrics import CATALOGUE, TargetKind
+from ml.root_cause.report import READ
+from ml.simulation.faults import Fault
+from ml.simulation.fleet import Fleet, LinkSpec, NetworkSpec, SatelliteSpec, SiteSpec
+from ml.simulation.simulator import simulate
 from resolvers import topology
 from resolvers.access import SYSTEM
 from resolvers.context import Context

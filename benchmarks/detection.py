@@ -14,13 +14,13 @@ from functools import partial
 import numpy as np
 from sklearn.ensemble import IsolationForest
 
-from ml.detector import Detector
-from ml.features import FEATURES, Memory, Rows, follow
-from ml.learning import GROWN_FROM, ROWS_PER_TREE, TREES, learn
-from ml.metrics import CATALOGUE, Floats, TargetKind
-from ml.profiles import Profiles
-from ml.training import fitted
-from ml.trees import Forest
+from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
+from ml.detection.detector import Detector
+from ml.detection.features import FEATURES, Memory, Rows, follow
+from ml.detection.profile_fitting import GROWN_FROM, ROWS_PER_TREE, TREES, learn
+from ml.detection.profiles import Profiles
+from ml.detection.training import fitted
+from ml.numerics.trees import Forest
 
 LINK = CATALOGUE[TargetKind.LINK]
 METRICS = len(LINK.specs)

@@ -20,8 +20,8 @@ import httpx
 from benchmarks.sockets import Crowd, subscribing
 from benchmarks.telemetry import seconds, tell
 from benchmarks.world import SECRET, World, free_port, world
-from ml.episodes import Severity
-from ml.metrics import Direction, TargetKind
+from ml.catalogue.metrics import Direction, TargetKind
+from ml.detection.episodes import Severity
 from resolvers.store.events import Event, publish
 from resolvers.store.tables import Anomaly, AnomalyStatus, Role
 

@@ -17,8 +17,8 @@ from sqlalchemy import insert
 from benchmarks.fanout import CONTRIBUTION, serving
 from benchmarks.telemetry import tell
 from benchmarks.world import Client, World, operation, world
-from ml.episodes import Severity
-from ml.metrics import Direction, TargetKind
+from ml.catalogue.metrics import Direction, TargetKind
+from ml.detection.episodes import Severity
 from resolvers.store.identifiers import uuid7
 from resolvers.store.tables import Anomaly, AnomalyStatus, Role
 

@@ -19,7 +19,7 @@ from benchmarks.fanout import serving
 from benchmarks.sockets import Crowd, Subscriber, subscribing
 from benchmarks.telemetry import LINK, tell
 from benchmarks.world import Client, World, operation, world
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers.errors import camel
 from resolvers.store.tables import Role, Stream
 

@@ -15,11 +15,11 @@ from sqlalchemy import insert, select
 
 from benchmarks.telemetry import seconds, tell
 from benchmarks.world import Client, World, operation, world
-from ml.causes import CulpritKind, RootCause
-from ml.episodes import Severity
-from ml.metrics import Direction
-from ml.playbook import FOR_CAUSE
-from ml.situations import Outcome, Past, Priority, Situation
+from ml.catalogue.metrics import Direction
+from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.detection.episodes import Severity
+from ml.recommendation.case import Outcome, Past, Priority, Situation
+from ml.recommendation.playbook.catalogue import FOR_CAUSE
 from resolvers.store import patterns
 from resolvers.store.analysis_tables import AnalysisScope, CorrelationAnalysis
 from resolvers.store.identifiers import uuid7

@@ -3,9 +3,9 @@
 Run `python -m benchmarks.root_causes`; it takes some minutes. The figures are simulated accuracy, to be called that.
 """
 
-from ml.rootcause import RootCauseModel
-from ml.rootcause_training import held_out, train
-from ml.scenarios import LARGEST
+from ml.root_cause.incidents import LARGEST
+from ml.root_cause.model import RootCauseModel
+from ml.root_cause.training import held_out, train
 
 INCIDENTS, QUIET = 300, 100
 

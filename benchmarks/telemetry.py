@@ -25,7 +25,7 @@ from strawberry.types.base import StrawberryList
 
 from bcom_graphql.graphql.inputs import Inputs
 from benchmarks.world import Client, World, operation, world
-from ml.metrics import CATALOGUE, Floats, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
 from resolvers.errors import camel
 from resolvers.maintenance import maintain
 from resolvers.store import partitions, telemetry

@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import exists, func, or_, select
 
-from ml.episodes import Severity
+from ml.detection.episodes import Severity
 from resolvers import anomalies
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services

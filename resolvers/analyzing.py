@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from ml import correlation, findings
-from ml.causes import CulpritKind
-from ml.findings import HISTORY_HOURS, READ, Request
-from ml.metrics import CATALOGUE, Direction, Floats, TargetKind
-from ml.plant import Plant
-from ml.rootcause import RootCauseModel
+from ml.catalogue.metrics import CATALOGUE, Direction, Floats, TargetKind
+from ml.catalogue.root_causes import CulpritKind
+from ml.catalogue.topology import Plant
+from ml.root_cause import analysis as correlation
+from ml.root_cause import report as findings
+from ml.root_cause.model import RootCauseModel
+from ml.root_cause.report import HISTORY_HOURS, READ, Request
 from resolvers.context import Services
 from resolvers.errors import InvalidInput
 from resolvers.store import patterns, plants, streams, telemetry

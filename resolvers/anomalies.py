@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers.context import Context
 from resolvers.errors import Conflict, NotFound
 from resolvers.filters import AnomalyFilter, conditions, satellites_of

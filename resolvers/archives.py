@@ -11,7 +11,7 @@ from typing import IO, Final
 
 from numpy.lib import format as npy
 
-from ml.damage import is_shortage
+from ml.numerics.artefacts import is_shortage
 
 LARGEST_ARTEFACT: Final = 32 * 1024 * 1024  # bytes
 LARGEST_UNPACKED: Final = 128 * 1024 * 1024  # bytes of arrays

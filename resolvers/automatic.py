@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from sqlalchemy import select
 
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers import anomalies
 from resolvers.access import SYSTEM
 from resolvers.anomalies import AnomalyChange, tell

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.baselines import MIN_SAMPLES, Baselines, learn, or_usual, pooled
-from ml.metrics import CATALOGUE, Floats, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
+from ml.detection.baselines import MIN_SAMPLES, Baselines, learn, or_usual, pooled
 from resolvers.store import telemetry
 from resolvers.store.streams import Streams, keep_baselines
 from resolvers.store.tables import Stream

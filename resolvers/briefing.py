@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.actions import Facts
-from ml.causes import CulpritKind, RootCause
-from ml.episodes import Severity, severity
-from ml.metrics import Metric, TargetKind
-from ml.situations import Situation
+from ml.catalogue.metrics import Metric, TargetKind
+from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.detection.episodes import Severity, severity
+from ml.recommendation.case import Situation
+from ml.recommendation.playbook.actions import Facts
 from resolvers.cases import Case, Row
 from resolvers.judging import NOTABLE_SHARE
 from resolvers.store.analysis_tables import CorrelationAnalysis

@@ -8,10 +8,10 @@ from uuid import UUID
 
 import orjson
 
-from ml.actions import Action, Facts, Told
-from ml.causes import CAUSES, CulpritKind, RootCause
-from ml.metrics import Metric
-from ml.situations import Situation
+from ml.catalogue.metrics import Metric
+from ml.catalogue.root_causes import CAUSES, CulpritKind, RootCause
+from ml.recommendation.case import Situation
+from ml.recommendation.playbook.actions import Action, Facts, Told
 from resolvers.store.analysis_tables import CorrelationAnalysis
 from resolvers.store.patterns import Culprit
 from resolvers.store.places import Key

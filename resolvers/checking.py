@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from ml.metrics import CATALOGUE, Metric, TargetKind, grade
+from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind, grade
 from resolvers.context import Context
 from resolvers.judging import readings_of
 from resolvers.store import binary

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import select
 
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers.access import Caller
 from resolvers.analyzing import analyze
 from resolvers.checking import AHEAD, ENTITIES

@@ -9,12 +9,12 @@ import numpy as np
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.baselines import or_usual
-from ml.detector import Detector
-from ml.episodes import severity
-from ml.features import Memory, Rows
-from ml.metrics import CATALOGUE, Direction, Floats, TargetKind
-from ml.profiles import Profiles
+from ml.catalogue.metrics import CATALOGUE, Direction, Floats, TargetKind
+from ml.detection.baselines import or_usual
+from ml.detection.detector import Detector
+from ml.detection.episodes import severity
+from ml.detection.features import Memory, Rows
+from ml.detection.profiles import Profiles
 from resolvers import baselines
 from resolvers.anomalies import AnomalyChange, tell
 from resolvers.checking import ENTITIES

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias, TypeVar
 from sqlalchemy import ARRAY, BindParameter, ColumnElement, and_, any_, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.episodes import Severity
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
+from ml.detection.episodes import Severity
 from resolvers.paging import among
 from resolvers.store.rows import given
 from resolvers.store.tables import Anomaly, AnomalyStatus, Link, Network, Satellite

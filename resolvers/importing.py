@@ -12,7 +12,7 @@ from uuid import UUID
 import polars as pl
 from sqlalchemy import select
 
-from ml.metrics import CATALOGUE, TargetKind
+from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers import metrics
 from resolvers.context import Context
 from resolvers.errors import ClientError, InvalidInput, RateLimited

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ml.detector import Detector, Verdicts
-from ml.features import NEVER, Memory, Rows, follow
-from ml.metrics import CATALOGUE, Floats, Kind
-from ml.profiles import Profiles
+from ml.catalogue.metrics import CATALOGUE, Floats, Kind
+from ml.detection.detector import Detector, Verdicts
+from ml.detection.features import NEVER, Memory, Rows, follow
+from ml.detection.profiles import Profiles
 from resolvers import baselines
 from resolvers.meters import SCORING
 from resolvers.store import readings

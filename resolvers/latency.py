@@ -6,10 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from ml.detector import WARM_SAMPLES, Detector
-from ml.features import Memory, Rows
-from ml.metrics import CATALOGUE
-from ml.models import Measure, Trained, load
+from ml.catalogue.metrics import CATALOGUE
+from ml.catalogue.models import Measure, Trained, load
+from ml.detection.detector import WARM_SAMPLES, Detector
+from ml.detection.features import Memory, Rows
 
 SAMPLES: Final = 100
 

@@ -11,12 +11,12 @@ import structlog
 from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml import baselines
-from ml.detector import Detector
-from ml.features import Rows
-from ml.learning import learn
-from ml.metrics import CATALOGUE, TargetKind
-from ml.profiles import Profiles
+from ml.catalogue.metrics import CATALOGUE, TargetKind
+from ml.detection import baselines
+from ml.detection.detector import Detector
+from ml.detection.features import Rows
+from ml.detection.profile_fitting import learn
+from ml.detection.profiles import Profiles
 from resolvers.context import Services
 from resolvers.errors import ClientError
 from resolvers.judging import readings_of

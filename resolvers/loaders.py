@@ -10,8 +10,8 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.metrics import TargetKind
-from ml.situations import Past
+from ml.catalogue.metrics import TargetKind
+from ml.recommendation.case import Past
 from resolvers import anomalies, models, recommendations, topology
 from resolvers.entities import Entities
 from resolvers.filters import AnomalyFilter

@@ -7,7 +7,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 
 SAMPLES_TOPIC: Final = "samples"  # not of events, but followed like one
 

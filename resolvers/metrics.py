@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from ml.metrics import CATALOGUE, Metric, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from resolvers import checking, meters
 from resolvers.context import Context
 from resolvers.errors import InvalidInput, NotFound

@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from sqlalchemy import select
 from sqlalchemy.orm import undefer
 
-from ml.models import MODELS, Trained
+from ml.catalogue.models import MODELS, Trained
 from resolvers.archives import LARGEST_ARTEFACT, check_arrays, opened
 from resolvers.context import Context
 from resolvers.errors import Conflict, InvalidInput, NotFound

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.models import MODELS, Measure, objections
+from ml.catalogue.models import MODELS, Measure, objections
 from resolvers.access import Caller
 from resolvers.context import Context
 from resolvers.errors import Conflict, NotFound

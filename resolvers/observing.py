@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import func, select
 
-from ml.episodes import Severity
+from ml.detection.episodes import Severity
 from resolvers import meters
 from resolvers.context import Services
 from resolvers.errors import ClientError

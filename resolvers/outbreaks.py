@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from ml.causes import CulpritKind
+from ml.catalogue.root_causes import CulpritKind
 from resolvers.store.analysis_tables import AnalysisScope, CorrelationAnalysis
 from resolvers.store.patterns import Pattern
 from resolvers.store.plants import Scope

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
 
-from ml.causes import RootCause
-from ml.situations import Outcome, Priority
+from ml.catalogue.root_causes import RootCause
+from ml.recommendation.case import Outcome, Priority
 from resolvers.cases import Row
 from resolvers.context import Context
 from resolvers.errors import Conflict, InvalidInput, NotFound

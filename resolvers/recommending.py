@@ -15,9 +15,9 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.playbook import candidates
-from ml.ranking import LEAST, PriorityModel, RankingModel, chosen, ranked
-from ml.situations import Outcome, Past, Ranked
+from ml.recommendation.case import Outcome, Past, Ranked
+from ml.recommendation.playbook.catalogue import candidates
+from ml.recommendation.ranking import LEAST, PriorityModel, RankingModel, chosen, ranked
 from resolvers.briefing import cases_of
 from resolvers.cases import Case, Row, Subject
 from resolvers.store.events import Event, publish

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.episodes import GAP_MS, Episode, EpisodeState, Severity, follow, severity
-from ml.features import NEVER
-from ml.metrics import Direction
+from ml.catalogue.metrics import Direction
+from ml.detection.episodes import GAP_MS, Episode, EpisodeState, Severity, follow, severity
+from ml.detection.features import NEVER
 from resolvers.anomalies import AnomalyChange, tell
 from resolvers.judging import NOTABLE_SHARE, Judged
 from resolvers.paging import among

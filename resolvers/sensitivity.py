@@ -3,7 +3,7 @@
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers.context import Context
 from resolvers.errors import InvalidInput
 from resolvers.store.events import Event, publish

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.detector import Detector
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
+from ml.detection.detector import Detector
 from resolvers import baselines
 from resolvers.context import Context
 from resolvers.judging import Judge, Judged

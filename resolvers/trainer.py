@@ -14,9 +14,19 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select
 
-from ml import training
-from ml.experience import Experience
-from ml.models import DETECTORS, PRIORITY, RANKING, ROOT_CAUSE, Fitted, History, Progress, TooLittleHistory, Trained
+from ml.catalogue.models import (
+    DETECTORS,
+    PRIORITY,
+    RANKING,
+    ROOT_CAUSE,
+    Fitted,
+    History,
+    Progress,
+    TooLittleHistory,
+    Trained,
+)
+from ml.detection import training
+from ml.recommendation.feedback import Experience
 from resolvers import models
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
@@ -64,7 +74,8 @@ def unwatched(_done: float, _what: str) -> None:
 
 def train_model(name: str, seed: int, progress: Progress, learned: Any, champion: Any) -> Trained:
     """A new version of any model; `champion` is one of its own, `learned` what `_learned` finds for it."""
-    from ml import recommendation_training, rootcause_training  # noqa: PLC0415  with scikit-learn: serving has no use
+    from ml.recommendation import training as recommendation_training  # noqa: PLC0415  with scikit-learn: serving has
+    from ml.root_cause import training as rootcause_training  # noqa: PLC0415  no use for it
 
     if name == ROOT_CAUSE:
         return rootcause_training.train(seed, progress, champion)

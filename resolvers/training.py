@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from ml.models import MODELS, ROOT_CAUSE
+from ml.catalogue.models import MODELS, ROOT_CAUSE
 from resolvers.checking import AHEAD
 from resolvers.context import Context
 from resolvers.errors import Conflict, InvalidInput, Lagged, NotFound, Unavailable

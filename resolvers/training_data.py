@@ -10,8 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from ml.metrics import CATALOGUE, Direction, TargetKind
-from ml.models import DETECTORS, History, Progress, TooLittleHistory
+from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
+from ml.catalogue.models import DETECTORS, History, Progress, TooLittleHistory
 from resolvers.store import telemetry
 from resolvers.store.database import Database
 from resolvers.store.samples import key_columns

@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.metrics import CATALOGUE, Direction, Metric, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Direction, Metric, TargetKind
 from resolvers.store.tables import Stream
 
 MOST_READINGS: Final = 3  # in a sentence

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 from strawberry import ID
 
-from ml.causes import CAUSES, CulpritKind
-from ml.findings import Evidence as FoundEvidence
+from ml.catalogue.root_causes import CAUSES, CulpritKind
+from ml.root_cause.report import Evidence as FoundEvidence
 from resolvers import correlation
 from resolvers.store import patterns, tables
 from schema.directives import Name, sized

@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypeVar
 import strawberry
 from strawberry.schema_directive import Location
 
-from ml.metrics import Metric
+from ml.catalogue.metrics import Metric
 from resolvers.anomalies import LONGEST_NOTE
 from resolvers.metrics import LARGEST_BATCH, LARGEST_SERIES
 from resolvers.paging import DEFAULT_PAGE

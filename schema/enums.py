@@ -2,10 +2,10 @@
 
 import strawberry
 
-from ml.causes import CAUSES, RootCause
-from ml.episodes import Severity
-from ml.metrics import CATALOGUE, Direction, Metric, TargetKind
-from ml.situations import Outcome, Priority
+from ml.catalogue.metrics import CATALOGUE, Direction, Metric, TargetKind
+from ml.catalogue.root_causes import CAUSES, RootCause
+from ml.detection.episodes import Severity
+from ml.recommendation.case import Outcome, Priority
 from resolvers.anomalies import AnomalyChange, AnomalyOrder
 from resolvers.store.analysis_tables import AnalysisScope
 from resolvers.store.model_tables import ModelStage, TrainingStatus

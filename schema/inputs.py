@@ -10,7 +10,7 @@ import strawberry
 from strawberry import ID
 from strawberry.types import get_object_definition
 
-from ml.metrics import CATALOGUE, TargetKind
+from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers import topology
 from resolvers.errors import InvalidInput, camel
 from resolvers.filters import AnomalyFilter as Filter

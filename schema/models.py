@@ -7,8 +7,8 @@ from typing import Annotated, Any, Self
 import orjson
 import strawberry
 
-from ml.detector import false_alarms_per_day
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
+from ml.detection.detector import false_alarms_per_day
 from resolvers import models
 from resolvers.model_files import Files
 from resolvers.paging import Window

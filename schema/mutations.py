@@ -8,7 +8,7 @@ from uuid import UUID
 import strawberry
 from strawberry import ID
 
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers import (
     accounts,
     anomalies,

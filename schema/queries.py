@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import strawberry
 from strawberry import ID
 
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers import (
     anomalies,
     api_keys,

@@ -8,7 +8,7 @@ from uuid import UUID
 import strawberry
 from strawberry import ID
 
-from ml.situations import Past
+from ml.recommendation.case import Past
 from resolvers import recommendations
 from resolvers.context import Context
 from resolvers.recommendations import RecommendationFilter as Filter

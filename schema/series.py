@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import strawberry
 
-from ml.metrics import CATALOGUE, Metric, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from resolvers import metrics
 from resolvers.context import Context
 from resolvers.loaders import SeriesRequest

@@ -6,7 +6,7 @@ from uuid import UUID
 import strawberry
 from strawberry import ID
 
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers import anomalies, metrics, recommendations, training
 from resolvers.store import model_tables, tables
 from resolvers.store.events import Event

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import strawberry
 
-from ml.metrics import Metric, TargetKind
+from ml.catalogue.metrics import Metric, TargetKind
 from resolvers.filters import AnomalyFilter as Filter
 from resolvers.loaders import Children
 from resolvers.paging import Window

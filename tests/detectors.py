@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.detector import Detector, Verdicts
-from ml.episodes import Episode, EpisodeState
-from ml.episodes import follow as follow_episodes
-from ml.features import Memory, Rows, follow
-from ml.learning import learn
-from ml.metrics import CATALOGUE, Floats, Metric, TargetKind
-from ml.models import DETECTORS, Trained, load
-from ml.profiles import Profiles
-from ml.training import train
+from ml.catalogue.metrics import CATALOGUE, Floats, Metric, TargetKind
+from ml.catalogue.models import DETECTORS, Trained, load
+from ml.detection.detector import Detector, Verdicts
+from ml.detection.episodes import Episode, EpisodeState
+from ml.detection.episodes import follow as follow_episodes
+from ml.detection.features import Memory, Rows, follow
+from ml.detection.profile_fitting import learn
+from ml.detection.profiles import Profiles
+from ml.detection.training import train
 
 LINK = CATALOGUE[TargetKind.LINK]
 START_MS = 1_767_225_600_000

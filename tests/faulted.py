@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 
 from bcom_graphql.demo import specification
-from ml.causes import RootCause
-from ml.faults import Fault
-from ml.fleet import Fleet, demo_fleet
-from ml.metrics import CATALOGUE, Direction, TargetKind
-from ml.simulator import simulate
+from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
+from ml.catalogue.root_causes import RootCause
+from ml.simulation.faults import Fault
+from ml.simulation.fleet import Fleet, demo_fleet
+from ml.simulation.simulator import simulate
 from resolvers import metrics, topology
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services

@@ -11,17 +11,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml import rootcause_training
-from ml.causes import RootCause
-from ml.correlation import analyze
-from ml.faults import Fault
-from ml.findings import Analysis, Request
-from ml.fleet import Fleet, demo_fleet
-from ml.models import Trained
-from ml.plant import Plant
-from ml.rootcause import RootCauseModel
-from ml.rootcause_trials import request_of
-from ml.scenarios import Scenario
+from ml.catalogue.models import Trained
+from ml.catalogue.root_causes import RootCause
+from ml.catalogue.topology import Plant
+from ml.root_cause import training as rootcause_training
+from ml.root_cause.analysis import analyze
+from ml.root_cause.evaluation import request_of
+from ml.root_cause.incidents import Scenario
+from ml.root_cause.model import RootCauseModel
+from ml.root_cause.report import Analysis, Request
+from ml.simulation.faults import Fault
+from ml.simulation.fleet import Fleet, demo_fleet
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / ".bcom" / "test"

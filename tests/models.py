@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ml.models import Measure, Trained
+from ml.catalogue.models import Measure, Trained
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.models import promote

@@ -19,8 +19,8 @@ from starlette.applications import Starlette
 
 from bcom_graphql.graphql.heads import Requests
 from bcom_graphql.graphql.sockets import Sockets
-from ml.episodes import Severity
-from ml.metrics import Direction, TargetKind
+from ml.catalogue.metrics import Direction, TargetKind
+from ml.detection.episodes import Severity
 from resolvers.context import Services
 from resolvers.store.samples import SAMPLES, key_columns
 from resolvers.store.tables import (

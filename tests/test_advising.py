@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from sqlalchemy import func, select
 
-from ml.causes import CulpritKind, RootCause
-from ml.episodes import Severity
+from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.detection.episodes import Severity
 from resolvers.advising import ADVISING_LOCK, advise_due
 from resolvers.context import Services
 from resolvers.store import patterns

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from ml.episodes import Severity
-from ml.metrics import Direction
+from ml.catalogue.metrics import Direction
+from ml.detection.episodes import Severity
 from resolvers.context import Services
 from resolvers.store.tables import Anomaly, AnomalyStatus, Role, SiteRole, Verdict
 from schema.node import global_id

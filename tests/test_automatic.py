@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from ml.causes import CulpritKind, RootCause
-from ml.metrics import Direction, TargetKind
+from ml.catalogue.metrics import Direction, TargetKind
+from ml.catalogue.root_causes import CulpritKind, RootCause
 from resolvers.automatic import AUTOMATIC_LOCK, analyze_due
 from resolvers.context import Services
 from resolvers.store import patterns

@@ -19,7 +19,7 @@ import pytest
 import websockets
 
 from bcom_graphql import app
-from ml.episodes import Severity
+from ml.detection.episodes import Severity
 from resolvers.anomalies import AnomalyChange
 from resolvers.store.embedded import embedded_postgres
 from resolvers.store.migrations import migrate

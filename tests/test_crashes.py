@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from bcom_graphql import app
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers.store.embedded import embedded_postgres
 from resolvers.store.migrations import migrate
 from resolvers.store.tables import Role

@@ -12,9 +12,10 @@ import polars as pl
 import pytest
 
 from bcom_graphql import cli
-from ml import protocol, rivals
-from ml.folder import BrokenFolder, chosen, read_index, read_series
-from ml.protocol import Measured, Scorer
+from ml.benchmark import protocol
+from ml.benchmark import reference_detectors as rivals
+from ml.benchmark.dataset import BrokenFolder, chosen, read_index, read_series
+from ml.benchmark.protocol import Measured, Scorer
 from tests.processes import run
 
 JUDGE = Path(__file__).parents[2] / "shared" / "tools" / "evaluate.py"
@@ -128,7 +129,7 @@ def test_a_larger_budget_catches_no_less(evaluate: Command, folder: Path) -> Non
 
 
 def test_our_own_detector_beats_chance(evaluate: Command, folder: Path) -> None:
-    pytest.importorskip("ml.benchmark")
+    pytest.importorskip("ml.detection.series_detector")
 
     code, said, _ = evaluate(folder, "--detector", "ours", "--dataset", "steady", "--jobs", 1)
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from bcom_graphql import app
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers.context import Services
 from resolvers.errors import Unavailable
 from resolvers.store.embedded import embedded_postgres

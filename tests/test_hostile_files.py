@@ -24,7 +24,7 @@ import polars as pl
 import psutil
 import pytest
 
-from ml.metrics import CATALOGUE, TargetKind
+from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.errors import InvalidInput, Unavailable

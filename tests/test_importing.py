@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers import importing
 from resolvers.access import SYSTEM, Caller
 from resolvers.context import Context, Services

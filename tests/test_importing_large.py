@@ -16,7 +16,7 @@ import polars as pl
 import psutil
 import pytest
 
-from ml.metrics import CATALOGUE, TargetKind
+from ml.catalogue.metrics import CATALOGUE, TargetKind
 from tests.processes import COMMAND, environment
 from tests.support import NOW, Factory, ms
 from tests.test_cli import numbers

@@ -21,7 +21,7 @@ from polars.testing import assert_frame_equal
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from bcom_graphql.graphql.inputs import Inputs, Table
-from ml.metrics import CATALOGUE, TargetKind
+from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers.access import SYSTEM
 from resolvers.context import Context
 from resolvers.detection import camel

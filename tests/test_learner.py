@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers.context import Services
 from resolvers.learner import LEARNER_LOCK, learn_due
 from resolvers.store.tables import Link, Profile, Role, Stream

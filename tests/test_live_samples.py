@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
-from ml.metrics import CATALOGUE, Metric, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from resolvers import importing
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services

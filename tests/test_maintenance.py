@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from sqlalchemy import func, select, text
 from structlog.testing import capture_logs
 
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers.context import Services
 from resolvers.errors import TimedOut
 from resolvers.maintenance import MAINTENANCE_LOCK, maintain, make_partitions

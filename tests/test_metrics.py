@@ -17,8 +17,8 @@ from starlette.requests import Request
 
 from bcom_graphql import __version__
 from bcom_graphql.metrics import is_near
-from ml.episodes import Severity
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
+from ml.detection.episodes import Severity
 from resolvers.context import Services
 from resolvers.store.tables import AnomalyStatus, Role
 from tests.conftest import SECRET, settings_of

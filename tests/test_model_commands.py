@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.models import MODELS
+from ml.catalogue.models import MODELS
 from resolvers.context import Services
 from resolvers.store.tables import Role
 from tests.conftest import cloned

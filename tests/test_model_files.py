@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bcom_graphql import app
-from ml.models import MODELS
+from ml.catalogue.models import MODELS
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.errors import InvalidInput

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from ml.models import MODELS, Trained
+from ml.catalogue.models import MODELS, Trained
 from resolvers.context import Services
 from resolvers.errors import Conflict, InvalidInput
 from resolvers.store.model_tables import ModelVersion

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers.context import Services
 from resolvers.models import Model
 from resolvers.store.analysis_tables import AnalysisScope, CorrelationAnalysis

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete
 
-from ml.episodes import Severity
-from ml.metrics import Direction, TargetKind
+from ml.catalogue.metrics import Direction, TargetKind
+from ml.detection.episodes import Severity
 from resolvers import detection, topology, users
 from resolvers.anomalies import AnomalyOrder, listing, listing_of
 from resolvers.context import Services

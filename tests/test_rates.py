@@ -14,7 +14,7 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from bcom_graphql.settings import Settings
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers.context import network_of
 from resolvers.errors import RateLimited
 from resolvers.rates import Budget, Rates

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from bcom_graphql import prepare
-from ml import recommendation_training
-from ml.experience import Experience
-from ml.models import PRIORITY, RANKING, Progress, Trained
-from ml.situations import Outcome
+from ml.catalogue.models import PRIORITY, RANKING, Progress, Trained
+from ml.recommendation import training as recommendation_training
+from ml.recommendation.case import Outcome
+from ml.recommendation.feedback import Experience
 from resolvers import training
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
-from ml.causes import CulpritKind, RootCause
-from ml.episodes import Severity
-from ml.findings import Evidence
-from ml.metrics import Direction, TargetKind
-from ml.situations import Outcome
+from ml.catalogue.metrics import Direction, TargetKind
+from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.detection.episodes import Severity
+from ml.recommendation.case import Outcome
+from ml.root_cause.report import Evidence
 from resolvers.context import Services
 from resolvers.store import patterns
 from resolvers.store.analysis_tables import AnalysisScope, CorrelationAnalysis

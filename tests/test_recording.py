@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from ml.metrics import CATALOGUE, Metric, TargetKind, grade
+from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind, grade
 from resolvers.context import Services
 from resolvers.detection import camel
 from resolvers.store.tables import Link, Network, Role, Site

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from ml.metrics import TargetKind
-from ml.models import DETECTORS
+from ml.catalogue.metrics import TargetKind
+from ml.catalogue.models import DETECTORS
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.errors import InvalidInput, NotFound

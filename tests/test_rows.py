@@ -10,11 +10,11 @@ from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.orm import undefer
 from sqlalchemy.types import TypeEngine
 
-from ml.causes import CulpritKind, RootCause
-from ml.episodes import Severity
-from ml.findings import Evidence
-from ml.metrics import Direction, Metric, TargetKind
-from ml.situations import Past, Situation
+from ml.catalogue.metrics import Direction, Metric, TargetKind
+from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.detection.episodes import Severity
+from ml.recommendation.case import Past, Situation
+from ml.root_cause.report import Evidence
 from resolvers.context import Services
 from resolvers.nodes import ENTITIES
 from resolvers.store import rows

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.errors import InvalidInput

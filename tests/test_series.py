@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml.metrics import Metric, TargetKind
+from ml.catalogue.metrics import Metric, TargetKind
 from resolvers.store.tables import Link, Role
 from tests.support import Api, Factory, GraphQLFailed, ago, iso, ms, record
 

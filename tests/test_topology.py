@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from ml.episodes import Severity
+from ml.detection.episodes import Severity
 from resolvers.context import Services
 from resolvers.store.tables import AnomalyStatus, Link, Network, Role, Satellite, Site, SiteRole
 from tests.support import Api, Factory, ago, codes, id_of

@@ -9,8 +9,8 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from ml.metrics import CATALOGUE, Metric, TargetKind
-from ml.models import TooLittleHistory
+from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
+from ml.catalogue.models import TooLittleHistory
 from resolvers.context import Services
 from resolvers.maintenance import maintain
 from resolvers.store.model_tables import ModelVersion, TrainingRun, TrainingStatus

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from ml.models import DETECTORS
+from ml.catalogue.models import DETECTORS
 from resolvers.store.tables import Role
 from tests.conftest import SECRET
 from tests.processes import Served

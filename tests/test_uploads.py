@@ -9,7 +9,7 @@ import httpx
 import polars as pl
 import pytest
 
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers.context import Services
 from resolvers.files.processes import BATCH_ROWS
 from resolvers.store.tables import Role

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from ml.detector import Detector
-from ml.models import History, Measure, Progress, Trained
+from ml.catalogue.models import History, Measure, Progress, Trained
+from ml.detection.detector import Detector
 from resolvers.context import Services
 from resolvers.errors import ClientError
 from resolvers.trainer import perform
@@ -26,7 +26,7 @@ MEASURE = Measure("event_recall", 0.9, 100, "nothing at all")
 
 @dataclass
 class Lesson:
-    """In place of `ml.training.train`: goes on a step when the test lets it, and brings the champion once more."""
+    """For `ml.detection.training.train`: goes on a step when the test lets it, and brings the champion again."""
 
     steps: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     fails: Exception | None = None

@@ -7,7 +7,7 @@ from sqlalchemy import DateTime, Dialect, Enum, SmallInteger
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.types import TypeDecorator, UserDefinedType
 
-from ml.episodes import Severity
+from ml.detection.episodes import Severity
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sqlalchemy import delete, func
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.metrics import CATALOGUE, Direction, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from resolvers.errors import ClientError, Lagged
 from resolvers.meters import LAGGED, SAMPLES_TOPIC
 from resolvers.store.database import Database, driver

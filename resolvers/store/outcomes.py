@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, false, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.causes import RootCause
-from ml.experience import Experience
-from ml.situations import Outcome, Past
+from ml.catalogue.root_causes import RootCause
+from ml.recommendation.case import Outcome, Past
+from ml.recommendation.feedback import Experience
 from resolvers.paging import among
 from resolvers.store.places import Key
 from resolvers.store.recommendation_tables import Recommendation

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers.store.database import Database
 from resolvers.store.samples import ROLLUPS, SAMPLES
 from resolvers.store.tables import Stream

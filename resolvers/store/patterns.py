@@ -9,9 +9,9 @@ from sqlalchemy import Dialect
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 
-from ml.causes import CulpritKind, RootCause
-from ml.findings import Evidence
-from ml.metrics import Direction
+from ml.catalogue.metrics import Direction
+from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.root_cause.report import Evidence
 
 Json = dict[str, Any]
 
@@ -34,7 +34,7 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Pattern:
-    """See `ml.findings.Pattern`; links are rows' keys, `ended_at` is None while it lasted at the window's end.
+    """See `ml.root_cause.report.Pattern`; links are rows' keys, `ended_at` is None while it lasted at the window's end.
 
     As JSON: the same names; times as ISO 8601 in UTC, enumerations by their values. A new name needs a default for the
     patterns that were stored before it.

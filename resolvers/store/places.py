@@ -8,8 +8,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from ml.causes import CulpritKind
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
+from ml.catalogue.root_causes import CulpritKind
 from resolvers.paging import among
 from resolvers.store.patterns import Culprit
 from resolvers.store.tables import Link, Network, Satellite, Site, SiteRole
@@ -24,7 +24,7 @@ class Place:
     named: the same by kind and key. links: how many depend on it. mobile: whether the remote moves, if it is of one.
     """
 
-    phrases: Mapping[str, str] = field(default_factory=dict)  # by the names of `ml.actions.Facts`
+    phrases: Mapping[str, str] = field(default_factory=dict)  # by the names of `Facts`
     named: Mapping[Key, str] = field(default_factory=dict)
     links: int = 1
     mobile: bool | None = None

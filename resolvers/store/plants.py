@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ml.plant import Carriers, Indices, Places, Plant
+from ml.catalogue.topology import Carriers, Indices, Places, Plant
 from resolvers.store.analysis_tables import AnalysisScope
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.detector import Detector
-from ml.metrics import CATALOGUE, TargetKind
-from ml.profiles import Profiles
+from ml.catalogue.metrics import CATALOGUE, TargetKind
+from ml.detection.detector import Detector
+from ml.detection.profiles import Profiles
 from resolvers.store.database import driver
 from resolvers.store.streams import StreamKey
 

@@ -13,7 +13,7 @@ import asyncpg
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.metrics import Metric, TargetKind
+from ml.catalogue.metrics import Metric, TargetKind
 from resolvers.store import binary
 from resolvers.store.rollups import greatest_of, least_of, number_of, widened
 from resolvers.store.samples import ROLLUPS, SAMPLES, Level, target_column

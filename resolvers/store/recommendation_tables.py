@@ -7,8 +7,8 @@ from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ml.causes import CulpritKind, RootCause
-from ml.situations import Outcome, Past, Priority, Situation
+from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.recommendation.case import Outcome, Past, Priority, Situation
 from resolvers.store.columns import enum
 from resolvers.store.identifiers import uuid7
 from resolvers.store.situations import PastCounts, Situations

@@ -14,11 +14,11 @@ from typing import Final
 import structlog
 from sqlalchemy import select
 
-from ml.detector import Detector
-from ml.metrics import TargetKind
-from ml.models import DETECTORS, MODELS, PRIORITY, RANKING, ROOT_CAUSE, Fitted, Trained, load
-from ml.ranking import PriorityModel, RankingModel
-from ml.rootcause import RootCauseModel
+from ml.catalogue.metrics import TargetKind
+from ml.catalogue.models import DETECTORS, MODELS, PRIORITY, RANKING, ROOT_CAUSE, Fitted, Trained, load
+from ml.detection.detector import Detector
+from ml.recommendation.ranking import PriorityModel, RankingModel
+from ml.root_cause.model import RootCauseModel
 from resolvers.errors import Conflict, InvalidInput, NotFound, Unavailable
 from resolvers.store.database import Database
 from resolvers.store.model_tables import Champion, ModelVersion

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.metrics import CATALOGUE, Floats, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
 from resolvers.store.database import driver
 from resolvers.store.samples import ROLLUPS, SAMPLES, Level, target_column
 

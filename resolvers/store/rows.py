@@ -12,7 +12,7 @@ from sqlalchemy import ARRAY, BindParameter, ColumnElement, Enum, Select, any_, 
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.types import TypeEngine
 
-from ml.episodes import Severity
+from ml.detection.episodes import Severity
 from resolvers.store.columns import SeverityRank, UtcDateTime
 from resolvers.store.database import Database
 from resolvers.store.tables import Table

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ml.metrics import CATALOGUE, TargetKind
+from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers.store.columns import UtcDateTime
 from resolvers.store.tables import Table
 

@@ -6,9 +6,9 @@ from sqlalchemy import Dialect
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 
-from ml.causes import CulpritKind, RootCause
-from ml.metrics import Direction, Metric, TargetKind
-from ml.situations import Past, Situation
+from ml.catalogue.metrics import Direction, Metric, TargetKind
+from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.recommendation.case import Past, Situation
 
 Json = dict[str, Any]
 

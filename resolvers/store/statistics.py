@@ -9,7 +9,7 @@ import asyncpg
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.metrics import Floats, Metric
+from ml.catalogue.metrics import Floats, Metric
 from resolvers.store import binary
 from resolvers.store.readings import Span, arguments, during, matching, short, spans_of
 from resolvers.store.rollups import SHARES, greatest_of, least_of, number_of

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.features import NEVER, Memory
-from ml.metrics import CATALOGUE, Floats, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
+from ml.detection.features import NEVER, Memory
 from resolvers.store import binary
 from resolvers.store.database import driver
 from resolvers.store.tables import Stream

@@ -26,8 +26,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from ml.episodes import Severity
-from ml.metrics import Direction, TargetKind
+from ml.catalogue.metrics import Direction, TargetKind
+from ml.detection.episodes import Severity
 from resolvers.store.columns import SeverityRank, UtcDateTime, Xid8, enum
 from resolvers.store.identifiers import uuid7
 
@@ -211,7 +211,7 @@ class Stream(Table):
     centre: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))  # per metric, in catalogue order; NaN = unknown
     spread: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))
     unrolled: Mapped[Any | None] = mapped_column(TSTZMULTIRANGE)  # hours that roll-ups do not tell the truth of yet
-    memory: Mapped[bytes | None]  # behind its newest sample, or the last before pending alarms: `ml.features.Memory`
+    memory: Mapped[bytes | None]  # behind its newest sample, or the last before pending alarms: a `Memory`
     profile: Mapped[int] = mapped_column(default=0, server_default="0")  # the number of its `Profile`, 0 = it has none
 
     anomaly_id: Mapped[UUID | None]  # the open episode
@@ -221,7 +221,7 @@ class Stream(Table):
 
 
 class Profile(Table):
-    """What is ordinary for one stream, learned from its history: see `ml.profiles`. Each learning numbers it anew."""
+    """What is ordinary for one stream, learned from history: see `ml.detection.profiles`. Learning numbers it anew."""
 
     __tablename__ = "profiles"
 

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.metrics import CATALOGUE, Floats, Metric, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Floats, Metric, TargetKind
 from resolvers.store import binary
 from resolvers.store.database import driver
 from resolvers.store.samples import SAMPLES, key_columns, target_column

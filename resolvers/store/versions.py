@@ -10,7 +10,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.models import Measure, Trained
+from ml.catalogue.models import Measure, Trained
 from resolvers.errors import Conflict
 from resolvers.paging import among
 from resolvers.store.model_tables import Champion, ModelAction, ModelMetric, ModelStage, ModelVersion, Promotion

@@ -1,6 +1,6 @@
 """The small fleet that every kind of fuzzing asks about."""
 
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers.context import Services
 from resolvers.store.tables import Anomaly, Link, Network, Role, Site, SiteRole, Stream
 from tests.fuzz.values import KNOWN

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import polars as pl
 from hypothesis import strategies as st
 
-from ml.metrics import TargetKind
+from ml.catalogue.metrics import TargetKind
 from tests.fuzz.values import ANYTHING, KNOWN, MINUTES, TEXTS, as_json, known, mostly
 from tests.fuzz.world import TRANSPORT, Talk
 from tests.support import ago, ms

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from ml.baselines import MIN_SAMPLES, learn, or_usual, pooled
-from ml.metrics import CATALOGUE, TargetKind
+from ml.catalogue.metrics import CATALOGUE, TargetKind
+from ml.detection.baselines import MIN_SAMPLES, learn, or_usual, pooled
 
 NETWORK = CATALOGUE[TargetKind.NETWORK]
 WIDTH = len(NETWORK.specs)

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml.benchmark import MEMORY, lasting, score
+from ml.detection.series_detector import MEMORY, lasting, score
 
 TRAIN, TEST = 600, 200
 STEP_SECONDS = 600

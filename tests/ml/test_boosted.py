@@ -18,9 +18,9 @@ from sklearn.ensemble import (
 )
 from threadpoolctl import threadpool_limits
 
-from ml.boosted import Boosted, probabilities
-from ml.metrics import Floats
-from ml.trees import LANES
+from ml.catalogue.metrics import Floats
+from ml.numerics.gradient_boosting import Boosted, probabilities
+from ml.numerics.trees import LANES
 
 RNG = np.random.default_rng(11)
 EXACT = (GradientBoostingRegressor, GradientBoostingClassifier)

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.calibration import opening, peaks_over, surprise, tails, threshold
-from ml.episodes import EpisodeState, follow
+from ml.detection.calibration import opening, peaks_over, surprise, tails, threshold
+from ml.detection.episodes import EpisodeState, follow
 
 VALUES = np.random.default_rng(1).exponential(2.0, (100_000, 1))
 STEP_SECONDS = 300.0

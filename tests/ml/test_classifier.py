@@ -7,15 +7,15 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from ml.causes import CLASSIFIED, RootCause
-from ml.classifier import Classifier, ClassifierFeature
-from ml.correlation import features_of
-from ml.evaluation import calibration_error
-from ml.events import events
-from ml.faults import Fault, Variant
-from ml.metrics import Direction, Floats
-from ml.residuals import residuals
-from ml.shown import shown
+from ml.catalogue.metrics import Direction, Floats
+from ml.catalogue.root_causes import CLASSIFIED, RootCause
+from ml.numerics.scores import calibration_error
+from ml.root_cause.analysis import features_of
+from ml.root_cause.classifier import Classifier, ClassifierFeature
+from ml.root_cause.event_features import shown
+from ml.root_cause.events import events
+from ml.root_cause.residuals import residuals
+from ml.simulation.faults import Fault, Variant
 from tests.incidents import PLANT, asked, fault
 
 MICROWAVE = Path(__file__).parents[3] / "shared" / "data" / "open" / "rootcause_microwave.parquet"

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.causes import NAMED, CulpritKind, RootCause
-from ml.correlation import analyze
-from ml.faults import Fault, Variant
-from ml.findings import Analysis, Pattern, Request
-from ml.fleet import Fleet
-from ml.metrics import Direction
-from ml.plant import Plant
-from ml.rootcause_trials import judged
-from ml.scenarios import healthy
+from ml.catalogue.metrics import Direction
+from ml.catalogue.root_causes import NAMED, CulpritKind, RootCause
+from ml.catalogue.topology import Plant
+from ml.root_cause.analysis import analyze
+from ml.root_cause.evaluation import judged
+from ml.root_cause.incidents import healthy
+from ml.root_cause.report import Analysis, Pattern, Request
+from ml.simulation.faults import Fault, Variant
+from ml.simulation.fleet import Fleet
 from tests.incidents import (
     BEGINS,
     DAY_MS,

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from ml.damage import reading
+from ml.numerics.artefacts import reading
 
 
 def test_a_damaged_artefact_is_told_as_one() -> None:

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml.detector import Detector, Verdicts, false_alarms_per_day
-from ml.episodes import EXTREME
-from ml.features import Feature, Memory, Rows
-from ml.metrics import CATALOGUE, Metric, TargetKind
-from ml.models import load
+from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
+from ml.catalogue.models import load
+from ml.detection.detector import Detector, Verdicts, false_alarms_per_day
+from ml.detection.episodes import EXTREME
+from ml.detection.features import Feature, Memory, Rows
 from tests.detectors import (
     DAY,
     LINK,

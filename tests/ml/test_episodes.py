@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ml.episodes import EXTREME, GAP_MS, PERSIST, QUIETS, Episode, EpisodeState, Severity, follow, severity
+from ml.detection.episodes import EXTREME, GAP_MS, PERSIST, QUIETS, Episode, EpisodeState, Severity, follow, severity
 
 MINUTE = 60_000
 QUIET, MILD, EXTREME_ALARM, UNSCORED = -0.5, 0.1, EXTREME, np.nan

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ml.evaluation import (
+from ml.catalogue.metrics import Floats
+from ml.numerics.scores import (
     Alarms,
     Flags,
     alarms,
@@ -24,7 +25,6 @@ from ml.evaluation import (
     vus_pr,
     widest_buffer,
 )
-from ml.metrics import Floats
 
 JUDGE = Path(__file__).parents[3] / "shared" / "tools" / "evaluate.py"
 

@@ -5,13 +5,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml.causes import RootCause
-from ml.events import Channel, Event, events
-from ml.faults import Fault, Variant
-from ml.findings import Request
-from ml.metrics import Direction
-from ml.onsets import onset
-from ml.residuals import residuals
+from ml.catalogue.metrics import Direction
+from ml.catalogue.root_causes import RootCause
+from ml.root_cause.events import Channel, Event, events
+from ml.root_cause.onset import onset
+from ml.root_cause.report import Request
+from ml.root_cause.residuals import residuals
+from ml.simulation.faults import Fault, Variant
 from tests.incidents import BEGINS, FLEET, PLANT, START_MS, STEP_MS, asked, fault, links_of
 
 IB, OB = Direction.IB, Direction.OB

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.budget import Budget, received
-from ml.causes import NAMED, RootCause
-from ml.effects import POINTING_UP_TO_DOWN, rain_noise
-from ml.faults import SIGNATURES, Fault, Variant, impact
-from ml.fleet import demo_fleet
-from ml.impact import Impact
-from ml.metrics import Direction, Floats
+from ml.catalogue.metrics import Direction, Floats
+from ml.catalogue.root_causes import NAMED, RootCause
+from ml.simulation.effects import POINTING_UP_TO_DOWN, rain_noise
+from ml.simulation.faults import SIGNATURES, Fault, Variant, impact
+from ml.simulation.fleet import demo_fleet
+from ml.simulation.impairments import Impact
+from ml.simulation.link_budget import Budget, received
 
 IB, OB = Direction.IB, Direction.OB
 FLEET = demo_fleet(seed=2, remotes=24)

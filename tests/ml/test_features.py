@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.features import FEATURES, GAP_SECONDS, Feature, Memory, Pace, Rows, follow
+from ml.detection.features import FEATURES, GAP_SECONDS, Feature, Memory, Pace, Rows, follow
 
 METRICS = 3
 MINUTE = 60_000

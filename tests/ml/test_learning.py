@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import IsolationForest
 
-from ml.features import FEATURES, Feature, Memory, Rows, follow
-from ml.learning import learn, whitening
-from ml.profiles import Profiles, Scales, deviations
-from ml.trees import Forest
-from ml.views import View, views
+from ml.detection.features import FEATURES, Feature, Memory, Rows, follow
+from ml.detection.profile_fitting import learn, whitening
+from ml.detection.profiles import Profiles, Scales, deviations
+from ml.detection.scorers import View, views
+from ml.numerics.trees import Forest
 
 METRICS = 2
 DAY = 288

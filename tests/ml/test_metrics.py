@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ml.metrics import CATALOGUE, GRADE_SCALES, Kind, Metric, TargetKind, grade
+from ml.catalogue.metrics import CATALOGUE, GRADE_SCALES, Kind, Metric, TargetKind, grade
 
 LINK = CATALOGUE[TargetKind.LINK]
 

@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml import experience
-from ml.actions import Action, Effort, Tag
-from ml.causes import CulpritKind, RootCause
-from ml.experience import Experience, candidate_of, grouped, parted, priority_of, usable, weight
-from ml.imagined_incidents import HABITS, Incident, incidents
-from ml.metrics import Direction, Metric
-from ml.outcomes import FLOOR, Operator, Truth, chances, pasts, suits
-from ml.playbook import ACTIONS, candidates
-from ml.situations import Candidate, Outcome, Past, Priority, Situation
-from ml.urgency import by_rule, rated, urgency
+from ml.catalogue.metrics import Direction, Metric
+from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.recommendation import feedback as experience
+from ml.recommendation.case import Candidate, Outcome, Past, Priority, Situation
+from ml.recommendation.feedback import Experience, candidate_of, grouped, parted, priority_of, usable, weight
+from ml.recommendation.playbook.actions import Action, Effort, Tag
+from ml.recommendation.playbook.catalogue import ACTIONS, candidates
+from ml.recommendation.priority_labels import by_rule, rated, urgency
+from ml.recommendation.success_model import FLOOR, Operator, Truth, chances, pasts, suits
+from ml.recommendation.synthetic_incidents import HABITS, Incident, incidents
 
 SEED = 11
 FAULT = Situation(

@@ -9,11 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.actions import USUAL, Action, Effort, Facts, Tag
-from ml.causes import CulpritKind, RootCause
-from ml.metrics import CATALOGUE, Direction, Metric, TargetKind
-from ml.playbook import ACTIONS, FOR_CAUSE, FOR_METRIC, LEAST_PROBABILITY, MOST_CAUSES, PLACES, candidates
-from ml.situations import Situation
+from ml.catalogue.metrics import CATALOGUE, Direction, Metric, TargetKind
+from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.recommendation.case import Situation
+from ml.recommendation.playbook.actions import USUAL, Action, Effort, Facts, Tag
+from ml.recommendation.playbook.catalogue import (
+    ACTIONS,
+    FOR_CAUSE,
+    FOR_METRIC,
+    LEAST_PROBABILITY,
+    MOST_CAUSES,
+    PLACES,
+    candidates,
+)
 
 BARE = Facts(target="the network", finding="Es/N0 fell.")
 FULL = Facts(

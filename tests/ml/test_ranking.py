@@ -9,20 +9,20 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ml import recommendation_training
-from ml.boosted import Boosted
-from ml.causes import CulpritKind, RootCause
-from ml.experience import EQUAL_AT, Experience
-from ml.imagined_incidents import Incident, incidents
-from ml.metrics import Direction, Floats
-from ml.models import MODELS, PRIORITY, RANKING, Measure, Trained, load, objections
-from ml.outcomes import EFFORT_WORTH
-from ml.playbook import ACTIONS, candidates
-from ml.ranking import LEAST, MOST, PriorityModel, RankingModel, chosen, ranked
-from ml.ranking_features import AT, RankingFeature, features
-from ml.recommendation_measures import ndcg_at_3, ranking_measures, rows_of
-from ml.recommendation_training import train_priority, train_ranking
-from ml.situations import Candidate, Outcome, Past, Priority, Ranked, Situation
+from ml.catalogue.metrics import Direction, Floats
+from ml.catalogue.models import MODELS, PRIORITY, RANKING, Measure, Trained, load, objections
+from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.numerics.gradient_boosting import Boosted
+from ml.recommendation import training as recommendation_training
+from ml.recommendation.case import Candidate, Outcome, Past, Priority, Ranked, Situation
+from ml.recommendation.evaluation import ndcg_at_3, ranking_measures, rows_of
+from ml.recommendation.features import AT, RankingFeature, features
+from ml.recommendation.feedback import EQUAL_AT, Experience
+from ml.recommendation.playbook.catalogue import ACTIONS, candidates
+from ml.recommendation.ranking import LEAST, MOST, PriorityModel, RankingModel, chosen, ranked
+from ml.recommendation.success_model import EFFORT_WORTH
+from ml.recommendation.synthetic_incidents import Incident, incidents
+from ml.recommendation.training import train_priority, train_ranking
 
 pytestmark = pytest.mark.xdist_group("recommendations")  # trained once, in one process
 

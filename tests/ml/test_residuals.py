@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.causes import RootCause
-from ml.findings import READ, Request
-from ml.fleet import demo_fleet
-from ml.metrics import Floats, Metric
-from ml.plant import Plant
-from ml.residuals import LOST_DB, Residuals, noise_rise, residuals
+from ml.catalogue.metrics import Floats, Metric
+from ml.catalogue.root_causes import RootCause
+from ml.catalogue.topology import Plant
+from ml.root_cause.report import READ, Request
+from ml.root_cause.residuals import LOST_DB, Residuals, noise_rise, residuals
+from ml.simulation.fleet import demo_fleet
 from tests.incidents import BEGINS, DAY_MS, MINUTE_MS, PLANT, START_MS, STEP_MS, asked, fault
 
 ESNO = st.floats(3.0, 20.0)  # dB

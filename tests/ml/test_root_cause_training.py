@@ -6,10 +6,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ml.causes import CLASSIFIED, NAMED
-from ml.classifier import Classifier, ClassifierFeature
-from ml.models import objections
-from ml.rootcause import RootCauseModel
+from ml.catalogue.models import objections
+from ml.catalogue.root_causes import CLASSIFIED, NAMED
+from ml.root_cause.classifier import Classifier, ClassifierFeature
+from ml.root_cause.model import RootCauseModel
 from tests.incidents import briefly_trained, root_cause
 
 pytestmark = pytest.mark.xdist_group("root causes")  # trained once, in one process

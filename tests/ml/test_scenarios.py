@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.causes import NAMED, CulpritKind, RootCause
-from ml.findings import HISTORY_HOURS, READ
-from ml.metrics import Direction
-from ml.plant import Plant
-from ml.scenarios import HISTORY_STRIDE, healthy, random_fleet, samples, scenario, truths
+from ml.catalogue.metrics import Direction
+from ml.catalogue.root_causes import NAMED, CulpritKind, RootCause
+from ml.catalogue.topology import Plant
+from ml.root_cause.incidents import HISTORY_STRIDE, healthy, random_fleet, samples, scenario, truths
+from ml.root_cause.report import HISTORY_HOURS, READ
 
 SEEDS = st.integers(0, 10_000)
 CAUSES = pytest.mark.parametrize("cause", NAMED)

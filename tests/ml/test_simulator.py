@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml.causes import NAMED, RootCause
-from ml.faults import SIGNATURES
-from ml.metrics import CATALOGUE, Direction, Metric, TargetKind
-from ml.simulator import Fault, Samples, demo_fleet, random_fault, simulate
+from ml.catalogue.metrics import CATALOGUE, Direction, Metric, TargetKind
+from ml.catalogue.root_causes import NAMED, RootCause
+from ml.simulation.faults import SIGNATURES
+from ml.simulation.simulator import Fault, Samples, demo_fleet, random_fault, simulate
 
 FLEET = demo_fleet(seed=2, remotes=24)
 STEP = 300_000

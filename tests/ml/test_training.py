@@ -7,17 +7,17 @@ from functools import cache
 import numpy as np
 import pytest
 
-from ml.detector import Detector, false_alarms_per_day
-from ml.features import Rows
-from ml.fleet import demo_fleet
-from ml.injection import inject
-from ml.learning import learn
-from ml.metrics import CATALOGUE, Floats, TargetKind
-from ml.models import DETECTORS, History, Measure, TooLittleHistory, Trained, objections
-from ml.profiles import Profiles, Scales
-from ml.simulator import simulate
-from ml.training import LEAST_SAMPLES, confident, judged, train
-from ml.trials import DAY_MS, Trial, of_history, simulated, spans
+from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
+from ml.catalogue.models import DETECTORS, History, Measure, TooLittleHistory, Trained, objections
+from ml.detection.detector import Detector, false_alarms_per_day
+from ml.detection.fault_injection import inject
+from ml.detection.features import Rows
+from ml.detection.held_out import DAY_MS, Trial, of_history, simulated, spans
+from ml.detection.profile_fitting import learn
+from ml.detection.profiles import Profiles, Scales
+from ml.detection.training import LEAST_SAMPLES, confident, judged, train
+from ml.simulation.fleet import demo_fleet
+from ml.simulation.simulator import simulate
 from tests.detectors import DAY, LINK, NAMES, START_MS, STEP_MS, detector, episodes, only, quiet, times, trained
 
 KINDS = pytest.mark.parametrize("kind", TargetKind)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import IsolationForest
 
-from ml.trees import LANES, Forest
+from ml.numerics.trees import LANES, Forest
 
 RNG = np.random.default_rng(3)
 TRAINING = np.column_stack([RNG.normal(size=(2000, 4)), RNG.integers(0, 3, 2000)])
@@ -110,7 +110,8 @@ def test_forests_of_single_rows_are_refused() -> None:
 
 
 def test_scoring_needs_no_scikit_learn() -> None:
-    code = "import sys, ml.detector, ml.episodes, ml.baselines, ml.training; sys.exit('sklearn' in sys.modules)"
+    modules = "ml.detection.detector, ml.detection.episodes, ml.detection.baselines, ml.detection.training"
+    code = f"import sys, {modules}; sys.exit('sklearn' in sys.modules)"
 
     finished = subprocess.run([sys.executable, "-c", code], check=False)
 

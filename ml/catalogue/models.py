@@ -1,0 +1,134 @@
+"""The models that are trained, kept in versions and served: by name, whatever they are made of."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.catalogue.metrics import Floats, TargetKind
+from ml.detection.detector import Detector
+from ml.recommendation.ranking import PriorityModel, RankingModel
+from ml.root_cause.model import RootCauseModel
+
+DETECTORS: Final[dict[str, TargetKind]] = {
+    "anomaly_network": TargetKind.NETWORK,
+    "anomaly_site": TargetKind.SITE,
+    "anomaly_link": TargetKind.LINK,
+}
+ROOT_CAUSE: Final = "root_cause"
+RANKING: Final = "recommendation_ranking"
+PRIORITY: Final = "recommendation_priority"
+MODELS: Final = (*DETECTORS, ROOT_CAUSE, RANKING, PRIORITY)
+
+Fitted: TypeAlias = Detector | RootCauseModel | RankingModel | PriorityModel
+
+Progress = Callable[[float, str], None]  # fraction done, what is being done
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How good a version is at one thing, on `samples` rows of `dataset` that its training did not see."""
+
+    name: str
+    value: float
+    samples: int
+    dataset: str
+
+
+@dataclass(frozen=True)
+class History:
+    """What a fleet reported, and what people said of the anomalies in it.
+
+    readings (rows, metrics) in catalogue order, NaN = not measured; stream (rows,) numbers the target and direction
+    that each row is of, from 0; at (rows,) epoch ms. Sorted by stream and time. `confirmed` and `dismissed`
+    (windows, 3): stream, first and last ms of anomalies that people judged true and false alarms.
+    """
+
+    dataset: str
+    readings: Floats
+    stream: NDArray[np.int64]
+    at: NDArray[np.int64]
+    confirmed: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 3), dtype=np.int64))
+    dismissed: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 3), dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training brings.
+
+    `artefact`: `.npz` bytes without pickle, the same for the same data and seed. `details`: what it was trained and
+    calibrated on, as JSON. `measures`: of it; `rival_measures`: of the champion, on the same data.
+    """
+
+    artefact: bytes
+    algorithm: str
+    features: tuple[str, ...]
+    hyperparameters: Mapping[str, str | int | float]
+    seed: int
+    samples: int
+    details: Mapping[str, object]
+    measures: tuple[Measure, ...]
+    rival_measures: tuple[Measure, ...] = ()
+
+
+class TooLittleHistory(ValueError):
+    """The history does not suffice to learn from; the message says what is missing."""
+
+
+def load(name: str, artefact: bytes, version: str) -> Fitted:
+    """The model of these bytes. Raises ValueError where they are damaged or another model's, KeyError for the name."""
+    if name == ROOT_CAUSE:
+        return RootCauseModel.from_bytes(artefact, version)
+    if name == RANKING:
+        return RankingModel.from_bytes(artefact, version)
+    if name == PRIORITY:
+        return PriorityModel.from_bytes(artefact, version)
+    kind = DETECTORS[name]
+    detector = Detector.from_bytes(artefact, version)
+    if detector.kind is not kind:
+        raise ValueError(f"this artefact is a model of a {detector.kind.lower()}, not {name}")
+    return detector
+
+
+# ---------------------------------------------------------------- promotion
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """How much worse than the champion a challenger may measure, as which of both is better goes by `sign`."""
+
+    called: str
+    sign: float  # 1: higher is better, -1: lower is better
+    tolerance: float
+
+
+_RULES: Final = {
+    "vus_pr": _Rule("VUS-PR", 1.0, 0.01),
+    "event_recall": _Rule("recall of events within the false-alarm budget", 1.0, 0.02),
+    "false_alarm_ratio": _Rule("false alarms beyond the budget", -1.0, 0.25),
+    "calibration_error": _Rule("calibration error of the confidence", -1.0, 0.02),
+    "ndcg_at_3": _Rule("NDCG of the first three that it recommends", 1.0, 0.02),
+    "accuracy": _Rule("accuracy", 1.0, 0.03),
+    "four_class_accuracy": _Rule("share of faults of the four classes whose cause it names", 1.0, 0.05),
+    "culprit_accuracy": _Rule("share of faults whose culprit it names", 1.0, 0.03),
+    "iou": _Rule("overlap of the links that it calls affected with those that are", 1.0, 0.03),
+    "onset_within_2": _Rule("share of onsets that it tells to two samples", 1.0, 0.05),
+    "false_patterns": _Rule("share of healthy windows in which it finds a pattern", -1.0, 0.05),
+}
+
+
+def objections(challenger: Sequence[Measure], champion: Sequence[Measure]) -> list[str]:
+    """Why the challenger should not replace the champion: a sentence for each reason; none where it may.
+
+    Compares what both were measured at on the same data set, each with some tolerance for chance.
+    """
+    known = {(one.name, one.dataset): one.value for one in champion}
+    reasons = []
+    for one in challenger:
+        rule, rival = _RULES.get(one.name), known.get((one.name, one.dataset))
+        if rule and rival is not None and rule.sign * (rival - one.value) > rule.tolerance:
+            words = f"{rule.called} is {one.value:.3f} where the champion reaches {rival:.3f} ({one.dataset})"
+            reasons.append(f"Its {words}.")
+    return reasons

@@ -1,0 +1,138 @@
+"""The classifier of the first four causes: gradient boosting over ten RF and traffic features, temperature scaled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.catalogue.metrics import Floats
+from ml.catalogue.root_causes import CLASSIFIED, RootCause
+from ml.numerics.directions import are_inbound, either_way
+from ml.numerics.gradient_boosting import Boosted, probabilities
+from ml.numerics.robust import median
+from ml.root_cause.event_features import Shown
+from ml.root_cause.events import Event
+from ml.root_cause.resampling import Cells
+from ml.root_cause.residuals import CRITICAL_GRADE, Residuals
+
+TREES: Final = 60
+LEARNT_SHARE: Final = 2 / 3  # of the rows; the temperature is fitted on the others
+LEAST_DEPTH_DB: Final = 0.3  # before a share of it means anything
+TEMPERATURES: Final = np.geomspace(0.3, 6.0, 60)
+ABSTAINS_BELOW: Final = 0.5
+
+
+class ClassifierFeature(StrEnum):
+    """Of all link directions that an event hit together; NaN = not measured."""
+
+    ESNO_CHANGE = "ESNO_CHANGE"  # dB, of the direction hit harder
+    LEVEL_CHANGE = "LEVEL_CHANGE"  # dB, of the same
+    NOISE_SHARE = "NOISE_SHARE"  # of the loss of Es/N0 what added noise explains
+    TX_POWER_CHANGE = "TX_POWER_CHANGE"  # dB, of the remotes
+    DIRECTION_BALANCE = "DIRECTION_BALANCE"  # -1: only inbound is hit, 1: only outbound
+    THROUGHPUT_CHANGE = "THROUGHPUT_CHANGE"  # natural logarithm of the ratio
+    LOSS_CHANGE = "LOSS_CHANGE"  # percentage points
+    CRITICAL_SHARE = "CRITICAL_SHARE"  # of the samples, with a grade below 7
+    RISE = "RISE"  # natural logarithm of minutes from a fifth to four fifths of the depth, at least 1
+    INSTABILITY = "INSTABILITY"  # of Es/N0 while it lasts: its standard deviation over its depth
+
+
+def classifier_features(found: Residuals, event: Event, seen: Shown) -> Floats:
+    """(10,) in the order of `ClassifierFeature`."""
+    inbound = are_inbound(len(seen.hit))
+    ib, ob = (np.nan_to_num(max(0.0, median(seen.depth[seen.hit & way]))) for way in (inbound, ~inbound))
+    main = seen.hit & (inbound if ib >= ob else ~inbound)
+    cells = np.ix_(main, event.active)
+    depth = max(ib, ob, LEAST_DEPTH_DB)
+    return np.array(
+        [
+            -max(ib, ob),
+            median(found.level[cells]),
+            median(seen.noise[main]) / depth,
+            median(seen.power[inbound][either_way(seen.hit)]),
+            (ob - ib) / max(ob + ib, 1e-3),
+            median(found.throughput[cells]),
+            median(found.loss[cells]),
+            _critical_share(found.grade[cells]),
+            np.log(max(1.0, seen.rise_minutes)),
+            float(np.std(seen.course[event.active])) / depth,
+        ],
+        dtype=np.float64,
+    )
+
+
+def _critical_share(grades: Cells) -> float:
+    known = grades[np.isfinite(grades)]
+    return float((known < CRITICAL_GRADE).mean()) if known.size else float("nan")
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Boosted trees with a temperature; below `abstains_below` it has no opinion."""
+
+    trees: Boosted
+    temperature: float
+    abstains_below: float = ABSTAINS_BELOW
+
+    @classmethod
+    def fit(cls, features: Floats, labels: NDArray[np.int64], seed: int) -> Self:
+        """From features (rows, any number of columns), NaN = not measured, and labels (rows,) 0 to classes - 1.
+
+        The temperature is fitted on a third of the rows that a first fit did not see (Guo et al., On Calibration of
+        Modern Neural Networks, 2017); then the trees on all of them.
+        """
+        kept = np.random.default_rng(seed).random(len(labels)) < LEARNT_SHARE
+        if set(labels[kept]) != set(labels) or kept.all():  # too few to set any aside
+            return cls(_boosted(features, labels, seed), 1.0)
+        trial = _boosted(features[kept], labels[kept], seed)
+        raw = trial.raw(features[~kept])
+        losses = [_loss(raw / temperature, labels[~kept]) for temperature in TEMPERATURES]
+        return cls(_boosted(features, labels, seed), float(TEMPERATURES[int(np.argmin(losses))]))
+
+    def probabilities(self, features: Floats) -> Floats:
+        """(rows, classes)."""
+        return probabilities(self.trees.raw(features) / self.temperature)
+
+    def named(self, features: Floats) -> list[RootCause]:
+        """The likeliest of the four causes, or UNKNOWN."""
+        chances = self.probabilities(features)
+        best = chances.argmax(axis=1)
+        sure = chances.max(axis=1) >= self.abstains_below
+        return [CLASSIFIED[b] if s else RootCause.UNKNOWN for b, s in zip(best, sure, strict=True)]
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        return self.trees.to_arrays() | {"classifier": np.array([self.temperature, self.abstains_below])}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Raises KeyError, ValueError."""
+        temperature, abstains = arrays["classifier"].tolist()
+        if not (0 < temperature < np.inf and 0 <= abstains <= 1):
+            raise ValueError("the classifier's temperature or threshold is impossible")
+        return cls(Boosted.from_arrays(arrays), temperature, abstains)
+
+
+def _boosted(features: Floats, labels: NDArray[np.int64], seed: int) -> Boosted:
+    from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 - only training needs it
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    model = HistGradientBoostingClassifier(
+        max_iter=TREES,
+        max_depth=4,
+        learning_rate=0.12,
+        min_samples_leaf=5,
+        l2_regularization=1.0,
+        random_state=seed,
+        early_stopping=False,
+    )
+    with threadpool_limits(1):  # small data: threads cost more than they bring
+        model.fit(features, labels)
+    return Boosted.from_sklearn(model)
+
+
+def _loss(raw: Floats, labels: NDArray[np.int64]) -> float:
+    chance = probabilities(raw)[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(chance, 1e-12)).mean())

@@ -1,0 +1,205 @@
+"""Common courses: which group of streams, or which single one, degraded most, and when."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+
+from ml.catalogue.topology import Bools, Indices, Plant
+from ml.numerics.runs import covering, runs_of
+from ml.root_cause.degradation import Channel, Degradation
+from ml.root_cause.resampling import Cells
+
+CLIP_DB: Final = 1.0  # deeper fades of one link say no more about the group
+COMMON_DB: Final = 0.32  # of the group's clipped mean: more than a quarter of deep fades, less than all of 1 dB
+SIGMAS: Final = 4.5  # of a group's mean
+COMMON_QUEUE: Final = 0.2
+MOST_MEMBERS: Final = 0.6  # of a group show its common course
+ENOUGH_MEMBERS: Final = 0.3  # of a group must be measured
+LEAST_SAMPLES: Final = 2  # of a run, or that show a single stream's fade
+FOOT: Final = 0.3  # of the threshold: where a run begins and ends
+SINGLE_DB: Final = 1.0  # a single direction's smoothed fade
+SINGLE_SIGMAS: Final = 3.0
+WANDERS: Final = 1.5
+LONG, SHORT = 1.05, 2.4  # times the threshold: a long fade's mean, and what a short one's must be deeper by
+MOST_TRIED: Final = 12  # groups, or streams
+SMOOTHING: Final = 3  # samples
+
+
+@dataclass(frozen=True)
+class Groups:
+    """streams: those of each group; member (groups, streams): 1 or 0, only 0 where a group is out of the question."""
+
+    streams: list[Indices]
+    member: Cells
+
+    @classmethod
+    def of(cls, streams: list[Indices], count: int) -> Self:
+        member = np.zeros((len(streams), count), dtype=np.float32)
+        for place, group in enumerate(streams):
+            member[place, group] = 1.0
+        return cls(streams, member)
+
+    def dismiss(self, group: int) -> None:
+        self.member[group] = 0.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """members: streams, those of the group at place `group`, None of a single stream.
+
+    runs: when they degraded, strongest first; course (times,): of their common degradation.
+    """
+
+    members: Indices
+    group: int | None
+    runs: list[slice]
+    course: Cells
+    score: float
+
+    @property
+    def alone(self) -> bool:
+        return len(self.members) == 1
+
+
+def sharing(plant: Plant) -> Groups:
+    """Streams that share a network, hub, transponder or satellite, by direction; only where there are several."""
+    shared = (plant.network, plant.hub, plant.transponder, plant.satellite)
+    return _groups(plant, [links for one in shared for links in _alike(one) if len(links) > 1])
+
+
+def carriers(plant: Plant) -> Groups:
+    """Streams of a network, by direction, also where there is only one."""
+    return _groups(plant, _alike(plant.network))
+
+
+def _groups(plant: Plant, groups: list[Indices]) -> Groups:
+    links = len(plant.links)
+    different = {streams.tobytes(): streams for one in groups for streams in (one, one + links)}
+    return Groups.of(list(different.values()), 2 * links)
+
+
+def _alike(shared: Indices) -> list[Indices]:
+    """Places of equal values."""
+    return [np.flatnonzero(shared == one) for one in np.unique(shared)]
+
+
+def strongest(left: Degradation, groups: Groups, *, singles: bool) -> Candidate | None:
+    """The group, or single stream if they are looked at, that degraded in most samples of most of its members."""
+    best = _strongest_group(left, groups) if groups.streams else None
+    single = _strongest_single(left) if singles else None
+    if best is None or single is None:
+        return best or single
+    return single if single.score > best.score else best
+
+
+# ---------------------------------------------------------------- single streams
+
+
+def _strongest_single(left: Degradation) -> Candidate | None:
+    """A stream whose fades are deep for how long they last, and for how far it strays when it is healthy."""
+    smooth = _median_of_three(_held(left.depth, left.measured))
+    threshold = np.maximum(np.maximum(SINGLE_DB, SINGLE_SIGMAS * left.sigma), WANDERS * left.wander)
+    over = smooth / threshold[:, None]
+    scores = (np.clip(over, 0.0, 1.0) * (over >= 1.0)).sum(axis=1)
+    deepest = np.lexsort((-smooth.sum(axis=1), -scores))  # of equal scores, as they are clipped
+    for stream in deepest[:MOST_TRIED].tolist():
+        if scores[stream] <= 0:
+            return None
+        runs = [run for run in _reaching(over[stream]) if _plain(smooth[stream, run], threshold[stream])]
+        if runs:
+            return Candidate(np.array([stream]), None, runs, smooth[stream], float(scores[stream]))
+    return None
+
+
+def _plain(fade: Cells, threshold: float) -> bool:
+    """Whether a single stream's fade is one: the shorter, the deeper it must be."""
+    clear = fade[fade >= threshold]
+    return bool(len(clear) >= LEAST_SAMPLES and clear.mean() >= threshold * (LONG + SHORT / np.sqrt(len(clear))))
+
+
+def _held(depth: Cells, measured: Bools) -> Cells:
+    """Where nothing was measured, what was measured last."""
+    place = np.where(measured, np.arange(depth.shape[1]), 0)
+    result: Cells = np.take_along_axis(depth, np.maximum.accumulate(place, axis=1), axis=1)
+    return result
+
+
+def _median_of_three(values: Cells) -> Cells:
+    """Along time: a lone reading is no fade."""
+    one, two, three = _with_neighbours(values)
+    result: Cells = np.maximum(np.minimum(one, two), np.minimum(np.maximum(one, two), three))
+    return result
+
+
+# ---------------------------------------------------------------- groups
+
+
+def _strongest_group(left: Degradation, groups: Groups) -> Candidate | None:
+    """By the mean of what each member shows, clipped; among the strongest few by what most of them share."""
+    size = groups.member.sum(axis=1)
+    mean, over = _common(left, groups.member)
+    scores = ((over >= 1.0) * np.clip(mean, 0.0, CLIP_DB)).sum(axis=1) * size
+    best: Candidate | None = None
+    for place in np.argsort(-scores)[:MOST_TRIED].tolist():
+        least = best.score if best else 0.0
+        if scores[place] <= least:
+            break
+        course = _shared(left, groups.streams[place])
+        runs = [run for run in _reaching(over[place]) if run.stop - run.start >= LEAST_SAMPLES]
+        score = size[place] * float((np.clip(course, 0.0, CLIP_DB) * covering(len(course), runs)).sum())
+        if runs and score > least:
+            best = Candidate(groups.streams[place], place, runs, course, score)
+    return best
+
+
+def _common(left: Degradation, member: Cells) -> tuple[Cells, Cells]:
+    """(groups, times) each: the members' smoothed mean, and that over what it must reach."""
+    size = member.sum(axis=1)
+    count = np.maximum(member @ left.known, 1e-6)
+    mean = _smoothed(member @ (np.clip(left.depth, -CLIP_DB, CLIP_DB) * left.known)) / np.maximum(
+        _smoothed(count), 1e-6
+    )
+    noise = np.sqrt(member @ left.sigma**2) / np.maximum(size, 1.0)
+    least = COMMON_QUEUE if left.channel is Channel.QUEUE else np.maximum(COMMON_DB, SIGMAS * noise)[:, None]
+    enough = count >= np.maximum(1.0, ENOUGH_MEMBERS * size[:, None])
+    over: Cells = np.where(enough, mean / least, 0.0)
+    return mean.astype(np.float32), over
+
+
+def _shared(left: Degradation, members: Indices) -> Cells:
+    """(times,): what most of the members show; of queues the mean, as only busier links of a carrier queue."""
+    depth, known = left.depth[members], left.known[members]
+    if left.channel is not Channel.QUEUE:
+        return _most(depth, known > 0)
+    result: Cells = (depth * known).sum(axis=0) / np.maximum(known.sum(axis=0), 1.0)
+    return result
+
+
+def _most(depth: Cells, known: Bools) -> Cells:
+    """(times,): what `MOST_MEMBERS` of those measured exceed: where half of a group fails, it is not the group."""
+    values = np.sort(np.where(known, depth, np.inf), axis=0)
+    count = known.sum(axis=0)
+    place = np.round((1.0 - MOST_MEMBERS) * np.maximum(0, count - 1)).astype(np.int64)
+    most = np.take_along_axis(values, place[None], 0)[0]
+    result: Cells = np.where(count > 0, most, 0.0).astype(np.float32)
+    return result
+
+
+def _smoothed(values: Cells) -> Cells:
+    """The running mean of `SMOOTHING` samples."""
+    one, two, three = _with_neighbours(values)
+    result: Cells = (one + two + three) / np.float32(SMOOTHING)
+    return result
+
+
+def _with_neighbours(values: Cells) -> tuple[Cells, Cells, Cells]:
+    """(streams, times) each: the sample before, the sample itself and the one after."""
+    padded = np.pad(values, ((0, 0), (1, 1)), mode="edge")
+    return padded[:, :-2], padded[:, 1:-1], padded[:, 2:]
+
+
+def _reaching(over: Cells) -> list[slice]:
+    """Stretches of `over` (times,) above `FOOT` that reach 1, most area first."""
+    reached = [run for run in runs_of(over > FOOT) if over[run].max() >= 1.0]
+    return sorted(reached, key=lambda run: -float(over[run].sum()))

@@ -1,0 +1,135 @@
+"""Analyses held against the truth of simulated incidents: cause, culprit, links, onset; silence where all is well."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ml.catalogue.models import Measure
+from ml.catalogue.root_causes import CLASSIFIED, RootCause
+from ml.catalogue.topology import Plant
+from ml.numerics.scores import calibration_error
+from ml.root_cause.analysis import analyze
+from ml.root_cause.incidents import Scenario, Truth, samples, truths
+from ml.root_cause.model import RootCauseModel
+from ml.root_cause.report import Analysis, Pattern, Request
+
+SLACK_MS: Final = 600_000  # patterns that end so shortly before the fault, or begin so shortly after, are about it
+ONSET_SAMPLES: Final = 2.0  # to either side
+SAME_CAUSE: Final = 1.001  # times the likeness: decides between equals
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How one fault was answered; main: it is the incident's first; found: by any pattern.
+
+    iou: links named and hit over links named or hit; onset_samples: how much later than the truth it is told to begin.
+    """
+
+    truth: Truth
+    main: bool
+    found: bool
+    cause: RootCause | None = None
+    culprit_right: bool = False
+    iou: float = 0.0
+    onset_samples: float = np.inf
+    confidence: float = 0.0
+
+    @property
+    def right(self) -> bool:
+        return self.cause is self.truth.cause
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """verdicts: one for each fault that hit something; extra: patterns about none of them."""
+
+    verdicts: tuple[Verdict, ...]
+    patterns: tuple[Pattern, ...]
+    extra: int
+
+
+def request_of(scenario: Scenario) -> Request:
+    return Request(samples(scenario), scenario.start_ms, scenario.end_ms)
+
+
+def judged(scenario: Scenario, model: RootCauseModel) -> Outcome:
+    """What an analysis of the whole fleet says."""
+    return answered(scenario, request_of(scenario), model)
+
+
+def answered(scenario: Scenario, request: Request, model: RootCauseModel) -> Outcome:
+    """As `judged`, from the scenario's request, which is dear to make."""
+    return compared(scenario, analyze(Plant.of_fleet(scenario.fleet), request, model))
+
+
+def compared(scenario: Scenario, analysis: Analysis) -> Outcome:
+    """Every fault with the pattern that is about it, if there is one."""
+    patterns = analysis.patterns
+    faults = [(order == 0, truth) for order, truth in enumerate(truths(scenario)) if truth.hit]
+    places = [closest(truth, patterns) for _, truth in faults]
+    verdicts = tuple(
+        Verdict(truth, main, found=False) if place is None else _verdict(truth, main, patterns[place], scenario.step_ms)
+        for (main, truth), place in zip(faults, places, strict=True)
+    )
+    return Outcome(verdicts, patterns, len(patterns) - len({place for place in places if place is not None}))
+
+
+def closest(truth: Truth, patterns: Sequence[Pattern]) -> int | None:
+    """The pattern that is about a fault: at its time, the one that shares most links; with its cause if several do."""
+
+    def likeness(pattern: Pattern) -> float:
+        later = pattern.ended_ms is None or pattern.ended_ms > truth.onset_ms - SLACK_MS
+        if pattern.started_ms >= truth.end_ms + SLACK_MS or not later:
+            return 0.0
+        return _iou(truth, pattern) * (SAME_CAUSE if pattern.cause is truth.cause else 1.0)
+
+    likenesses = [likeness(pattern) for pattern in patterns]
+    best = int(np.argmax(likenesses)) if likenesses else -1
+    return best if likenesses and likenesses[best] > 0 else None
+
+
+def _iou(truth: Truth, pattern: Pattern) -> float:
+    named = set(pattern.links)
+    return len(named & truth.links) / len(named | truth.links)
+
+
+def _verdict(truth: Truth, main: bool, pattern: Pattern, step_ms: int) -> Verdict:
+    culprit = (pattern.culprit.kind, pattern.culprit.key) if pattern.culprit else None
+    return Verdict(
+        truth,
+        main,
+        found=True,
+        cause=pattern.cause,
+        culprit_right=culprit == truth.culprit,
+        iou=_iou(truth, pattern),
+        onset_samples=(pattern.started_ms - truth.onset_ms) / step_ms,
+        confidence=pattern.confidence,
+    )
+
+
+def measured(outcomes: Iterable[Outcome], quiet: Iterable[Outcome], dataset: str) -> tuple[Measure, ...]:
+    """Of the main faults; `quiet`: of healthy windows. Calibration over all patterns that are about some fault."""
+    verdicts = [verdict for outcome in outcomes for verdict in outcome.verdicts]
+    main, found = [one for one in verdicts if one.main], [one for one in verdicts if one.found]
+    four = [one for one in main if one.truth.cause in CLASSIFIED]
+    false = [bool(outcome.patterns) for outcome in quiet]
+    error = calibration_error(np.array([one.confidence for one in found]), np.array([one.right for one in found]))
+    values = {
+        "accuracy": (_mean([one.right for one in main]), len(main)),
+        "four_class_accuracy": (_mean([one.right for one in four]), len(four)),
+        "culprit_accuracy": (_mean([one.culprit_right for one in main]), len(main)),
+        "iou": (_mean([one.iou for one in main]), len(main)),
+        "onset_within_2": (_mean([abs(one.onset_samples) <= ONSET_SAMPLES for one in main]), len(main)),
+        "calibration_error": (error, len(found)),
+        "false_patterns": (_mean(false), len(false)),
+    }
+    for cause in RootCause:
+        right = [one.right for one in main if one.truth.cause is cause]
+        values |= {f"accuracy_{cause.lower()}": (_mean(right), len(right))} if right else {}
+    return tuple(Measure(name, value, count, dataset) for name, (value, count) in values.items())
+
+
+def _mean(of: Sequence[float]) -> float:
+    return float(np.mean(of)) if of else 0.0

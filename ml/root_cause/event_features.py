@@ -1,0 +1,178 @@
+"""What an event shows: depth, noise, power and course in time of the link directions that it hit."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ml.catalogue.topology import Bools, Indices, Plant
+from ml.numerics.directions import are_inbound, either_way, in_both
+from ml.numerics.robust import FEW, deviation, median
+from ml.root_cause.events import Channel, Event
+from ml.root_cause.resampling import Cells
+from ml.root_cause.residuals import Residuals
+from ml.root_cause.signature import Feature
+from ml.root_cause.spatial import centre_of, coincidence, compactness
+from ml.root_cause.timing import MINUTE_MS, PEAK, arrivals, daily, main_run, rise, samples_shown
+
+CORE: Final = 0.5  # of the greatest depth: where it shows clearly
+LEAST_DEPTH_DB: Final = 0.7  # before a share of it means anything
+LEAST_MEAN_DB: Final = 0.5  # of depths whose scatter is told
+LEAST_RISE_DB: Final = 0.25  # of the level
+CLOSE_KM: Final = 25.0
+
+
+@dataclass(frozen=True)
+class Shown:
+    """depth, noise, power (streams,): means over the event's core, dB, NaN where unknown; see `Residuals`.
+
+    hit (streams,). fading: it shows in the signal. onset (streams,): minutes from the event's first sample to half of
+    the depth. course (times,): of all hit together, dB. rise_minutes, minutes, lasts, runs, total, daily, compact: see
+    `Feature`. mobile (streams,): of its site; nearby (streams,): its site is close to the centre, and not that one.
+    centre: the site in the middle of those hit, the deeper the more. coincidence: nats against a cloud that would have
+    hit just these. level_rise (streams,): of the level, over what added noise alone would bring; NaN where that is
+    little.
+    """
+
+    hit: Bools
+    fading: bool
+    depth: Cells
+    noise: Cells
+    power: Cells
+    onset: Cells
+    course: Cells
+    rise_minutes: float
+    minutes: float
+    lasts: float
+    runs: int
+    total: float
+    mobile: Bools
+    nearby: Bools
+    centre: int
+    compact: float
+    daily: float
+    coincidence: float
+    level_rise: Cells
+
+    def features(self, members: Bools) -> dict[Feature, float]:
+        """Of those hit among `members` (streams,)."""
+        some, inbound = self.hit & members, are_inbound(len(self.hit))
+        ib, ob, remotes = some & inbound, some & ~inbound, in_both(either_way(some))
+        depth_ib, depth_ob = median(self.depth[ib]), median(self.depth[ob])
+        main = ib if np.nan_to_num(depth_ib) >= np.nan_to_num(depth_ob) else ob
+        return {
+            Feature.DEPTH: float(np.nanmax([depth_ib, depth_ob, -1.0])) if self.fading and some.any() else np.nan,
+            Feature.NOISE_SHARE_IB: _share(median(self.noise[ib]), depth_ib),
+            Feature.NOISE_SHARE_OB: _share(median(self.noise[ob]), depth_ob),
+            Feature.BALANCE: _log_ratio(depth_ob, depth_ib),
+            Feature.POWER_IB: median(self.power[remotes & inbound]),
+            Feature.POWER_OB: median(self.power[remotes & ~inbound]),
+            Feature.RISE: self.rise_minutes,
+            Feature.MINUTES: self.minutes,
+            Feature.LASTS: self.lasts,
+            Feature.RUNS: float(self.runs),
+            Feature.TOTAL: self.total,
+            Feature.DAILY: self.daily,
+            Feature.COMPACT: self.compact,
+            Feature.LEVEL_RISE: median(self.level_rise[some]),
+            Feature.SCATTER: _scatter(self.depth[main]),
+            Feature.LAG: deviation(self.onset[main]),
+            Feature.LINKS: float(either_way(some).sum()),
+            Feature.MOBILE: _mean(self.mobile[some]),
+            Feature.NEIGHBOURS: _mean(self.hit[self.nearby]),
+        }
+
+
+def shown(plant: Plant, found: Residuals, event: Event) -> Shown:
+    hits, links = event.hits, len(plant.links)
+    streams = np.concatenate([event.links, event.links + links])  # both directions of those hit
+    course = _course(found, event)
+    weight = _core(course, event)
+    depth = _of(streams, -_weighted(found.esno[streams], weight), 2 * links)
+    centre, distance = centre_of(plant, hits % links, np.nan_to_num(depth[hits], nan=1.0))
+    run, minutes, fading = main_run(course, event.active), found.step_ms / MINUTE_MS, event.channel is Channel.SIGNAL
+    return Shown(
+        hit=event.hit > 0.5,
+        fading=fading,
+        depth=depth,
+        noise=_of(streams, _weighted(found.noise[streams], weight), 2 * links),
+        power=_of(streams, _weighted(found.power[streams], weight), 2 * links),
+        onset=_of(hits, arrivals(found, event) if fading else np.nan, 2 * links),
+        course=course,
+        rise_minutes=rise(course, run) * minutes,
+        minutes=samples_shown(course[run]) * minutes,
+        lasts=float(event.active[-2:].any()),
+        runs=event.runs,
+        total=samples_shown(course[event.active]) * minutes,
+        mobile=in_both(plant.sites.mobile[plant.site]),
+        nearby=in_both((distance <= CLOSE_KM) & (plant.site != centre)),
+        centre=centre,
+        compact=compactness(distance, np.isin(np.arange(links), event.links) | (plant.site == centre)),
+        daily=daily(found.at, event.active),
+        coincidence=coincidence(plant, event),
+        level_rise=_of(streams, _level_rise(found, streams, depth[streams], weight), 2 * links),
+    )
+
+
+def _of(streams: Indices, values: Cells | float, count: int) -> Cells:
+    """(count,): the values of these streams, NaN of all others."""
+    result = np.full(count, np.nan, dtype=np.float32)
+    result[streams] = values
+    return result
+
+
+def _course(found: Residuals, event: Event) -> Cells:
+    """The common course, estimated from all streams that follow it; elsewhere the event's own."""
+    if event.channel is not Channel.SIGNAL:
+        return event.course
+    values = -found.esno[event.hits]
+    known = np.isfinite(values)
+    follows = event.follows[event.hits][:, None]
+    top = (np.where(known, values, 0.0) * follows).sum(axis=0)
+    result: Cells = (top / np.maximum((known * follows**2).sum(axis=0), 1e-3)).astype(np.float32)
+    return result
+
+
+def _core(course: Cells, event: Event) -> Cells:
+    """(times,): weights of the samples at which it shows clearly, elsewhere 0."""
+    peak = float(np.quantile(course[event.active], PEAK))
+    core = event.active & (course >= CORE * peak)
+    return np.where(core, np.maximum(event.course, 0.0), 0.0).astype(np.float32)
+
+
+def _weighted(values: Cells, weight: Cells) -> Cells:
+    """(streams,): means over time of what is known; NaN where nothing is."""
+    known = np.isfinite(values)
+    total = known @ weight
+    mean = np.where(known, values, 0.0) @ weight / np.maximum(total, 1e-6)
+    return np.where(total > 0, mean, np.nan).astype(np.float32)
+
+
+def _level_rise(found: Residuals, streams: Indices, depth: Cells, weight: Cells) -> Cells:
+    """Of the level, less what the remotes' higher power adds inbound, over what added noise alone would bring."""
+    usual = found.usual_esno[streams]
+    ratio = 10.0 ** (-np.maximum(usual, 0.0) / 10.0)
+    expected = 10.0 * np.log10((1.0 + 10.0 ** (-(usual - depth) / 10.0)) / (1.0 + ratio))
+    power = np.clip(np.nan_to_num(_weighted(found.power[streams], weight)), 0.0, None)
+    inbound = are_inbound(len(found.esno))[streams]
+    risen = _weighted(found.level[streams], weight) - np.where(inbound, power, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        result: Cells = np.where(expected >= LEAST_RISE_DB, risen / expected, np.nan)
+    return result
+
+
+def _share(noise: float, depth: float) -> float:
+    return noise / depth if depth >= LEAST_DEPTH_DB else float("nan")
+
+
+def _log_ratio(one: float, other: float) -> float:
+    return float(np.log(one / other)) if min(one, other) >= LEAST_DEPTH_DB else float("nan")
+
+
+def _scatter(depth: Cells) -> float:
+    known = depth[np.isfinite(depth)]
+    return float(known.std() / max(LEAST_MEAN_DB, known.mean())) if len(known) >= FEW else float("nan")
+
+
+def _mean(true: Bools) -> float:
+    return float(true.mean()) if true.size else float("nan")

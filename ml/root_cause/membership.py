@@ -1,0 +1,153 @@
+"""Who follows a course: each stream's share of it, and the probability that it shows it at all."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ml.catalogue.topology import Bools
+from ml.numerics.robust import softly_above
+from ml.numerics.runs import covering
+from ml.root_cause.common_modes import Candidate
+from ml.root_cause.degradation import Degradation
+from ml.root_cause.resampling import Cells
+
+FOLLOWS_FROM, FOLLOWS_SOFT = 0.35, 0.06  # of the common course
+ALIKE_FROM, ALIKE_SOFT = 0.5, 0.05  # correlation with it
+DEPTH_SOFT_DB: Final = 0.15
+OWN_LEAST_DB, OWN_SIGMAS, OWN_ALIKE = 0.6, 2.0, 0.4  # of the link's other direction, which power control may hide
+GROUP_FOLLOWS, GROUP_FOLLOWS_SOFT = 0.2, 0.03  # of the group's own members
+GROUP_ALIKE, GROUP_ALIKE_SAMPLES = 0.25, 2.5  # of theirs, more where a short course makes chance more likely
+PARTNERS: Final = 3  # other directions of links that are hit: of fewer no mean says anything
+PARTNER_DB, PARTNER_ALIKE = 0.3, 0.3  # of them all, in the median
+PARTNER_SHARE, PARTNER_SOFT, PARTNER_OWN_ALIKE = 0.4, 0.1, 0.15  # of that median, of each
+MOST_RUNS: Final = 60
+SEEN: Final = 0.3  # of a run's samples must be measured
+AGAIN: Final = 0.45  # of what the streams showed in the strongest run, in the median
+LEAST_SHARE: Final = 0.3  # of the course, to tell whether a stream shows it again
+SPARED_SHARE: Final = 0.1  # of the streams spared may be hit by something else meanwhile
+MARGIN: Final = 8  # samples around a run, at least
+MOST_LAG, LAG_STEP = 6, 2  # samples, by which a rain cell may arrive at neighbours earlier or later
+LATE_DB, LATE_ALIKE = 1.0, 0.6
+
+
+@dataclass(frozen=True)
+class Following:
+    """runs: times at which the same streams degraded, the first one strongest.
+
+    follows (streams,): how much of the course each one shows; hit (streams,): probability that it does at all.
+    """
+
+    runs: list[slice]
+    follows: Cells
+    hit: Cells
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """(streams,): slope of the depth on the course, and their correlation."""
+
+    follows: Cells
+    alike: Cells
+
+
+def followed(left: Degradation, candidate: Candidate, near: Bools) -> Following:
+    """Fit the course to every stream, around its strongest run; more runs of the same streams belong to it.
+
+    near (links, links): whose sites are close to each other.
+    """
+    course, times = candidate.course, len(candidate.course)
+    main, *others = candidate.runs
+    span = _around(main, times, 0)
+    fit = _fitted(left, np.where(covering(times, [main]), course, 0.0), span, covering(times, others))
+    follows, hit = fit.follows.copy(), _hit(left, course[main], fit, candidate)
+    if candidate.alone:
+        close = np.flatnonzero(np.tile(near[int(candidate.members[0]) % len(near)], 2))
+        follows[close], hit[close] = _sooner_or_later(left.of(close), course, main, follows[close], hit[close])
+    hit = _with_partners(course[main], _Fit(follows, fit.alike), hit)
+    again = [run for run in others[: MOST_RUNS - 1] if _again(left, course, run, follows, hit)]
+    return Following([main, *again], follows, hit)
+
+
+def _around(run: slice, times: int, more: int) -> slice:
+    """With `more` samples before and behind, and a margin by the run's length."""
+    start, stop = max(0, run.start - more), min(times, run.stop + more)
+    margin = max(MARGIN, (stop - start) // 2)
+    return slice(max(0, start - margin), min(times, stop + margin))
+
+
+def _fitted(left: Degradation, course: Cells, span: slice, aside: Bools) -> _Fit:
+    """Of every stream's depth on the course, with a level of its own.
+
+    Left out are unknown samples, and those that are to be put aside (times,).
+    """
+    depth, known, model = left.depth[:, span], left.known[:, span] * ~aside[span], course[span]
+    if not ((model <= 0) & ~aside[span]).any():  # nothing beside it to compare with: as much as it is deep
+        follows = (known * depth) @ model / max(float(model @ model), 1e-6)
+        return _Fit(follows.astype(np.float32), np.ones(len(depth), dtype=np.float32))
+    weight = np.maximum(known.sum(axis=1), 1e-6)
+    mean_model, mean_depth = known @ model / weight, (known * depth).sum(axis=1) / weight
+    together = (known * depth) @ model / weight - mean_model * mean_depth
+    of_model = np.maximum(known @ model**2 / weight - mean_model**2, 1e-6)
+    of_depth = np.maximum((known * depth**2).sum(axis=1) / weight - mean_depth**2, 1e-6)
+    alike = together / np.sqrt(of_model * of_depth)
+    return _Fit((together / of_model).astype(np.float32), alike.astype(np.float32))
+
+
+def _hit(left: Degradation, course: Cells, fit: _Fit, candidate: Candidate) -> Cells:
+    """(streams,): of the candidate's own link, whatever is plainly there follows; of a group, what is no chance."""
+    follows, alike = fit.follows, fit.alike
+    likely = softly_above(follows, FOLLOWS_FROM, FOLLOWS_SOFT) * softly_above(alike, ALIKE_FROM, ALIKE_SOFT)
+    if candidate.alone:
+        links = len(follows) // 2
+        own = int(candidate.members[0]) % links + np.array([0, links])
+        least = np.maximum(OWN_LEAST_DB, OWN_SIGMAS * left.sigma[own])
+        plain = softly_above(follows[own] * float(course.max()), least, DEPTH_SOFT_DB)
+        plain = plain * softly_above(alike[own], OWN_ALIKE, ALIKE_SOFT)
+    else:
+        own = candidate.members
+        plain = softly_above(alike[own], max(GROUP_ALIKE, GROUP_ALIKE_SAMPLES / np.sqrt(len(course))), ALIKE_SOFT)
+        plain = plain * softly_above(follows[own], GROUP_FOLLOWS, GROUP_FOLLOWS_SOFT)
+    likely[own] = np.maximum(likely[own], plain)
+    return likely.astype(np.float32)
+
+
+def _sooner_or_later(close: Degradation, course: Cells, main: slice, follows: Cells, hit: Cells) -> tuple[Cells, Cells]:
+    """Neighbours in space (streams,) may follow somewhat earlier or later."""
+    times = len(course)
+    alone = np.where(covering(times, [main]), course, 0.0)
+    span = _around(main, times, MOST_LAG)
+    for lag in range(-MOST_LAG, MOST_LAG + 1, LAG_STEP):
+        fit = _fitted(close, np.roll(alone, lag), span, np.zeros(times, dtype=bool))
+        own = softly_above(fit.follows * float(course[main].max()), LATE_DB, DEPTH_SOFT_DB)
+        own = own * softly_above(fit.alike, LATE_ALIKE, ALIKE_SOFT)
+        follows = np.where(own > hit, fit.follows, follows)
+        hit = np.maximum(hit, own).astype(np.float32)
+    return follows, hit
+
+
+def _with_partners(course: Cells, fit: _Fit, hit: Cells) -> Cells:
+    """The other directions of the links hit, where together they follow, however little: each as much as the rest."""
+    struck = hit > 0.5
+    other = np.roll(struck, len(hit) // 2) & ~struck
+    if other.sum() < PARTNERS:
+        return hit
+    mean = float(np.median(fit.follows[other]))
+    if mean * float(course.max()) < PARTNER_DB or float(np.median(fit.alike[other])) < PARTNER_ALIKE:
+        return hit
+    own = softly_above(fit.follows[other], PARTNER_SHARE * mean, PARTNER_SOFT * mean)
+    hit = hit.copy()
+    hit[other] = np.maximum(hit[other], own * softly_above(fit.alike[other], PARTNER_OWN_ALIKE, ALIKE_SOFT))
+    return hit
+
+
+def _again(left: Degradation, course: Cells, run: slice, follows: Cells, hit: Cells) -> bool:
+    """Whether in another run it is the same streams that follow, and no others."""
+    known = left.known[:, run]
+    expected = np.maximum(known @ course[run], 1e-3)
+    shown = (left.depth[:, run] * known).sum(axis=1) / expected / np.maximum(follows, LEAST_SHARE)
+    seen = known.mean(axis=1) > SEEN
+    struck, spared = shown[seen & (hit > 0.5)], shown[seen & (hit < 0.5)]
+    if not len(struck) or np.median(struck) < AGAIN:
+        return False
+    return not len(spared) or float((spared > 0.5).sum()) <= max(1.0, len(struck), SPARED_SHARE * len(spared))

@@ -1,0 +1,103 @@
+"""The model behind root causes: what the classifier thinks of the first four, and how sure an explanation may be."""
+
+import io
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.catalogue.metrics import Floats
+from ml.catalogue.root_causes import CLASSIFIED, RootCause
+from ml.numerics.artefacts import reading
+from ml.root_cause.classifier import Classifier, ClassifierFeature
+from ml.root_cause.localization import Explanation
+
+OPINION: Final = 0.6  # how much the classifier's log-likelihood ratio counts: its features are among the signatures'
+MOST_NATS: Final = 2.0  # of that ratio
+LEAST_KNOTS: Final = 2
+
+
+@dataclass(frozen=True)
+class RootCauseModel:
+    """temperature: of the explanations' log-likelihoods; confidence_x, confidence_y: the calibration map's knots."""
+
+    classifier: Classifier
+    temperature: float
+    confidence_x: Floats
+    confidence_y: Floats
+    version: str = ""
+
+    def weighed(self, explained: list[Explanation], features: Floats | None) -> list[Explanation]:
+        """The explanations with their probabilities, best first; `features` (10,) are the classifier's, if it shows."""
+        return probable(opined(self.classifier, explained, features), self.temperature)
+
+    def confidence(self, explained: list[Explanation]) -> float:
+        """The calibrated probability that the first one's cause is right."""
+        return float(np.interp(certainty(explained), self.confidence_x, self.confidence_y))
+
+    def to_bytes(self) -> bytes:
+        """An .npz artefact without pickle; the same model gives the same bytes."""
+        arrays: dict[str, NDArray[Any]] = {
+            "temperature": np.array(self.temperature),
+            "confidence_x": self.confidence_x,
+            "confidence_y": self.confidence_y,
+        }
+        file = io.BytesIO()
+        np.savez(file, allow_pickle=False, **(arrays | self.classifier.to_arrays()))
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, version: str) -> Self:
+        """Raises ValueError where `data` is damaged, or no root-cause model's."""
+        with reading("a root-cause model"):
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            model = cls(
+                Classifier.from_arrays(arrays),
+                float(arrays["temperature"]),
+                arrays["confidence_x"],
+                arrays["confidence_y"],
+                version,
+            )
+        model._check()
+        return model
+
+    def _check(self) -> None:
+        x, y, trees = self.confidence_x, self.confidence_y, self.classifier.trees
+        fits = trees.classes == len(CLASSIFIED) and trees.trees.columns == len(ClassifierFeature)
+        fits &= x.shape == y.shape and x.ndim == 1 and len(x) >= LEAST_KNOTS
+        if not fits or not np.isfinite(self.temperature) or self.temperature <= 0:
+            raise ValueError("not a root-cause model's artefact: its parts do not fit together")
+        if not (np.isfinite(x).all() and (np.diff(x) >= 0).all() and ((y >= 0) & (y <= 1)).all()):
+            raise ValueError("not a root-cause model's artefact: its calibration is no map to probabilities")
+
+
+def opined(classifier: Classifier, explained: list[Explanation], features: Floats | None) -> list[Explanation]:
+    """The explanations with the classifier's opinion in their scores: none where it abstains."""
+    if features is None:
+        return explained
+    chances = classifier.probabilities(features[None])[0]
+    if chances.max() < classifier.abstains_below:
+        return explained
+    nats = np.clip(np.log(np.maximum(chances, 1e-9) * len(CLASSIFIED)), -MOST_NATS, MOST_NATS)
+    gains = {cause: OPINION * float(gain) for cause, gain in zip(CLASSIFIED, nats, strict=True)}
+    return [replace(one, score=one.score + gains.get(one.cause, 0.0)) for one in explained]
+
+
+def probable(explained: list[Explanation], temperature: float) -> list[Explanation]:
+    """Posterior probabilities at equal priors, best first."""
+    scores = np.array([one.score for one in explained]) / temperature
+    odds = np.exp(scores - scores.max())
+    chances = (odds / odds.sum()).tolist()
+    ranked = [replace(one, probability=chance) for one, chance in zip(explained, chances, strict=True)]
+    return sorted(ranked, key=lambda one: -one.probability)
+
+
+def certainty(explained: list[Explanation]) -> float:
+    """The posterior probability of the first one's cause, whoever the culprit is."""
+    return sum(one.probability for one in explained if one.cause is explained[0].cause)
+
+
+def unknown(explained: list[Explanation]) -> bool:
+    return explained[0].cause is RootCause.UNKNOWN

@@ -1,0 +1,95 @@
+"""Where nothing is heard: links without any sign of life, and receivers that lost the signal."""
+
+from typing import Final
+
+import numpy as np
+
+from ml.catalogue.metrics import Metric
+from ml.catalogue.topology import Bools, Plant
+from ml.numerics.directions import both_ways, either_way, in_both
+from ml.numerics.runs import continued, delayed, lasting
+from ml.root_cause.resampling import Cells, Grid
+
+DARK_SAMPLES: Final = 3  # in a row without a reading: fewer get lost now and then
+DEAD_SAMPLES: Final = 2  # in a row that say themselves that nothing works
+SILENT_MINUTES: Final = 75.0  # without any sample, in both directions: collectors pause for as long as that
+LEAST_SILENT_MINUTES: Final = 25.0
+EXCEPTIONS: Final = 2  # links that may be silent for long without it being usual
+BLOCKS, BLOCK_SAMPLES = 3, 4  # silences of a mobile site that are no accident, however short
+SHARED_SILENCE: Final = 0.6  # of a network's links
+LEAST_SHARING: Final = 3  # links of a network
+COLLECTOR_SHARE: Final = 0.95  # of all streams silent at once: nobody was listening
+WARNING_DB, LEAST_WARNING_DB = 2.0, 1.0  # one, and the other, of the last two samples before
+FRESH_SAMPLES: Final = 6  # without a death before: one begins
+MOST_UPTIME_PCT, LEAST_LOSS_PCT = 50.0, 50.0  # without a signal
+
+
+def dark(plant: Plant, grid: Grid, esno: Cells) -> Bools:
+    """Without sign of life: both directions say so, or nothing is said for too long to be an accident.
+
+    Silence that many of a network's links share in a direction need not last as long. Where all are silent, nobody was
+    listening. What fades (`esno`, dB above its usual) before it dies has not lost its electricity.
+    """
+    silent, dead = ~grid.present, _dead(grid)
+    both, faded = both_ways(silent | dead), either_way(_warned(esno, dead | silent))
+    quiet = silent & ~(silent.mean(axis=0) >= COLLECTOR_SHARE)
+    patience = _samples(SILENT_MINUTES, grid.step_ms)
+    said = lasting(both & either_way(dead) & ~faded, DEAD_SAMPLES)
+    long = _outlasting(both & both_ways(quiet), grid.step_ms) | _coming_again(plant, both)
+    found = in_both(said | long) | lasting(quiet & _shared(plant, quiet), DARK_SAMPLES + 1)
+    found |= lasting(quiet, 2 * patience)
+    return continued(found & ~in_both(faded), silent | (dead & in_both(both)), patience, backwards=True)
+
+
+def lost(grid: Grid, unread: Bools) -> Bools:
+    """Where Es/N0 is missing because there is none to measure: other readings say so, or it goes on for a while."""
+    uptime, loss = grid.reading(Metric.UPTIME_PCT), grid.reading(Metric.PACKET_LOSS_PCT)
+    return unread & ((uptime < MOST_UPTIME_PCT) | (loss > LEAST_LOSS_PCT) | lasting(unread, DARK_SAMPLES))
+
+
+def _dead(grid: Grid) -> Bools:
+    """A sample says that nothing works."""
+    uptime = grid.reading(Metric.UPTIME_PCT)
+    return grid.present & ~(uptime > 0.0) & ~np.isnan(uptime)
+
+
+def _warned(esno: Cells, dead: Bools) -> Bools:
+    """Deaths that a fade preceded, from their first sample to their last."""
+    one, two = (delayed(esno, back, np.nan) for back in (1, 2))
+    again = np.zeros_like(dead)
+    for back in range(1, FRESH_SAMPLES + 1):
+        again[:, back:] |= dead[:, :-back]
+    faded = (np.minimum(one, two) < -WARNING_DB) & (np.maximum(one, two) < -LEAST_WARNING_DB)
+    return continued(dead & ~again & faded, dead, dead.shape[1], backwards=False)
+
+
+def _shared(plant: Plant, quiet: Bools) -> Bools:
+    """(streams, times): most links of the network are quiet in that direction."""
+    member = (plant.network[None] == np.arange(len(plant.networks.keys))[:, None]).astype(np.float32)
+    count = member.sum(axis=1, keepdims=True)
+    ways = np.split(quiet, 2)
+    return np.concatenate(
+        [((member @ way >= SHARED_SILENCE * count) & (count >= LEAST_SHARING))[plant.network] for way in ways]
+    )
+
+
+def _samples(minutes: float, step_ms: int) -> int:
+    return max(DARK_SAMPLES, round(minutes * 60_000.0 / step_ms))
+
+
+def _coming_again(plant: Plant, both: Bools) -> Bools:
+    """(links, times): silences of mobile sites that have several of them."""
+    often = lasting(both, BLOCK_SAMPLES)
+    times = (np.diff(np.pad(often, ((0, 0), (1, 0))).astype(np.int8), axis=1) == 1).sum(axis=1)
+    several: Bools = plant.sites.mobile[plant.site] & (times >= BLOCKS)
+    return often & several[:, None]
+
+
+def _outlasting(quiet: Bools, step_ms: int) -> Bools:
+    """(links, times): silences that last clearly longer than what is usual among the other links."""
+    counted = quiet.cumsum(axis=1)
+    length = counted - np.maximum.accumulate(np.where(quiet, 0, counted), axis=1)
+    longest = np.sort(length.max(axis=1, initial=0))
+    least, most = (_samples(minutes, step_ms) for minutes in (LEAST_SILENT_MINUTES, SILENT_MINUTES))
+    usual = int(longest[-1 - EXCEPTIONS]) if len(longest) >= 4 * EXCEPTIONS else most
+    return lasting(quiet, int(np.clip(1.5 * usual + 2, least, most)))

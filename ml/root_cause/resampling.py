@@ -1,0 +1,118 @@
+"""Samples of links on one grid: streams by times by metrics."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ml.catalogue.metrics import Metric
+from ml.catalogue.topology import Bools, Indices, Plant
+from ml.root_cause.report import READ, Request
+
+Cells = NDArray[np.float32]  # (streams, times) unless said otherwise
+
+PLACE: Final = {metric: place for place, metric in enumerate(READ)}
+HISTORY_COLUMNS: Final = 48  # of the history before the window
+THINNED_COLUMNS: Final = 96  # of the window, to find out what is usual
+MOST_CELLS: Final = 3_000_000  # streams times times: longer windows get a coarser grid
+LEAST_COLUMNS, MOST_COLUMNS = 48, 4400  # that limit leaves this many at least; more there never are
+CADENCE_ROWS, CADENCE_STREAMS = 40, 9  # looked at to find the cadence
+JITTER_MS, SAME_BEAT = 1000, 0.9  # most samples come as punctually as that: the grid then has their times
+USUAL_STEP_MS, LEAST_STEP_MS, MOST_STEP_MS = 300_000, 1_000, 3_600_000
+
+
+@dataclass(frozen=True)
+class Grid:
+    """at (times,): epoch ms, `step_ms` apart. window (streams, times, len(READ)): readings, NaN = not measured.
+
+    history: likewise, `HISTORY_COLUMNS` samples from before the window, or none.
+    """
+
+    at: Indices
+    step_ms: int
+    window: Cells
+    history: Cells
+
+    def reading(self, metric: Metric) -> Cells:
+        return self.window[..., PLACE[metric]]
+
+    @cached_property
+    def present(self) -> Bools:
+        """(streams, times): there is a sample."""
+        absent: Bools = np.logical_and.reduce(np.isnan(self.window), axis=2)
+        return ~absent
+
+    @property
+    def pooled(self) -> Cells:
+        """(streams, some, len(READ)): the history, then the window, thinned."""
+        stride = max(1, len(self.at) // THINNED_COLUMNS)
+        return np.concatenate([self.history, self.window[:, ::stride]], axis=1)
+
+
+def gridded(plant: Plant, request: Request) -> Grid:
+    stream, at = _streams(plant, request.frame), request.frame["at"].to_numpy()
+    values = request.frame.select(metric.column for metric in READ).to_numpy().astype(np.float32, copy=False)
+    inside = (at >= request.start_ms) & (at < request.end_ms) & (stream >= 0)
+    before = (at < request.start_ms) & (stream >= 0)
+    streams = 2 * len(plant.links)
+    step, columns = _steps(_cadence(stream[inside], at[inside]), request.end_ms - request.start_ms, streams)
+    first = request.start_ms + _phase((at[inside] - request.start_ms) % step)
+    column = np.clip((at[inside] - first + min(JITTER_MS, step // 2)) // step, 0, columns - 1)
+    return Grid(
+        at=first + step * np.arange(columns, dtype=np.int64),
+        step_ms=step,
+        window=_placed(stream[inside], column, values[inside], streams, columns),
+        history=_history(request.start_ms, stream[before], at[before], values[before], streams),
+    )
+
+
+def _streams(plant: Plant, frame: pl.DataFrame) -> Indices:
+    """(rows,): each row's stream; -1 for links that are not the plant's."""
+    order = np.argsort(plant.links)
+    keys, sorted_keys = frame["link"].to_numpy().astype(np.int64), plant.links[order]
+    place = np.clip(np.searchsorted(sorted_keys, keys), 0, len(order) - 1)
+    outbound = (frame["direction"] == "OB").to_numpy()
+    found: Indices = np.where(sorted_keys[place] == keys, order[place] + outbound * len(order), -1)
+    return found
+
+
+def _cadence(stream: Indices, at: Indices) -> int:
+    """The median gap, in ms, of a few streams' samples, in whole seconds."""
+    gaps = [np.diff(np.unique(at[stream == one])) for one in np.unique(stream[:: max(1, len(stream) // CADENCE_ROWS)])]
+    middle = [float(np.median(gap)) for gap in gaps[:CADENCE_STREAMS] if len(gap)]
+    step = round(float(np.median(middle)) / 1000.0) * 1000 if middle else USUAL_STEP_MS
+    return int(np.clip(step, LEAST_STEP_MS, MOST_STEP_MS))
+
+
+def _phase(late: Indices) -> int:
+    """How long after the window's start, ms, the first sample comes where all keep the same beat, else 0."""
+    if not len(late):
+        return 0
+    middle = int(np.median(late))
+    return middle if float((np.abs(late - middle) <= JITTER_MS).mean()) > SAME_BEAT else 0
+
+
+def _steps(cadence: int, lasting: int, streams: int) -> tuple[int, int]:
+    """How long a step is, ms, and how many the window has, which lasts so many ms."""
+    columns = -(-lasting // cadence)
+    most = min(MOST_COLUMNS, max(LEAST_COLUMNS, MOST_CELLS // max(1, streams)))
+    coarser = max(1, -(-columns // most))
+    return cadence * coarser, -(-columns // coarser)
+
+
+def _placed(stream: Indices, column: Indices, values: Cells, streams: int, columns: int) -> Cells:
+    """(streams, columns, metrics) of `values` (rows, metrics); of several samples in a cell the last."""
+    cells = np.full((streams * columns, values.shape[1]), np.nan, dtype=np.float32)
+    cells[stream * columns + column] = values
+    return cells.reshape(streams, columns, values.shape[1])
+
+
+def _history(start_ms: int, stream: Indices, at: Indices, values: Cells, streams: int) -> Cells:
+    if not len(at):
+        return np.full((streams, 0, values.shape[1]), np.nan, dtype=np.float32)
+    first, order = int(at.min()), np.argsort(at)  # of several samples in a cell the newest
+    column = np.minimum((at - first) * HISTORY_COLUMNS // max(1, start_ms - first), HISTORY_COLUMNS - 1)
+    return _placed(stream[order], column[order], values[order], streams, HISTORY_COLUMNS)

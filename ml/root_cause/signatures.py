@@ -1,0 +1,229 @@
+"""The catalogue of signatures: what each cause does to signal, noise, power and time, as soft intervals.
+
+Sources are the domain's physics: pointing loss 12 (offset / beam width)^2 dB goes with the square of the frequency;
+rain of A dB adds 275 (1 - 10^(-A/10)) K of noise; uplink power control raises the transmitter's power.
+"""
+
+from typing import Final
+
+from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.root_cause.degradation import Channel
+from ml.root_cause.signature import Feature, Interval, Signature, at_least, at_most
+
+QUICK: Final = at_most(12.0, 8.0)
+QUICK_OR_WEARS: Final = at_most(12.0, 8.0, 3.5)
+ALIKE: Final = at_most(0.35, 0.15)
+STAYS: Final = at_least(1.0, 0.6)
+SAME_LEVEL: Final = at_least(0.65, 0.14)
+BOTH_FALL: Final = at_most(0.22, 0.12)
+
+SIGNATURES: Final[tuple[Signature, ...]] = (
+    # the hub's transmitter, its low-noise amplifier, its demodulators
+    Signature(
+        RootCause.EQUIPMENT_FAILURE,
+        CulpritKind.NETWORK,
+        ("OB", "IO"),
+        expects={
+            Feature.NOISE_SHARE_OB: BOTH_FALL,
+            Feature.RISE: QUICK_OR_WEARS,
+            Feature.SCATTER: ALIKE,
+            Feature.LAG: at_most(6, 5, 3.0),
+            Feature.LASTS: STAYS,
+            Feature.RUNS: at_most(1, 1),
+            Feature.MINUTES: at_least(30, 15),
+        },
+    ),
+    Signature(
+        RootCause.EQUIPMENT_FAILURE,
+        CulpritKind.NETWORK,
+        ("IB",),
+        expects={
+            Feature.RISE: QUICK_OR_WEARS,
+            Feature.SCATTER: ALIKE,
+            Feature.LAG: at_most(6, 5, 3.0),
+            Feature.LASTS: STAYS,
+            Feature.RUNS: at_most(1, 0.7),
+            Feature.MINUTES: at_least(30, 15),
+            Feature.POWER_IB: at_least(-0.5, 0.7),
+            Feature.LEVEL_RISE: at_most(0.35, 0.35, 2.5),
+        },
+    ),
+    Signature(
+        RootCause.EQUIPMENT_FAILURE,
+        CulpritKind.NETWORK,
+        ("OB", "IB", "IO"),
+        (Channel.DARK,),
+        expects={
+            Feature.RISE: QUICK,
+            Feature.LAG: at_most(6, 5),
+            Feature.RUNS: at_most(1, 1),
+        },
+        rarity=1.5,
+    ),
+    Signature(
+        RootCause.ANTENNA_ALIGNMENT,
+        CulpritKind.SITE,
+        ("IO", "OB"),
+        expects={
+            Feature.NOISE_SHARE_IB: BOTH_FALL,
+            Feature.NOISE_SHARE_OB: BOTH_FALL,
+            Feature.RISE: at_least(45, 15),
+            Feature.MINUTES: at_least(120, 45),
+            Feature.SCATTER: ALIKE,
+            Feature.POWER_IB: at_most(1.0, 0.8),
+            Feature.BALANCE: at_least(0.15, 0.25),
+        },
+    ),
+    Signature(
+        RootCause.SATELLITE_INTERFERENCE,
+        CulpritKind.SATELLITE,
+        ("IB", "OB", "IO"),
+        expects={
+            Feature.NOISE_SHARE_IB: SAME_LEVEL,
+            Feature.NOISE_SHARE_OB: SAME_LEVEL,
+            Feature.RISE: at_most(25, 15),
+            Feature.TOTAL: at_least(30, 10),
+            Feature.DEPTH: at_most(9.0, 2.0),
+            Feature.RUNS: at_least(2, 0.7),
+            Feature.DAILY: at_most(0, 0.5),
+            Feature.LEVEL_RISE: at_least(0.5, 0.35, 2.5),
+        },
+        equal_ways=True,
+        misses=0.25,
+    ),
+    Signature(
+        RootCause.ANTENNA_MISALIGNMENT,
+        CulpritKind.LINK,
+        ("IO", "OB"),
+        expects={
+            Feature.NOISE_SHARE_IB: BOTH_FALL,
+            Feature.NOISE_SHARE_OB: BOTH_FALL,
+            Feature.LASTS: STAYS,
+            Feature.RUNS: at_most(1, 1),
+            Feature.MINUTES: at_least(60, 30),
+            Feature.POWER_IB: at_least(-0.7, 0.6),
+            Feature.BALANCE: at_most(0.5, 0.3),
+        },
+    ),
+    # over a remote and its neighbours: noise at the remotes' receivers, power control in the remotes' transmitters
+    Signature(
+        RootCause.RAIN_FADE,
+        CulpritKind.SITE,
+        ("IO", "OB"),
+        expects={
+            Feature.NOISE_SHARE_OB: Interval(0.15, 0.65, 0.1),
+            Feature.NOISE_SHARE_IB: at_most(0.3, 0.15),
+            Feature.MINUTES: Interval(10, 420, 120),
+            Feature.LASTS: at_most(0.0, 0.7),
+            Feature.RISE: Interval(4, 90, 20),
+            Feature.POWER_IB: at_least(0.0, 0.4),
+            Feature.COMPACT: at_least(0.9, 0.1),
+            Feature.SCATTER: at_least(0.15, 0.1),
+        },
+        misses=0.4,
+    ),
+    # over a hub: noise at its receivers, power control in its transmitter
+    Signature(
+        RootCause.RAIN_FADE,
+        CulpritKind.SITE,
+        ("IO", "IB"),
+        expects={
+            Feature.NOISE_SHARE_IB: Interval(0.15, 0.65, 0.1),
+            Feature.NOISE_SHARE_OB: at_most(0.3, 0.15),
+            Feature.MINUTES: Interval(10, 420, 120),
+            Feature.LASTS: at_most(0.0, 0.7),
+            Feature.RISE: Interval(4, 90, 20),
+            Feature.POWER_OB: at_least(0.0, 0.4),
+            Feature.SCATTER: ALIKE,
+        },
+        at_hub=True,
+    ),
+    Signature(
+        RootCause.SUN_TRANSIT,
+        CulpritKind.SITE,
+        ("IB", "OB"),
+        expects={
+            Feature.NOISE_SHARE_IB: SAME_LEVEL,
+            Feature.NOISE_SHARE_OB: SAME_LEVEL,
+            Feature.MINUTES: at_most(16, 4),
+            Feature.LASTS: at_most(0.0, 0.7),
+            Feature.DEPTH: Interval(2.0, 12.0, 2.0),
+            Feature.DAILY: at_least(1.0, 0.4),
+        },
+        equal_ways=True,
+    ),
+    Signature(
+        RootCause.CONGESTION,
+        CulpritKind.NETWORK,
+        ("IB", "OB", "IO"),
+        (Channel.QUEUE,),
+        expects={
+            Feature.MINUTES: at_least(50, 8),
+            Feature.LINKS: at_least(3, 0.5),
+        },
+        equal_ways=True,
+        misses=0.4,
+    ),
+    Signature(RootCause.CONGESTION, CulpritKind.LINK, ("IB", "OB", "IO"), (Channel.QUEUE,), equal_ways=True),
+    # the remote's transmitter, whose power falls, or its receiver
+    Signature(
+        RootCause.REMOTE_EQUIPMENT,
+        CulpritKind.LINK,
+        ("IB",),
+        expects={
+            Feature.NOISE_SHARE_IB: at_most(0.3, 0.15),
+            Feature.POWER_IB: at_most(-0.7, 0.35),
+            Feature.LASTS: STAYS,
+            Feature.RISE: QUICK,
+            Feature.RUNS: at_most(1, 1),
+            Feature.MINUTES: at_least(30, 15),
+        },
+    ),
+    Signature(
+        RootCause.REMOTE_EQUIPMENT,
+        CulpritKind.LINK,
+        ("OB",),
+        expects={
+            Feature.LASTS: STAYS,
+            Feature.RISE: QUICK,
+            Feature.RUNS: at_most(1, 1),
+            Feature.MINUTES: at_least(30, 15),
+            Feature.POWER_IB: Interval(-0.6, 0.6, 0.5),
+            Feature.NEIGHBOURS: at_most(0.3, 0.25),
+        },
+    ),
+    Signature(
+        RootCause.REMOTE_EQUIPMENT,
+        CulpritKind.LINK,
+        ("IB", "OB"),
+        (Channel.DARK,),
+        expects={
+            Feature.RUNS: at_most(1, 1),
+        },
+        rarity=0.5,
+        equal_ways=True,
+    ),
+    Signature(
+        RootCause.POWER_OUTAGE,
+        CulpritKind.SITE,
+        ("IO",),
+        (Channel.DARK,),
+        expects={
+            Feature.RUNS: at_most(1, 1),
+        },
+    ),
+    Signature(
+        RootCause.BLOCKAGE,
+        CulpritKind.SITE,
+        ("IO",),
+        (Channel.SIGNAL, Channel.DARK),
+        expects={
+            Feature.MOBILE: at_least(1.0, 0.25),
+            Feature.DEPTH: at_least(8.0, 2.0),
+            Feature.RISE: QUICK,
+            Feature.RUNS: at_least(2, 0.7),
+            Feature.LASTS: at_most(0, 0.6),
+            Feature.NOISE_SHARE_OB: at_most(0.35, 0.15),
+        },
+    ),
+)

@@ -1,0 +1,4 @@
+"""What would a fleet report, healthy or with a known fault?
+
+Offers fleets, faults and their telemetry, reproducible by seed. Must not know detection or root causes.
+"""

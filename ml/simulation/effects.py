@@ -1,0 +1,173 @@
+"""What each kind of fault does to the radio and the load of the links that it reaches."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+
+from ml.catalogue.metrics import Direction, Floats
+from ml.simulation.fleet import Band, Fleet
+from ml.simulation.impairments import Impact
+from ml.simulation.link_budget import DOWNLINK_GHZ, RECEIVER_SHARE, UPLINK_GHZ
+
+POWER_CONTROL_DB: Final = {"REMOTE": 3.0, "HUB": 5.0}  # how much of a fade uplink power control makes up for
+SYSTEM_KELVIN: Final = 150.0  # a receiver's noise temperature under a clear sky
+RAIN_KELVIN: Final = 275.0  # of rain as a source of noise
+# A rain's attenuation on the way down against Ku band's, and on the way up against that on the way down.
+RAIN_OF_BAND: Final[dict[Band, float]] = {"C": 0.12, "KU": 1.0, "KA": 1.8}
+RAIN_UP_TO_DOWN: Final[dict[Band, float]] = {"C": 2.2, "KU": 1.55, "KA": 2.0}
+POINTING_UP_TO_DOWN: Final = {band: (UPLINK_GHZ[band] / DOWNLINK_GHZ[band]) ** 2 for band in UPLINK_GHZ}
+
+# What all faults do so far (changed), how deep this one is (times, links) with 1 for its worst, and the fleet.
+Effect = Callable[[Impact, Floats, Fleet], None]
+
+
+class End(StrEnum):
+    """Of a link. A hub transmits outbound and receives inbound, a remote the other way round."""
+
+    HUB = "HUB"
+    REMOTE = "REMOTE"
+
+    @property
+    def transmits(self) -> Direction:
+        return Direction.OB if self is End.HUB else Direction.IB
+
+    @property
+    def receives(self) -> Direction:
+        return Direction.IB if self is End.HUB else Direction.OB
+
+
+def columns(values: Floats, direction: Direction | None) -> Floats:
+    """A view of one direction's columns."""
+    links = values.shape[1] // 2
+    return {Direction.IB: values[:, :links], Direction.OB: values[:, links:], None: values}[direction]
+
+
+def pointing(end: End, transmitting_db: float) -> Effect:
+    """Both ways in the ratio of the beam's widths, 12 (θ / θ3dB)² with θ3dB = 70 λ/D."""
+
+    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+        loss = transmitting_db * depth
+        columns(total.uplink, end.transmits)[:] -= loss
+        columns(total.downlink, end.receives)[:] -= loss / _by_band(fleet, POINTING_UP_TO_DOWN)
+
+    return effect
+
+
+def shadow(end: End, decibel: float) -> Effect:
+    """Something solid in the beam: the same both ways."""
+
+    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+        del fleet
+        columns(total.uplink, end.transmits)[:] -= decibel * depth
+        columns(total.downlink, end.receives)[:] -= decibel * depth
+
+    return effect
+
+
+def rain(end: End, downlink_db: float) -> Effect:
+    """Attenuation both ways, noise on the receiving one, and uplink power control against it on the other."""
+
+    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+        down = downlink_db * depth * _by_band(fleet, RAIN_OF_BAND)
+        up = down * _by_band(fleet, RAIN_UP_TO_DOWN)
+        made_up = np.minimum(POWER_CONTROL_DB[end], up)
+        columns(total.uplink, end.transmits)[:] -= up - made_up
+        columns(total.power, end.transmits)[:] += made_up
+        columns(total.downlink, end.receives)[:] -= down
+        columns(total.noise, end.receives)[:] += rain_noise(down)
+
+    return effect
+
+
+def rain_noise(attenuation_db: Floats) -> Floats:
+    """Noise that rain adds to a receiver's, in units of its own: 275 (1 - 10^(-A/10)) K against the clear sky's."""
+    kelvin: Floats = RAIN_KELVIN * (1.0 - 10.0 ** (-attenuation_db / 10.0))
+    return kelvin / SYSTEM_KELVIN
+
+
+def transmitter(end: End, decibel: float, *, metered: bool = True) -> Effect:
+    """Weaker; `metered`: before the meter that reports its power."""
+
+    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+        del fleet
+        columns(total.uplink, end.transmits)[:] -= decibel * depth
+        if metered:
+            columns(total.power, end.transmits)[:] -= decibel * depth
+
+    return effect
+
+
+def amplifier(end: End, decibel: float) -> Effect:
+    """A low-noise amplifier or block that amplifies less and hisses more: Es/N0 falls about as far as the level."""
+
+    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+        del fleet
+        columns(total.gain, end.receives)[:] -= decibel * depth
+        columns(total.noise, end.receives)[:] += _added(decibel * depth) / RECEIVER_SHARE[end.receives]
+
+    return effect
+
+
+def demodulator(end: End, decibel: float) -> Effect:
+    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+        del fleet
+        columns(total.demodulator, end.receives)[:] += decibel * depth
+
+    return effect
+
+
+def interference(direction: Direction | None, decibel: float) -> Effect:
+    """Costs a typical link so much Es/N0."""
+
+    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+        del fleet
+        columns(total.interference, direction)[:] += _both(_added(decibel * depth), direction)
+
+    return effect
+
+
+def sun(direction: Direction, decibel: float) -> Effect:
+    """Noise into the receiver, and nothing else."""
+
+    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+        del fleet
+        columns(total.noise, direction)[:] += _added(decibel * depth) / RECEIVER_SHARE[direction]
+
+    return effect
+
+
+def load(direction: Direction | None, times: float) -> Effect:
+    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+        del fleet
+        columns(total.load, direction)[:] += _both(times * depth, direction)
+
+    return effect
+
+
+def darkness(*, reported: bool) -> Effect:
+    """Without electricity; `reported`: somebody still says so."""
+
+    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+        del fleet
+        dark = _both(np.ceil(np.clip(depth, 0.0, 1.0)), None)
+        np.maximum(total.dark, dark, out=total.dark)
+        if not reported:
+            np.maximum(total.silent, dark, out=total.silent)
+
+    return effect
+
+
+def _added(decibel: Floats) -> Floats:
+    """Noise on top of 1 that makes so many dB."""
+    result: Floats = 10.0 ** (decibel / 10.0) - 1.0
+    return result
+
+
+def _both(depth: Floats, direction: Direction | None) -> Floats:
+    return depth if direction else np.concatenate([depth, depth], axis=1)
+
+
+def _by_band(fleet: Fleet, values: dict[Band, float]) -> Floats:
+    return np.array([values[network.band] for network in fleet.link_networks])

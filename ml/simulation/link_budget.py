@@ -1,0 +1,85 @@
+"""Link budgets: how carrier, noise and interference add up to the Es/N0 and the level at a receiver."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ml.catalogue.metrics import Floats
+from ml.simulation.fleet import Band
+from ml.simulation.impairments import Impact
+
+UPLINK_GHZ: Final[dict[Band, float]] = {"C": 6.1, "KU": 14.25, "KA": 29.25}
+DOWNLINK_GHZ: Final[dict[Band, float]] = {"C": 3.95, "KU": 11.7, "KA": 19.7}
+TYPICAL_ESNO_DB: Final = 12.5
+FLOOR_DB: Final = -2.0  # what a demodulator without lock still reports, if anything
+LOCK_DB: Final = 1.0  # a receiver loses lock around this Es/N0
+# Where noise arises: a hub's large dish makes the outbound uplink clean, a remote's small one the inbound less so.
+RECEIVER_SHARE: Final = {"IB": 0.7, "OB": 0.83}
+INTERFERENCE_SHARE: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Healthy link directions, (2 x links,) each: carrier to noise, and which share of that noise arises where.
+
+    1/(C/N) = 1/(C/N)up + 1/(C/N)down + 1/(C/I): the shares are those three terms divided by their sum.
+    """
+
+    esno: Floats
+    uplink: Floats
+    receiver: Floats
+    interference: Floats
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator, links: int) -> "Budget":
+        typical = np.repeat([RECEIVER_SHARE["IB"], RECEIVER_SHARE["OB"]], links)
+        receiver = typical * rng.uniform(0.88, 1.1, 2 * links)
+        interference = INTERFERENCE_SHARE * rng.uniform(0.5, 1.5, 2 * links)
+        return cls(rng.uniform(10.0, 15.0, 2 * links), 1.0 - receiver - interference, receiver, interference)
+
+
+@dataclass(frozen=True)
+class Reception:
+    """(times, 2 x links) each, in dB: Es/N0, change of the level, and from 0 to 1 how surely the receiver has lock."""
+
+    esno: Floats
+    level: Floats
+    lock: Floats
+
+
+def received(own: Budget, hit: Impact, fading: Floats) -> Reception:
+    """What arrives under faults; `fading` (times, 2 x links) in dB moves the Es/N0 besides."""
+    clear = decibels_undone(own.esno)
+    carrier, noise = clear * decibels_undone(hit.uplink + hit.downlink), _noise(own, hit)
+    lost = hit.demodulator - fading
+    links = len(own.esno) // 2
+    # A remote that does not hear its hub must not transmit.
+    told = rising(4.0 * (decibels(carrier[:, links:] / noise[:, links:]) - lost[:, links:] - LOCK_DB))
+    carrier[:, :links] *= told
+    esno = decibels(carrier / noise) - lost
+    level = hit.gain + decibels((carrier + noise) / (clear + 1.0))
+    return Reception(np.clip(esno, FLOOR_DB, 25.0), level, rising(4.0 * (esno - LOCK_DB)))
+
+
+def _noise(own: Budget, hit: Impact) -> Floats:
+    """In units of the healthy noise; interference is as strong against every carrier, so the best links lose most."""
+    relayed = own.uplink + own.interference + hit.interference * decibels_undone(own.esno - TYPICAL_ESNO_DB)
+    total: Floats = relayed * decibels_undone(hit.downlink) + own.receiver * (1.0 + hit.noise)
+    return total
+
+
+def decibels(ratio: Floats) -> Floats:
+    result: Floats = 10.0 * np.log10(np.maximum(ratio, 1e-9))
+    return result
+
+
+def decibels_undone(decibel: Floats) -> Floats:
+    result: Floats = 10.0 ** (0.1 * decibel)
+    return result
+
+
+def rising(x: Floats) -> Floats:
+    """The logistic function."""
+    result: Floats = 1.0 / (1.0 + np.exp(-np.clip(x, -60.0, 60.0)))
+    return result

@@ -1,0 +1,154 @@
+"""Telemetry of an invented fleet, with faults: the same seed and time always give the same reading."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.catalogue.metrics import CATALOGUE, Direction, Floats, TargetKind
+from ml.simulation import telemetry
+from ml.simulation.faults import Fault, impact
+from ml.simulation.fleet import Fleet, LinkSpec, NetworkSpec, SatelliteSpec, SiteSpec, demo_fleet
+from ml.simulation.impairments import Impact
+from ml.simulation.noise import bursts
+from ml.simulation.random_faults import random_fault
+
+__all__ = [
+    "Fault",
+    "Fleet",
+    "LinkSpec",
+    "NetworkSpec",
+    "Samples",
+    "SatelliteSpec",
+    "SiteSpec",
+    "demo_fleet",
+    "random_fault",
+    "simulate",
+]
+
+# A fault counts where it moves a reading by this many of the catalogue's least spreads; a network's readings are means
+# over its links and so move less.
+NOTABLE_SPREADS: Final = {TargetKind.NETWORK: 3.0, TargetKind.SITE: 6.0, TargetKind.LINK: 6.0}
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows sorted by time. number: of the target; direction: 'IB' or 'OB', links only; at: epoch ms.
+
+    readings: (rows, metrics) in catalogue order; faulty: a fault notably moves at least one reading of the row.
+    """
+
+    kind: TargetKind
+    number: NDArray[np.int64]
+    direction: NDArray[np.str_] | None
+    at: NDArray[np.int64]
+    readings: Floats
+    faulty: NDArray[np.bool_]
+
+    def take(self, rows: NDArray[np.bool_]) -> "Samples":
+        """Only the rows where `rows` is true."""
+        direction = None if self.direction is None else self.direction[rows]
+        return Samples(self.kind, self.number[rows], direction, self.at[rows], self.readings[rows], self.faulty[rows])
+
+
+def simulate(
+    fleet: Fleet,
+    times: NDArray[np.int64],
+    faults: Sequence[Fault],
+    seed: int,
+    missing: float = 0.01,
+    kinds: Collection[TargetKind] = tuple(TargetKind),
+    *,
+    marked: bool = True,
+) -> dict[TargetKind, Samples]:
+    """What the fleet reports at `times` (epoch ms ascending, not negative) under `faults`.
+
+    A fraction `missing` of the samples never arrives, half of it in bursts. Every (seed, time) stands alone: asking
+    for other times as well changes nothing. marked: faulty rows are, for which the healthy fleet is simulated as well.
+    Raises KeyError for a fault whose cause or culprit is unknown.
+    """
+    noise, arrived = _noise(fleet, times, seed, missing)
+    hit = impact(fleet, list(faults), times)
+    arrived[TargetKind.LINK] &= hit.silent < 0.5
+    own = telemetry.nature(fleet, times, seed)
+    readings = _readings(fleet, times, own, hit, noise, kinds)
+    none = Impact.none(len(times), len(fleet.links))
+    healthy = _readings(fleet, times, own, none, noise, kinds) if faults and marked else readings
+    samples = {}
+    for kind in kinds:
+        faulty = _faulty(kind, readings[kind], healthy[kind])
+        samples[kind] = _samples(kind, fleet, times, readings[kind], faulty).take(arrived[kind].ravel())
+    return samples
+
+
+def _noise(
+    fleet: Fleet, times: NDArray[np.int64], seed: int, missing: float
+) -> tuple[dict[TargetKind, Floats], dict[TargetKind, NDArray[np.bool_]]]:
+    """Per kind: normal deviates (times, streams, channels) and whether each sample arrives (times, streams)."""
+    sizes = {
+        TargetKind.LINK: 2 * len(fleet.links),
+        TargetKind.NETWORK: len(fleet.networks),
+        TargetKind.SITE: len(fleet.sites),
+    }
+    streams = sum(sizes.values())
+    normal = np.empty((len(times), streams, telemetry.CHANNELS))
+    arrived = np.empty((len(times), streams), dtype=bool)
+    for row, at in enumerate(times.tolist()):
+        rng = np.random.default_rng([seed, at])
+        rng.standard_normal(out=normal[row])
+        arrived[row] = rng.random(streams) >= missing / 2.0
+    arrived &= ~bursts(seed, times, streams, missing / 2.0)
+    ends = np.cumsum(list(sizes.values()))[:-1]
+    return (
+        dict(zip(sizes, np.split(normal, ends, axis=1), strict=True)),
+        dict(zip(sizes, np.split(arrived, ends, axis=1), strict=True)),
+    )
+
+
+def _readings(
+    fleet: Fleet,
+    times: NDArray[np.int64],
+    own: telemetry.Nature,
+    hit: Impact,
+    noise: dict[TargetKind, Floats],
+    kinds: Collection[TargetKind],
+) -> dict[TargetKind, Floats]:
+    """Per kind (times, streams, metrics), rounded as equipment would."""
+    link = telemetry.links(own, times, hit, noise[TargetKind.LINK])
+    readings = {TargetKind.LINK: link}
+    if TargetKind.NETWORK in kinds:
+        readings[TargetKind.NETWORK] = telemetry.networks(fleet, link, noise[TargetKind.NETWORK])
+    if TargetKind.SITE in kinds:
+        readings[TargetKind.SITE] = telemetry.sites(fleet, times, link, noise[TargetKind.SITE])
+    return {kind: telemetry.rounded(CATALOGUE[kind], readings[kind]) for kind in kinds}
+
+
+def _faulty(kind: TargetKind, readings: Floats, healthy: Floats) -> NDArray[np.bool_]:
+    if readings is healthy:
+        return np.zeros(readings.shape[:2], dtype=bool)
+    moved = np.abs(readings - healthy) > NOTABLE_SPREADS[kind] * CATALOGUE[kind].least_spread
+    lost = np.isnan(readings) & ~np.isnan(healthy)
+    notable: NDArray[np.bool_] = np.logical_or.reduce(moved | lost, axis=-1)
+    return notable
+
+
+def _samples(
+    kind: TargetKind, fleet: Fleet, times: NDArray[np.int64], readings: Floats, faulty: NDArray[np.bool_]
+) -> Samples:
+    targets: dict[TargetKind, tuple[Any, ...]] = {
+        TargetKind.LINK: fleet.links * 2,
+        TargetKind.NETWORK: fleet.networks,
+        TargetKind.SITE: fleet.sites,
+    }
+    numbers = np.array([target.number for target in targets[kind]], dtype=np.int64)
+    directions = np.repeat([Direction.IB.value, Direction.OB.value], len(fleet.links))
+    return Samples(
+        kind,
+        np.tile(numbers, len(times)),
+        np.tile(directions, len(times)) if kind is TargetKind.LINK else None,
+        np.repeat(times, len(numbers)),
+        readings.reshape(-1, readings.shape[-1]),
+        faulty.ravel(),
+    )

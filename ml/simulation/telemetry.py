@@ -1,0 +1,207 @@
+"""What a fleet would report: signal, noise, demand and faults turned into readings of links, networks and sites."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.catalogue.metrics import Floats, Kind, grade
+from ml.simulation import noise as noises
+from ml.simulation.fleet import Fleet
+from ml.simulation.impairments import Impact
+from ml.simulation.link_budget import FLOOR_DB, Budget, Reception, received, rising
+
+CHANNELS: Final = 9  # independent normal deviates per stream and time
+# Standard deviations of a link with middling noise, tuned to real links: see notebooks/correlation.ipynb.
+WHITE_DB: Final = 0.235
+WANDER_DB: Final = np.array([0.16, 0.14, 0.08, 0.07])  # one for each of `noises.KNOTS_MINUTES`
+UNLIKE: Final = 0.5  # how differently noisy links are: standard deviation of the logarithm
+WHITER, REDDER = 0.8, 1.4  # the noisier a link, the slower is its noise: powers of how noisy it is
+LEVEL_STEPS_DB: Final = (0.1, 0.1, 0.3)  # what meters resolve
+ESNO_STEP_DB: Final = 0.1
+ALIKE: Final = 0.5  # correlation of the quick noise in a link's two directions
+ESNO_FOLLOWS: Final = 0.8  # of the level's fading: some of it is the meter's or the amplifier's own
+MUTE_SHARE: Final = 0.5  # of demodulators report nothing without lock, the rest their floor
+NOT_IN_SERVICE: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Nature:
+    """What is peculiar to each link direction: (2 x links,) each; `wander` is slow noise, (times, 2 x links), in dB."""
+
+    budget: Budget
+    level: Floats
+    power: Floats
+    capacity: Floats
+    demand: Floats
+    latency: Floats
+    jitter: Floats
+    white: Floats
+    longitude: Floats
+    level_step: Floats
+    mute: NDArray[np.bool_]
+    wander: Floats
+
+
+def nature(fleet: Fleet, times: NDArray[np.int64], seed: int) -> Nature:
+    """Draw every link direction's character from the seed alone; only `wander` depends on `times` (epoch ms)."""
+    rng = np.random.default_rng([seed, 202])
+    streams = 2 * len(fleet.links)
+    capacity = rng.uniform(3.0, 10.0, streams)
+    noisiness = np.clip(rng.lognormal(0.0, UNLIKE, streams), 0.3, 2.2)
+    return Nature(
+        budget=Budget.drawn(rng, len(fleet.links)),
+        level=rng.uniform(-58.0, -32.0, streams),
+        power=rng.uniform(28.0, 42.0, streams),
+        capacity=capacity,
+        demand=capacity * rng.uniform(0.25, 0.5, streams),
+        latency=rng.uniform(585.0, 650.0, streams),
+        jitter=rng.uniform(7.0, 18.0, streams),
+        white=WHITE_DB * noisiness**WHITER,
+        longitude=np.tile(fleet.link_places[1], 2),
+        level_step=rng.choice(LEVEL_STEPS_DB, streams),
+        mute=rng.random(streams) < MUTE_SHARE,
+        wander=noisiness**REDDER * np.tensordot(WANDER_DB, noises.wander(seed, times, len(fleet.links)), axes=1),
+    )
+
+
+def diurnal(times: NDArray[np.int64], longitude: Floats) -> Floats:
+    """Demand by local solar time, (times, places): busiest at 15 h, quietest at 3 h, 1 on average."""
+    hour = times[:, None] / 3_600_000.0 + longitude / 15.0
+    wave: Floats = 1.0 + 0.45 * np.sin(2.0 * np.pi * (hour - 9.0) / 24.0)
+    return wave
+
+
+def links(own: Nature, times: NDArray[np.int64], hit: Impact, noise: Floats) -> Floats:
+    """Link readings (times, 2 x links, metrics) in catalogue order; `noise` (times, 2 x links, `CHANNELS`)."""
+    fading = own.wander + own.white * _alike(noise[..., 0])
+    radio = received(own.budget, hit, ESNO_FOLLOWS * fading + 0.12 * noise[..., 1])
+    lit = hit.dark < 0.5
+    unlit = np.where(lit, 0.0, np.nan)  # without electricity nothing is reported but the uptime that says so
+    alive = lit * radio.lock
+    demand = own.demand * diurnal(times, own.longitude) * np.exp(0.10 * noise[..., 3]) * (1.0 + hit.load)
+    capacity = _capacity(own, radio.esno) * np.maximum(alive, 0.02)
+    strain = demand / capacity
+    queue = np.clip(strain - 0.75, 0.0, 3.0)
+    wrong = np.exp(0.5 * noise[..., 6] - 2.2) + 8.0 * rising(2.0 * (3.5 - radio.esno))
+    loss = np.minimum(100.0, wrong + 12.0 * np.maximum(strain - 1.0, 0.0) + 100.0 * (1.0 - alive))
+    heavy = np.exp(0.3 * noise[..., 5])  # delays are uneven, and so is their unevenness
+    columns = [
+        np.minimum(demand, capacity) * alive,
+        np.clip(100.0 * strain, 0.0, 100.0) * (alive > NOT_IN_SERVICE),
+        _count(15.0 * wrong * lit, noise[..., 7]),
+        _count((1.5 + 60.0 * queue) * lit, noise[..., 8]),
+        _uptime(alive, noise[..., 6]),
+        _esno(own, radio) + unlit,
+        _stepped(own.level + fading + radio.level, own.level_step) + unlit,
+        _power(own, hit, radio, noise) + unlit,
+        own.latency + 4.0 * noise[..., 4] * heavy + 250.0 * queue + unlit,
+        np.maximum(0.5, own.jitter + 0.8 * noise[..., 5] * heavy + 60.0 * queue) + unlit,
+        loss,
+        np.zeros_like(loss),
+    ]
+    return _graded(np.stack(columns, axis=-1))
+
+
+def _alike(noise: Floats) -> Floats:
+    """The same air moves both directions of a link a little."""
+    inbound, outbound = np.split(noise, 2, axis=1)
+    return np.concatenate([inbound, ALIKE * inbound + np.sqrt(1.0 - ALIKE**2) * outbound], axis=1)
+
+
+def _esno(own: Nature, radio: Reception) -> Floats:
+    unlocked = np.where(own.mute, np.nan, FLOOR_DB)
+    result: Floats = np.where(radio.lock > NOT_IN_SERVICE, _stepped(radio.esno, ESNO_STEP_DB), unlocked)
+    return result
+
+
+def _stepped(values: Floats, step: Floats | float) -> Floats:
+    result: Floats = step * np.round(values / step)
+    return result
+
+
+def _power(own: Nature, hit: Impact, radio: Reception, noise: Floats) -> Floats:
+    """A remote that has lost its hub transmits nothing, so there is nothing to report."""
+    power: Floats = own.power + hit.power + 0.12 * noise[..., 2] + 0.3 * np.tanh(own.wander)
+    links = power.shape[1] // 2
+    power[:, :links][radio.lock[:, links:] < NOT_IN_SERVICE] = np.nan
+    return power
+
+
+def _graded(readings: Floats) -> Floats:
+    readings[..., -1] = grade(readings.reshape(-1, readings.shape[-1])).reshape(readings.shape[:-1])
+    return readings
+
+
+def _capacity(own: Nature, esno: Floats) -> Floats:
+    """Mbit/s: adaptive coding lowers it with Es/N0 as Shannon's bound does, after a little headroom."""
+    bound = np.log2(1.0 + 10.0 ** (esno / 10.0)) / np.log2(1.0 + 10.0 ** (own.budget.esno / 10.0))
+    result: Floats = own.capacity * np.clip(1.15 * bound, 0.02, 1.0)
+    return result
+
+
+def _count(mean: Floats, noise: Floats) -> Floats:
+    """A whole number, nearly Poisson: square roots of counts are nearly normal with standard deviation a half."""
+    counts: Floats = np.round(np.maximum(0.0, np.sqrt(mean) + 0.5 * noise) ** 2)
+    return counts
+
+
+def _uptime(alive: Floats, noise: Floats) -> Floats:
+    """Per cent, 100 but for the odd second that every counter loses."""
+    uptime: Floats = 100.0 * np.where(alive > 0.98, 1.0, alive) - 0.3 * np.clip(noise - 1.5, 0.0, 2.0)
+    return uptime
+
+
+def networks(fleet: Fleet, link: Floats, noise: Floats) -> Floats:
+    """Network readings (times, networks, metrics) from the links'; `noise` (times, networks, `CHANNELS`)."""
+    numbers = np.array([[network.number] for network in fleet.networks])
+    member = np.tile(numbers == np.array([one.network for one in fleet.links]), 2)
+    share = (member / np.maximum(1, member.sum(axis=1, keepdims=True))).T
+    up = (link[..., 4] > 50.0).astype(np.float64)
+    latency = np.nan_to_num(link[..., 8], nan=640.0)
+    return np.stack(
+        [
+            (link[..., 0] @ member.T) * np.exp(0.02 * noise[..., 0]),
+            np.maximum(0.0, link[..., 10] @ share + 0.08 * noise[..., 1]),
+            latency @ share + 5.0 * noise[..., 2],
+            np.clip(1e-4 * (link[..., 2] @ share) + 0.0015 + 4e-4 * noise[..., 3], 0.0, 1.0),
+            # Now and then a remote is switched off by its own people: no fault of the network's.
+            np.maximum(0.0, (up @ member.T) // 2.0 - np.floor(1.3 * np.maximum(0.0, noise[..., 4] - 1.7))),
+        ],
+        axis=-1,
+    )
+
+
+def sites(fleet: Fleet, times: NDArray[np.int64], link: Floats, noise: Floats) -> Floats:
+    """Site readings (times, sites, metrics) from their links'; `noise` (times, sites, `CHANNELS`)."""
+    hubs = np.array([network.hub for network in fleet.link_networks])
+    numbers = np.array([[site.number] for site in fleet.sites])
+    member = np.tile((numbers == np.array([one.site for one in fleet.links])) | (numbers == hubs), 2)
+    share = (member / np.maximum(1, member.sum(axis=1, keepdims=True))).T
+    busy = diurnal(times, np.array([site.longitude for site in fleet.sites]))
+    up, loss = (link[..., 4] / 100.0) @ share, (link[..., 10] / 100.0) @ share
+    lit = up > 0.01
+    traffic = (link[..., 0] @ share) * 60.0 * np.exp(0.08 * noise[..., 0])
+    failed = np.clip(0.002 * np.exp(0.4 * noise[..., 1]) + 0.5 * loss, 0.0, 1.0)
+    unlit = np.where(lit, 0.0, np.nan)
+    return np.stack(
+        [
+            np.nan_to_num(link[..., 8], nan=640.0) @ share + 25.0 + 6.0 * noise[..., 2] + 800.0 * loss + unlit,
+            failed + unlit,
+            _uptime(up, noise[..., 6]),
+            np.clip(20.0 + 14.0 * busy + 2.5 * noise[..., 3] + unlit, 1.0, 100.0),
+            np.clip(48.0 + 4.0 * busy + 0.8 * noise[..., 4] + unlit, 1.0, 100.0),
+            np.round(traffic) * lit,
+            _count(traffic * failed * lit, noise[..., 5]),
+        ],
+        axis=-1,
+    )
+
+
+def rounded(kind: Kind, readings: Floats) -> Floats:
+    """As equipment reports it: counts whole, fractions to 4 decimals, the rest to 2, within the catalogue's range."""
+    for place, spec in enumerate(kind.specs):
+        column = np.clip(readings[..., place], spec.low, spec.high)
+        readings[..., place] = np.round(column, 0 if spec.whole else 4 if spec.high <= 1 else 2)
+    return readings
