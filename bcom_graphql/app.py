@@ -36,20 +36,23 @@ from bcom_graphql.metrics import Metrics
 from bcom_graphql.observability import REQUEST_ID_HEADER, RequestId, configure_logging, request_id
 from bcom_graphql.settings import Settings
 from bcom_graphql.trainers import TrainerProcesses
-from resolvers import advising, automatic, learner, maintenance
+from resolvers.accounts.passwords import Passwords
+from resolvers.accounts.sessions import ACCESS_TOPIC
+from resolvers.base.errors import Lagged, Unavailable
+from resolvers.base.rate_limits import Rates
+from resolvers.base.tokens import Tokens
 from resolvers.context import Services
-from resolvers.errors import Lagged, Unavailable
-from resolvers.files.processes import FileReaders
-from resolvers.passwords import Passwords
-from resolvers.rates import Rates
-from resolvers.sessions import ACCESS_TOPIC
+from resolvers.detection import profile_worker as learner
+from resolvers.operations import maintenance
+from resolvers.recommendations import worker as advising
+from resolvers.root_causes import worker as automatic
 from resolvers.store.database import Database
 from resolvers.store.embedded import Supervised
 from resolvers.store.feed import EventFeed
 from resolvers.store.nats import NatsWakeups
 from resolvers.store.registry import Registry
 from resolvers.store.wakeups import Wakeups
-from resolvers.tokens import Tokens
+from resolvers.telemetry.files.processes import FileReaders
 from schema.root import schema
 
 COLLECTIONS = (10_000, 10, 20)  # objects made between two, and how many of each generation before one of the next

@@ -6,13 +6,13 @@ from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.gate import Client, Gate, Identity
 from bcom_graphql.observability import request_id
 from bcom_graphql.permissions import needed
-from resolvers import api_keys, sessions
-from resolvers.access import SYSTEM, Caller
+from resolvers.accounts import api_keys, sessions
+from resolvers.base.access import SYSTEM, Caller
+from resolvers.base.errors import ClientError, Unauthenticated
+from resolvers.base.rate_limits import Budget
+from resolvers.base.tokens import API_KEY_PREFIX, bearer
 from resolvers.context import Columns, Context, Services, network_of
-from resolvers.errors import ClientError, Unauthenticated
-from resolvers.rates import Budget
 from resolvers.store.tables import Role
-from resolvers.tokens import API_KEY_PREFIX, bearer
 from schema.lookahead import columns
 
 

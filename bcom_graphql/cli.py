@@ -42,12 +42,12 @@ from bcom_graphql.settings import Settings
 from bcom_graphql.unknown_settings import unknown_settings
 from bcom_graphql.workers import notice_deaths
 from ml.catalogue.metrics import TargetKind
-from resolvers.access import SYSTEM
+from resolvers.base.access import SYSTEM
+from resolvers.base.errors import ClientError
 from resolvers.context import Context
-from resolvers.errors import ClientError
-from resolvers.importing import Tally, import_file, open_file
 from resolvers.store.embedded import EmbeddedFailed
 from resolvers.store.migrations import migrate as migrate_database
+from resolvers.telemetry.file_import import Tally, import_file, open_file
 from schema.root import schema
 
 SHOWN_REJECTIONS = 10

@@ -14,12 +14,13 @@ from sqlalchemy import func, select
 
 from ml.catalogue.metrics import CATALOGUE, TargetKind
 from ml.simulation.simulator import Fault, Fleet, Samples, demo_fleet, random_fault, simulate
-from resolvers import metrics, topology
-from resolvers.access import SYSTEM
+from resolvers.base.access import SYSTEM
+from resolvers.base.errors import ClientError
 from resolvers.context import Context, Services
-from resolvers.errors import ClientError
-from resolvers.metrics import Recorded
+from resolvers.fleet import topology
 from resolvers.store.tables import Band, Link, SiteRole
+from resolvers.telemetry import recording as metrics
+from resolvers.telemetry.recording import Recorded
 
 SEED = 1
 FEED_LOCK = 0x6263_6F6D_0005

@@ -5,10 +5,10 @@ from typing import Final
 import structlog
 from sqlalchemy import exists, select
 
-from resolvers import users
-from resolvers.access import SYSTEM
+from resolvers.accounts import users
+from resolvers.base.access import SYSTEM
+from resolvers.base.errors import Conflict
 from resolvers.context import Context, Services
-from resolvers.errors import Conflict
 from resolvers.store.tables import Link, Role, User
 
 EMAIL: Final = "noc@example.com"

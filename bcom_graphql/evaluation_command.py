@@ -25,7 +25,7 @@ from rich.table import Table
 from ml.benchmark import dataset as folders
 from ml.benchmark import protocol
 from ml.benchmark.protocol import Figures, Group, Measured, Scorer
-from resolvers.errors import ClientError, InvalidInput
+from resolvers.base.errors import ClientError, InvalidInput
 
 
 class Contestant(StrEnum):

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from bcom_graphql import __version__
 from resolvers.context import Services
-from resolvers.observing import Asking, Lately
+from resolvers.operations.gauges import Asking, Lately
 from resolvers.store.embedded import Supervised
 from resolvers.store.migrations import pending
 

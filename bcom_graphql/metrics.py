@@ -26,10 +26,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from bcom_graphql import __version__
+from resolvers.base.tokens import bearer
 from resolvers.context import Services
-from resolvers.observing import Observer, OpenAnomalies
+from resolvers.operations.gauges import Observer, OpenAnomalies
 from resolvers.store.embedded import Supervised
-from resolvers.tokens import bearer
 
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own name for it
 SECONDS: Final = 5.0

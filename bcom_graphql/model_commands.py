@@ -11,12 +11,13 @@ from rich.console import Console
 from bcom_graphql import app, prepare
 from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings
-from resolvers import model_files, models
-from resolvers.access import SYSTEM
+from resolvers.base.access import SYSTEM
+from resolvers.base.errors import InvalidInput, NotFound
 from resolvers.context import Context
-from resolvers.errors import InvalidInput, NotFound
-from resolvers.loaders import Children
-from resolvers.paging import Window
+from resolvers.lists.loaders import Children
+from resolvers.lists.pagination import Window
+from resolvers.models import export as model_files
+from resolvers.models import models
 from resolvers.store.migrations import migrate
 from resolvers.store.model_tables import ModelMetric, ModelStage, ModelVersion
 

@@ -10,16 +10,18 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from bcom_graphql import app, demo, demo_account
 from bcom_graphql.settings import Settings
-from resolvers import learner, training, users
-from resolvers.access import SYSTEM
+from resolvers.accounts import users
+from resolvers.base.access import SYSTEM
+from resolvers.base.errors import Conflict
 from resolvers.context import Context, Services
-from resolvers.errors import Conflict
-from resolvers.maintenance import make_partitions
+from resolvers.detection import profile_worker as learner
+from resolvers.models import training
+from resolvers.models.trainer import Outcome, perform
+from resolvers.models.training import Period
+from resolvers.operations.maintenance import make_partitions
 from resolvers.store import runs
 from resolvers.store.embedded import embedded_postgres
 from resolvers.store.migrations import migrate
-from resolvers.trainer import Outcome, perform
-from resolvers.training import Period
 
 logger = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from bcom_graphql.settings import Settings
-from resolvers.errors import ClientError
+from resolvers.base.errors import ClientError
 from resolvers.store import runs
 from resolvers.store.database import Database
 

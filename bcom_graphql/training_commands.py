@@ -20,13 +20,13 @@ from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings
 from ml.catalogue.metrics import TargetKind
 from ml.catalogue.models import DETECTORS, MODELS, PRIORITY, RANKING, ROOT_CAUSE
-from resolvers import models
-from resolvers.access import SYSTEM
+from resolvers.base.access import SYSTEM
+from resolvers.base.errors import ClientError
 from resolvers.context import Context, Services
-from resolvers.errors import ClientError
+from resolvers.models import models
+from resolvers.models.trainer import Outcome, perform
+from resolvers.models.training import Period
 from resolvers.store.migrations import migrate
-from resolvers.trainer import Outcome, perform
-from resolvers.training import Period
 
 NICENESS = 10  # whoever is served goes first
 

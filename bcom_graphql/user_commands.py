@@ -11,10 +11,10 @@ from typer.core import TyperGroup
 from bcom_graphql import app, prepare
 from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings
-from resolvers import users
-from resolvers.access import SYSTEM
+from resolvers.accounts import users
+from resolvers.base.access import SYSTEM
+from resolvers.base.errors import NotFound
 from resolvers.context import Context, Services
-from resolvers.errors import NotFound
 from resolvers.store.migrations import migrate
 from resolvers.store.tables import Role
 

@@ -19,9 +19,9 @@ from strawberry.asgi import GraphQL
 from bcom_graphql import app
 from bcom_graphql.settings import Settings
 from ml.detection.episodes import Severity
-from resolvers.access import SYSTEM
+from resolvers.base.access import SYSTEM
+from resolvers.base.tokens import AUDIENCE, ISSUER
 from resolvers.context import Context
-from resolvers.tokens import AUDIENCE, ISSUER
 from schema.root import schema
 
 ROLE: Final = """SELECT role FROM users JOIN sign_ins ON user_id = users.id

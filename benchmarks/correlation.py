@@ -23,9 +23,9 @@ from ml.root_cause.report import READ
 from ml.simulation.faults import Fault
 from ml.simulation.fleet import Fleet, LinkSpec, NetworkSpec, SatelliteSpec, SiteSpec
 from ml.simulation.simulator import simulate
-from resolvers import topology
-from resolvers.access import SYSTEM
+from resolvers.base.access import SYSTEM
 from resolvers.context import Context
+from resolvers.fleet import topology
 from resolvers.store import partitions, telemetry
 
 STEP_MS: Final = 300_000

@@ -20,7 +20,7 @@ from benchmarks.sockets import Crowd, Subscriber, subscribing
 from benchmarks.telemetry import LINK, tell
 from benchmarks.world import Client, World, operation, world
 from ml.catalogue.metrics import TargetKind
-from resolvers.errors import camel
+from resolvers.base.errors import camel
 from resolvers.store.tables import Role, Stream
 
 SUBSCRIBERS: Final = 1000

@@ -26,8 +26,8 @@ from strawberry.types.base import StrawberryList
 from bcom_graphql.graphql.inputs import Inputs
 from benchmarks.world import Client, World, operation, world
 from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
-from resolvers.errors import camel
-from resolvers.maintenance import maintain
+from resolvers.base.errors import camel
+from resolvers.operations.maintenance import maintain
 from resolvers.store import partitions, telemetry
 from schema.inputs import LinkSampleInput, frame_of_samples
 from schema.root import schema

@@ -10,13 +10,14 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID
 
-from resolvers.access import SYSTEM, Caller, require, require_person
-from resolvers.entities import Entities
-from resolvers.errors import Busy
-from resolvers.files.processes import FileReaders
-from resolvers.loading import Loader
-from resolvers.passwords import Passwords
-from resolvers.rates import Budget, Rates
+from resolvers.accounts.passwords import Passwords
+from resolvers.base.access import SYSTEM, Caller, require, require_person
+from resolvers.base.dataloader import Loader
+from resolvers.base.errors import Busy
+from resolvers.base.rate_limits import Budget, Rates
+from resolvers.base.tokens import Tokens
+from resolvers.base.turns import Turns
+from resolvers.lists.row_loaders import Entities
 from resolvers.store import registry, sensitivities
 from resolvers.store.database import Database
 from resolvers.store.events import parse_cursor
@@ -28,11 +29,10 @@ from resolvers.store.registry import Registry
 from resolvers.store.sensitivities import Sensitivities
 from resolvers.store.sign_ins import Holder, holders
 from resolvers.store.tables import Role, Table
-from resolvers.tokens import Tokens
-from resolvers.turns import Turns
+from resolvers.telemetry.files.processes import FileReaders
 
 if TYPE_CHECKING:
-    from resolvers.loaders import Loaders
+    from resolvers.lists.loaders import Loaders
 
 
 Columns = Mapping[type[Table], frozenset[str]]  # that are read of an entity's rows; all, of one that is not in it
@@ -150,7 +150,7 @@ class Context:
 
     @cached_property
     def loaders(self) -> "Loaders":
-        from resolvers.loaders import Loaders  # noqa: PLC0415  loaders know the topology, which knows the context
+        from resolvers.lists.loaders import Loaders  # noqa: PLC0415  loaders know the topology, which knows the context
 
         return Loaders(self.database, self.services.entities, self.columns or {}, self.reading)
 

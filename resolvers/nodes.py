@@ -3,9 +3,9 @@
 from typing import Any
 from uuid import UUID
 
-from resolvers import models
-from resolvers.access import Caller
+from resolvers.base.access import Caller
 from resolvers.context import Context
+from resolvers.models import models
 from resolvers.store.analysis_tables import CorrelationAnalysis
 from resolvers.store.identifiers import entity_key
 from resolvers.store.model_tables import ModelVersion, TrainingRun

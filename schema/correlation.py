@@ -8,7 +8,7 @@ from strawberry import ID
 
 from ml.catalogue.root_causes import CAUSES, CulpritKind
 from ml.root_cause.report import Evidence as FoundEvidence
-from resolvers import correlation
+from resolvers.root_causes import analyses as correlation
 from resolvers.store import patterns, tables
 from schema.directives import Name, sized
 from schema.enums import AnalysisScope, Direction, Role, RootCause

@@ -6,10 +6,10 @@ import strawberry
 from strawberry.schema_directive import Location
 
 from ml.catalogue.metrics import Metric
-from resolvers.anomalies import LONGEST_NOTE
-from resolvers.metrics import LARGEST_BATCH, LARGEST_SERIES
-from resolvers.paging import DEFAULT_PAGE
+from resolvers.detection.anomalies import LONGEST_NOTE
+from resolvers.lists.pagination import DEFAULT_PAGE
 from resolvers.store.tables import Role
+from resolvers.telemetry.recording import LARGEST_BATCH, LARGEST_SERIES
 
 Item = TypeVar("Item")
 

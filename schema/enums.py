@@ -6,7 +6,7 @@ from ml.catalogue.metrics import CATALOGUE, Direction, Metric, TargetKind
 from ml.catalogue.root_causes import CAUSES, RootCause
 from ml.detection.episodes import Severity
 from ml.recommendation.case import Outcome, Priority
-from resolvers.anomalies import AnomalyChange, AnomalyOrder
+from resolvers.detection.anomalies import AnomalyChange, AnomalyOrder
 from resolvers.store.analysis_tables import AnalysisScope
 from resolvers.store.model_tables import ModelStage, TrainingStatus
 from resolvers.store.tables import AnomalyStatus, Band, Role, SiteRole, Verdict

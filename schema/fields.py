@@ -9,7 +9,7 @@ from typing import Any
 import strawberry
 from strawberry.extensions import FieldExtension
 
-from resolvers.rates import Budget
+from resolvers.base.rate_limits import Budget
 from resolvers.store.tables import Role
 from schema.directives import Access
 from schema.node import Info

@@ -11,10 +11,10 @@ from strawberry import ID
 from strawberry.types import get_object_definition
 
 from ml.catalogue.metrics import CATALOGUE, TargetKind
-from resolvers import topology
-from resolvers.errors import InvalidInput, camel
-from resolvers.filters import AnomalyFilter as Filter
-from resolvers.filters import TargetKey
+from resolvers.base.errors import InvalidInput, camel
+from resolvers.detection.filters import AnomalyFilter as Filter
+from resolvers.detection.filters import TargetKey
+from resolvers.fleet import topology
 from resolvers.store.identifiers import entity_key
 from schema.directives import Constraint
 from schema.enums import AnomalyStatus, Band, Direction, Metric, Role, Severity, SiteRole

@@ -9,9 +9,9 @@ import strawberry
 
 from ml.catalogue.metrics import TargetKind
 from ml.detection.detector import false_alarms_per_day
-from resolvers import models
-from resolvers.model_files import Files
-from resolvers.paging import Window
+from resolvers.lists.pagination import Window
+from resolvers.models import models
+from resolvers.models.export import Files
 from resolvers.store import model_tables, sensitivities, tables
 from schema.directives import Cost, paged, sized
 from schema.enums import ModelStage

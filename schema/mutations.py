@@ -9,24 +9,17 @@ import strawberry
 from strawberry import ID
 
 from ml.catalogue.metrics import TargetKind
-from resolvers import (
-    accounts,
-    anomalies,
-    api_keys,
-    detection,
-    metrics,
-    model_files,
-    models,
-    sensitivity,
-    sessions,
-    topology,
-    training,
-    users,
-)
-from resolvers.importing import import_upload
-from resolvers.metrics import Recorded
-from resolvers.sessions import SignedIn
-from resolvers.users import GivenPassword
+from resolvers.accounts import accounts, api_keys, sessions, users
+from resolvers.accounts.sessions import SignedIn
+from resolvers.accounts.users import GivenPassword
+from resolvers.detection import anomalies, sensitivity
+from resolvers.detection import on_request as detection
+from resolvers.fleet import topology
+from resolvers.models import export as model_files
+from resolvers.models import models, training
+from resolvers.telemetry import recording as metrics
+from resolvers.telemetry.file_import import import_upload
+from resolvers.telemetry.recording import Recorded
 from schema.correlation import Analyses
 from schema.directives import Batch, Name, Note
 from schema.enums import Role, Verdict

@@ -11,7 +11,7 @@ import strawberry
 from strawberry import ID
 
 from resolvers.context import Context
-from resolvers.paging import Page
+from resolvers.lists.pagination import Page
 from resolvers.store.identifiers import entity_key
 
 Info = strawberry.Info[Context, None]

@@ -5,8 +5,8 @@ from typing import Any, Self, cast
 
 import strawberry
 
-from resolvers import users
-from resolvers.errors import Forbidden
+from resolvers.accounts import users
+from resolvers.base.errors import Forbidden
 from schema.enums import Role
 from schema.node import Info, Node
 from schema.relations import needs

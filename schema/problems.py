@@ -6,7 +6,7 @@ import strawberry
 from strawberry import ID
 from strawberry.types.nodes import SelectedField
 
-from resolvers import errors
+from resolvers.base import errors
 from resolvers.store.tables import Role
 from schema.node import Info
 

@@ -8,22 +8,17 @@ import strawberry
 from strawberry import ID
 
 from ml.catalogue.metrics import TargetKind
-from resolvers import (
-    anomalies,
-    api_keys,
-    correlation,
-    detection,
-    model_files,
-    models,
-    recommendations,
-    sensitivity,
-    topology,
-    training,
-    users,
-)
-from resolvers.listings import Listing
+from resolvers.accounts import api_keys, users
+from resolvers.detection import anomalies, sensitivity
+from resolvers.detection import on_request as detection
+from resolvers.fleet import topology
+from resolvers.lists.listings import Listing
+from resolvers.lists.pagination import DEFAULT_PAGE, Page, Window, count
+from resolvers.models import export as model_files
+from resolvers.models import models, training
 from resolvers.nodes import load
-from resolvers.paging import DEFAULT_PAGE, Page, Window, count
+from resolvers.recommendations import recommendations
+from resolvers.root_causes import analyses as correlation
 from resolvers.store import tables
 from schema.correlation import CorrelationAnalysis
 from schema.directives import Name, Search, page, sized

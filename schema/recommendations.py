@@ -9,9 +9,9 @@ import strawberry
 from strawberry import ID
 
 from ml.recommendation.case import Past
-from resolvers import recommendations
 from resolvers.context import Context
-from resolvers.recommendations import RecommendationFilter as Filter
+from resolvers.recommendations import recommendations
+from resolvers.recommendations.recommendations import RecommendationFilter as Filter
 from resolvers.store import analysis_tables, tables
 from resolvers.store.recommendation_tables import Recommendation as Row
 from schema.correlation import CULPRITS, CorrelationAnalysis, Culprit

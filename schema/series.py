@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import strawberry
 
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
-from resolvers import metrics
 from resolvers.context import Context
-from resolvers.loaders import SeriesRequest
+from resolvers.lists.loaders import SeriesRequest
 from resolvers.store.readings import Series, Span
+from resolvers.telemetry import recording as metrics
 from schema.directives import FREE, READING
 from schema.inputs import TimeWindow
 from schema.node import Info, Node

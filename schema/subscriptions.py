@@ -7,11 +7,14 @@ import strawberry
 from strawberry import ID
 
 from ml.catalogue.metrics import TargetKind
-from resolvers import anomalies, metrics, recommendations, training
+from resolvers.detection import anomalies
+from resolvers.models import training
+from resolvers.recommendations import recommendations
 from resolvers.store import model_tables, tables
 from resolvers.store.events import Event
 from resolvers.store.following import told
 from resolvers.store.live import Stored
+from resolvers.telemetry import recording as metrics
 from schema.enums import AnomalyChange, Role
 from schema.fields import subscription
 from schema.inputs import AnomalyFilter, filter_of

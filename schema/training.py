@@ -5,8 +5,8 @@ from typing import Annotated
 
 import strawberry
 
+from resolvers.models.training import Period
 from resolvers.store import model_tables, tables
-from resolvers.training import Period
 from schema.enums import TrainingStatus
 from schema.inputs import TimeWindow
 from schema.models import ModelVersion

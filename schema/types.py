@@ -8,9 +8,9 @@ from uuid import UUID
 import strawberry
 
 from ml.catalogue.metrics import Metric, TargetKind
-from resolvers.filters import AnomalyFilter as Filter
-from resolvers.loaders import Children
-from resolvers.paging import Window
+from resolvers.detection.filters import AnomalyFilter as Filter
+from resolvers.lists.loaders import Children
+from resolvers.lists.pagination import Window
 from resolvers.store import analysis_tables, tables
 from schema.directives import QUERIED, MaxPoints, Metrics, paged, series, sized
 from schema.enums import AnomalyChange, AnomalyStatus, Band, Direction, Severity, SiteRole, Verdict

@@ -20,7 +20,7 @@ from bcom_graphql import app, prepare
 from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings
 from resolvers.context import Services
-from resolvers.maintenance import maintain
+from resolvers.operations.maintenance import maintain
 from resolvers.store.embedded import embedded_postgres
 from resolvers.store.migrations import migrate
 from tests.incidents import FOLDER, ROOT, brief, fingerprint, kept_model

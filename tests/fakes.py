@@ -25,7 +25,7 @@ from graphql import (
     is_object_type,
 )
 
-from resolvers.errors import Conflict, NotFound
+from resolvers.base.errors import Conflict, NotFound
 
 DECLARED = "strawberry-definition"
 LEAVES: dict[str, Any] = {

@@ -14,10 +14,11 @@ from ml.catalogue.root_causes import RootCause
 from ml.simulation.faults import Fault
 from ml.simulation.fleet import Fleet, demo_fleet
 from ml.simulation.simulator import simulate
-from resolvers import metrics, topology
-from resolvers.access import SYSTEM
+from resolvers.base.access import SYSTEM
 from resolvers.context import Context, Services
-from resolvers.metrics import Recorded
+from resolvers.fleet import topology
+from resolvers.telemetry import recording as metrics
+from resolvers.telemetry.recording import Recorded
 
 STEP_MS = 300_000
 HOUR_MS = 3_600_000

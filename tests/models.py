@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from ml.catalogue.models import Measure, Trained
-from resolvers.access import SYSTEM
+from resolvers.base.access import SYSTEM
 from resolvers.context import Context, Services
-from resolvers.models import promote
+from resolvers.models.models import promote
 from resolvers.store.model_tables import ModelVersion
 from tests.support import Api
 

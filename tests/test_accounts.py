@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select, text, update
 
-from resolvers import passwords
+from resolvers.accounts import passwords
 from resolvers.context import Services
 from resolvers.store.tables import RefreshToken, Role, SignIn, User
 from tests.conftest import SECRET

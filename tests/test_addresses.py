@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolvers.addresses import normalise
+from resolvers.accounts.addresses import normalise
 
 
 @pytest.mark.parametrize(

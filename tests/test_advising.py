@@ -7,8 +7,8 @@ from sqlalchemy import func, select
 
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity
-from resolvers.advising import ADVISING_LOCK, advise_due
 from resolvers.context import Services
+from resolvers.recommendations.worker import ADVISING_LOCK, advise_due
 from resolvers.store import patterns
 from resolvers.store.alone import alone
 from resolvers.store.recommendation_tables import Recommendation
@@ -142,7 +142,7 @@ async def test_what_happened_while_no_server_was_there_is_caught_up_with(server:
 async def test_a_failure_with_one_is_tried_again_and_does_not_stop_the_server(
     server: Server, make: Factory, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resolvers import advising
+    from resolvers.recommendations import worker as advising
 
     failures = 0
     propose = advising.propose

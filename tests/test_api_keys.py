@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text, update
 
-from resolvers import users
+from resolvers.accounts import users
 from resolvers.context import Services
 from resolvers.store.tables import ApiKey, Role, SignIn, User
 from tests.support import Api, Factory, Server, codes, id_of, iso, sql

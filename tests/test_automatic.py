@@ -9,8 +9,8 @@ from sqlalchemy import func, select
 
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
-from resolvers.automatic import AUTOMATIC_LOCK, analyze_due
 from resolvers.context import Services
+from resolvers.root_causes.worker import AUTOMATIC_LOCK, analyze_due
 from resolvers.store import patterns
 from resolvers.store.analysis_tables import CorrelationAnalysis
 from resolvers.store.tables import Anomaly, Link, Network, Role, Site, SiteRole
@@ -219,7 +219,7 @@ async def test_what_is_related(
     async def made(_context: Any, wanted: Any) -> None:
         asked.append(wanted.of)
 
-    monkeypatch.setattr("resolvers.automatic._made", made)
+    monkeypatch.setattr("resolvers.root_causes.worker._made", made)
     network, hub, satellite = await make.network(), await make.site(SiteRole.HUB), await make.satellite()
     for number in range(links):
         own = {
@@ -245,7 +245,7 @@ async def test_two_links_on_a_transponder_are_related_whatever_their_hubs(
     async def made(_context: Any, wanted: Any) -> None:
         asked.append(wanted)
 
-    monkeypatch.setattr("resolvers.automatic._made", made)
+    monkeypatch.setattr("resolvers.root_causes.worker._made", made)
     satellite = await make.satellite()
     for _ in range(2):
         network = await make.network(satellite=satellite)
@@ -292,7 +292,7 @@ async def test_samples_are_recorded_while_it_analyzes(services: Services) -> Non
 async def test_a_server_does_it_unless_told_otherwise(
     server: Any, services: Services, monkeypatch: pytest.MonkeyPatch, wanted: bool
 ) -> None:
-    monkeypatch.setattr("resolvers.automatic.SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr("resolvers.root_causes.worker.SETTLE_SECONDS", 0.05)
     await built(services)
     async with server(automatic_analyses=wanted) as api:
         await recorded(services, [HUB_FAILURE])

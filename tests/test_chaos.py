@@ -20,7 +20,7 @@ import websockets
 
 from bcom_graphql import app
 from ml.detection.episodes import Severity
-from resolvers.anomalies import AnomalyChange
+from resolvers.detection.anomalies import AnomalyChange
 from resolvers.store.embedded import embedded_postgres
 from resolvers.store.migrations import migrate
 from resolvers.store.tables import Link, Role

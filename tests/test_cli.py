@@ -16,9 +16,9 @@ from sqlalchemy import text
 from bcom_graphql.readme import settings_example
 from bcom_graphql.secret_keys import SHORTEST
 from bcom_graphql.settings import Settings
-from resolvers import training
-from resolvers.access import SYSTEM
+from resolvers.base.access import SYSTEM
 from resolvers.context import Context, Services
+from resolvers.models import training
 from resolvers.store import runs
 from resolvers.store.tables import Role
 from tests.conftest import SECRET

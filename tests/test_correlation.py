@@ -285,7 +285,7 @@ async def test_a_window_with_too_many_samples_says_how_long_it_may_be(
 ) -> None:
     await built(services)
     await recorded(services, hours=2)
-    monkeypatch.setattr("resolvers.analyzing.MOST_SAMPLES", 1000)
+    monkeypatch.setattr("resolvers.root_causes.analyzer.MOST_SAMPLES", 1000)
 
     answer = await analyze(operator, "analyzeSatellite", SATELLITE, hours=24)
 
@@ -298,7 +298,7 @@ async def test_a_window_with_too_many_samples_says_how_long_it_may_be(
 async def test_a_long_window_is_read_evenly(operator: Api, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     await built(services)
     await recorded(services, [DARK_HUB])
-    monkeypatch.setattr("resolvers.analyzing.MOST_READ", 1500)
+    monkeypatch.setattr("resolvers.root_causes.analyzer.MOST_READ", 1500)
 
     answer = await analyze(operator, "analyzeHubAntenna", await key_of(operator, "site", HUB))
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
-from resolvers.errors import Unavailable
+from resolvers.base.errors import Unavailable
 from resolvers.store.database import Database
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ml.catalogue.metrics import CATALOGUE, TargetKind
-from resolvers.detection import camel
+from resolvers.detection.on_request import camel
 from resolvers.store.tables import Link, Network, Role, Site
 from tests.support import LINK_CENTRE, LINK_SPREAD, Api, Factory, GraphQLFailed, ago, id_of, record_levels
 

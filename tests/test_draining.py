@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import websockets
 
-from resolvers.anomalies import AnomalyChange, tell
 from resolvers.context import Services
+from resolvers.detection.anomalies import AnomalyChange, tell
 from resolvers.store.tables import Anomaly, Role
 from tests.conftest import SECRET
 from tests.processes import Served

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
 from bcom_graphql import app
+from resolvers.base.errors import Expired, Lagged, TimedOut, Unavailable
 from resolvers.context import Services
-from resolvers.errors import Expired, Lagged, TimedOut, Unavailable
-from resolvers.maintenance import maintain
+from resolvers.operations.maintenance import maintain
 from resolvers.store.database import Database
 from resolvers.store.events import Event, append, forget, publish
 from resolvers.store.feed import EventFeed

@@ -19,7 +19,7 @@ import pytest
 
 from bcom_graphql import app
 from bcom_graphql.demo_account import EMAIL, PASSWORD
-from resolvers.maintenance import maintain
+from resolvers.operations.maintenance import maintain
 from resolvers.store import following
 from resolvers.store.tables import Role
 from tests.conftest import settings_of

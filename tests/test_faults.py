@@ -11,8 +11,8 @@ from sqlalchemy import text
 
 from bcom_graphql import app
 from ml.catalogue.metrics import TargetKind
+from resolvers.base.errors import Unavailable
 from resolvers.context import Services
-from resolvers.errors import Unavailable
 from resolvers.store.embedded import embedded_postgres
 from resolvers.store.migrations import MIGRATION_LOCK, migrate, pending
 from resolvers.store.tables import Role

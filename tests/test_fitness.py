@@ -8,8 +8,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from resolvers.base.errors import Unavailable
 from resolvers.context import Services
-from resolvers.errors import Unavailable
 from resolvers.store import fitness, refusals
 from resolvers.store.creation import create_database
 from resolvers.store.database import Database

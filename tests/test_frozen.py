@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import func, select
 
 from bcom_graphql import app
+from resolvers.base.errors import Unavailable
 from resolvers.context import Services
-from resolvers.errors import Unavailable
 from resolvers.store.alone import alone
 from resolvers.store.connecting import Connector, beat
 from resolvers.store.database import Database

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from bcom_graphql import __version__, app
-from resolvers import observing
 from resolvers.context import Services
+from resolvers.operations import gauges as observing
 from resolvers.store import feed
 from resolvers.store.embedded import embedded_postgres
 from resolvers.store.migrations import migrate, revisions

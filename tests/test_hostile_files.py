@@ -25,12 +25,12 @@ import psutil
 import pytest
 
 from ml.catalogue.metrics import CATALOGUE, TargetKind
-from resolvers.access import SYSTEM
+from resolvers.base.access import SYSTEM
+from resolvers.base.errors import InvalidInput, Unavailable
 from resolvers.context import Context, Services
-from resolvers.errors import InvalidInput, Unavailable
-from resolvers.files.processes import AT_ONCE, WAITING, FileReaders
-from resolvers.importing import import_file, import_upload
 from resolvers.store.tables import Role
+from resolvers.telemetry.file_import import import_file, import_upload
+from resolvers.telemetry.files.processes import AT_ONCE, WAITING, FileReaders
 from tests.fuzz.garbage import damaged
 from tests.processes import run
 from tests.support import Factory, Server, ago, ms
@@ -236,7 +236,7 @@ async def read(readers: FileReaders, content: bytes) -> int | InvalidInput:
 def children() -> set[int]:
     """Readers that we have started and that live."""
     ours = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
-    return {child.pid for child in ours if "resolvers.files.reading" in child.cmdline()}
+    return {child.pid for child in ours if "resolvers.telemetry.files.reading" in child.cmdline()}
 
 
 def csv(rows: int) -> io.BufferedRandom:

@@ -155,7 +155,7 @@ async def test_the_request_id_comes_back_and_an_internal_error_tells_nothing_but
     def fail(*_: object) -> None:
         raise RuntimeError("SELECT secret FROM somewhere")
 
-    monkeypatch.setattr("resolvers.topology.satellites", fail)
+    monkeypatch.setattr("resolvers.fleet.topology.satellites", fail)
     viewer = await api.as_(Role.VIEWER)
 
     answer = await viewer.http.post(

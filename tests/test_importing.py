@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 
 from ml.catalogue.metrics import TargetKind
-from resolvers import importing
-from resolvers.access import SYSTEM, Caller
+from resolvers.base.access import SYSTEM, Caller
+from resolvers.base.errors import Forbidden, InvalidInput, Unauthenticated
 from resolvers.context import Context, Services
-from resolvers.errors import Forbidden, InvalidInput, Unauthenticated
-from resolvers.files.processes import BATCH_ROWS, FileReaders
-from resolvers.importing import Progress
 from resolvers.store.tables import Link, Role
+from resolvers.telemetry import file_import as importing
+from resolvers.telemetry.file_import import Progress
+from resolvers.telemetry.files.processes import BATCH_ROWS, FileReaders
 from tests.support import Factory, ago, iso, ms, stored
 
 LINK, NETWORK = TargetKind.LINK, TargetKind.NETWORK

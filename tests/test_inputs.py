@@ -22,9 +22,9 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from bcom_graphql.graphql.inputs import Inputs, Table
 from ml.catalogue.metrics import CATALOGUE, TargetKind
-from resolvers.access import SYSTEM
+from resolvers.base.access import SYSTEM
 from resolvers.context import Context
-from resolvers.detection import camel
+from resolvers.detection.on_request import camel
 from resolvers.store.tables import Link, Role
 from schema.inputs import Samples, frame_of_samples
 from schema.root import schema

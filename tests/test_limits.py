@@ -13,8 +13,9 @@ from sqlalchemy import text
 from bcom_graphql.graphql.documents import DocumentStore
 from bcom_graphql.graphql.limits import Limits
 from bcom_graphql.graphql.tokens import count_tokens
-from resolvers import loaders, topology
 from resolvers.context import Services
+from resolvers.fleet import topology
+from resolvers.lists import loaders
 from resolvers.store.database import Database
 from resolvers.store.tables import Role
 from schema.root import schema

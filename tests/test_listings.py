@@ -2,10 +2,10 @@
 
 from sqlalchemy import select
 
-from resolvers import topology
-from resolvers.anomalies import listing
-from resolvers.filters import AnomalyFilter
-from resolvers.listings import KEPT_LISTINGS, KEPT_STATEMENTS, LONGEST_KEY
+from resolvers.detection.anomalies import listing
+from resolvers.detection.filters import AnomalyFilter
+from resolvers.fleet import topology
+from resolvers.lists.listings import KEPT_LISTINGS, KEPT_STATEMENTS, LONGEST_KEY
 from resolvers.store import rows
 from resolvers.store.tables import Satellite
 

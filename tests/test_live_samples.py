@@ -15,14 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
-from resolvers import importing
-from resolvers.access import SYSTEM
+from resolvers.base.access import SYSTEM
+from resolvers.base.errors import Lagged
 from resolvers.context import Context, Services
-from resolvers.errors import Lagged
-from resolvers.maintenance import maintain
-from resolvers.metrics import MOST_FOLLOWED
+from resolvers.operations.maintenance import maintain
 from resolvers.store.live import KEPT, POLL_SECONDS, Stored
 from resolvers.store.tables import Link, Role
+from resolvers.telemetry import file_import as importing
+from resolvers.telemetry.recording import MOST_FOLLOWED
 from schema.node import global_id
 from tests.support import (
     QUIET,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolvers.loading import Loader, grouped
+from resolvers.base.dataloader import Loader, grouped
 
 
 class Fetched(Exception):

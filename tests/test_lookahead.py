@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from resolvers.access import SYSTEM
+from resolvers.base.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.nodes import ENTITIES
 from resolvers.store.tables import Anomaly, Link, Network, Role, Site, User

@@ -11,9 +11,9 @@ from sqlalchemy import func, select, text
 from structlog.testing import capture_logs
 
 from ml.catalogue.metrics import TargetKind
+from resolvers.base.errors import TimedOut
 from resolvers.context import Services
-from resolvers.errors import TimedOut
-from resolvers.maintenance import MAINTENANCE_LOCK, maintain, make_partitions
+from resolvers.operations.maintenance import MAINTENANCE_LOCK, maintain, make_partitions
 from resolvers.store.partitions import WEEK, WEEKS_AHEAD, week_of
 from resolvers.store.tables import Link, Role
 from tests.support import NOW, Api, Factory, Server, ago, ms, record, record_levels, sql

@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
 from resolvers.context import Services
-from resolvers.maintenance import maintain
+from resolvers.operations.maintenance import maintain
 from resolvers.store.migrations import migrate, pending, scripts
 from resolvers.store.partitions import is_declared
 from resolvers.store.tables import Role, Table

@@ -14,11 +14,11 @@ import pytest
 
 from bcom_graphql import app
 from ml.catalogue.models import MODELS
-from resolvers.access import SYSTEM
+from resolvers.base.access import SYSTEM
+from resolvers.base.errors import InvalidInput
 from resolvers.context import Context, Services
-from resolvers.errors import InvalidInput
-from resolvers.model_files import Files, export, import_folder, import_zip, write
-from resolvers.models import version_called
+from resolvers.models.export import Files, export, import_folder, import_zip, write
+from resolvers.models.models import version_called
 from resolvers.store.tables import Role
 from schema.node import global_id
 from tests.conftest import cloned, settings_of

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select
 
 from ml.catalogue.models import MODELS, Trained
+from resolvers.base.errors import Conflict, InvalidInput
 from resolvers.context import Services
-from resolvers.errors import Conflict, InvalidInput
 from resolvers.store.model_tables import ModelVersion
 from resolvers.store.tables import Role
 from schema.node import global_id

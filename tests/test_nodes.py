@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ml.catalogue.metrics import TargetKind
 from resolvers.context import Services
-from resolvers.models import Model
+from resolvers.models.models import Model
 from resolvers.store.analysis_tables import AnalysisScope, CorrelationAnalysis
 from resolvers.store.model_tables import ModelVersion, TrainingRun
 from resolvers.store.tables import ApiKey, Detection, Link, Role, Site, User
@@ -188,7 +188,7 @@ async def test_many_links_cost_one_statement(api: Api, make: Factory, statements
 
 
 async def test_more_links_than_a_statement_has_parameters_are_loaded_at_once(services: Services) -> None:
-    from resolvers.loaders import Loaders
+    from resolvers.lists.loaders import Loaders
 
     found = await Loaders(services.database, services.entities).of(Link).load_many(range(40_000))
 

@@ -14,13 +14,15 @@ from sqlalchemy import delete
 
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.detection.episodes import Severity
-from resolvers import detection, topology, users
-from resolvers.anomalies import AnomalyOrder, listing, listing_of
+from resolvers.accounts import users
+from resolvers.base.errors import InvalidInput
 from resolvers.context import Services
-from resolvers.errors import InvalidInput
-from resolvers.filters import AnomalyFilter
-from resolvers.listings import Listing
-from resolvers.paging import Page, Window, decode, encode, page, pages
+from resolvers.detection import on_request as detection
+from resolvers.detection.anomalies import AnomalyOrder, listing, listing_of
+from resolvers.detection.filters import AnomalyFilter
+from resolvers.fleet import topology
+from resolvers.lists.listings import Listing
+from resolvers.lists.pagination import Page, Window, decode, encode, page, pages
 from resolvers.store.identifiers import uuid7
 from resolvers.store.tables import Anomaly, AnomalyStatus, Detection, Role, Satellite
 from tests.support import Api, Factory, ago, codes, id_of

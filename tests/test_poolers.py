@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from resolvers.errors import Unavailable
+from resolvers.base.errors import Unavailable
 from resolvers.store import fitness
 from resolvers.store.database import Database
 from resolvers.store.database_url import parse

@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 
 from bcom_graphql.settings import Settings
 from ml.catalogue.metrics import TargetKind
+from resolvers.base.errors import RateLimited
+from resolvers.base.rate_limits import Budget, Rates
 from resolvers.context import network_of
-from resolvers.errors import RateLimited
-from resolvers.rates import Budget, Rates
 from resolvers.store.tables import Role, User
 from tests.support import Api, Factory, Server, ago, id_of, ms, record
 

@@ -11,13 +11,13 @@ from ml.catalogue.models import PRIORITY, RANKING, Progress, Trained
 from ml.recommendation import training as recommendation_training
 from ml.recommendation.case import Outcome
 from ml.recommendation.feedback import Experience
-from resolvers import training
-from resolvers.access import SYSTEM
+from resolvers.base.access import SYSTEM
 from resolvers.context import Context, Services
+from resolvers.models import training
+from resolvers.models.trainer import Outcome as TrainingOutcome
+from resolvers.models.trainer import perform, train_model
+from resolvers.models.training import Period
 from resolvers.store.tables import Role
-from resolvers.trainer import Outcome as TrainingOutcome
-from resolvers.trainer import perform, train_model
-from resolvers.training import Period
 from tests.support import Api, Factory, ago, id_of, sql
 from tests.test_recommendations import faded, failing_hub, outcomes, recommended, record
 

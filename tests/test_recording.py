@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind, grade
 from resolvers.context import Services
-from resolvers.detection import camel
+from resolvers.detection.on_request import camel
 from resolvers.store.tables import Link, Network, Role, Site
 from tests.support import (
     EXTREME,

@@ -10,12 +10,12 @@ from structlog.testing import capture_logs
 from bcom_graphql import demo_account, prepare
 from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings
-from resolvers import users
-from resolvers.access import SYSTEM
+from resolvers.accounts import users
+from resolvers.base.access import SYSTEM
+from resolvers.base.errors import Conflict
+from resolvers.base.tokens import Tokens
 from resolvers.context import Context, Services
-from resolvers.errors import Conflict
 from resolvers.store.tables import Role
-from resolvers.tokens import Tokens
 from tests.conftest import SECRET, settings_of
 from tests.processes import run
 from tests.support import Api, Factory, Server, id_of

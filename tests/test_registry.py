@@ -8,10 +8,10 @@ from structlog.testing import capture_logs
 
 from ml.catalogue.metrics import TargetKind
 from ml.catalogue.models import DETECTORS
-from resolvers.access import SYSTEM
+from resolvers.base.access import SYSTEM
+from resolvers.base.errors import InvalidInput, NotFound
 from resolvers.context import Context, Services
-from resolvers.errors import InvalidInput, NotFound
-from resolvers.models import promote, rollback
+from resolvers.models.models import promote, rollback
 from resolvers.store.model_tables import ModelVersion
 from resolvers.store.recent import Recent
 from resolvers.store.registry import Registry

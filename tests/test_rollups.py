@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from ml.catalogue.metrics import TargetKind
 from resolvers.context import Services
-from resolvers.maintenance import maintain
+from resolvers.operations.maintenance import maintain
 from resolvers.store import rollups
 from resolvers.store.rollups import QUANTILES, SHARES
 from resolvers.store.tables import Link, Role

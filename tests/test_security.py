@@ -8,7 +8,7 @@ from graphql import get_introspection_query
 from sqlalchemy import text
 
 from bcom_graphql.settings import Settings
-from resolvers import topology
+from resolvers.fleet import topology
 from resolvers.store.tables import Role
 from tests.support import Api, Server
 

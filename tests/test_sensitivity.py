@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from ml.catalogue.metrics import TargetKind
-from resolvers.access import SYSTEM
+from resolvers.base.access import SYSTEM
+from resolvers.base.errors import InvalidInput
 from resolvers.context import Context, Services
-from resolvers.errors import InvalidInput
-from resolvers.sensitivity import change
+from resolvers.detection.sensitivity import change
 from resolvers.store.tables import Role
 from tests.support import Api, Factory, Server, several
 

@@ -12,9 +12,9 @@ from graphql import OperationDefinitionNode, parse
 
 from bcom_graphql.graphql.compiled.planning import ExecutionPlan
 from bcom_graphql.graphql.sharing import Shared, reaching, values
+from resolvers.base.errors import Unavailable
 from resolvers.context import Services
-from resolvers.errors import Unavailable
-from resolvers.loaders import Loaders
+from resolvers.lists.loaders import Loaders
 from resolvers.store.tables import Role
 from tests.support import Api, Factory, Socket, id_of
 

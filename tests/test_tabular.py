@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from resolvers.files import tabular
+from resolvers.telemetry.files import tabular
 
 ROWS = ["1,x", '2,"a ""b"""', '3,"a\nb\n\n"', "", '"4\n",', '5,"\n"', "6", '7,""', ",", "8,é"]
 

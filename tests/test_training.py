@@ -12,10 +12,10 @@ import pytest
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from ml.catalogue.models import TooLittleHistory
 from resolvers.context import Services
-from resolvers.maintenance import maintain
+from resolvers.models.training_data import gather
+from resolvers.operations.maintenance import maintain
 from resolvers.store.model_tables import ModelVersion, TrainingRun, TrainingStatus
 from resolvers.store.tables import AnomalyStatus, Role, Verdict
-from resolvers.training_data import gather
 from schema.node import global_id, parse_id
 from tests.support import NOW, QUIET, Api, Factory, Server, ago, codes, id_of, iso, ms, record, record_levels, sql
 from tests.training import FOLLOW, LINK, LIST, NETWORK, SITE, InProcess, Lesson, finished, states, train
@@ -486,8 +486,8 @@ async def test_networks_and_sites_have_a_history_too(admin: Api, make: Factory, 
 async def test_of_a_large_fleet_a_part_is_taken_the_same_each_time(
     admin: Api, make: Factory, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resolvers.training_data.MOST_ROWS", 20)
-    monkeypatch.setattr("resolvers.training_data.CHUNK_ROWS", 6)
+    monkeypatch.setattr("resolvers.models.training_data.MOST_ROWS", 20)
+    monkeypatch.setattr("resolvers.models.training_data.CHUNK_ROWS", 6)
     links = [await make.link() for _ in range(12)]
     for link in links:
         await record_levels(admin, link, {ago(minutes=minutes): QUIET for minutes in (1, 2, 3)})

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from resolvers.errors import Busy
-from resolvers.passwords import NICENESS, Passwords
-from resolvers.turns import Turns
+from resolvers.accounts.passwords import NICENESS, Passwords
+from resolvers.base.errors import Busy
+from resolvers.base.turns import Turns
 
 
 class Crowd:

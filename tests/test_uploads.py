@@ -11,8 +11,8 @@ import pytest
 
 from ml.catalogue.metrics import TargetKind
 from resolvers.context import Services
-from resolvers.files.processes import BATCH_ROWS
 from resolvers.store.tables import Role
+from resolvers.telemetry.files.processes import BATCH_ROWS
 from tests.support import EXTREME, LINK_CENTRE, LINK_SPREAD, Api, Factory, Server, ago, ms, stored
 
 IMPORT = """mutation ($kind: TargetKind!, $file: Upload!) { importMetrics(kind: $kind, file: $file) { __typename

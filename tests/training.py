@@ -9,9 +9,9 @@ from uuid import UUID
 
 from ml.catalogue.models import History, Measure, Progress, Trained
 from ml.detection.detector import Detector
+from resolvers.base.errors import ClientError
 from resolvers.context import Services
-from resolvers.errors import ClientError
-from resolvers.trainer import perform
+from resolvers.models.trainer import perform
 from tests.support import Api
 
 RUN = "id model status progress message createdAt startedAt finishedAt startedBy { email } version { version stage }"

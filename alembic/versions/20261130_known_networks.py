@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from resolvers.addresses import normalise
+from resolvers.accounts.addresses import normalise
 
 revision = "0008"
 down_revision = "0007"

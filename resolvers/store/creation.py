@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from resolvers.errors import ClientError, InvalidInput, Unavailable
+from resolvers.base.errors import ClientError, InvalidInput, Unavailable
 from resolvers.store.connecting import Connection, Connector, NotConnected
 from resolvers.store.database_url import Address, parse
 

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, c
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import greenlet_spawn
 
-from resolvers.errors import ClientError, InvalidInput, TimedOut, Unavailable
-from resolvers.meters import POOL_EXHAUSTED
+from resolvers.base.counters import POOL_EXHAUSTED
+from resolvers.base.errors import ClientError, InvalidInput, TimedOut, Unavailable
 from resolvers.store import events
 from resolvers.store.connecting import Connection as OwnConnection
 from resolvers.store.connecting import Connector, NotConnected

@@ -35,7 +35,7 @@ from sqlalchemy import delete, extract, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from resolvers.errors import Expired, InvalidInput
+from resolvers.base.errors import Expired, InvalidInput
 from resolvers.store.tables import Event as Row
 
 COMMIT_ORDER_LOCK: Final = 0x6263_6F6D_0001

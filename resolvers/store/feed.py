@@ -13,8 +13,8 @@ from typing import Final
 
 import structlog
 
-from resolvers.errors import Expired, InvalidInput, Unavailable
-from resolvers.meters import EVENTS_READ
+from resolvers.base.counters import EVENTS_READ
+from resolvers.base.errors import Expired, InvalidInput, Unavailable
 from resolvers.store.database import Database
 from resolvers.store.events import Event, bounds, check_kept, parse_cursor, read
 from resolvers.store.following import Events, Follower

@@ -5,7 +5,7 @@ from typing import Final
 
 import asyncpg
 
-from resolvers.errors import ClientError, Unavailable
+from resolvers.base.errors import ClientError, Unavailable
 from resolvers.store.database import Database
 
 OLDEST: Final = 150_000  # `server_version_num` of the first that has what our statements use

@@ -6,8 +6,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeVar
 
-from resolvers.errors import Lagged
-from resolvers.meters import LAGGED
+from resolvers.base.counters import LAGGED
+from resolvers.base.errors import Lagged
 from resolvers.store.events import Event
 
 QUEUE_LENGTH: Final = 1000

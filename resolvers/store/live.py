@@ -21,8 +21,8 @@ from sqlalchemy import delete, func
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
-from resolvers.errors import ClientError, Lagged
-from resolvers.meters import LAGGED, SAMPLES_TOPIC
+from resolvers.base.counters import LAGGED, SAMPLES_TOPIC
+from resolvers.base.errors import ClientError, Lagged
 from resolvers.store.database import Database, driver
 from resolvers.store.readings import Series, array_of, raw_series, times_of
 from resolvers.store.streams import Streams

@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from resolvers.errors import Conflict, InvalidInput
+from resolvers.base.errors import Conflict, InvalidInput
 from resolvers.store import fitness
 from resolvers.store.database import Database
 

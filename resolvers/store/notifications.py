@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from resolvers.errors import ClientError
+from resolvers.base.errors import ClientError
 from resolvers.store.connecting import beat
 from resolvers.store.wakeups import Channel, Ended, Heard, Tellers
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.root_causes import RootCause
 from ml.recommendation.case import Outcome, Past
 from ml.recommendation.feedback import Experience
-from resolvers.paging import among
+from resolvers.lists.pagination import among
 from resolvers.store.places import Key
 from resolvers.store.recommendation_tables import Recommendation
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import aliased
 
 from ml.catalogue.metrics import TargetKind
 from ml.catalogue.root_causes import CulpritKind
-from resolvers.paging import among
+from resolvers.lists.pagination import among
 from resolvers.store.patterns import Culprit
 from resolvers.store.tables import Link, Network, Satellite, Site, SiteRole
 

@@ -19,7 +19,7 @@ from ml.catalogue.models import DETECTORS, MODELS, PRIORITY, RANKING, ROOT_CAUSE
 from ml.detection.detector import Detector
 from ml.recommendation.ranking import PriorityModel, RankingModel
 from ml.root_cause.model import RootCauseModel
-from resolvers.errors import Conflict, InvalidInput, NotFound, Unavailable
+from resolvers.base.errors import Conflict, InvalidInput, NotFound, Unavailable
 from resolvers.store.database import Database
 from resolvers.store.model_tables import Champion, ModelVersion
 from resolvers.store.recent import Recent

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from resolvers.errors import ClientError, Conflict
+from resolvers.base.errors import ClientError, Conflict
 from resolvers.store.database import Database
 from resolvers.store.events import Event, publish
 from resolvers.store.model_tables import TrainingRun, TrainingStatus

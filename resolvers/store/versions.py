@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.models import Measure, Trained
-from resolvers.errors import Conflict
-from resolvers.paging import among
+from resolvers.base.errors import Conflict
+from resolvers.lists.pagination import among
 from resolvers.store.model_tables import Champion, ModelAction, ModelMetric, ModelStage, ModelVersion, Promotion
 
 MODEL_LOCK: Final = 0x6263_6F6D  # and the model's name

@@ -13,8 +13,8 @@ from typing import Any, cast
 import httpx
 
 from bcom_graphql import app
-from resolvers import users
-from resolvers.access import SYSTEM
+from resolvers.accounts import users
+from resolvers.base.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.store.tables import Role
 from schema.root import schema as contract

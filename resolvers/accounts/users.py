@@ -1,0 +1,194 @@
+"""People as admins manage them: listed, made, changed, deactivated, given a new password."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from resolvers.accounts import guessing, sessions
+from resolvers.accounts.credentials import check_email, check_name, check_password, spellings
+from resolvers.base.errors import Conflict, NotFound
+from resolvers.context import Context
+from resolvers.lists.listings import Listing, made_once
+from resolvers.lists.pagination import Page, Window, page
+from resolvers.store.tables import ApiKey, Role, SignIn, User
+
+USERS_LOCK: Final = 0x6263_6F6D_0002  # of whoever makes a user, or changes who is an admin
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class GivenPassword:
+    """A password that the server has made, shown this once."""
+
+    user: User
+    password: str
+
+
+async def viewer(context: Context) -> User | None:
+    """The caller; None when anonymous."""
+    if context.caller is None:
+        return None
+    return await context.loaders.of(User).load(context.caller.user_id)
+
+
+def may_see(context: Context, user_id: int) -> bool:
+    """Whether the caller sees this user's address, role and state: it is themselves, or they are an admin."""
+    caller = context.caller
+    return caller is not None and (caller.role is Role.ADMIN or caller.user_id == user_id)
+
+
+def masked(email: str) -> str:
+    """Enough for colleagues to know who it is, and not enough to sign in as them."""
+    local, _, domain = email.rpartition("@")
+    return f"{local[:1]}…@{domain}"
+
+
+async def users(context: Context, role: Role | None, is_active: bool | None, window: Window) -> Page[User]:
+    context.require(Role.ADMIN, "list users")
+    return await page(context.database, users_listing(role, is_active), window, context.columns_of(User))
+
+
+@made_once
+def users_listing(role: Role | None, is_active: bool | None) -> Listing[User]:
+    conditions: list[ColumnElement[bool]] = []
+    if role is not None:
+        conditions.append(User.role == role)
+    if is_active is not None:
+        conditions.append(User.is_active == is_active)
+    return Listing(User, (User.id,), conditions=tuple(conditions))
+
+
+async def create_user(context: Context, email: str, full_name: str | None, role: Role) -> GivenPassword:
+    """Makes an account with a password of the server's choice. Raises InvalidInput, Conflict."""
+    password = _new_password()
+    return GivenPassword(await add_user(context, email, password, full_name, role), password)
+
+
+async def add_user(context: Context, email: str, password: str, full_name: str | None, role: Role) -> User:
+    """Makes an account; an ADMIN's where no admin is active, whatever was asked. Raises InvalidInput, Conflict."""
+    caller = context.require_person(Role.ADMIN, "create users")
+    email = check_email(email)
+    password = check_password(password, ["input", "password"])
+    check_name(full_name)
+    hash = await context.services.passwords.hash(password)
+    try:
+        async with context.database.write() as session:
+            await lock(session)
+            await sessions.confirm(session, caller)
+            role = role if await has_admin(session) else Role.ADMIN  # somebody must be
+            return await insert(session, email, hash, full_name, role)
+    except IntegrityError:
+        raise Conflict("Somebody has an account with this e-mail address already.") from None
+
+
+async def find(session: AsyncSession, email: str) -> User | None:
+    """By an address in whatever spelling; an account that is kept under this very one comes first."""
+    asked = spellings(email)
+    query = select(User).where(User.email.in_(asked)).order_by((User.email == asked[-1]).desc()).limit(1)
+    found: User | None = await session.scalar(query)
+    return found
+
+
+async def insert(session: AsyncSession, email: str, hash: str, full_name: str | None, role: Role) -> User:
+    """Raises IntegrityError when the address is taken."""
+    user = User(email=email, full_name=full_name, role=role, is_active=True, password_hash=hash)
+    session.add(user)
+    await session.flush()
+    await session.refresh(user)
+    return user
+
+
+async def lock(session: AsyncSession) -> None:
+    """One after the other: two who are the first, two admins who demote each other."""
+    await session.execute(select(func.pg_advisory_xact_lock(USERS_LOCK)))
+
+
+async def has_admin(session: AsyncSession) -> bool:
+    """Whether somebody may manage users."""
+    return bool(await session.scalar(select(exists().where(User.role == Role.ADMIN, User.is_active))))
+
+
+async def has_users(session: AsyncSession) -> bool:
+    """Whether anybody has an account."""
+    return bool(await session.scalar(select(exists(select(User)))))
+
+
+async def reset_password(context: Context, user_id: int) -> GivenPassword:
+    """Gives somebody a new password; ends their sessions and revokes their API keys. Raises NotFound."""
+    caller = context.require_person(Role.ADMIN, "reset passwords")
+    password = _new_password()
+    hash = await context.services.passwords.hash(password)
+    async with context.database.write() as session:
+        user = await session.get(User, user_id, with_for_update=True)
+        await sessions.confirm(session, caller)
+        if user is None:
+            raise NotFound("user")
+        user.password_hash = hash
+        await _end_access(context, session, user)
+        await session.flush()
+        await session.refresh(user)
+    await guessing.forgive_strangers(context, user.email)
+    logger.info("a password was reset", user_id=user.id, by=caller.author_id)
+    return GivenPassword(user, password)
+
+
+async def update_user(
+    context: Context, user_id: int, full_name: str | None, role: Role | None, is_active: bool | None
+) -> User:
+    """Change what is given. Takes effect at once, on open sockets too. Raises NotFound, Conflict, InvalidInput."""
+    caller = context.require_person(Role.ADMIN, "manage users")
+    check_name(full_name)
+    async with context.database.write() as session:
+        await lock(session)
+        user = await session.get(User, user_id, with_for_update=True)
+        await sessions.confirm(session, caller)
+        if user is None:
+            raise NotFound("user")
+        await _keep_an_admin(session, user, role, is_active)
+        if (role or user.role) is not user.role or is_active is False:
+            sessions.tell(session, user.id)
+        user.full_name = user.full_name if full_name is None else full_name
+        user.role = role or user.role
+        user.is_active = user.is_active if is_active is None else is_active
+        if not user.is_active:
+            await _end_access(context, session, user)
+        await session.flush()
+        await session.refresh(user)
+    logger.info("a user was changed", user_id=user.id, role=user.role, is_active=user.is_active, by=caller.author_id)
+    return user
+
+
+async def deactivate(context: Context, session: AsyncSession, user: User) -> None:
+    """For good, the last admin too: only for an account that nobody may have."""
+    user.is_active = False
+    await _end_access(context, session, user)
+
+
+async def _keep_an_admin(session: AsyncSession, user: User, role: Role | None, is_active: bool | None) -> None:
+    if user.role is not Role.ADMIN or not user.is_active or (role in (None, Role.ADMIN) and is_active is not False):
+        return
+    admins = select(func.count()).select_from(User).where(User.role == Role.ADMIN, User.is_active)
+    if await session.scalar(admins) == 1:
+        raise Conflict("This is the last active admin; make somebody else one first.")
+
+
+async def _end_access(context: Context, session: AsyncSession, user: User) -> None:
+    await sessions.end(context, session, SignIn.user_id == user.id)
+    await revoke_keys(context, session, user)
+
+
+async def revoke_keys(context: Context, session: AsyncSession, user: User) -> None:
+    """All of the user's; they stay revoked when the user is active again."""
+    mine = update(ApiKey).where(ApiKey.user_id == user.id, ApiKey.revoked_at.is_(None))
+    await session.execute(mine.values(revoked_at=context.now))
+    sessions.tell(session, user.id)
+
+
+def _new_password() -> str:
+    return secrets.token_urlsafe(12)

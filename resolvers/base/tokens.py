@@ -1,0 +1,111 @@
+"""Secrets and what proves them: access tokens (JWT), opaque tokens (sha256)."""
+
+import base64
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import jwt
+
+from resolvers.base.errors import Unauthenticated
+
+ISSUER = AUDIENCE = "bcom-graphql"
+REFRESH_TOKEN_LIFE = timedelta(days=30)
+API_KEY_PREFIX = "bcom_"
+MOST_KNOWN = 10_000  # tokens, of which each takes about a kilobyte
+
+
+def new_secret(prefix: str = "") -> str:
+    return prefix + secrets.token_urlsafe(32)
+
+
+def digest(secret: str) -> bytes:
+    """Opaque tokens have 256 random bits: a plain hash protects them, and can be looked up."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+@dataclass(frozen=True)
+class Claims:
+    user_id: int
+    sign_in_id: UUID
+    expires_at: float  # epoch seconds; the leeway is in it
+
+
+def bearer(authorization: object) -> str | None:
+    """The secret in `Bearer …`, whatever the case of the scheme and however many blanks; None where there is none."""
+    words = authorization.strip().split(None, 1) if isinstance(authorization, str) else []
+    return words[1] if len(words) == 2 and words[0].lower() == "bearer" else None
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Issues and checks access tokens; `leeway` is how far the clocks of two machines may be apart."""
+
+    secret: str
+    life: timedelta = timedelta(minutes=30)
+    algorithm: str = "HS256"
+    leeway: timedelta = timedelta(seconds=30)
+    _known: dict[str, Claims] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def issue(self, user_id: int, sign_in_id: UUID, now: datetime) -> tuple[str, datetime]:
+        """The token and when it expires."""
+        expires_at = now + self.life
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": str(user_id),
+            "sid": str(sign_in_id),
+            "iat": now,
+            "exp": expires_at,
+            "jti": str(uuid4()),
+        }
+        return jwt.encode(claims, self.secret, algorithm=self.algorithm), expires_at
+
+    def mark(self, text: str) -> bytes:
+        """What tells texts apart, and nothing about them without the secret."""
+        return hmac.digest(self.secret.encode(), b"mark " + text.encode(), "sha256")[:16]
+
+    @property
+    def first_admin(self) -> str:
+        """What lets somebody register as the first admin: the same in each process, and as secret as the key."""
+        made = hmac.digest(self.secret.encode(), b"the first admin", "sha256")
+        return base64.urlsafe_b64encode(made[:24]).decode()
+
+    def is_first_admin(self, token: str) -> bool:
+        """Whether it is that one."""
+        return hmac.compare_digest(self.first_admin.encode(), token.strip().encode())
+
+    def check(self, token: str) -> Claims:
+        """Raises Unauthenticated unless we issued it and it still holds.
+
+        What was verified once is remembered: it can become nothing but too old.
+        """
+        claims = self._known.get(token)
+        if claims is None or claims.expires_at <= time.time():
+            claims = self._verified(token)
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[token] = claims
+        return claims
+
+    def _verified(self, token: str) -> Claims:
+        try:
+            claims = jwt.decode(
+                token,
+                self.secret,
+                algorithms=[self.algorithm],
+                leeway=self.leeway,
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                options={"require": ["exp", "iat", "iss", "aud", "sub", "sid", "jti"]},
+            )
+            ends = float(claims["exp"]) + self.leeway.total_seconds()
+            return Claims(int(claims["sub"]), UUID(claims["sid"]), ends)
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("Your access token has expired; refresh the session or sign in again.") from None
+        except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError):
+            raise Unauthenticated("This access token is not valid; sign in again.") from None

@@ -1,0 +1,64 @@
+"""A short queue before something dear: so many at a time, so many waiting, and nobody is pushed aside by a crowd."""
+
+import asyncio
+from dataclasses import dataclass
+
+from resolvers.base.errors import Busy
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """Somebody in the queue."""
+
+    group: str
+    rank: tuple[bool, int, int]
+    called: asyncio.Future[None]
+
+
+class Turns:
+    """Lets in those who are preferred first; then each group's first before any group's second."""
+
+    def __init__(self, at_once: int, waiting: int, refusal: str = "Too many sign in at this moment.") -> None:
+        self._free, self._most, self._refusal = at_once, waiting, refusal
+        self._queue: list[_Waiting] = []
+        self._came = 0
+
+    async def take(self, group: str, *, preferred: bool) -> None:
+        """Returns when it is one's turn; `give_back` must follow. Raises Busy for the last in rank of too many."""
+        if self._free:
+            self._free -= 1
+            return
+        mine = self._enqueue(group, preferred=preferred)
+        try:
+            await mine.called
+        except asyncio.CancelledError:
+            self._leave(mine)
+            raise
+
+    def give_back(self) -> None:
+        """The next may come."""
+        if not self._queue:
+            self._free += 1
+            return
+        first = min(self._queue, key=lambda waiting: waiting.rank)
+        self._queue.remove(first)
+        first.called.set_result(None)
+
+    def _enqueue(self, group: str, *, preferred: bool) -> _Waiting:
+        self._came += 1
+        same = sum(waiting.group == group for waiting in self._queue)
+        called = asyncio.get_running_loop().create_future()
+        mine = _Waiting(group, (not preferred, same, self._came), called)
+        self._queue.append(mine)
+        if len(self._queue) > self._most:
+            last = max(self._queue, key=lambda waiting: waiting.rank)
+            self._queue.remove(last)
+            last.called.set_exception(Busy(self._refusal))
+        return mine
+
+    def _leave(self, mine: _Waiting) -> None:
+        """Given up: by now it is waiting, or turned away, or it was just called and did not come."""
+        if mine in self._queue:
+            self._queue.remove(mine)
+        elif mine.called.done() and not mine.called.cancelled() and mine.called.exception() is None:
+            self.give_back()

@@ -1,0 +1,173 @@
+"""Anomalies: finding them, telling of them, and what people do about them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.catalogue.metrics import TargetKind
+from resolvers.base.errors import Conflict, NotFound
+from resolvers.context import Context
+from resolvers.detection.filters import AnomalyFilter, conditions, satellites_of
+from resolvers.lists.listings import Listing, made_once
+from resolvers.lists.pagination import Page, Window, page
+from resolvers.store.events import Event, publish
+from resolvers.store.following import Events, admitted
+from resolvers.store.tables import (
+    Anomaly,
+    AnomalyStatus,
+    AuditEntry,
+    Role,
+    Stream,
+    Verdict,
+)
+
+TOPIC = "anomaly"
+LONGEST_NOTE = 4000
+
+
+class AnomalyChange(StrEnum):
+    OPENED = "OPENED"
+    UPDATED = "UPDATED"
+    ACKNOWLEDGED = "ACKNOWLEDGED"
+    RESOLVED = "RESOLVED"
+    JUDGED = "JUDGED"
+
+
+class AnomalyOrder(StrEnum):
+    NEWEST = "NEWEST"
+    OLDEST = "OLDEST"
+    SEVERITY = "SEVERITY"
+
+
+# ---------------------------------------------------------------- reading
+
+
+def listing(filter: AnomalyFilter, order: AnomalyOrder = AnomalyOrder.NEWEST) -> Listing[Anomaly]:
+    values = filter.values()
+    return _listing(frozenset(values), order).having(values)
+
+
+@made_once
+def _listing(names: frozenset[str], order: AnomalyOrder) -> Listing[Anomaly]:
+    by_time = (Anomaly.started_at, Anomaly.id)
+    by = (Anomaly.severity, *by_time) if order is AnomalyOrder.SEVERITY else by_time
+    return Listing(Anomaly, by, order is not AnomalyOrder.OLDEST, conditions(names))
+
+
+def listing_of(kind: TargetKind, filter: AnomalyFilter) -> Listing[Anomaly]:
+    """The anomalies of many targets of one kind, newest first."""
+    values = filter.values()
+    return _listing_of(frozenset(values), kind).having(values)
+
+
+@made_once
+def _listing_of(names: frozenset[str], kind: TargetKind) -> Listing[Anomaly]:
+    pairs = select(Anomaly.target_id.label("parent"), Anomaly.id.label("child")).where(Anomaly.kind == kind)
+    return replace(_listing(names, AnomalyOrder.NEWEST), relation=pairs, statements={})
+
+
+async def listed(context: Context, filter: AnomalyFilter, order: AnomalyOrder, window: Window) -> Page[Anomaly]:
+    context.require(Role.VIEWER, "see anomalies")
+    return await page(context.database, listing(filter, order), window, context.columns_of(Anomaly))
+
+
+# ---------------------------------------------------------------- telling
+
+
+async def tell(session: AsyncSession, changed: Sequence[tuple[AnomalyChange, Anomaly]]) -> None:
+    """Publish what happened to anomalies; they must have been flushed."""
+    satellites: dict[TargetKind, dict[int, list[str]]] = {}
+    for kind in {anomaly.kind for _, anomaly in changed}:
+        targets = {anomaly.target_id for _, anomaly in changed if anomaly.kind is kind}
+        satellites[kind] = await satellites_of(session, kind, targets)
+    for change, anomaly in changed:
+        facts = _facts(change, anomaly, satellites[anomaly.kind][anomaly.target_id])
+        publish(session, Event(TOPIC, change, str(anomaly.id), facts))
+
+
+def _facts(change: AnomalyChange, anomaly: Anomaly, satellites: list[str]) -> dict[str, Any]:
+    opened = change is AnomalyChange.OPENED  # in a batch that also ended it, the status is a later one
+    return {
+        "kind": anomaly.kind,
+        "target_id": anomaly.target_id,
+        "status": AnomalyStatus.OPEN if opened else anomaly.status,
+        "severity": anomaly.severity.rank,
+        "confidence": anomaly.confidence,
+        "started_at": anomaly.started_at.isoformat(),
+        "satellites": satellites,
+    }
+
+
+def follow(context: Context, filter: AnomalyFilter, changes: Sequence[AnomalyChange], after: str | None) -> Events:
+    """Changes as they happen. Raises InvalidInput for a bad cursor at once; later Expired, Lagged."""
+    context.require(Role.VIEWER, "follow anomalies")
+    wanted, matches = frozenset(changes), filter.matcher()
+    return admitted(context.follow(TOPIC, after), lambda event: event.change in wanted and matches(event.facts))
+
+
+# ---------------------------------------------------------------- acting
+
+
+async def acknowledge(context: Context, anomaly_id: UUID, note: str | None) -> Anomaly:
+    """Tell colleagues you are on it. Raises NotFound, Conflict."""
+    caller = context.require(Role.OPERATOR, "acknowledge anomalies")
+    async with context.database.write() as session:
+        anomaly = await _locked(session, anomaly_id)
+        if anomaly.status is not AnomalyStatus.OPEN:
+            raise Conflict(f"This anomaly is already {anomaly.status.lower()}.")
+        anomaly.status = AnomalyStatus.ACKNOWLEDGED
+        anomaly.acknowledged_by_id = caller.user_id
+        await _note(session, anomaly, AnomalyChange.ACKNOWLEDGED, caller.user_id, note)
+    return anomaly
+
+
+async def resolve(context: Context, anomaly_id: UUID, note: str | None) -> Anomaly:
+    """Close it by hand; should the target go on misbehaving, another one opens. Raises NotFound, Conflict."""
+    caller = context.require(Role.OPERATOR, "resolve anomalies")
+    async with context.database.write() as session:
+        streams = select(Stream).filter_by(anomaly_id=anomaly_id).with_for_update()
+        stream = await session.scalar(streams)  # before the anomaly, as ingest does
+        anomaly = await _locked(session, anomaly_id)
+        if anomaly.status is AnomalyStatus.RESOLVED:
+            raise Conflict("This anomaly is already resolved.")
+        anomaly.status, anomaly.ended_at = AnomalyStatus.RESOLVED, context.now
+        if stream:
+            stream.anomaly_id, stream.alarms, stream.quiets, stream.alarming_since = None, 0, 0, None
+        await _note(session, anomaly, AnomalyChange.RESOLVED, caller.user_id, note)
+    return anomaly
+
+
+async def judge(context: Context, anomaly_id: UUID, verdict: Verdict, note: str | None) -> Anomaly:
+    """Say whether it was real; the next training learns from it. A later verdict replaces it. Raises NotFound."""
+    caller = context.require(Role.OPERATOR, "judge anomalies")
+    async with context.database.write() as session:
+        anomaly = await _locked(session, anomaly_id)
+        anomaly.feedback = verdict
+        await _note(session, anomaly, AnomalyChange.JUDGED, caller.user_id, note, verdict)
+    return anomaly
+
+
+async def _locked(session: AsyncSession, anomaly_id: UUID) -> Anomaly:
+    anomaly = await session.get(Anomaly, anomaly_id, with_for_update=True)
+    if anomaly is None:
+        raise NotFound("anomaly")
+    return anomaly
+
+
+async def _note(
+    session: AsyncSession,
+    anomaly: Anomaly,
+    change: AnomalyChange,
+    by: int,
+    note: str | None,
+    verdict: Verdict | None = None,
+) -> None:
+    action = f"{change}: {verdict}" if verdict else change
+    session.add(AuditEntry(subject_id=anomaly.id, by_id=by, action=action, note=note))
+    await session.flush()
+    await tell(session, [(change, anomaly)])

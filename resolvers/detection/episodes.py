@@ -1,0 +1,174 @@
+"""Stored samples become verdicts, verdicts episodes, episodes anomalies: inside the ingest transaction."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.catalogue.metrics import Direction
+from ml.detection.episodes import GAP_MS, Episode, EpisodeState, Severity, follow, severity
+from ml.detection.features import NEVER
+from resolvers.detection.anomalies import AnomalyChange, tell
+from resolvers.detection.scoring import NOTABLE_SHARE, Judged
+from resolvers.lists.pagination import among
+from resolvers.store.identifiers import uuid7
+from resolvers.store.streams import Streams, keep_standings
+from resolvers.store.tables import Anomaly, AnomalyStatus, AuditEntry
+
+
+@dataclass
+class Follow:
+    """Carries the streams' episodes through one judged batch, sorted by stream and time."""
+
+    session: AsyncSession
+    model_version: str
+    now: datetime
+    judged: Judged
+    times: NDArray[np.int64]  # (rows,) epoch ms
+    streams: Streams
+    open: dict[UUID, Anomaly] = field(default_factory=dict)
+    born: list[Anomaly] = field(default_factory=list)
+    touched: dict[UUID, Anomaly] = field(default_factory=dict)
+    changes: list[tuple[AnomalyChange, Anomaly]] = field(default_factory=list)
+
+    async def run(self, which: NDArray[np.int64]) -> list[Anomaly]:
+        """The anomalies that the batch opened, extended or ended: stored and told of."""
+        await self._load([s.anomaly_id for s in self.streams.standings.values() if s.anomaly_id])
+        starts = np.searchsorted(which, np.arange(len(self.streams.keys) + 1)).tolist()
+        alarming = np.unique(which[self.judged.verdicts.score > 0]).tolist()
+        for number in sorted({*alarming, *self.streams.standings}):
+            self._stream(number, starts[number], starts[number + 1])
+        await self.session.flush()  # what ended, before what begins: a stream has one open anomaly at most
+        self.session.add_all(self.born)
+        await self.session.flush()
+        await keep_standings(self.session, self.streams)
+        await tell(self.session, self.changes)
+        return list(self.touched.values())
+
+    async def _load(self, ids: list[UUID]) -> None:
+        if ids:
+            query = select(Anomaly).where(among(Anomaly.id, ids)).order_by(Anomaly.id).with_for_update()
+            self.open = {anomaly.id: anomaly for anomaly in await self.session.scalars(query)}
+
+    def _stream(self, number: int, first: int, end: int) -> None:
+        """Where alarms are pending, the batch begins with their samples: nothing else is remembered of them."""
+        standing, last = self.streams.standing(number), int(self.streams.last_at[number])
+        since = standing.pending_since
+        newest = last if since is None else since - 1
+        on_time = first + int(np.searchsorted(self.times[first:end], newest, side="right"))
+        self._late(number, slice(first, on_time))
+        if on_time == end:
+            return
+        state, rows = EpisodeState(), slice(on_time, end)
+        if since is None:
+            seen_at = None if last == NEVER else last
+            state = EpisodeState(standing.anomaly_id is not None, standing.alarms, standing.quiets, None, seen_at)
+        state, episodes = follow(state, self.times[rows], self.judged.verdicts.score[rows])
+        for episode in episodes:
+            self._episode(number, episode, rows)
+        standing.alarms, standing.quiets, standing.alarming_since = state.alarms, state.quiets, state.since
+
+    def _late(self, number: int, rows: slice) -> None:
+        """Samples older than the newest that is stored: of the open episode, or of episodes that are over already."""
+        _, episodes = follow(EpisodeState(), self.times[rows], self.judged.verdicts.score[rows])
+        current = self._open_of(number)
+        for episode in episodes:
+            reach = (episode.last_seen_at or episode.started_at) + (0 if episode.closed else GAP_MS)
+            if current and reach >= _ms(current.started_at):
+                self._extend(current, episode, rows)
+            else:
+                self._end(self._begin(number, episode, rows))
+
+    def _episode(self, number: int, episode: Episode, rows: slice) -> None:
+        anomaly = self._open_of(number)
+        if anomaly is None:
+            anomaly = self._begin(number, episode, rows)
+        else:
+            self._extend(anomaly, episode, rows)
+        self.streams.standing(number).anomaly_id = None if episode.closed else anomaly.id
+        if episode.closed:
+            self._end(anomaly)
+
+    def _open_of(self, number: int) -> Anomaly | None:
+        id = self.streams.standing(number).anomaly_id
+        return self.open.get(id) if id else None
+
+    def _begin(self, number: int, episode: Episode, rows: slice) -> Anomaly:
+        target_id, direction = self.streams.keys[number]
+        anomaly = Anomaly(
+            id=uuid7(),
+            kind=self.streams.kind,
+            target_id=target_id,
+            direction=Direction(direction) if direction else None,
+            status=AnomalyStatus.OPEN,
+            severity=Severity.LOW,
+            score=0.0,
+            confidence=0.0,
+            contributions=[],
+            model_version=self.model_version,
+            started_at=_at(episode.started_at),
+            last_seen_at=_at(episode.last_seen_at or episode.started_at),
+            detected_at=self.now,
+        )
+        self._worsen(anomaly, self._alarms(episode, rows))
+        self.born.append(anomaly)
+        self.open[anomaly.id] = anomaly
+        self._note(AnomalyChange.OPENED, anomaly)
+        return anomaly
+
+    def _extend(self, anomaly: Anomaly, episode: Episode, rows: slice) -> None:
+        self.touched[anomaly.id] = anomaly
+        if episode.last_seen_at is None:
+            return
+        before = anomaly.severity
+        anomaly.started_at = min(anomaly.started_at, _at(episode.started_at))
+        anomaly.last_seen_at = max(anomaly.last_seen_at, _at(episode.last_seen_at))
+        self._worsen(anomaly, self._alarms(episode, rows))
+        if anomaly.severity is not before and anomaly not in self.born:
+            self._note(AnomalyChange.UPDATED, anomaly)
+
+    def _alarms(self, episode: Episode, rows: slice) -> list[int]:
+        """The rows of this episode that alarm."""
+        times, last = self.times[rows], episode.last_seen_at or episode.started_at
+        within = (times >= episode.started_at) & (times <= last) & (self.judged.verdicts.score[rows] > 0)
+        alarms: list[int] = (rows.start + np.flatnonzero(within)).tolist()
+        return alarms
+
+    def _worsen(self, anomaly: Anomaly, alarms: list[int]) -> None:
+        """Row by row, so that it makes no difference how rows are cut into batches."""
+        score, metrics, peak = anomaly.score, _metrics(anomaly), None
+        for row in alarms:
+            if self.judged.verdicts.score[row] > score:
+                score, metrics, peak = float(self.judged.verdicts.score[row]), self.judged.metrics(row), row
+            seconds = (int(self.times[row]) - _ms(anomaly.started_at)) / 1000
+            anomaly.severity = max(anomaly.severity, severity(score, metrics, seconds), key=lambda level: level.rank)
+        if peak is not None:
+            anomaly.score, anomaly.confidence = score, float(self.judged.verdicts.confidence[peak])
+            anomaly.contributions = self.judged.contributions(peak)
+
+    def _end(self, anomaly: Anomaly) -> None:
+        anomaly.status, anomaly.ended_at = AnomalyStatus.RESOLVED, anomaly.last_seen_at
+        self._note(AnomalyChange.RESOLVED, anomaly)
+
+    def _note(self, change: AnomalyChange, anomaly: Anomaly) -> None:
+        self.touched[anomaly.id] = anomaly
+        at = self.now + len(self.changes) * timedelta(microseconds=1)  # in one batch, in their order
+        action = f"{change}: {anomaly.severity}" if change is AnomalyChange.UPDATED else change
+        self.session.add(AuditEntry(subject_id=anomaly.id, action=action, at=at))
+        self.changes.append((change, anomaly))
+
+
+def _metrics(anomaly: Anomaly) -> int:
+    return sum(part["share"] >= NOTABLE_SHARE for part in anomaly.contributions)
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
+
+
+def _at(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

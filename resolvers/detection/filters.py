@@ -1,0 +1,124 @@
+"""Which anomalies somebody means: as conditions on rows, and as a test of an event's facts."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
+
+from sqlalchemy import ARRAY, BindParameter, ColumnElement, and_, any_, or_, select, union
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.catalogue.metrics import TargetKind
+from ml.detection.episodes import Severity
+from resolvers.lists.pagination import among
+from resolvers.store.rows import given
+from resolvers.store.tables import Anomaly, AnomalyStatus, Link, Network, Satellite
+
+Facts: TypeAlias = dict[str, Any]
+Given = TypeVar("Given")
+
+
+@dataclass(frozen=True)
+class TargetKey:
+    kind: TargetKind
+    id: int
+
+
+@dataclass(frozen=True)
+class AnomalyFilter:
+    """All that is given must hold."""
+
+    kind: TargetKind | None = None
+    statuses: tuple[AnomalyStatus, ...] | None = None
+    min_severity: Severity | None = None
+    min_confidence: float | None = None
+    target: TargetKey | None = None
+    satellite: str | None = None
+    started_after: datetime | None = None
+    started_before: datetime | None = None
+
+    def values(self) -> dict[str, Any]:
+        """What is given, by the names of the parameters that `conditions` compares with."""
+        values = {name: value for name, value in vars(self).items() if value is not None}
+        if self.target is not None:
+            values |= {"target": self.target.id, "target_kind": self.target.kind}
+        return values
+
+    def matcher(self) -> Callable[[Facts], bool]:
+        """The same for events' facts, as they were when it happened; what is not given costs nothing."""
+        wanted = (
+            _check(self.kind, lambda kind, facts: facts["kind"] == kind),
+            _check(self.statuses, lambda statuses, facts: facts["status"] in statuses),
+            _check(self.min_severity, lambda least, facts: facts["severity"] >= least.rank),
+            _check(self.min_confidence, lambda least, facts: facts["confidence"] >= least),
+            _check(self.target, lambda key, facts: (key.kind, key.id) == (facts["kind"], facts["target_id"])),
+            _check(self.satellite, lambda name, facts: name in facts["satellites"]),
+            _check(self.started_after, lambda time, facts: datetime.fromisoformat(facts["started_at"]) >= time),
+            _check(self.started_before, lambda time, facts: datetime.fromisoformat(facts["started_at"]) < time),
+        )
+        checks = [check for check in wanted if check is not None]
+        return lambda facts: all(check(facts) for check in checks)
+
+
+def _check(given: Given | None, holds: Callable[[Given, Facts], bool]) -> Callable[[Facts], bool] | None:
+    return None if given is None else partial(holds, given)
+
+
+def conditions(names: Collection[str]) -> tuple[ColumnElement[bool], ...]:
+    """For a query over anomalies, where parameters of these names are given."""
+    wanted: dict[str, Callable[[], ColumnElement[bool]]] = {
+        "kind": lambda: Anomaly.kind == _given("kind", Anomaly.kind),
+        "statuses": lambda: Anomaly.status == any_(given("statuses", ARRAY(Anomaly.status.type))),
+        "min_severity": lambda: Anomaly.severity >= _given("min_severity", Anomaly.severity),
+        "min_confidence": lambda: Anomaly.confidence >= _given("min_confidence", Anomaly.confidence),
+        "target": lambda: Anomaly.target_id == _given("target", Anomaly.target_id),
+        "target_kind": lambda: Anomaly.kind == _given("target_kind", Anomaly.kind),
+        "satellite": _under_satellite,
+        "started_after": lambda: Anomaly.started_at >= _given("started_after", Anomaly.started_at),
+        "started_before": lambda: Anomaly.started_at < _given("started_before", Anomaly.started_at),
+    }
+    return tuple(condition() for name, condition in wanted.items() if name in names)
+
+
+def _given(name: str, column: Any) -> BindParameter[Any]:
+    return given(name, column.type)
+
+
+def _under_satellite() -> ColumnElement[bool]:
+    name = _given("satellite", Satellite.name)
+    return or_(
+        *(
+            and_(Anomaly.kind == kind, Anomaly.target_id.in_(query.where(Satellite.name == name)))
+            for kind, query in ((kind, _satellites_of(kind, named=False)) for kind in TargetKind)
+        )
+    )
+
+
+def _satellites_of(kind: TargetKind, *, named: bool = True) -> Any:
+    """A query for pairs of a target's id and the name of a satellite that it depends on."""
+    names = [Satellite.name] if named else []
+    through_network: Any = select(Network.id, *names).join(Satellite, Satellite.id == Network.satellite_id)
+    if kind is TargetKind.NETWORK:
+        return through_network
+    through_link = through_network.join(Link, Link.network_id == Network.id)
+    if kind is TargetKind.LINK:
+        return through_link.with_only_columns(Link.id, *names)
+    site = _sites_of_networks()
+    joined = through_network.join(site, site.c.network_id == Network.id)
+    return joined.with_only_columns(site.c.site_id, *names)
+
+
+def _sites_of_networks() -> Any:
+    hubs = select(Network.hub_id.label("site_id"), Network.id.label("network_id"))
+    return union(hubs, select(Link.site_id, Link.network_id)).subquery("site")
+
+
+async def satellites_of(session: AsyncSession, kind: TargetKind, targets: Iterable[int]) -> dict[int, list[str]]:
+    """The names of the satellites that each target depends on."""
+    query = _satellites_of(kind)
+    id, name = query.selected_columns
+    found: dict[int, list[str]] = {target: [] for target in targets}
+    for target, satellite in (await session.execute(query.where(among(id, found)).distinct().order_by(name))).all():
+        found[target].append(satellite)
+    return found

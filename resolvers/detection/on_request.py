@@ -1,0 +1,184 @@
+"""Verdicts on measurements that somebody asks for; kept for the record."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.catalogue.metrics import CATALOGUE, Direction, Floats, TargetKind
+from ml.detection.baselines import or_usual
+from ml.detection.detector import Detector
+from ml.detection.episodes import severity
+from ml.detection.features import Memory, Rows
+from ml.detection.profiles import Profiles
+from resolvers.base.errors import InvalidInput, NotFound, camel
+from resolvers.context import Context
+from resolvers.detection import baselines
+from resolvers.detection.anomalies import AnomalyChange, tell
+from resolvers.detection.scoring import Judged
+from resolvers.lists.listings import Listing, made_once
+from resolvers.lists.pagination import Page, Window, page
+from resolvers.store.identifiers import uuid7
+from resolvers.store.profiles import combined
+from resolvers.store.streams import lock_one
+from resolvers.store.tables import Anomaly, AnomalyStatus, AuditEntry, Detection, Role, Stream
+from resolvers.telemetry.validation import ENTITIES
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a set of measurements is judged by: one profile, and what is remembered of the newest samples."""
+
+    profile: Profiles
+    memory: Memory
+
+
+async def detect(
+    context: Context,
+    kind: TargetKind,
+    measurements: Mapping[str, float],
+    target_id: int | None,
+    direction: Direction | None,
+    sensitivity: float | None,
+) -> Detection:
+    """Judge by the target's own history, else by the fleet's; a positive verdict on a target opens an anomaly.
+
+    `measurements` are the kind's five, by column. Raises InvalidInput for impossible values, NotFound for the target.
+    """
+    caller = context.require(Role.OPERATOR, "detect anomalies")
+    readings = _readings(kind, measurements)
+    if sensitivity is not None and not 0 <= sensitivity <= 1:
+        raise InvalidInput(f"The sensitivity is between 0 and 1, not {sensitivity:g}.", ["input", "sensitivity"])
+    detector = await context.services.registry.detector(kind)
+    limit = await context.services.sensitivity.of(kind) if sensitivity is None else sensitivity
+    async with context.database.write() as session:
+        past = await _past(context, session, detector, target_id, direction)
+        rows = Rows.of_one(readings, np.array([round(context.now.timestamp() * 1000)]))
+        verdicts = await asyncio.to_thread(detector.judge, rows, past.profile, past.memory, limit)
+        judged = Judged(CATALOGUE[kind], readings, verdicts)
+        detection = Detection(
+            id=uuid7(),
+            kind=kind,
+            target_id=target_id,
+            direction=direction,
+            measurements=dict(measurements),
+            is_anomaly=bool(verdicts.score[0] > 0),
+            anomaly_score=float(verdicts.score[0]),
+            confidence=float(verdicts.confidence[0]),
+            contributions=judged.contributions(0),
+            model_version=detector.version,
+            created_at=context.now,
+            requested_by_id=caller.user_id,
+        )
+        if detection.is_anomaly and target_id is not None:
+            detection.anomaly_id = await _anomaly(context, session, detection, judged)
+        session.add(detection)
+    return detection
+
+
+def _readings(kind: TargetKind, measurements: Mapping[str, float]) -> Floats:
+    """(1, metrics), NaN for what is not among the five. Raises InvalidInput."""
+    readings = np.full((1, len(CATALOGUE[kind].specs)), np.nan)
+    for index, spec in enumerate(CATALOGUE[kind].specs):
+        if spec.column not in measurements:
+            continue
+        value = measurements[spec.column]
+        if not spec.low <= value <= spec.high:
+            words = f"{spec.metric} must be between {spec.low:g} and {spec.high:g} {spec.unit}".rstrip()
+            raise InvalidInput(f"{words}, and is {value:g}.", ["input", camel(spec.column)])
+        readings[0, index] = value
+    return readings
+
+
+async def _past(
+    context: Context, session: AsyncSession, detector: Detector, target_id: int | None, direction: Direction | None
+) -> Past:
+    """The target's own, as far as it is known, else the fleet's. Raises NotFound."""
+    kind = detector.kind
+    streams = await _streams(session, kind, target_id, direction) if target_id is not None else []
+    blank = Memory.blank(1, len(CATALOGUE[kind].specs))
+    if len(streams) == 1:
+        stream = streams[0]
+        memory = Memory.from_bytes([stream.memory], blank.values.shape[2])
+        keys, numbers = [(stream.target_id, stream.direction)], np.array([stream.profile])
+        known = await context.services.profiles.of(session, kind, keys, numbers)
+        return Past(combined(detector, _presumed(detector, streams), known), memory)
+    if streams:
+        return Past(_presumed(detector, streams), blank)
+    centre, spread = await baselines.fleet(session, kind)
+    return Past(detector.presumed(centre[None], spread[None], np.zeros(1, dtype=np.int64)), blank)
+
+
+async def _streams(
+    session: AsyncSession, kind: TargetKind, target_id: int, direction: Direction | None
+) -> list[Stream]:
+    """That something was learned of. Raises NotFound for a target that there is not."""
+    if await session.get(ENTITIES[kind], target_id) is None:
+        raise NotFound(kind.lower())
+    query = select(Stream).where(Stream.kind == kind, Stream.target_id == target_id, Stream.learned_samples > 0)
+    return list(await session.scalars(query.where(Stream.direction == direction) if direction else query))
+
+
+def _presumed(detector: Detector, streams: list[Stream]) -> Profiles:
+    """From the centre and spread of a stream; of a link without a direction: what is usual in either."""
+    kind = CATALOGUE[detector.kind]
+    centre, spread = baselines.gathered(detector.kind, streams)
+    centre, spread = or_usual(kind, centre.mean(axis=0), spread.max(axis=0) + np.ptp(centre, axis=0) / 2)
+    samples = min(stream.learned_samples for stream in streams)
+    return detector.presumed(centre[None], spread[None], np.array([samples]))
+
+
+async def _anomaly(context: Context, session: AsyncSession, detection: Detection, judged: Judged) -> UUID:
+    """The open anomaly of the same target and direction, else a new one. The stream is locked first, as in ingest."""
+    assert detection.target_id is not None  # noqa: S101
+    key = (detection.target_id, detection.direction or "")
+    stream = await lock_one(session, detection.kind, key)
+    open_one = select(Anomaly.id).where(
+        Anomaly.kind == detection.kind,
+        Anomaly.target_id == detection.target_id,
+        Anomaly.direction.is_not_distinct_from(detection.direction),
+        Anomaly.ended_at.is_(None),
+    )
+    if known := await session.scalar(open_one):
+        return known
+    anomaly = Anomaly(
+        id=uuid7(),
+        kind=detection.kind,
+        target_id=detection.target_id,
+        direction=detection.direction,
+        status=AnomalyStatus.OPEN,
+        model_version=detection.model_version,
+        started_at=context.now,
+        last_seen_at=context.now,
+        detected_at=context.now,
+        score=detection.anomaly_score,
+        confidence=detection.confidence,
+        severity=severity(detection.anomaly_score, judged.metrics(0), 0.0),
+        contributions=detection.contributions,
+    )
+    session.add(anomaly)
+    session.add(AuditEntry(subject_id=anomaly.id, by_id=detection.requested_by_id, action=AnomalyChange.OPENED))
+    stream.anomaly_id, stream.alarms, stream.quiets, stream.alarming_since = anomaly.id, 1, 0, None
+    await session.flush()
+    await tell(session, [(AnomalyChange.OPENED, anomaly)])
+    return anomaly.id
+
+
+@made_once
+def listing(kind: TargetKind | None, is_anomaly: bool | None) -> Listing[Detection]:
+    conditions: list[ColumnElement[bool]] = []
+    if kind is not None:
+        conditions.append(Detection.kind == kind)
+    if is_anomaly is not None:
+        conditions.append(Detection.is_anomaly == is_anomaly)
+    return Listing(Detection, (Detection.id,), descending=True, conditions=tuple(conditions))
+
+
+async def listed(context: Context, kind: TargetKind | None, is_anomaly: bool | None, window: Window) -> Page[Detection]:
+    """Newest first."""
+    context.require(Role.VIEWER, "see detections")
+    return await page(context.database, listing(kind, is_anomaly), window, context.columns_of(Detection))

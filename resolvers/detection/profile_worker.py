@@ -1,0 +1,142 @@
+"""Learns again what is ordinary for each stream as its history grows: beside the ingest, one process at a time."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+import structlog
+from numpy.typing import NDArray
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.catalogue.metrics import CATALOGUE, TargetKind
+from ml.detection import baselines
+from ml.detection.detector import Detector
+from ml.detection.features import Rows
+from ml.detection.profile_fitting import learn
+from ml.detection.profiles import Profiles
+from resolvers.base.errors import ClientError
+from resolvers.context import Services
+from resolvers.detection.scoring import readings_of
+from resolvers.store import profiles, streams, telemetry
+from resolvers.store.alone import alone
+from resolvers.store.database import driver
+from resolvers.store.streams import StreamKey, Streams
+
+LEARNER_LOCK: Final = 0x6263_6F6D_0007
+LEAST_SAMPLES: Final = 500  # younger streams are judged by a prior and their centre and spread
+LEARN_FROM: Final = 4320  # the newest samples: 15 days of one each five minutes
+LEARN_AGAIN_AFTER: Final = 72  # new samples (six hours), or a tenth more, whichever is later
+AT_ONCE: Final = 16  # streams
+BREAK: Final = 4.0  # times as long as a round took before the next, so that the server does not feel it
+
+logger = structlog.get_logger(__name__)
+
+
+async def keep(services: Services, every_seconds: float) -> None:
+    """For ever."""
+    while True:
+        await asyncio.sleep(every_seconds)
+        try:
+            await learn_due(services, BREAK)
+        except ClientError as error:
+            logger.warning("learning pauses", reason=error.message)
+        except Exception:  # the outermost loop of a worker: log and try again
+            logger.exception("learning failed, trying again")
+
+
+async def learn_due(services: Services, pause: float = 0.0) -> int:
+    """All streams that are due; how many these were. None where another process is at it."""
+    async with alone(services.database, LEARNER_LOCK) as mine:
+        return sum([await _learn_kind(services, kind, pause) for kind in TargetKind]) if mine else 0
+
+
+async def _learn_kind(services: Services, kind: TargetKind, pause: float) -> int:
+    done = 0
+    while True:
+        began = time.monotonic()
+        learned = await _round(services, await services.registry.detector(kind))
+        if not learned:
+            return done
+        done += learned
+        await asyncio.sleep(pause * (time.monotonic() - began))
+
+
+async def _round(services: Services, detector: Detector) -> int:
+    """A few streams: read in one transaction, learned from in none, stored in another."""
+    async with services.database.read() as session:
+        connection = await driver(session)
+        due = await connection.fetch(
+            _DUE, detector.kind.value, LEAST_SAMPLES, LEARN_AGAIN_AFTER, LEARN_FROM, detector.version, AT_ONCE
+        )
+        if not due:
+            return 0
+        due.sort(key=lambda record: (record["target_id"], record["direction"]))
+        keys: list[StreamKey] = [(record["target_id"], record["direction"]) for record in due]
+        frame = await telemetry.newest(session, detector.kind, keys, LEARN_FROM)
+        confirmed = await connection.fetch(_CONFIRMED, detector.kind.value, *zip(*keys, strict=True))
+    windows = np.array([tuple(record) for record in confirmed], dtype=np.int64).reshape(-1, 3)
+    learned = await asyncio.to_thread(_learned, detector, frame, len(keys), windows)
+    async with services.database.write() as session:
+        known = await streams.lock(session, detector.kind, keys)
+        await _keep(session, detector, known, learned, [record["samples"] for record in due])
+    return len(keys)
+
+
+async def _keep(
+    session: AsyncSession, detector: Detector, known: Streams, learned: "_Learned | None", samples: list[int]
+) -> None:
+    contents: list[bytes | None] = [None] * len(known.keys)
+    for place, content in zip(learned.places, learned.profiles.to_bytes(), strict=True) if learned else ():
+        contents[place] = content
+    await profiles.keep(session, known.kind, known.keys, samples, detector.version, contents)
+    if learned:
+        known.learned[learned.places] = np.array(samples)[learned.places]
+        known.centre[learned.places], known.spread[learned.places] = learned.base.centre, learned.base.spread
+        await streams.keep_baselines(session, known, learned.places)
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """Of the streams, by place, whose history sufficed."""
+
+    places: list[int]
+    profiles: Profiles
+    base: baselines.Baselines
+
+
+def _learned(detector: Detector, frame: pl.DataFrame, streams: int, confirmed: NDArray[np.int64]) -> _Learned | None:
+    """None where no history suffices.
+
+    Confirmed anomalies (place, first and last ms) are not learned from: they must stay odd.
+    """
+    kind, places = CATALOGUE[detector.kind], frame["place"].to_numpy()
+    enough = np.bincount(places, minlength=streams) >= LEAST_SAMPLES
+    if not enough.any():
+        return None
+    kept = frame.filter(pl.Series(enough[places]))
+    of, at = kept["place"].to_numpy(), kept["at"].to_numpy()
+    left_out = np.zeros(len(kept), dtype=bool)
+    for place, first, last in confirmed.tolist():
+        left_out |= (of == place) & (at >= first) & (at <= last)
+    rows = Rows(readings_of(kept, kind), at, (np.cumsum(enough) - 1)[of], int(enough.sum()))
+    ordinary = np.where(left_out[:, None], np.nan, rows.values)
+    base = baselines.learn(kind, ordinary, rows.stream, rows.streams)
+    learned = learn(rows, detector.scales, detector.forest, left_out if left_out.any() else None)
+    return _Learned(np.flatnonzero(enough).tolist(), learned, base)
+
+
+_DUE = """
+SELECT target_id, direction, streams.samples FROM streams LEFT JOIN profiles USING (target_id, kind, direction)
+WHERE kind = $1 AND streams.samples >= $2 AND (profiles.samples IS NULL OR model_version <> $5
+  OR streams.samples >= profiles.samples + greatest($3, least(profiles.samples, $4) / 10))
+ORDER BY profiles.samples NULLS FIRST, target_id, direction LIMIT $6"""
+
+_CONFIRMED = """
+SELECT key.place - 1, (extract(epoch FROM started_at) * 1000)::bigint,
+  (extract(epoch FROM coalesce(ended_at, last_seen_at)) * 1000)::bigint
+FROM unnest($2::int[], $3::text[]) WITH ORDINALITY AS key (target, direction, place) JOIN anomalies
+  ON target_id = key.target AND kind = $1 AND coalesce(anomalies.direction, key.direction) = key.direction
+WHERE feedback = 'TRUE_ALARM'"""

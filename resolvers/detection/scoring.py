@@ -1,0 +1,116 @@
+"""What a batch is judged by, and the verdicts on it: by stored profiles and memories, off the event loop."""
+
+import asyncio
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ml.catalogue.metrics import CATALOGUE, Floats, Kind
+from ml.detection.detector import Detector, Verdicts
+from ml.detection.features import NEVER, Memory, Rows, follow
+from ml.detection.profiles import Profiles
+from resolvers.base.counters import SCORING
+from resolvers.detection import baselines
+from resolvers.store import readings
+from resolvers.store.profiles import Known, combined
+from resolvers.store.streams import Streams
+
+NOTABLE_SHARE = 0.15  # a metric with less of the verdict does not count as taking part
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A batch with its verdicts, row by row: `readings` (rows, metrics)."""
+
+    kind: Kind
+    readings: Floats
+    verdicts: Verdicts
+
+    def contributions(self, row: int) -> list[dict[str, Any]]:
+        """Each measured metric's part in the verdict, largest first."""
+        verdicts, shares = self.verdicts, self.verdicts.shares(row)
+        order = np.argsort(-shares, kind="stable")
+        return [
+            {
+                "metric": self.kind.metrics[index],
+                "observed": readings.short(self.readings[row, index]),
+                "expected": readings.short(verdicts.expected[row, index]),
+                "deviation": round(float(verdicts.deviations[row, index]), 3),
+                "share": round(float(shares[index]), 4),
+            }
+            for index in order.tolist()
+            if not np.isnan(verdicts.deviations[row, index])
+        ]
+
+    def metrics(self, row: int) -> int:
+        """How many metrics take part in the verdict."""
+        return int((self.verdicts.shares(row) >= NOTABLE_SHARE).sum())
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What a batch's samples are judged by: the champion, what is known of each stream, how sensitive to be."""
+
+    detector: Detector
+    streams: Streams
+    profiles: list[Known | None]
+    sensitivity: float
+
+    async def judge(self, frame: pl.DataFrame) -> Judged:
+        """Verdicts on a batch sorted by `stream` and `at`. Off the event loop."""
+        with SCORING[self.detector.kind].time():
+            return await asyncio.to_thread(self._judge, frame)
+
+    def _judge(self, frame: pl.DataFrame) -> Judged:
+        kind, which, at = CATALOGUE[self.detector.kind], frame["stream"].to_numpy(), frame["at"].to_numpy()
+        values, streams, memory = readings_of(frame, kind), len(self.streams.keys), self.streams.memory
+        profiles = self._profiles
+        late = at <= memory.at[which]
+        if not late.any():
+            return Judged(kind, values, self._verdicts(Rows(values, at, which, streams), profiles, memory))
+        # Late rows are a course of their own, of which nothing is remembered.
+        order = np.lexsort((at, which, late))
+        rows = Rows(values[order], at[order], (which + streams * late)[order], 2 * streams)
+        twice = np.tile(np.arange(streams), 2)
+        both = memory.take(twice)
+        forgotten = Memory.blank(streams, values.shape[1])
+        for part, nothing in ((both.values, forgotten.values), (both.count, forgotten.count), (both.at, forgotten.at)):
+            part[streams:] = nothing
+        verdicts = self._verdicts(rows, profiles.take(twice), both)
+        return Judged(kind, values, verdicts.reordered(np.argsort(order), streams))
+
+    def _verdicts(self, rows: Rows, profiles: Profiles, memory: Memory) -> Verdicts:
+        return self.detector.judge(rows, profiles, memory, self.sensitivity)
+
+    @cached_property
+    def _profiles(self) -> Profiles:
+        """As they are when the batch is judged: what its streams learn from it is for the next."""
+        centre, spread = baselines.judged_by(self.streams)
+        return combined(self.detector, self.detector.presumed(centre, spread, self.streams.learned), self.profiles)
+
+    def remembered(self, frame: pl.DataFrame, judged: Judged) -> Memory:
+        """Of each stream behind the batch; where alarms are pending, behind the last sample before these."""
+        since = {number: one.pending_since for number, one in self.streams.standings.items() if one.pending_since}
+        memory = judged.verdicts.memory
+        if not since:
+            return memory
+        numbers = np.array(sorted(since))
+        which, at = frame["stream"].to_numpy(), frame["at"].to_numpy()
+        cut = np.full(len(self.streams.keys), NEVER)
+        cut[numbers] = [since[number] for number in numbers.tolist()]
+        rows = (at < cut[which]) & (at > self.streams.memory.at[which])
+        values = readings_of(frame.filter(pl.Series(rows)), CATALOGUE[self.detector.kind])
+        place = np.searchsorted(numbers, which[rows])
+        profiles = self._profiles.take(numbers)
+        before = Rows(values, at[rows], place, len(numbers))
+        earlier = follow(self.streams.memory.take(numbers), before, profiles.pace)[1]
+        memory.values[numbers], memory.count[numbers], memory.at[numbers] = earlier.values, earlier.count, earlier.at
+        return memory
+
+
+def readings_of(frame: pl.DataFrame, kind: Kind) -> Floats:
+    """(rows, metrics) in catalogue order, NaN = not measured."""
+    return np.stack([frame[column].to_numpy() for column in kind.columns], axis=1).astype(np.float64, copy=False)

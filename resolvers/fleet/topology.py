@@ -1,0 +1,282 @@
+"""What there is: satellites, sites, networks, links."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Column, ColumnElement, Select, and_, exists, false, func, or_, select, union
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.types import String
+
+from resolvers.base.errors import InvalidInput, camel
+from resolvers.context import Context
+from resolvers.lists.listings import Listing, made_once
+from resolvers.lists.pagination import Page, Window, among, page
+from resolvers.store.identifiers import LARGEST_INTEGER
+from resolvers.store.rows import first
+from resolvers.store.tables import Band, Link, Network, Role, Satellite, Site, SiteRole, Table
+
+Row = TypeVar("Row", bound=Table)
+
+TOPOLOGY_LOCK = 0x6263_6F6D_0006
+LARGEST_TOPOLOGY = 20_000  # of each kind at once
+AT_ONCE = 1000  # rows that are made ready for the database before the event loop goes on
+RANGES = {
+    "number": (0, LARGEST_INTEGER),
+    "latitude": (-90, 90),
+    "longitude": (-180, 360),
+    "antenna_diameter_m": (0.1, 100),
+}
+
+
+@dataclass(frozen=True)
+class SatelliteSpec:
+    name: str
+    longitude: float | None = None
+
+
+@dataclass(frozen=True)
+class SiteSpec:
+    number: int
+    name: str
+    role: SiteRole
+    latitude: float | None = None
+    longitude: float | None = None
+    antenna_diameter_m: float | None = None
+    mobile: bool = False
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    number: int
+    name: str
+    hub: int
+    satellite: str
+    transponder: str | None = None
+    band: Band = Band.KU
+
+
+@dataclass(frozen=True)
+class LinkSpec:
+    number: int
+    name: str
+    network: int
+    site: int
+
+
+@dataclass(frozen=True)
+class TopologySpec:
+    """References name satellites and numbers, of this very input or of what is stored."""
+
+    satellites: Sequence[SatelliteSpec] = field(default_factory=tuple)
+    sites: Sequence[SiteSpec] = field(default_factory=tuple)
+    networks: Sequence[NetworkSpec] = field(default_factory=tuple)
+    links: Sequence[LinkSpec] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class Topology:
+    """How many of each were created or updated."""
+
+    satellites: int
+    sites: int
+    networks: int
+    links: int
+
+
+async def upsert(context: Context, spec: TopologySpec) -> Topology:
+    """All or nothing, in the order satellites, sites, networks, links. Raises InvalidInput naming the entry."""
+    context.require(Role.ADMIN, "change the topology")
+    await asyncio.to_thread(_check, spec)
+    async with context.database.write() as session:
+        await session.execute(select(func.pg_advisory_xact_lock(TOPOLOGY_LOCK)))  # two in another order would deadlock
+        await _upsert(session, Satellite, Satellite.name, [vars(s) for s in spec.satellites])
+        await _upsert(session, Site, Site.number, [vars(s) for s in spec.sites])
+        await _upsert(session, Network, Network.number, await _networks(session, spec.networks))
+        await _upsert(session, Link, Link.number, await _links(session, spec.links))
+        await _keep_roles(session, spec.sites)
+    return Topology(len(spec.satellites), len(spec.sites), len(spec.networks), len(spec.links))
+
+
+async def _upsert(session: AsyncSession, entity: type[Table], key: Any, rows: Sequence[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    query = insert(cast("Any", entity.__table__))
+    changed = {name: query.excluded[name] for name in rows[0] if name != key.key}
+    query = query.on_conflict_do_update(index_elements=[key.key], set_=changed)
+    for start in range(0, len(rows), AT_ONCE):
+        await session.execute(query, rows[start : start + AT_ONCE])
+
+
+async def _networks(session: AsyncSession, specs: Sequence[NetworkSpec]) -> list[dict[str, Any]]:
+    hub_sites = select(Site.number, Site.id).where(Site.role == SiteRole.HUB)
+    hubs = await _ids(session, hub_sites, Site.number, [s.hub for s in specs])
+    satellites = await _ids(session, select(Satellite.name, Satellite.id), Satellite.name, [s.satellite for s in specs])
+    for index, spec in enumerate(specs):
+        _refers(hubs, spec.hub, "site with the role HUB", ["networks", str(index), "hub"])
+        _refers(satellites, spec.satellite, "satellite", ["networks", str(index), "satellite"])
+    return [
+        {
+            "number": s.number,
+            "name": s.name,
+            "hub_id": hubs[s.hub],
+            "satellite_id": satellites[s.satellite],
+            "transponder": s.transponder,
+            "band": s.band,
+        }
+        for s in specs
+    ]
+
+
+async def _links(session: AsyncSession, specs: Sequence[LinkSpec]) -> list[dict[str, Any]]:
+    networks = await _ids(session, select(Network.number, Network.id), Network.number, [s.network for s in specs])
+    remotes = select(Site.number, Site.id).where(Site.role == SiteRole.REMOTE)
+    sites = await _ids(session, remotes, Site.number, [s.site for s in specs])
+    for index, spec in enumerate(specs):
+        _refers(networks, spec.network, "network", ["links", str(index), "network"])
+        _refers(sites, spec.site, "site with the role REMOTE", ["links", str(index), "site"])
+    return [
+        {"number": s.number, "name": s.name, "network_id": networks[s.network], "site_id": sites[s.site]} for s in specs
+    ]
+
+
+async def _ids(session: AsyncSession, query: Select[Any, Any], key: Any, wanted: Iterable[Any]) -> dict[Any, int]:
+    rows = await session.execute(query.where(among(key, set(wanted))))
+    return {name: id for name, id in rows.all()}  # noqa: C416  a row is no pair to the type checker
+
+
+def _refers(known: dict[Any, int], reference: Any, what: str, path: list[str]) -> None:
+    if reference not in known:
+        raise InvalidInput(f"There is no {what} {reference!r}.", ["input", *path])
+
+
+async def _keep_roles(session: AsyncSession, specs: Sequence[SiteSpec]) -> None:
+    """A site that networks call their hub stays one, and one that links end at stays a remote."""
+    given = {spec.number: index for index, spec in enumerate(specs)}
+    misused = or_(
+        and_(Site.role != SiteRole.HUB, exists().where(Network.hub_id == Site.id)),
+        and_(Site.role != SiteRole.REMOTE, exists().where(Link.site_id == Site.id)),
+    )
+    number = await session.scalar(select(Site.number).where(among(Site.number, given), misused).order_by(Site.number))
+    if number is not None:
+        message = f"Site {number} cannot change its role: networks have it as their hub, or links as their remote site."
+        raise InvalidInput(message, ["input", "sites", str(given[number]), "role"])
+
+
+def _check(spec: TopologySpec) -> None:
+    for name, entries, key in (
+        ("satellites", spec.satellites, "name"),
+        ("sites", spec.sites, "number"),
+        ("networks", spec.networks, "number"),
+        ("links", spec.links, "number"),
+    ):
+        seen: set[Any] = set()
+        for index, entry in enumerate(entries):
+            _check_entry(entry, ["input", name, str(index)])
+            identity = getattr(entry, key)
+            if identity in seen:
+                raise InvalidInput(f"{identity!r} stands here twice.", ["input", name, str(index), key])
+            seen.add(identity)
+
+
+def _check_entry(entry: Any, path: list[str]) -> None:
+    if not entry.name.strip():
+        raise InvalidInput("A name must not be empty.", [*path, "name"])
+    for name, longest in (("name", 200), ("satellite", 200), ("transponder", 100)):
+        text = getattr(entry, name, None) or ""
+        if len(text) > longest or "\0" in text:
+            raise InvalidInput(f"{name} has at most {longest} characters, none of them U+0000.", [*path, name])
+    ranges = (
+        ("number", 0, LARGEST_INTEGER),
+        ("latitude", -90, 90),
+        ("longitude", -180, 360),
+        ("antenna_diameter_m", 0.1, 100),
+    )
+    for name, low, high in ranges:
+        value = getattr(entry, name, None)
+        if value is not None and not low <= value <= high:
+            raise InvalidInput(
+                f"{camel(name)} must be between {low} and {high}, and is {value:g}.", [*path, camel(name)]
+            )
+
+
+# ---------------------------------------------------------------- lists
+
+
+@made_once
+def satellites() -> Listing[Satellite]:
+    return Listing(Satellite, (Satellite.name,))
+
+
+@made_once
+def sites(role: SiteRole | None = None, search: str | None = None) -> Listing[Site]:
+    conditions = [Site.role == role] if role else []
+    return Listing(Site, (Site.number,), conditions=(*conditions, *_search(Site, search)))
+
+
+@made_once
+def networks(search: str | None = None) -> Listing[Network]:
+    return Listing(Network, (Network.number,), conditions=_search(Network, search))
+
+
+@made_once
+def links(search: str | None = None) -> Listing[Link]:
+    return Listing(Link, (Link.number,), conditions=_search(Link, search))
+
+
+def _search(entity: type[Site | Network | Link], search: str | None) -> tuple[ColumnElement[bool], ...]:
+    """Part of the name, in any case, or the beginning of the number."""
+    if not search:
+        return ()
+    if "\0" in search:  # which PostgreSQL knows no text with
+        return (false(),)
+    number = sql_cast(entity.number, String).startswith(search, autoescape=True)
+    return (or_(entity.name.icontains(search, autoescape=True), number),)
+
+
+def _related(parent: Column[int] | Any, child: Column[int] | Any) -> Select[Any, Any]:
+    return select(parent.label("parent"), child.label("child"))
+
+
+@made_once
+def satellite_networks() -> Listing[Network]:
+    return Listing(Network, (Network.number,), relation=_related(Network.satellite_id, Network.id))
+
+
+@made_once
+def network_links() -> Listing[Link]:
+    return Listing(Link, (Link.number,), relation=_related(Link.network_id, Link.id))
+
+
+@made_once
+def site_networks() -> Listing[Network]:
+    """Those that a hub's antenna serves, or that a remote takes part in."""
+    pairs = union(_related(Network.hub_id, Network.id), _related(Link.site_id, Link.network_id)).subquery()
+    return Listing(Network, (Network.number,), relation=select(pairs))
+
+
+@made_once
+def site_links() -> Listing[Link]:
+    """A remote's own; a hub's are those of its networks."""
+    through_hub = _related(Network.hub_id, Link.id).join(Link, Link.network_id == Network.id)
+    pairs = union(_related(Link.site_id, Link.id), through_hub).subquery()
+    return Listing(Link, (Link.number,), relation=select(pairs))
+
+
+async def listed(context: Context, listing: Listing[Row], window: Window) -> Page[Row]:
+    """A page of any of the lists above. Raises Busy when too many search."""
+    context.require(Role.VIEWER, "see the fleet")
+    async with context.reading() if listing.conditions else nullcontext():
+        return await page(context.database, listing, window, context.columns_of(listing.entity))
+
+
+async def find(context: Context, entity: type[Row], **key: str | int) -> Row | None:
+    """The one with this name or number."""
+    context.require(Role.VIEWER, "see the fleet")
+    if any("\0" in str(value) for value in key.values()):
+        return None
+    return await first(context.database, entity, context.columns_of(entity), **key)

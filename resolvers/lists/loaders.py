@@ -1,0 +1,211 @@
+"""A list's children in one query: loaders that live for one operation, or for one event of a subscription."""
+
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.catalogue.metrics import TargetKind
+from ml.recommendation.case import Past
+from resolvers.base.dataloader import Loader, grouped
+from resolvers.detection import anomalies
+from resolvers.detection.filters import AnomalyFilter
+from resolvers.fleet import topology
+from resolvers.lists.listings import Listing
+from resolvers.lists.pagination import Page, Window, among, counts, pages
+from resolvers.lists.row_loaders import Entities
+from resolvers.models import models
+from resolvers.recommendations import recommendations
+from resolvers.store import outcomes, readings, sensitivities, versions
+from resolvers.store.database import Database
+from resolvers.store.model_tables import ModelMetric, ModelStage, ModelVersion, Promotion, Sensitivity
+from resolvers.store.outcomes import Tried
+from resolvers.store.readings import Series, Span
+from resolvers.store.recommendation_tables import Recommendation
+from resolvers.store.rows import Columns
+from resolvers.store.statistics import Statistics, statistics
+from resolvers.store.streams import StreamKey
+from resolvers.store.tables import AuditEntry, Table
+
+Row = TypeVar("Row", bound=Table)
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+DAY = 86_400
+BUCKETS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, DAY)  # seconds
+LISTINGS: dict[str, Callable[[], Listing[Any]]] = {
+    "satellite.networks": topology.satellite_networks,
+    "network.links": topology.network_links,
+    "site.networks": topology.site_networks,
+    "site.links": topology.site_links,
+    "model.versions": models.versions,
+    "anomaly.recommendations": recommendations.of_anomalies,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """Which of a parent's lists: a name in `LISTINGS`, or the anomalies of a kind of target."""
+
+    of: str | TargetKind
+    filter: AnomalyFilter = field(default_factory=AnomalyFilter)
+
+    def listing(self) -> Listing[Any]:
+        if isinstance(self.of, TargetKind):
+            return anomalies.listing_of(self.of, self.filter)
+        return LISTINGS[self.of]()
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRequest:
+    span: Span
+    max_points: int
+
+
+class Loaders:
+    """All loaders of one operation. Entities that do not exist load as None."""
+
+    def __init__(
+        self,
+        database: Database,
+        entities: Entities,
+        columns: Mapping[type[Table], frozenset[str]] | None = None,
+        reading: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> None:
+        """`columns`: those that the operation reads of an entity, where it does not read all.
+
+        `reading`: the operation's turn at what may keep the database busy.
+        """
+        self._database, self._shared, self._reading = database, entities, reading
+        self._columns = columns or {}
+        self._entities: dict[tuple[type[Table], Columns], Loader[Any, Any]] = {}
+
+    def of(self, entity: type[Row]) -> Loader[Any, Row | None]:
+        """By id: rows with the columns that the operation reads, and no others."""
+        return self._entity(entity, self._columns.get(entity))
+
+    def whole(self, entity: type[Row]) -> Loader[Any, Row | None]:
+        """By id: rows with all columns."""
+        return self._entity(entity, None)
+
+    def _entity(self, entity: type[Row], columns: Columns) -> Loader[Any, Row | None]:
+        loader = self._entities.get((entity, columns))
+        if loader is None:
+            loader = self._entities[entity, columns] = Loader(self._shared.of(entity, columns).find, hurries=True)
+        return loader
+
+    # ---------------------------------------------------------------- lists
+
+    @cached_property
+    def page(self) -> Loader[tuple[tuple[Children, Window], Any], Page[Any]]:
+        return grouped(self._pages)
+
+    @cached_property
+    def count(self) -> Loader[tuple[Children, Any], int]:
+        return grouped(self._counts)
+
+    async def _pages(self, group: tuple[Children, Window], parents: list[Any]) -> list[Page[Any]]:
+        children, window = group
+        listing = children.listing()
+        return await pages(self._database, listing, window, parents, self._columns.get(listing.entity))
+
+    async def _counts(self, group: Children, parents: list[Any]) -> list[int]:
+        return await counts(self._database, group.listing(), parents)
+
+    # ---------------------------------------------------------------- readings
+
+    @cached_property
+    def series(self) -> Loader[tuple[SeriesRequest, int], Series]:
+        return grouped(self._series)
+
+    @cached_property
+    def statistics(self) -> Loader[tuple[Span, int], list[Statistics]]:
+        return grouped(self._statistics)
+
+    @cached_property
+    def grade(self) -> Loader[StreamKey, float | None]:
+        return Loader(self._grades)
+
+    async def _series(self, group: SeriesRequest, targets: list[int]) -> list[Series]:
+        """Raw where it fits, else in at most `max_points` buckets."""
+        span, most = group.span, group.max_points
+        async with self._reading(), self._database.driver() as connection:
+            found = await readings.raw(connection, span, targets, most)
+            if many := [target for target, series in found.items() if series is None]:
+                found |= await readings.bucketed(connection, span, many, bucket_seconds(span, most))
+        return [found.get(target) or readings.empty_series(span) for target in targets]
+
+    async def _statistics(self, group: Span, targets: list[int]) -> list[list[Statistics]]:
+        async with self._reading(), self._database.driver() as connection:
+            found = await statistics(connection, group, targets)
+        return [found.get(target) or [Statistics(metric) for metric in group.metrics] for target in targets]
+
+    async def _grades(self, keys: Sequence[StreamKey]) -> dict[StreamKey, float | None]:
+        async with self._database.driver() as connection:
+            found = await readings.latest_grades(connection, [*keys])
+        return {key: found.get(key) for key in keys}
+
+    # ---------------------------------------------------------------- what belongs to something
+
+    @cached_property
+    def history(self) -> Loader[UUID, list[AuditEntry]]:
+        return Loader(self._history)
+
+    @cached_property
+    def advice(self) -> Loader[UUID, list[Recommendation]]:
+        return self._many(outcomes.of_subjects)
+
+    @cached_property
+    def past(self) -> Loader[Tried, Past]:
+        return self._many(outcomes.tried)
+
+    @cached_property
+    def champion(self) -> Loader[str, ModelVersion | None]:
+        return self._many(versions.champions)
+
+    @cached_property
+    def stage(self) -> Loader[int, ModelStage]:
+        return self._many(versions.stages)
+
+    @cached_property
+    def model_metrics(self) -> Loader[int, list[ModelMetric]]:
+        return self._many(versions.newest_metrics)
+
+    @cached_property
+    def promotions(self) -> Loader[int, list[Promotion]]:
+        return self._many(versions.histories)
+
+    @cached_property
+    def sensitivity(self) -> Loader[TargetKind, Sensitivity]:
+        return self._many(sensitivities.kept)
+
+    def _many(self, find: Callable[[AsyncSession, Sequence[Key]], Awaitable[dict[Key, Value]]]) -> Loader[Key, Value]:
+        """What one query finds for many keys."""
+
+        async def fetch(keys: Sequence[Key]) -> dict[Key, Value]:
+            async with self._database.read() as session:
+                return await find(session, keys)
+
+        return Loader(fetch)
+
+    async def _history(self, subjects: Sequence[UUID]) -> dict[UUID, list[AuditEntry]]:
+        found: dict[UUID, list[AuditEntry]] = {subject: [] for subject in subjects}
+        query = select(AuditEntry).where(among(AuditEntry.subject_id, subjects)).order_by(AuditEntry.at, AuditEntry.id)
+        async with self._database.read() as session:
+            for entry in await session.scalars(query):
+                found[entry.subject_id].append(entry)
+        return found
+
+
+def bucket_seconds(span: Span, max_points: int) -> int:
+    """The shortest length that people read off a clock and that gives at most `max_points` buckets.
+
+    Buckets start at multiples of their length, so one more than the division says may be touched.
+    """
+    least = -int(-(span.end - span.start).total_seconds() // max(1, max_points - 1))
+    return next((length for length in BUCKETS if length >= least), -(-least // DAY) * DAY)

@@ -1,0 +1,236 @@
+"""Keyset pages over (sort keys, id), forward and backward; many parents' pages in one query."""
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from typing import Any, Generic, Self, TypeVar
+from uuid import UUID
+
+import orjson
+from sqlalchemy import ARRAY, ColumnElement, Integer, Select, Subquery, any_, func, literal, select, tuple_
+
+from resolvers.base.errors import InvalidInput
+from resolvers.lists.listings import Listing
+from resolvers.store.database import Database
+from resolvers.store.identifiers import LARGEST_INTEGER
+from resolvers.store.rows import Columns, Statement, attributes, fetch, given, record_of, statement
+from resolvers.store.tables import Table
+
+Row = TypeVar("Row", bound=Table)
+Parent = TypeVar("Parent", int, str)
+Rows = TypeVar("Rows", bound=Select[*tuple[Any, ...]])
+
+DEFAULT_PAGE = 50  # the largest is the protocol server's business, which knows an operation's whole cost
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which part of a list: `first` after a cursor, or `last` before one."""
+
+    first: int | None = None
+    after: str | None = None
+    last: int | None = None
+    before: str | None = None
+
+    @property
+    def backward(self) -> bool:
+        return self.last is not None
+
+    @property
+    def size(self) -> int:
+        """Raises InvalidInput for impossible combinations and sizes."""
+        if self.first is not None and self.last is not None:
+            raise InvalidInput("Ask for `first` or for `last`, not for both.", ["last"])
+        name = "last" if self.backward else "first"
+        size = self.last if self.backward else self.first
+        if size is not None and size < 0:
+            raise InvalidInput(f"`{name}` must not be negative, and is {size}.", [name])
+        return DEFAULT_PAGE if size is None else size
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a list's statements differ in, besides the values that are given each time."""
+
+    columns: Columns
+    backward: bool = False
+    after: bool = False
+    before: bool = False
+
+    @classmethod
+    def of(cls, window: Window, columns: Columns) -> Self:
+        return cls(columns, window.backward, window.after is not None, window.before is not None)
+
+
+@dataclass(frozen=True)
+class Page(Generic[Row]):
+    rows: list[Row]
+    listing: Listing[Row]
+    has_next: bool
+    has_previous: bool
+
+    @cached_property
+    def cursors(self) -> list[str]:
+        return [encode(row, self.listing) for row in self.rows]
+
+    @property
+    def ends(self) -> tuple[str | None, str | None]:
+        """The first and the last cursor."""
+        if not self.rows:
+            return None, None
+        return encode(self.rows[0], self.listing), encode(self.rows[-1], self.listing)
+
+
+async def page(database: Database, listing: Listing[Row], window: Window, columns: Columns = None) -> Page[Row]:
+    """One page of a list without parents; of its rows, these columns and the sort keys."""
+    size, shape = window.size, Shape.of(window, columns)
+    found = listing.statement(shape, partial(_page_statement, listing, shape))
+    return _page(await fetch(database, found, most=size + 1, **_values(listing, window)), listing, window)
+
+
+def _page_statement(listing: Listing[Row], shape: Shape) -> Statement:
+    names = listing.names(shape.columns)
+    query = _keyset(select(*attributes(listing.entity, names)).where(*listing.conditions), listing, shape)
+    query = query.order_by(*_order(listing, shape.backward)).limit(given("most", Integer()))
+    return statement(query, record_of(listing.entity, names))
+
+
+async def pages(
+    database: Database, listing: Listing[Row], window: Window, parents: Sequence[Parent], columns: Columns = None
+) -> list[Page[Row]]:
+    """The same page of each parent's children, in the order of `parents`, in one query."""
+    size, shape = window.size, Shape.of(window, columns)
+    found = listing.statement((shape, "pages"), partial(_pages_statement, listing, shape))
+    rows = await fetch(database, found, parents=[*parents], most=size + 1, **_values(listing, window))
+    children: dict[Parent, list[Row]] = {parent: [] for parent in parents}
+    for row in rows:
+        children[row["parent"]].append(row)
+    return [_page(children[parent], listing, window) for parent in parents]
+
+
+def _pages_statement(listing: Listing[Row], shape: Shape) -> Statement:
+    entity, pairs, names = listing.entity, _pairs(listing), listing.names(shape.columns)
+    rank = func.row_number().over(partition_by=pairs.c.parent, order_by=_order(listing, shape.backward))
+    inner = (
+        select(*attributes(entity, names), pairs.c.parent.label("parent"), rank.label("rank"))
+        .join(pairs, pairs.c.child == _id(entity))
+        .where(_among(pairs.c.parent), *listing.conditions)
+    )
+    ranked = _keyset(inner, listing, shape).subquery()
+    query = select(*(ranked.c[name] for name in names), ranked.c.parent).order_by(ranked.c.rank)
+    return statement(query.where(ranked.c.rank <= given("most", Integer())), record_of(entity, names))
+
+
+async def count(database: Database, listing: Listing[Row]) -> int:
+    found = listing.statement("count", partial(_count_statement, listing))
+    [[number]] = await fetch(database, found, **listing.values)
+    return int(number)
+
+
+def _count_statement(listing: Listing[Row]) -> Statement:
+    return statement(select(func.count()).select_from(listing.entity).where(*listing.conditions))
+
+
+async def counts(database: Database, listing: Listing[Row], parents: Sequence[Parent]) -> list[int]:
+    """How many children each parent has, in the order of `parents`."""
+    found = listing.statement("counts", partial(_counts_statement, listing))
+    numbers: dict[Parent, int] = dict(await fetch(database, found, parents=[*parents], **listing.values))
+    return [numbers.get(parent, 0) for parent in parents]
+
+
+def _counts_statement(listing: Listing[Row]) -> Statement:
+    pairs = _pairs(listing)
+    query = (
+        select(pairs.c.parent, func.count())
+        .join(listing.entity, pairs.c.child == _id(listing.entity))
+        .where(_among(pairs.c.parent), *listing.conditions)
+        .group_by(pairs.c.parent)
+    )
+    return statement(query)
+
+
+def among(column: Any, values: Iterable[Any]) -> ColumnElement[bool]:
+    """IN as one parameter, however many there are: a statement has at most 32 767."""
+    return column == any_(literal(list(values), ARRAY(column.type)))  # type: ignore[no-any-return]
+
+
+def _among(parent: Any) -> ColumnElement[bool]:
+    return parent == any_(given("parents", ARRAY(parent.type)))  # type: ignore[no-any-return]
+
+
+def _pairs(listing: Listing[Row]) -> Subquery:
+    assert listing.relation is not None  # noqa: S101
+    return listing.relation.subquery()
+
+
+def _id(entity: type[Table]) -> ColumnElement[Any]:
+    identifier: ColumnElement[Any] = entity.__table__.c.id
+    return identifier
+
+
+def _order(listing: Listing[Row], backward: bool) -> list[Any]:
+    down = listing.descending != backward
+    return [column.desc() if down else column.asc() for column in listing.order]
+
+
+def _keyset(query: Rows, listing: Listing[Row], shape: Shape) -> Rows:
+    for name, wanted, ahead in (("after", shape.after, True), ("before", shape.before, False)):
+        if wanted:
+            here = tuple_(*listing.order)
+            there = tuple_(*(given(f"{name}_{key.key}", key.type) for key in listing.order))
+            query = query.where(here > there if ahead != listing.descending else here < there)
+    return query
+
+
+def _values(listing: Listing[Row], window: Window) -> dict[str, Any]:
+    """The listing's, and the cursors' sort keys, as `_keyset` calls them."""
+    cursors = {
+        f"{name}_{key.key}": value
+        for name, cursor in (("after", window.after), ("before", window.before))
+        if cursor is not None
+        for key, value in zip(listing.order, decode(cursor, listing, name), strict=True)
+    }
+    return {**listing.values, **cursors}
+
+
+def _page(rows: list[Row], listing: Listing[Row], window: Window) -> Page[Row]:
+    more, rows = len(rows) > window.size, rows[: window.size]
+    if window.backward:
+        rows.reverse()
+    has_next = bool(window.before) if window.backward else more
+    return Page(rows, listing, has_next, more if window.backward else bool(window.after))
+
+
+def encode(row: Row, listing: Listing[Row]) -> str:
+    """An opaque cursor: whose list it is of, and the row's sort keys."""
+    values = [getattr(row, column.key) for column in listing.order]
+    plain = [str(value) if isinstance(value, UUID) else value for value in values]  # asyncpg's UUID is not orjson's
+    return base64.urlsafe_b64encode(orjson.dumps([listing.entity.__tablename__, *plain])).decode()
+
+
+def decode(cursor: str, listing: Listing[Row], name: str = "after") -> list[Any]:
+    """The sort keys again, typed like their columns. Raises InvalidInput for a cursor that this list did not give."""
+    try:
+        entity, *values = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
+        if entity != listing.entity.__tablename__:
+            raise ValueError(entity)
+        pairs = list(zip(listing.order, values, strict=True))
+        return [_typed(column.type.python_type, value) for column, value in pairs]
+    except (ValueError, TypeError, OverflowError):
+        raise InvalidInput("This cursor does not belong to this list.", [name]) from None
+
+
+def _typed(kind: type[Any], value: Any) -> Any:
+    """Raises ValueError, TypeError or OverflowError for what cannot have been such a sort key."""
+    if type(value) is not (kind if kind in (int, float, bool) else str):
+        raise TypeError(kind)
+    if (isinstance(value, int) and abs(value) > LARGEST_INTEGER) or "\0" in str(value):
+        raise ValueError(value)
+    if kind is datetime:
+        at = datetime.fromisoformat(value)
+        if at.tzinfo is None:
+            raise ValueError(value)
+        return at.astimezone(UTC)
+    return kind(value)

@@ -1,0 +1,30 @@
+"""Rows by their ids, for all operations of a process that ask at the same time: one query for all of them."""
+
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from resolvers.base.dataloader import Loader
+from resolvers.store.database import Database
+from resolvers.store.rows import Columns, by_keys
+from resolvers.store.tables import Table
+
+Row = TypeVar("Row", bound=Table)
+KEPT: Final = 1000  # clients choose columns
+
+
+class Entities:
+    """It remembers no rows: whoever asks gets them as they are."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._loaders: dict[tuple[type[Table], Columns], Loader[Any, Any]] = {}
+
+    def of(self, entity: type[Row], columns: Columns) -> Loader[Any, Row | None]:
+        """By id, with these columns."""
+        loader = self._loaders.get((entity, columns))
+        if loader is None:
+            if len(self._loaders) >= KEPT:
+                self._loaders.clear()
+            fetch = partial(by_keys, self._database, entity, columns)
+            loader = self._loaders[entity, columns] = Loader(fetch, forgets=True)
+        return loader

@@ -1,0 +1,243 @@
+"""Versions as files, `<model>_v<version>/{model.npz,metadata.json}`: out of this database, and into another one."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Annotated, Any, Final
+
+import orjson
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from sqlalchemy import select
+from sqlalchemy.orm import undefer
+
+from ml.catalogue.models import MODELS, Trained
+from resolvers.base.errors import Conflict, InvalidInput, NotFound
+from resolvers.context import Context
+from resolvers.models.archives import LARGEST_ARTEFACT, check_arrays, opened
+from resolvers.models.models import remembered
+from resolvers.store.identifiers import LARGEST_INTEGER
+from resolvers.store.model_tables import ModelAction, ModelMetric, ModelVersion
+from resolvers.store.registry import VERSION
+from resolvers.store.tables import Role
+from resolvers.store.versions import keep, lock, newest_metrics
+
+ARTEFACT: Final = "model.npz"
+METADATA: Final = "metadata.json"
+LARGEST_METADATA: Final = 1024 * 1024  # bytes
+EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # of everything in a zip: the same version gives the same bytes
+
+Text = Annotated[str, Field(max_length=1000)]
+Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
+
+
+class Measured(BaseModel):
+    """A line of what the version was measured at."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    name: Annotated[str, Field(max_length=100)]
+    value: float
+    samples: Count
+    dataset: Text
+    measured_at: AwareDatetime
+
+
+class Metadata(BaseModel):
+    """What `metadata.json` says."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    model: str
+    version: Annotated[str, Field(pattern=f"^{VERSION.pattern}$")]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    algorithm: Text
+    features: list[Text]
+    hyperparameters: dict[Text, bool | int | float | Text]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    training_samples: Count
+    trained_at: AwareDatetime
+    details: dict[Text, Any]
+    metrics: list[Measured]
+
+    @field_validator("details")
+    @classmethod
+    def _shallow(cls, details: dict[str, Any]) -> dict[str, Any]:
+        """What could not be shown again."""
+        try:
+            orjson.dumps(details)
+        except orjson.JSONEncodeError as error:
+            raise ValueError("must not be nested so deeply") from error
+        return details
+
+
+@dataclass(frozen=True)
+class Files:
+    """A version's two files, and the name of the folder for them."""
+
+    folder: str
+    artefact: bytes
+    metadata: bytes
+
+    def zipped(self) -> bytes:
+        """The folder as a zip."""
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, content in ((ARTEFACT, self.artefact), (METADATA, self.metadata)):
+                archive.writestr(zipfile.ZipInfo(f"{self.folder}/{name}", EPOCH), content)
+        return file.getvalue()
+
+    def in_base64(self) -> str:
+        """The zip as text."""
+        return base64.b64encode(self.zipped()).decode()
+
+
+# ---------------------------------------------------------------- out
+
+
+async def export(context: Context, version_id: int) -> Files:
+    """Raises NotFound, Conflict where the artefact is damaged."""
+    context.require(Role.ADMIN, "export models")
+    query = select(ModelVersion).filter_by(id=version_id).options(undefer(ModelVersion.artefact))
+    async with context.database.read() as session:
+        row = await session.scalar(query)
+        if row is None:
+            raise NotFound("model version")
+        metrics = (await newest_metrics(session, [version_id]))[version_id]
+    if not hmac.compare_digest(hashlib.sha256(row.artefact).digest(), row.sha256):
+        raise Conflict(f"{row.model} {row.version} is damaged: its artefact does not match its checksum.")
+    described = _metadata(row, metrics).model_dump_json(indent=2) + "\n"
+    return Files(f"{row.model}_v{row.version}", row.artefact, described.encode())
+
+
+def _metadata(row: ModelVersion, metrics: list[ModelMetric]) -> Metadata:
+    columns = ("model", "version", "algorithm", "features", "hyperparameters", "seed", "training_samples", "trained_at")
+    measured = [Measured(**{name: getattr(one, name) for name in Measured.model_fields}) for one in metrics]
+    known = {name: getattr(row, name) for name in columns}
+    return Metadata(sha256=row.sha256.hex(), details=row.details, metrics=measured, **known)
+
+
+async def write(context: Context, version_id: int, parent: Path) -> Path:
+    """The version's folder in `parent`. Raises NotFound, Conflict, InvalidInput where it cannot be written."""
+    files = await export(context, version_id)
+    folder = parent / files.folder
+    try:
+        await asyncio.to_thread(_write, files, folder)
+    except OSError as error:
+        raise InvalidInput(f"{folder} cannot be written: {error.strerror}.") from error
+    return folder
+
+
+def _write(files: Files, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ARTEFACT).write_bytes(files.artefact)
+    (folder / METADATA).write_bytes(files.metadata)
+
+
+# ---------------------------------------------------------------- in
+
+
+async def import_folder(context: Context, folder: Path) -> ModelVersion:
+    """See `_import`. Raises InvalidInput where the files cannot be read, too."""
+    context.require(Role.ADMIN, "import models")
+    try:
+        artefact = await asyncio.to_thread(_read, folder / ARTEFACT, LARGEST_ARTEFACT)
+        metadata = await asyncio.to_thread(_read, folder / METADATA, LARGEST_METADATA)
+    except OSError as error:
+        raise InvalidInput(f"{error.filename} cannot be read: {error.strerror}.") from error
+    return await _import(context, artefact, metadata)
+
+
+def _read(path: Path, largest: int) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise InvalidInput(f"{path} is larger than {largest} bytes.")
+    return content
+
+
+async def import_zip(context: Context, content: IO[bytes]) -> ModelVersion:
+    """What `Files.zipped` made, in a folder or not. See `_import`."""
+    context.require(Role.ADMIN, "import models")
+    try:
+        artefact, metadata = await asyncio.to_thread(_unzipped, content)
+    except ValueError as error:
+        raise InvalidInput(f"The file cannot be imported: {error}.", ["file"]) from error
+    return await _import(context, artefact, metadata)
+
+
+def _unzipped(content: IO[bytes]) -> tuple[bytes, bytes]:
+    """Raises ValueError."""
+    content.seek(0)
+    with opened(content, LARGEST_ARTEFACT + LARGEST_METADATA) as archive:
+        found = {
+            name: [path for path in archive.namelist() if Path(path).name == name] for name in (ARTEFACT, METADATA)
+        }
+        if any(len(paths) != 1 for paths in found.values()):
+            raise ValueError(f"it must hold one {ARTEFACT} and one {METADATA}")
+        return archive.read(found[ARTEFACT][0]), archive.read(found[METADATA][0])
+
+
+async def _import(context: Context, artefact: bytes, metadata: bytes) -> ModelVersion:
+    """A candidate, or the version as it is where it was imported before.
+
+    Raises InvalidInput for what is no model, Conflict for a version that exists and is another one.
+    """
+    caller = context.require(Role.ADMIN, "import models")
+    described = _described(metadata)
+    if not hmac.compare_digest(hashlib.sha256(artefact).hexdigest(), described.sha256):
+        raise InvalidInput(f"{ARTEFACT} does not match the sha256 in {METADATA}: one of them is damaged.", ["file"])
+    try:
+        await asyncio.to_thread(check_arrays, artefact)
+    except ValueError as error:
+        raise InvalidInput(f"{ARTEFACT} cannot be imported: {error}.", ["file"]) from error
+    name, version = described.model, described.version
+    await context.services.registry.check(name, version, artefact)
+    async with context.database.write() as session:
+        await lock(session, name)
+        known = await session.scalar(select(ModelVersion).filter_by(model=name, version=version))
+        if known is not None:
+            return _same(known, described)
+        row = await keep(session, name, version, _trained(artefact, described), trained_at=described.trained_at)
+        session.add_all(ModelMetric(version_id=row.id, **dict(one)) for one in described.metrics)
+        session.add(remembered(row, ModelAction.IMPORTED, caller))
+    return row
+
+
+def _same(known: ModelVersion, described: Metadata) -> ModelVersion:
+    """Raises Conflict where it is not."""
+    if not hmac.compare_digest(known.sha256.hex(), described.sha256):
+        raise Conflict(f"{known.model} {known.version} exists already and is another one; versions never change.")
+    return known
+
+
+def _described(metadata: bytes) -> Metadata:
+    """Raises InvalidInput."""
+    try:
+        described = Metadata.model_validate(orjson.loads(metadata))
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"{METADATA} is no JSON: {error}.", ["file"]) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidInput(f"{METADATA} cannot be used: {where}: {first['msg']}.", ["file"]) from error
+    if described.model not in MODELS:
+        raise InvalidInput(f"There is no model {described.model!r} here; there are {', '.join(MODELS)}.", ["file"])
+    return described
+
+
+def _trained(artefact: bytes, described: Metadata) -> Trained:
+    return Trained(
+        artefact=artefact,
+        algorithm=described.algorithm,
+        features=tuple(described.features),
+        hyperparameters=described.hyperparameters,
+        seed=described.seed,
+        samples=described.training_samples,
+        details=described.details,
+        measures=(),
+    )

@@ -1,0 +1,155 @@
+"""Models and their versions: seeing them, and saying which of them serves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.catalogue.models import MODELS, Measure, objections
+from resolvers.base.access import Caller
+from resolvers.base.errors import Conflict, NotFound
+from resolvers.context import Context
+from resolvers.lists.listings import Listing, made_once
+from resolvers.store.events import Event, publish
+from resolvers.store.model_tables import Champion, ModelAction, ModelMetric, ModelVersion, Promotion
+from resolvers.store.registry import TOPIC
+from resolvers.store.tables import Role
+from resolvers.store.versions import lineage, lock, newest_metrics
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model by its name, which is its key; its versions are rows."""
+
+    name: str
+
+    @property
+    def id(self) -> str:
+        return self.name
+
+
+# ---------------------------------------------------------------- reading
+
+
+async def listed(context: Context) -> list[Model]:
+    """All that there are, with versions or without."""
+    context.require(Role.VIEWER, "see models")
+    return [Model(name) for name in MODELS]
+
+
+async def named(context: Context, name: str) -> Model | None:
+    context.require(Role.VIEWER, "see models")
+    return Model(name) if name in MODELS else None
+
+
+async def version_called(context: Context, model: str, version: str) -> ModelVersion:
+    """Raises NotFound."""
+    context.require(Role.VIEWER, "see models")
+    async with context.database.read() as session:
+        row = await session.scalar(select(ModelVersion).filter_by(model=model, version=version))
+    if row is None:
+        raise NotFound("model version")
+    return row
+
+
+@made_once
+def versions() -> Listing[ModelVersion]:
+    """The versions of many models, newest first."""
+    pairs = select(ModelVersion.model.label("parent"), ModelVersion.id.label("child"))
+    return Listing(ModelVersion, (ModelVersion.trained_at, ModelVersion.id), descending=True, relation=pairs)
+
+
+# ---------------------------------------------------------------- changing
+
+
+async def promote(context: Context, version_id: int, *, force: bool = False, note: str | None = None) -> ModelVersion:
+    """Make it the champion; `force`: even if it measures worse than the present one.
+
+    Raises NotFound, Conflict saying why not.
+    """
+    caller = context.require(Role.ADMIN, "promote models")
+    await context.services.registry.verify(version_id)
+    async with context.database.write() as session:
+        version = await session.get_one(ModelVersion, version_id)
+        await lock(session, version.model)
+        champion = await session.get(Champion, version.model)
+        reasons = await _objections(session, version, champion)
+        if reasons and not force:
+            raise Conflict(
+                f"{version.model} {version.version} is not promoted. {' '.join(reasons)} To promote it nevertheless,"
+                " force it."
+            )
+        await _move(session, version, ModelAction.PROMOTED, caller, note, forced=bool(reasons))
+    context.services.registry.forget()
+    return version
+
+
+async def _objections(session: AsyncSession, version: ModelVersion, champion: Champion | None) -> list[str]:
+    """Raises Conflict where it is the champion already."""
+    if champion is None:
+        return []
+    if champion.version_id == version.id:
+        raise Conflict(f"{version.model} {version.version} is the champion already.")
+    found = await newest_metrics(session, [version.id, champion.version_id])
+    return objections(_measures(found[version.id]), _measures(found[champion.version_id]))
+
+
+def _measures(metrics: Sequence[ModelMetric]) -> list[Measure]:
+    return [Measure(one.name, one.value, one.samples, one.dataset) for one in metrics]
+
+
+async def rollback(context: Context, model: str, note: str | None = None) -> ModelVersion:
+    """Back to the champion before the present one. Raises NotFound, Conflict saying why not.
+
+    Once more goes back further: what a rollback took back stays so, until it is promoted again.
+    """
+    caller = context.require(Role.ADMIN, "roll models back")
+    if model not in MODELS:
+        raise NotFound("model")
+    line = await _line(context, model)
+    await context.services.registry.verify(line[1])
+    async with context.database.write() as session:
+        await lock(session, model)
+        if await lineage(session, model) != line:
+            raise Conflict(f"Somebody else has just changed the champion of {model}; look at it again.")
+        version = await session.get_one(ModelVersion, line[1])
+        await _move(session, version, ModelAction.ROLLED_BACK, caller, note)
+    context.services.registry.forget()
+    return version
+
+
+async def _line(context: Context, model: str) -> list[int]:
+    """The champion and at least one before it. Raises Conflict."""
+    async with context.database.read() as session:
+        line = await lineage(session, model)
+    if len(line) < 2:
+        raise Conflict(f"There is no champion of {model} before the present one to go back to.")
+    return line
+
+
+async def _move(
+    session: AsyncSession,
+    version: ModelVersion,
+    action: ModelAction,
+    caller: Caller,
+    note: str | None,
+    *,
+    forced: bool = False,
+) -> None:
+    """The pointer, the history and the event, in one transaction."""
+    pointer = insert(Champion).values(model=version.model, version_id=version.id, since=func.now())
+    moved = {"version_id": pointer.excluded.version_id, "since": pointer.excluded.since}
+    await session.execute(pointer.on_conflict_do_update(index_elements=["model"], set_=moved))
+    session.add(remembered(version, action, caller, note, forced=forced))
+    publish(session, Event(TOPIC, action, version.model, {"version": version.version}))
+
+
+def remembered(
+    version: ModelVersion, action: ModelAction, caller: Caller, note: str | None = None, *, forced: bool = False
+) -> Promotion:
+    """What is kept of it: who did what."""
+    return Promotion(
+        model=version.model, version_id=version.id, action=action, by_id=caller.author_id, forced=forced, note=note
+    )

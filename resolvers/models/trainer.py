@@ -1,0 +1,261 @@
+"""The work of a training run, in whichever process does it: from the queue to a version, or to what went wrong."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import structlog
+from sqlalchemy import select
+
+from ml.catalogue.models import (
+    DETECTORS,
+    PRIORITY,
+    RANKING,
+    ROOT_CAUSE,
+    Fitted,
+    History,
+    Progress,
+    TooLittleHistory,
+    Trained,
+)
+from ml.detection import training
+from ml.recommendation.feedback import Experience
+from resolvers.base.access import SYSTEM
+from resolvers.base.errors import ClientError, Conflict, Unavailable
+from resolvers.context import Context, Services
+from resolvers.models import models
+from resolvers.models.latency import latency
+from resolvers.models.training_data import gather
+from resolvers.store import runs
+from resolvers.store.database import Database
+from resolvers.store.model_tables import ModelVersion, TrainingRun
+from resolvers.store.outcomes import experiences
+from resolvers.store.registry import Loaded
+
+Learned = History | Sequence[Experience] | None  # what a training learns from, beside the simulator
+Train = Callable[[str, int, Progress, Learned, Fitted | None], Trained]
+Result = TypeVar("Result")
+
+PATIENCE: Final = 60.0  # seconds that an outage of the database may last when the version is to be stored
+PAUSE: Final = 0.25  # seconds between two reports of progress
+READING: Final = 0.2  # of the progress, where the fleet's history is read
+TRAINING: Final = 0.98  # when the training is done, and what it brings is to be stored
+INTERRUPTED: Final = "It was interrupted, as the server or the command that ran it had to stop. Start it again."
+UNEXPECTED: Final = "It failed unexpectedly; see the server's log."
+OVERTAKEN: Final = "Somebody marked this run as finished meanwhile."
+SIMULATOR: Final = "Ask for a longer window, or for none to learn from the simulator."
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The version that a run has stored, all that was measured, and whether it serves, as the first of its model."""
+
+    version: ModelVersion
+    trained: Trained
+    serves: bool
+
+
+class Failed(ClientError):
+    """A training failed; the message is the run's."""
+
+
+def unwatched(_done: float, _what: str) -> None:
+    """Progress that nobody looks at."""
+
+
+def train_model(name: str, seed: int, progress: Progress, learned: Any, champion: Any) -> Trained:
+    """A new version of any model; `champion` is one of its own, `learned` what `_learned` finds for it."""
+    from ml.recommendation import training as recommendation_training  # noqa: PLC0415  with scikit-learn: serving has
+    from ml.root_cause import training as rootcause_training  # noqa: PLC0415  no use for it
+
+    if name == ROOT_CAUSE:
+        return rootcause_training.train(seed, progress, champion)
+    if name == RANKING:
+        return recommendation_training.train_ranking(seed, progress, learned, champion)
+    if name == PRIORITY:
+        return recommendation_training.train_priority(seed, progress, learned, champion)
+    return training.train(name, seed, progress, learned, champion)
+
+
+async def perform(services: Services, run_id: UUID, train: Train = train_model, watch: Progress = unwatched) -> Outcome:
+    """Work on a waiting run until it is over. `watch` is told of the progress too, in any thread.
+
+    Raises Failed, which the run then says too; Conflict where the run does not wait for anybody.
+    """
+    database = services.database
+    async with runs.alive(database, run_id):
+        run = await _patiently(partial(runs.claim, database, run_id))
+        if run is None:
+            raise Conflict("This training run waits for nobody; start another one.")
+        try:
+            return await _worked(services, run, train, watch)
+        except asyncio.CancelledError:
+            await _failed(database, run, INTERRUPTED, 3.0)
+            raise
+        except (ClientError, TooLittleHistory) as error:
+            reason = f"{error} {SIMULATOR}" if isinstance(error, TooLittleHistory) else str(error)
+        except Exception:  # the outermost of this process: whoever waits for the run must hear of it
+            logger.exception("a training broke", run=str(run_id), model=run.model)
+            reason = UNEXPECTED
+        await _failed(database, run, reason)
+        raise Failed(reason)
+
+
+async def _worked(services: Services, run: TrainingRun, train: Train, watch: Progress) -> Outcome:
+    async with Reporter(services.database, run.id, watch) as reporter:
+        champion = await _champion(services, run.model)
+        learned = await _learned(services.database, run, reporter.part(0.0, READING))
+        known = champion.fitted if champion else None
+        report = reporter.part(READING if learned else 0.0, TRAINING)
+        trained = await in_thread(partial(train, run.model, run.seed, report, learned, known))
+        quick = await in_thread(partial(latency, run.model, trained))
+        trained = replace(trained, measures=(*trained.measures, *quick))
+    if not await _patiently(partial(runs.advance, services.database, run.id, TRAINING, "storing the version")):
+        raise Conflict(OVERTAKEN)
+    version = await _patiently(partial(_stored, services, run, trained, champion))
+    first = await _patiently(partial(_served, services, version))
+    what = "It serves, as the first of its model." if first else "Promote it to let it serve."
+    message = f"{run.model} {version.version} is trained. {what}"
+    if not await _patiently(partial(runs.succeed, services.database, run.id, version.id, message)):
+        raise Conflict(OVERTAKEN)
+    logger.info("a training succeeded", run=str(run.id), model=run.model, version=version.version)
+    return Outcome(version, trained, serves=first)
+
+
+async def _champion(services: Services, model: str) -> Loaded | None:
+    """What the new version is compared with; None where there is none, or none that can be loaded."""
+    if model in await _patiently(services.registry.missing):
+        return None
+    try:
+        return await services.registry.champion(model)
+    except Unavailable as error:
+        logger.warning("a training goes without a champion to compare with", model=model, reason=error.message)
+        return None
+
+
+async def _learned(database: Database, run: TrainingRun, progress: Progress) -> Learned:
+    """The fleet's history in the run's window; what became of recommendations in it, or of all if it has none."""
+    if run.model in (RANKING, PRIORITY):
+        async with database.read() as session:
+            return await experiences(session, run.window_start, run.window_end)
+    if run.model in DETECTORS and run.window_start and run.window_end:
+        return await gather(database, run.model, run.window_start, run.window_end, progress)
+    return None
+
+
+async def _stored(services: Services, run: TrainingRun, trained: Trained, champion: Loaded | None) -> ModelVersion:
+    """An outage may leave it open whether it was stored: then it is found the next time."""
+    parent = champion.id if champion else None
+    try:
+        return await services.registry.add(run.model, trained, run.version_name, run.started_by_id, parent)
+    except Conflict:
+        same = {"model": run.model, "version": run.version_name, "sha256": sha256(trained.artefact).digest()}
+        async with services.database.read() as session:
+            if known := await session.scalar(select(ModelVersion).filter_by(**same)):
+                return known
+        raise
+
+
+async def _served(services: Services, version: ModelVersion) -> bool:
+    """Whether it serves now: only where its model has no champion yet."""
+    if version.model not in await services.registry.missing():
+        return False
+    await models.promote(Context(services, SYSTEM), version.id, force=True)
+    return True
+
+
+async def _failed(database: Database, run: TrainingRun, message: str, patience: float = PATIENCE) -> None:
+    logger.warning("a training failed", run=str(run.id), model=run.model, reason=message)
+    with suppress(ClientError):  # else it will be found without its process
+        await _patiently(partial(runs.fail, database, run.id, message), patience)
+
+
+async def _patiently(work: Callable[[], Awaitable[Result]], seconds: float = PATIENCE) -> Result:
+    """Again and again while the database is away; a statement that never returns counts as that."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + seconds
+    while True:
+        try:
+            async with asyncio.timeout_at(until):
+                return await work()
+        except Unavailable:
+            if clock() + 1.0 > until:
+                raise
+            await asyncio.sleep(1.0)
+        except TimeoutError:
+            raise Unavailable from None
+
+
+async def in_thread(work: Callable[[], Result]) -> Result:
+    """In a thread that, unlike an executor's, does not keep the process from ending."""
+    promised: Future[Result] = Future()
+
+    def run() -> None:
+        with suppress(InvalidStateError):  # nobody waits for it any more
+            try:
+                promised.set_result(work())
+            except Exception as error:  # noqa: BLE001  whoever waits gets it
+                promised.set_exception(error)
+
+    threading.Thread(target=run, name="training", daemon=True).start()
+    return await asyncio.wrap_future(promised)
+
+
+class Reporter:
+    """Writes a run's progress, the newest a few times a second, while it is entered; called in any thread."""
+
+    def __init__(self, database: Database, run_id: UUID, watch: Progress) -> None:
+        self._database, self._run_id, self._watch = database, run_id, watch
+        self._loop = asyncio.get_running_loop()
+        self._newest = (0.0, "")
+        self._fresh, self._at_it = asyncio.Event(), asyncio.Lock()
+        self._over = False
+
+    def __call__(self, done: float, what: str) -> None:
+        """Raises Conflict once nobody wants to know any more, so that a thread ends."""
+        if self._over:
+            raise Conflict(OVERTAKEN)
+        self._newest = (max(done, self._newest[0]), what)
+        self._watch(*self._newest)
+        with suppress(RuntimeError):  # the loop was closed just now
+            self._loop.call_soon_threadsafe(self._fresh.set)
+
+    def part(self, begin: float, end: float) -> Progress:
+        """For work that is this part of the whole."""
+        return lambda done, what: self(begin + (end - begin) * done, what)
+
+    async def __aenter__(self) -> "Reporter":
+        self._writing = asyncio.create_task(self._write())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._over = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0), self._at_it:  # do not interrupt it in the middle of a statement
+                pass
+        while not self._writing.done():  # an outage while cleaning up can swallow a cancellation
+            self._writing.cancel()
+            await asyncio.wait([self._writing], timeout=1.0)
+
+    async def _write(self) -> None:
+        while not self._over:
+            await self._fresh.wait()
+            self._fresh.clear()
+            try:
+                async with self._at_it:
+                    if not await runs.advance(self._database, self._run_id, *self._newest):
+                        self._over = True
+            except ClientError:
+                pass  # it is only for show, and the next one may come through
+            except Exception:  # the outermost loop of a task: log and go on
+                logger.exception("a training's progress could not be written", run=str(self._run_id))
+            await asyncio.sleep(PAUSE)

@@ -1,0 +1,188 @@
+"""Trainings in the background: asking for one, seeing them, and following how far one is."""
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from ml.catalogue.models import MODELS, ROOT_CAUSE
+from resolvers.base.errors import Conflict, InvalidInput, Lagged, NotFound, Unavailable
+from resolvers.context import Context
+from resolvers.lists.listings import Listing, made_once
+from resolvers.lists.pagination import Page, Window, page
+from resolvers.store import runs
+from resolvers.store.model_tables import ModelVersion, TrainingRun
+from resolvers.store.registry import VERSION
+from resolvers.store.tables import Role
+from resolvers.telemetry.validation import AHEAD
+
+SEED: Final = 1
+NUMBERED: Final = re.compile(r"(\d{1,9})\.(\d{1,9})\b.*")
+WINDOW: Final = ["input", "window"]
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Fleet history to learn from: from `start`, else for `hours`, up to `end`, else now."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    hours: float = 24.0
+
+
+# ---------------------------------------------------------------- asking
+
+
+async def start(context: Context, model: str, period: Period | None = None, version: str | None = None) -> TrainingRun:
+    """Train a new version of a model in the background, on the fleet's history or by the simulator.
+
+    Raises InvalidInput; Conflict while another run of the model is unfinished, or when the version exists.
+    """
+    run = await queue(context, model, period, version)
+    try:
+        await context.services.trainers.launch(run.id)
+    except OSError as error:
+        logger.exception("a training's process could not be started", run=str(run.id))
+        await runs.fail(context.database, run.id, runs.NEVER_BEGAN)
+        raise Unavailable("The server could not start a process for the training. Try again later.") from error
+    return run
+
+
+async def queue(
+    context: Context, model: str, period: Period | None = None, version: str | None = None, seed: int = SEED
+) -> TrainingRun:
+    """The same without starting anything: `trainer.perform` does the work. `version`: else the next minor one."""
+    caller = context.require(Role.ADMIN, "train models")
+    if model not in MODELS:
+        raise InvalidInput(f"There is no model {model!r} to train; there are {', '.join(MODELS)}.", ["input", "model"])
+    if model == ROOT_CAUSE and period is not None:
+        raise InvalidInput(
+            f"{model} learns from the simulator, because no fleet's history says what its root causes were:"
+            " train it without a window.",
+            WINDOW,
+        )
+    first, last = (None, None) if period is None else _window(context, period)
+    name = await _version(context, model, version)
+    await runs.bury(context.database)  # a dead run must not stand in the way of a living one
+    run = TrainingRun(
+        model=model,
+        version_name=name,
+        seed=seed,
+        window_start=first,
+        window_end=last,
+        message=runs.WAITING,
+        started_by_id=caller.user_id or None,  # the server itself is no user
+    )
+    try:
+        async with context.database.write() as session:
+            session.add(run)
+            await session.flush()
+            await session.refresh(run)
+    except IntegrityError:
+        raise Conflict(f"A training of {model} is not finished yet; wait for it to end.") from None
+    return run
+
+
+def _window(context: Context, period: Period) -> tuple[datetime, datetime]:
+    """Raises InvalidInput for one that is empty, in the future, or longer than samples are kept."""
+    kept = timedelta(days=context.services.retention_days)
+    end = period.end or context.now
+    if end > context.now + AHEAD:
+        raise InvalidInput("The window must not end in the future.", [*WINDOW, "to"])
+    if end <= context.now - kept:
+        raise InvalidInput(f"Nothing is kept of this window; samples are kept for {kept.days} days.", [*WINDOW, "to"])
+    if period.start is None and not 0 < period.hours * 3600 <= kept.total_seconds():
+        raise InvalidInput(
+            f"The window must be longer than nothing, and at most the {kept.days} days that samples are kept.",
+            [*WINDOW, "hours"],
+        )
+    start = period.start or end - timedelta(hours=period.hours)
+    if not timedelta(0) < end - start <= kept:
+        raise InvalidInput(
+            f"`from` must be before `to`, by at most the {kept.days} days that samples are kept.", [*WINDOW, "from"]
+        )
+    return start, end
+
+
+async def _version(context: Context, model: str, wanted: str | None) -> str:
+    """Raises InvalidInput for what cannot be a version, Conflict for one that exists."""
+    async with context.database.read() as session:
+        known = set(await session.scalars(select(ModelVersion.version).filter_by(model=model)))
+    if wanted is None:
+        return _next(known)
+    if not VERSION.fullmatch(wanted):
+        raise InvalidInput(
+            "A version is called like 2.0.0: at most 40 letters, digits, dots and dashes, a letter or digit first.",
+            ["input", "version"],
+        )
+    if wanted in known:
+        raise Conflict(f"{model} {wanted} exists already; choose another version.")
+    return wanted
+
+
+def _next(known: set[str]) -> str:
+    """2.1.0 after 2.0.0, 1.0.0 after nothing."""
+    numbered = [match for name in known if (match := NUMBERED.fullmatch(name))]
+    newest = max(((int(match[1]), int(match[2])) for match in numbered), default=None)
+    return "1.0.0" if newest is None else f"{newest[0]}.{newest[1] + 1}.0"
+
+
+# ---------------------------------------------------------------- seeing
+
+
+@made_once
+def listing() -> Listing[TrainingRun]:
+    return Listing(TrainingRun, (TrainingRun.id,), descending=True)
+
+
+async def listed(context: Context, window: Window) -> Page[TrainingRun]:
+    """Newest first."""
+    context.require(Role.VIEWER, "see trainings")
+    return await page(context.database, listing(), window, context.columns_of(TrainingRun))
+
+
+async def follow(context: Context, run_id: UUID) -> AsyncIterator[TrainingRun]:
+    """The run as it is, then at each change until it is finished. Raises NotFound."""
+    context.require(Role.VIEWER, "follow trainings")
+    if await context.loaders.of(TrainingRun).load(run_id) is None:
+        raise NotFound("training run")
+    return _follow(context, run_id)
+
+
+async def _follow(context: Context, run_id: UUID) -> AsyncIterator[TrainingRun]:
+    shown: tuple[object, ...] = ()
+    async with aclosing(_told(context, run_id)) as told:
+        async for _ in told:
+            context.forget()
+            run = await context.loaders.whole(TrainingRun).load(run_id)
+            if run is None:
+                return
+            state = (run.status, run.progress, run.message)
+            if state != shown:
+                yield run
+            shown = state
+            if run.status not in runs.UNFINISHED:
+                return
+
+
+async def _told(context: Context, run_id: UUID) -> AsyncGenerator[None, None]:
+    """At once, and whenever something happened to it. Who reads slowly misses what lies between."""
+    feed = context.services.feed
+    while True:
+        after = feed.cursor  # before the run is looked at, so that nothing happens to it unseen
+        yield
+        try:
+            async for event in feed.follow(runs.TOPIC, after):
+                if event.subject == str(run_id):
+                    yield
+        except Lagged:
+            continue

@@ -1,0 +1,122 @@
+"""How the server is, for those who run it: what its database and this process say of themselves."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import Any, Final, Generic, TypeVar
+
+from sqlalchemy import func, select
+
+from ml.detection.episodes import Severity
+from resolvers.base import counters as meters
+from resolvers.base.errors import ClientError
+from resolvers.context import Services
+from resolvers.store import events
+from resolvers.store.database import Database
+from resolvers.store.tables import Anomaly, AnomalyStatus
+
+GOOD_FOR_SECONDS: Final = 3.0
+PATIENCE_SECONDS: Final = 1.0
+
+Value = TypeVar("Value")
+OpenAnomalies = dict[tuple[Severity, AnomalyStatus], int]
+
+
+class Asking(Generic[Value]):
+    """What the database answers; None where it does not within PATIENCE_SECONDS. Who asks meanwhile is told the same.
+
+    Nobody waits until a statement is given up either, which takes as long as it likes when the database is frozen; and
+    until then it is not asked again, which would take one connection after the other.
+    """
+
+    def __init__(self, ask: Callable[[], Coroutine[Any, Any, Value]]) -> None:
+        self._ask = ask
+        self._asked: asyncio.Task[Value] | None = None
+
+    async def get(self) -> Value | None:
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.create_task(self._ask())
+            self._asked.add_done_callback(lambda task: task.cancelled() or task.exception())  # it is known
+        asked = self._asked
+        await asyncio.wait([asked], timeout=PATIENCE_SECONDS)
+        if not asked.done():
+            asked.cancel()
+        if not asked.done() or asked.cancelled():
+            return None
+        try:
+            return asked.result()
+        except ClientError:
+            return None
+
+
+class Lately(Generic[Value]):
+    """What the database was asked a moment ago; None where it did not answer: nobody waits for it in vain twice."""
+
+    def __init__(
+        self, ask: Callable[[], Coroutine[Any, Any, Value]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._asking, self._clock = Asking(ask), clock
+        self._value: Value | None = None
+        self._until = -1.0
+        self._one_at_a_time = asyncio.Lock()
+
+    async def get(self) -> Value | None:
+        async with self._one_at_a_time:
+            if self._clock() >= self._until:
+                self._value = await self._asking.get()
+                self._until = self._clock() + GOOD_FOR_SECONDS
+        return self._value
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Of one process."""
+
+    services: Services
+    open_anomalies: Lately[OpenAnomalies]
+    lag: Lately[events.Lag]
+
+    @classmethod
+    def of(cls, services: Services) -> "Observer":
+        database, feed = services.database, services.feed
+        lag = Lately(lambda: _lag(database, int(feed.cursor)))
+        return cls(services, Lately(partial(_open_anomalies, database)), lag)
+
+    async def observe(self) -> None:
+        """Set this process's gauges; how far its feed is behind stays as it was while the database is away."""
+        self._pool()
+        self._followers()
+        meters.MODELS_LOADED.set(self.services.registry.loaded)
+        if lag := await self.lag.get():
+            meters.FEED_LAG.set(lag.events)
+            meters.FEED_LAG_SECONDS.set(lag.seconds)
+
+    def _pool(self) -> None:
+        pool = self.services.database.pool
+        meters.POOL_SIZE.set(pool.size)
+        meters.POOL_OPEN.set(pool.open)
+        meters.POOL_USED.set(pool.used)
+
+    def _followers(self) -> None:
+        feed, live = self.services.feed, self.services.live
+        for topic, number in {**feed.followers_by_topic, meters.SAMPLES_TOPIC: live.followers}.items():
+            meters.FOLLOWERS.labels(topic).set(number)
+        meters.FOLLOWER_LAG.set(feed.depth)
+
+
+async def _open_anomalies(database: Database) -> OpenAnomalies:
+    """How many there are of each kind; none left out. The index of open ones is small, however long the past."""
+    query = select(Anomaly.severity, Anomaly.status, func.count()).where(Anomaly.ended_at.is_(None))
+    async with database.read() as session:
+        rows = await session.execute(query.group_by(Anomaly.severity, Anomaly.status))
+        found = {(severity, status): number for severity, status, number in rows}
+    lasting = (AnomalyStatus.OPEN, AnomalyStatus.ACKNOWLEDGED)
+    return {key: found.get(key, 0) for key in product(Severity, lasting)}
+
+
+async def _lag(database: Database, position: int) -> events.Lag:
+    async with database.read() as session:
+        return await events.lag(session, position)

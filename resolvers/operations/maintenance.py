@@ -1,0 +1,110 @@
+"""What keeps the store in shape, done by any one process at a time."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from ml.catalogue.metrics import TargetKind
+from resolvers.base import counters as meters
+from resolvers.base.errors import ClientError
+from resolvers.context import Services
+from resolvers.store import events, live, partitions, rollups, runs
+from resolvers.store.alone import alone
+
+MAINTENANCE_LOCK = 0x6263_6F6D_0006
+FORGET_EVERY_SECONDS = 3600.0  # a week of samples each time
+CLOCKS_APART = timedelta(hours=1)
+LONGEST_SILENCE = timedelta(days=30)  # of a whole fleet
+
+logger = structlog.get_logger(__name__)
+
+
+async def keep(services: Services, every_seconds: float) -> None:
+    """For ever. `serve` has made partitions before it started."""
+    forget_again = 0.0
+    while True:
+        await asyncio.sleep(every_seconds)
+        forgets = time.monotonic() >= forget_again
+        try:
+            if await maintain(services, forgets=forgets) and forgets:
+                forget_again = time.monotonic() + FORGET_EVERY_SECONDS
+        except ClientError as error:
+            logger.warning("maintenance pauses", reason=error.message)
+        except Exception:  # the outermost loop of a worker: log and try again
+            logger.exception("maintenance failed, trying again")
+
+
+def own_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+async def maintain(services: Services, *, forgets: bool = True, clock: Callable[[], datetime] = own_clock) -> bool:
+    """Partitions made ahead, samples rolled up, dead trainings marked; what is over its retention goes.
+
+    False where another process is at it.
+    """
+    async with alone(services.database, MAINTENANCE_LOCK) as mine:
+        if mine:
+            await runs.bury(services.database)
+            await make_partitions(services)
+            await _roll_up(services)
+            async with services.database.write() as session:
+                await live.forget_old(session)
+            if forgets:
+                await _forget(services, clock)
+    return mine
+
+
+async def make_partitions(services: Services) -> None:
+    """Those that will be needed; and roll-ups' for all samples that are kept, those of an older version too."""
+    now, _ = await partitions.clock(services.database)
+    for kind in TargetKind:
+        kept = await partitions.kept(services.database, kind)
+        await partitions.create(services.database, kind, sorted({*kept, *partitions.ahead(now)}))
+
+
+async def _forget(services: Services, clock: Callable[[], datetime]) -> None:
+    """Nothing, while the time may be wrong: what a clock that is set wrong has dropped does not come back."""
+    now, newest = await partitions.clock(services.database)
+    if doubt := _doubt(now, clock(), newest):
+        meters.RETENTION_PAUSED.inc()
+        logger.error("nothing is dropped, as the time may be wrong", doubt=doubt)
+        return
+    await _forget_events(services)
+    await _drop_partitions(services, now)  # last: a table in use may put it off, and nothing else with it
+
+
+def _doubt(now: datetime, own: datetime, newest: datetime | None) -> str:
+    """Why the database's time is not to be believed; empty where it is."""
+    if abs(now - own) > CLOCKS_APART:
+        return f"The database's clock says {now:%Y-%m-%d %H:%M} UTC, this process's {own:%Y-%m-%d %H:%M}."
+    if newest is not None and now - newest > LONGEST_SILENCE:
+        days = (now - newest).days
+        return f"The newest sample is {days} days older than the clock. If that is right, newer samples end this."
+    return ""
+
+
+async def _drop_partitions(services: Services, now: datetime) -> None:
+    """A day later than samples are refused, so that none is on its way any more; a week at a time."""
+    over = now - timedelta(days=services.retention_days + 1)
+    for kind in TargetKind:
+        for name in await partitions.drop_oldest(services.database, kind, over):
+            logger.info("a partition's retention is over", partition=name)
+
+
+async def _forget_events(services: Services) -> None:
+    more = True
+    while more:
+        async with services.database.write() as session:
+            more = await events.forget(session, services.event_retention_days)
+
+
+async def _roll_up(services: Services) -> None:
+    for kind in TargetKind:
+        streams = 1
+        while streams:
+            async with services.database.write() as session:
+                streams = await rollups.roll(session, kind)

@@ -1,0 +1,149 @@
+"""Recommendations: asking for them, saying what became of them, seeing and following them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select
+
+from ml.catalogue.root_causes import RootCause
+from ml.recommendation.case import Outcome, Priority
+from resolvers.base.errors import Conflict, InvalidInput, NotFound
+from resolvers.context import Context
+from resolvers.lists.listings import Listing, made_once
+from resolvers.lists.pagination import Page, Window, page
+from resolvers.recommendations.cases import Row
+from resolvers.recommendations.recommender import TOPIC, Models, RecommendationChange, recommended, told_of
+from resolvers.store.analysis_tables import CorrelationAnalysis
+from resolvers.store.events import publish
+from resolvers.store.following import Events, admitted
+from resolvers.store.recommendation_tables import Recommendation
+from resolvers.store.tables import Anomaly, AuditEntry, Detection, Role
+
+TO: Final = "ask for recommendations"
+
+# ---------------------------------------------------------------- asking
+
+
+async def for_anomaly(context: Context, anomaly_id: UUID) -> list[Recommendation]:
+    """Each of these: what to do about it, best first. Raises NotFound."""
+    caller = context.require(Role.OPERATOR, TO)
+    return await propose(context, Anomaly, anomaly_id, caller.author_id)
+
+
+async def for_detection(context: Context, detection_id: UUID) -> list[Recommendation]:
+    """About the anomaly that it is part of, if it is."""
+    caller = context.require(Role.OPERATOR, TO)
+    return await propose(context, Detection, detection_id, caller.author_id)
+
+
+async def for_analysis(context: Context, analysis_id: UUID) -> list[Recommendation]:
+    """About all of its patterns."""
+    caller = context.require(Role.OPERATOR, TO)
+    return await propose(context, CorrelationAnalysis, analysis_id, caller.author_id)
+
+
+async def propose(
+    context: Context, of: type[Anomaly] | type[Detection] | type[CorrelationAnalysis], key: UUID, by: int | None
+) -> list[Recommendation]:
+    """Raises NotFound, Unavailable where a model was never trained."""
+    registry = context.services.registry
+    models = Models(await registry.ranking(), await registry.priority())
+    async with context.database.write() as session:
+        row: Row | None = await session.get(of, key)
+        if isinstance(row, Detection) and row.anomaly_id is not None:
+            row = await session.get(Anomaly, row.anomaly_id)
+        if row is None:
+            raise NotFound("analysis" if of is CorrelationAnalysis else of.__name__.lower())
+        return await recommended(session, row, models, by, context.now)
+
+
+# ---------------------------------------------------------------- saying what became of it
+
+
+async def record_outcome(
+    context: Context, recommendation_id: UUID, outcome: Outcome, note: str | None
+) -> Recommendation:
+    """A later outcome replaces an earlier one; the history keeps both. Raises InvalidInput, NotFound, Conflict."""
+    caller = context.require(Role.OPERATOR, "record outcomes")
+    if outcome is Outcome.PENDING:
+        raise InvalidInput("PENDING is what it is until something became of it; record what did.", ["outcome"])
+    async with context.database.write() as session:
+        row = await session.get(Recommendation, recommendation_id, with_for_update=True)
+        if row is None:
+            raise NotFound("recommendation")
+        if row.superseded_at is not None:
+            raise Conflict(
+                "This recommendation was superseded as the situation changed. Ask for recommendations again, and record"
+                " the outcome on one of those."
+            )
+        row.outcome, row.outcome_note, row.outcome_at = outcome, note, context.now
+        session.add(AuditEntry(subject_id=row.id, by_id=caller.author_id, action=outcome, note=note))
+        await session.flush()
+        publish(session, told_of(row, outcome))
+    return row
+
+
+# ---------------------------------------------------------------- seeing
+
+_PRESENT: Final = Recommendation.superseded_at.is_(None)
+
+
+@dataclass(frozen=True)
+class RecommendationFilter:
+    """All that is given must hold. `tags`: any of them."""
+
+    priorities: tuple[Priority, ...] | None = None
+    tags: tuple[str, ...] | None = None
+    outcomes: tuple[Outcome, ...] | None = None
+    root_cause: RootCause | None = None
+    anomaly: UUID | None = None
+    created_after: datetime | None = None
+    superseded: bool = False
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        found: list[ColumnElement[bool]] = []
+        if self.priorities is not None:
+            found.append(Recommendation.priority.in_(self.priorities))
+        if self.tags is not None:
+            found.append(Recommendation.tags.overlap([*self.tags]))
+        if self.outcomes is not None:
+            found.append(Recommendation.outcome.in_(self.outcomes))
+        if self.root_cause is not None:
+            found.append(Recommendation.root_cause == self.root_cause)
+        if self.anomaly is not None:
+            found.append(Recommendation.anomaly_id == self.anomaly)
+        if self.created_after is not None:
+            found.append(Recommendation.created_at >= self.created_after)
+        return found if self.superseded else [*found, _PRESENT]
+
+
+@made_once
+def listing(filter: RecommendationFilter) -> Listing[Recommendation]:
+    """Newest first."""
+    order = (Recommendation.created_at, Recommendation.id)
+    return Listing(Recommendation, order, descending=True, conditions=tuple(filter.conditions()))
+
+
+@made_once
+def of_anomalies() -> Listing[Recommendation]:
+    """The present ones of many anomalies, best first."""
+    pairs = select(Recommendation.anomaly_id.label("parent"), Recommendation.id.label("child"))
+    order = (Recommendation.rank_score, Recommendation.id)
+    return Listing(Recommendation, order, descending=True, conditions=(_PRESENT,), relation=pairs)
+
+
+async def listed(context: Context, filter: RecommendationFilter, window: Window) -> Page[Recommendation]:
+    """Newest first."""
+    context.require(Role.VIEWER, "see recommendations")
+    return await page(context.database, listing(filter), window, context.columns_of(Recommendation))
+
+
+# ---------------------------------------------------------------- following
+
+
+def follow(context: Context, after: str | None) -> Events:
+    """New ones as they are made. Raises InvalidInput for a bad cursor at once; later Expired, Lagged."""
+    context.require(Role.VIEWER, "follow recommendations")
+    return admitted(context.follow(TOPIC, after), lambda event: event.change == RecommendationChange.CREATED)

@@ -1,0 +1,82 @@
+"""Recommendations that nobody asked for: for severe anomalies as ingest opens them, and for analyses that ran alone.
+
+What is due is read from the tables, not from events: whatever happened while no process was there is caught up with.
+"""
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import structlog
+from sqlalchemy import exists, func, or_, select
+
+from ml.detection.episodes import Severity
+from resolvers.base.access import SYSTEM
+from resolvers.base.errors import ClientError
+from resolvers.context import Context, Services
+from resolvers.detection import anomalies
+from resolvers.recommendations.recommendations import propose
+from resolvers.store.alone import alone
+from resolvers.store.analysis_tables import CorrelationAnalysis
+from resolvers.store.recommendation_tables import Recommendation
+from resolvers.store.tables import Anomaly
+
+ADVISING_LOCK: Final = 0x6263_6F6D_0009
+LEAST_SEVERITY: Final = Severity.HIGH
+STALE: Final = timedelta(hours=2)  # since it ended, or the analysis was made: history that somebody imports wants none
+AT_ONCE: Final = 100
+LOOK_SECONDS: Final = 60.0  # should nothing happen
+
+Due = tuple[type[Anomaly] | type[CorrelationAnalysis], UUID]
+
+logger = structlog.get_logger(__name__)
+
+
+async def keep(services: Services) -> None:
+    """For ever: as anomalies change."""
+    changed = asyncio.Event()
+    services.feed.on(anomalies.TOPIC, changed.set)
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                await changed.wait()
+        changed.clear()
+        try:
+            await advise_due(services)
+        except ClientError as error:
+            logger.warning("automatic recommendations pause", reason=error.message)
+        except Exception:  # the outermost loop of a worker: log and try again
+            logger.exception("automatic recommendations failed, trying again")
+
+
+async def advise_due(services: Services) -> int:
+    """About all that is due; how many anomalies and analyses these were. None where another process is at it."""
+    done = set[Due]()
+    async with alone(services.database, ADVISING_LOCK) as mine:
+        while mine and (due := [one for one in await _due(Context(services, SYSTEM)) if one not in done]):
+            for one in due:
+                await propose(Context(services, SYSTEM), *one, None)
+            done.update(due)
+    return len(done)
+
+
+async def _due(context: Context) -> list[Due]:
+    """Anomalies first, the worst of them first."""
+    recent = context.now - STALE
+    severe = (
+        select(Anomaly.id)
+        .where(Anomaly.severity >= LEAST_SEVERITY, or_(Anomaly.ended_at.is_(None), Anomaly.ended_at >= recent))
+        .where(~exists().where(Recommendation.anomaly_id == Anomaly.id))
+        .order_by(Anomaly.severity.desc(), Anomaly.detected_at)
+    )
+    made = (
+        select(CorrelationAnalysis.id)
+        .where(CorrelationAnalysis.requested_by_id.is_(None), CorrelationAnalysis.created_at >= recent)
+        .where(func.jsonb_array_length(CorrelationAnalysis.patterns) > 0)
+        .where(~exists().where(Recommendation.subject_id == CorrelationAnalysis.id))
+    )
+    async with context.database.read() as session:
+        due: list[Due] = [(Anomaly, key) for key in await session.scalars(severe.limit(AT_ONCE))]
+        return due + [(CorrelationAnalysis, key) for key in await session.scalars(made.limit(AT_ONCE))]

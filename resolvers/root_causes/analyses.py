@@ -1,0 +1,134 @@
+"""Analyses of root causes: asking for one, and seeing those that were made."""
+
+import time
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import select
+
+from ml.catalogue.metrics import TargetKind
+from resolvers.base.access import Caller
+from resolvers.base.errors import InvalidInput, NotFound
+from resolvers.context import Context
+from resolvers.lists.listings import Listing, made_once
+from resolvers.lists.pagination import Page, Window, page
+from resolvers.root_causes.analyzer import analyze
+from resolvers.store.analysis_tables import AnalysisScope, CorrelationAnalysis
+from resolvers.store.plants import Scope
+from resolvers.store.tables import Link, Network, Role, Satellite, Site, SiteRole
+from resolvers.telemetry.validation import AHEAD, ENTITIES
+
+LONGEST_HOURS: Final = 2160.0  # 90 days
+TO: Final = "analyze root causes"
+KINDS: Final = {
+    AnalysisScope.NETWORK: TargetKind.NETWORK,
+    AnalysisScope.HUB_ANTENNA: TargetKind.SITE,
+    AnalysisScope.LINK: TargetKind.LINK,
+}
+WORDS: Final = {
+    AnalysisScope.NETWORK: "network",
+    AnalysisScope.HUB_ANTENNA: "hub",
+    AnalysisScope.SATELLITE: "satellite",
+    AnalysisScope.LINK: "link",
+}
+
+# ---------------------------------------------------------------- asking
+
+
+async def analyze_network(
+    context: Context, network_id: int, hours: float, until: datetime | None
+) -> CorrelationAnalysis:
+    """All links of a network. Each of these raises NotFound; InvalidInput for a window that is none, or is empty."""
+    return await _of_target(context, AnalysisScope.NETWORK, network_id, hours, until)
+
+
+async def analyze_hub(context: Context, site_id: int, hours: float, until: datetime | None) -> CorrelationAnalysis:
+    """All links of the networks that a hub's antenna serves. Raises InvalidInput for a remote, too."""
+    return await _of_target(context, AnalysisScope.HUB_ANTENNA, site_id, hours, until)
+
+
+async def analyze_satellite(context: Context, name: str, hours: float, until: datetime | None) -> CorrelationAnalysis:
+    """All links on a satellite."""
+    caller = context.require(Role.OPERATOR, TO)
+    start, end = _window(context, hours, until)
+    async with context.database.read() as session:
+        found = None if "\0" in name else await session.scalar(select(Satellite.id).filter_by(name=name))
+    if found is None:
+        raise NotFound("satellite")
+    return await perform(context, caller, Scope(AnalysisScope.SATELLITE, found), start, end)
+
+
+async def analyze_link(context: Context, link_id: int, hours: float, until: datetime | None) -> CorrelationAnalysis:
+    """Both directions of a link, by those of others."""
+    return await _of_target(context, AnalysisScope.LINK, link_id, hours, until)
+
+
+async def _of_target(
+    context: Context, of: AnalysisScope, key: int, hours: float, until: datetime | None
+) -> CorrelationAnalysis:
+    caller = context.require(Role.OPERATOR, TO)
+    start, end = _window(context, hours, until)
+    async with context.database.read() as session:
+        row: Network | Site | Link | None = await session.get(ENTITIES[KINDS[of]], key)
+    if row is None:
+        raise NotFound(KINDS[of].lower())
+    if isinstance(row, Site) and row.role is not SiteRole.HUB:
+        raise InvalidInput(f"{row.name} is a remote, not a hub; analyze its link instead.", ["site"])
+    return await perform(context, caller, Scope(of, key), start, end)
+
+
+def _window(context: Context, hours: float, until: datetime | None) -> tuple[datetime, datetime]:
+    """Raises InvalidInput for one that is empty or too long, or ends in the future."""
+    if not 0 < hours <= LONGEST_HOURS or not timedelta(hours=hours):  # it rounds to microseconds
+        message = f"An analysis looks back more than 0 and at most {LONGEST_HOURS:g} hours (90 days), not {hours:g}."
+        raise InvalidInput(message, ["hoursLookback"])
+    end = until or context.now
+    if end > context.now + AHEAD:
+        raise InvalidInput("The window must not end more than 5 minutes in the future.", ["until"])
+    kept = timedelta(days=context.services.retention_days)
+    if end <= context.now - kept:
+        raise InvalidInput(f"Nothing is kept of this window; samples are kept for {kept.days} days.", ["until"])
+    return end - timedelta(hours=hours), end
+
+
+async def perform(
+    context: Context, caller: Caller, scope: Scope, start: datetime, end: datetime
+) -> CorrelationAnalysis:
+    """The analysis, stored."""
+    began = time.perf_counter()
+    found = await analyze(context.services, scope, WORDS[scope.of], start, end)
+    analysis = CorrelationAnalysis(
+        scope=scope.of,
+        satellite_id=scope.key if scope.of is AnalysisScope.SATELLITE else None,
+        target_kind=KINDS.get(scope.of),
+        target_id=None if scope.of is AnalysisScope.SATELLITE else scope.key,
+        window_start=start,
+        window_end=end,
+        requested_by_id=caller.author_id,
+        patterns=found.patterns,
+        correlation_score=found.correlation,
+        links_analyzed=found.links,
+        links_compared=found.compared,
+        duration_ms=1000.0 * (time.perf_counter() - began),
+        model_version=found.model_version,
+    )
+    async with context.database.write() as session:
+        session.add(analysis)
+        await session.flush()
+        await session.refresh(analysis)
+    return analysis
+
+
+# ---------------------------------------------------------------- seeing
+
+
+@made_once
+def listing(scope: AnalysisScope | None) -> Listing[CorrelationAnalysis]:
+    conditions = () if scope is None else (CorrelationAnalysis.scope == scope,)
+    return Listing(CorrelationAnalysis, (CorrelationAnalysis.id,), descending=True, conditions=conditions)
+
+
+async def listed(context: Context, scope: AnalysisScope | None, window: Window) -> Page[CorrelationAnalysis]:
+    """Newest first."""
+    context.require(Role.VIEWER, "see analyses")
+    return await page(context.database, listing(scope), window, context.columns_of(CorrelationAnalysis))

@@ -1,0 +1,126 @@
+"""CSV and Parquet files, streamed in batches into the same recording as the API's."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Final
+from uuid import UUID
+
+import polars as pl
+from sqlalchemy import select
+
+from ml.catalogue.metrics import CATALOGUE, TargetKind
+from resolvers.base.errors import ClientError, InvalidInput, RateLimited
+from resolvers.context import Context
+from resolvers.lists.pagination import among
+from resolvers.store.tables import Anomaly, Role
+from resolvers.telemetry import recording as metrics
+from resolvers.telemetry.files.messages import printable
+from resolvers.telemetry.recording import LISTED_REJECTIONS, Recorded, Rejected
+
+LONGEST_NAME: Final = 100  # characters, of a file's name in a sentence
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One batch done: rows read so far, of how many, and what became of the batch (rows counted in the file)."""
+
+    rows: int
+    total: int
+    recorded: Recorded
+
+
+@dataclass
+class Tally:
+    """What became of a file so far; as large after a thousand batches as after one, but for the anomalies' ids."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    rejected_count: int = 0
+    rejected: list[Rejected] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    anomalies: set[UUID] = field(default_factory=set)
+
+    @property
+    def rows(self) -> int:
+        return self.accepted + self.duplicates + self.rejected_count
+
+    def add(self, batch: Recorded) -> None:
+        self.accepted += batch.accepted
+        self.duplicates += batch.duplicates
+        self.rejected_count += batch.rejected_count
+        self.rejected += batch.rejected[: LISTED_REJECTIONS - len(self.rejected)]
+        self.reasons.update(batch.reasons)
+        self.anomalies.update(anomaly.id for anomaly in batch.anomalies)
+
+
+async def import_upload(context: Context, kind: TargetKind, name: str, content: IO[bytes]) -> Recorded:
+    """Record an uploaded file, whatever it is called.
+
+    Raises InvalidInput; batches before the damage are recorded then, and sending the file again is safe.
+    """
+    tally, shown = Tally(), printable(name, LONGEST_NAME) or "The file"
+    try:
+        async with aclosing(import_file(lambda: replace(context), kind, content, shown)) as steps:
+            async for step in steps:
+                tally.add(step.recorded)
+    except ClientError as error:
+        kept = f" {tally.accepted} samples before that were recorded; sending the file again is safe."
+        told = error.message + (kept if tally.rows else "")
+        if isinstance(error, InvalidInput):
+            raise InvalidInput(told, ["file"]) from error
+        error.message, error.args = told, (told,)
+        raise
+    return await _together(context, tally)
+
+
+async def _together(context: Context, tally: Tally) -> Recorded:
+    """All batches as if they had been one."""
+    query = select(Anomaly).where(among(Anomaly.id, tally.anomalies)).order_by(Anomaly.started_at, Anomaly.id)
+    async with context.database.read() as session:
+        touched = [*await session.scalars(query)]
+    counts = (tally.accepted, tally.duplicates, tally.rejected_count)
+    return Recorded(*counts, tally.rejected, dict(tally.reasons), touched)
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """Raises InvalidInput for what is no file, or cannot be read."""
+    if not path.is_file():
+        raise InvalidInput(f"{path.name} is no file.")
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise InvalidInput(f"{path.name} cannot be read: {error.strerror}.") from error
+
+
+async def import_file(
+    open_context: Callable[[], Context], kind: TargetKind, file: IO[bytes], name: str
+) -> AsyncGenerator[Progress, None]:
+    """Record a file batch by batch, each in its own transaction; repeating an import only meets duplicates.
+
+    `open_context` is called for each batch, whose times are checked against its clock. Columns are named like the
+    sample input's fields, in camel or snake case; `at` is RFC 3339 with an offset, epoch milliseconds, or a Parquet
+    timestamp (UTC where it has no zone). Raises InvalidInput for a file that is none.
+    """
+    context = open_context()
+    context.require(Role.OPERATOR, "record metrics")
+    required = [kind.value.lower(), "at", *(["direction"] if kind is TargetKind.LINK else [])]
+    async with context.services.readers.open(file, name, required, CATALOGUE[kind].columns) as opened:
+        done = 0
+        async for frame in opened.batches():
+            recorded = await _recorded(open_context, kind, frame)
+            shifted = [Rejected(done + entry.row, entry.reason) for entry in recorded.rejected]
+            done += len(frame)
+            yield Progress(done, opened.rows, replace(recorded, rejected=shifted))
+
+
+async def _recorded(open_context: Callable[[], Context], kind: TargetKind, frame: pl.DataFrame) -> Recorded:
+    """A file is larger than a budget: it takes its time instead of being refused halfway."""
+    while True:
+        try:
+            return await metrics.record(open_context(), kind, frame)
+        except RateLimited as limited:
+            await asyncio.sleep(limited.retry_after)

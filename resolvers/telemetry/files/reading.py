@@ -1,0 +1,141 @@
+"""The process that reads a file: `python -m resolvers.telemetry.files.reading JOB`, talking as `messages.py` says.
+
+It knows polars and nothing of the server, has no secrets, limits its own memory and time, and ends when its standard
+input does, which is when the server no longer wants it or is gone.
+"""
+
+import io
+import os
+import resource
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from resolvers.telemetry.files.cells import typed
+from resolvers.telemetry.files.messages import HEADER, Job, Kind, printable
+from resolvers.telemetry.files.tabular import Tabular, Unreadable, tabular
+
+NICENESS: Final = 5  # whoever is served comes first
+NUMBER: Final = "number"
+NAMED_COLUMNS: Final = 20  # of those that a file has instead of ours
+NAMED_CHARACTERS: Final = 50  # of each
+LONGEST_REASON: Final = 300  # characters
+PANICKED: Final = "it is damaged, or has something in it that polars cannot read"
+STATUS: Final = Path("/proc/self/statm")
+DATA_PAGES: Final = 5  # their place in it
+
+
+class Unsuitable(Exception):
+    """The table lacks what samples need; says so, after the file's name."""
+
+
+def main() -> None:
+    """Read, and send what is read."""
+    job = Job.from_json(sys.argv[1])
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no message
+    limit(job.memory)
+    try:
+        for kind, content in _messages(job):
+            output.write(HEADER.pack(kind.value, len(content)))
+            output.write(content)
+            output.flush()
+            _allow_seconds(job.seconds)
+    except BrokenPipeError:
+        pass
+    os._exit(0)  # without tidying up what may be damaged
+
+
+def _end_with_input() -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os._exit(1)
+
+
+def limit(memory: int) -> None:
+    """Take no more than so many bytes from now on, write no file, leave no core behind.
+
+    Where the system does not tell how much there is already (macOS), memory has no limit.
+    """
+    os.nice(NICENESS)
+    _set(resource.RLIMIT_CORE, 0)
+    _set(resource.RLIMIT_FSIZE, 0)
+    if STATUS.exists():
+        data = int(STATUS.read_text().split()[DATA_PAGES]) * resource.getpagesize()
+        _set(resource.RLIMIT_DATA, data + memory)
+
+
+def _allow_seconds(seconds: float) -> None:
+    """Of a processor, from now on."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _set(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + seconds) + 1)
+
+
+def _set(what: int, amount: int) -> None:
+    """The soft limit, below the hard one that somebody has set."""
+    _, hard = resource.getrlimit(what)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(what, (amount if hard == resource.RLIM_INFINITY else min(amount, hard), hard))
+
+
+def _messages(job: Job) -> Iterator[tuple[Kind, bytes]]:
+    """Expected failures, polars' panics included, become the last one."""
+    _allow_seconds(job.seconds)
+    try:
+        with os.fdopen(job.descriptor, "rb") as file:
+            table = tabular(file)
+            names = _matched(table, job)
+            yield Kind.ROWS, str(table.rows()).encode()
+            metrics = [name for name in job.metrics if name in names.values()]
+            for piece in table.pieces([*names]):
+                for batch in piece.rename(names).iter_slices(job.batch_rows):
+                    yield Kind.BATCH, _arrow(typed(batch, metrics))
+        yield Kind.END, b""
+    except Unsuitable as error:
+        yield Kind.REFUSED, str(error).encode()
+    except pl.exceptions.PanicException:
+        yield Kind.REFUSED, f"cannot be read as CSV or Parquet: {PANICKED}.".encode()
+    except (Unreadable, OSError, pl.exceptions.PolarsError) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        shown = printable(why, LONGEST_REASON).rstrip(".")
+        yield Kind.REFUSED, f"cannot be read as CSV or Parquet: {shown}.".encode()
+
+
+def _arrow(batch: pl.DataFrame) -> bytes:
+    stream = io.BytesIO()
+    batch.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())  # later ones send what slices leave out
+    return stream.getvalue()
+
+
+def _matched(table: Tabular, job: Job) -> dict[str, str]:
+    """Our names of the file's columns, by its own. Raises Unsuitable, Unreadable."""
+    ours = {_snake(column): column for column in table.schema}
+    missing = [name for name in job.required if name not in ours]
+    known = [name for name in job.metrics if name in ours]
+    if missing or not known:
+        wanted = ", ".join(missing) or f"any of {', '.join(job.metrics)}"
+        raise Unsuitable(f"lacks the column {wanted}; it has {_listed(table.schema.names())}.")
+    for name in (*job.required, *known):
+        if table.schema[ours[name]].is_nested():
+            raise Unreadable(f"its column {name} holds lists or structs")
+    number = job.required[0]
+    return {ours[name]: NUMBER if name == number else name for name in (*job.required, *known)}
+
+
+def _listed(columns: list[str]) -> str:
+    shown = [printable(column, NAMED_CHARACTERS) for column in columns[:NAMED_COLUMNS]]
+    return ", ".join(shown if len(columns) <= NAMED_COLUMNS else [*shown, "…"])
+
+
+def _snake(column: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in column.strip())
+
+
+if __name__ == "__main__":
+    main()

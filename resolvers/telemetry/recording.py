@@ -1,0 +1,133 @@
+"""Recording telemetry, and reading it back."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
+from resolvers.base import counters as meters
+from resolvers.base.errors import InvalidInput, NotFound
+from resolvers.base.rate_limits import Budget
+from resolvers.context import Context
+from resolvers.store.live import Stored
+from resolvers.store.readings import Span
+from resolvers.store.samples import key_columns
+from resolvers.store.tables import Anomaly, Link, Role
+from resolvers.telemetry import validation as checking
+from resolvers.telemetry.ingest import store
+
+LARGEST_BATCH = 100_000
+LISTED_REJECTIONS = 100
+VALUE = r"(?s)(, and is| with the number|:) .*$"  # of a reason: what differs from row to row
+LARGEST_SERIES = 10_000
+MOST_FOLLOWED = 1000
+LONGEST_WINDOW = timedelta(days=3660)
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    row: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Duplicates are rows that were stored before, or earlier in the same batch.
+
+    At most 100 rejections are listed; `reasons` counts all of them by what is wrong, whatever the value.
+    """
+
+    accepted: int
+    duplicates: int
+    rejected_count: int
+    rejected: list[Rejected]
+    reasons: dict[str, int]
+    anomalies: list[Anomaly]
+
+
+async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> Recorded:
+    """Store and score rows; those that cannot be are set aside with their reasons.
+
+    `frame` has `number` (Int64), for links `direction` ('IB', 'OB'), `at` (Int64, epoch ms) and any of the kind's
+    metric columns (Float64, null = not measured); `unreadable` (String) may name what is wrong with a row already. All
+    in one transaction: an accepted sample is stored, scored and told of, or nothing happened and the batch can be sent
+    again. Raises InvalidInput for too many rows, RateLimited for too many at a time.
+    """
+    context.require(Role.OPERATOR, "record metrics")
+    if len(frame) > LARGEST_BATCH:
+        raise InvalidInput(f"At most {LARGEST_BATCH} rows at once; these are {len(frame)}. Send them in parts.")
+    await context.spend(Budget.SAMPLES, cost=len(frame))
+    rows = await checking.checked(context, kind, frame)
+    rejected = rows.filter(pl.col("reason").is_not_null())
+    good = rows.filter(pl.col("reason").is_null())
+    unique = good.unique(key_columns(kind), keep="first", maintain_order=True)
+    repeated = len(good) - len(unique)
+    accepted, anomalies = await store(context, kind, unique) if len(unique) else (0, [])
+    duplicates = repeated + len(unique) - accepted
+    meters.recorded(kind, accepted, duplicates, len(rejected))
+    listed = rejected.head(LISTED_REJECTIONS)
+    return Recorded(
+        accepted,
+        duplicates,
+        len(rejected),
+        [Rejected(row, reason) for row, reason in listed.select("row", "reason").iter_rows()],
+        dict(rejected.group_by(pl.col("reason").str.replace(VALUE, "")).len().iter_rows()),
+        anomalies,
+    )
+
+
+# ---------------------------------------------------------------- reading
+
+
+def span(
+    context: Context,
+    kind: TargetKind,
+    direction: str,
+    metrics: Sequence[Metric] | None,
+    start: datetime | None,
+    end: datetime | None,
+    hours: float,
+) -> Span:
+    """Which samples a client asks for. Raises InvalidInput for a metric that the kind does not have, a bad window."""
+    known = CATALOGUE[kind].metrics
+    for metric in metrics or ():
+        if metric not in known:
+            raise InvalidInput(f"A {kind.lower()} has no {metric}; it has {', '.join(known)}.", ["metrics"])
+    if start is None and not 0 < hours * 3600 <= LONGEST_WINDOW.total_seconds():
+        raise InvalidInput(f"`hours` must be above 0 and at most {LONGEST_WINDOW.days * 24}.", ["window", "hours"])
+    end = end or context.now
+    start = start or end - min(timedelta(hours=hours), end - EARLIEST)
+    if not timedelta(0) < end - start <= LONGEST_WINDOW:
+        raise InvalidInput(f"`from` must be before `to`, by {LONGEST_WINDOW.days} days at most.", ["window", "from"])
+    return Span(kind, direction, tuple(dict.fromkeys(metrics or known)), start.astimezone(UTC), end.astimezone(UTC))
+
+
+def check_max_points(max_points: int) -> int:
+    """Raises InvalidInput outside 1 to 10 000."""
+    if not 1 <= max_points <= LARGEST_SERIES:
+        raise InvalidInput(f"`maxPoints` must be between 1 and {LARGEST_SERIES}, and is {max_points}.", ["maxPoints"])
+    return max_points
+
+
+# ---------------------------------------------------------------- following
+
+
+async def follow(context: Context, links: Sequence[int]) -> AsyncIterator[Stored]:
+    """New samples of these links as they are stored. Raises InvalidInput for too many, NotFound; later Lagged."""
+    context.require(Role.VIEWER, "follow metrics")
+    if not 1 <= len(links) <= MOST_FOLLOWED:
+        raise InvalidInput(f"Follow 1 to {MOST_FOLLOWED} links at once, not {len(links)}.", ["links"])
+    if None in await context.loaders.of(Link).load_many(list(dict.fromkeys(links))):
+        raise NotFound("link")
+    return _follow(context, frozenset(links))
+
+
+async def _follow(context: Context, links: frozenset[int]) -> AsyncIterator[Stored]:
+    async for stored in context.services.live.follow(links):
+        context.forget()
+        await context.loaders.of(Link).load_many(list({one.link_id for one in stored}))  # together, not one by one
+        for one in stored:
+            yield one
