@@ -6,10 +6,12 @@ import os
 from alembic import context
 from sqlalchemy import Connection
 
-from resolvers.store import analysis_tables, model_tables, recommendation_tables
-from resolvers.store.database import Database
-from resolvers.store.partitions import is_declared
-from resolvers.store.tables import Table
+from resolvers.store.postgres.database import Database
+from resolvers.store.tables import analyses as analysis_tables
+from resolvers.store.tables import models as model_tables
+from resolvers.store.tables import recommendations as recommendation_tables
+from resolvers.store.tables.core import Table
+from resolvers.store.telemetry.partitions import is_declared
 
 DECLARED = (analysis_tables, model_tables, recommendation_tables)  # importing them adds their tables to the others
 

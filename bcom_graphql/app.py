@@ -46,12 +46,12 @@ from resolvers.detection import profile_worker as learner
 from resolvers.operations import maintenance
 from resolvers.recommendations import worker as advising
 from resolvers.root_causes import worker as automatic
-from resolvers.store.database import Database
-from resolvers.store.embedded import Supervised
-from resolvers.store.feed import EventFeed
-from resolvers.store.nats import NatsWakeups
-from resolvers.store.registry import Registry
-from resolvers.store.wakeups import Wakeups
+from resolvers.store.events.feed import EventFeed
+from resolvers.store.events.nats import NatsWakeups
+from resolvers.store.events.wakeups import Wakeups
+from resolvers.store.models.registry import Registry
+from resolvers.store.postgres.database import Database
+from resolvers.store.postgres.embedded import Supervised
 from resolvers.telemetry.files.processes import FileReaders
 from schema.root import schema
 

@@ -12,7 +12,7 @@ from resolvers.base.errors import ClientError, Unauthenticated
 from resolvers.base.rate_limits import Budget
 from resolvers.base.tokens import API_KEY_PREFIX, bearer
 from resolvers.context import Columns, Context, Services, network_of
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from schema.lookahead import columns
 
 

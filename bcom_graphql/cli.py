@@ -45,8 +45,8 @@ from ml.catalogue.metrics import TargetKind
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import ClientError
 from resolvers.context import Context
-from resolvers.store.embedded import EmbeddedFailed
-from resolvers.store.migrations import migrate as migrate_database
+from resolvers.store.postgres.embedded import EmbeddedFailed
+from resolvers.store.postgres.migrations import migrate as migrate_database
 from resolvers.telemetry.file_import import Tally, import_file, open_file
 from schema.root import schema
 

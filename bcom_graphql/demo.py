@@ -18,7 +18,7 @@ from resolvers.base.access import SYSTEM
 from resolvers.base.errors import ClientError
 from resolvers.context import Context, Services
 from resolvers.fleet import topology
-from resolvers.store.tables import Band, Link, SiteRole
+from resolvers.store.tables.core import Band, Link, SiteRole
 from resolvers.telemetry import recording as metrics
 from resolvers.telemetry.recording import Recorded
 

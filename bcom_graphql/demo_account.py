@@ -9,7 +9,7 @@ from resolvers.accounts import users
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import Conflict
 from resolvers.context import Context, Services
-from resolvers.store.tables import Link, Role, User
+from resolvers.store.tables.core import Link, Role, User
 
 EMAIL: Final = "noc@example.com"
 PASSWORD: Final = "demo-password"  # noqa: S105  printed at the start, and in the README

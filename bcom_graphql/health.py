@@ -21,8 +21,8 @@ from starlette.routing import Route
 from bcom_graphql import __version__
 from resolvers.context import Services
 from resolvers.operations.gauges import Asking, Lately
-from resolvers.store.embedded import Supervised
-from resolvers.store.migrations import pending
+from resolvers.store.postgres.embedded import Supervised
+from resolvers.store.postgres.migrations import pending
 
 OK: Final = "ok"
 UNKNOWN: Final = "unknown"

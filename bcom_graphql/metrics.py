@@ -29,7 +29,7 @@ from bcom_graphql import __version__
 from resolvers.base.tokens import bearer
 from resolvers.context import Services
 from resolvers.operations.gauges import Observer, OpenAnomalies
-from resolvers.store.embedded import Supervised
+from resolvers.store.postgres.embedded import Supervised
 
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own name for it
 SECONDS: Final = 5.0

@@ -9,9 +9,9 @@ from rich.console import Console
 from bcom_graphql import app, prepare
 from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings
-from resolvers.store.creation import create_database
-from resolvers.store.migrations import HEAD
-from resolvers.store.migrations import migrate as migrate_database
+from resolvers.store.postgres.create_database import create_database
+from resolvers.store.postgres.migrations import HEAD
+from resolvers.store.postgres.migrations import migrate as migrate_database
 
 console = Console(stderr=True)
 

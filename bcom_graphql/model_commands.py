@@ -18,8 +18,8 @@ from resolvers.lists.loaders import Children
 from resolvers.lists.pagination import Window
 from resolvers.models import export as model_files
 from resolvers.models import models
-from resolvers.store.migrations import migrate
-from resolvers.store.model_tables import ModelMetric, ModelStage, ModelVersion
+from resolvers.store.postgres.migrations import migrate
+from resolvers.store.tables.models import ModelMetric, ModelStage, ModelVersion
 
 SHOWN_VERSIONS = 20
 

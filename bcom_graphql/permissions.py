@@ -4,7 +4,7 @@ from collections import defaultdict
 from functools import cache
 from typing import Any
 
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from schema.directives import Access
 from schema.fields import Rated
 from schema.root import schema

@@ -19,9 +19,9 @@ from resolvers.models import training
 from resolvers.models.trainer import Outcome, perform
 from resolvers.models.training import Period
 from resolvers.operations.maintenance import make_partitions
-from resolvers.store import runs
-from resolvers.store.embedded import embedded_postgres
-from resolvers.store.migrations import migrate
+from resolvers.store.models import training_runs as runs
+from resolvers.store.postgres.embedded import embedded_postgres
+from resolvers.store.postgres.migrations import migrate
 
 logger = structlog.get_logger(__name__)
 

@@ -12,8 +12,8 @@ from bcom_graphql import host_names, secret_keys
 from bcom_graphql.graphql.limits import Introspection, Limits
 from resolvers.accounts.passwords import WAITING
 from resolvers.base.rate_limits import DEFAULTS, Budget
-from resolvers.store import nats
-from resolvers.store.database_url import parse as parse_database_url
+from resolvers.store.events import nats
+from resolvers.store.postgres.database_url import parse as parse_database_url
 from resolvers.telemetry.files.processes import MEMORY
 
 SHORTEST_TOKEN = 16

@@ -12,8 +12,8 @@ import structlog
 
 from bcom_graphql.settings import Settings
 from resolvers.base.errors import ClientError
-from resolvers.store import runs
-from resolvers.store.database import Database
+from resolvers.store.models import training_runs as runs
+from resolvers.store.postgres.database import Database
 
 ONE_THREAD: Final = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1"

@@ -26,7 +26,7 @@ from resolvers.context import Context, Services
 from resolvers.models import models
 from resolvers.models.trainer import Outcome, perform
 from resolvers.models.training import Period
-from resolvers.store.migrations import migrate
+from resolvers.store.postgres.migrations import migrate
 
 NICENESS = 10  # whoever is served goes first
 

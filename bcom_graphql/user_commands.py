@@ -15,8 +15,8 @@ from resolvers.accounts import users
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import NotFound
 from resolvers.context import Context, Services
-from resolvers.store.migrations import migrate
-from resolvers.store.tables import Role
+from resolvers.store.postgres.migrations import migrate
+from resolvers.store.tables.core import Role
 
 console = Console(stderr=True)
 

@@ -26,7 +26,8 @@ from ml.simulation.simulator import simulate
 from resolvers.base.access import SYSTEM
 from resolvers.context import Context
 from resolvers.fleet import topology
-from resolvers.store import partitions, telemetry
+from resolvers.store.telemetry import partitions
+from resolvers.store.telemetry import samples as telemetry
 
 STEP_MS: Final = 300_000
 HISTORY_HOURS: Final = 24

@@ -18,7 +18,7 @@ from bcom_graphql import app
 from bcom_graphql.graphql.documents import DocumentStore
 from bcom_graphql.graphql.limits import Limits
 from benchmarks.world import SITE, world
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from schema.root import schema
 
 QUERY = "query Site($number: Int!) { site(number: $number) { id number name role latitude longitude } }"

@@ -22,8 +22,8 @@ from benchmarks.telemetry import seconds, tell
 from benchmarks.world import SECRET, World, free_port, world
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.detection.episodes import Severity
-from resolvers.store.events import Event, publish
-from resolvers.store.tables import Anomaly, AnomalyStatus, Role
+from resolvers.store.events.log import Event, publish
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, Role
 
 SUBSCRIBERS: Final = 1000
 EVENTS: Final = 100

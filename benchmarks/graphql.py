@@ -19,8 +19,8 @@ from benchmarks.telemetry import tell
 from benchmarks.world import Client, World, operation, world
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.detection.episodes import Severity
-from resolvers.store.identifiers import uuid7
-from resolvers.store.tables import Anomaly, AnomalyStatus, Role
+from resolvers.store.postgres.identifiers import uuid7
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, Role
 
 CONNECTIONS: Final = 16
 ROUNDS: Final = 8

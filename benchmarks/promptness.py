@@ -21,7 +21,7 @@ from benchmarks.telemetry import LINK, tell
 from benchmarks.world import Client, World, operation, world
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import camel
-from resolvers.store.tables import Role, Stream
+from resolvers.store.tables.core import Role, Stream
 
 SUBSCRIBERS: Final = 1000
 SECONDS: Final = 30

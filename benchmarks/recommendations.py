@@ -20,11 +20,11 @@ from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity
 from ml.recommendation.case import Outcome, Past, Priority, Situation
 from ml.recommendation.playbook.catalogue import FOR_CAUSE
-from resolvers.store import patterns
-from resolvers.store.analysis_tables import AnalysisScope, CorrelationAnalysis
-from resolvers.store.identifiers import uuid7
-from resolvers.store.recommendation_tables import Recommendation
-from resolvers.store.tables import Anomaly, User
+from resolvers.store.postgres.identifiers import uuid7
+from resolvers.store.tables import analysis_documents as patterns
+from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
+from resolvers.store.tables.core import Anomaly, User
+from resolvers.store.tables.recommendations import Recommendation
 from schema.node import global_id
 
 ROUNDS: Final = 40

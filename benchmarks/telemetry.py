@@ -28,7 +28,8 @@ from benchmarks.world import Client, World, operation, world
 from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
 from resolvers.base.errors import camel
 from resolvers.operations.maintenance import maintain
-from resolvers.store import partitions, telemetry
+from resolvers.store.telemetry import partitions
+from resolvers.store.telemetry import samples as telemetry
 from schema.inputs import LinkSampleInput, frame_of_samples
 from schema.root import schema
 

@@ -18,17 +18,17 @@ from resolvers.base.rate_limits import Budget, Rates
 from resolvers.base.tokens import Tokens
 from resolvers.base.turns import Turns
 from resolvers.lists.row_loaders import Entities
-from resolvers.store import registry, sensitivities
-from resolvers.store.database import Database
-from resolvers.store.events import parse_cursor
-from resolvers.store.feed import EventFeed
-from resolvers.store.following import Events
-from resolvers.store.live import LiveSamples
-from resolvers.store.profiles import ProfileCache
-from resolvers.store.registry import Registry
-from resolvers.store.sensitivities import Sensitivities
-from resolvers.store.sign_ins import Holder, holders
-from resolvers.store.tables import Role, Table
+from resolvers.store.events.feed import EventFeed
+from resolvers.store.events.log import parse_cursor
+from resolvers.store.events.subscribers import Events
+from resolvers.store.models import registry, sensitivities
+from resolvers.store.models.registry import Registry
+from resolvers.store.models.sensitivities import Sensitivities
+from resolvers.store.postgres.database import Database
+from resolvers.store.queries.sign_ins import Holder, holders
+from resolvers.store.tables.core import Role, Table
+from resolvers.store.telemetry.live_samples import LiveSamples
+from resolvers.store.telemetry.profiles import ProfileCache
 from resolvers.telemetry.files.processes import FileReaders
 
 if TYPE_CHECKING:

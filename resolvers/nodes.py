@@ -6,11 +6,11 @@ from uuid import UUID
 from resolvers.base.access import Caller
 from resolvers.context import Context
 from resolvers.models import models
-from resolvers.store.analysis_tables import CorrelationAnalysis
-from resolvers.store.identifiers import entity_key
-from resolvers.store.model_tables import ModelVersion, TrainingRun
-from resolvers.store.recommendation_tables import Recommendation
-from resolvers.store.tables import Anomaly, ApiKey, Detection, Link, Network, Role, Satellite, Site, Table, User
+from resolvers.store.postgres.identifiers import entity_key
+from resolvers.store.tables.analyses import CorrelationAnalysis
+from resolvers.store.tables.core import Anomaly, ApiKey, Detection, Link, Network, Role, Satellite, Site, Table, User
+from resolvers.store.tables.models import ModelVersion, TrainingRun
+from resolvers.store.tables.recommendations import Recommendation
 
 ENTITIES: dict[str, type[Table]] = {
     entity.__name__: entity

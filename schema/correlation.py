@@ -9,7 +9,8 @@ from strawberry import ID
 from ml.catalogue.root_causes import CAUSES, CulpritKind
 from ml.root_cause.report import Evidence as FoundEvidence
 from resolvers.root_causes import analyses as correlation
-from resolvers.store import patterns, tables
+from resolvers.store.tables import analysis_documents as patterns
+from resolvers.store.tables import core as tables
 from schema.directives import Name, sized
 from schema.enums import AnalysisScope, Direction, Role, RootCause
 from schema.fields import mutation

@@ -7,9 +7,9 @@ from ml.catalogue.root_causes import CAUSES, RootCause
 from ml.detection.episodes import Severity
 from ml.recommendation.case import Outcome, Priority
 from resolvers.detection.anomalies import AnomalyChange, AnomalyOrder
-from resolvers.store.analysis_tables import AnalysisScope
-from resolvers.store.model_tables import ModelStage, TrainingStatus
-from resolvers.store.tables import AnomalyStatus, Band, Role, SiteRole, Verdict
+from resolvers.store.tables.analyses import AnalysisScope
+from resolvers.store.tables.core import AnomalyStatus, Band, Role, SiteRole, Verdict
+from resolvers.store.tables.models import ModelStage, TrainingStatus
 
 strawberry.enum(
     Role,

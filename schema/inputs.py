@@ -15,7 +15,7 @@ from resolvers.base.errors import InvalidInput, camel
 from resolvers.detection.filters import AnomalyFilter as Filter
 from resolvers.detection.filters import TargetKey
 from resolvers.fleet import topology
-from resolvers.store.identifiers import entity_key
+from resolvers.store.postgres.identifiers import entity_key
 from schema.directives import Constraint
 from schema.enums import AnomalyStatus, Band, Direction, Metric, Role, Severity, SiteRole
 from schema.node import parse_id

@@ -12,7 +12,9 @@ from ml.detection.detector import false_alarms_per_day
 from resolvers.lists.pagination import Window
 from resolvers.models import models
 from resolvers.models.export import Files
-from resolvers.store import model_tables, sensitivities, tables
+from resolvers.store.models import sensitivities
+from resolvers.store.tables import core as tables
+from resolvers.store.tables import models as model_tables
 from schema.directives import Cost, paged, sized
 from schema.enums import ModelStage
 from schema.node import Connection, Info, Node

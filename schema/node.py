@@ -12,7 +12,7 @@ from strawberry import ID
 
 from resolvers.context import Context
 from resolvers.lists.pagination import Page
-from resolvers.store.identifiers import entity_key
+from resolvers.store.postgres.identifiers import entity_key
 
 Info = strawberry.Info[Context, None]
 

@@ -7,7 +7,7 @@ from strawberry import ID
 from strawberry.types.nodes import SelectedField
 
 from resolvers.base import errors
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from schema.node import Info
 
 

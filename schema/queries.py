@@ -19,7 +19,7 @@ from resolvers.models import models, training
 from resolvers.nodes import load
 from resolvers.recommendations import recommendations
 from resolvers.root_causes import analyses as correlation
-from resolvers.store import tables
+from resolvers.store.tables import core as tables
 from schema.correlation import CorrelationAnalysis
 from schema.directives import Name, Search, page, sized
 from schema.enums import AnalysisScope, AnomalyOrder, Role, SiteRole

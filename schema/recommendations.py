@@ -12,8 +12,9 @@ from ml.recommendation.case import Past
 from resolvers.context import Context
 from resolvers.recommendations import recommendations
 from resolvers.recommendations.recommendations import RecommendationFilter as Filter
-from resolvers.store import analysis_tables, tables
-from resolvers.store.recommendation_tables import Recommendation as Row
+from resolvers.store.tables import analyses as analysis_tables
+from resolvers.store.tables import core as tables
+from resolvers.store.tables.recommendations import Recommendation as Row
 from schema.correlation import CULPRITS, CorrelationAnalysis, Culprit
 from schema.directives import Note, sized
 from schema.enums import Outcome, Priority, Role, RootCause

@@ -7,7 +7,7 @@ import strawberry
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from resolvers.context import Context
 from resolvers.lists.loaders import SeriesRequest
-from resolvers.store.readings import Series, Span
+from resolvers.store.telemetry.series import Series, Span
 from resolvers.telemetry import recording as metrics
 from schema.directives import FREE, READING
 from schema.inputs import TimeWindow

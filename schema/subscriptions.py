@@ -10,10 +10,11 @@ from ml.catalogue.metrics import TargetKind
 from resolvers.detection import anomalies
 from resolvers.models import training
 from resolvers.recommendations import recommendations
-from resolvers.store import model_tables, tables
-from resolvers.store.events import Event
-from resolvers.store.following import told
-from resolvers.store.live import Stored
+from resolvers.store.events.log import Event
+from resolvers.store.events.subscribers import told
+from resolvers.store.tables import core as tables
+from resolvers.store.tables import models as model_tables
+from resolvers.store.telemetry.live_samples import Stored
 from resolvers.telemetry import recording as metrics
 from schema.enums import AnomalyChange, Role
 from schema.fields import subscription

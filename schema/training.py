@@ -6,7 +6,8 @@ from typing import Annotated
 import strawberry
 
 from resolvers.models.training import Period
-from resolvers.store import model_tables, tables
+from resolvers.store.tables import core as tables
+from resolvers.store.tables import models as model_tables
 from schema.enums import TrainingStatus
 from schema.inputs import TimeWindow
 from schema.models import ModelVersion

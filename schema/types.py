@@ -11,7 +11,8 @@ from ml.catalogue.metrics import Metric, TargetKind
 from resolvers.detection.filters import AnomalyFilter as Filter
 from resolvers.lists.loaders import Children
 from resolvers.lists.pagination import Window
-from resolvers.store import analysis_tables, tables
+from resolvers.store.tables import analyses as analysis_tables
+from resolvers.store.tables import core as tables
 from schema.directives import QUERIED, MaxPoints, Metrics, paged, series, sized
 from schema.enums import AnomalyChange, AnomalyStatus, Band, Direction, Severity, SiteRole, Verdict
 from schema.inputs import AnomalyFilter, TimeWindow, filter_of

@@ -21,8 +21,8 @@ from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings
 from resolvers.context import Services
 from resolvers.operations.maintenance import maintain
-from resolvers.store.embedded import embedded_postgres
-from resolvers.store.migrations import migrate
+from resolvers.store.postgres.embedded import embedded_postgres
+from resolvers.store.postgres.migrations import migrate
 from tests.incidents import FOLDER, ROOT, brief, fingerprint, kept_model
 from tests.support import Api, Factory, Server, serving
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Self
 
-from resolvers.store.database_url import parse
+from resolvers.store.postgres.database_url import parse
 
 
 @dataclass

@@ -9,7 +9,7 @@ from ml.catalogue.models import Measure, Trained
 from resolvers.base.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.models.models import promote
-from resolvers.store.model_tables import ModelVersion
+from resolvers.store.tables.models import ModelVersion
 from tests.support import Api
 
 LINK = "anomaly_link"

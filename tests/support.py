@@ -22,8 +22,7 @@ from bcom_graphql.graphql.sockets import Sockets
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.detection.episodes import Severity
 from resolvers.context import Services
-from resolvers.store.samples import SAMPLES, key_columns
-from resolvers.store.tables import (
+from resolvers.store.tables.core import (
     Anomaly,
     AnomalyStatus,
     Band,
@@ -38,6 +37,7 @@ from resolvers.store.tables import (
     Table,
     User,
 )
+from resolvers.store.tables.samples import SAMPLES, key_columns
 from schema.node import global_id
 
 Row = TypeVar("Row", bound=Table)

@@ -13,7 +13,7 @@ from sqlalchemy import select, text, update
 
 from resolvers.accounts import passwords
 from resolvers.context import Services
-from resolvers.store.tables import RefreshToken, Role, SignIn, User
+from resolvers.store.tables.core import RefreshToken, Role, SignIn, User
 from tests.conftest import SECRET
 from tests.support import Api, Factory, Server, codes, id_of, iso
 

@@ -9,10 +9,10 @@ from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity
 from resolvers.context import Services
 from resolvers.recommendations.worker import ADVISING_LOCK, advise_due
-from resolvers.store import patterns
-from resolvers.store.alone import alone
-from resolvers.store.recommendation_tables import Recommendation
-from resolvers.store.tables import Anomaly, AnomalyStatus, Role
+from resolvers.store.postgres.advisory_locks import alone
+from resolvers.store.tables import analysis_documents as patterns
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, Role
+from resolvers.store.tables.recommendations import Recommendation
 from tests.support import EXTREME, LINK_CENTRE, LINK_SPREAD, Api, Factory, Server, ago, id_of, record_levels, until
 from tests.test_recommendations import FADE, WATCH, analysis, faded, failing_hub, ids, pattern, recommended
 

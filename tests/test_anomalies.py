@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from ml.catalogue.metrics import Direction
 from ml.detection.episodes import Severity
 from resolvers.context import Services
-from resolvers.store.tables import Anomaly, AnomalyStatus, Role, SiteRole, Verdict
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, Role, SiteRole, Verdict
 from schema.node import global_id
 from tests.support import (
     EXTREME,

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text, update
 
 from resolvers.accounts import users
 from resolvers.context import Services
-from resolvers.store.tables import ApiKey, Role, SignIn, User
+from resolvers.store.tables.core import ApiKey, Role, SignIn, User
 from tests.support import Api, Factory, Server, codes, id_of, iso, sql
 
 CREATE = """mutation ($name: String!, $role: Role!, $expiresAt: DateTime) {

@@ -11,9 +11,9 @@ from ml.catalogue.metrics import Direction, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from resolvers.context import Services
 from resolvers.root_causes.worker import AUTOMATIC_LOCK, analyze_due
-from resolvers.store import patterns
-from resolvers.store.analysis_tables import CorrelationAnalysis
-from resolvers.store.tables import Anomaly, Link, Network, Role, Site, SiteRole
+from resolvers.store.tables import analysis_documents as patterns
+from resolvers.store.tables.analyses import CorrelationAnalysis
+from resolvers.store.tables.core import Anomaly, Link, Network, Role, Site, SiteRole
 from tests.faulted import HUB, HUB_FAILURE, built, numbers, recorded
 from tests.support import Api, Factory, ago, id_of, sql
 

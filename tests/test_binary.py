@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from resolvers.context import Services
-from resolvers.store import binary
-from resolvers.store.database import driver
+from resolvers.store.postgres import binary_copy as binary
+from resolvers.store.postgres.database import driver
 
 if TYPE_CHECKING:
     import asyncpg

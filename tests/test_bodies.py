@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 
 from bcom_graphql.graphql.json import HOLE, count_values, loaded
 from bcom_graphql.observability import configure_logging
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from tests.support import Api, Factory, Server, ago, ms, until
 from tests.test_uploads import IMPORT, PLACE, operation
 

@@ -21,9 +21,9 @@ import websockets
 from bcom_graphql import app
 from ml.detection.episodes import Severity
 from resolvers.detection.anomalies import AnomalyChange
-from resolvers.store.embedded import embedded_postgres
-from resolvers.store.migrations import migrate
-from resolvers.store.tables import Link, Role
+from resolvers.store.postgres.embedded import embedded_postgres
+from resolvers.store.postgres.migrations import migrate
+from resolvers.store.tables.core import Link, Role
 from schema.node import global_id
 from tests.conftest import SECRET, settings_of
 from tests.processes import Served

@@ -19,8 +19,8 @@ from bcom_graphql.settings import Settings
 from resolvers.base.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.models import training
-from resolvers.store import runs
-from resolvers.store.tables import Role
+from resolvers.store.models import training_runs as runs
+from resolvers.store.tables.core import Role
 from tests.conftest import SECRET
 from tests.processes import COMMAND, HERE, Served, environment, free_port, run
 from tests.support import Api, Factory, ago, iso, sql

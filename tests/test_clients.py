@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from tests.conftest import FOLDER
 from tests.support import Api, Factory, id_of
 

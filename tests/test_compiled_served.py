@@ -9,7 +9,7 @@ from bcom_graphql import app
 from bcom_graphql.graphql.compiled import Compiled
 from bcom_graphql.graphql.meters import NOT_COMPILED
 from resolvers.context import Services
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from tests.conftest import settings_of
 from tests.support import Api, Factory, id_of, serving
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from resolvers.store.analysis_tables import CorrelationAnalysis
-from resolvers.store.tables import Role, SiteRole
+from resolvers.store.tables.analyses import CorrelationAnalysis
+from resolvers.store.tables.core import Role, SiteRole
 from schema.node import global_id
 from tests.faulted import (
     BROKEN_REMOTE,

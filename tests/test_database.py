@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from resolvers.base.errors import Unavailable
-from resolvers.store.database import Database
+from resolvers.store.postgres.database import Database
 
 
 async def drive(database: Database) -> int:

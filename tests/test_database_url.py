@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from bcom_graphql.settings import Settings
-from resolvers.store.database import Database
-from resolvers.store.database_url import Address, KeepAlive, parse
+from resolvers.store.postgres.database import Database
+from resolvers.store.postgres.database_url import Address, KeepAlive, parse
 from tests.freezing import FreezingProxy
 
 HUSH = "hush-hush"

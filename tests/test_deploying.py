@@ -26,11 +26,11 @@ from bcom_graphql.cli import commands
 from bcom_graphql.graphql.limits import Limits
 from bcom_graphql.settings import Settings
 from resolvers.context import Services
-from resolvers.store.creation import create_database
-from resolvers.store.database_url import parse
-from resolvers.store.embedded.programs import Account, program
-from resolvers.store.migrations import pending
-from resolvers.store.tables import Role
+from resolvers.store.postgres.create_database import create_database
+from resolvers.store.postgres.database_url import parse
+from resolvers.store.postgres.embedded.programs import Account, program
+from resolvers.store.postgres.migrations import pending
+from resolvers.store.tables.core import Role
 from tests.conftest import Clones, _named, settings_of
 from tests.processes import HERE, free_port
 from tests.support import Api, Factory, id_of, serving

@@ -7,7 +7,7 @@ import pytest
 
 from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers.detection.on_request import camel
-from resolvers.store.tables import Link, Network, Role, Site
+from resolvers.store.tables.core import Link, Network, Role, Site
 from tests.support import LINK_CENTRE, LINK_SPREAD, Api, Factory, GraphQLFailed, ago, id_of, record_levels
 
 KINDS = pytest.mark.parametrize("kind", list(TargetKind))

@@ -16,7 +16,7 @@ from bcom_graphql.graphql.documents import DocumentStore, read_trusted
 from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.limits import Limits
 from bcom_graphql.graphql.reading import Document
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from schema.root import schema
 from tests.support import Api, Server, codes
 

@@ -10,7 +10,7 @@ import websockets
 
 from resolvers.context import Services
 from resolvers.detection.anomalies import AnomalyChange, tell
-from resolvers.store.tables import Anomaly, Role
+from resolvers.store.tables.core import Anomaly, Role
 from tests.conftest import SECRET
 from tests.processes import Served
 from tests.support import Api, Factory

@@ -20,11 +20,11 @@ import psutil
 import pytest
 
 from bcom_graphql import app
-from resolvers.store.embedded import EmbeddedFailed, Supervised, embedded_postgres
-from resolvers.store.embedded.postmaster import find_postmaster
-from resolvers.store.embedded.programs import Account, program
-from resolvers.store.embedded.sockets import socket_folder
-from resolvers.store.migrations import migrate
+from resolvers.store.postgres.embedded import EmbeddedFailed, Supervised, embedded_postgres
+from resolvers.store.postgres.embedded.postmaster import find_postmaster
+from resolvers.store.postgres.embedded.programs import Account, program
+from resolvers.store.postgres.embedded.sockets import socket_folder
+from resolvers.store.postgres.migrations import migrate
 from tests.conftest import settings_of
 from tests.processes import Served
 from tests.support import Api, serving, until

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml.catalogue.metrics import TargetKind
-from resolvers.store.tables import Link, Role
+from resolvers.store.tables.core import Link, Role
 from tests.support import (
     EXTREME,
     LINK_CENTRE,

@@ -15,11 +15,11 @@ from bcom_graphql import app
 from resolvers.base.errors import Expired, Lagged, TimedOut, Unavailable
 from resolvers.context import Services
 from resolvers.operations.maintenance import maintain
-from resolvers.store.database import Database
-from resolvers.store.events import Event, append, forget, publish
-from resolvers.store.feed import EventFeed
-from resolvers.store.tables import Event as Row
-from resolvers.store.tables import Role
+from resolvers.store.events.feed import EventFeed
+from resolvers.store.events.log import Event, append, forget, publish
+from resolvers.store.postgres.database import Database
+from resolvers.store.tables.core import Event as Row
+from resolvers.store.tables.core import Role
 from tests.conftest import settings_of
 from tests.support import Api, Factory, id_of, sql, until
 from tests.test_event_streams import following
@@ -260,7 +260,7 @@ async def test_a_storm_of_writers_without_the_lock_makes_a_reader_miss_events(
             await session.execute(insert(Row), rows)
             await asyncio.sleep(0.002 * (len(rows) % 5))
 
-    monkeypatch.setattr("resolvers.store.events.append", append_at_once)
+    monkeypatch.setattr("resolvers.store.events.log.append", append_at_once)
     monkeypatch.setattr("tests.test_event_log.append", append_at_once)
 
     async with asyncio.timeout(25), asyncio.TaskGroup() as tasks:
@@ -357,7 +357,7 @@ async def both_listen(services: Services) -> bool:
 async def test_other_topics_events_neither_reach_a_follower_nor_fill_its_queue(
     here: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resolvers.store.following.QUEUE_LENGTH", 3)
+    monkeypatch.setattr("resolvers.store.events.subscribers.QUEUE_LENGTH", 3)
     async with aclosing(here.feed.follow(QUIET, "0")) as quiet:  # type: ignore[type-var]
         waiting = asyncio.ensure_future(anext(quiet))
         await until(lambda: here.feed.followers == 1)
@@ -372,7 +372,7 @@ async def test_other_topics_events_neither_reach_a_follower_nor_fill_its_queue(
 async def test_a_slow_follower_hears_what_it_was_handed_and_then_where_to_go_on(
     here: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resolvers.store.following.QUEUE_LENGTH", 3)
+    monkeypatch.setattr("resolvers.store.events.subscribers.QUEUE_LENGTH", 3)
     async with aclosing(here.feed.follow(TOPIC, "0")) as slow:  # type: ignore[type-var]
         first = asyncio.ensure_future(anext(slow))
         await until(lambda: here.feed.followers == 1)
@@ -415,7 +415,7 @@ async def test_the_feed_is_settled_when_followers_are_done_with_what_they_were_h
 
 
 async def test_old_events_go_but_for_the_newest_of_them(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resolvers.store.events.FORGOTTEN_AT_ONCE", 3)
+    monkeypatch.setattr("resolvers.store.events.log.FORGOTTEN_AT_ONCE", 3)
     await tell(services, *"abcdefghij")
     await age(services, 8)
 
@@ -476,7 +476,7 @@ async def test_a_cursor_older_than_what_is_kept_is_refused_and_the_oldest_is_goo
 async def test_a_reader_of_history_notices_that_the_rest_of_it_was_deleted(
     here: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resolvers.store.events.BATCH", 2)
+    monkeypatch.setattr("resolvers.store.events.log.BATCH", 2)
     await tell(here, *"abcdefgh")
     await until(lambda: here.feed.cursor == "8")
     async with aclosing(here.feed.follow(TOPIC, "1")) as reader:  # type: ignore[type-var]

@@ -17,7 +17,7 @@ import pytest
 
 from bcom_graphql.authentication import Door
 from resolvers.context import Context
-from resolvers.store.tables import Role, SignIn, User
+from resolvers.store.tables.core import Role, SignIn, User
 from tests.support import Api, Factory, Server, id_of, several
 
 EVENT_STREAM = "text/event-stream"
@@ -283,7 +283,7 @@ async def test_a_client_that_falls_behind_is_told_where_to_go_on(
     async with following(operator) as stream:
         await acknowledge(operator, make)
         seen = await stream.next()
-        monkeypatch.setattr("resolvers.store.following.QUEUE_LENGTH", 0)  # one event is one too many
+        monkeypatch.setattr("resolvers.store.events.subscribers.QUEUE_LENGTH", 0)  # one event is one too many
         missed = await acknowledge(operator, make)
         lagged, end = await stream.rest()
     monkeypatch.undo()

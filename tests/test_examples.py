@@ -20,8 +20,8 @@ import pytest
 from bcom_graphql import app
 from bcom_graphql.demo_account import EMAIL, PASSWORD
 from resolvers.operations.maintenance import maintain
-from resolvers.store import following
-from resolvers.store.tables import Role
+from resolvers.store.events import subscribers as following
+from resolvers.store.tables.core import Role
 from tests.conftest import settings_of
 from tests.incidents import FOLDER, ROOT
 from tests.support import (

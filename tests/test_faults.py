@@ -13,9 +13,9 @@ from bcom_graphql import app
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import Unavailable
 from resolvers.context import Services
-from resolvers.store.embedded import embedded_postgres
-from resolvers.store.migrations import MIGRATION_LOCK, migrate, pending
-from resolvers.store.tables import Role
+from resolvers.store.postgres.embedded import embedded_postgres
+from resolvers.store.postgres.migrations import MIGRATION_LOCK, migrate, pending
+from resolvers.store.tables.core import Role
 from tests.conftest import settings_of
 from tests.support import (
     QUIET,

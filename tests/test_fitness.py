@@ -10,10 +10,11 @@ import pytest
 
 from resolvers.base.errors import Unavailable
 from resolvers.context import Services
-from resolvers.store import fitness, refusals
-from resolvers.store.creation import create_database
-from resolvers.store.database import Database
-from resolvers.store.database_url import parse
+from resolvers.store.postgres import refusals
+from resolvers.store.postgres import requirements as fitness
+from resolvers.store.postgres.create_database import create_database
+from resolvers.store.postgres.database import Database
+from resolvers.store.postgres.database_url import parse
 from tests.conftest import Clones, _named
 from tests.processes import run
 from tests.support import sql

@@ -15,8 +15,8 @@ from websockets.frames import Frame, Opcode
 from bcom_graphql import app
 from bcom_graphql.graphql.sockets import WRITE, Sockets, head
 from resolvers.context import Services
-from resolvers.store import following
-from resolvers.store.tables import Role
+from resolvers.store.events import subscribers as following
+from resolvers.store.tables.core import Role
 from tests.conftest import settings_of
 from tests.support import Api, Factory, Socket, id_of, serving
 

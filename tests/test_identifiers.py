@@ -3,7 +3,7 @@
 import time
 from uuid import UUID
 
-from resolvers.store.identifiers import uuid7
+from resolvers.store.postgres.identifiers import uuid7
 
 
 def test_an_identifier_is_a_version_7_uuid_of_now() -> None:

@@ -25,7 +25,7 @@ from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers.base.access import SYSTEM
 from resolvers.context import Context
 from resolvers.detection.on_request import camel
-from resolvers.store.tables import Link, Role
+from resolvers.store.tables.core import Link, Role
 from schema.inputs import Samples, frame_of_samples
 from schema.root import schema
 from tests.support import NOW, Api, Factory, GraphQLFailed, ago, iso, record_samples

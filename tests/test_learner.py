@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from ml.catalogue.metrics import TargetKind
 from resolvers.context import Services
 from resolvers.detection.profile_worker import LEARNER_LOCK, learn_due
-from resolvers.store.tables import Link, Profile, Role, Stream
+from resolvers.store.tables.core import Link, Profile, Role, Stream
 from tests.support import Api, Factory, ago, id_of, ms, record
 
 SAMPLES = 700

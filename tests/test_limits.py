@@ -16,8 +16,8 @@ from bcom_graphql.graphql.tokens import count_tokens
 from resolvers.context import Services
 from resolvers.fleet import topology
 from resolvers.lists import loaders
-from resolvers.store.database import Database
-from resolvers.store.tables import Role
+from resolvers.store.postgres.database import Database
+from resolvers.store.tables.core import Role
 from schema.root import schema
 from tests.support import Api, Factory, Server, id_of, sql
 

@@ -6,8 +6,8 @@ from resolvers.detection.anomalies import listing
 from resolvers.detection.filters import AnomalyFilter
 from resolvers.fleet import topology
 from resolvers.lists.listings import KEPT_LISTINGS, KEPT_STATEMENTS, LONGEST_KEY
-from resolvers.store import rows
-from resolvers.store.tables import Satellite
+from resolvers.store.postgres import rows
+from resolvers.store.tables.core import Satellite
 
 
 def test_the_same_list_is_made_once() -> None:

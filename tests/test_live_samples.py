@@ -19,8 +19,8 @@ from resolvers.base.access import SYSTEM
 from resolvers.base.errors import Lagged
 from resolvers.context import Context, Services
 from resolvers.operations.maintenance import maintain
-from resolvers.store.live import KEPT, POLL_SECONDS, Stored
-from resolvers.store.tables import Link, Role
+from resolvers.store.tables.core import Link, Role
+from resolvers.store.telemetry.live_samples import KEPT, POLL_SECONDS, Stored
 from resolvers.telemetry import file_import as importing
 from resolvers.telemetry.recording import MOST_FOLLOWED
 from schema.node import global_id
@@ -332,7 +332,7 @@ async def test_what_a_command_imports_beside_the_server_is_told_of(
 async def test_what_nobody_tells_of_is_found_by_looking(
     server: Server, services: Services, link: Link, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resolvers.store.live.POLL_SECONDS", 0.2)
+    monkeypatch.setattr("resolvers.store.telemetry.live_samples.POLL_SECONDS", 0.2)
     monkeypatch.setattr(services.live, "tell", lambda: None)
     (tmp_path / "metrics.csv").write_text(csv(link, levels(-41.0, -42.0)))
 
@@ -477,7 +477,7 @@ async def test_one_to_a_thousand_links_may_be_followed(operator: Api, make: Fact
 async def test_a_slow_reader_is_told_that_it_lags_and_the_others_go_on(
     api: Api, operator: Api, link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resolvers.store.live.QUEUE_LENGTH", 2)
+    monkeypatch.setattr("resolvers.store.telemetry.live_samples.QUEUE_LENGTH", 2)
     slow = api.services.live.follow(frozenset({link.id}))
     reading = asyncio.ensure_future(anext(slow))
     await until(lambda: len(api.services.live._followers) == 1)
@@ -502,7 +502,7 @@ async def test_a_client_that_falls_behind_may_subscribe_again(
     operator: Api, link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with following(operator, link) as socket:
-        monkeypatch.setattr("resolvers.store.live.QUEUE_LENGTH", 0)  # one look is one too many
+        monkeypatch.setattr("resolvers.store.telemetry.live_samples.QUEUE_LENGTH", 0)  # one look is one too many
         await record_levels(operator, link, levels(-41.0))
         lagged = await socket.receive()
     monkeypatch.undo()

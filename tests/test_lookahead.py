@@ -8,7 +8,7 @@ import pytest
 from resolvers.base.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.nodes import ENTITIES
-from resolvers.store.tables import Anomaly, Link, Network, Role, Site, User
+from resolvers.store.tables.core import Anomaly, Link, Network, Role, Site, User
 from schema.lookahead import columns, needed
 from tests.support import Api, Factory, ago, id_of
 

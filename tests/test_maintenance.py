@@ -14,8 +14,8 @@ from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import TimedOut
 from resolvers.context import Services
 from resolvers.operations.maintenance import MAINTENANCE_LOCK, maintain, make_partitions
-from resolvers.store.partitions import WEEK, WEEKS_AHEAD, week_of
-from resolvers.store.tables import Link, Role
+from resolvers.store.tables.core import Link, Role
+from resolvers.store.telemetry.partitions import WEEK, WEEKS_AHEAD, week_of
 from tests.support import NOW, Api, Factory, Server, ago, ms, record, record_levels, sql
 
 LINK = TargetKind.LINK

@@ -20,7 +20,7 @@ from bcom_graphql.metrics import is_near
 from ml.catalogue.metrics import TargetKind
 from ml.detection.episodes import Severity
 from resolvers.context import Services
-from resolvers.store.tables import AnomalyStatus, Role
+from resolvers.store.tables.core import AnomalyStatus, Role
 from tests.conftest import SECRET, settings_of
 from tests.processes import Served
 from tests.support import QUIET, Api, Factory, GraphQLFailed, Server, ago, id_of, record, record_levels, until
@@ -302,8 +302,8 @@ async def test_who_falls_behind_is_counted_by_topic(
         await socket.subscribe(FOLLOW, id="2", link=id_of(link))
         await until(lambda: (feed.followers_by_topic.get("anomaly"), live.followers) == (1, 1))
         watching = await scrape(operator)
-        monkeypatch.setattr("resolvers.store.following.QUEUE_LENGTH", 0)  # one event is one too many
-        monkeypatch.setattr("resolvers.store.live.QUEUE_LENGTH", 0)
+        monkeypatch.setattr("resolvers.store.events.subscribers.QUEUE_LENGTH", 0)  # one event is one too many
+        monkeypatch.setattr("resolvers.store.telemetry.live_samples.QUEUE_LENGTH", 0)
         await acknowledge(operator, make)
         await record_levels(operator, link, {ago(minutes=1): QUIET})
         ended = {(await socket.receive())["id"] for _ in range(2)}

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from resolvers.context import Services
-from resolvers.store.database_url import parse
-from resolvers.store.migrations import revisions
+from resolvers.store.postgres.database_url import parse
+from resolvers.store.postgres.migrations import revisions
 from tests.conftest import SECRET, Clones, _named
 from tests.processes import run
 from tests.support import Factory, sql

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, inspect, text
 
 from resolvers.context import Services
 from resolvers.operations.maintenance import maintain
-from resolvers.store.migrations import migrate, pending, scripts
-from resolvers.store.partitions import is_declared
-from resolvers.store.tables import Role, Table
+from resolvers.store.postgres.migrations import migrate, pending, scripts
+from resolvers.store.tables.core import Role, Table
+from resolvers.store.telemetry.partitions import is_declared
 from tests.support import Api, Factory, ago, record_levels, sql
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from ml.catalogue.models import MODELS
 from resolvers.context import Services
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from tests.conftest import cloned
 from tests.models import LINK, candidate, champion, measures, served, until_served
 from tests.processes import run

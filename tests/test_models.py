@@ -9,8 +9,8 @@ from sqlalchemy import select
 from ml.catalogue.models import MODELS, Trained
 from resolvers.base.errors import Conflict, InvalidInput
 from resolvers.context import Services
-from resolvers.store.model_tables import ModelVersion
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
+from resolvers.store.tables.models import ModelVersion
 from schema.node import global_id
 from tests.models import LINK, candidate, champion, measures, served, until_served, variant
 from tests.support import Api, Factory, GraphQLFailed, Server, id_of, several, sql

@@ -23,13 +23,13 @@ from bcom_graphql import app
 from bcom_graphql.observability import configure_logging
 from bcom_graphql.settings import Settings
 from resolvers.context import Services
-from resolvers.store.database import Database
-from resolvers.store.embedded import embedded_postgres
-from resolvers.store.events import publish
-from resolvers.store.migrations import migrate
-from resolvers.store.nats import NatsWakeups, parse
-from resolvers.store.tables import Role
-from resolvers.store.wakeups import PAUSES, Channel
+from resolvers.store.events.log import publish
+from resolvers.store.events.nats import NatsWakeups, parse
+from resolvers.store.events.wakeups import PAUSES, Channel
+from resolvers.store.postgres.database import Database
+from resolvers.store.postgres.embedded import embedded_postgres
+from resolvers.store.postgres.migrations import migrate
+from resolvers.store.tables.core import Role
 from tests.conftest import settings_of
 from tests.support import QUIET, Factory, Server, ago, id_of, record_levels, until
 from tests.test_event_log import HERE, LAST, heard, process, taken, tell, told
@@ -110,7 +110,7 @@ def nats(stopped: Nats) -> Nats:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resolvers.store.nats.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("resolvers.store.events.nats.RETRY_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -125,13 +125,13 @@ def logs() -> Iterator[Logs]:
 @pytest.fixture
 def _no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is heard of is heard of by NATS."""
-    monkeypatch.setattr("resolvers.store.feed.POLL_SECONDS", NEVER)
-    monkeypatch.setattr("resolvers.store.live.POLL_SECONDS", NEVER)
+    monkeypatch.setattr("resolvers.store.events.feed.POLL_SECONDS", NEVER)
+    monkeypatch.setattr("resolvers.store.telemetry.live_samples.POLL_SECONDS", NEVER)
 
 
 @pytest.fixture
 def _many_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resolvers.store.feed.POLL_SECONDS", 0.1)
+    monkeypatch.setattr("resolvers.store.events.feed.POLL_SECONDS", 0.1)
 
 
 def is_connected(services: Services) -> bool:

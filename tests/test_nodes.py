@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from ml.catalogue.metrics import TargetKind
 from resolvers.context import Services
 from resolvers.models.models import Model
-from resolvers.store.analysis_tables import AnalysisScope, CorrelationAnalysis
-from resolvers.store.model_tables import ModelVersion, TrainingRun
-from resolvers.store.tables import ApiKey, Detection, Link, Role, Site, User
+from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
+from resolvers.store.tables.core import ApiKey, Detection, Link, Role, Site, User
+from resolvers.store.tables.models import ModelVersion, TrainingRun
 from schema.node import global_id, parse_id
 from schema.people import User as UserNode
 from schema.queries import NODES

@@ -23,8 +23,8 @@ from resolvers.detection.filters import AnomalyFilter
 from resolvers.fleet import topology
 from resolvers.lists.listings import Listing
 from resolvers.lists.pagination import Page, Window, decode, encode, page, pages
-from resolvers.store.identifiers import uuid7
-from resolvers.store.tables import Anomaly, AnomalyStatus, Detection, Role, Satellite
+from resolvers.store.postgres.identifiers import uuid7
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, Detection, Role, Satellite
 from tests.support import Api, Factory, ago, codes, id_of
 
 PAGE_INFO = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from resolvers.base.errors import Unavailable
-from resolvers.store import fitness
-from resolvers.store.database import Database
-from resolvers.store.database_url import parse
+from resolvers.store.postgres import requirements as fitness
+from resolvers.store.postgres.database import Database
+from resolvers.store.postgres.database_url import parse
 from tests.freezing import FreezingProxy
 from tests.processes import free_port
 

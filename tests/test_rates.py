@@ -18,7 +18,7 @@ from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import RateLimited
 from resolvers.base.rate_limits import Budget, Rates
 from resolvers.context import network_of
-from resolvers.store.tables import Role, User
+from resolvers.store.tables.core import Role, User
 from tests.support import Api, Factory, Server, ago, id_of, ms, record
 
 DETECT = """detectLinkAnomaly(input: {

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from tests.support import Api, Factory, Server, ago, record_levels, until
 
 SEARCH = '{ links(search: "Link") { nodes { number } } }'

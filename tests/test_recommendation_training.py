@@ -17,7 +17,7 @@ from resolvers.models import training
 from resolvers.models.trainer import Outcome as TrainingOutcome
 from resolvers.models.trainer import perform, train_model
 from resolvers.models.training import Period
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from tests.support import Api, Factory, ago, id_of, sql
 from tests.test_recommendations import faded, failing_hub, outcomes, recommended, record
 

@@ -14,10 +14,10 @@ from ml.detection.episodes import Severity
 from ml.recommendation.case import Outcome
 from ml.root_cause.report import Evidence
 from resolvers.context import Services
-from resolvers.store import patterns
-from resolvers.store.analysis_tables import AnalysisScope, CorrelationAnalysis
-from resolvers.store.recommendation_tables import Recommendation
-from resolvers.store.tables import Anomaly, AnomalyStatus, AuditEntry, Detection, Link, Role, SiteRole
+from resolvers.store.tables import analysis_documents as patterns
+from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Detection, Link, Role, SiteRole
+from resolvers.store.tables.recommendations import Recommendation
 from schema.node import global_id
 from tests.support import LINK_CENTRE, LINK_SPREAD, Api, Factory, ago, codes, id_of, sql
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind, grade
 from resolvers.context import Services
 from resolvers.detection.on_request import camel
-from resolvers.store.tables import Link, Network, Role, Site
+from resolvers.store.tables.core import Link, Network, Role, Site
 from tests.support import (
     EXTREME,
     LINK_CENTRE,

@@ -15,7 +15,7 @@ from resolvers.base.access import SYSTEM
 from resolvers.base.errors import Conflict
 from resolvers.base.tokens import Tokens
 from resolvers.context import Context, Services
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from tests.conftest import SECRET, settings_of
 from tests.processes import run
 from tests.support import Api, Factory, Server, id_of

@@ -12,10 +12,10 @@ from resolvers.base.access import SYSTEM
 from resolvers.base.errors import InvalidInput, NotFound
 from resolvers.context import Context, Services
 from resolvers.models.models import promote, rollback
-from resolvers.store.model_tables import ModelVersion
-from resolvers.store.recent import Recent
-from resolvers.store.registry import Registry
-from resolvers.store.tables import Role
+from resolvers.store.models.registry import Registry
+from resolvers.store.postgres.lru_cache import Recent
+from resolvers.store.tables.core import Role
+from resolvers.store.tables.models import ModelVersion
 from tests.models import LINK, candidate, champion, served, until_served, variant
 from tests.support import Api, GraphQLFailed, Server, sql
 

@@ -14,9 +14,9 @@ from sqlalchemy import text
 from ml.catalogue.metrics import TargetKind
 from resolvers.context import Services
 from resolvers.operations.maintenance import maintain
-from resolvers.store import rollups
-from resolvers.store.rollups import QUANTILES, SHARES
-from resolvers.store.tables import Link, Role
+from resolvers.store.tables.core import Link, Role
+from resolvers.store.telemetry import rollups
+from resolvers.store.telemetry.rollups import QUANTILES, SHARES
 from tests.support import NOW, Api, Factory, ago, iso, ms, record, sql
 
 LINK = TargetKind.LINK

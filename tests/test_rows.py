@@ -17,11 +17,11 @@ from ml.recommendation.case import Past, Situation
 from ml.root_cause.report import Evidence
 from resolvers.context import Services
 from resolvers.nodes import ENTITIES
-from resolvers.store import rows
-from resolvers.store.columns import Xid8
-from resolvers.store.model_tables import ModelVersion
-from resolvers.store.patterns import Culprit, Hypothesis, Pattern
-from resolvers.store.tables import Anomaly, Satellite, Table
+from resolvers.store.postgres import rows
+from resolvers.store.postgres.column_types import Xid8
+from resolvers.store.tables.analysis_documents import Culprit, Hypothesis, Pattern
+from resolvers.store.tables.core import Anomaly, Satellite, Table
+from resolvers.store.tables.models import ModelVersion
 from tests.support import Factory
 
 AT = datetime(2026, 3, 1, 12, 30, 0, 123456, tzinfo=UTC)

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from bcom_graphql.settings import Settings
 from resolvers.fleet import topology
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from tests.support import Api, Server
 
 NOC = "https://noc.example.com"

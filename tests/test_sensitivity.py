@@ -10,7 +10,7 @@ from resolvers.base.access import SYSTEM
 from resolvers.base.errors import InvalidInput
 from resolvers.context import Context, Services
 from resolvers.detection.sensitivity import change
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from tests.support import Api, Factory, Server, several
 
 SHOW = "query ($kind: TargetKind!) { sensitivity(kind: $kind) { kind value falseAlarmsPerDay setAt setBy { email } } }"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ml.catalogue.metrics import Metric, TargetKind
-from resolvers.store.tables import Link, Role
+from resolvers.store.tables.core import Link, Role
 from tests.support import Api, Factory, GraphQLFailed, ago, iso, ms, record
 
 LINK = TargetKind.LINK

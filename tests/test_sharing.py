@@ -15,7 +15,7 @@ from bcom_graphql.graphql.sharing import Shared, reaching, values
 from resolvers.base.errors import Unavailable
 from resolvers.context import Services
 from resolvers.lists.loaders import Loaders
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from tests.support import Api, Factory, Socket, id_of
 
 WATCH = """subscription ($filter: AnomalyFilter, $after: String, $wordy: Boolean = true) {

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bcom_graphql.observability import configure_logging
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from tests.support import Server
 
 SITES = "query Sites($search: String) { sites(search: $search) { totalCount } }"

@@ -19,7 +19,7 @@ import websockets
 from bcom_graphql.authentication import Door
 from bcom_graphql.graphql.gate import Client
 from resolvers.context import Context
-from resolvers.store.tables import Role, SignIn, User
+from resolvers.store.tables.core import Role, SignIn, User
 from tests.support import Api, Factory, Server, Socket, id_of, several
 
 PROTOCOL = "graphql-transport-ws"
@@ -362,7 +362,7 @@ async def test_a_subscriber_that_falls_behind_is_told_where_to_go_on(
     async with operator.socket() as socket:
         await start(socket, WATCH_ALL)
         assert await told_of(socket, await acknowledge(operator, make))
-        monkeypatch.setattr("resolvers.store.following.QUEUE_LENGTH", 0)  # one event is one too many
+        monkeypatch.setattr("resolvers.store.events.subscribers.QUEUE_LENGTH", 0)  # one event is one too many
         missed = await acknowledge(operator, make)
         lagged = await socket.receive()
         [error] = lagged["payload"]

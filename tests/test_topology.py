@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from ml.detection.episodes import Severity
 from resolvers.context import Services
-from resolvers.store.tables import AnomalyStatus, Link, Network, Role, Satellite, Site, SiteRole
+from resolvers.store.tables.core import AnomalyStatus, Link, Network, Role, Satellite, Site, SiteRole
 from tests.support import Api, Factory, ago, codes, id_of
 
 UPSERT = """mutation ($input: TopologyInput!) { upsertTopology(input: $input) { __typename

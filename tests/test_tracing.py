@@ -17,7 +17,7 @@ from opentelemetry.trace import StatusCode
 from bcom_graphql import app, tracing
 from bcom_graphql.graphql import spans
 from resolvers.context import Services
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from tests.conftest import settings_of
 from tests.support import Api, Factory, id_of, serving
 

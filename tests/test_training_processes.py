@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from ml.catalogue.models import DETECTORS
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from tests.conftest import SECRET
 from tests.processes import Served
 from tests.support import Api

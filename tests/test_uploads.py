@@ -11,7 +11,7 @@ import pytest
 
 from ml.catalogue.metrics import TargetKind
 from resolvers.context import Services
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 from resolvers.telemetry.files.processes import BATCH_ROWS
 from tests.support import EXTREME, LINK_CENTRE, LINK_SPREAD, Api, Factory, Server, ago, ms, stored
 

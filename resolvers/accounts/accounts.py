@@ -9,7 +9,7 @@ from resolvers.accounts.credentials import check_email, check_name, check_passwo
 from resolvers.accounts.sessions import SignedIn
 from resolvers.base.errors import Forbidden, InvalidCredentials
 from resolvers.context import Context
-from resolvers.store.tables import Role, SignIn, User
+from resolvers.store.tables.core import Role, SignIn, User
 
 REFUSED = "This e-mail address and password do not belong together."
 

@@ -15,7 +15,7 @@ from resolvers.base import tokens
 from resolvers.base.access import SYSTEM
 from resolvers.base.rate_limits import Budget
 from resolvers.context import Context, network_of
-from resolvers.store.tables import SignIn, User
+from resolvers.store.tables.core import SignIn, User
 
 KNOWN_FOR: Final = timedelta(days=90)
 

@@ -12,8 +12,8 @@ from resolvers.base import tokens
 from resolvers.base.access import SYSTEM, Caller
 from resolvers.base.errors import InvalidCredentials, Unauthenticated
 from resolvers.context import Context
-from resolvers.store.events import Event, publish
-from resolvers.store.tables import RefreshToken, SignIn, User
+from resolvers.store.events.log import Event, publish
+from resolvers.store.tables.core import RefreshToken, SignIn, User
 
 ACCESS_TOPIC = "access"
 

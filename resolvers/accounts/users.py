@@ -15,7 +15,7 @@ from resolvers.base.errors import Conflict, NotFound
 from resolvers.context import Context
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
-from resolvers.store.tables import ApiKey, Role, SignIn, User
+from resolvers.store.tables.core import ApiKey, Role, SignIn, User
 
 USERS_LOCK: Final = 0x6263_6F6D_0002  # of whoever makes a user, or changes who is an admin
 

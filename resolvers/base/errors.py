@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from resolvers.store.tables import Role
+from resolvers.store.tables.core import Role
 
 
 class ClientError(Exception):

@@ -15,16 +15,9 @@ from resolvers.context import Context
 from resolvers.detection.filters import AnomalyFilter, conditions, satellites_of
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
-from resolvers.store.events import Event, publish
-from resolvers.store.following import Events, admitted
-from resolvers.store.tables import (
-    Anomaly,
-    AnomalyStatus,
-    AuditEntry,
-    Role,
-    Stream,
-    Verdict,
-)
+from resolvers.store.events.log import Event, publish
+from resolvers.store.events.subscribers import Events, admitted
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Role, Stream, Verdict
 
 TOPIC = "anomaly"
 LONGEST_NOTE = 4000

@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
 from ml.detection.baselines import MIN_SAMPLES, Baselines, learn, or_usual, pooled
-from resolvers.store import telemetry
-from resolvers.store.streams import Streams, keep_baselines
-from resolvers.store.tables import Stream
+from resolvers.store.tables.core import Stream
+from resolvers.store.telemetry import samples as telemetry
+from resolvers.store.telemetry.streams import Streams, keep_baselines
 
 LEARN_FROM = 4000  # newest samples of a stream that its baseline rests on
 READ_AT_MOST = 1000  # of them, evenly: a median needs no more

@@ -15,9 +15,9 @@ from ml.detection.features import NEVER
 from resolvers.detection.anomalies import AnomalyChange, tell
 from resolvers.detection.scoring import NOTABLE_SHARE, Judged
 from resolvers.lists.pagination import among
-from resolvers.store.identifiers import uuid7
-from resolvers.store.streams import Streams, keep_standings
-from resolvers.store.tables import Anomaly, AnomalyStatus, AuditEntry
+from resolvers.store.postgres.identifiers import uuid7
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry
+from resolvers.store.telemetry.streams import Streams, keep_standings
 
 
 @dataclass

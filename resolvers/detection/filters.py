@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.metrics import TargetKind
 from ml.detection.episodes import Severity
 from resolvers.lists.pagination import among
-from resolvers.store.rows import given
-from resolvers.store.tables import Anomaly, AnomalyStatus, Link, Network, Satellite
+from resolvers.store.postgres.rows import given
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, Link, Network, Satellite
 
 Facts: TypeAlias = dict[str, Any]
 Given = TypeVar("Given")

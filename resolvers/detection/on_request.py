@@ -22,10 +22,10 @@ from resolvers.detection.anomalies import AnomalyChange, tell
 from resolvers.detection.scoring import Judged
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
-from resolvers.store.identifiers import uuid7
-from resolvers.store.profiles import combined
-from resolvers.store.streams import lock_one
-from resolvers.store.tables import Anomaly, AnomalyStatus, AuditEntry, Detection, Role, Stream
+from resolvers.store.postgres.identifiers import uuid7
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Detection, Role, Stream
+from resolvers.store.telemetry.profiles import combined
+from resolvers.store.telemetry.streams import lock_one
 from resolvers.telemetry.validation import ENTITIES
 
 

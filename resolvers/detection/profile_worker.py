@@ -20,10 +20,11 @@ from ml.detection.profiles import Profiles
 from resolvers.base.errors import ClientError
 from resolvers.context import Services
 from resolvers.detection.scoring import readings_of
-from resolvers.store import profiles, streams, telemetry
-from resolvers.store.alone import alone
-from resolvers.store.database import driver
-from resolvers.store.streams import StreamKey, Streams
+from resolvers.store.postgres.advisory_locks import alone
+from resolvers.store.postgres.database import driver
+from resolvers.store.telemetry import profiles, streams
+from resolvers.store.telemetry import samples as telemetry
+from resolvers.store.telemetry.streams import StreamKey, Streams
 
 LEARNER_LOCK: Final = 0x6263_6F6D_0007
 LEAST_SAMPLES: Final = 500  # younger streams are judged by a prior and their centre and spread

@@ -14,9 +14,9 @@ from ml.detection.features import NEVER, Memory, Rows, follow
 from ml.detection.profiles import Profiles
 from resolvers.base.counters import SCORING
 from resolvers.detection import baselines
-from resolvers.store import readings
-from resolvers.store.profiles import Known, combined
-from resolvers.store.streams import Streams
+from resolvers.store.telemetry import series as readings
+from resolvers.store.telemetry.profiles import Known, combined
+from resolvers.store.telemetry.streams import Streams
 
 NOTABLE_SHARE = 0.15  # a metric with less of the verdict does not count as taking part
 

@@ -6,10 +6,10 @@ from sqlalchemy.dialects.postgresql import insert
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import InvalidInput
 from resolvers.context import Context
-from resolvers.store.events import Event, publish
-from resolvers.store.model_tables import Sensitivity
-from resolvers.store.sensitivities import TOPIC
-from resolvers.store.tables import Role
+from resolvers.store.events.log import Event, publish
+from resolvers.store.models.sensitivities import TOPIC
+from resolvers.store.tables.core import Role
+from resolvers.store.tables.models import Sensitivity
 
 
 async def of(context: Context, kind: TargetKind) -> Sensitivity:

@@ -7,8 +7,8 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar
 
 from sqlalchemy import ColumnElement, Select
 
-from resolvers.store.rows import Columns, Statement, columns_of
-from resolvers.store.tables import Table
+from resolvers.store.postgres.rows import Columns, Statement, columns_of
+from resolvers.store.tables.core import Table
 
 Row = TypeVar("Row", bound=Table)
 Given = ParamSpec("Given")

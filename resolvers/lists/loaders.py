@@ -21,16 +21,18 @@ from resolvers.lists.pagination import Page, Window, among, counts, pages
 from resolvers.lists.row_loaders import Entities
 from resolvers.models import models
 from resolvers.recommendations import recommendations
-from resolvers.store import outcomes, readings, sensitivities, versions
-from resolvers.store.database import Database
-from resolvers.store.model_tables import ModelMetric, ModelStage, ModelVersion, Promotion, Sensitivity
-from resolvers.store.outcomes import Tried
-from resolvers.store.readings import Series, Span
-from resolvers.store.recommendation_tables import Recommendation
-from resolvers.store.rows import Columns
-from resolvers.store.statistics import Statistics, statistics
-from resolvers.store.streams import StreamKey
-from resolvers.store.tables import AuditEntry, Table
+from resolvers.store.models import sensitivities, versions
+from resolvers.store.postgres.database import Database
+from resolvers.store.postgres.rows import Columns
+from resolvers.store.queries import outcomes
+from resolvers.store.queries.outcomes import Tried
+from resolvers.store.tables.core import AuditEntry, Table
+from resolvers.store.tables.models import ModelMetric, ModelStage, ModelVersion, Promotion, Sensitivity
+from resolvers.store.tables.recommendations import Recommendation
+from resolvers.store.telemetry import series as readings
+from resolvers.store.telemetry.series import Series, Span
+from resolvers.store.telemetry.statistics import Statistics, statistics
+from resolvers.store.telemetry.streams import StreamKey
 
 Row = TypeVar("Row", bound=Table)
 Key = TypeVar("Key", bound=Hashable)

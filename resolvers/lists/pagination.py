@@ -13,10 +13,10 @@ from sqlalchemy import ARRAY, ColumnElement, Integer, Select, Subquery, any_, fu
 
 from resolvers.base.errors import InvalidInput
 from resolvers.lists.listings import Listing
-from resolvers.store.database import Database
-from resolvers.store.identifiers import LARGEST_INTEGER
-from resolvers.store.rows import Columns, Statement, attributes, fetch, given, record_of, statement
-from resolvers.store.tables import Table
+from resolvers.store.postgres.database import Database
+from resolvers.store.postgres.identifiers import LARGEST_INTEGER
+from resolvers.store.postgres.rows import Columns, Statement, attributes, fetch, given, record_of, statement
+from resolvers.store.tables.core import Table
 
 Row = TypeVar("Row", bound=Table)
 Parent = TypeVar("Parent", int, str)

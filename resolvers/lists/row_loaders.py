@@ -4,9 +4,9 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from resolvers.base.dataloader import Loader
-from resolvers.store.database import Database
-from resolvers.store.rows import Columns, by_keys
-from resolvers.store.tables import Table
+from resolvers.store.postgres.database import Database
+from resolvers.store.postgres.rows import Columns, by_keys
+from resolvers.store.tables.core import Table
 
 Row = TypeVar("Row", bound=Table)
 KEPT: Final = 1000  # clients choose columns

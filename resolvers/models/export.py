@@ -20,11 +20,11 @@ from resolvers.base.errors import Conflict, InvalidInput, NotFound
 from resolvers.context import Context
 from resolvers.models.archives import LARGEST_ARTEFACT, check_arrays, opened
 from resolvers.models.models import remembered
-from resolvers.store.identifiers import LARGEST_INTEGER
-from resolvers.store.model_tables import ModelAction, ModelMetric, ModelVersion
-from resolvers.store.registry import VERSION
-from resolvers.store.tables import Role
-from resolvers.store.versions import keep, lock, newest_metrics
+from resolvers.store.models.registry import VERSION
+from resolvers.store.models.versions import keep, lock, newest_metrics
+from resolvers.store.postgres.identifiers import LARGEST_INTEGER
+from resolvers.store.tables.core import Role
+from resolvers.store.tables.models import ModelAction, ModelMetric, ModelVersion
 
 ARTEFACT: Final = "model.npz"
 METADATA: Final = "metadata.json"

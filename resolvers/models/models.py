@@ -12,11 +12,11 @@ from resolvers.base.access import Caller
 from resolvers.base.errors import Conflict, NotFound
 from resolvers.context import Context
 from resolvers.lists.listings import Listing, made_once
-from resolvers.store.events import Event, publish
-from resolvers.store.model_tables import Champion, ModelAction, ModelMetric, ModelVersion, Promotion
-from resolvers.store.registry import TOPIC
-from resolvers.store.tables import Role
-from resolvers.store.versions import lineage, lock, newest_metrics
+from resolvers.store.events.log import Event, publish
+from resolvers.store.models.registry import TOPIC
+from resolvers.store.models.versions import lineage, lock, newest_metrics
+from resolvers.store.tables.core import Role
+from resolvers.store.tables.models import Champion, ModelAction, ModelMetric, ModelVersion, Promotion
 
 
 @dataclass(frozen=True)

@@ -33,11 +33,11 @@ from resolvers.context import Context, Services
 from resolvers.models import models
 from resolvers.models.latency import latency
 from resolvers.models.training_data import gather
-from resolvers.store import runs
-from resolvers.store.database import Database
-from resolvers.store.model_tables import ModelVersion, TrainingRun
-from resolvers.store.outcomes import experiences
-from resolvers.store.registry import Loaded
+from resolvers.store.models import training_runs as runs
+from resolvers.store.models.registry import Loaded
+from resolvers.store.postgres.database import Database
+from resolvers.store.queries.outcomes import experiences
+from resolvers.store.tables.models import ModelVersion, TrainingRun
 
 Learned = History | Sequence[Experience] | None  # what a training learns from, beside the simulator
 Train = Callable[[str, int, Progress, Learned, Fitted | None], Trained]

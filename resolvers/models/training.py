@@ -17,10 +17,10 @@ from resolvers.base.errors import Conflict, InvalidInput, Lagged, NotFound, Unav
 from resolvers.context import Context
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
-from resolvers.store import runs
-from resolvers.store.model_tables import ModelVersion, TrainingRun
-from resolvers.store.registry import VERSION
-from resolvers.store.tables import Role
+from resolvers.store.models import training_runs as runs
+from resolvers.store.models.registry import VERSION
+from resolvers.store.tables.core import Role
+from resolvers.store.tables.models import ModelVersion, TrainingRun
 from resolvers.telemetry.validation import AHEAD
 
 SEED: Final = 1

@@ -12,11 +12,11 @@ from sqlalchemy import select
 
 from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from ml.catalogue.models import DETECTORS, History, Progress, TooLittleHistory
-from resolvers.store import telemetry
-from resolvers.store.database import Database
-from resolvers.store.samples import key_columns
-from resolvers.store.streams import StreamKey
-from resolvers.store.tables import Anomaly, Stream, Verdict
+from resolvers.store.postgres.database import Database
+from resolvers.store.tables.core import Anomaly, Stream, Verdict
+from resolvers.store.tables.samples import key_columns
+from resolvers.store.telemetry import samples as telemetry
+from resolvers.store.telemetry.streams import StreamKey
 
 MOST_ROWS: Final = 3_000_000  # that a training learns from: of links, some 300 MB
 CHUNK_ROWS: Final = 250_000  # to be read at a time

@@ -14,9 +14,9 @@ from ml.detection.episodes import Severity
 from resolvers.base import counters as meters
 from resolvers.base.errors import ClientError
 from resolvers.context import Services
-from resolvers.store import events
-from resolvers.store.database import Database
-from resolvers.store.tables import Anomaly, AnomalyStatus
+from resolvers.store.events import log as events
+from resolvers.store.postgres.database import Database
+from resolvers.store.tables.core import Anomaly, AnomalyStatus
 
 GOOD_FOR_SECONDS: Final = 3.0
 PATIENCE_SECONDS: Final = 1.0

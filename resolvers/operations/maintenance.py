@@ -11,8 +11,11 @@ from ml.catalogue.metrics import TargetKind
 from resolvers.base import counters as meters
 from resolvers.base.errors import ClientError
 from resolvers.context import Services
-from resolvers.store import events, live, partitions, rollups, runs
-from resolvers.store.alone import alone
+from resolvers.store.events import log as events
+from resolvers.store.models import training_runs as runs
+from resolvers.store.postgres.advisory_locks import alone
+from resolvers.store.telemetry import live_samples as live
+from resolvers.store.telemetry import partitions, rollups
 
 MAINTENANCE_LOCK = 0x6263_6F6D_0006
 FORGET_EVERY_SECONDS = 3600.0  # a week of samples each time

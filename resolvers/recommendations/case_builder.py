@@ -15,10 +15,10 @@ from ml.recommendation.playbook.actions import Facts
 from resolvers.detection.scoring import NOTABLE_SHARE
 from resolvers.recommendations.cases import Case, Row
 from resolvers.recommendations.phrasing import WAYS, capital, readings, usual_of, usually
-from resolvers.store.analysis_tables import CorrelationAnalysis
-from resolvers.store.patterns import Culprit, Pattern
-from resolvers.store.places import Key, Place, names, place
-from resolvers.store.tables import Anomaly, Detection
+from resolvers.store.queries.labels import Key, Place, names, place
+from resolvers.store.tables.analyses import CorrelationAnalysis
+from resolvers.store.tables.analysis_documents import Culprit, Pattern
+from resolvers.store.tables.core import Anomaly, Detection
 
 MOST_PATTERNS: Final = 5  # of an analysis: the most confident ones
 Causes = tuple[tuple[RootCause, float], ...]  # with their probabilities, likeliest first

@@ -12,10 +12,10 @@ from ml.catalogue.metrics import Metric
 from ml.catalogue.root_causes import CAUSES, CulpritKind, RootCause
 from ml.recommendation.case import Situation
 from ml.recommendation.playbook.actions import Action, Facts, Told
-from resolvers.store.analysis_tables import CorrelationAnalysis
-from resolvers.store.patterns import Culprit
-from resolvers.store.places import Key
-from resolvers.store.tables import Anomaly, Detection
+from resolvers.store.queries.labels import Key
+from resolvers.store.tables.analyses import CorrelationAnalysis
+from resolvers.store.tables.analysis_documents import Culprit
+from resolvers.store.tables.core import Anomaly, Detection
 
 OF_HUBS: Final = (RootCause.EQUIPMENT_FAILURE, RootCause.ANTENNA_ALIGNMENT)
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import CATALOGUE, Direction, Metric, TargetKind
-from resolvers.store.tables import Stream
+from resolvers.store.tables.core import Stream
 
 MOST_READINGS: Final = 3  # in a sentence
 LEAST_SHARE: Final = 0.05  # of the score, for a reading to be told

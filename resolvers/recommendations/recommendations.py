@@ -15,11 +15,11 @@ from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
 from resolvers.recommendations.cases import Row
 from resolvers.recommendations.recommender import TOPIC, Models, RecommendationChange, recommended, told_of
-from resolvers.store.analysis_tables import CorrelationAnalysis
-from resolvers.store.events import publish
-from resolvers.store.following import Events, admitted
-from resolvers.store.recommendation_tables import Recommendation
-from resolvers.store.tables import Anomaly, AuditEntry, Detection, Role
+from resolvers.store.events.log import publish
+from resolvers.store.events.subscribers import Events, admitted
+from resolvers.store.tables.analyses import CorrelationAnalysis
+from resolvers.store.tables.core import Anomaly, AuditEntry, Detection, Role
+from resolvers.store.tables.recommendations import Recommendation
 
 TO: Final = "ask for recommendations"
 

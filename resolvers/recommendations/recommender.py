@@ -20,12 +20,12 @@ from ml.recommendation.playbook.catalogue import candidates
 from ml.recommendation.ranking import LEAST, PriorityModel, RankingModel, chosen, ranked
 from resolvers.recommendations.case_builder import cases_of
 from resolvers.recommendations.cases import Case, Row, Subject
-from resolvers.store.events import Event, publish
-from resolvers.store.identifiers import uuid7
-from resolvers.store.outcomes import Tried, pasts
-from resolvers.store.places import Key
-from resolvers.store.recommendation_tables import Recommendation
-from resolvers.store.tables import AuditEntry
+from resolvers.store.events.log import Event, publish
+from resolvers.store.postgres.identifiers import uuid7
+from resolvers.store.queries.labels import Key
+from resolvers.store.queries.outcomes import Tried, pasts
+from resolvers.store.tables.core import AuditEntry
+from resolvers.store.tables.recommendations import Recommendation
 
 TOPIC: Final = "recommendation"
 ONE_AT_A_TIME: Final = 0x6263_6F6D  # with a subject's hash: an advisory lock of two numbers

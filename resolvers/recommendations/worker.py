@@ -18,10 +18,10 @@ from resolvers.base.errors import ClientError
 from resolvers.context import Context, Services
 from resolvers.detection import anomalies
 from resolvers.recommendations.recommendations import propose
-from resolvers.store.alone import alone
-from resolvers.store.analysis_tables import CorrelationAnalysis
-from resolvers.store.recommendation_tables import Recommendation
-from resolvers.store.tables import Anomaly
+from resolvers.store.postgres.advisory_locks import alone
+from resolvers.store.tables.analyses import CorrelationAnalysis
+from resolvers.store.tables.core import Anomaly
+from resolvers.store.tables.recommendations import Recommendation
 
 ADVISING_LOCK: Final = 0x6263_6F6D_0009
 LEAST_SEVERITY: Final = Severity.HIGH

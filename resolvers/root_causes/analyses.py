@@ -13,9 +13,9 @@ from resolvers.context import Context
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
 from resolvers.root_causes.analyzer import analyze
-from resolvers.store.analysis_tables import AnalysisScope, CorrelationAnalysis
-from resolvers.store.plants import Scope
-from resolvers.store.tables import Link, Network, Role, Satellite, Site, SiteRole
+from resolvers.store.queries.analysis_scope import Scope
+from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
+from resolvers.store.tables.core import Link, Network, Role, Satellite, Site, SiteRole
 from resolvers.telemetry.validation import AHEAD, ENTITIES
 
 LONGEST_HOURS: Final = 2160.0  # 90 days

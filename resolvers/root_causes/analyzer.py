@@ -19,12 +19,15 @@ from ml.root_cause.model import RootCauseModel
 from ml.root_cause.report import HISTORY_HOURS, READ, Request
 from resolvers.base.errors import InvalidInput
 from resolvers.context import Services
-from resolvers.store import patterns, plants, streams, telemetry
-from resolvers.store.plants import Groups, Scope
-from resolvers.store.telemetry import Thinned
+from resolvers.store.queries import analysis_scope as plants
+from resolvers.store.queries.analysis_scope import Groups, Scope
+from resolvers.store.tables import analysis_documents as patterns
+from resolvers.store.telemetry import samples as telemetry
+from resolvers.store.telemetry import streams
+from resolvers.store.telemetry.samples import Thinned
 
 if TYPE_CHECKING:
-    from resolvers.store.database import Connection
+    from resolvers.store.postgres.database import Connection
 
 MOST_SAMPLES: Final = 20_000_000  # that an analysis may have to go through
 MOST_READ: Final = 4_000_000  # of them, evenly: more than its grid has cells

@@ -8,9 +8,9 @@ from typing import Final
 from uuid import UUID
 
 from ml.catalogue.root_causes import CulpritKind
-from resolvers.store.analysis_tables import AnalysisScope, CorrelationAnalysis
-from resolvers.store.patterns import Pattern
-from resolvers.store.plants import Scope
+from resolvers.store.queries.analysis_scope import Scope
+from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
+from resolvers.store.tables.analysis_documents import Pattern
 
 Transponder = tuple[int, str | None]
 

@@ -18,11 +18,12 @@ from resolvers.detection.anomalies import AnomalyChange, tell
 from resolvers.lists.pagination import among
 from resolvers.root_causes.analyses import perform
 from resolvers.root_causes.outbreaks import Opened, looked_at, outbreak
-from resolvers.store import plants, streams
-from resolvers.store.alone import alone
-from resolvers.store.analysis_tables import CorrelationAnalysis
-from resolvers.store.plants import Scope
-from resolvers.store.tables import Anomaly, AuditEntry
+from resolvers.store.postgres.advisory_locks import alone
+from resolvers.store.queries import analysis_scope as plants
+from resolvers.store.queries.analysis_scope import Scope
+from resolvers.store.tables.analyses import CorrelationAnalysis
+from resolvers.store.tables.core import Anomaly, AuditEntry
+from resolvers.store.telemetry import streams
 
 if TYPE_CHECKING:
     import asyncpg

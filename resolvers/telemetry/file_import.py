@@ -16,7 +16,7 @@ from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers.base.errors import ClientError, InvalidInput, RateLimited
 from resolvers.context import Context
 from resolvers.lists.pagination import among
-from resolvers.store.tables import Anomaly, Role
+from resolvers.store.tables.core import Anomaly, Role
 from resolvers.telemetry import recording as metrics
 from resolvers.telemetry.files.messages import printable
 from resolvers.telemetry.recording import LISTED_REJECTIONS, Recorded, Rejected

@@ -13,12 +13,14 @@ from resolvers.context import Context
 from resolvers.detection import baselines
 from resolvers.detection.episodes import Follow
 from resolvers.detection.scoring import Judge, Judged
-from resolvers.store import live, streams, telemetry
-from resolvers.store.partitions import Partitions
-from resolvers.store.samples import target_column
-from resolvers.store.streams import NoStream, StreamKey, Streams
-from resolvers.store.tables import Anomaly
-from resolvers.store.telemetry import EPOCH, AlreadyStored, NoPartition
+from resolvers.store.tables.core import Anomaly
+from resolvers.store.tables.samples import target_column
+from resolvers.store.telemetry import live_samples as live
+from resolvers.store.telemetry import samples as telemetry
+from resolvers.store.telemetry import streams
+from resolvers.store.telemetry.partitions import Partitions
+from resolvers.store.telemetry.samples import EPOCH, AlreadyStored, NoPartition
+from resolvers.store.telemetry.streams import NoStream, StreamKey, Streams
 
 DAY_MS = 86_400_000
 ATTEMPTS = 3  # each of which may find something missing

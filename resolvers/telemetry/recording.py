@@ -11,10 +11,10 @@ from resolvers.base import counters as meters
 from resolvers.base.errors import InvalidInput, NotFound
 from resolvers.base.rate_limits import Budget
 from resolvers.context import Context
-from resolvers.store.live import Stored
-from resolvers.store.readings import Span
-from resolvers.store.samples import key_columns
-from resolvers.store.tables import Anomaly, Link, Role
+from resolvers.store.tables.core import Anomaly, Link, Role
+from resolvers.store.tables.samples import key_columns
+from resolvers.store.telemetry.live_samples import Stored
+from resolvers.store.telemetry.series import Span
 from resolvers.telemetry import validation as checking
 from resolvers.telemetry.ingest import store
 

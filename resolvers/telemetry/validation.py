@@ -11,13 +11,13 @@ import polars as pl
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind, grade
 from resolvers.context import Context
 from resolvers.detection.scoring import readings_of
-from resolvers.store import binary
-from resolvers.store.identifiers import LARGEST_INTEGER
-from resolvers.store.samples import target_column
-from resolvers.store.tables import Link, Network, Site
+from resolvers.store.postgres import binary_copy as binary
+from resolvers.store.postgres.identifiers import LARGEST_INTEGER
+from resolvers.store.tables.core import Link, Network, Site
+from resolvers.store.tables.samples import target_column
 
 if TYPE_CHECKING:
-    from resolvers.store.database import Connection
+    from resolvers.store.postgres.database import Connection
 
 ENTITIES: dict[TargetKind, type[Network | Site | Link]] = {
     TargetKind.NETWORK: Network,

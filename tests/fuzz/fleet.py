@@ -2,7 +2,7 @@
 
 from ml.catalogue.metrics import TargetKind
 from resolvers.context import Services
-from resolvers.store.tables import Anomaly, Link, Network, Role, Site, SiteRole, Stream
+from resolvers.store.tables.core import Anomaly, Link, Network, Role, Site, SiteRole, Stream
 from tests.fuzz.values import KNOWN
 from tests.support import Api, Factory, ago, id_of, ms, record, record_levels
 

@@ -13,7 +13,7 @@ import httpx
 import websockets
 
 from resolvers.context import Services
-from resolvers.store.tables import Role, User
+from resolvers.store.tables.core import Role, User
 from tests.fuzz.operations import with_variables
 from tests.fuzz.report import CLOSED_PROPERLY, LEAKS, OURS, Report
 from tests.fuzz.values import KNOWN, as_json

@@ -1,0 +1,209 @@
+"""One reader of the event log in each process, and everybody here who wants to hear of it.
+
+Followers of a topic are handed its events only, so that a busy topic wakes nobody who follows a quiet one.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, suppress
+from itertools import chain
+from typing import Final
+
+import structlog
+
+from resolvers.base.counters import EVENTS_READ
+from resolvers.base.errors import Expired, InvalidInput, Unavailable
+from resolvers.store.events.log import Event, bounds, check_kept, parse_cursor, read
+from resolvers.store.events.subscribers import Events, Follower
+from resolvers.store.events.wakeups import Channel
+from resolvers.store.postgres.database import Database
+
+POLL_SECONDS: Final = 5.0
+
+logger = structlog.get_logger(__name__)
+
+
+class EventFeed:
+    """Reads on from its last position, and hands on what it reads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._followers: defaultdict[str, set[Follower]] = defaultdict(set)  # by topic
+        self._wake = asyncio.Event()
+        self._hooks: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)  # by topic
+        self._position = 0
+        self._looked_at = 0.0
+        self._telling = False
+        self._task: asyncio.Task[None] | None = None
+        database.wakeups.listen(Channel.EVENTS, self._wake.set)
+
+    def on(self, topic: str, happened: Callable[[], None]) -> None:
+        """Have it called at each event of a topic, and after an outage, as the log may be another one then."""
+        self._hooks[topic].append(happened)
+
+    async def start(self) -> None:
+        """Raises Unavailable when the database is."""
+        _, self._position = await self._bounds()
+        self._task = asyncio.create_task(self._run(), name="event feed")
+
+    async def stop(self) -> None:
+        while self._task and not self._task.done():  # an outage while cleaning up can swallow a cancellation
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=1.0)
+
+    # ---------------------------------------------------------------- following
+
+    @property
+    def cursor(self) -> str:
+        """Of the newest event that this process has read."""
+        return str(self._position)
+
+    @property
+    def is_following(self) -> bool:
+        """Whether it has read all of the log a moment ago, and goes on."""
+        return time.monotonic() - self._looked_at < 2 * POLL_SECONDS
+
+    @property
+    def followers_by_topic(self) -> dict[str, int]:
+        return {topic: len(followers) for topic, followers in self._followers.items()}
+
+    @property
+    def followers(self) -> int:
+        return sum(map(len, self._followers.values()))
+
+    @property
+    def depth(self) -> int:
+        """How many events the slowest follower was handed and is not done with, the one it works on included."""
+        return max((follower.behind for follower in chain.from_iterable(self._followers.values())), default=0)
+
+    async def settled(self) -> None:
+        """When every follower is done with all that it was handed; one that does not read never is: set a limit."""
+        while self._telling or self.depth:  # noqa: ASYNC110  followers come and go meanwhile
+            await asyncio.sleep(0.005)
+
+    async def follow(self, topic: str, after: str | None = None) -> AsyncIterator[Event]:
+        """See `stream`, whose events these are."""
+        async with aclosing(self.stream(topic, after)) as stream:
+            async for event in stream:
+                if isinstance(event, Event):
+                    yield event
+
+    async def stream(self, topic: str, after: str | None = None, *, pushes: bool = False) -> Events:
+        """Events of a topic: those behind the cursor `after` first, then live ones; no gap, no repeat, in order.
+
+        With `pushes` it may be taken over when it has caught up, and says so; then it goes on without this stream.
+        Without a cursor: what is committed from now on. Raises InvalidInput for a cursor that is none, Expired for one
+        from before what is kept, Lagged when the reader falls `QUEUE_LENGTH` events of the topic behind.
+        """
+        followers = self._followers[topic]
+        follower = Follower(followers.discard)
+        followers.add(follower)
+        try:
+            position = await self._start_of(after)
+            async for event in self._history(position, self._position):
+                position = event.id
+                if event.topic == topic:
+                    yield event
+            async for told in follower.events(position, pushes=pushes):
+                yield told
+        finally:
+            follower.close()
+
+    async def _start_of(self, after: str | None) -> int:
+        """Raises InvalidInput, Expired: at once, even where this process itself is behind."""
+        wanted = None if after is None else parse_cursor(after)
+        oldest, newest = await self._bounds()
+        if wanted is None:
+            return newest
+        if wanted > newest:
+            raise InvalidInput("This cursor lies ahead of the event log; it is of another database.", ["after"])
+        check_kept(wanted, oldest)
+        return wanted
+
+    # ---------------------------------------------------------------- reading the log
+
+    async def _bounds(self) -> tuple[int, int]:
+        async with self._database.read() as session:
+            return await bounds(session)
+
+    async def _history(self, after: int, until: int) -> AsyncIterator[Event]:
+        while after < until:
+            events = await self._read(after)
+            for event in events:
+                if event.id > until:
+                    return
+                yield event
+            if not events:
+                return
+            after = events[-1].id
+
+    async def _read(self, after: int) -> list[Event]:
+        async with self._database.read() as session:
+            return await read(session, after)
+
+    async def _run(self) -> None:
+        """Listen for ever: a lost database is waited for, and what happened meanwhile is read from the log."""
+        away = False
+        while True:
+            try:
+                async with self._database.wakeups.listening(self._wake.set) as ended:
+                    await self._bounds()  # listening may be without the database
+                    if away:
+                        logger.info("event feed: the database is back")
+                    away = False
+                    self._call_all_hooks()
+                    await self._follow_log(ended)
+            except Unavailable as unavailable:
+                if not away:
+                    reason = unavailable.reason or unavailable.message
+                    logger.warning("event feed: the database is away, trying again every second", reason=reason)
+                away = True
+            except Exception:  # the outermost loop of a worker: log and try again
+                logger.exception("event feed failed, trying again")
+            await asyncio.sleep(1.0)
+
+    async def _follow_log(self, ended: Callable[[], bool]) -> None:
+        while not ended():
+            self._wake.clear()
+            try:
+                while events := await self._read(self._position):
+                    await self._tell_all(events)
+                self._looked_at = time.monotonic()
+            except Expired as expired:
+                self._lose_all(int(expired.oldest_cursor))
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._wake.wait()
+
+    async def _tell_all(self, events: list[Event]) -> None:
+        self._telling = True
+        try:
+            for event in events:
+                self._tell(event)
+                await asyncio.sleep(0)  # a thousand followers take their time: others go in between
+        finally:
+            self._telling = False
+
+    def _tell(self, event: Event) -> None:
+        before, self._position = self._position, event.id
+        EVENTS_READ.labels(event.topic).inc()
+        for happened in self._hooks.get(event.topic, ()):
+            happened()
+        for follower in self._followers.get(event.topic, ()):
+            follower.hand(event, before)
+
+    def _lose_all(self, oldest: int) -> None:
+        """The process was away for longer than events are kept: its followers learn it when they go on."""
+        logger.warning("event feed: missed events that are no longer kept", after=self._position, oldest=oldest)
+        for topic, followers in self._followers.items():
+            for follower in followers:
+                follower.lose(self._position, topic)
+        self._position = oldest
+        self._call_all_hooks()
+
+    def _call_all_hooks(self) -> None:
+        for happened in chain.from_iterable(self._hooks.values()):
+            happened()

@@ -1,0 +1,240 @@
+"""Wake-ups by NATS: no process holds a connection of PostgreSQL to be woken, and no commit waits for a NOTIFY.
+
+A message is empty, and published after the commit that it tells of. While NATS is away everybody finds what is new by
+looking. Whoever is back looks once, as messages may have been missed, and publishes once what it could not tell.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from resolvers.store.events.wakeups import PATIENCE, Channel, Ended, Heard, Tellers
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+PREFIX: Final = "bcom"
+LOOKS_LIKE: Final = "must look like nats://user:password@host:4222/prefix, or tls://…, with commas between servers"
+PING_SECONDS: Final = 10  # two that stay unanswered end the connection
+ANSWER_SECONDS: Final = 2
+RETRY_SECONDS: Final = 1.0
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where one of them is, and what it wants to know of us."""
+
+    url: str
+    credentials: Mapping[str, str] = field(repr=False)  # user and password, a token, or nothing
+
+    @property
+    def encrypted(self) -> bool:
+        return self.url.startswith("tls:")
+
+
+def parse(urls: str) -> tuple[list[Server], str]:
+    """The servers, and what subjects begin with: the path of the last. Raises ValueError, which keeps the secrets."""
+    try:
+        *others, last = [urlsplit(url.strip()) for url in urls.split(",")]
+        prefix = last.path.strip("/") or PREFIX
+        servers = [_server(each) for each in (*others, last)]
+    except ValueError:
+        raise ValueError(LOOKS_LIKE) from None
+    if any(each.path for each in others) or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", prefix, re.ASCII):
+        raise ValueError(LOOKS_LIKE)
+    return servers, prefix
+
+
+def _server(url: SplitResult) -> Server:
+    if url.scheme not in ("nats", "tls") or not url.hostname or url.port == 0 or url.query or url.fragment:
+        raise ValueError
+    where = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+    if url.username is None:
+        return Server(where, {})
+    if url.password is None:
+        return Server(where, {"token": unquote(url.username)})
+    return Server(where, {"user": unquote(url.username), "password": unquote(url.password)})
+
+
+class NatsWakeups:
+    """One connection per process, made when it is first wanted, and again for ever."""
+
+    def __init__(self, urls: str) -> None:
+        """Raises ValueError for what are no URLs, and when the library is missing."""
+        self._servers, self._prefix = parse(urls)
+        self._library = _library()
+        self._failures = (OSError, TimeoutError, self._library.errors.Error)
+        self._heard: dict[Channel, Heard] = {}
+        self._tellers = Tellers(self._send)
+        self._owed: set[Channel] = set()  # what NATS has not taken yet
+        self._connection: Client | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def listen(self, channel: Channel, heard: Heard) -> None:
+        self._heard[channel] = heard
+
+    @asynccontextmanager
+    async def listening(self, ended: Heard) -> AsyncIterator[Ended]:
+        self._begin()
+        yield lambda: False  # it never does by itself
+
+    @asynccontextmanager
+    async def telling(self, session: AsyncSession, channel: Channel) -> AsyncIterator[None]:
+        yield
+        self.tell(channel)
+
+    def tell(self, channel: Channel) -> None:
+        self._begin()
+        self._tellers.tell(channel)
+
+    async def close(self) -> None:
+        await self._tellers.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while self._owed:  # noqa: ASYNC110  a command has told of something before it was connected
+                    await asyncio.sleep(0.005)
+        while self._task and not self._task.done():  # the library can swallow a cancellation
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=1.0)
+
+    # ---------------------------------------------------------------- telling
+
+    async def _send(self, channel: Channel) -> None:
+        self._hear(channel)  # here at once, whatever becomes of NATS
+        await self._publish(channel)
+
+    async def _publish(self, channel: Channel) -> None:
+        """What fails is owed, until there is another connection."""
+        self._owed.add(channel)
+        if (connection := self._connection) is None:
+            return
+        try:
+            await connection.publish(self._subject(channel))
+            await _taken(connection)
+            self._owed.discard(channel)
+        except self._failures:
+            self._owed.add(channel)
+            await self._leave(connection)
+
+    def _subject(self, channel: Channel) -> str:
+        return f"{self._prefix}.{channel}"
+
+    # ---------------------------------------------------------------- hearing
+
+    def _hear(self, channel: Channel) -> None:
+        if heard := self._heard.get(channel):
+            heard()
+
+    async def _message(self, channel: Channel, _: object) -> None:
+        self._hear(channel)
+
+    # ---------------------------------------------------------------- being connected
+
+    def _begin(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="NATS")
+
+    async def _run(self) -> None:
+        away = False
+        for server in cycle(self._servers):
+            try:
+                async with self._connected(server) as lost:
+                    if away:
+                        logger.info("NATS is back")
+                    away = False
+                    await self._catch_up()
+                    raise await lost
+            except self._failures as error:
+                if not away:
+                    logger.warning("NATS is away: looking without it, trying again every second", reason=repr(error))
+                away = True
+            except Exception:  # the outermost loop of a worker: log and try again
+                logger.exception("NATS failed, trying again")
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _catch_up(self) -> None:
+        for channel in Channel:
+            self._hear(channel)
+        for channel in tuple(self._owed):
+            await self._publish(channel)
+
+    @asynccontextmanager
+    async def _connected(self, server: Server) -> "AsyncIterator[asyncio.Future[Exception]]":
+        """Subscribed, for as long as the future waits for what goes wrong. Raises one of `_failures`."""
+        errors = self._library.errors
+        lost: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+
+        async def failed(error: Exception) -> None:
+            if not lost.done():
+                lost.set_result(error)
+
+        connection = self._library.NATS()
+        try:
+            await self._connect(connection, server, failed)
+            if lost.done():  # what it may not subscribe to, it is told afterwards
+                raise lost.result()
+            self._connection = connection
+            yield lost
+        except errors.NoServersError:
+            raise (await lost) from None  # which says why
+        finally:
+            self._connection = None
+            await self._leave(connection)
+
+    async def _connect(self, connection: "Client", server: Server, failed: Callable[[Exception], Any]) -> None:
+        secrets: dict[str, Any] = {name: partial(self._secret, connection, server, name) for name in server.credentials}
+        await connection.connect(
+            server.url,
+            error_cb=failed,
+            closed_cb=partial(failed, self._library.errors.ConnectionClosedError()),
+            name="bcom-graphql",
+            allow_reconnect=False,  # nobody could tell then how long it was away, and what of ours it has lost
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            ping_interval=PING_SECONDS,
+            no_echo=True,
+            **secrets,
+        )
+        self._check_encrypted(connection, server)
+        for channel in Channel:
+            await connection.subscribe(self._subject(channel), cb=partial(self._message, channel))
+        await _taken(connection)
+
+    def _secret(self, connection: "Client", server: Server, name: str) -> str:
+        self._check_encrypted(connection, server)
+        return server.credentials[name]
+
+    def _check_encrypted(self, connection: "Client", server: Server) -> None:
+        """The library encrypts when the server asks for it: whoever answers in its place would be sent the password."""
+        if server.encrypted and not connection._server_info.get("tls_required"):  # noqa: SLF001
+            raise self._library.errors.SecureConnRequiredError
+
+    async def _leave(self, connection: "Client") -> None:
+        with suppress(*self._failures):
+            await connection.close()
+
+
+async def _taken(connection: "Client") -> None:
+    """When the server has all that it was sent. Once is not enough: the library lets its first PING overtake that."""
+    for _ in range(2):
+        await connection.flush(ANSWER_SECONDS)
+
+
+def _library() -> Any:
+    try:
+        import nats.errors  # noqa: PLC0415  an extra
+    except ImportError as error:
+        message = "EVENTS_URL needs the extra `nats`: pip install 'bcom-graphql[nats]'."
+        raise ValueError(message) from error
+    return nats

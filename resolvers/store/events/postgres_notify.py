@@ -1,0 +1,62 @@
+"""Wake-ups by PostgreSQL's NOTIFY and LISTEN, for which each process holds a connection."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from resolvers.base.errors import ClientError
+from resolvers.store.events.wakeups import Channel, Ended, Heard, Tellers
+from resolvers.store.postgres.connection import beat
+
+if TYPE_CHECKING:
+    from resolvers.store.postgres.database import Database
+
+
+class Notifications:
+    """Within a transaction, its wake-up is part of it."""
+
+    def __init__(self, database: "Database") -> None:
+        self._database = database
+        self._heard: dict[Channel, Heard] = {}
+        self._tellers = Tellers(self._send)
+
+    def listen(self, channel: Channel, heard: Heard) -> None:
+        self._heard[channel] = heard
+
+    @asynccontextmanager
+    async def listening(self, ended: Heard) -> AsyncIterator[Ended]:
+        async with self._database.connection() as connection:
+            raw: Any = (await connection.get_raw_connection()).driver_connection
+            raw.add_termination_listener(lambda *_: ended())
+            for channel, heard in self._heard.items():
+                await raw.add_listener(_named(channel), lambda *_, heard=heard: heard())
+                heard()
+            beating = asyncio.create_task(beat(raw), name="heartbeat of the listener")
+            try:
+                yield raw.is_closed
+            finally:
+                beating.cancel()
+
+    @asynccontextmanager
+    async def telling(self, session: AsyncSession, channel: Channel) -> AsyncIterator[None]:
+        await session.execute(text(f"NOTIFY {_named(channel)}"))
+        yield
+
+    def tell(self, channel: Channel) -> None:
+        self._tellers.tell(channel)
+
+    async def close(self) -> None:
+        await self._tellers.close()
+
+    async def _send(self, channel: Channel) -> None:
+        with suppress(ClientError):  # hearers look by themselves then
+            async with self._database.driver() as connection:
+                await connection.execute(f"NOTIFY {_named(channel)}")
+
+
+def _named(channel: Channel) -> str:
+    return f"bcom_{channel}"

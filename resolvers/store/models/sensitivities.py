@@ -1,0 +1,46 @@
+"""How sensitive detection is, by kind of target: kept for all processes, remembered in each."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.catalogue.metrics import TargetKind
+from resolvers.store.postgres.database import Database
+from resolvers.store.postgres.lru_cache import Recent
+from resolvers.store.tables.models import Sensitivity
+
+TOPIC: Final = "sensitivity"  # of events that tell of another value
+USUAL: Final = 0.5
+BELIEVED_SECONDS: Final = 60.0  # should an event get lost
+
+
+class Sensitivities:
+    """What this process believes that they are."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._recent = Recent[TargetKind, float](len(TargetKind), BELIEVED_SECONDS)
+
+    async def of(self, kind: TargetKind) -> float:
+        """From 0 to 1. Raises Unavailable."""
+        known = self._recent.fresh(kind)
+        if known is not None:
+            return known
+        doubts = self._recent.doubts
+        async with self._database.read() as session:
+            value = (await kept(session, [kind]))[kind].value
+        self._recent.put(kind, value, doubts)
+        return value
+
+    def forget(self) -> None:
+        """Look them up again: one was set."""
+        self._recent.doubt()
+
+
+async def kept(session: AsyncSession, kinds: Sequence[TargetKind]) -> dict[TargetKind, Sensitivity]:
+    """By kind: what was set, else the usual one, set by nobody."""
+    rows = await session.scalars(select(Sensitivity).where(Sensitivity.kind.in_(kinds)))
+    found = {row.kind: row for row in rows}
+    return {kind: found.get(kind) or Sensitivity(kind=kind, value=USUAL) for kind in kinds}

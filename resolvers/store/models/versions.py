@@ -1,0 +1,117 @@
+"""Rows of model versions: stored once, never changed; who was champion before whom."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.catalogue.models import Measure, Trained
+from resolvers.base.errors import Conflict
+from resolvers.lists.pagination import among
+from resolvers.store.tables.models import Champion, ModelAction, ModelMetric, ModelStage, ModelVersion, Promotion
+
+MODEL_LOCK: Final = 0x6263_6F6D  # and the model's name
+
+
+async def lock(session: AsyncSession, name: str) -> None:
+    """Until the transaction ends nobody else adds or promotes versions of this model."""
+    await session.execute(select(func.pg_advisory_xact_lock(MODEL_LOCK, func.hashtext(name))))
+
+
+async def lineage(session: AsyncSession, name: str) -> list[int]:
+    """The champion and those before it, newest first; what a rollback took back is not among them."""
+    query = select(Promotion.version_id, Promotion.action).filter_by(model=name).order_by(Promotion.id)
+    line: list[int] = []
+    for version_id, action in await session.execute(query):
+        if action is ModelAction.PROMOTED:
+            line.append(version_id)
+        elif action is ModelAction.ROLLED_BACK:
+            line.pop()
+    return line[::-1]
+
+
+async def champions(session: AsyncSession, names: Sequence[str]) -> dict[str, ModelVersion | None]:
+    """By model; None where none was promoted."""
+    query = select(ModelVersion).join(Champion, Champion.version_id == ModelVersion.id)
+    found = {row.model: row for row in await session.scalars(query.where(among(Champion.model, names)))}
+    return {name: found.get(name) for name in names}
+
+
+async def stages(session: AsyncSession, version_ids: Sequence[int]) -> dict[int, ModelStage]:
+    """The champion is in service, what is archived has been, and a candidate never was."""
+    reigns = exists().where(Champion.version_id == ModelVersion.id)
+    reigned = exists().where(Promotion.version_id == ModelVersion.id, Promotion.action != ModelAction.IMPORTED)
+    query = select(ModelVersion.id, reigns, reigned).where(among(ModelVersion.id, version_ids))
+    archived = {True: ModelStage.ARCHIVED, False: ModelStage.CANDIDATE}
+    rows = await session.execute(query)
+    return {key: ModelStage.CHAMPION if now else archived[before] for key, now, before in rows}
+
+
+async def newest_metrics(session: AsyncSession, version_ids: Sequence[int]) -> dict[int, list[ModelMetric]]:
+    """By version; of each name and data set the newest measure."""
+    by = (ModelMetric.version_id, ModelMetric.name, ModelMetric.dataset)
+    query = select(ModelMetric).where(among(ModelMetric.version_id, version_ids)).ext(distinct_on(*by))
+    found: dict[int, list[ModelMetric]] = {version_id: [] for version_id in version_ids}
+    for metric in await session.scalars(query.order_by(*by, ModelMetric.id.desc())):
+        found[metric.version_id].append(metric)
+    return found
+
+
+async def histories(session: AsyncSession, version_ids: Sequence[int]) -> dict[int, list[Promotion]]:
+    """By version, oldest first: who did what."""
+    found: dict[int, list[Promotion]] = {version_id: [] for version_id in version_ids}
+    query = select(Promotion).where(among(Promotion.version_id, version_ids)).order_by(Promotion.id)
+    for promotion in await session.scalars(query):
+        found[promotion.version_id].append(promotion)
+    return found
+
+
+async def keep(
+    session: AsyncSession,
+    name: str,
+    version: str,
+    trained: Trained,
+    *,
+    trained_by_id: int | None = None,
+    parent_id: int | None = None,
+    trained_at: datetime | None = None,
+) -> ModelVersion:
+    """A candidate's row with its measures, behind `lock`. Raises Conflict for a version that exists."""
+    if await session.scalar(select(ModelVersion.id).filter_by(model=name, version=version)):
+        raise Conflict(f"{name} {version} exists already; choose another version.")
+    row = _row(name, version, trained)
+    row.trained_by_id, row.parent_id, row.trained_at = trained_by_id, parent_id, trained_at or datetime.now(UTC)
+    session.add(row)
+    await session.flush()
+    session.add_all(metrics(row.id, trained.measures))
+    return row
+
+
+def _row(name: str, version: str, trained: Trained) -> ModelVersion:
+    return ModelVersion(
+        model=name,
+        version=version,
+        sha256=hashlib.sha256(trained.artefact).digest(),
+        size_bytes=len(trained.artefact),
+        artefact=trained.artefact,
+        algorithm=trained.algorithm,
+        features=[*trained.features],
+        hyperparameters=dict(trained.hyperparameters),
+        seed=trained.seed,
+        training_samples=trained.samples,
+        details=dict(trained.details),
+    )
+
+
+def metrics(version_id: int, measures: Sequence[Measure]) -> list[ModelMetric]:
+    """Rows of what could be measured."""
+    return [
+        ModelMetric(version_id=version_id, name=one.name, value=one.value, samples=one.samples, dataset=one.dataset)
+        for one in measures
+        if math.isfinite(one.value)
+    ]

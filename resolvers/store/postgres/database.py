@@ -1,0 +1,273 @@
+"""One session per unit of work: it commits on exit, with its events, and nobody else calls `commit()`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import structlog
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlalchemy.util import greenlet_spawn
+
+from resolvers.base.counters import POOL_EXHAUSTED
+from resolvers.base.errors import ClientError, InvalidInput, TimedOut, Unavailable
+from resolvers.store.events import log as events
+from resolvers.store.events.postgres_notify import Notifications
+from resolvers.store.events.wakeups import Channel, Wakeups
+from resolvers.store.postgres.connection import Connection as OwnConnection
+from resolvers.store.postgres.connection import Connector, NotConnected
+from resolvers.store.postgres.database_url import parse
+from resolvers.store.postgres.pool import LendingPool
+
+logger = structlog.get_logger(__name__)
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+DIALECT = "postgresql+asyncpg://"
+GRACE_SECONDS = 5.0  # after its time is up, for the database to say so itself
+IDLE_SECONDS = 60.0  # that a transaction may do nothing and hold its locks: its process may be cut off
+CONNECTION_LOST = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, PoolExhausted, NotConnected)
+# Disconnected, stopping, crashed, starting, too many connections, idle in a transaction or altogether for too long.
+AWAY = ("08", "57P01", "57P02", "57P03", "53300", "25P03", "57P05")
+LAST_WORDS = ("FATAL", "PANIC")  # the severities after which the connection ends
+TOO_SLOW = ("57014", "55P03")  # statement_timeout, lock_timeout
+UNSTORABLE = ("22021", "22P05")  # NUL in a text, in a jsonb
+ONLY_READS = "25006"
+REFUSED = {
+    "42501": "The server may not do this in its database; nothing was stored. Tell whoever runs it.",
+    ONLY_READS: "The database only reads at the moment; nothing was stored. Send it again later.",
+    "53100": "The database's disk is full; nothing was stored. Tell whoever runs it, and send it again later.",
+    "53200": "The database is out of memory; nothing was stored. Try again shortly, or ask for less at once.",
+    "53400": "This takes more than the database's configuration allows; nothing was stored. Ask for less at once.",
+}
+UNCERTAIN = (
+    "The database went away while it committed this, so it may or may not be stored."
+    " Send it again: samples that were stored count as duplicates."
+)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the database is away, rather than unhappy with a statement or its arguments."""
+    original = _original(error)
+    lost = isinstance(original, CONNECTION_LOST) and not isinstance(original, ValueError)
+    invalidated = isinstance(error, DBAPIError) and error.connection_invalidated
+    return lost or invalidated or state(error).startswith(AWAY)
+
+
+def told(error: BaseException) -> ClientError | None:
+    """What a client learns of a failure of the database; None where it is our bug."""
+    sqlstate = state(error)
+    if is_outage(error):
+        original = _original(error)
+        return Unavailable(reason=str(original) if isinstance(original, NotConnected) else "")
+    if sqlstate in TOO_SLOW:
+        return TimedOut()
+    if sqlstate in REFUSED:
+        return Unavailable(REFUSED[sqlstate])
+    if sqlstate in UNSTORABLE:
+        return InvalidInput("Text must not contain NUL characters.")
+    return None
+
+
+def _original(error: BaseException) -> BaseException:
+    """The driver's own error, out of SQLAlchemy's wrappers."""
+    wrapped = getattr(error, "orig", None)
+    return _original(wrapped) if wrapped else error
+
+
+def state(error: BaseException) -> str:
+    """PostgreSQL's SQLSTATE; empty when the error is not its."""
+    return getattr(_original(error), "sqlstate", None) or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Connections: so many are allowed, open, in use."""
+
+    size: int
+    open: int
+    used: int
+
+
+class Database:
+    """The pool, and the only door to it."""
+
+    def __init__(
+        self, url: str, pool_size: int = 10, statement_seconds: float = 30.0, wakeups: Wakeups | None = None
+    ) -> None:
+        """Without other `wakeups`, they are PostgreSQL's own."""
+        self.wakeups = wakeups or Notifications(self)
+        self.address = parse(url)
+        self._settings = _settings(statement_seconds)
+        self._connector = Connector(self.address, self._settings, statement_seconds + GRACE_SECONDS)
+        self.engine = create_async_engine(
+            DIALECT,
+            poolclass=LendingPool,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            async_creator=self._connect,
+        )
+        event.listen(self.engine.sync_engine, "checkout", _check)
+        self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._lent: Any = self.engine.pool
+
+    async def _connect(self) -> OwnConnection:
+        connection = await self._connector.connect()
+        connection.when_silent = self.distrust
+        return connection
+
+    def distrust(self) -> None:
+        """Replace every connection that was made by now, before it is used again: they may be cut off as well."""
+        self._lent.distrust()
+
+    @property
+    def pool(self) -> Pool:
+        """As it is now."""
+        pool, at_hand = self._lent, len(self._lent.at_hand)
+        return Pool(pool.size(), pool.checkedin() + pool.checkedout(), pool.checkedout() - at_hand)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """Each statement on its own, without the round trips of a transaction."""
+        async with self.translated(), AsyncSession(self._reading, expire_on_commit=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """All or nothing. Events published in it are appended to the log last, see `events.append`."""
+        async with self.translated(), AsyncSession(self.engine, expire_on_commit=False) as session:
+            yield session
+            await session.flush()
+            await events.append(session)
+            grown = events.has_appended(session)
+            async with self.wakeups.telling(session, Channel.EVENTS) if grown else nullcontext():
+                await _commit(session)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """A bare connection in autocommit mode, for what is no unit of work: listening, and locks that last."""
+        async with self.translated(), self._reading.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def patient(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction on a connection of its own, whose statements take as long as they take."""
+        settings = self._settings | {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+        connector = Connector(self.address, settings, None)
+        engine = create_async_engine(DIALECT, poolclass=NullPool, async_creator=connector.connect)
+        async with self.translated(), engine.begin() as connection:
+            yield connection
+
+    def driver(self) -> "AbstractAsyncContextManager[Connection]":
+        """The driver's own connection, each statement by itself: for arrays in binary, COPY, and what must be quick."""
+        return _Driving(self.engine, self._lent)
+
+    async def close(self) -> None:
+        await self.wakeups.close()
+        self._lent.collect()
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def translated(self) -> AsyncIterator[None]:
+        """Turns the database's failures into what clients are told of them."""
+        try:
+            yield
+        except Exception as error:
+            if failure := _failure(error, self._lent):
+                raise failure from error
+            raise
+
+
+class _Driving:
+    """A context manager by hand: nothing is entered as often."""
+
+    __slots__ = ("_engine", "_held", "_pool")
+
+    def __init__(self, engine: AsyncEngine, pool: LendingPool) -> None:
+        self._engine, self._pool = engine, pool
+
+    async def __aenter__(self) -> Any:
+        try:
+            self._held: Any = await self._pool.borrow(self._engine)
+        except Exception as error:
+            if failure := _failure(error, self._pool):
+                raise failure from error
+            raise
+        return self._held.driver_connection
+
+    async def __aexit__(self, _: type[BaseException] | None, error: BaseException | None, __: object) -> None:
+        held = self._held
+        try:
+            # It may not know yet that it is lost, or be amid a COPY that was given up: nobody else should get it.
+            if isinstance(error, asyncio.CancelledError):
+                await greenlet_spawn(held.invalidate)  # in its own time, so that PostgreSQL is told to stop, too
+            elif error is not None and is_outage(error):
+                held.invalidate()
+        finally:
+            self._pool.give_back(held)
+        if isinstance(error, Exception) and (failure := _failure(error, self._pool)):
+            raise failure from error
+
+
+def _settings(statement_seconds: float) -> dict[str, str]:
+    """Of each session. The server, too, looks for processes that are cut off, and ends what they have left behind."""
+    idle_seconds = max(IDLE_SECONDS, 2 * statement_seconds)
+    return {
+        "statement_timeout": _milliseconds(statement_seconds),
+        "idle_in_transaction_session_timeout": _milliseconds(idle_seconds),
+        "tcp_keepalives_idle": "30",
+        "tcp_keepalives_interval": "10",
+        "tcp_keepalives_count": "3",
+        # A plan for any parameters would be for all partitions, and for arrays of any length.
+        "plan_cache_mode": "force_custom_plan",
+        "TimeZone": "UTC",
+    }
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(ceil(1000 * seconds))
+
+
+def _failure(error: Exception, pool: LendingPool) -> ClientError | None:
+    if isinstance(error, PoolExhausted):
+        POOL_EXHAUSTED.inc()
+    sqlstate = state(error)
+    if sqlstate in REFUSED and not is_outage(error):
+        logger.warning("the database refuses", sqlstate=sqlstate, reason=str(_original(error)))
+    if sqlstate == ONLY_READS:  # it was the primary once: another may be by now
+        pool.distrust()
+    return told(error)
+
+
+def _check(connection: Any, *_: object) -> None:
+    """A connection that ended in the pool, or in `driver`'s hands, where SQLAlchemy sees no error."""
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError("the connection has ended")
+
+
+async def _commit(session: AsyncSession) -> None:
+    """Of a connection that ends meanwhile, nobody knows whether PostgreSQL had committed."""
+    try:
+        await session.commit()
+    except Exception as error:
+        if is_outage(error) or getattr(_original(error), "severity_en", None) in LAST_WORDS:
+            raise Unavailable(UNCERTAIN) from error
+        raise
+
+
+async def driver(session: AsyncSession) -> "Connection":
+    """The session's own asyncpg connection, inside its transaction: for COPY, which SQLAlchemy does not speak."""
+    connection = await session.connection()
+    raw: Any = (await connection.get_raw_connection()).driver_connection
+    if not raw.is_in_transaction():
+        await connection.exec_driver_sql("SELECT 1")  # SQLAlchemy begins with its own first statement, and no sooner
+    return raw  # type: ignore[no-any-return]

@@ -1,0 +1,79 @@
+"""The folder of the server's socket, which nobody else may enter."""
+
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from resolvers.store.postgres.embedded.programs import Account
+
+PORT: Final = 5432  # in the socket's name only: nothing listens on it
+LONGEST: Final = 100  # bytes; Linux takes 107, others 103
+
+
+def socket_in(folder: Path) -> Path:
+    return folder / f".s.PGSQL.{PORT}"
+
+
+def socket_folder(data: Path) -> Path | None:
+    """Where it is, or was; None where it was nowhere yet.
+
+    The data's own; where its path is not good for a socket's, one that a file beside the data names.
+    """
+    if _fits(data):
+        return data
+    with suppress(OSError):
+        return Path(_pointer(data).read_text())
+    return None
+
+
+def make_socket_folder(data: Path, account: Account) -> Path:
+    """The one that it was, so that addresses stay good, unless somebody else has taken its place."""
+    folder = socket_folder(data)
+    if folder == data:
+        return data
+    if folder is not None:
+        with suppress(OSError):
+            folder.mkdir(mode=0o700)
+            account.give(folder)
+    if folder is None or not _is_private(folder, account):
+        folder = _new_folder()
+        account.give(folder)
+        _pointer(data).write_text(str(folder))
+    return folder
+
+
+def forget_socket(folder: Path, data: Path) -> None:
+    """Removes what a server that is gone has left."""
+    for left in (socket_in(folder), socket_in(folder).with_suffix(f".{PORT}.lock")):
+        with suppress(OSError):
+            left.unlink()
+    if folder != data:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _pointer(data: Path) -> Path:
+    return data.with_name("postgres.socket")
+
+
+def _fits(folder: Path) -> bool:
+    """Whether the path is short enough, and no list of several to PostgreSQL's clients."""
+    return "," not in str(folder) and len(os.fsencode(socket_in(folder))) <= LONGEST
+
+
+def _new_folder() -> Path:
+    bases = [Path(tempfile.gettempdir()), Path("/tmp")]  # noqa: S108  the folder in it is ours alone
+    fitting = [base for base in bases if _fits(base / "bcom-postgres-12345678")]
+    return Path(tempfile.mkdtemp(prefix="bcom-postgres-", dir=fitting[0]))
+
+
+def _is_private(folder: Path, account: Account) -> bool:
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    owner = os.geteuid() if account.uid is None else account.uid
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == owner and not found.st_mode & 0o077

@@ -1,0 +1,65 @@
+"""Bringing a database up to date; Alembic owns the schema."""
+
+from functools import cache
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from resolvers.base.errors import Conflict, InvalidInput
+from resolvers.store.postgres import requirements as fitness
+from resolvers.store.postgres.database import Database
+
+HEAD = "head"
+MIGRATION_LOCK = 0x6263_6F6D_0004
+
+
+def scripts() -> Path:
+    """The migrations: `alembic/` in a checkout, a part of the package when installed."""
+    here = Path(__file__).parents[2]
+    installed = here / "bcom_graphql" / "migrations"
+    return installed if installed.is_dir() else here / "alembic"
+
+
+async def migrate(database: Database, to: str = HEAD) -> str:
+    """Apply what is pending, or with `to` undo what came after it; the revision that it has led to.
+
+    Processes that start together wait for each other. Raises InvalidInput for a revision that is none, Conflict for a
+    database that newer code has migrated, Unfit for one that cannot be used.
+    """
+    await fitness.check(database)
+    async with database.patient() as connection:
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        return await connection.run_sync(_move, to)
+
+
+async def pending(database: Database) -> bool:
+    """Whether the database is older than this code. One that newer code has migrated is not: old processes go on."""
+    async with database.connection() as connection:
+        current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    return current is None or current in revisions()[:-1]
+
+
+def _move(connection: Connection, to: str) -> str:
+    current, known = MigrationContext.configure(connection).get_current_revision(), revisions()
+    if current is not None and current not in known:
+        newer = f"The database is at revision {current}, and this version knows none after {known[-1]}."
+        raise Conflict(f"{newer} Have the newer version undo what it added: bcom-graphql migrate --to {known[-1]}")
+    wanted = known[-1] if to == HEAD else to
+    if wanted not in known:
+        raise InvalidInput(f"There is no revision {to}; there are {', '.join(known)}.")
+    config = Config()
+    config.set_main_option("script_location", str(scripts()))
+    config.attributes["connection"] = connection
+    goes_back = current is not None and known.index(wanted) < known.index(current)
+    (command.downgrade if goes_back else command.upgrade)(config, wanted)
+    return wanted
+
+
+@cache
+def revisions() -> list[str]:
+    """All there are, the first one first."""
+    return [script.revision for script in ScriptDirectory(str(scripts())).walk_revisions()][::-1]

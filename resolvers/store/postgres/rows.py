@@ -1,0 +1,148 @@
+"""Rows as the driver gives them: for reading only, and with no more columns than somebody wants."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache, lru_cache
+from operator import itemgetter
+from typing import Any, Final, TypeVar
+
+import asyncpg
+from sqlalchemy import ARRAY, BindParameter, ColumnElement, Enum, Select, any_, bindparam, inspect, select
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
+from sqlalchemy.types import TypeEngine
+
+from ml.detection.episodes import Severity
+from resolvers.store.postgres.column_types import SeverityRank, UtcDateTime
+from resolvers.store.postgres.database import Database
+from resolvers.store.tables.core import Table
+
+Row = TypeVar("Row", bound=Table)
+Columns = frozenset[str] | None  # None: all of an entity, but for those that are only read when asked for by name
+
+DIALECT: Final[Any] = dialect()  # type: ignore[no-untyped-call]
+KEPT: Final = 1000  # clients choose columns
+FLOAT8: Final = 701  # the driver's number of the type; floats are the only numbers whose processing asks for it
+SEVERITIES: Final[dict[int | None, Severity | None]] = {None: None, **dict(enumerate(Severity))}
+
+
+# ---------------------------------------------------------------- statements
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Statement:
+    """SQL with the values that never change; those that do are given each time, by their parameters' names."""
+
+    sql: str
+    names: Sequence[str]
+    fixed: Mapping[str, Any]
+    processors: Mapping[str, Callable[[Any], Any]]
+    record: type[Any]
+
+    def arguments(self, given: Mapping[str, Any]) -> list[Any]:
+        values = {**self.fixed, **{name: _processed(self.processors, name, value) for name, value in given.items()}}
+        return [values[name] for name in self.names]
+
+
+def _processed(processors: Mapping[str, Callable[[Any], Any]], name: str, value: Any) -> Any:
+    if name in processors:
+        return processors[name](value)
+    return value.name if isinstance(value, StrEnum) else value  # one of a list, which became a parameter for each
+
+
+def statement(query: Select[Any], record: type[Any] = asyncpg.Record) -> Statement:
+    """Compiled; that takes many times as long as executing it, so it is to be kept."""
+    compiled = query.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True})
+    processors: Any = compiled._bind_processors  # noqa: SLF001  SQLAlchemy has them nowhere else
+    fixed = {name: _processed(processors, name, value) for name, value in compiled.params.items()}
+    return Statement(str(compiled), compiled.positiontup or (), fixed, processors, record)
+
+
+def given(name: str, kind: TypeEngine[Any]) -> BindParameter[Any]:
+    """A value that is given each time."""
+    return bindparam(name, type_=kind, required=False)
+
+
+async def fetch(database: Database, wanted: Statement, **values: Any) -> list[Any]:
+    """The rows, as records of the statement."""
+    async with database.driver() as connection:
+        found: list[Any] = await connection.fetch(wanted.sql, *wanted.arguments(values), record_class=wanted.record)
+        return found
+
+
+# ---------------------------------------------------------------- entities' rows
+
+
+async def by_keys(
+    database: Database, entity: type[Row], columns: Columns, keys: Sequence[Any]
+) -> dict[Any, Row | None]:
+    """By `id`: the row, None where there is none."""
+    rows = await fetch(database, _by_keys(entity, columns), keys=[*keys])
+    return {**dict.fromkeys(keys), **{row.id: row for row in rows}}
+
+
+@lru_cache(KEPT)
+def _by_keys(entity: type[Table], columns: Columns) -> Statement:
+    names = columns_of(entity, columns)
+    key: Any = entity.__table__.c.id
+    query = select(*attributes(entity, names)).where(key == any_(given("keys", ARRAY(key.type))))
+    return statement(query, record_of(entity, names))
+
+
+async def first(database: Database, entity: type[Row], columns: Columns, **values: Any) -> Row | None:
+    """One in which the columns of these names have these values."""
+    found: list[Row] = await fetch(database, _first(entity, columns, tuple(values)), **values)
+    return found[0] if found else None
+
+
+@lru_cache(KEPT)
+def _first(entity: type[Table], columns: Columns, keys: tuple[str, ...]) -> Statement:
+    names = columns_of(entity, columns)
+    conditions = (getattr(entity, key) == given(key, entity.__table__.c[key].type) for key in keys)
+    query = select(*attributes(entity, names)).where(*conditions).limit(1)
+    return statement(query, record_of(entity, names))
+
+
+def columns_of(entity: type[Table], columns: Columns) -> tuple[str, ...]:
+    """Their names, with the primary key's, in the table's order."""
+    known = inspect(entity).column_attrs
+    if columns is None:
+        return tuple(one.key for one in known if not one.deferred)
+    return tuple(one.key for one in known if one.key in columns or one.columns[0].primary_key)
+
+
+def attributes(entity: type[Table], names: Sequence[str]) -> list[ColumnElement[Any]]:
+    return [getattr(entity, name) for name in names]
+
+
+@lru_cache(KEPT)
+def record_of(entity: type[Table], names: tuple[str, ...]) -> type[Any]:
+    """Records that begin with these columns, and that are read like rows of the entity."""
+    views: dict[str, Any] = {one.key: _missing(entity, one.key) for one in inspect(entity).column_attrs}
+    for index, name in enumerate(names):
+        views[name] = _view(index, _reader(entity.__table__.c[name].type))
+    return type(entity.__name__, (asyncpg.Record,), {"__slots__": (), **views})
+
+
+def _view(index: int, read: Callable[[Any], Any] | None) -> property:
+    return property(itemgetter(index) if read is None else lambda record: read(record[index]))
+
+
+def _missing(entity: type[Table], name: str) -> property:
+    def refuse(_: Any) -> None:
+        raise AttributeError(f"{name} was not read of this {entity.__name__}; what reads it must say so beforehand")
+
+    return property(refuse)
+
+
+@cache
+def _reader(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
+    """Makes a value of the driver's what the ORM would make of it; None where it is that already."""
+    if isinstance(kind, UtcDateTime):  # the driver's times are in UTC
+        return None
+    if isinstance(kind, Enum):
+        members: dict[str | None, Any] = {None: None, **{one.name: one for one in kind.enum_class or ()}}
+        return members.__getitem__
+    if isinstance(kind, SeverityRank):
+        return SEVERITIES.__getitem__
+    return kind.dialect_impl(DIALECT).result_processor(DIALECT, FLOAT8)

@@ -1,0 +1,202 @@
+"""Which links an analysis looks at: those asked about, some around them to compare with, and what they all share."""
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ml.catalogue.topology import Carriers, Indices, Places, Plant
+from resolvers.store.tables.analyses import AnalysisScope
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from resolvers.store.postgres.database import Connection
+
+    Record = asyncpg.Record
+
+SIBLINGS: Final = 8  # links of a single link's own network
+RELATED: Final = 10  # networks that share the hub or a transponder
+OF_RELATED: Final = 8  # links of each
+CONTRASTS: Final = 3  # networks on other transponders of a satellite
+OF_CONTRAST: Final = 2  # links of each
+NEAREST: Final = 8  # links around a single one, whose weather is the same
+NEAR_KM: Final = 60.0
+KM_PER_DEGREE: Final = 111.2
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is asked about; `key` of the satellite, the hub's site, the network or the link."""
+
+    of: AnalysisScope
+    key: int
+
+
+@dataclass(frozen=True)
+class Groups:
+    """What may be at fault for many links; a hub or a remote is a site, a transponder its satellite and its name."""
+
+    networks: Collection[int] = ()
+    sites: Collection[int] = ()
+    transponders: Collection[tuple[int, str | None]] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.networks or self.sites or self.transponders)
+
+
+_IN_SCOPE: Final = {
+    AnalysisScope.NETWORK: "network_id = $1",
+    AnalysisScope.HUB_ANTENNA: "hub_id = $1",
+    AnalysisScope.SATELLITE: "satellite_id = $1",
+    AnalysisScope.LINK: "links.id = $1",
+}
+_LINKS: Final = "links JOIN networks ON networks.id = network_id"
+
+
+async def within(connection: "Connection", scope: Scope) -> list[int]:
+    """The links asked about."""
+    query = f"SELECT links.id FROM {_LINKS} WHERE {_IN_SCOPE[scope.of]} ORDER BY links.id"  # noqa: S608
+    return [record[0] for record in await connection.fetch(query, scope.key)]
+
+
+async def around(connection: "Connection", scope: Scope) -> list[int]:
+    """Some links beside them, by which a culprit at another level shows: fewer than 120, always the same."""
+    networks = await connection.fetch(
+        f"WITH own AS (SELECT DISTINCT networks.* FROM {_LINKS} WHERE {_IN_SCOPE[scope.of]})"  # noqa: S608
+        " SELECT one.id, bool_or(one.id = own.id) AS own, bool_or(one.hub_id = own.hub_id) AS same_hub,"
+        " bool_or(one.satellite_id = own.satellite_id AND one.transponder IS NOT DISTINCT FROM own.transponder)"
+        " AS same_transponder FROM networks AS one"
+        " JOIN own ON one.hub_id = own.hub_id OR one.satellite_id = own.satellite_id GROUP BY one.id ORDER BY one.id",
+        scope.key,
+    )
+    shares = _shares(scope, networks)
+    chosen = await connection.fetch(_EVENLY.format(_IN_SCOPE[scope.of]), scope.key, list(shares), [*shares.values()])
+    near = await connection.fetch(_NEAR, scope.key) if scope.of is AnalysisScope.LINK else []
+    return sorted({record[0] for record in [*chosen, *near]})
+
+
+def _shares(scope: Scope, networks: "Sequence[Record]") -> dict[int, int]:
+    """How many links of which network: what shares most with those asked about comes first."""
+    own = [one["id"] for one in networks if one["own"]] if scope.of is AnalysisScope.LINK else []
+    others = [one for one in networks if not one["own"]]
+    kin = [one for one in others if one["same_hub"] or one["same_transponder"]]
+    kin.sort(key=lambda one: one["same_hub"] + one["same_transponder"], reverse=True)
+    related = [one["id"] for one in kin[:RELATED]]
+    contrasts = [one["id"] for one in others if one not in kin][:CONTRASTS]
+    return dict.fromkeys(own, SIBLINGS) | dict.fromkeys(related, OF_RELATED) | dict.fromkeys(contrasts, OF_CONTRAST)
+
+
+_EVENLY: Final = f"""
+SELECT id FROM (
+  SELECT links.id, wanted, row_number() OVER same AS place, count(*) OVER (PARTITION BY network_id) AS size
+  FROM unnest($2::int[], $3::int[]) AS share (network, wanted) JOIN {_LINKS} ON networks.id = share.network
+  WHERE NOT {{}} WINDOW same AS (PARTITION BY network_id ORDER BY links.id)
+) AS placed WHERE place * wanted / size > (place - 1) * wanted / size"""  # noqa: S608
+_NEAR: Final = f"""
+SELECT links.id FROM links JOIN sites ON sites.id = site_id,
+  (SELECT latitude, longitude FROM sites JOIN links ON sites.id = site_id WHERE links.id = $1 AND NOT mobile) AS here,
+  LATERAL (SELECT abs(sites.longitude - here.longitude) AS degrees) AS east,
+  LATERAL (SELECT {KM_PER_DEGREE} * sqrt((sites.latitude - here.latitude) ^ 2
+    + (least(degrees, abs(360 - degrees)) * cosd(here.latitude)) ^ 2) AS km) AS distance
+WHERE links.id <> $1 AND NOT mobile AND km <= {NEAR_KM} ORDER BY km, links.id LIMIT {NEAREST}"""  # noqa: S608
+
+
+async def members(connection: "Connection", groups: Groups, known: Collection[int], most: int) -> list[int]:
+    """Further links of these groups: as many at most, besides those that are known."""
+    satellites, names = [key for key, _ in groups.transponders], [name for _, name in groups.transponders]
+    records = await connection.fetch(
+        f"SELECT links.id FROM {_LINKS} WHERE NOT links.id = ANY($1::int[]) AND (network_id = ANY($2::int[])"  # noqa: S608
+        " OR hub_id = ANY($3::int[]) OR site_id = ANY($3::int[])"
+        " OR EXISTS (SELECT FROM unnest($4::int[], $5::text[]) AS of (satellite, name)"
+        " WHERE of.satellite = satellite_id AND of.name IS NOT DISTINCT FROM transponder))"
+        " ORDER BY links.id LIMIT $6",
+        list(known),
+        list(groups.networks),
+        list(groups.sites),
+        satellites,
+        names,
+        most,
+    )
+    return [record[0] for record in records]
+
+
+# ---------------------------------------------------------------- as arrays
+
+
+async def load(connection: "Connection", links: Collection[int], in_scope: Collection[int]) -> Plant:
+    """These links, in the order of their keys, and what they share; where a network names no transponder: ''."""
+    return _plant(await connection.fetch(_WIDE, list(links)), in_scope)
+
+
+_SITE: Final = ("name", "latitude", "longitude", "antenna_diameter_m", "mobile")
+_WIDE: Final = f"""
+SELECT links.id AS link, links.name AS link_name, network_id, networks.name AS network_name, band, site_id, hub_id,
+  satellite_id, coalesce(transponder, '') AS transponder, satellites.name AS satellite_name,
+  satellites.longitude AS satellite_longitude,
+  {", ".join(f"remote.{column} AS remote_{column}, hub.{column} AS hub_{column}" for column in _SITE)}
+FROM {_LINKS} JOIN sites AS remote ON remote.id = site_id JOIN sites AS hub ON hub.id = hub_id
+  JOIN satellites ON satellites.id = satellite_id
+WHERE links.id = ANY($1::int[]) ORDER BY links.id"""  # noqa: S608
+
+
+def _plant(records: "Sequence[Record]", in_scope: Collection[int]) -> Plant:
+    networks = _Numbered(records, lambda one: one["network_id"])
+    satellites = _Numbered(records, lambda one: one["satellite_id"])
+    transponders = _Numbered(records, lambda one: (one["satellite_id"], one["transponder"]))
+    sites = {one["site_id"]: [one[f"remote_{column}"] for column in _SITE] for one in records}
+    sites |= {one["hub_id"]: [one[f"hub_{column}"] for column in _SITE] for one in records}
+    site_at = {key: place for place, key in enumerate(sites)}
+    links = _integers(one["link"] for one in records)
+    return Plant(
+        links=links,
+        link_names=tuple(one["link_name"] for one in records),
+        network=_integers(networks.place(one) for one in records),
+        site=_integers(site_at[one["site_id"]] for one in records),
+        in_scope=np.isin(links, list(in_scope)),
+        networks=Carriers(
+            _integers(networks.keys),
+            tuple(one["network_name"] for one in networks.rows),
+            _integers(site_at[one["hub_id"]] for one in networks.rows),
+            _integers(satellites.place(one) for one in networks.rows),
+            _integers(transponders.place(one) for one in networks.rows),
+            np.array([one["band"] for one in networks.rows], dtype=np.str_),
+        ),
+        sites=_places(sites),
+        satellites=_integers(satellites.keys),
+        satellite_names=tuple(one["satellite_name"] for one in satellites.rows),
+        satellite_longitude=np.array([one["satellite_longitude"] for one in satellites.rows], dtype=np.float64),
+        transponder_names=tuple(one["transponder"] for one in transponders.rows),
+        transponder_satellite=_integers(satellites.place(one) for one in transponders.rows),
+    )
+
+
+class _Numbered:
+    """The different things that the rows tell of, in order of appearance, each with the first row that does."""
+
+    def __init__(self, records: "Sequence[Record]", key: "Callable[[Record], Hashable]") -> None:
+        first: dict[Any, Record] = {}
+        for one in records:
+            first.setdefault(key(one), one)
+        self._key, self._places = key, {each: place for place, each in enumerate(first)}
+        self.keys, self.rows = [*first], [*first.values()]
+
+    def place(self, record: "Record") -> int:
+        return self._places[self._key(record)]
+
+
+def _places(sites: dict[int, list[Any]]) -> Places:
+    names, latitudes, longitudes, diameters, mobile = zip(*sites.values(), strict=True)
+    return Places(
+        _integers(sites),
+        names,
+        np.array(latitudes, dtype=np.float64),
+        np.array(longitudes, dtype=np.float64),
+        np.array(diameters, dtype=np.float64),
+        np.array(mobile, dtype=bool),
+    )
+
+
+def _integers(values: Iterable[int]) -> Indices:
+    return np.array(list(values), dtype=np.int64)

@@ -1,0 +1,212 @@
+"""New samples of links for whoever follows them, in whichever process they were recorded.
+
+A batch notes what it stores in its own transaction (`stored_batches`). Readers take what a snapshot sees and their last
+one did not: each batch exactly once, in whatever order transactions commit, and no writer waits for another. What tells
+them to look is a wake-up sent after the commit, one for all batches of a moment; should it be lost, they look every
+`POLL_SECONDS` anyway.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from sqlalchemy import delete, func
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
+from resolvers.base.counters import LAGGED, SAMPLES_TOPIC
+from resolvers.base.errors import ClientError, Lagged
+from resolvers.store.events.wakeups import Channel
+from resolvers.store.postgres.database import Database, driver
+from resolvers.store.tables.core import StoredBatch
+from resolvers.store.telemetry.series import Series, array_of, raw_series, times_of
+from resolvers.store.telemetry.streams import Streams
+
+if TYPE_CHECKING:
+    from resolvers.store.postgres.database import Connection
+
+POLL_SECONDS: Final = 5.0
+KEPT: Final = timedelta(minutes=5)
+QUEUE_LENGTH: Final = 100  # looks that a follower may fall behind
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """New samples of one link and direction, raw."""
+
+    link_id: int
+    direction: Direction
+    series: Series
+
+
+async def note(session: AsyncSession, streams: Streams, which: NDArray[np.int64], times: NDArray[np.int64]) -> None:
+    """What this transaction stores of links: (rows,) indices into the streams and epoch ms, sorted by both."""
+    numbers, samples = np.unique(which, return_counts=True)
+    keys = [streams.keys[number] for number in numbers.tolist()]
+    connection = await driver(session)
+    await connection.execute(
+        "INSERT INTO stored_batches (id, links, directions, samples, times) VALUES (gen_random_uuid(), $1, $2, $3, $4)",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        samples.tolist(),
+        times.tolist(),
+    )
+
+
+async def forget_old(session: AsyncSession) -> None:
+    """Batches that every reader has seen long ago."""
+    await session.execute(delete(StoredBatch).where(StoredBatch.stored_at < func.now() - KEPT))
+
+
+Queue = asyncio.Queue[list[Stored] | None]  # None: it fell too far behind
+
+
+class LiveSamples:
+    """One reader per process, however many follow."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._followers: dict[Queue, frozenset[int]] = {}
+        self._look = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
+        self._snapshot: str | None = None  # what was seen so far; None while nobody follows
+        self._looked_at = 0.0
+        self._task: asyncio.Task[None] | None = None
+        database.wakeups.listen(Channel.SAMPLES, self._look.set)
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._read(), name="new samples")
+
+    async def stop(self) -> None:
+        while self._task and not self._task.done():  # an outage can swallow a cancellation
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=1.0)
+
+    @property
+    def followers(self) -> int:
+        return len(self._followers)
+
+    def tell(self) -> None:
+        """A batch was committed here."""
+        self._database.wakeups.tell(Channel.SAMPLES)
+
+    async def follow(self, links: frozenset[int]) -> AsyncIterator[list[Stored]]:
+        """What is stored of these links from now on. Raises Lagged when the reader falls too far behind."""
+        queue: Queue = asyncio.Queue(QUEUE_LENGTH + 1)
+        async with self._one_at_a_time:
+            await self._advance()  # what was stored before is not for this one
+            self._followers[queue] = links
+        try:
+            while stored := await queue.get():
+                yield stored
+            raise Lagged
+        finally:
+            self._followers.pop(queue, None)
+
+    async def _read(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._look.wait()
+            self._look.clear()
+            try:
+                async with self._one_at_a_time:
+                    if self._followers:
+                        await self._advance()
+            except ClientError:
+                await self._again_soon()  # what happens meanwhile is read when the database is back
+            except Exception:  # the outermost loop of a worker: log and try again
+                logger.exception("reading new samples failed, trying again")
+                await self._again_soon()
+
+    async def _again_soon(self) -> None:
+        await asyncio.sleep(1.0)
+        self._look.set()
+
+    async def _advance(self) -> None:
+        """A look that fails or is given up is repeated: what was seen counts only when it was handed on."""
+        looking = time.monotonic()
+        if not self._followers:
+            self._snapshot = None
+        elif looking - self._looked_at > KEPT.total_seconds():  # batches may be gone that nobody here has seen
+            self._lose_all()
+        async with self._database.driver() as connection:
+            batches, snapshot = await _since(connection, self._snapshot)
+            wanted = frozenset[int]().union(*self._followers.values())
+            stored = await _samples(connection, batches, wanted) if batches and wanted else []
+        self._snapshot, self._looked_at = snapshot, looking
+        for queue, links in list(self._followers.items()):
+            own = [one for one in stored if one.link_id in links]
+            if own:
+                self._hand(queue, own)
+
+    def _lose_all(self) -> None:
+        for queue in list(self._followers):
+            self._lose(queue)
+
+    def _lose(self, queue: Queue) -> None:
+        queue.put_nowait(None)
+        self._followers.pop(queue, None)
+        LAGGED.labels(SAMPLES_TOPIC).inc()
+
+    def _hand(self, queue: Queue, stored: list[Stored]) -> None:
+        if queue.qsize() < QUEUE_LENGTH:
+            queue.put_nowait(stored)
+        else:  # a slow reader must neither hold up the others nor fill the memory
+            self._lose(queue)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    links: list[int]
+    directions: list[str]
+    samples: list[int]
+    times: list[int]
+
+
+async def _since(connection: "Connection", snapshot: str | None) -> tuple[list[_Batch], str]:
+    """The batches that are visible now and were not in that snapshot (none without one), and the snapshot of now."""
+    rows = await connection.fetch(
+        "SELECT pg_current_snapshot()::text AS now, links, directions, samples, times FROM (VALUES (1)) AS always"
+        " LEFT JOIN stored_batches ON transaction_id >= pg_snapshot_xmin($1::text::pg_snapshot)"
+        " AND NOT pg_visible_in_snapshot(transaction_id, $1::text::pg_snapshot)"
+        " AND transaction_id < pg_snapshot_xmax(pg_current_snapshot())",  # else it is of another cluster, restored here
+        snapshot,
+    )
+    found = [_Batch(r["links"], r["directions"], r["samples"], r["times"]) for r in rows if r["links"] is not None]
+    return found, rows[0]["now"]
+
+
+async def _samples(connection: "Connection", batches: list[_Batch], links: frozenset[int]) -> list[Stored]:
+    """The samples of these links that the batches stored."""
+    keys = [key for batch in batches for key in _keys(batch, links)]
+    if not keys:
+        return []
+    kind = CATALOGUE[TargetKind.LINK]
+    arrays = ", ".join(array_of(column, "at") for column in kind.columns)
+    rows = await connection.fetch(
+        f"SELECT link_id, direction, {times_of('at')}, {arrays}"  # noqa: S608
+        " FROM unnest($1::int[], $2::text[], $3::bigint[]) AS key (link, way, ms) JOIN link_samples AS sample"
+        " ON link_id = key.link AND direction = key.way AND at = to_timestamp(0) + key.ms * interval '1 ms'"
+        " GROUP BY link_id, direction ORDER BY link_id, direction",
+        *(list(column) for column in zip(*keys, strict=True)),
+    )
+    return [Stored(row["link_id"], Direction(row["direction"]), raw_series(kind.metrics, row)) for row in rows]
+
+
+def _keys(batch: _Batch, links: frozenset[int]) -> list[tuple[int, str, int]]:
+    keys, begin = [], 0
+    for link, direction, samples in zip(batch.links, batch.directions, batch.samples, strict=True):
+        if link in links:
+            keys += [(link, direction, at) for at in batch.times[begin : begin + samples]]
+        begin += samples
+    return keys

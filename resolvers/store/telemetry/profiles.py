@@ -1,0 +1,100 @@
+"""The learned profiles of streams: kept in the database, remembered by each process."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.catalogue.metrics import CATALOGUE, TargetKind
+from ml.detection.detector import Detector
+from ml.detection.profiles import Profiles
+from resolvers.store.postgres.database import driver
+from resolvers.store.telemetry.streams import StreamKey
+
+REMEMBERED: Final = 20_000  # streams per process; some 5 kB each
+
+Known = tuple[int, str, bytes]  # its number, the version of the model that it was learned with, the profile
+
+
+class ProfileCache:
+    """What this process has read so far, the least recently used forgotten first."""
+
+    def __init__(self) -> None:
+        self._known = OrderedDict[tuple[TargetKind, StreamKey], Known]()
+
+    async def of(
+        self, session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], numbers: NDArray[np.int64]
+    ) -> list[Known | None]:
+        """Those of the streams whose `numbers` (streams,) are not 0; read by this session where they are new."""
+        wanted = [(key, number) for key, number in zip(keys, numbers.tolist(), strict=True) if number]
+        missing = [key for key, number in wanted if (self._known.get((kind, key)) or (0,))[0] != number]
+        for key, known in (await _read(session, kind, missing)).items() if missing else ():
+            self._known[kind, key] = known
+        for key, _ in wanted:
+            self._known.move_to_end((kind, key))
+        found = [self._known[kind, key] if number else None for key, number in zip(keys, numbers.tolist(), strict=True)]
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return found
+
+
+async def _read(session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey]) -> dict[StreamKey, Known]:
+    connection = await driver(session)
+    records = await connection.fetch(
+        "SELECT key.target, key.direction, number, model_version, content"
+        " FROM unnest($1::int[], $2::text[]) AS key (target, direction) CROSS JOIN LATERAL (SELECT * FROM profiles"
+        " WHERE target_id = key.target AND kind = $3 AND direction = key.direction) AS profile",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        kind.value,
+    )
+    return {(record[0], record[1]): (record[2], record[3], record[4]) for record in records}
+
+
+def combined(detector: Detector, presumed: Profiles, known: Sequence[Known | None]) -> Profiles:
+    """Each stream's own profile, where it is `known`; else what is `presumed` of it."""
+    own = [one for one in known if one is not None]
+    if not own:
+        return presumed
+    profiles = Profiles.from_bytes([content for _, _, content in own], len(CATALOGUE[detector.kind].specs))
+    adopted = detector.adopted(profiles, np.array([version == detector.version for _, version, _ in own]))
+    which = np.flatnonzero([one is not None for one in known])
+    return presumed.replaced(which, adopted)
+
+
+async def keep(
+    session: AsyncSession,
+    kind: TargetKind,
+    keys: Sequence[StreamKey],
+    samples: Sequence[int],
+    version: str,
+    contents: Sequence[bytes | None],
+) -> None:
+    """Store these streams' profiles under their next numbers, or that their history (`samples`) did not suffice.
+
+    The streams are locked in the order of their keys.
+    """
+    connection = await driver(session)
+    for key, count, content in zip(keys, samples, contents, strict=True):
+        number = await connection.fetchval(
+            "UPDATE streams SET profile = CASE WHEN $4 THEN profile + 1 ELSE 0 END"
+            " WHERE target_id = $1 AND direction = $2 AND kind = $3 RETURNING profile",
+            *key,
+            kind.value,
+            content is not None,
+        )
+        await connection.execute(
+            "INSERT INTO profiles (target_id, direction, kind, number, samples, model_version, content)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (target_id, kind, direction) DO UPDATE SET"
+            " number = excluded.number, samples = excluded.samples, model_version = excluded.model_version,"
+            " learned_at = now(), content = excluded.content",
+            *key,
+            kind.value,
+            number,
+            count,
+            version,
+            content,
+        )

@@ -1,0 +1,116 @@
+"""Roll-ups: every stream's samples by 5 minutes, hours and days, so that long windows cost what short ones do.
+
+Each stream knows the hours that its roll-ups do not tell the truth of yet (`streams.unrolled`). Whoever stores samples
+adds to them, in the same transaction; `roll` makes them true. Readers take roll-ups but for those hours, and there the
+samples themselves: an answer never depends on when maintenance last ran.
+"""
+
+from typing import Final
+
+import numpy as np
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
+from resolvers.store.postgres.database import driver
+from resolvers.store.tables.samples import ROLLUPS, SAMPLES, Level, target_column
+
+STREAMS_AT_ONCE: Final = 50  # whoever wants to store samples of these waits meanwhile
+LONGEST_PART: Final = "168 hours"  # of a stream's history at once
+LONGEST_SECONDS: Final = 900.0  # of a statement: cut off sooner, it would begin anew for ever
+
+# A day's distribution as 22 values that stand for these shares of it, finer above, where one asks for p95.
+SHARES: Final[Floats] = np.repeat([0.1, 0.025, 0.01], [8, 4, 10])
+QUANTILES: Final[Floats] = np.cumsum(SHARES) - SHARES / 2
+
+
+async def roll(session: AsyncSession, kind: TargetKind) -> int:
+    """Roll up some hours that are over, of some streams that nobody is storing to; of how many streams."""
+    connection = await driver(session)
+    await connection.execute("SET LOCAL statement_timeout = 0")  # the deadline on this side ends it
+    due = await connection.fetch(_DUE, kind.value, STREAMS_AT_ONCE)
+    arguments = [list(column) for column in zip(*due, strict=True)]
+    if due:
+        for level in Level:
+            await connection.execute(_statement(kind, level), *arguments, timeout=LONGEST_SECONDS)
+        await connection.execute(_DONE, kind.value, *arguments, timeout=LONGEST_SECONDS)
+    return len(due)
+
+
+# The current hour waits until it is over: it would be rolled up again and again.
+_DUE = f"""
+SELECT target_id, direction,
+  (due * tstzmultirange(tstzrange(lower(due), lower(due) + interval '{LONGEST_PART}')))::text AS part
+FROM streams CROSS JOIN LATERAL
+  (SELECT unrolled * tstzmultirange(tstzrange(NULL, date_trunc('hour', now(), 'UTC'))) AS due) AS part
+WHERE kind = $1 AND NOT isempty(due)
+ORDER BY target_id, direction LIMIT $2 FOR UPDATE OF streams SKIP LOCKED"""  # noqa: S608
+_DONE = """
+UPDATE streams SET unrolled = nullif(unrolled - done.part::tstzmultirange, '{}')
+FROM unnest($2::int[], $3::text[], $4::text[]) AS done (target, direction, part)
+WHERE kind = $1 AND target_id = done.target AND streams.direction = done.direction"""
+
+
+def _statement(kind: TargetKind, level: Level) -> str:
+    """Brings a level up to date for $1 targets, $2 directions, $3 multiranges of hours: from the samples, always.
+
+    These are looked up laterally, for the same reason as in `readings.during`.
+    """
+    target, columns = target_column(kind), CATALOGUE[kind].columns
+    identity = [target, "direction"] if kind is TargetKind.LINK else [target]
+    same = " AND ".join(f"{one} = part.{of}" for one, of in zip(identity, ("target", "direction"), strict=False))
+    aggregates = {name: expression for column in columns for name, expression in _aggregates(column, level).items()}
+    return (
+        f"INSERT INTO {ROLLUPS[kind].name} ({', '.join(identity)}, seconds, at, {', '.join(aggregates)})"  # noqa: S608
+        f" SELECT {', '.join(f'sample.{one}' for one in identity)}, {level:d}, {binned(level)},"
+        f" {', '.join(aggregates.values())}"
+        " FROM unnest($1::int[], $2::text[], $3::text[]) AS part (target, direction, hours)"
+        f" CROSS JOIN LATERAL unnest({widened('part.hours::tstzmultirange', level)}) AS during"
+        f" CROSS JOIN LATERAL (SELECT * FROM {SAMPLES[kind].name}"
+        f" WHERE {same} AND at >= lower(during) AND at < upper(during) OFFSET 0) AS sample"
+        f" GROUP BY {', '.join(f'sample.{one}' for one in identity)}, {binned(level)}"
+        f" ON CONFLICT ({', '.join(identity)}, seconds, at)"
+        f" DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in aggregates)}"
+    )
+
+
+def _aggregates(column: str, level: Level) -> dict[str, str]:
+    """A single value is its own mean, least and greatest, and takes no more room than in its sample."""
+    several = f"CASE WHEN count({column}) > 1 THEN {{}}({column}) END"
+    aggregates = {
+        f"{column}_n": several.format("count"),
+        f"{column}_mean": f"avg({column})",
+        f"{column}_min": several.format("min"),
+        f"{column}_max": several.format("max"),
+    }
+    if level is Level.DAY:
+        at = ", ".join(f"{quantile:.4f}" for quantile in QUANTILES)
+        ordered = f"percentile_cont(ARRAY[{at}]::float8[]) WITHIN GROUP (ORDER BY {column})"
+        aggregates[f"{column}_quantiles"] = f"({ordered})::real[]"
+    return aggregates
+
+
+def number_of(column: str) -> str:
+    """SQL for how many values a roll-up is of."""
+    return f"coalesce({column}_n, ({column}_mean IS NOT NULL)::int)"
+
+
+def least_of(column: str) -> str:
+    return f"coalesce({column}_min, {column}_mean)"
+
+
+def greatest_of(column: str) -> str:
+    return f"coalesce({column}_max, {column}_mean)"
+
+
+def binned(seconds: int) -> str:
+    """SQL for the beginning of the bucket that `at` is in."""
+    return f"date_bin(interval '{seconds:d} s', at, to_timestamp(0))"
+
+
+def widened(hours: str, level: Level) -> str:
+    """SQL for the level's whole buckets that a multirange of hours touches; merged, so that none comes twice."""
+    if level is not Level.DAY:
+        return hours
+    day = "date_trunc('day', {}, 'UTC')"
+    begin, end = day.format("lower(during)"), day.format("upper(during) - interval '1 us'") + " + interval '24 hours'"
+    return f"(SELECT range_agg(tstzrange({begin}, {end})) FROM unnest({hours}) AS during)"  # noqa: S608

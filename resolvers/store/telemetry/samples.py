@@ -1,0 +1,219 @@
+"""Samples in, by binary COPY; and the stored samples that scoring reads again."""
+
+import asyncio
+import io
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.catalogue.metrics import CATALOGUE, Floats, Metric, TargetKind
+from resolvers.store.postgres import binary_copy as binary
+from resolvers.store.postgres.database import driver
+from resolvers.store.tables.samples import SAMPLES, key_columns, target_column
+from resolvers.store.telemetry.streams import StreamKey
+
+if TYPE_CHECKING:
+    from resolvers.store.postgres.database import Connection
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class NoPartition(Exception):
+    """Nothing is kept of a sample's week: it was dropped, or never made."""
+
+
+class AlreadyStored(Exception):
+    """A sample newer than its stream's newest is there all the same."""
+
+
+async def add(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) -> None:
+    """Copy rows straight into the samples. None of them may be stored: each newer than its locked stream's newest.
+
+    `frame` has the table's key columns (`at` in epoch ms), its metric columns and nothing twice. Raises NoPartition,
+    AlreadyStored.
+    """
+    connection = await driver(session)
+    columns = _columns(kind, frame)
+    try:
+        await connection.copy_to_table(
+            SAMPLES[kind].name, source=io.BytesIO(binary.copy_in(columns)), columns=list(columns), format="binary"
+        )
+    except asyncpg.CheckViolationError as error:
+        raise NoPartition from error
+    except asyncpg.UniqueViolationError as error:
+        raise AlreadyStored from error
+
+
+async def insert(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) -> NDArray[np.int64]:
+    """The same for rows that may be stored already (the stored ones stay); the indices of those that were."""
+    connection = await driver(session)
+    name, keys = SAMPLES[kind].name, ", ".join(key_columns(kind))
+    staged = f"staged_{name}"
+    await connection.execute(
+        f"CREATE TEMP TABLE IF NOT EXISTS {staged} (LIKE {name}, row integer) ON COMMIT DELETE ROWS"
+    )
+    columns = _columns(kind, frame) | {"row": ("integer", np.arange(len(frame)))}
+    await connection.copy_to_table(
+        staged,
+        source=io.BytesIO(binary.copy_in(columns)),
+        columns=list(columns),
+        format="binary",
+        schema_name="pg_temp",
+    )
+    listed = ", ".join(column for column in columns if column != "row")
+    try:
+        known = await connection.fetch(
+            f"WITH stored AS (INSERT INTO {name} ({listed}) SELECT {listed} FROM pg_temp.{staged} ORDER BY {keys}"  # noqa: S608
+            f" ON CONFLICT DO NOTHING RETURNING {keys})"
+            f" SELECT row FROM pg_temp.{staged} AS staged LEFT JOIN stored USING ({keys})"
+            " WHERE stored IS NULL ORDER BY row"
+        )
+    except asyncpg.CheckViolationError as error:
+        raise NoPartition from error
+    return np.array([record["row"] for record in known], dtype=np.int64)
+
+
+def _columns(kind: TargetKind, frame: pl.DataFrame) -> dict[str, tuple[str, NDArray[Any]]]:
+    """As `binary.copy_in` takes them."""
+    columns = {target_column(kind): ("integer", frame[target_column(kind)].to_numpy())}
+    if kind is TargetKind.LINK:
+        columns["direction"] = ("char(2)", np.where((frame["direction"] == "OB").to_numpy(), b"OB", b"IB"))
+    columns["at"] = ("timestamptz", frame["at"].to_numpy())
+    readings = frame.select(pl.col(CATALOGUE[kind].columns).fill_null(np.nan))
+    return columns | {column: ("real", readings[column].to_numpy()) for column in CATALOGUE[kind].columns}
+
+
+async def recent(
+    session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], most: int, strides: Sequence[int]
+) -> tuple[NDArray[np.int64], Floats]:
+    """The newest `most` samples of each stream, every stride-th: (rows,) index into keys, (rows, metrics)."""
+    name, columns = SAMPLES[kind].name, CATALOGUE[kind].columns
+    direction = "AND direction = key.direction" if kind is TargetKind.LINK else ""
+    arrays = ", ".join(f"array_send(array_agg(coalesce({column}, 'NaN'))) AS {column}" for column in columns)
+    connection = await driver(session)
+    record = await connection.fetchrow(
+        f"SELECT array_send(array_agg(key.place)) AS place, {arrays} FROM unnest($1::int[], $2::text[], $4::int[])"  # noqa: S608
+        " WITH ORDINALITY AS key (target, direction, stride, place)"
+        f" CROSS JOIN LATERAL (SELECT *, row_number() OVER (ORDER BY at DESC) AS age FROM {name}"
+        f" WHERE {target_column(kind)} = key.target {direction} ORDER BY at DESC LIMIT $3) AS sample"
+        " WHERE age % key.stride = 0",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        most,
+        list(strides),
+    )
+    assert record is not None  # noqa: S101  an aggregate over nothing is a row too
+    readings = [binary.array(record[column], "real") for column in columns]
+    return binary.array(record["place"], "bigint") - 1, np.stack(readings, axis=1).astype(np.float64)
+
+
+async def newest(session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], most: int) -> pl.DataFrame:
+    """The newest `most` samples of each stream, by stream and time: `place` (index into keys), `at`, the metrics."""
+    name, columns = SAMPLES[kind].name, CATALOGUE[kind].columns
+    direction = "AND direction = key.direction" if kind is TargetKind.LINK else ""
+    arrays = ", ".join(f"array_send(array_agg(coalesce({column}, 'NaN'))) AS {column}" for column in columns)
+    connection = await driver(session)
+    record = await connection.fetchrow(
+        "SELECT array_send(array_agg(key.place)) AS place,"  # noqa: S608
+        f" array_send(array_agg((extract(epoch FROM at) * 1000)::bigint)) AS at, {arrays}"
+        " FROM unnest($1::int[], $2::text[]) WITH ORDINALITY AS key (target, direction, place)"
+        f" CROSS JOIN LATERAL (SELECT * FROM {name}"
+        f" WHERE {target_column(kind)} = key.target {direction} ORDER BY at DESC LIMIT $3) AS sample",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        most,
+    )
+    assert record is not None  # noqa: S101  an aggregate over nothing is a row too
+    numbers = {"place": binary.array(record["place"], "bigint") - 1, "at": binary.array(record["at"], "bigint")}
+    readings = {column: binary.array(record[column], "real") for column in columns}
+    return pl.DataFrame(numbers | readings).sort("place", "at")
+
+
+async def since(
+    session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], starts: Sequence[int]
+) -> pl.DataFrame:
+    """Each stream's samples from its start (epoch ms) on: `place` (index into keys), `at` (epoch ms), the metrics."""
+    name, columns = SAMPLES[kind].name, CATALOGUE[kind].columns
+    direction = "AND sample.direction = key.direction" if kind is TargetKind.LINK else ""
+    connection = await driver(session)
+    records = await connection.fetch(
+        f"SELECT key.place - 1, (extract(epoch FROM at) * 1000)::bigint, {', '.join(columns)}"  # noqa: S608
+        " FROM unnest($1::int[], $2::text[], $3::timestamptz[])"
+        " WITH ORDINALITY AS key (target, direction, start, place)"
+        f" JOIN {name} AS sample ON {target_column(kind)} = key.target {direction} AND at >= key.start",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        [EPOCH + timedelta(milliseconds=start) for start in starts],
+    )
+    schema: dict[str, Any] = {"place": pl.Int64, "at": pl.Int64, **dict.fromkeys(columns, pl.Float32)}
+    return pl.DataFrame([tuple(record) for record in records], schema=schema, orient="row")
+
+
+@dataclass(frozen=True)
+class Thinned:
+    """Of the samples before `until`, those in the first `seconds` of every `of` alone."""
+
+    until: datetime
+    seconds: int
+    of: int
+
+    @property
+    def condition(self) -> str:
+        """Only numbers of ours and a time: nothing that a client has written."""
+        return f"(at >= '{self.until.isoformat()}' OR extract(epoch FROM at)::bigint % {self.of:d} < {self.seconds:d})"
+
+
+async def load(
+    connection: "Connection",
+    kind: TargetKind,
+    targets: Sequence[int],
+    start: datetime,
+    end: datetime,
+    metrics: Sequence[Metric] | None = None,
+    thinned: Sequence[Thinned] = (),
+) -> pl.DataFrame:
+    """All samples of these targets from `start` up to `end`, or some of them, as one frame in no particular order.
+
+    The key columns (`at` in epoch ms) and the metrics, else all (Float32, null = not measured). For a whole fleet's
+    day: read in binary, and never a Python object per value.
+    """
+    wanted = CATALOGUE[kind].columns if metrics is None else [metric.column for metric in metrics]
+    direction = {"direction": "char(2)"} if kind is TargetKind.LINK else {}
+    columns = {target_column(kind): "integer", **direction, "at": "timestamptz"}
+    listed = [*columns, *(f"coalesce({column}, 'NaN')" for column in wanted)]
+    columns |= dict.fromkeys(wanted, "real")
+    conditions = [f"{target_column(kind)} = ANY($1::int[])", "at >= $2", "at < $3", *(one.condition for one in thinned)]
+    reader, frames = binary.CopyOut(columns), list[Awaitable[pl.DataFrame]]()
+
+    async def take(chunk: bytes) -> None:
+        if block := reader.take(chunk):
+            frames.append(asyncio.ensure_future(asyncio.to_thread(_frame, reader, block)))
+
+    await connection.copy_from_query(
+        f"SELECT {', '.join(listed)} FROM {SAMPLES[kind].name} WHERE {' AND '.join(conditions)}",  # noqa: S608
+        list(targets),
+        start,
+        end,
+        output=take,
+        format="binary",
+    )
+    frames.append(asyncio.to_thread(_frame, reader, reader.rest()))
+    return pl.concat(await asyncio.gather(*frames))
+
+
+def _frame(reader: binary.CopyOut, block: bytes) -> pl.DataFrame:
+    read = reader.columns(block)
+    outbound = pl.Series(read.pop("direction") == b"OB") if "direction" in read else None
+    frame = pl.DataFrame(read, nan_to_null=True)
+    if outbound is None:
+        return frame
+    return frame.insert_column(
+        1, pl.select(direction=pl.when(outbound).then(pl.lit("OB")).otherwise(pl.lit("IB"))).to_series()
+    )

@@ -1,0 +1,217 @@
+"""The state of a batch's streams, as arrays: locked and read in one statement, written back in a few."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
+from ml.detection.features import NEVER, Memory
+from resolvers.store.postgres import binary_copy as binary
+from resolvers.store.postgres.database import driver
+from resolvers.store.tables.core import Stream
+
+if TYPE_CHECKING:
+    from resolvers.store.postgres.database import Connection
+
+StreamKey = tuple[int, str]  # target id, direction ('' for networks and sites)
+HOUR_MS = 3_600_000
+
+
+@dataclass
+class Standing:
+    """Where one stream's episode stands; `alarming_since` in epoch ms."""
+
+    anomaly_id: UUID | None = None  # the open episode's
+    alarms: int = 0
+    quiets: int = 0
+    alarming_since: int | None = None
+
+    @property
+    def pending_since(self) -> int | None:
+        """When the alarms began that are too few and too mild yet to open an episode."""
+        return self.alarming_since if self.anomaly_id is None and self.alarms > 0 else None
+
+
+@dataclass
+class Streams:
+    """One entry per key, in the keys' order. In `standings`, absent means at rest.
+
+    Of a batch, only `standings`, `memory` and what its streams learn (`learned`, `centre`, `spread`) change.
+    """
+
+    kind: TargetKind
+    keys: list[StreamKey]
+    samples: NDArray[np.int64]  # stored so far
+    last_at: NDArray[np.int64]  # epoch ms, NEVER where nothing is stored
+    learned: NDArray[np.int64]  # samples when it last learned
+    centre: Floats  # (streams, metrics), NaN where unknown
+    spread: Floats
+    memory: Memory
+    profile: NDArray[np.int64]  # the number of each one's profile, 0 = it has none yet
+    standings: dict[int, Standing] = field(default_factory=dict)
+
+    def standing(self, number: int) -> Standing:
+        return self.standings.setdefault(number, Standing())
+
+
+class NoStream(Exception):
+    """A target was never measured before: `create` its stream, then try again."""
+
+
+async def create(session: AsyncSession, kind: TargetKind, keys: list[StreamKey]) -> None:
+    """Those of these sorted keys that are missing; they stay for ever.
+
+    In a transaction of its own: one that holds streams and then waits for somebody else's new ones could deadlock.
+    """
+    connection = await driver(session)
+    await connection.execute(
+        "INSERT INTO streams (target_id, kind, direction)"
+        " SELECT target, $3, direction FROM unnest($1::int[], $2::text[]) AS key (target, direction)"
+        " ORDER BY target, direction ON CONFLICT DO NOTHING",
+        *_arguments(kind, keys),
+    )
+
+
+async def lock(session: AsyncSession, kind: TargetKind, keys: list[StreamKey]) -> Streams:
+    """The streams of these sorted keys, locked in their order until the transaction ends. Raises NoStream."""
+    connection = await driver(session)
+    records = await connection.fetch(_LOCK, *_arguments(kind, keys))
+    if len(records) < len(keys):
+        raise NoStream
+    columns = dict(zip(records[0].keys(), zip(*records, strict=True), strict=True))
+    numbers = {name: np.array(columns[name], dtype=np.int64) for name in ("samples", "last_at", "learned", "profile")}
+    metrics = len(CATALOGUE[kind].specs)
+    standings = {
+        number: Standing(record["anomaly_id"], record["alarms"], record["quiets"], record["since"])
+        for number, record in enumerate(records)
+        if record["anomaly_id"] or record["alarms"]
+    }
+    return Streams(
+        kind,
+        keys,
+        **numbers,
+        centre=binary.matrix(columns["centre"], metrics),
+        spread=binary.matrix(columns["spread"], metrics),
+        memory=Memory.from_bytes(columns["memory"], metrics),
+        standings=standings,
+    )
+
+
+def _arguments(kind: TargetKind, keys: list[StreamKey]) -> tuple[list[int], list[str], str]:
+    return [key[0] for key in keys], [key[1] for key in keys], kind.value
+
+
+# Laterally: a look into the index for each key, whatever the planner believes of a table that grew meanwhile.
+_LOCK = (
+    f"SELECT samples, coalesce((extract(epoch FROM last_at) * 1000)::bigint, {NEVER}) AS last_at,"  # noqa: S608
+    " learned_samples AS learned, array_send(centre) AS centre, array_send(spread) AS spread,"
+    " memory, profile,"
+    " anomaly_id, alarms, quiets, (extract(epoch FROM alarming_since) * 1000)::bigint AS since"
+    " FROM unnest($1::int[], $2::text[]) AS key (target, direction) CROSS JOIN LATERAL"
+    " (SELECT * FROM streams WHERE target_id = key.target AND kind = $3 AND direction = key.direction FOR UPDATE)"
+    " AS stream"
+)
+
+
+async def lock_one(session: AsyncSession, kind: TargetKind, key: StreamKey) -> Stream:
+    """The same for a single stream, made where it is new, as a row of the session's."""
+    await create(session, kind, [key])
+    query = select(Stream).where(Stream.kind == kind, Stream.target_id == key[0], Stream.direction == key[1])
+    return (await session.scalars(query.with_for_update())).one()
+
+
+async def usual(connection: "Connection", kind: TargetKind, keys: list[StreamKey], least_samples: int) -> Floats:
+    """The centres of streams that have learned from as many samples, (keys, metrics) in catalogue order, else NaN."""
+    records = await connection.fetch(
+        "SELECT array_send(centre) FROM unnest($1::int[], $2::text[]) WITH ORDINALITY AS key (target, direction, place)"
+        " LEFT JOIN streams ON target_id = key.target AND kind = $3 AND streams.direction = key.direction"
+        " AND learned_samples >= $4 ORDER BY place",
+        *_arguments(kind, keys),
+        least_samples,
+    )
+    return binary.matrix([record[0] for record in records], len(CATALOGUE[kind].specs))
+
+
+async def newest(connection: "Connection", kind: TargetKind, targets: Sequence[int]) -> datetime | None:
+    """When any of these was last measured."""
+    query = "SELECT max(last_at) FROM streams WHERE kind = $1 AND target_id = ANY($2::int[])"
+    found: datetime | None = await connection.fetchval(query, kind.value, list(targets))
+    return found
+
+
+async def keep_baselines(session: AsyncSession, streams: Streams, numbers: Sequence[int]) -> None:
+    """Write back what these know."""
+    connection = await driver(session)
+    await connection.executemany(
+        "UPDATE streams SET learned_samples = $4, centre = $5, spread = $6"
+        " WHERE target_id = $1 AND direction = $2 AND kind = $3",
+        [
+            (
+                *streams.keys[number],
+                streams.kind.value,
+                int(streams.learned[number]),
+                streams.centre[number].tolist(),
+                streams.spread[number].tolist(),
+            )
+            for number in numbers
+        ],
+    )
+
+
+async def keep_standings(session: AsyncSession, streams: Streams) -> None:
+    """Write back where episodes stand."""
+    connection = await driver(session)
+    await connection.executemany(
+        "UPDATE streams SET anomaly_id = $4, alarms = $5, quiets = $6,"
+        " alarming_since = to_timestamp($7::bigint / 1000.0)"
+        " WHERE target_id = $1 AND direction = $2 AND kind = $3",
+        [
+            (*streams.keys[number], streams.kind.value, s.anomaly_id, s.alarms, s.quiets, s.alarming_since)
+            for number, s in sorted(streams.standings.items())
+        ],
+    )
+
+
+async def advance(session: AsyncSession, streams: Streams, which: NDArray[np.int64], times: NDArray[np.int64]) -> None:
+    """Count what was stored: (rows,) indices into the keys and epoch ms, sorted by both; its hours want rolling up.
+
+    And what is remembered of these streams now.
+    """
+    hours = times // HOUR_MS
+    begins = np.flatnonzero(np.diff(which, prepend=-1) | (np.diff(hours, prepend=hours[0]) > 1))
+    ends = np.append(begins[1:], len(which)) - 1
+    keys = [streams.keys[number] for number in which[begins].tolist()]
+    runs = (ends - begins + 1, times[ends], hours[begins] * 3600, (hours[ends] + 1) * 3600)
+    changed = np.unique(which)
+    memories = dict(zip(changed.tolist(), streams.memory.take(changed).to_bytes(), strict=True))
+    connection = await driver(session)
+    await connection.execute(
+        _ADVANCE,
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        streams.kind.value,
+        *(run.tolist() for run in runs),
+        [memories.pop(number, None) for number in which[begins].tolist()],  # with the first run of each
+    )
+
+
+_ADVANCE = """
+UPDATE streams SET samples = streams.samples + news.samples,
+  last_at = greatest(last_at, to_timestamp(news.last / 1000.0)),
+  unrolled = coalesce(unrolled, '{}') + news.hours, memory = news.memory
+FROM (
+  SELECT target, direction, sum(samples) AS samples, max(last) AS last,
+    range_agg(tstzrange(to_timestamp(first), to_timestamp(until))) AS hours,
+    (array_agg(memory) FILTER (WHERE memory IS NOT NULL))[1] AS memory
+  FROM unnest($1::int[], $2::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[])
+    AS run (target, direction, samples, last, first, until, memory)
+  GROUP BY target, direction
+) AS news
+WHERE target_id = news.target AND streams.direction = news.direction AND kind = $3"""
