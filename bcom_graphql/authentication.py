@@ -13,7 +13,7 @@ from resolvers.base.rate_limits import Budget
 from resolvers.base.tokens import API_KEY_PREFIX, bearer
 from resolvers.context import Columns, Context, Services, network_of
 from resolvers.store.tables.core import Role
-from schema.lookahead import columns
+from schema.column_selection import columns
 
 
 class Door(Gate):

@@ -6,8 +6,8 @@ from typing import Any
 
 from resolvers.store.tables.core import Role
 from schema.directives import Access
-from schema.fields import Rated
 from schema.root import schema
+from schema.root_fields import Rated
 
 ROOTS = ("Query", "Mutation", "Subscription")
 

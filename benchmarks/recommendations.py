@@ -25,7 +25,7 @@ from resolvers.store.tables import analysis_documents as patterns
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
 from resolvers.store.tables.core import Anomaly, User
 from resolvers.store.tables.recommendations import Recommendation
-from schema.node import global_id
+from schema.relay import global_id
 
 ROUNDS: Final = 40
 LINKS: Final = 100

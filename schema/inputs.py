@@ -18,7 +18,7 @@ from resolvers.fleet import topology
 from resolvers.store.postgres.identifiers import entity_key
 from schema.directives import Constraint
 from schema.enums import AnomalyStatus, Band, Direction, Metric, Role, Severity, SiteRole
-from schema.node import parse_id
+from schema.relay import parse_id
 from schema.scalars import DirectionArray, FloatArray, IntArray, TimeArray
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

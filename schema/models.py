@@ -15,12 +15,12 @@ from resolvers.models.export import Files
 from resolvers.store.models import sensitivities
 from resolvers.store.tables import core as tables
 from resolvers.store.tables import models as model_tables
+from schema.accounts import User
+from schema.batched_fields import needs, related
 from schema.directives import Cost, paged, sized
 from schema.enums import ModelStage
-from schema.node import Connection, Info, Node
-from schema.people import User
 from schema.problems import Conflict, Forbidden, InvalidInput, NotFound
-from schema.relations import needs, related
+from schema.relay import Connection, Info, Node
 from schema.types import AuditEntry, children_of
 
 EXPORTED = Cost(weight=10)  # megabytes

@@ -20,10 +20,9 @@ from resolvers.models import models, training
 from resolvers.telemetry import recording as metrics
 from resolvers.telemetry.file_import import import_upload
 from resolvers.telemetry.recording import Recorded
-from schema.correlation import Analyses
+from schema.accounts import ApiKey, CreatedApiKey, LoggedOut, Session, User, UserPassword
 from schema.directives import Batch, Name, Note
 from schema.enums import Role, Verdict
-from schema.fields import ANYBODY, mutation
 from schema.inputs import (
     CreateUserInput,
     DetectLinkInput,
@@ -45,10 +44,11 @@ from schema.inputs import (
     topology_spec,
 )
 from schema.models import ImportModelResult, ModelVersion, ModelVersionResult, Sensitivity, SensitivityResult
-from schema.node import Info
-from schema.people import ApiKey, CreatedApiKey, LoggedOut, Session, User, UserPassword
 from schema.problems import Conflict, Forbidden, InvalidCredentials, InvalidInput, NotFound
 from schema.recommendations import Advice
+from schema.relay import Info
+from schema.root_causes import Analyses
+from schema.root_fields import ANYBODY, mutation
 from schema.scalars import Upload
 from schema.training import TrainingRun, TrainModelInput, TrainResult
 from schema.types import Anomaly, Detection, Link, Network, RecordedMetrics, RejectedSample, Site, Topology

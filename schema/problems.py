@@ -8,7 +8,7 @@ from strawberry.types.nodes import SelectedField
 
 from resolvers.base import errors
 from resolvers.store.tables.core import Role
-from schema.node import Info
+from schema.relay import Info
 
 
 @strawberry.interface(description="An expected failure; the message says what to do.")

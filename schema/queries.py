@@ -20,16 +20,16 @@ from resolvers.nodes import load
 from resolvers.recommendations import recommendations
 from resolvers.root_causes import analyses as correlation
 from resolvers.store.tables import core as tables
-from schema.correlation import CorrelationAnalysis
+from schema.accounts import ApiKey, User
 from schema.directives import Name, Search, page, sized
 from schema.enums import AnalysisScope, AnomalyOrder, Role, SiteRole
-from schema.fields import ANYBODY, query
 from schema.inputs import AnomalyFilter, filter_of
 from schema.models import EXPORTED, Model, ModelExport, ModelVersion, Sensitivity
-from schema.node import Connection, Info, Node, connection, parse_id
-from schema.people import ApiKey, User
 from schema.recommendations import Recommendation, RecommendationFilter
 from schema.recommendations import filter_of as recommendation_filter
+from schema.relay import Connection, Info, Node, connection, parse_id
+from schema.root_causes import CorrelationAnalysis
+from schema.root_fields import ANYBODY, query
 from schema.training import TrainingRun
 from schema.types import Anomaly, Detection, Link, Network, Satellite, Site
 

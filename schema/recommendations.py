@@ -15,14 +15,14 @@ from resolvers.recommendations.recommendations import RecommendationFilter as Fi
 from resolvers.store.tables import analyses as analysis_tables
 from resolvers.store.tables import core as tables
 from resolvers.store.tables.recommendations import Recommendation as Row
-from schema.correlation import CULPRITS, CorrelationAnalysis, Culprit
+from schema.accounts import User
+from schema.batched_fields import NOWHERE, needs, pointing, related
 from schema.directives import Note, sized
 from schema.enums import Outcome, Priority, Role, RootCause
-from schema.fields import mutation
-from schema.node import Info, Node
-from schema.people import User
 from schema.problems import Conflict, Forbidden, InvalidInput, NotFound
-from schema.relations import NOWHERE, needs, pointing, related
+from schema.relay import Info, Node
+from schema.root_causes import CULPRITS, CorrelationAnalysis, Culprit
+from schema.root_fields import mutation
 from schema.types import Anomaly, AuditEntry, Detection, history_of
 
 

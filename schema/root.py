@@ -5,9 +5,9 @@ from graphql import GraphQLInputObjectType
 from strawberry.schema.config import StrawberryConfig
 
 from schema.mutations import Mutation
-from schema.node import read_from_rows
 from schema.problems import HANDLERS
 from schema.queries import NODES, Query
+from schema.relay import read_from_rows
 from schema.scalars import SCALARS
 from schema.subscriptions import Subscription
 

@@ -17,11 +17,11 @@ from resolvers.store.tables import models as model_tables
 from resolvers.store.telemetry.live_samples import Stored
 from resolvers.telemetry import recording as metrics
 from schema.enums import AnomalyChange, Role
-from schema.fields import subscription
 from schema.inputs import AnomalyFilter, filter_of
-from schema.node import Info
 from schema.recommendations import RecommendationEvent
-from schema.series import MetricSeries
+from schema.relay import Info
+from schema.root_fields import subscription
+from schema.telemetry import MetricSeries
 from schema.training import TrainingRun
 from schema.types import AnomalyEvent, Link, LinkMetricsEvent
 

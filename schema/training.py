@@ -8,13 +8,13 @@ import strawberry
 from resolvers.models.training import Period
 from resolvers.store.tables import core as tables
 from resolvers.store.tables import models as model_tables
+from schema.accounts import User
+from schema.batched_fields import related
 from schema.enums import TrainingStatus
 from schema.inputs import TimeWindow
 from schema.models import ModelVersion
-from schema.node import Node
-from schema.people import User
 from schema.problems import Conflict, Forbidden, InvalidInput
-from schema.relations import related
+from schema.relay import Node
 
 
 @strawberry.input

@@ -13,17 +13,17 @@ from resolvers.lists.loaders import Children
 from resolvers.lists.pagination import Window
 from resolvers.store.tables import analyses as analysis_tables
 from resolvers.store.tables import core as tables
+from schema.accounts import User
+from schema.batched_fields import Pointer, needs, pointing, related
 from schema.directives import QUERIED, MaxPoints, Metrics, paged, series, sized
 from schema.enums import AnomalyChange, AnomalyStatus, Band, Direction, Severity, SiteRole, Verdict
 from schema.inputs import AnomalyFilter, TimeWindow, filter_of
-from schema.node import Connection, Info, Node, connection
-from schema.people import User
-from schema.relations import Pointer, needs, pointing, related
-from schema.series import MetricSeries, MetricStatistics, series_of, statistics_of
+from schema.relay import Connection, Info, Node, connection
+from schema.telemetry import MetricSeries, MetricStatistics, series_of, statistics_of
 
 if TYPE_CHECKING:
-    from schema.correlation import CorrelationAnalysis
     from schema.recommendations import Recommendation
+    from schema.root_causes import CorrelationAnalysis
 
 T = TypeVar("T", bound=Node)
 
@@ -232,7 +232,7 @@ class Anomaly(Node):
         return [Contribution.of(kept) for kept in self.row.contributions]
 
     analysis = related(
-        Annotated["CorrelationAnalysis", strawberry.lazy("schema.correlation")] | None,
+        Annotated["CorrelationAnalysis", strawberry.lazy("schema.root_causes")] | None,
         analysis_tables.CorrelationAnalysis,
         by="analysis_id",
         description="That ran by itself as this and others opened together, where it explains this.",

@@ -38,7 +38,7 @@ from resolvers.store.tables.core import (
     User,
 )
 from resolvers.store.tables.samples import SAMPLES, key_columns
-from schema.node import global_id
+from schema.relay import global_id
 
 Row = TypeVar("Row", bound=Table)
 NOW = datetime.now(UTC).replace(microsecond=0)

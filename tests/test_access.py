@@ -10,7 +10,7 @@ from graphql import GraphQLNamedType, GraphQLUnionType, get_named_type
 
 from bcom_graphql import permissions
 from resolvers.store.tables.core import Role
-from schema.node import global_id
+from schema.relay import global_id
 from schema.root import schema
 from tests.support import Api, Server, codes
 

@@ -11,7 +11,7 @@ from ml.catalogue.metrics import Direction
 from ml.detection.episodes import Severity
 from resolvers.context import Services
 from resolvers.store.tables.core import Anomaly, AnomalyStatus, Role, SiteRole, Verdict
-from schema.node import global_id
+from schema.relay import global_id
 from tests.support import (
     EXTREME,
     LINK_CENTRE,

@@ -24,7 +24,7 @@ from resolvers.detection.anomalies import AnomalyChange
 from resolvers.store.postgres.embedded import embedded_postgres
 from resolvers.store.postgres.migrations import migrate
 from resolvers.store.tables.core import Link, Role
-from schema.node import global_id
+from schema.relay import global_id
 from tests.conftest import SECRET, settings_of
 from tests.processes import Served
 from tests.support import EXTREME, LINK_CENTRE, LINK_SPREAD, QUIET, Api, Factory, ago, id_of, ms, until

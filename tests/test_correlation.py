@@ -7,7 +7,7 @@ import pytest
 
 from resolvers.store.tables.analyses import CorrelationAnalysis
 from resolvers.store.tables.core import Role, SiteRole
-from schema.node import global_id
+from schema.relay import global_id
 from tests.faulted import (
     BROKEN_REMOTE,
     DARK_HUB,

@@ -23,7 +23,7 @@ from resolvers.store.tables.core import Link, Role
 from resolvers.store.telemetry.live_samples import KEPT, POLL_SECONDS, Stored
 from resolvers.telemetry import file_import as importing
 from resolvers.telemetry.recording import MOST_FOLLOWED
-from schema.node import global_id
+from schema.relay import global_id
 from tests.support import (
     QUIET,
     Api,

@@ -9,7 +9,7 @@ from resolvers.base.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.nodes import ENTITIES
 from resolvers.store.tables.core import Anomaly, Link, Network, Role, Site, User
-from schema.lookahead import columns, needed
+from schema.column_selection import columns, needed
 from tests.support import Api, Factory, ago, id_of
 
 PAGE = """{ anomalies(first: 5) { nodes { id severity

@@ -20,7 +20,7 @@ from resolvers.context import Context, Services
 from resolvers.models.export import Files, export, import_folder, import_zip, write
 from resolvers.models.models import version_called
 from resolvers.store.tables.core import Role
-from schema.node import global_id
+from schema.relay import global_id
 from tests.conftest import cloned, settings_of
 from tests.models import LINK, candidate, variant
 from tests.support import Api, GraphQLFailed, codes, id_of, sql

@@ -11,7 +11,7 @@ from resolvers.base.errors import Conflict, InvalidInput
 from resolvers.context import Services
 from resolvers.store.tables.core import Role
 from resolvers.store.tables.models import ModelVersion
-from schema.node import global_id
+from schema.relay import global_id
 from tests.models import LINK, candidate, champion, measures, served, until_served, variant
 from tests.support import Api, Factory, GraphQLFailed, Server, id_of, several, sql
 

@@ -12,9 +12,9 @@ from resolvers.models.models import Model
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
 from resolvers.store.tables.core import ApiKey, Detection, Link, Role, Site, User
 from resolvers.store.tables.models import ModelVersion, TrainingRun
-from schema.node import global_id, parse_id
-from schema.people import User as UserNode
+from schema.accounts import User as UserNode
 from schema.queries import NODES
+from schema.relay import global_id, parse_id
 from tests.support import Api, Factory, ago, codes, id_of
 
 NODE = "query ($id: ID!) { node(id: $id) { __typename id } }"

@@ -18,7 +18,7 @@ from resolvers.store.tables import analysis_documents as patterns
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
 from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Detection, Link, Role, SiteRole
 from resolvers.store.tables.recommendations import Recommendation
-from schema.node import global_id
+from schema.relay import global_id
 from tests.support import LINK_CENTRE, LINK_SPREAD, Api, Factory, ago, codes, id_of, sql
 
 FIELDS = """id title description priority rankScore tags rootCause outcome outcomeNote modelVersion createdAt

@@ -16,7 +16,7 @@ from resolvers.models.training_data import gather
 from resolvers.operations.maintenance import maintain
 from resolvers.store.tables.core import AnomalyStatus, Role, Verdict
 from resolvers.store.tables.models import ModelVersion, TrainingRun, TrainingStatus
-from schema.node import global_id, parse_id
+from schema.relay import global_id, parse_id
 from tests.support import NOW, QUIET, Api, Factory, Server, ago, codes, id_of, iso, ms, record, record_levels, sql
 from tests.training import FOLLOW, LINK, LIST, NETWORK, SITE, InProcess, Lesson, finished, states, train
 

@@ -24,7 +24,7 @@ answer. `AnomalyConnection`'s takes the list of nodes and calls `Anomaly`'s for 
                                                   one query for all their targets; then `Link`'s function for each
 
 So everything goes level by level: whatever a level waits for is begun at once, fields side by side, and a field that
-knows how to resolve many objects together (its resolver has `together`, see `schema/relations.py`) is asked once for
+knows how to resolve many objects together (its resolver has `together`, see `schema/batched_fields.py`) is asked once for
 all objects of the answer that wait for it. There is a task for each field that is waited for, not for each object.
 
 When nothing is wrong with a value, generated code settles it with a comparison of its class (`leaves.py`). When

@@ -11,13 +11,13 @@ from ml.root_cause.report import Evidence as FoundEvidence
 from resolvers.root_causes import analyses as correlation
 from resolvers.store.tables import analysis_documents as patterns
 from resolvers.store.tables import core as tables
+from schema.accounts import User
+from schema.batched_fields import NOWHERE, Pointer, needs, pointing, related
 from schema.directives import Name, sized
 from schema.enums import AnalysisScope, Direction, Role, RootCause
-from schema.fields import mutation
-from schema.node import Info, Node
-from schema.people import User
 from schema.problems import Forbidden, InvalidInput, NotFound
-from schema.relations import NOWHERE, Pointer, needs, pointing, related
+from schema.relay import Info, Node
+from schema.root_fields import mutation
 from schema.types import TARGETS, Link, Network, Satellite, Site, Target
 
 if TYPE_CHECKING:

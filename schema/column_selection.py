@@ -9,7 +9,7 @@ from strawberry.schema.name_converter import NameConverter
 from resolvers.context import Columns
 from resolvers.nodes import ENTITIES
 from resolvers.store.tables.core import Table
-from schema.node import Node, plain_fields
+from schema.relay import Node, plain_fields
 
 
 def columns(selected: Mapping[str, frozenset[str]]) -> Columns:

@@ -12,7 +12,7 @@ from strawberry.extensions import FieldExtension
 from resolvers.base.rate_limits import Budget
 from resolvers.store.tables.core import Role
 from schema.directives import Access
-from schema.node import Info
+from schema.relay import Info
 
 ANYBODY = None
 

@@ -11,7 +11,7 @@ from resolvers.store.telemetry.series import Series, Span
 from resolvers.telemetry import recording as metrics
 from schema.directives import FREE, READING
 from schema.inputs import TimeWindow
-from schema.node import Info, Node
+from schema.relay import Info, Node
 from schema.scalars import FloatArray, TimeArray
 
 

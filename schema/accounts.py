@@ -7,9 +7,9 @@ import strawberry
 
 from resolvers.accounts import users
 from resolvers.base.errors import Forbidden
+from schema.batched_fields import needs
 from schema.enums import Role
-from schema.node import Info, Node
-from schema.relations import needs
+from schema.relay import Info, Node
 
 
 @strawberry.type(

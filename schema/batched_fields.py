@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 import strawberry
 
 from resolvers.store.tables.core import Table
-from schema.node import Info, Node
+from schema.relay import Info, Node
 
 Pointer = tuple[type[Table], Any]  # which row: its entity and its key; no key, no row
 NOWHERE: Final[Pointer] = (Table, None)
