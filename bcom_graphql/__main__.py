@@ -1,5 +1,5 @@
 """`python -m bcom_graphql` is `bcom-graphql`."""
 
-from bcom_graphql.cli import main
+from bcom_graphql.cli.commands import main
 
 main()

@@ -22,20 +22,21 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bcom_graphql import demo, tracing
+from bcom_graphql import demo
 from bcom_graphql.authentication import Door
-from bcom_graphql.graphql import ide
-from bcom_graphql.graphql.documents import read_trusted
+from bcom_graphql.graphql.documents.store import read_trusted
 from bcom_graphql.graphql.errors import Refused, masked
-from bcom_graphql.graphql.http import COST_HEADER, GraphQLServer, Ide, denial
-from bcom_graphql.graphql.open_connections import STATE, OpenConnections
-from bcom_graphql.headers import ALWAYS, SecurityHeaders
-from bcom_graphql.health import Health
+from bcom_graphql.graphql.transports import ide
+from bcom_graphql.graphql.transports.http import COST_HEADER, GraphQLServer, Ide, denial
+from bcom_graphql.graphql.transports.open_connections import STATE, OpenConnections
 from bcom_graphql.hosts import Hosts
-from bcom_graphql.metrics import Metrics
-from bcom_graphql.observability import REQUEST_ID_HEADER, RequestId, configure_logging, request_id
+from bcom_graphql.observability import tracing
+from bcom_graphql.observability.health import Health
+from bcom_graphql.observability.logging import REQUEST_ID_HEADER, RequestId, configure_logging, request_id
+from bcom_graphql.observability.prometheus import Metrics
+from bcom_graphql.security_headers import ALWAYS, SecurityHeaders
 from bcom_graphql.settings import Settings
-from bcom_graphql.trainers import TrainerProcesses
+from bcom_graphql.training_processes import TrainerProcesses
 from resolvers.accounts.passwords import Passwords
 from resolvers.accounts.sessions import ACCESS_TOPIC
 from resolvers.base.errors import Lagged, Unavailable

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from bcom_graphql.graphql.errors import Refused
-from bcom_graphql.graphql.gate import Client, Gate, Identity
-from bcom_graphql.observability import request_id
+from bcom_graphql.graphql.execution.application import Client, Gate, Identity
+from bcom_graphql.observability.logging import request_id
 from bcom_graphql.permissions import needed
 from resolvers.accounts import api_keys, sessions
 from resolvers.base.access import SYSTEM, Caller

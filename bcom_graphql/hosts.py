@@ -11,8 +11,8 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bcom_graphql.graphql.errors import Refused
-from bcom_graphql.graphql.http import denial
-from bcom_graphql.graphql.meters import CONNECTIONS_REFUSED
+from bcom_graphql.graphql.execution.operation_metrics import CONNECTIONS_REFUSED
+from bcom_graphql.graphql.transports.http import denial
 from bcom_graphql.host_names import name_of, passes
 
 HEALTH: Final = "/health"

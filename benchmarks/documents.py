@@ -15,7 +15,7 @@ from collections.abc import Callable
 import httpx
 
 from bcom_graphql import app
-from bcom_graphql.graphql.documents import DocumentStore
+from bcom_graphql.graphql.documents.store import DocumentStore
 from bcom_graphql.graphql.limits import Limits
 from benchmarks.world import SITE, world
 from resolvers.store.tables.core import Role

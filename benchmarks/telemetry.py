@@ -23,7 +23,7 @@ from strawberry.types import get_object_definition
 from strawberry.types.arguments import convert_argument
 from strawberry.types.base import StrawberryList
 
-from bcom_graphql.graphql.inputs import Inputs
+from bcom_graphql.graphql.documents.batch_inputs import Inputs
 from benchmarks.world import Client, World, operation, world
 from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
 from resolvers.base.errors import camel

@@ -18,7 +18,8 @@ import orjson
 from pydantic import SecretStr
 from sqlalchemy import insert, text
 
-from bcom_graphql import app, prepare
+from bcom_graphql import app
+from bcom_graphql.cli import startup as prepare
 from bcom_graphql.settings import Settings
 from resolvers.context import Services
 from resolvers.store.postgres.embedded import embedded_postgres

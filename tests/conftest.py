@@ -16,8 +16,9 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import event
 
-from bcom_graphql import app, prepare
-from bcom_graphql.observability import configure_logging
+from bcom_graphql import app
+from bcom_graphql.cli import startup as prepare
+from bcom_graphql.observability.logging import configure_logging
 from bcom_graphql.settings import Settings
 from resolvers.context import Services
 from resolvers.operations.maintenance import maintain

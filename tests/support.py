@@ -17,8 +17,8 @@ import websockets
 from sqlalchemy import text
 from starlette.applications import Starlette
 
-from bcom_graphql.graphql.heads import Requests
-from bcom_graphql.graphql.sockets import Sockets
+from bcom_graphql.graphql.transports.http_protocol import Requests
+from bcom_graphql.graphql.transports.websocket_protocol import Sockets
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.detection.episodes import Severity
 from resolvers.context import Services

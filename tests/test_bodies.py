@@ -19,7 +19,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bcom_graphql.graphql.json import HOLE, count_values, loaded
-from bcom_graphql.observability import configure_logging
+from bcom_graphql.observability.logging import configure_logging
 from resolvers.store.tables.core import Role
 from tests.support import Api, Factory, Server, ago, ms, until
 from tests.test_uploads import IMPORT, PLACE, operation

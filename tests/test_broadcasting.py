@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from bcom_graphql.graphql.broadcasting import AT_ONCE, Group, Member, Receiver
+from bcom_graphql.graphql.execution.broadcast import AT_ONCE, Group, Member, Receiver
 
 
 class Reader:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bcom_graphql.graphql import ide
+from bcom_graphql.graphql.transports import ide
 from resolvers.store.tables.core import Role
 from tests.support import EXTREME, LINK_CENTRE, LINK_SPREAD, Api, Factory, Server, ago, record_levels
 from tests.test_clients import clients, node

@@ -13,7 +13,7 @@ import pytest
 import websockets
 from sqlalchemy import text
 
-from bcom_graphql.readme import settings_example
+from bcom_graphql.cli.readme import settings_example
 from bcom_graphql.secret_keys import SHORTEST
 from bcom_graphql.settings import Settings
 from resolvers.base.access import SYSTEM

@@ -20,7 +20,7 @@ from graphql import (
 from graphql.execution.values import get_variable_values
 
 from bcom_graphql.graphql.compiled import Compiled, Execution
-from bcom_graphql.graphql.compiled.planning import ExecutionPlan
+from bcom_graphql.graphql.compiled.plan import ExecutionPlan
 from bcom_graphql.graphql.json import encode
 from tests.fakes import Later
 from tests.zoo import ZOO, Context

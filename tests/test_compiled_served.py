@@ -7,7 +7,7 @@ import pytest
 
 from bcom_graphql import app
 from bcom_graphql.graphql.compiled import Compiled
-from bcom_graphql.graphql.meters import NOT_COMPILED
+from bcom_graphql.graphql.execution.operation_metrics import NOT_COMPILED
 from resolvers.context import Services
 from resolvers.store.tables.core import Role
 from tests.conftest import settings_of

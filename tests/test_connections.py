@@ -18,8 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bcom_graphql.graphql.limits import Limits
-from bcom_graphql.graphql.open_connections import STATE, OpenConnections
-from bcom_graphql.graphql.pending import Pending
+from bcom_graphql.graphql.transports.open_connections import STATE, OpenConnections
+from bcom_graphql.graphql.transports.pending_sockets import Pending
 from tests.fuzz.adversary_connections import ATTACKS, PIECE
 from tests.support import Api, Server, serving, until
 

@@ -18,7 +18,7 @@ from graphql import (
 )
 from graphql.type import GraphQLScalarType
 
-from bcom_graphql.graphql.constraints import Constraints
+from bcom_graphql.graphql.documents.constraints import Constraints
 from resolvers.store.tables.core import Role
 from schema.root import schema
 from tests.support import Api, Server

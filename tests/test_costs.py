@@ -6,7 +6,7 @@ from graphql import parse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcom_graphql.graphql.costs import Bill, Pricer
+from bcom_graphql.graphql.documents.costs import Bill, Pricer
 from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.limits import Limits
 from schema.root import schema as served

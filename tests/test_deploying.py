@@ -22,7 +22,7 @@ from sqlalchemy import text
 from typer.main import get_command
 
 from bcom_graphql import app
-from bcom_graphql.cli import commands
+from bcom_graphql.cli.commands import commands
 from bcom_graphql.graphql.limits import Limits
 from bcom_graphql.settings import Settings
 from resolvers.context import Services

@@ -12,10 +12,10 @@ import pytest
 from graphql import build_schema, get_introspection_query
 
 from bcom_graphql.graphql.compiled.arguments import NO_VARIABLES
-from bcom_graphql.graphql.documents import DocumentStore, read_trusted
+from bcom_graphql.graphql.documents.reader import Document
+from bcom_graphql.graphql.documents.store import DocumentStore, read_trusted
 from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.limits import Limits
-from bcom_graphql.graphql.reading import Document
 from resolvers.store.tables.core import Role
 from schema.root import schema
 from tests.support import Api, Server, codes

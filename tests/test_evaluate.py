@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bcom_graphql import cli
+from bcom_graphql.cli import commands as cli
 from ml.benchmark import protocol
 from ml.benchmark import reference_detectors as rivals
 from ml.benchmark.dataset import BrokenFolder, chosen, read_index, read_series

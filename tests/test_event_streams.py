@@ -213,7 +213,7 @@ async def test_without_a_cursor_a_stream_begins_now(operator: Api, make: Factory
 async def test_what_is_quiet_is_kept_alive_with_comments(
     operator: Api, make: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bcom_graphql.graphql.events.KEEP_ALIVE_SECONDS", 0.1)
+    monkeypatch.setattr("bcom_graphql.graphql.transports.sse.KEEP_ALIVE_SECONDS", 0.1)
 
     async with following(operator) as stream:
         quiet = [await stream.next(1), await stream.next(1)]

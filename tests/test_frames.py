@@ -13,7 +13,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.frames import Frame, Opcode
 
 from bcom_graphql import app
-from bcom_graphql.graphql.sockets import WRITE, Sockets, head
+from bcom_graphql.graphql.transports.websocket_protocol import WRITE, Sockets, head
 from resolvers.context import Services
 from resolvers.store.events import subscribers as following
 from resolvers.store.tables.core import Role

@@ -8,9 +8,9 @@ from graphql import GraphQLError, Lexer, Source, TokenKind, parse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcom_graphql.graphql.documents import DocumentStore
+from bcom_graphql.graphql.documents.store import DocumentStore
+from bcom_graphql.graphql.documents.token_count import count_tokens
 from bcom_graphql.graphql.limits import Limits
-from bcom_graphql.graphql.tokens import count_tokens
 from schema.root import schema
 
 LENGTH = 20_000

@@ -15,7 +15,7 @@ from graphql import (
 )
 from graphql.execution.values import get_variable_values
 
-from bcom_graphql.graphql import ide
+from bcom_graphql.graphql.transports import ide
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "web" / "src" / "examples").glob("*.graphql"))

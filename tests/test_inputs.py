@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
-from bcom_graphql.graphql.inputs import Inputs, Table
+from bcom_graphql.graphql.documents.batch_inputs import Inputs, Table
 from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers.base.access import SYSTEM
 from resolvers.context import Context

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from bcom_graphql.graphql.documents import DocumentStore
+from bcom_graphql.graphql.documents.store import DocumentStore
+from bcom_graphql.graphql.documents.token_count import count_tokens
 from bcom_graphql.graphql.limits import Limits
-from bcom_graphql.graphql.tokens import count_tokens
 from resolvers.context import Services
 from resolvers.fleet import topology
 from resolvers.lists import loaders

@@ -8,7 +8,7 @@ from graphql.validation import OverlappingFieldsCanBeMergedRule
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bcom_graphql.graphql.merging import MOST_ERRORS, MOST_STEPS, FieldsMergeRule
+from bcom_graphql.graphql.documents.overlapping_fields import MOST_ERRORS, MOST_STEPS, FieldsMergeRule
 
 SCHEMA = build_schema("""
     type Query { dog: Dog  being: Being  pet: Pet }

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from starlette.requests import Request
 
 from bcom_graphql import __version__
-from bcom_graphql.metrics import is_near
+from bcom_graphql.observability.prometheus import is_near
 from ml.catalogue.metrics import TargetKind
 from ml.detection.episodes import Severity
 from resolvers.context import Services
@@ -201,8 +201,8 @@ async def test_an_operation_that_nobody_waits_for_any_more_is_counted_as_such(
 async def test_names_are_told_apart_up_to_a_bound_and_strangers_take_the_first_only(
     operator: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bcom_graphql.graphql.meters.MOST_NAMES", 3)
-    monkeypatch.setattr("bcom_graphql.graphql.meters.NAMES_OF_STRANGERS", 1)
+    monkeypatch.setattr("bcom_graphql.graphql.execution.operation_metrics.MOST_NAMES", 3)
+    monkeypatch.setattr("bcom_graphql.graphql.execution.operation_metrics.NAMES_OF_STRANGERS", 1)
     stranger = operator.with_token(None)
     before = await scrape(operator)
     for name in ("StrangeA", "StrangeB", "StrangeB"):

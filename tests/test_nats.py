@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from bcom_graphql import app
-from bcom_graphql.observability import configure_logging
+from bcom_graphql.observability.logging import configure_logging
 from bcom_graphql.settings import Settings
 from resolvers.context import Services
 from resolvers.store.events.log import publish

@@ -9,7 +9,7 @@ import httpx
 import orjson
 import pytest
 
-from bcom_graphql import readme
+from bcom_graphql.cli import readme
 from tests.processes import COMMAND, HERE, Served, environment
 
 TEXT = (HERE / "README.md").read_text()

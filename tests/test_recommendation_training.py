@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bcom_graphql import prepare
+from bcom_graphql.cli import startup as prepare
 from ml.catalogue.models import PRIORITY, RANKING, Progress, Trained
 from ml.recommendation import training as recommendation_training
 from ml.recommendation.case import Outcome

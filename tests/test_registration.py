@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from bcom_graphql import demo_account, prepare
-from bcom_graphql.observability import configure_logging
+from bcom_graphql import demo_account
+from bcom_graphql.cli import startup as prepare
+from bcom_graphql.observability.logging import configure_logging
 from bcom_graphql.settings import Settings
 from resolvers.accounts import users
 from resolvers.base.access import SYSTEM

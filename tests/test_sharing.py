@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from graphql import OperationDefinitionNode, parse
 
-from bcom_graphql.graphql.compiled.planning import ExecutionPlan
-from bcom_graphql.graphql.sharing import Shared, reaching, values
+from bcom_graphql.graphql.compiled.plan import ExecutionPlan
+from bcom_graphql.graphql.single_flight import Shared, reaching, values
 from resolvers.base.errors import Unavailable
 from resolvers.context import Services
 from resolvers.lists.loaders import Loaders

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from bcom_graphql.observability import configure_logging
+from bcom_graphql.observability.logging import configure_logging
 from resolvers.store.tables.core import Role
 from tests.support import Server
 

@@ -17,7 +17,7 @@ import pytest
 import websockets
 
 from bcom_graphql.authentication import Door
-from bcom_graphql.graphql.gate import Client
+from bcom_graphql.graphql.execution.application import Client
 from resolvers.context import Context
 from resolvers.store.tables.core import Role, SignIn, User
 from tests.support import Api, Factory, Server, Socket, id_of, several
@@ -606,7 +606,9 @@ async def test_a_socket_ends_with_its_access_token(api: Api, make: Factory) -> N
 
 async def test_a_timer_that_runs_early_is_set_again(api: Api, make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clocks are slewed, and set back."""
-    monkeypatch.setattr("bcom_graphql.graphql.connections.time", SimpleNamespace(time=lambda: time.time() + 0.5))
+    monkeypatch.setattr(
+        "bcom_graphql.graphql.transports.connections.time", SimpleNamespace(time=lambda: time.time() + 0.5)
+    )
     theirs = await short_lived(api, await make.user(), timedelta(seconds=2))
 
     async with theirs.socket() as socket:
@@ -620,8 +622,10 @@ async def test_a_clock_that_is_set_ahead_ends_sockets_whose_tokens_have_expired_
 ) -> None:
     """When the socket opened, the clock was an hour behind."""
     behind = [3600.0]
-    monkeypatch.setattr("bcom_graphql.graphql.connections.time", SimpleNamespace(time=lambda: time.time() - behind[0]))
-    monkeypatch.setattr("bcom_graphql.graphql.connections.LONGEST_TIMER", 0.1)
+    monkeypatch.setattr(
+        "bcom_graphql.graphql.transports.connections.time", SimpleNamespace(time=lambda: time.time() - behind[0])
+    )
+    monkeypatch.setattr("bcom_graphql.graphql.transports.connections.LONGEST_TIMER", 0.1)
     theirs = await short_lived(api, await make.user(), timedelta(seconds=1))
 
     async with theirs.socket() as socket:

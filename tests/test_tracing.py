@@ -14,8 +14,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from bcom_graphql import app, tracing
-from bcom_graphql.graphql import spans
+from bcom_graphql import app
+from bcom_graphql.graphql.execution import spans
+from bcom_graphql.observability import tracing
 from resolvers.context import Services
 from resolvers.store.tables.core import Role
 from tests.conftest import settings_of

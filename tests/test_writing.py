@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcom_graphql.graphql.errors import Refused
+from bcom_graphql.graphql.execution.response_encoding import Room, written
 from bcom_graphql.graphql.json import encode
-from bcom_graphql.graphql.writing import Room, written
 from resolvers.store.tables.core import Role
 from tests.support import Factory, Server
 

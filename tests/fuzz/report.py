@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from bcom_graphql.observability import with_request_id
+from bcom_graphql.observability.logging import with_request_id
 
 OURS = ("INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT")
 LEAKS = ("Traceback", "SELECT ", "sqlalchemy", "asyncpg", '.py"', '.py\\"', "/site-packages/")

@@ -24,8 +24,8 @@ answer. `AnomalyConnection`'s takes the list of nodes and calls `Anomaly`'s for 
                                                   one query for all their targets; then `Link`'s function for each
 
 So everything goes level by level: whatever a level waits for is begun at once, fields side by side, and a field that
-knows how to resolve many objects together (its resolver has `together`, see `schema/batched_fields.py`) is asked once for
-all objects of the answer that wait for it. There is a task for each field that is waited for, not for each object.
+knows how to resolve many objects together (its resolver has `together`, see `schema/batched_fields.py`) is asked once
+for all objects of the answer that wait for it. There is a task for each field that is waited for, not for each object.
 
 When nothing is wrong with a value, generated code settles it with a comparison of its class (`leaves.py`). When
 something is, the same values are completed again field by field, as the specification and graphql-core have it

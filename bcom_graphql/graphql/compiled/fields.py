@@ -19,10 +19,9 @@ from graphql import (
 )
 
 from bcom_graphql.graphql.compiled.arguments import Arguments
-from bcom_graphql.graphql.compiled.completing import completer
-from bcom_graphql.graphql.compiled.declared import Resolve, around, calling
-from bcom_graphql.graphql.compiled.infos import ResolveInfo
-from bcom_graphql.graphql.compiled.running import (
+from bcom_graphql.graphql.compiled.completion import completer
+from bcom_graphql.graphql.compiled.resolve_info import ResolveInfo
+from bcom_graphql.graphql.compiled.state import (
     Around,
     Complete,
     Position,
@@ -32,9 +31,10 @@ from bcom_graphql.graphql.compiled.running import (
     outcome,
     outcomes,
 )
+from bcom_graphql.graphql.compiled.strawberry_adapter import Resolve, around, calling
 
 if TYPE_CHECKING:
-    from bcom_graphql.graphql.compiled.planning import ExecutionPlan
+    from bcom_graphql.graphql.compiled.plan import ExecutionPlan
 
 TYPENAME = "__typename"
 Together = Callable[[Sequence[Any], Any], Awaitable[Sequence[Any]]]

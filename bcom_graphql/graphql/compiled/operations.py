@@ -30,7 +30,7 @@ from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.utils.await_maybe import await_maybe
 
-from bcom_graphql.graphql.compiled.planning import ExecutionPlan
+from bcom_graphql.graphql.compiled.plan import ExecutionPlan
 
 MOST_PLANS: Final = 16  # of one operation: four variables that decide
 SUPPORTED: Final = (GraphQLSkipDirective.name, GraphQLIncludeDirective.name)
