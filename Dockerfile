@@ -1,7 +1,7 @@
 # The server with all it needs but a PostgreSQL:
 #   docker build -t bcom-graphql .
 #   docker run -p 127.0.0.1:8010:8010 bcom-graphql bcom-graphql serve --demo --demo-in-public --host 0.0.0.0  # or with DATABASE_URL and SECRET_KEY
-# tests/test_packaging.py follows these steps without Docker.
+# tests/system/test_packaging.py follows these steps without Docker.
 
 FROM node:24-slim AS web
 WORKDIR /build/web

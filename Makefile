@@ -5,8 +5,9 @@ PAGE := bcom_graphql/static/graphiql/graphiql.js
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 SECONDS ?= 60
 PORT ?= 8010
-STORING := recording series live_samples rollups maintenance migrations event_log accounts main_path database learner correlation anomalies
-TESTS ?= $(STORING:%=tests/test_%.py)
+STORING := store/test_series store/test_live_samples store/test_rollups store/test_migrations store/test_event_log \
+  store/test_database operations accounts/test_accounts telemetry/test_recording detection root_causes
+TESTS ?= $(wildcard $(STORING:%=tests/resolvers/%) $(STORING:%=tests/resolvers/%.py)) tests/system/test_main_path.py
 
 .PHONY: help run test test-slow test-postgres15 fuzz bench audit check lint types layers contract web wheel lock clean
 .DEFAULT_GOAL := help
@@ -73,7 +74,7 @@ layers: .venv/developing ## Imports point down
 
 contract: .venv/developing ## The exported schema is current, and breaks no promise
 	@$(BIN)/bcom-graphql export-schema --check
-	@if [ -f ../shared/tools/contract_check.py ]; then $(BIN)/pytest -q tests/test_schema.py; fi
+	@if [ -f ../shared/tools/contract_check.py ]; then $(BIN)/pytest -q tests/schema/test_schema.py; fi
 
 web: $(PAGE) ## GraphiQL from our own files, where npm is present
 

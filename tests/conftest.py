@@ -24,8 +24,8 @@ from resolvers.context import Services
 from resolvers.operations.maintenance import maintain
 from resolvers.store.postgres.embedded import embedded_postgres
 from resolvers.store.postgres.migrations import migrate
-from tests.incidents import FOLDER, ROOT, brief, fingerprint, kept_model
-from tests.support import Api, Factory, Server, serving
+from tests.helpers.incidents import FOLDER, ROOT, brief, fingerprint, kept_model
+from tests.helpers.support import Api, Factory, Server, serving
 
 # Left behind by earlier runs; another session's are in use.
 UNUSED = r"""SELECT datname FROM pg_database WHERE datname ~ '^(new_template_|template_|test_)[0-9a-f_]'

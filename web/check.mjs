@@ -1,4 +1,4 @@
-// Drive the page in a real browser: sign in, run a query, watch events arrive. `tests/test_browser.py` does; by hand:
+// Drive the page in a real browser: sign in, run a query, watch events arrive. `tests/system/test_browser.py` does; by hand:
 //
 //   cd /tmp/somewhere && npm install --no-save playwright-core      (never into web/; it downloads no browser)
 //   node /path/to/web/check.mjs http://localhost:8000/graphql E-MAIL PASSWORD [folder for screenshots]

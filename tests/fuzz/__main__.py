@@ -25,7 +25,7 @@ from tests.fuzz.operations import documents, generators_of
 from tests.fuzz.report import Report, collect_logs
 from tests.fuzz.values import KNOWN, PASSWORD, examples
 from tests.fuzz.world import World, send_operation, talk_over
-from tests.support import Api, serving
+from tests.helpers.support import Api, serving
 
 NEEDS_A_FORM = "Mutation.importMetrics"
 LONGEST_STALL = 10.0

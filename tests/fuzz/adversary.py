@@ -32,8 +32,8 @@ from tests.fuzz.adversary_queries import queries
 from tests.fuzz.fleet import build_fleet
 from tests.fuzz.measured import Cost, Meter
 from tests.fuzz.report import Report
-from tests.processes import Served
-from tests.support import Api, serving
+from tests.helpers.processes import Served
+from tests.helpers.support import Api, serving
 
 STRANGER = Cost(milliseconds=40, megabytes=4)
 VIEWER = Cost(milliseconds=1_500, megabytes=200)  # an answer of MAX_RESPONSE, made, encoded and sent

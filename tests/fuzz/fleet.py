@@ -4,7 +4,7 @@ from ml.catalogue.metrics import TargetKind
 from resolvers.context import Services
 from resolvers.store.tables.core import Anomaly, Link, Network, Role, Site, SiteRole, Stream
 from tests.fuzz.values import KNOWN
-from tests.support import Api, Factory, ago, id_of, ms, record, record_levels
+from tests.helpers.support import Api, Factory, ago, id_of, ms, record, record_levels
 
 
 async def build_fleet(api: Api, services: Services) -> None:

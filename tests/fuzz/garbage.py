@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ml.catalogue.metrics import TargetKind
 from tests.fuzz.values import ANYTHING, KNOWN, MINUTES, TEXTS, as_json, known, mostly
 from tests.fuzz.world import TRANSPORT, Talk
-from tests.support import ago, ms
+from tests.helpers.support import ago, ms
 
 SIZES = st.sampled_from([1, 2, 10, 30, 100, 1000, 5000, 20_000])
 SHAPES: list[Callable[[int], str]] = [

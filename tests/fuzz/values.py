@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from schemathesis.graphql import nodes
 
-from tests.support import ago, iso, ms
+from tests.helpers.support import ago, iso, ms
 
 PASSWORD = "a password for fuzzing"
 

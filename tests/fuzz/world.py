@@ -17,7 +17,7 @@ from resolvers.store.tables.core import Role, User
 from tests.fuzz.operations import with_variables
 from tests.fuzz.report import CLOSED_PROPERLY, LEAKS, OURS, Report
 from tests.fuzz.values import KNOWN, as_json
-from tests.support import Api
+from tests.helpers.support import Api
 
 PATIENCE = 60.0
 QUIET = 0.2

@@ -4,7 +4,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-FOLDER = Path(__file__).parents[2] / "ml" / "notebooks"
+from tests.helpers.places import ROOT
+
+FOLDER = ROOT / "ml" / "notebooks"
 NOTEBOOKS = pytest.mark.parametrize("path", sorted(FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
 
 

@@ -30,7 +30,7 @@ for all objects of the answer that wait for it. There is a task for each field t
 When nothing is wrong with a value, generated code settles it with a comparison of its class (`leaves.py`). When
 something is, the same values are completed again field by field, as the specification and graphql-core have it
 (`completing.py`): that finds the error, its path, and the place whose null it becomes. The tests hold both against
-graphql-core, byte for byte (`tests/test_compiled_documents.py`).
+graphql-core, byte for byte (`tests/graphql/test_compiled_documents.py`).
 
 Generated source consists of the schema's attribute names and of numbered variables. Aliases, arguments and all else
 that comes from a client are values of those variables.

@@ -1,0 +1,106 @@
+"""An invented fleet in which a test breaks something, and a root-cause model that is trained once per process."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ml.catalogue.models import Trained
+from ml.catalogue.root_causes import RootCause
+from ml.catalogue.topology import Plant
+from ml.root_cause import training as rootcause_training
+from ml.root_cause.analysis import analyze
+from ml.root_cause.evaluation import request_of
+from ml.root_cause.incidents import Scenario
+from ml.root_cause.model import RootCauseModel
+from ml.root_cause.report import Analysis, Request
+from ml.simulation.faults import Fault
+from ml.simulation.fleet import Fleet, demo_fleet
+from tests.helpers.places import ROOT
+
+FOLDER = ROOT / ".bcom" / "test"
+START_MS = 1_774_137_600_000  # in spring, when the sun comes behind satellites
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+STEP_MS = 5 * MINUTE_MS
+BEGINS = 10.0  # hours into the window
+FLEET = demo_fleet(seed=2, remotes=48)  # six networks of eight links
+PLANT = Plant.of_fleet(FLEET)
+INCIDENTS = 56  # enough for a model that knows every cause
+
+
+def fault(cause: RootCause, begins: float = BEGINS, hours: float = 3.0, strength: float = 0.8, **said: object) -> Fault:
+    """A clear one, that begins so many hours into the window."""
+    start = START_MS + int(begins * HOUR_MS)
+    return Fault(cause, start, start + int(hours * HOUR_MS), strength, **said)  # type: ignore[arg-type]
+
+
+def incident(*faults: Fault, seed: int = 0, step_ms: int = STEP_MS, hours: int = 24, fleet: Fleet = FLEET) -> Scenario:
+    return Scenario(fleet, START_MS, START_MS + hours * HOUR_MS, step_ms, faults, seed)
+
+
+def asked(*faults: Fault, seed: int = 0, step_ms: int = STEP_MS, hours: int = 24) -> Request:
+    """What the fleet reports meanwhile."""
+    return request_of(incident(*faults, seed=seed, step_ms=step_ms, hours=hours))
+
+
+def unmeasured(request: Request, *columns: str) -> Request:
+    nothing = (pl.lit(None, dtype=pl.Float64).alias(column) for column in columns)
+    return replace(request, frame=request.frame.with_columns(nothing))
+
+
+def analysis(request: Request, plant: Plant = PLANT) -> Analysis:
+    return analyze(plant, request, root_cause())
+
+
+def links_of(*networks: int) -> set[int]:
+    return {link.number for link in FLEET.links if link.network in networks}
+
+
+def scoped(*links: int) -> Plant:
+    return PLANT.scoped(np.isin(PLANT.links, links))
+
+
+@cache
+def root_cause() -> RootCauseModel:
+    """The template database's, where it is made already: a third of a minute saved."""
+    made = kept_model()
+    return RootCauseModel.from_bytes(made.read_bytes() if made.exists() else train_briefly(seed=1).artefact, "1.0.0")
+
+
+def kept_model() -> Path:
+    """Where whoever fills the template database leaves its model of root causes."""
+    return FOLDER / f"root_cause_{fingerprint(ROOT / 'ml')}.npz"
+
+
+def fingerprint(*folders: Path) -> str:
+    """Of all their sources: whatever depends on them is made again when it changes."""
+    sources = [path.read_bytes() for folder in folders for path in sorted(folder.rglob("*.py"))]
+    return hashlib.sha256(b"".join(sources)).hexdigest()[:12]
+
+
+@cache
+def briefly_trained() -> Trained:
+    return train_briefly(seed=1, champion=root_cause())
+
+
+def train_briefly(seed: int, champion: RootCauseModel | None = None) -> Trained:
+    """As `train` does, from and on fewer incidents."""
+    with brief():
+        return rootcause_training.train(seed, champion=champion)
+
+
+@contextmanager
+def brief() -> Iterator[None]:
+    """Trainings of root causes see few incidents meanwhile, and are measured on fewer."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("INCIDENTS", INCIDENTS), ("HELD_OUT", 10), ("HEALTHY", 2)):
+            patch.setattr(rootcause_training, name, value)
+        yield
