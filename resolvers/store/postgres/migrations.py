@@ -19,7 +19,7 @@ MIGRATION_LOCK = 0x6263_6F6D_0004
 
 def scripts() -> Path:
     """The migrations: `alembic/` in a checkout, a part of the package when installed."""
-    here = Path(__file__).parents[2]
+    here = Path(__file__).parents[3]
     installed = here / "bcom_graphql" / "migrations"
     return installed if installed.is_dir() else here / "alembic"
 
