@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bcom_graphql.host_names import name_of
 
-STATIC = Path(__file__).parents[1] / "static"
+STATIC = Path(__file__).parents[2] / "static"
 SCRIPTS = re.compile(r'src="(https://[^"]+)"')
 STYLES = re.compile(r'href="(https://[^"]+)"')
 
