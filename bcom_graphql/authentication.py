@@ -10,9 +10,9 @@ from resolvers.accounts import api_keys, sessions
 from resolvers.base.access import SYSTEM, Caller
 from resolvers.base.errors import ClientError, Unauthenticated
 from resolvers.base.rate_limits import Budget
+from resolvers.base.roles import Role
 from resolvers.base.tokens import API_KEY_PREFIX, bearer
 from resolvers.context import Columns, Context, Services, network_of
-from resolvers.store.tables.core import Role
 from schema.column_selection import columns
 
 

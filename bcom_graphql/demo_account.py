@@ -8,8 +8,9 @@ from sqlalchemy import exists, select
 from resolvers.accounts import users
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import Conflict
+from resolvers.base.roles import Role
 from resolvers.context import Context, Services
-from resolvers.store.tables.core import Link, Role, User
+from resolvers.store.tables.core import Link, User
 
 EMAIL: Final = "noc@example.com"
 PASSWORD: Final = "demo-password"  # noqa: S105  printed at the start, and in the README

@@ -4,7 +4,7 @@ from collections import defaultdict
 from functools import cache
 from typing import Any
 
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from schema.directives import Access
 from schema.root import schema
 from schema.root_fields import Rated

@@ -18,7 +18,7 @@ from bcom_graphql import app
 from bcom_graphql.graphql.documents.store import DocumentStore
 from bcom_graphql.graphql.limits import Limits
 from benchmarks.world import SITE, world
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from schema.root import schema
 
 QUERY = "query Site($number: Int!) { site(number: $number) { id number name role latitude longitude } }"

@@ -22,8 +22,9 @@ from benchmarks.telemetry import seconds, tell
 from benchmarks.world import SECRET, World, free_port, world
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.detection.episodes import Severity
+from resolvers.base.roles import Role
 from resolvers.store.events.log import Event, publish
-from resolvers.store.tables.core import Anomaly, AnomalyStatus, Role
+from resolvers.store.tables.core import Anomaly, AnomalyStatus
 
 SUBSCRIBERS: Final = 1000
 EVENTS: Final = 100

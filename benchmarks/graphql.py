@@ -19,8 +19,9 @@ from benchmarks.telemetry import tell
 from benchmarks.world import Client, World, operation, world
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.detection.episodes import Severity
+from resolvers.base.roles import Role
 from resolvers.store.postgres.identifiers import uuid7
-from resolvers.store.tables.core import Anomaly, AnomalyStatus, Role
+from resolvers.store.tables.core import Anomaly, AnomalyStatus
 
 CONNECTIONS: Final = 16
 ROUNDS: Final = 8

@@ -21,7 +21,8 @@ from benchmarks.telemetry import LINK, tell
 from benchmarks.world import Client, World, operation, world
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import camel
-from resolvers.store.tables.core import Role, Stream
+from resolvers.base.roles import Role
+from resolvers.store.tables.core import Stream
 
 SUBSCRIBERS: Final = 1000
 SECONDS: Final = 30

@@ -21,10 +21,11 @@ from sqlalchemy import insert, text
 from bcom_graphql import app
 from bcom_graphql.cli import startup as prepare
 from bcom_graphql.settings import Settings
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.store.postgres.embedded import embedded_postgres
 from resolvers.store.postgres.migrations import migrate
-from resolvers.store.tables.core import Band, Link, Network, Role, Satellite, SignIn, Site, SiteRole, User
+from resolvers.store.tables.core import Band, Link, Network, Satellite, SignIn, Site, SiteRole, User
 
 SECRET = "only for benchmarks, and as long as it must be"
 SITE = 1  # every world's first site, a hub

@@ -15,6 +15,7 @@ from resolvers.base.access import SYSTEM, Caller, require, require_person
 from resolvers.base.dataloader import Loader
 from resolvers.base.errors import Busy
 from resolvers.base.rate_limits import Budget, Rates
+from resolvers.base.roles import Role
 from resolvers.base.tokens import Tokens
 from resolvers.base.turns import Turns
 from resolvers.lists.row_loaders import Entities
@@ -26,7 +27,7 @@ from resolvers.store.models.registry import Registry
 from resolvers.store.models.sensitivities import Sensitivities
 from resolvers.store.postgres.database import Database
 from resolvers.store.queries.sign_ins import Holder, holders
-from resolvers.store.tables.core import Role, Table
+from resolvers.store.tables.core import Table
 from resolvers.store.telemetry.live_samples import LiveSamples
 from resolvers.store.telemetry.profiles import ProfileCache
 from resolvers.telemetry.files.processes import FileReaders

@@ -4,11 +4,12 @@ from typing import Any
 from uuid import UUID
 
 from resolvers.base.access import Caller
+from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.models import models
 from resolvers.store.postgres.identifiers import entity_key
 from resolvers.store.tables.analyses import CorrelationAnalysis
-from resolvers.store.tables.core import Anomaly, ApiKey, Detection, Link, Network, Role, Satellite, Site, Table, User
+from resolvers.store.tables.core import Anomaly, ApiKey, Detection, Link, Network, Satellite, Site, Table, User
 from resolvers.store.tables.models import ModelVersion, TrainingRun
 from resolvers.store.tables.recommendations import Recommendation
 

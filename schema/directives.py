@@ -6,9 +6,9 @@ import strawberry
 from strawberry.schema_directive import Location
 
 from ml.catalogue.metrics import Metric
+from resolvers.base.roles import Role
 from resolvers.detection.anomalies import LONGEST_NOTE
 from resolvers.lists.pagination import DEFAULT_PAGE
-from resolvers.store.tables.core import Role
 from resolvers.telemetry.recording import LARGEST_BATCH, LARGEST_SERIES
 
 Item = TypeVar("Item")

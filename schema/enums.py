@@ -6,9 +6,10 @@ from ml.catalogue.metrics import CATALOGUE, Direction, Metric, TargetKind
 from ml.catalogue.root_causes import CAUSES, RootCause
 from ml.detection.episodes import Severity
 from ml.recommendation.case import Outcome, Priority
+from resolvers.base.roles import Role
 from resolvers.detection.anomalies import AnomalyChange, AnomalyOrder
 from resolvers.store.tables.analyses import AnalysisScope
-from resolvers.store.tables.core import AnomalyStatus, Band, Role, SiteRole, Verdict
+from resolvers.store.tables.core import AnomalyStatus, Band, SiteRole, Verdict
 from resolvers.store.tables.models import ModelStage, TrainingStatus
 
 strawberry.enum(

@@ -7,7 +7,7 @@ from strawberry import ID
 from strawberry.types.nodes import SelectedField
 
 from resolvers.base import errors
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from schema.relay import Info
 
 

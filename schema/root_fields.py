@@ -10,7 +10,7 @@ import strawberry
 from strawberry.extensions import FieldExtension
 
 from resolvers.base.rate_limits import Budget
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from schema.directives import Access
 from schema.relay import Info
 

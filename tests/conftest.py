@@ -58,7 +58,9 @@ def _server() -> AbstractContextManager[str]:
 
 def _fingerprint() -> str:
     """Of all that a template depends on: another one is made when it changes."""
-    partitions = hashlib.sha256((ROOT / "resolvers" / "store" / "telemetry" / "partitions.py").read_bytes()).hexdigest()[:12]
+    partitions = hashlib.sha256(
+        (ROOT / "resolvers" / "store" / "telemetry" / "partitions.py").read_bytes()
+    ).hexdigest()[:12]
     return f"{fingerprint(ROOT / 'alembic', ROOT / 'ml')}_{partitions}"
 
 

@@ -15,9 +15,9 @@ from bcom_graphql.settings import Settings
 from resolvers.accounts import users
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import NotFound
+from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.store.postgres.migrations import migrate
-from resolvers.store.tables.core import Role
 
 console = Console(stderr=True)
 

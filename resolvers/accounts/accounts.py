@@ -8,8 +8,9 @@ from resolvers.accounts import guessing, sessions, users
 from resolvers.accounts.credentials import check_email, check_name, check_password, spellings
 from resolvers.accounts.sessions import SignedIn
 from resolvers.base.errors import Forbidden, InvalidCredentials
+from resolvers.base.roles import Role
 from resolvers.context import Context
-from resolvers.store.tables.core import Role, SignIn, User
+from resolvers.store.tables.core import SignIn, User
 
 REFUSED = "This e-mail address and password do not belong together."
 

@@ -11,9 +11,10 @@ from resolvers.accounts.sessions import confirm, tell
 from resolvers.base import tokens
 from resolvers.base.access import Caller
 from resolvers.base.errors import InvalidInput, NotFound, Unauthenticated
+from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.lists.pagination import Window
-from resolvers.store.tables.core import ApiKey, Role, User
+from resolvers.store.tables.core import ApiKey, User
 
 KEY: Final = """SELECT api_keys.id, user_id, api_keys.role, users.role AS owners_role, last_used_at, expires_at
   FROM api_keys JOIN users ON users.id = user_id

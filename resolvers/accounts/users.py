@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from resolvers.accounts import guessing, sessions
 from resolvers.accounts.credentials import check_email, check_name, check_password, spellings
 from resolvers.base.errors import Conflict, NotFound
+from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
-from resolvers.store.tables.core import ApiKey, Role, SignIn, User
+from resolvers.store.tables.core import ApiKey, SignIn, User
 
 USERS_LOCK: Final = 0x6263_6F6D_0002  # of whoever makes a user, or changes who is an admin
 

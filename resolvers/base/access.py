@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from resolvers.base.errors import Forbidden, Unauthenticated
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 
 
 class ClientError(Exception):

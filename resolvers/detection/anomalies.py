@@ -11,13 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import Conflict, NotFound
+from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.detection.filters import AnomalyFilter, conditions, satellites_of
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
 from resolvers.store.events.log import Event, publish
 from resolvers.store.events.subscribers import Events, admitted
-from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Role, Stream, Verdict
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Stream, Verdict
 
 TOPIC = "anomaly"
 LONGEST_NOTE = 4000

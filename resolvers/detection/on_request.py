@@ -16,6 +16,7 @@ from ml.detection.episodes import severity
 from ml.detection.features import Memory, Rows
 from ml.detection.profiles import Profiles
 from resolvers.base.errors import InvalidInput, NotFound, camel
+from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.detection import baselines
 from resolvers.detection.anomalies import AnomalyChange, tell
@@ -23,7 +24,7 @@ from resolvers.detection.scoring import Judged
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
 from resolvers.store.postgres.identifiers import uuid7
-from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Detection, Role, Stream
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Detection, Stream
 from resolvers.store.telemetry.profiles import combined
 from resolvers.store.telemetry.streams import lock_one
 from resolvers.telemetry.validation import ENTITIES

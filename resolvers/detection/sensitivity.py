@@ -5,10 +5,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import InvalidInput
+from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.store.events.log import Event, publish
 from resolvers.store.models.sensitivities import TOPIC
-from resolvers.store.tables.core import Role
 from resolvers.store.tables.models import Sensitivity
 
 

@@ -13,12 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import String
 
 from resolvers.base.errors import InvalidInput, camel
+from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, among, page
 from resolvers.store.postgres.identifiers import LARGEST_INTEGER
 from resolvers.store.postgres.rows import first
-from resolvers.store.tables.core import Band, Link, Network, Role, Satellite, Site, SiteRole, Table
+from resolvers.store.tables.core import Band, Link, Network, Satellite, Site, SiteRole, Table
 
 Row = TypeVar("Row", bound=Table)
 

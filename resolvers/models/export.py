@@ -17,13 +17,13 @@ from sqlalchemy.orm import undefer
 
 from ml.catalogue.models import MODELS, Trained
 from resolvers.base.errors import Conflict, InvalidInput, NotFound
+from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.models.archives import LARGEST_ARTEFACT, check_arrays, opened
 from resolvers.models.models import remembered
 from resolvers.store.models.registry import VERSION
 from resolvers.store.models.versions import keep, lock, newest_metrics
 from resolvers.store.postgres.identifiers import LARGEST_INTEGER
-from resolvers.store.tables.core import Role
 from resolvers.store.tables.models import ModelAction, ModelMetric, ModelVersion
 
 ARTEFACT: Final = "model.npz"

@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.models import MODELS, Measure, objections
 from resolvers.base.access import Caller
 from resolvers.base.errors import Conflict, NotFound
+from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.lists.listings import Listing, made_once
 from resolvers.store.events.log import Event, publish
 from resolvers.store.models.registry import TOPIC
 from resolvers.store.models.versions import lineage, lock, newest_metrics
-from resolvers.store.tables.core import Role
 from resolvers.store.tables.models import Champion, ModelAction, ModelMetric, ModelVersion, Promotion
 
 

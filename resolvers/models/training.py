@@ -14,12 +14,12 @@ from sqlalchemy.exc import IntegrityError
 
 from ml.catalogue.models import MODELS, ROOT_CAUSE
 from resolvers.base.errors import Conflict, InvalidInput, Lagged, NotFound, Unavailable
+from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
 from resolvers.store.models import training_runs as runs
 from resolvers.store.models.registry import VERSION
-from resolvers.store.tables.core import Role
 from resolvers.store.tables.models import ModelVersion, TrainingRun
 from resolvers.telemetry.validation import AHEAD
 

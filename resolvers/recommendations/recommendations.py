@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, select
 from ml.catalogue.root_causes import RootCause
 from ml.recommendation.case import Outcome, Priority
 from resolvers.base.errors import Conflict, InvalidInput, NotFound
+from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
@@ -18,7 +19,7 @@ from resolvers.recommendations.recommender import TOPIC, Models, RecommendationC
 from resolvers.store.events.log import publish
 from resolvers.store.events.subscribers import Events, admitted
 from resolvers.store.tables.analyses import CorrelationAnalysis
-from resolvers.store.tables.core import Anomaly, AuditEntry, Detection, Role
+from resolvers.store.tables.core import Anomaly, AuditEntry, Detection
 from resolvers.store.tables.recommendations import Recommendation
 
 TO: Final = "ask for recommendations"

@@ -9,13 +9,14 @@ from sqlalchemy import select
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.access import Caller
 from resolvers.base.errors import InvalidInput, NotFound
+from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
 from resolvers.root_causes.analyzer import analyze
 from resolvers.store.queries.analysis_scope import Scope
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
-from resolvers.store.tables.core import Link, Network, Role, Satellite, Site, SiteRole
+from resolvers.store.tables.core import Link, Network, Satellite, Site, SiteRole
 from resolvers.telemetry.validation import AHEAD, ENTITIES
 
 LONGEST_HOURS: Final = 2160.0  # 90 days

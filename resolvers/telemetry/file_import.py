@@ -14,9 +14,10 @@ from sqlalchemy import select
 
 from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers.base.errors import ClientError, InvalidInput, RateLimited
+from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.lists.pagination import among
-from resolvers.store.tables.core import Anomaly, Role
+from resolvers.store.tables.core import Anomaly
 from resolvers.telemetry import recording as metrics
 from resolvers.telemetry.files.messages import printable
 from resolvers.telemetry.recording import LISTED_REJECTIONS, Recorded, Rejected

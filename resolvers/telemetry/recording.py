@@ -10,8 +10,9 @@ from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from resolvers.base import counters as meters
 from resolvers.base.errors import InvalidInput, NotFound
 from resolvers.base.rate_limits import Budget
+from resolvers.base.roles import Role
 from resolvers.context import Context
-from resolvers.store.tables.core import Anomaly, Link, Role
+from resolvers.store.tables.core import Anomaly, Link
 from resolvers.store.tables.samples import key_columns
 from resolvers.store.telemetry.live_samples import Stored
 from resolvers.store.telemetry.series import Span

@@ -15,8 +15,8 @@ import httpx
 from bcom_graphql import app
 from resolvers.accounts import users
 from resolvers.base.access import SYSTEM
+from resolvers.base.roles import Role
 from resolvers.context import Context, Services
-from resolvers.store.tables.core import Role
 from schema.root import schema as contract
 from tests import conftest
 from tests.fuzz.fleet import build_fleet

@@ -23,7 +23,7 @@ from typing import Any, cast
 import httpx
 
 from bcom_graphql import app
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from tests import conftest
 from tests.fuzz.adversary_bodies import bodies
 from tests.fuzz.adversary_connections import connections

@@ -1,8 +1,9 @@
 """The small fleet that every kind of fuzzing asks about."""
 
 from ml.catalogue.metrics import TargetKind
+from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.store.tables.core import Anomaly, Link, Network, Role, Site, SiteRole, Stream
+from resolvers.store.tables.core import Anomaly, Link, Network, Site, SiteRole, Stream
 from tests.fuzz.values import KNOWN
 from tests.helpers.support import Api, Factory, ago, id_of, ms, record, record_levels
 

@@ -12,8 +12,9 @@ import graphql
 import httpx
 import websockets
 
+from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.store.tables.core import Role, User
+from resolvers.store.tables.core import User
 from tests.fuzz.operations import with_variables
 from tests.fuzz.report import CLOSED_PROPERLY, LEAKS, OURS, Report
 from tests.fuzz.values import KNOWN, as_json

@@ -8,7 +8,7 @@ import pytest
 from graphql import GraphQLNamedType, GraphQLUnionType, get_named_type
 
 from bcom_graphql import permissions
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from schema.relay import global_id
 from schema.root import schema
 from tests.helpers.places import ROOT

@@ -23,9 +23,10 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from bcom_graphql.graphql.documents.batch_inputs import Inputs, Table
 from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers.base.access import SYSTEM
+from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.detection.on_request import camel
-from resolvers.store.tables.core import Link, Role
+from resolvers.store.tables.core import Link
 from schema.inputs import Samples, frame_of_samples
 from schema.root import schema
 from tests.helpers.support import NOW, Api, Factory, GraphQLFailed, ago, iso, record_samples

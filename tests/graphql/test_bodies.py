@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 
 from bcom_graphql.graphql.json import HOLE, count_values, loaded
 from bcom_graphql.observability.logging import configure_logging
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from tests.graphql.test_uploads import IMPORT, PLACE, operation
 from tests.helpers.support import Api, Factory, Server, ago, ms, until
 

@@ -8,8 +8,8 @@ import pytest
 from bcom_graphql import app
 from bcom_graphql.graphql.compiled import Compiled
 from bcom_graphql.graphql.execution.operation_metrics import NOT_COMPILED
+from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.store.tables.core import Role
 from tests.conftest import settings_of
 from tests.helpers.support import Api, Factory, id_of, serving
 

@@ -19,7 +19,7 @@ from graphql import (
 from graphql.type import GraphQLScalarType
 
 from bcom_graphql.graphql.documents.constraints import Constraints
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from schema.root import schema
 from tests.helpers.support import Api, Server
 

@@ -16,7 +16,7 @@ from bcom_graphql.graphql.documents.reader import Document
 from bcom_graphql.graphql.documents.store import DocumentStore, read_trusted
 from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.limits import Limits
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from schema.root import schema
 from tests.helpers.support import Api, Server, codes
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import websockets
 
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.detection.anomalies import AnomalyChange, tell
-from resolvers.store.tables.core import Anomaly, Role
+from resolvers.store.tables.core import Anomaly
 from tests.conftest import SECRET
 from tests.helpers.processes import Served
 from tests.helpers.support import Api, Factory

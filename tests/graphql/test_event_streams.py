@@ -16,8 +16,9 @@ import httpx
 import pytest
 
 from bcom_graphql.authentication import Door
+from resolvers.base.roles import Role
 from resolvers.context import Context
-from resolvers.store.tables.core import Role, SignIn, User
+from resolvers.store.tables.core import SignIn, User
 from tests.helpers.support import Api, Factory, Server, id_of, several
 
 EVENT_STREAM = "text/event-stream"

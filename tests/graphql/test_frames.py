@@ -14,9 +14,9 @@ from websockets.frames import Frame, Opcode
 
 from bcom_graphql import app
 from bcom_graphql.graphql.transports.websocket_protocol import WRITE, Sockets, head
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.store.events import subscribers as following
-from resolvers.store.tables.core import Role
 from tests.conftest import settings_of
 from tests.helpers.support import Api, Factory, Socket, id_of, serving
 

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from tests.helpers.support import Api, Factory, Server
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"

@@ -13,11 +13,11 @@ from sqlalchemy import text
 from bcom_graphql.graphql.documents.store import DocumentStore
 from bcom_graphql.graphql.documents.token_count import count_tokens
 from bcom_graphql.graphql.limits import Limits
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.fleet import topology
 from resolvers.lists import loaders
 from resolvers.store.postgres.database import Database
-from resolvers.store.tables.core import Role
 from schema.root import schema
 from tests.helpers.support import Api, Factory, Server, id_of, sql
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.execution.response_encoding import Room, written
 from bcom_graphql.graphql.json import encode
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from tests.helpers.support import Factory, Server
 
 LEAVES = st.none() | st.booleans() | st.integers(-1000, 1000) | st.text(max_size=20)

@@ -8,8 +8,8 @@ from graphql import get_introspection_query
 from sqlalchemy import text
 
 from bcom_graphql.settings import Settings
+from resolvers.base.roles import Role
 from resolvers.fleet import topology
-from resolvers.store.tables.core import Role
 from tests.helpers.support import Api, Server
 
 NOC = "https://noc.example.com"

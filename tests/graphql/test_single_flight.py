@@ -13,9 +13,9 @@ from graphql import OperationDefinitionNode, parse
 from bcom_graphql.graphql.compiled.plan import ExecutionPlan
 from bcom_graphql.graphql.single_flight import Shared, reaching, values
 from resolvers.base.errors import Unavailable
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.lists.loaders import Loaders
-from resolvers.store.tables.core import Role
 from tests.helpers.support import Api, Factory, Socket, id_of
 
 WATCH = """subscription ($filter: AnomalyFilter, $after: String, $wordy: Boolean = true) {

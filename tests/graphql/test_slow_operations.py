@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bcom_graphql.observability.logging import configure_logging
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from tests.helpers.support import Server
 
 SITES = "query Sites($search: String) { sites(search: $search) { totalCount } }"

@@ -18,8 +18,9 @@ import websockets
 
 from bcom_graphql.authentication import Door
 from bcom_graphql.graphql.execution.application import Client
+from resolvers.base.roles import Role
 from resolvers.context import Context
-from resolvers.store.tables.core import Role, SignIn, User
+from resolvers.store.tables.core import SignIn, User
 from tests.helpers.support import Api, Factory, Server, Socket, id_of, several
 
 PROTOCOL = "graphql-transport-ws"

@@ -17,8 +17,8 @@ from opentelemetry.trace import StatusCode
 from bcom_graphql import app
 from bcom_graphql.graphql.execution import spans
 from bcom_graphql.observability import tracing
+from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.store.tables.core import Role
 from tests.conftest import settings_of
 from tests.helpers.support import Api, Factory, id_of, serving
 

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from ml.catalogue.metrics import TargetKind
+from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.store.tables.core import Role
 from resolvers.telemetry.files.processes import BATCH_ROWS
 from tests.helpers.support import EXTREME, LINK_CENTRE, LINK_SPREAD, Api, Factory, Server, ago, ms, stored
 

@@ -21,6 +21,7 @@ from bcom_graphql.graphql.transports.http_protocol import Requests
 from bcom_graphql.graphql.transports.websocket_protocol import Sockets
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.detection.episodes import Severity
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.store.tables.core import (
     Anomaly,
@@ -28,7 +29,6 @@ from resolvers.store.tables.core import (
     Band,
     Link,
     Network,
-    Role,
     Satellite,
     SignIn,
     Site,

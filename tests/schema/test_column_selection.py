@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from resolvers.base.access import SYSTEM
+from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.nodes import ENTITIES
-from resolvers.store.tables.core import Anomaly, Link, Network, Role, Site, User
+from resolvers.store.tables.core import Anomaly, Link, Network, Site, User
 from schema.column_selection import columns, needed
 from tests.helpers.support import Api, Factory, ago, id_of
 

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.catalogue.metrics import TargetKind
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.models.models import Model
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
-from resolvers.store.tables.core import ApiKey, Detection, Link, Role, Site, User
+from resolvers.store.tables.core import ApiKey, Detection, Link, Site, User
 from resolvers.store.tables.models import ModelVersion, TrainingRun
 from schema.accounts import User as UserNode
 from schema.queries import NODES

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bcom_graphql.graphql.transports import ide
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from tests.helpers.places import ROOT
 from tests.helpers.support import EXTREME, LINK_CENTRE, LINK_SPREAD, Api, Factory, Server, ago, record_levels
 from tests.system.test_clients import clients, node

@@ -20,10 +20,11 @@ import websockets
 
 from bcom_graphql import app
 from ml.detection.episodes import Severity
+from resolvers.base.roles import Role
 from resolvers.detection.anomalies import AnomalyChange
 from resolvers.store.postgres.embedded import embedded_postgres
 from resolvers.store.postgres.migrations import migrate
-from resolvers.store.tables.core import Link, Role
+from resolvers.store.tables.core import Link
 from schema.relay import global_id
 from tests.conftest import SECRET, settings_of
 from tests.helpers.processes import Served

@@ -17,10 +17,10 @@ from bcom_graphql.cli.readme import settings_example
 from bcom_graphql.secret_keys import SHORTEST
 from bcom_graphql.settings import Settings
 from resolvers.base.access import SYSTEM
+from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.models import training
 from resolvers.store.models import training_runs as runs
-from resolvers.store.tables.core import Role
 from tests.conftest import SECRET
 from tests.helpers.places import ROOT
 from tests.helpers.processes import COMMAND, Served, environment, free_port, run

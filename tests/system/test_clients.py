@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from tests.conftest import FOLDER
 from tests.helpers.places import ROOT
 from tests.helpers.support import Api, Factory, id_of

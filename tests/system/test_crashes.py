@@ -20,9 +20,9 @@ import pytest
 
 from bcom_graphql import app
 from ml.catalogue.metrics import TargetKind
+from resolvers.base.roles import Role
 from resolvers.store.postgres.embedded import embedded_postgres
 from resolvers.store.postgres.migrations import migrate
-from resolvers.store.tables.core import Role
 from tests.conftest import SECRET, settings_of
 from tests.helpers.processes import Served
 from tests.helpers.support import Api, Factory, GraphQLFailed, ago, ms, record

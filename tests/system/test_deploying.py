@@ -25,12 +25,12 @@ from bcom_graphql import app
 from bcom_graphql.cli.commands import commands
 from bcom_graphql.graphql.limits import Limits
 from bcom_graphql.settings import Settings
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.store.postgres.create_database import create_database
 from resolvers.store.postgres.database_url import parse
 from resolvers.store.postgres.embedded.programs import Account, program
 from resolvers.store.postgres.migrations import pending
-from resolvers.store.tables.core import Role
 from tests.conftest import Clones, _named, settings_of
 from tests.helpers.places import ROOT
 from tests.helpers.processes import free_port

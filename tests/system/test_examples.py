@@ -19,9 +19,9 @@ import pytest
 
 from bcom_graphql import app
 from bcom_graphql.demo_account import EMAIL, PASSWORD
+from resolvers.base.roles import Role
 from resolvers.operations.maintenance import maintain
 from resolvers.store.events import subscribers as following
-from resolvers.store.tables.core import Role
 from tests.conftest import settings_of
 from tests.helpers.incidents import FOLDER, ROOT
 from tests.helpers.support import (

@@ -12,10 +12,10 @@ from sqlalchemy import text
 from bcom_graphql import app
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import Unavailable
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.store.postgres.embedded import embedded_postgres
 from resolvers.store.postgres.migrations import MIGRATION_LOCK, migrate, pending
-from resolvers.store.tables.core import Role
 from tests.conftest import settings_of
 from tests.helpers.support import (
     QUIET,

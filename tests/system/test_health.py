@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import text
 
 from bcom_graphql import __version__, app
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.operations import gauges as observing
 from resolvers.store.events import feed
 from resolvers.store.postgres.embedded import embedded_postgres
 from resolvers.store.postgres.migrations import migrate, revisions
-from resolvers.store.tables.core import Role
 from tests.conftest import settings_of
 from tests.helpers.support import Api, serving, until
 

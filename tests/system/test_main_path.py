@@ -1,6 +1,6 @@
 """The main path: telemetry goes in, an anomaly comes out live."""
 
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from tests.helpers.support import Api, Factory, ago, ms
 
 LINK_CENTRE = [4.0, 45.0, 1.0, 1.0, 100.0, 12.0, -45.0, 33.0, 600.0, 12.0, 0.1, 9.5]

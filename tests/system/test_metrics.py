@@ -19,8 +19,9 @@ from bcom_graphql import __version__
 from bcom_graphql.observability.prometheus import is_near
 from ml.catalogue.metrics import TargetKind
 from ml.detection.episodes import Severity
+from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.store.tables.core import AnomalyStatus, Role
+from resolvers.store.tables.core import AnomalyStatus
 from tests.conftest import SECRET, settings_of
 from tests.graphql.test_event_streams import following
 from tests.helpers.places import ROOT

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ml.catalogue.models import MODELS
+from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.store.tables.core import Role
 from tests.conftest import cloned
 from tests.helpers.models import LINK, candidate, champion, measures, served, until_served
 from tests.helpers.processes import run

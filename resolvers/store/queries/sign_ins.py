@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from resolvers.base.roles import Role
 from resolvers.store.postgres.database import Database
-from resolvers.store.tables.core import Role
 
 HOLDING: Final = """SELECT sign_ins.id, user_id, role FROM users JOIN sign_ins ON user_id = users.id
   WHERE sign_ins.id = ANY($1::uuid[]) AND revoked_at IS NULL AND is_active"""

@@ -28,23 +28,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.detection.episodes import Severity
+from resolvers.base.roles import Role
 from resolvers.store.postgres.column_types import SeverityRank, UtcDateTime, Xid8, enum
 from resolvers.store.postgres.identifiers import uuid7
-
-
-class Role(StrEnum):
-    """Each may do all that the ones before it may."""
-
-    VIEWER = "VIEWER"
-    OPERATOR = "OPERATOR"
-    ADMIN = "ADMIN"
-
-    @property
-    def rank(self) -> int:
-        return RANKS[self]
-
-
-RANKS = {role: rank for rank, role in enumerate(Role)}
 
 
 class SiteRole(StrEnum):

@@ -12,8 +12,9 @@ from pydantic import SecretStr
 from sqlalchemy import select, text, update
 
 from resolvers.accounts import passwords
+from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.store.tables.core import RefreshToken, Role, SignIn, User
+from resolvers.store.tables.core import RefreshToken, SignIn, User
 from tests.conftest import SECRET
 from tests.helpers.support import Api, Factory, Server, codes, id_of, iso
 

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from resolvers.accounts import users
+from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.store.tables.core import ApiKey, Role, SignIn, User
+from resolvers.store.tables.core import ApiKey, SignIn, User
 from tests.helpers.support import Api, Factory, Server, codes, id_of, iso, sql
 
 CREATE = """mutation ($name: String!, $role: Role!, $expiresAt: DateTime) {

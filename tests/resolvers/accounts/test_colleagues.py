@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from tests.helpers.support import Api, Factory, id_of
 
 ACKNOWLEDGE = "mutation ($id: ID!) { acknowledgeAnomaly(id: $id) { __typename } }"

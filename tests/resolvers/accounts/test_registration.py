@@ -14,9 +14,9 @@ from bcom_graphql.settings import Settings
 from resolvers.accounts import users
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import Conflict
+from resolvers.base.roles import Role
 from resolvers.base.tokens import Tokens
 from resolvers.context import Context, Services
-from resolvers.store.tables.core import Role
 from tests.conftest import SECRET, settings_of
 from tests.helpers.processes import run
 from tests.helpers.support import Api, Factory, Server, id_of

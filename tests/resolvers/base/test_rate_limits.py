@@ -17,8 +17,9 @@ from bcom_graphql.settings import Settings
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import RateLimited
 from resolvers.base.rate_limits import Budget, Rates
+from resolvers.base.roles import Role
 from resolvers.context import network_of
-from resolvers.store.tables.core import Role, User
+from resolvers.store.tables.core import User
 from tests.helpers.support import Api, Factory, Server, ago, id_of, ms, record
 
 DETECT = """detectLinkAnomaly(input: {

@@ -9,8 +9,9 @@ from structlog.testing import capture_logs
 
 from ml.catalogue.metrics import Direction
 from ml.detection.episodes import Severity
+from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.store.tables.core import Anomaly, AnomalyStatus, Role, SiteRole, Verdict
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, SiteRole, Verdict
 from schema.relay import global_id
 from tests.helpers.support import (
     EXTREME,

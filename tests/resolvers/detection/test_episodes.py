@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml.catalogue.metrics import TargetKind
-from resolvers.store.tables.core import Link, Role
+from resolvers.base.roles import Role
+from resolvers.store.tables.core import Link
 from tests.helpers.support import (
     EXTREME,
     LINK_CENTRE,

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from ml.catalogue.metrics import CATALOGUE, TargetKind
+from resolvers.base.roles import Role
 from resolvers.detection.on_request import camel
-from resolvers.store.tables.core import Link, Network, Role, Site
+from resolvers.store.tables.core import Link, Network, Site
 from tests.helpers.support import LINK_CENTRE, LINK_SPREAD, Api, Factory, GraphQLFailed, ago, id_of, record_levels
 
 KINDS = pytest.mark.parametrize("kind", list(TargetKind))

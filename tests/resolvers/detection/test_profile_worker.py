@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import func, select
 
 from ml.catalogue.metrics import TargetKind
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.detection.profile_worker import LEARNER_LOCK, learn_due
-from resolvers.store.tables.core import Link, Profile, Role, Stream
+from resolvers.store.tables.core import Link, Profile, Stream
 from tests.helpers.support import Api, Factory, ago, id_of, ms, record
 
 SAMPLES = 700

@@ -8,9 +8,9 @@ import pytest
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import InvalidInput
+from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.detection.sensitivity import change
-from resolvers.store.tables.core import Role
 from tests.helpers.support import Api, Factory, Server, several
 
 SHOW = "query ($kind: TargetKind!) { sensitivity(kind: $kind) { kind value falseAlarmsPerDay setAt setBy { email } } }"

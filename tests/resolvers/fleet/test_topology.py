@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import func, select
 
 from ml.detection.episodes import Severity
+from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.store.tables.core import AnomalyStatus, Link, Network, Role, Satellite, Site, SiteRole
+from resolvers.store.tables.core import AnomalyStatus, Link, Network, Satellite, Site, SiteRole
 from tests.helpers.support import Api, Factory, ago, codes, id_of
 
 UPSERT = """mutation ($input: TopologyInput!) { upsertTopology(input: $input) { __typename

@@ -16,6 +16,7 @@ from ml.catalogue.metrics import Direction, TargetKind
 from ml.detection.episodes import Severity
 from resolvers.accounts import users
 from resolvers.base.errors import InvalidInput
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.detection import on_request as detection
 from resolvers.detection.anomalies import AnomalyOrder, listing, listing_of
@@ -24,7 +25,7 @@ from resolvers.fleet import topology
 from resolvers.lists.listings import Listing
 from resolvers.lists.pagination import Page, Window, decode, encode, page, pages
 from resolvers.store.postgres.identifiers import uuid7
-from resolvers.store.tables.core import Anomaly, AnomalyStatus, Detection, Role, Satellite
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, Detection, Satellite
 from tests.helpers.support import Api, Factory, ago, codes, id_of
 
 PAGE_INFO = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"

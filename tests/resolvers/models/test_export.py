@@ -16,10 +16,10 @@ from bcom_graphql import app
 from ml.catalogue.models import MODELS
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import InvalidInput
+from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.models.export import Files, export, import_folder, import_zip, write
 from resolvers.models.models import version_called
-from resolvers.store.tables.core import Role
 from schema.relay import global_id
 from tests.conftest import cloned, settings_of
 from tests.helpers.models import LINK, candidate, variant

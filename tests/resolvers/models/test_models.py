@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from ml.catalogue.models import MODELS, Trained
 from resolvers.base.errors import Conflict, InvalidInput
+from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.store.tables.core import Role
 from resolvers.store.tables.models import ModelVersion
 from schema.relay import global_id
 from tests.helpers.models import LINK, candidate, champion, measures, served, until_served, variant

@@ -11,10 +11,11 @@ import pytest
 
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from ml.catalogue.models import TooLittleHistory
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.models.training_data import gather
 from resolvers.operations.maintenance import maintain
-from resolvers.store.tables.core import AnomalyStatus, Role, Verdict
+from resolvers.store.tables.core import AnomalyStatus, Verdict
 from resolvers.store.tables.models import ModelVersion, TrainingRun, TrainingStatus
 from schema.relay import global_id, parse_id
 from tests.helpers.support import (

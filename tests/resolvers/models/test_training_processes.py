@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from ml.catalogue.models import DETECTORS
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from tests.conftest import SECRET
 from tests.helpers.processes import Served
 from tests.helpers.support import Api

@@ -12,9 +12,10 @@ from structlog.testing import capture_logs
 
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import TimedOut
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.operations.maintenance import MAINTENANCE_LOCK, maintain, make_partitions
-from resolvers.store.tables.core import Link, Role
+from resolvers.store.tables.core import Link
 from resolvers.store.telemetry.partitions import WEEK, WEEKS_AHEAD, week_of
 from tests.helpers.support import NOW, Api, Factory, Server, ago, ms, record, record_levels, sql
 

@@ -13,10 +13,11 @@ from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity
 from ml.recommendation.case import Outcome
 from ml.root_cause.report import Evidence
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.store.tables import analysis_documents as patterns
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
-from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Detection, Link, Role, SiteRole
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Detection, Link, SiteRole
 from resolvers.store.tables.recommendations import Recommendation
 from schema.relay import global_id
 from tests.helpers.support import LINK_CENTRE, LINK_SPREAD, Api, Factory, ago, codes, id_of, sql

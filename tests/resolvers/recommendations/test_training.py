@@ -12,12 +12,12 @@ from ml.recommendation import training as recommendation_training
 from ml.recommendation.case import Outcome
 from ml.recommendation.feedback import Experience
 from resolvers.base.access import SYSTEM
+from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.models import training
 from resolvers.models.trainer import Outcome as TrainingOutcome
 from resolvers.models.trainer import perform, train_model
 from resolvers.models.training import Period
-from resolvers.store.tables.core import Role
 from tests.helpers.support import Api, Factory, ago, id_of, sql
 from tests.resolvers.recommendations.test_recommendations import faded, failing_hub, outcomes, recommended, record
 

@@ -7,11 +7,12 @@ from sqlalchemy import func, select
 
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.recommendations.worker import ADVISING_LOCK, advise_due
 from resolvers.store.postgres.advisory_locks import alone
 from resolvers.store.tables import analysis_documents as patterns
-from resolvers.store.tables.core import Anomaly, AnomalyStatus, Role
+from resolvers.store.tables.core import Anomaly, AnomalyStatus
 from resolvers.store.tables.recommendations import Recommendation
 from tests.helpers.support import (
     EXTREME,

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from resolvers.base.roles import Role
 from resolvers.store.tables.analyses import CorrelationAnalysis
-from resolvers.store.tables.core import Role, SiteRole
+from resolvers.store.tables.core import SiteRole
 from schema.relay import global_id
 from tests.helpers.faulted import (
     BROKEN_REMOTE,

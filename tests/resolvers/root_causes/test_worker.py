@@ -9,11 +9,12 @@ from sqlalchemy import func, select
 
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.root_causes.worker import AUTOMATIC_LOCK, analyze_due
 from resolvers.store.tables import analysis_documents as patterns
 from resolvers.store.tables.analyses import CorrelationAnalysis
-from resolvers.store.tables.core import Anomaly, Link, Network, Role, Site, SiteRole
+from resolvers.store.tables.core import Anomaly, Link, Network, Site, SiteRole
 from tests.helpers.faulted import HUB, HUB_FAILURE, built, numbers, recorded
 from tests.helpers.support import Api, Factory, ago, id_of, sql
 

@@ -13,13 +13,13 @@ from structlog.testing import capture_logs
 
 from bcom_graphql import app
 from resolvers.base.errors import Expired, Lagged, TimedOut, Unavailable
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.operations.maintenance import maintain
 from resolvers.store.events.feed import EventFeed
 from resolvers.store.events.log import Event, append, forget, publish
 from resolvers.store.postgres.database import Database
 from resolvers.store.tables.core import Event as Row
-from resolvers.store.tables.core import Role
 from tests.conftest import settings_of
 from tests.graphql.test_event_streams import following
 from tests.helpers.support import Api, Factory, id_of, sql, until

@@ -11,12 +11,12 @@ from sqlalchemy import func, select
 
 from bcom_graphql import app
 from resolvers.base.errors import Unavailable
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.store.postgres.advisory_locks import alone
 from resolvers.store.postgres.connection import Connector, beat
 from resolvers.store.postgres.database import Database
 from resolvers.store.postgres.database_url import parse
-from resolvers.store.tables.core import Role
 from tests.conftest import SECRET, settings_of
 from tests.helpers.freezing import FreezingProxy
 from tests.helpers.processes import Served

@@ -17,9 +17,10 @@ from structlog.testing import capture_logs
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import Lagged
+from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.operations.maintenance import maintain
-from resolvers.store.tables.core import Link, Role
+from resolvers.store.tables.core import Link
 from resolvers.store.telemetry.live_samples import KEPT, POLL_SECONDS, Stored
 from resolvers.telemetry import file_import as importing
 from resolvers.telemetry.recording import MOST_FOLLOWED

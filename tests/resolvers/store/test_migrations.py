@@ -8,10 +8,11 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.operations.maintenance import maintain
 from resolvers.store.postgres.migrations import migrate, pending, scripts
-from resolvers.store.tables.core import Role, Table
+from resolvers.store.tables.core import Table
 from resolvers.store.telemetry.partitions import is_declared
 from tests.helpers.support import Api, Factory, ago, record_levels, sql
 

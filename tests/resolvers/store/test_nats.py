@@ -22,6 +22,7 @@ from structlog.testing import capture_logs
 from bcom_graphql import app
 from bcom_graphql.observability.logging import configure_logging
 from bcom_graphql.settings import Settings
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.store.events.log import publish
 from resolvers.store.events.nats import NatsWakeups, parse
@@ -29,7 +30,6 @@ from resolvers.store.events.wakeups import PAUSES, Channel
 from resolvers.store.postgres.database import Database
 from resolvers.store.postgres.embedded import embedded_postgres
 from resolvers.store.postgres.migrations import migrate
-from resolvers.store.tables.core import Role
 from tests.conftest import settings_of
 from tests.helpers.support import QUIET, Factory, Server, ago, id_of, record_levels, until
 from tests.resolvers.store.test_event_log import HERE, LAST, heard, process, taken, tell, told

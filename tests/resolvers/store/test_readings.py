@@ -2,7 +2,7 @@
 
 import asyncio
 
-from resolvers.store.tables.core import Role
+from resolvers.base.roles import Role
 from tests.helpers.support import Api, Factory, Server, ago, record_levels, until
 
 SEARCH = '{ links(search: "Link") { nodes { number } } }'

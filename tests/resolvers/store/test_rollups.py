@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 
 from ml.catalogue.metrics import TargetKind
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.operations.maintenance import maintain
-from resolvers.store.tables.core import Link, Role
+from resolvers.store.tables.core import Link
 from resolvers.store.telemetry import rollups
 from resolvers.store.telemetry.rollups import QUANTILES, SHARES
 from tests.helpers.support import NOW, Api, Factory, ago, iso, ms, record, sql

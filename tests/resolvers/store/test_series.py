@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ml.catalogue.metrics import Metric, TargetKind
-from resolvers.store.tables.core import Link, Role
+from resolvers.base.roles import Role
+from resolvers.store.tables.core import Link
 from tests.helpers.support import Api, Factory, GraphQLFailed, ago, iso, ms, record
 
 LINK = TargetKind.LINK

@@ -12,8 +12,9 @@ import pytest
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.access import SYSTEM, Caller
 from resolvers.base.errors import Forbidden, InvalidInput, Unauthenticated
+from resolvers.base.roles import Role
 from resolvers.context import Context, Services
-from resolvers.store.tables.core import Link, Role
+from resolvers.store.tables.core import Link
 from resolvers.telemetry import file_import as importing
 from resolvers.telemetry.file_import import Progress
 from resolvers.telemetry.files.processes import BATCH_ROWS, FileReaders

@@ -27,8 +27,8 @@ import pytest
 from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import InvalidInput, Unavailable
+from resolvers.base.roles import Role
 from resolvers.context import Context, Services
-from resolvers.store.tables.core import Role
 from resolvers.telemetry.file_import import import_file, import_upload
 from resolvers.telemetry.files.processes import AT_ONCE, WAITING, FileReaders
 from tests.fuzz.garbage import damaged

@@ -9,9 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind, grade
+from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.detection.on_request import camel
-from resolvers.store.tables.core import Link, Network, Role, Site
+from resolvers.store.tables.core import Link, Network, Site
 from tests.helpers.support import (
     EXTREME,
     LINK_CENTRE,
