@@ -14,12 +14,13 @@ from functools import partial
 import numpy as np
 from sklearn.ensemble import IsolationForest
 
-from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
+from ml.catalogue.metrics import CATALOGUE, TargetKind
 from ml.detection.detector import Detector
 from ml.detection.features import FEATURES, Memory, Rows, follow
 from ml.detection.profile_fitting import GROWN_FROM, ROWS_PER_TREE, TREES, learn
 from ml.detection.profiles import Profiles
 from ml.detection.training import fitted
+from ml.numerics.arrays import Floats
 from ml.numerics.trees import Forest
 
 LINK = CATALOGUE[TargetKind.LINK]

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.fanout import serving
 from benchmarks.telemetry import tell
 from benchmarks.world import Client, operation, world
-from ml.catalogue.metrics import Floats
+from ml.numerics.arrays import Floats
 
 WAITING: Final = 200
 SECONDS: Final = 15

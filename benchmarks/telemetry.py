@@ -25,7 +25,8 @@ from strawberry.types.base import StrawberryList
 
 from bcom_graphql.graphql.documents.batch_inputs import Inputs
 from benchmarks.world import Client, World, operation, world
-from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
+from ml.catalogue.metrics import CATALOGUE, TargetKind
+from ml.numerics.arrays import Floats
 from resolvers.base.errors import camel
 from resolvers.operations.maintenance import maintain
 from resolvers.store.telemetry import partitions

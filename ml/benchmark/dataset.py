@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats
+from ml.numerics.arrays import Floats
 
 INDEX: Final = "series.csv"
 INDEXED: Final = ("series_id", "file", "dataset", "n_metrics", "cadence_s", "train_end")

@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 
 from ml.benchmark.dataset import BrokenFolder, Series
-from ml.catalogue.metrics import Floats
+from ml.catalogue.units import DAY_SECONDS
+from ml.numerics.arrays import Bools, Floats
 from ml.numerics.scores import (
     Alarms,
-    Flags,
     alarms,
     allowed_episodes,
     average_precision,
@@ -27,7 +27,6 @@ from ml.numerics.scores import (
 
 LEARNING_SHARE: Final = 0.7
 LEAST_ROWS: Final = 8  # of learning
-DAY_SECONDS: Final = 86_400
 GREATEST: Final = 1e12  # stands for an infinite score
 
 Scorer = Callable[[Floats, Floats, dict[str, Any]], Floats]  # train, what follows, context → scores of what follows
@@ -41,7 +40,7 @@ class Split:
     rest: Floats
     context: dict[str, Any]
     calibration: int
-    truth: Flags
+    truth: Bools
 
 
 @dataclass(frozen=True)

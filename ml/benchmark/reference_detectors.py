@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 from sklearn.ensemble import IsolationForest
 
-from ml.catalogue.metrics import Floats
+from ml.numerics.arrays import Floats
+from ml.numerics.robust import MAD_TO_SIGMA
 
 SEED: Final = 1
-MAD_TO_SIGMA: Final = 1.4826
 LEAST_SHARE: Final = 0.1  # of a metric's standard deviation: below, a spread means nothing
 
 

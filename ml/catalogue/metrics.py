@@ -6,9 +6,8 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from ml.numerics.arrays import Floats
 
 
 class TargetKind(StrEnum):

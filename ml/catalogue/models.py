@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats, TargetKind
-from ml.detection.detector import Detector
-from ml.recommendation.ranking import PriorityModel, RankingModel
-from ml.root_cause.model import RootCauseModel
+from ml.catalogue.metrics import TargetKind
+from ml.numerics.arrays import Floats
 
 DETECTORS: Final[dict[str, TargetKind]] = {
     "anomaly_network": TargetKind.NETWORK,
@@ -21,8 +19,6 @@ ROOT_CAUSE: Final = "root_cause"
 RANKING: Final = "recommendation_ranking"
 PRIORITY: Final = "recommendation_priority"
 MODELS: Final = (*DETECTORS, ROOT_CAUSE, RANKING, PRIORITY)
-
-Fitted: TypeAlias = Detector | RootCauseModel | RankingModel | PriorityModel
 
 Progress = Callable[[float, str], None]  # fraction done, what is being done
 
@@ -75,21 +71,6 @@ class Trained:
 
 class TooLittleHistory(ValueError):
     """The history does not suffice to learn from; the message says what is missing."""
-
-
-def load(name: str, artefact: bytes, version: str) -> Fitted:
-    """The model of these bytes. Raises ValueError where they are damaged or another model's, KeyError for the name."""
-    if name == ROOT_CAUSE:
-        return RootCauseModel.from_bytes(artefact, version)
-    if name == RANKING:
-        return RankingModel.from_bytes(artefact, version)
-    if name == PRIORITY:
-        return PriorityModel.from_bytes(artefact, version)
-    kind = DETECTORS[name]
-    detector = Detector.from_bytes(artefact, version)
-    if detector.kind is not kind:
-        raise ValueError(f"this artefact is a model of a {detector.kind.lower()}, not {name}")
-    return detector
 
 
 # ---------------------------------------------------------------- promotion

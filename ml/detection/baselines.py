@@ -7,10 +7,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats, Kind
+from ml.catalogue.metrics import Kind
+from ml.numerics.arrays import Floats
+from ml.numerics.robust import MAD_TO_SIGMA
 
 MIN_SAMPLES: Final = 60
-MAD_TO_SIGMA: Final = 1.4826  # the standard deviation of a normal distribution is 1.4826 median absolute deviations
 
 
 @dataclass(frozen=True)

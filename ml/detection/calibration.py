@@ -4,8 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.metrics import Floats
 from ml.detection.episodes import EXTREME, HOLE, PERSIST
+from ml.numerics.arrays import Floats
 
 TAIL: Final = 0.05  # of ordinary values lie beyond the last knot, where an exponential tail stands in for too few
 KNOTS: Final = 20

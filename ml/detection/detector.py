@@ -1,6 +1,5 @@
 """Tells odd samples from ordinary ones: eight views of how a sample differs from its stream's past, on one scale."""
 
-import io
 import json
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -9,12 +8,13 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import CATALOGUE, Floats, Kind, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Kind, TargetKind
 from ml.detection.calibration import threshold
 from ml.detection.features import FEATURES, Feature, Memory, Rows, follow
 from ml.detection.profiles import HOURS, Profiles, Scales, deviations, profile_shapes
 from ml.detection.scorers import CHUNK_ROWS, View, fused, views
-from ml.numerics.artefacts import reading
+from ml.numerics.arrays import Floats
+from ml.numerics.artefacts import name_damage, read_arrays, write_arrays
 from ml.numerics.trees import Forest
 
 WARM_SAMPLES: Final = 500  # what rests on fewer is young, and the confidence built on it capped
@@ -174,16 +174,13 @@ class Detector:
             "confidence_y": self.confidence_y,
         }
         arrays |= {f"prior_{field.name}": getattr(self.prior, field.name) for field in fields(Profiles)}
-        file = io.BytesIO()
-        np.savez(file, allow_pickle=False, **(arrays | self.forest.to_arrays()))
-        return file.getvalue()
+        return write_arrays(arrays | self.forest.to_arrays())
 
     @classmethod
     def from_bytes(cls, data: bytes, version: str) -> Self:
         """Read what `to_bytes` wrote, under the name that it is kept by. Raises ValueError where `data` is damaged."""
-        with reading("a detector"):
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+        with name_damage("a detector"):
+            arrays = read_arrays(data)
             detector = cls(
                 TargetKind(json.loads(arrays["header"].tobytes())["kind"]),
                 version,

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats
+from ml.numerics.arrays import Floats
 
 EXTREME: Final = 0.4  # a score from here on opens an episode at once
 PERSIST: Final = 3  # milder alarms open one when they are as many

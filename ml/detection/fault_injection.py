@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats
 from ml.detection.profiles import Scales
+from ml.numerics.arrays import Floats
 
 EVERY_ROWS: Final = 150  # one fault in so many rows of a stream, on average
 LENGTHS: Final = (3, 24)  # rows

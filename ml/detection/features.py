@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats
+from ml.numerics.arrays import Floats
 
 FAST_SECONDS: Final = 1800.0
 SLOW_SECONDS: Final = 43_200.0

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ml.catalogue.metrics import Kind, TargetKind
 from ml.catalogue.models import History
+from ml.catalogue.units import DAY_MS
 from ml.detection.fault_injection import inject
 from ml.detection.features import Rows
 from ml.detection.profiles import Scales
@@ -18,7 +19,6 @@ from ml.simulation.random_faults import random_fault
 from ml.simulation.simulator import Samples, simulate
 
 STEP_MS: Final = 300_000
-DAY_MS: Final = 86_400_000
 PAST_DAYS: Final = 4
 AHEAD_DAYS: Final = 3
 FAULTS_PER_DAY: Final = 10  # over the whole fleet

@@ -7,14 +7,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats
+from ml.catalogue.units import DAY_MS
 from ml.detection.calibration import KNOTS, peaks_over, tails
 from ml.detection.features import FEATURES, Feature, Memory, Pace, Rows, follow
 from ml.detection.profiles import HOURS, REACH, TOGETHER, VIEWS, Profiles, Scales, deviations
 from ml.detection.scorers import fused, log_sizes, views
+from ml.numerics.arrays import Floats
+from ml.numerics.robust import MAD_TO_SIGMA
 from ml.numerics.trees import Forest
 
-MAD_TO_SIGMA: Final = 1.4826  # the standard deviation of a normal distribution is 1.4826 median absolute deviations
 OUTLYING: Final = 0.3  # of the standard deviation: what is quiet but for spikes must not alarm at each of them
 LEAST: Final = 0.02  # of the usual spread: smaller movements mean nothing
 SMALLEST: Final = 1e-9  # keeps what never moves from a spread of nothing
@@ -30,7 +31,6 @@ NOMINAL_SECONDS: Final = 300.0
 TREES: Final = 100
 ROWS_PER_TREE: Final = 256
 GROWN_FROM: Final = 8192  # rows, evenly
-DAY_MS: Final = 86_400_000
 
 
 def learn(rows: Rows, scales: Scales, forest: Forest, left_out: NDArray[np.bool_] | None = None) -> Profiles:

@@ -6,11 +6,9 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats
 from ml.detection.calibration import KNOTS
 from ml.detection.features import FEATURES, Feature, Pace, Rows
-
-Reals = NDArray[np.float32]
+from ml.numerics.arrays import Floats, Floats32
 
 HOURS: Final = 24
 TOGETHER: Final = (Feature.RESIDUAL, Feature.SHIFT, Feature.SPIKE)  # features whose metrics are judged together
@@ -38,17 +36,17 @@ class Profiles:
     a fused surprise, the mean excess of peaks above it, and how many per day are.
     """
 
-    samples: Reals
-    cadence: Reals
-    usual: Reals
-    restless: Reals
-    floor: Reals
-    centre: Reals
-    spread: Reals
-    whiten: Reals
-    knots: Reals
-    beyond: Reals
-    peaks: Reals
+    samples: Floats32
+    cadence: Floats32
+    usual: Floats32
+    restless: Floats32
+    floor: Floats32
+    centre: Floats32
+    spread: Floats32
+    whiten: Floats32
+    knots: Floats32
+    beyond: Floats32
+    peaks: Floats32
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats
 from ml.detection.calibration import surprise
 from ml.detection.features import Feature
 from ml.detection.profiles import TOGETHER, Profiles
+from ml.numerics.arrays import Floats
 from ml.numerics.trees import Forest
 
 FARTHEST: Final = 50.0  # deviations beyond say no more to a distance

@@ -4,11 +4,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from ml.catalogue.metrics import Floats
 from ml.detection.features import Memory, Rows, follow
 from ml.detection.profile_fitting import calibrate, grown, learn_scales
 from ml.detection.profiles import Profiles, Scales, deviations
 from ml.detection.scorers import fused, views
+from ml.numerics.arrays import Floats
 
 GROWTH: Final = 0.1  # a profile is learned again when its history has grown by this much
 LEAST_ROWS: Final = 30  # or by this many rows

@@ -6,18 +6,20 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import CATALOGUE, Floats, Kind
+from ml.catalogue.metrics import CATALOGUE, Kind
 from ml.catalogue.models import DETECTORS, History, Measure, Progress, TooLittleHistory, Trained
+from ml.catalogue.units import DAY_MS
 from ml.detection import baselines
 from ml.detection.calibration import peaks_over, tails
 from ml.detection.detector import Detector, Verdicts, false_alarms_per_day, scales_of
 from ml.detection.episodes import EpisodeState
 from ml.detection.episodes import follow as follow_episodes
 from ml.detection.features import Feature, Memory, Rows, follow
-from ml.detection.held_out import DAY_MS, STEP_MS, Trial, of_history, simulated, spans
+from ml.detection.held_out import STEP_MS, Trial, of_history, simulated, spans
 from ml.detection.profile_fitting import GROWN_FROM, ROWS_PER_TREE, TREES, grown, learn, learn_scales
 from ml.detection.profiles import HOURS, TOGETHER, Profiles, deviations
 from ml.detection.scorers import View, fused, views
+from ml.numerics.arrays import Floats
 from ml.numerics.scores import calibration_error, vus_pr
 
 ALGORITHM: Final = "eight views of each stream's own past (isolation forest among them), fused as tail probabilities"

@@ -1,15 +1,19 @@
-"""What reading a damaged artefact raises."""
+"""Artefacts: named arrays as `.npz` bytes, without pickle, and what reading damaged ones raises."""
 
 import errno
+import io
 import tokenize
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 SHORTAGES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EIO)
-# numpy and zipfile say of nonsense whatever comes: an encrypted part (RuntimeError), an unknown compression
-# (NotImplementedError), a header that is no Python (SyntaxError, TokenError).
+# What numpy and zipfile raise for damaged bytes: for an encrypted part RuntimeError, for an unknown compression
+# NotImplementedError, for a header that is no Python SyntaxError or TokenError.
 DAMAGED: Final = (
     ValueError,
     KeyError,
@@ -27,9 +31,25 @@ DAMAGED: Final = (
 )
 
 
+def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Returns an `.npz` file without pickle; the same arrays in the same order give the same bytes."""
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    return file.getvalue()
+
+
+def read_arrays(artefact: bytes) -> dict[str, NDArray[Any]]:
+    """Returns the arrays of an `.npz` file. Raises one of `DAMAGED` if it is none; see `name_damage`."""
+    with np.load(io.BytesIO(artefact), allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
 @contextmanager
-def reading(what: str) -> Iterator[None]:
-    """Raises ValueError for what is damaged, or is not `what`; OSError where the system lacks something."""
+def name_damage(what: str) -> Iterator[None]:
+    """Turns whatever damaged bytes raise into a ValueError that names what they should be; OSError of a shortage stays.
+
+    what: the expected model, with its article, for example "a root-cause model".
+    """
     try:
         yield
     except DAMAGED as error:
@@ -39,5 +59,5 @@ def reading(what: str) -> Iterator[None]:
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether the system lacks files, memory or disk, and what is read may be sound."""
+    """Returns whether the system lacks files, memory or disk, so that the bytes may be sound."""
     return isinstance(error, OSError) and error.errno in SHORTAGES

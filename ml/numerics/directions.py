@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ml.catalogue.topology import Bools
+from ml.numerics.arrays import Bools
 
 
 def both_ways(streams: Bools) -> Bools:

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.metrics import Floats
+from ml.numerics.arrays import Floats
 
 KM_PER_DEGREE: Final = 111.2
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats
+from ml.numerics.arrays import Floats
 from ml.numerics.trees import Tree, Trees, flat, least_above
 
 if TYPE_CHECKING:

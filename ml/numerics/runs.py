@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.topology import Bools
+from ml.numerics.arrays import Bools
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 

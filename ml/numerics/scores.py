@@ -5,12 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats
-
-Flags = NDArray[np.bool_]
-Whole = NDArray[np.int64]
+from ml.numerics.arrays import Bools, Floats, Integers
 
 BUFFERS: Final = (8, 100)  # rows: the least and the most that VUS-PR grants around an event
 BUFFER_STEPS: Final = 20  # so many widths between none and the widest
@@ -64,7 +60,7 @@ def pooled(parts: Iterable[Alarms]) -> Alarms:
     )
 
 
-def events_of(truth: Flags) -> Whole:
+def events_of(truth: Bools) -> Integers:
     """The first and the last row of each run of true rows, (events, 2)."""
     edges = np.flatnonzero(np.diff(truth.astype(np.int8), prepend=0, append=0))
     return (edges.reshape(-1, 2) - (0, 1)).astype(np.int64)
@@ -73,7 +69,7 @@ def events_of(truth: Flags) -> Whole:
 # ---------------------------------------------------------------- ranking
 
 
-def average_precision(truth: Flags, scores: Floats) -> float:
+def average_precision(truth: Bools, scores: Floats) -> float:
     """Area under the precision-recall curve, equal scores entering together; NaN without events."""
     if not truth.any():
         return np.nan
@@ -83,13 +79,13 @@ def average_precision(truth: Flags, scores: Floats) -> float:
     return float(found @ precision / truth.sum())
 
 
-def widest_buffer(events: Whole) -> int:
+def widest_buffer(events: Integers) -> int:
     """Twice the median event, within bounds."""
     lengths = events[:, 1] - events[:, 0] + 1
     return int(np.clip(2.0 * np.median(lengths), *BUFFERS))
 
 
-def vus_pr(truth: Flags, scores: Floats, widest: int | None = None) -> float:
+def vus_pr(truth: Bools, scores: Floats, widest: int | None = None) -> float:
     """Volume under the range-PR surface (Paparrizos et al., VLDB 2022); NaN without events.
 
     The area under precision and recall, averaged over buffers around the events of no row to `widest` rows. Scores
@@ -104,14 +100,14 @@ def vus_pr(truth: Flags, scores: Floats, widest: int | None = None) -> float:
     return float(np.mean([_range_area(truth, events, reached, width) for width in widths]))
 
 
-def _levels_reached(scores: Floats) -> Whole:
+def _levels_reached(scores: Floats) -> Integers:
     """The first of LEVELS falling thresholds, evenly spaced by rank, that each row's score reaches."""
     ranks = np.linspace(0, len(scores) - 1, LEVELS).astype(np.int64)
     levels = np.sort(-scores)[ranks]
     return np.searchsorted(levels, -scores).astype(np.int64)
 
 
-def _range_area(truth: Flags, events: Whole, reached: Whole, width: int) -> float:
+def _range_area(truth: Bools, events: Integers, reached: Integers, width: int) -> float:
     alarmed, inside, around = (
         np.cumsum(np.bincount(reached, weights, LEVELS)) for weights in (None, truth, _halo(truth, events, width))
     )
@@ -120,7 +116,7 @@ def _range_area(truth: Flags, events: Whole, reached: Whole, width: int) -> floa
     return float(np.diff(recall, prepend=0.0) @ (found / alarmed))
 
 
-def _halo(truth: Flags, events: Whole, width: int) -> Floats:
+def _halo(truth: Bools, events: Integers, width: int) -> Floats:
     """How much each row outside of all events counts as part of one, falling with the distance to it."""
     before, after = np.arange(1, width // 2 + 1), np.arange(1, width // 2)
     place = np.concatenate([(events[:, :1] - before).ravel(), (events[:, 1:] + after).ravel()])
@@ -130,7 +126,7 @@ def _halo(truth: Flags, events: Whole, width: int) -> Floats:
     return np.where(truth, 0.0, np.minimum(halo, 1.0))
 
 
-def _noticed(events: Whole, reached: Whole, reach: int) -> Floats:
+def _noticed(events: Integers, reached: Integers, reach: int) -> Floats:
     """The share of events, widened by `reach` and joined where they meet, with an alarm at each level."""
     first = np.maximum(events[:, 0] - reach, 0)
     last = np.minimum(events[:, 1] + reach, len(reached) - 1)
@@ -149,7 +145,7 @@ def merged_rows(cadence_seconds: float) -> int:
     return int(np.clip(np.ceil(MERGE_SECONDS / cadence_seconds), *MERGE_ROWS))
 
 
-def episodes(alarmed: Flags, gap: int) -> int:
+def episodes(alarmed: Bools, gap: int) -> int:
     """How many runs of alarms there are, those at most `gap` rows apart being one."""
     rows = np.flatnonzero(alarmed)
     return int(np.sum(np.diff(rows) > gap)) + 1 if len(rows) else 0
@@ -160,7 +156,7 @@ def allowed_episodes(budget_per_day: float, days: float) -> int:
     return max(1, int(budget_per_day * days))
 
 
-def threshold_within(scores: Floats, counted: Flags, allowed: int, gap: int) -> float:
+def threshold_within(scores: Floats, counted: Bools, allowed: int, gap: int) -> float:
     """The lowest threshold on the way down whose alarms, scores above it, are at most `allowed` episodes.
 
     Only `counted` rows can alarm; equal scores enter together; scores are finite. A row begins an episode at the
@@ -189,13 +185,13 @@ def _running_maximum(values: Floats, width: int) -> Floats:
     return result
 
 
-def near_events(truth: Flags) -> Flags:
+def near_events(truth: Bools) -> Bools:
     """Rows in an event or so near to one that an alarm there is not false."""
-    near: Flags = np.convolve(np.pad(truth, SLACK_ROWS), np.ones(2 * SLACK_ROWS + 1), "valid") > 0.0
+    near: Bools = np.convolve(np.pad(truth, SLACK_ROWS), np.ones(2 * SLACK_ROWS + 1), "valid") > 0.0
     return near
 
 
-def alarms(truth: Flags, scores: Floats, threshold: float, gap: int, days: float) -> Alarms:
+def alarms(truth: Bools, scores: Floats, threshold: float, gap: int, days: float) -> Alarms:
     """What scores above the threshold would have caught, and cost."""
     alarmed, events = scores > threshold, events_of(truth)
     rows = np.append(np.flatnonzero(alarmed), len(truth) + SLACK_ROWS + 1)  # the last one catches nothing
@@ -208,7 +204,7 @@ def alarms(truth: Flags, scores: Floats, threshold: float, gap: int, days: float
 # ---------------------------------------------------------------- confidence
 
 
-def calibration_error(confidence: Floats, truth: Flags) -> float:
+def calibration_error(confidence: Floats, truth: Bools) -> float:
     """How far the mean confidence lies from the share of true rows, over ten equal bins weighted by rows.
 
     Rows whose confidence is NaN do not count; NaN without rows.

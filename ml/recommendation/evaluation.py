@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.metrics import Floats
 from ml.catalogue.models import Measure
+from ml.numerics.arrays import Floats
 from ml.numerics.scores import calibration_error
 from ml.recommendation import feedback as experience
 from ml.recommendation.case import Candidate

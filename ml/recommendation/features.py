@@ -7,8 +7,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ml.catalogue.metrics import Direction, Floats, Metric, TargetKind
+from ml.catalogue.metrics import Direction, Metric, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.numerics.arrays import Floats
 from ml.recommendation.case import Candidate, Past, Situation
 from ml.recommendation.playbook.actions import Action, Tag
 from ml.recommendation.playbook.catalogue import FOR_METRIC

@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.metrics import Floats
 from ml.catalogue.root_causes import RootCause
+from ml.numerics.arrays import Floats
 from ml.recommendation.case import Candidate, Outcome, Past, Priority, Situation
 from ml.recommendation.features import RankingFeature, features
 from ml.recommendation.playbook.catalogue import ACTIONS, candidates

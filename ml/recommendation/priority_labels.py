@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats
+from ml.numerics.arrays import Floats
 from ml.recommendation.case import Situation
 from ml.recommendation.playbook.actions import Tag
 from ml.recommendation.synthetic_incidents import PER_OPERATOR, Incident

@@ -1,6 +1,5 @@
 """Ranking: how well each action will probably do, how soon it wants to be looked at, and which ones to recommend."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -8,9 +7,9 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats
 from ml.catalogue.root_causes import RootCause
-from ml.numerics.artefacts import reading
+from ml.numerics.arrays import Floats, Integers
+from ml.numerics.artefacts import name_damage, read_arrays, write_arrays
 from ml.numerics.gradient_boosting import Boosted
 from ml.recommendation.case import Past, Priority, Ranked, Situation
 from ml.recommendation.features import AT, RankingFeature, features
@@ -32,7 +31,6 @@ MONOTONIC: Final[dict[RankingFeature, int]] = {
 }
 
 Key = tuple[str, RootCause | None]
-Whole = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class PriorityModel:
     version: str = ""
 
     @classmethod
-    def fit(cls, rows: Floats, labels: Whole, weight: Floats, seed: int) -> Self:
+    def fit(cls, rows: Floats, labels: Integers, weight: Floats, seed: int) -> Self:
         """From features (rows, features), places in `PRIORITIES` (rows,), of which each occurs, and weights (rows,)."""
         return cls(_boosted(rows, labels, weight, seed, PRIORITY_TREES))
 
@@ -131,7 +129,7 @@ def chosen(per_situation: Sequence[Sequence[Ranked]]) -> list[tuple[int, Ranked]
 
 def _boosted(
     rows: Floats,
-    labels: Whole,
+    labels: Integers,
     weight: Floats,
     seed: int,
     trees: int,
@@ -156,16 +154,13 @@ def _boosted(
 
 
 def _to_bytes(trees: Boosted) -> bytes:
-    file = io.BytesIO()
     names: dict[str, NDArray[Any]] = {"features": np.array([feature.value for feature in RankingFeature])}
-    np.savez(file, allow_pickle=False, **(names | trees.to_arrays()))
-    return file.getvalue()
+    return write_arrays(names | trees.to_arrays())
 
 
 def _from_bytes(data: bytes, classes: int, meant: str) -> Boosted:
-    with reading(meant):
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+    with name_damage(meant):
+        arrays = read_arrays(data)
         trees, names = Boosted.from_arrays(arrays), arrays["features"].tolist()
     if names != list(RankingFeature) or trees.classes != classes or trees.trees.columns != len(RankingFeature):
         raise ValueError(f"not {meant}'s artefact: it tells something else, or by other features")

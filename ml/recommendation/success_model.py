@@ -25,8 +25,9 @@ from typing import Final, Self
 
 import numpy as np
 
-from ml.catalogue.metrics import Floats, Metric
+from ml.catalogue.metrics import Metric
 from ml.catalogue.root_causes import RootCause
+from ml.numerics.arrays import Floats
 from ml.recommendation.case import Candidate, Past, Situation
 from ml.recommendation.playbook.actions import Action, Effort
 from ml.recommendation.playbook.catalogue import ACTIONS, FOR_CAUSE, FOR_METRIC

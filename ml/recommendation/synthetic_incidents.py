@@ -7,8 +7,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import CATALOGUE, Direction, Floats, Metric, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Direction, Metric, TargetKind
 from ml.catalogue.root_causes import NAMED, CulpritKind, RootCause
+from ml.numerics.arrays import Floats
 from ml.recommendation.case import Candidate, Past, Situation
 from ml.recommendation.playbook.catalogue import FOR_CAUSE, FOR_METRIC, candidates
 from ml.recommendation.success_model import TARGETS_DIFFER, Operator, Truth, chances, pasts

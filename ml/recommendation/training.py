@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.metrics import Floats
 from ml.catalogue.models import Measure, Progress, Trained
+from ml.numerics.arrays import Floats
 from ml.recommendation.evaluation import SIMULATED, priority_measures, ranking_measures, rows_of
 from ml.recommendation.features import RankingFeature
 from ml.recommendation.feedback import EQUAL_AT, SUCCESS, Experience, parted, priority_of, table, weight

@@ -4,9 +4,10 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.metrics import Direction, Floats
+from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import CulpritKind
-from ml.catalogue.topology import Bools, Plant
+from ml.catalogue.topology import Plant
+from ml.numerics.arrays import Bools, Floats
 from ml.numerics.directions import either_way, in_both
 from ml.root_cause.classifier import classifier_features
 from ml.root_cause.event_features import Shown, shown

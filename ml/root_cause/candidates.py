@@ -7,7 +7,8 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from ml.catalogue.root_causes import CulpritKind, RootCause
-from ml.catalogue.topology import Bools, Indices, Plant
+from ml.catalogue.topology import Plant
+from ml.numerics.arrays import Bools, Integers
 from ml.numerics.directions import in_both
 from ml.root_cause.event_features import Shown
 from ml.root_cause.events import Event
@@ -36,7 +37,7 @@ def suspects(plant: Plant, event: Event, seen: Shown, signature: Signature, way:
         yield Suspect(kind, index, in_both(members) & ways)
 
 
-def _sharing(plant: Plant, hit: Indices, centre: int, signature: Signature, way: Way) -> Sharing:
+def _sharing(plant: Plant, hit: Integers, centre: int, signature: Signature, way: Way) -> Sharing:
     match signature.culprit:
         case CulpritKind.LINK:
             return _links(plant, hit, signature.cause)
@@ -48,7 +49,7 @@ def _sharing(plant: Plant, hit: Indices, centre: int, signature: Signature, way:
             return _at_sites(plant, hit, centre, signature, way)
 
 
-def _at_sites(plant: Plant, hit: Indices, centre: int, signature: Signature, way: Way) -> Sharing:
+def _at_sites(plant: Plant, hit: Integers, centre: int, signature: Signature, way: Way) -> Sharing:
     match signature.cause:
         case RootCause.POWER_OUTAGE | RootCause.BLOCKAGE as cause:
             return _sites(plant, hit, cause)
@@ -60,13 +61,13 @@ def _at_sites(plant: Plant, hit: Indices, centre: int, signature: Signature, way
             return _each(CulpritKind.SITE, plant.hub, hit)
 
 
-def _each(kind: CulpritKind, shared: Indices, hit: Indices) -> Sharing:
+def _each(kind: CulpritKind, shared: Integers, hit: Integers) -> Sharing:
     """One for every value of `shared` (links,) that a link hit has."""
     for index in np.unique(shared[hit]).tolist():
         yield kind, index, shared == index
 
 
-def _links(plant: Plant, hit: Indices, cause: RootCause) -> Sharing:
+def _links(plant: Plant, hit: Integers, cause: RootCause) -> Sharing:
     """Congestion is a carrier's: a link's only where it has one to itself."""
     if cause is RootCause.CONGESTION:
         alone = np.bincount(plant.network) == 1
@@ -75,13 +76,13 @@ def _links(plant: Plant, hit: Indices, cause: RootCause) -> Sharing:
         yield from _each(CulpritKind.LINK, np.arange(len(plant.links)), hit)
 
 
-def _transponders(plant: Plant, hit: Indices) -> Sharing:
+def _transponders(plant: Plant, hit: Integers) -> Sharing:
     for transponder in np.unique(plant.transponder[hit]).tolist():
         satellite = int(plant.transponder_satellite[transponder])
         yield CulpritKind.SATELLITE, satellite, plant.transponder == transponder
 
 
-def _sites(plant: Plant, hit: Indices, cause: RootCause) -> Sharing:
+def _sites(plant: Plant, hit: Integers, cause: RootCause) -> Sharing:
     """Remotes; electricity may also fail at a hub."""
     if len(np.unique(plant.site[hit])) <= MOST_OF_ONE:
         yield from _each(CulpritKind.SITE, plant.site, hit)
@@ -89,7 +90,7 @@ def _sites(plant: Plant, hit: Indices, cause: RootCause) -> Sharing:
         yield from _each(CulpritKind.SITE, plant.hub, hit)
 
 
-def _before_the_sun(plant: Plant, hit: Indices, way: Way) -> Sharing:
+def _before_the_sun(plant: Plant, hit: Integers, way: Way) -> Sharing:
     """Seen from a hub, whose links by one satellite suffer inbound; from the remotes, outbound."""
     if way != "IB":
         struck = np.isin(np.arange(len(plant.links)), hit)
@@ -101,7 +102,7 @@ def _before_the_sun(plant: Plant, hit: Indices, way: Way) -> Sharing:
             yield kind, hub, of_hub & (plant.satellite == satellite)
 
 
-def _wet(plant: Plant, hit: Indices, centre: int | None) -> Sharing:
+def _wet(plant: Plant, hit: Integers, centre: int | None) -> Sharing:
     """Over the hub, or over the remotes hit around a site in their middle."""
     wet = plant.networks.band[plant.network] != DRY_BAND
     if centre is not None:

@@ -8,14 +8,13 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats
 from ml.catalogue.root_causes import CLASSIFIED, RootCause
+from ml.numerics.arrays import Floats, Floats32
 from ml.numerics.directions import are_inbound, either_way
 from ml.numerics.gradient_boosting import Boosted, probabilities
 from ml.numerics.robust import median
 from ml.root_cause.event_features import Shown
 from ml.root_cause.events import Event
-from ml.root_cause.resampling import Cells
 from ml.root_cause.residuals import CRITICAL_GRADE, Residuals
 
 TREES: Final = 60
@@ -64,7 +63,7 @@ def classifier_features(found: Residuals, event: Event, seen: Shown) -> Floats:
     )
 
 
-def _critical_share(grades: Cells) -> float:
+def _critical_share(grades: Floats32) -> float:
     known = grades[np.isfinite(grades)]
     return float((known < CRITICAL_GRADE).mean()) if known.size else float("nan")
 

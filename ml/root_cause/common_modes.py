@@ -5,10 +5,10 @@ from typing import Final, Self
 
 import numpy as np
 
-from ml.catalogue.topology import Bools, Indices, Plant
+from ml.catalogue.topology import Plant
+from ml.numerics.arrays import Bools, Floats32, Integers
 from ml.numerics.runs import covering, runs_of
 from ml.root_cause.degradation import Channel, Degradation
-from ml.root_cause.resampling import Cells
 
 CLIP_DB: Final = 1.0  # deeper fades of one link say no more about the group
 COMMON_DB: Final = 0.32  # of the group's clipped mean: more than a quarter of deep fades, less than all of 1 dB
@@ -30,11 +30,11 @@ SMOOTHING: Final = 3  # samples
 class Groups:
     """streams: those of each group; member (groups, streams): 1 or 0, only 0 where a group is out of the question."""
 
-    streams: list[Indices]
-    member: Cells
+    streams: list[Integers]
+    member: Floats32
 
     @classmethod
-    def of(cls, streams: list[Indices], count: int) -> Self:
+    def of(cls, streams: list[Integers], count: int) -> Self:
         member = np.zeros((len(streams), count), dtype=np.float32)
         for place, group in enumerate(streams):
             member[place, group] = 1.0
@@ -51,10 +51,10 @@ class Candidate:
     runs: when they degraded, strongest first; course (times,): of their common degradation.
     """
 
-    members: Indices
+    members: Integers
     group: int | None
     runs: list[slice]
-    course: Cells
+    course: Floats32
     score: float
 
     @property
@@ -73,13 +73,13 @@ def carriers(plant: Plant) -> Groups:
     return _groups(plant, _alike(plant.network))
 
 
-def _groups(plant: Plant, groups: list[Indices]) -> Groups:
+def _groups(plant: Plant, groups: list[Integers]) -> Groups:
     links = len(plant.links)
     different = {streams.tobytes(): streams for one in groups for streams in (one, one + links)}
     return Groups.of(list(different.values()), 2 * links)
 
 
-def _alike(shared: Indices) -> list[Indices]:
+def _alike(shared: Integers) -> list[Integers]:
     """Places of equal values."""
     return [np.flatnonzero(shared == one) for one in np.unique(shared)]
 
@@ -112,23 +112,23 @@ def _strongest_single(left: Degradation) -> Candidate | None:
     return None
 
 
-def _plain(fade: Cells, threshold: float) -> bool:
+def _plain(fade: Floats32, threshold: float) -> bool:
     """Whether a single stream's fade is one: the shorter, the deeper it must be."""
     clear = fade[fade >= threshold]
     return bool(len(clear) >= LEAST_SAMPLES and clear.mean() >= threshold * (LONG + SHORT / np.sqrt(len(clear))))
 
 
-def _held(depth: Cells, measured: Bools) -> Cells:
+def _held(depth: Floats32, measured: Bools) -> Floats32:
     """Where nothing was measured, what was measured last."""
     place = np.where(measured, np.arange(depth.shape[1]), 0)
-    result: Cells = np.take_along_axis(depth, np.maximum.accumulate(place, axis=1), axis=1)
+    result: Floats32 = np.take_along_axis(depth, np.maximum.accumulate(place, axis=1), axis=1)
     return result
 
 
-def _median_of_three(values: Cells) -> Cells:
+def _median_of_three(values: Floats32) -> Floats32:
     """Along time: a lone reading is no fade."""
     one, two, three = _with_neighbours(values)
-    result: Cells = np.maximum(np.minimum(one, two), np.minimum(np.maximum(one, two), three))
+    result: Floats32 = np.maximum(np.minimum(one, two), np.minimum(np.maximum(one, two), three))
     return result
 
 
@@ -153,7 +153,7 @@ def _strongest_group(left: Degradation, groups: Groups) -> Candidate | None:
     return best
 
 
-def _common(left: Degradation, member: Cells) -> tuple[Cells, Cells]:
+def _common(left: Degradation, member: Floats32) -> tuple[Floats32, Floats32]:
     """(groups, times) each: the members' smoothed mean, and that over what it must reach."""
     size = member.sum(axis=1)
     count = np.maximum(member @ left.known, 1e-6)
@@ -163,43 +163,43 @@ def _common(left: Degradation, member: Cells) -> tuple[Cells, Cells]:
     noise = np.sqrt(member @ left.sigma**2) / np.maximum(size, 1.0)
     least = COMMON_QUEUE if left.channel is Channel.QUEUE else np.maximum(COMMON_DB, SIGMAS * noise)[:, None]
     enough = count >= np.maximum(1.0, ENOUGH_MEMBERS * size[:, None])
-    over: Cells = np.where(enough, mean / least, 0.0)
+    over: Floats32 = np.where(enough, mean / least, 0.0)
     return mean.astype(np.float32), over
 
 
-def _shared(left: Degradation, members: Indices) -> Cells:
+def _shared(left: Degradation, members: Integers) -> Floats32:
     """(times,): what most of the members show; of queues the mean, as only busier links of a carrier queue."""
     depth, known = left.depth[members], left.known[members]
     if left.channel is not Channel.QUEUE:
         return _most(depth, known > 0)
-    result: Cells = (depth * known).sum(axis=0) / np.maximum(known.sum(axis=0), 1.0)
+    result: Floats32 = (depth * known).sum(axis=0) / np.maximum(known.sum(axis=0), 1.0)
     return result
 
 
-def _most(depth: Cells, known: Bools) -> Cells:
+def _most(depth: Floats32, known: Bools) -> Floats32:
     """(times,): what `MOST_MEMBERS` of those measured exceed: where half of a group fails, it is not the group."""
     values = np.sort(np.where(known, depth, np.inf), axis=0)
     count = known.sum(axis=0)
     place = np.round((1.0 - MOST_MEMBERS) * np.maximum(0, count - 1)).astype(np.int64)
     most = np.take_along_axis(values, place[None], 0)[0]
-    result: Cells = np.where(count > 0, most, 0.0).astype(np.float32)
+    result: Floats32 = np.where(count > 0, most, 0.0).astype(np.float32)
     return result
 
 
-def _smoothed(values: Cells) -> Cells:
+def _smoothed(values: Floats32) -> Floats32:
     """The running mean of `SMOOTHING` samples."""
     one, two, three = _with_neighbours(values)
-    result: Cells = (one + two + three) / np.float32(SMOOTHING)
+    result: Floats32 = (one + two + three) / np.float32(SMOOTHING)
     return result
 
 
-def _with_neighbours(values: Cells) -> tuple[Cells, Cells, Cells]:
+def _with_neighbours(values: Floats32) -> tuple[Floats32, Floats32, Floats32]:
     """(streams, times) each: the sample before, the sample itself and the one after."""
     padded = np.pad(values, ((0, 0), (1, 1)), mode="edge")
     return padded[:, :-2], padded[:, 1:-1], padded[:, 2:]
 
 
-def _reaching(over: Cells) -> list[slice]:
+def _reaching(over: Floats32) -> list[slice]:
     """Stretches of `over` (times,) above `FOOT` that reach 1, most area first."""
     reached = [run for run in runs_of(over > FOOT) if over[run].max() >= 1.0]
     return sorted(reached, key=lambda run: -float(over[run].sum()))

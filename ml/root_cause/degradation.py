@@ -6,9 +6,8 @@ from typing import Final, Self
 
 import numpy as np
 
-from ml.catalogue.topology import Bools, Indices
+from ml.numerics.arrays import Bools, Floats32, Integers
 from ml.numerics.runs import grown
-from ml.root_cause.resampling import Cells
 from ml.root_cause.residuals import Residuals
 
 DARK_DEPTH, DARK_NOISE = 5.0, 0.05
@@ -35,16 +34,16 @@ class Degradation:
     """
 
     channel: Channel
-    depth: Cells
-    known: Cells
-    sigma: Cells
-    wander: Cells
+    depth: Floats32
+    known: Floats32
+    sigma: Floats32
+    wander: Floats32
     measured: Bools = field(init=False)  # (streams, times): known before anything was explained
 
     def __post_init__(self) -> None:
         self.measured = self.known > 0
 
-    def of(self, streams: Indices) -> Self:
+    def of(self, streams: Integers) -> Self:
         return type(self)(
             self.channel, self.depth[streams], self.known[streams], self.sigma[streams], self.wander[streams]
         )
@@ -74,6 +73,6 @@ def queues(found: Residuals) -> Degradation:
     return Degradation(Channel.QUEUE, depth, known.astype(np.float32), _same(QUEUE_NOISE, depth), _same(0.0, depth))
 
 
-def _same(value: float, depth: Cells) -> Cells:
+def _same(value: float, depth: Floats32) -> Floats32:
     """(streams,)"""
     return np.full(len(depth), value, dtype=np.float32)

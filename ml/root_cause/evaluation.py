@@ -8,12 +8,12 @@ import numpy as np
 
 from ml.catalogue.models import Measure
 from ml.catalogue.root_causes import CLASSIFIED, RootCause
-from ml.catalogue.topology import Plant
 from ml.numerics.scores import calibration_error
 from ml.root_cause.analysis import analyze
 from ml.root_cause.incidents import Scenario, Truth, samples, truths
 from ml.root_cause.model import RootCauseModel
 from ml.root_cause.report import Analysis, Pattern, Request
+from ml.simulation.fleet_topology import build_topology
 
 SLACK_MS: Final = 600_000  # patterns that end so shortly before the fault, or begin so shortly after, are about it
 ONSET_SAMPLES: Final = 2.0  # to either side
@@ -61,7 +61,7 @@ def judged(scenario: Scenario, model: RootCauseModel) -> Outcome:
 
 def answered(scenario: Scenario, request: Request, model: RootCauseModel) -> Outcome:
     """As `judged`, from the scenario's request, which is dear to make."""
-    return compared(scenario, analyze(Plant.of_fleet(scenario.fleet), request, model))
+    return compared(scenario, analyze(build_topology(scenario.fleet), request, model))
 
 
 def compared(scenario: Scenario, analysis: Analysis) -> Outcome:

@@ -5,15 +5,16 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.topology import Bools, Indices, Plant
+from ml.catalogue.topology import Plant
+from ml.catalogue.units import MINUTE_MS
+from ml.numerics.arrays import Bools, Floats32, Integers
 from ml.numerics.directions import are_inbound, either_way, in_both
 from ml.numerics.robust import FEW, deviation, median
 from ml.root_cause.events import Channel, Event
-from ml.root_cause.resampling import Cells
 from ml.root_cause.residuals import Residuals
 from ml.root_cause.signature import Feature
 from ml.root_cause.spatial import centre_of, coincidence, compactness
-from ml.root_cause.timing import MINUTE_MS, PEAK, arrivals, daily, main_run, rise, samples_shown
+from ml.root_cause.timing import PEAK, arrivals, daily, main_run, rise, samples_shown
 
 CORE: Final = 0.5  # of the greatest depth: where it shows clearly
 LEAST_DEPTH_DB: Final = 0.7  # before a share of it means anything
@@ -36,11 +37,11 @@ class Shown:
 
     hit: Bools
     fading: bool
-    depth: Cells
-    noise: Cells
-    power: Cells
-    onset: Cells
-    course: Cells
+    depth: Floats32
+    noise: Floats32
+    power: Floats32
+    onset: Floats32
+    course: Floats32
     rise_minutes: float
     minutes: float
     lasts: float
@@ -52,7 +53,7 @@ class Shown:
     compact: float
     daily: float
     coincidence: float
-    level_rise: Cells
+    level_rise: Floats32
 
     def features(self, members: Bools) -> dict[Feature, float]:
         """Of those hit among `members` (streams,)."""
@@ -114,14 +115,14 @@ def shown(plant: Plant, found: Residuals, event: Event) -> Shown:
     )
 
 
-def _of(streams: Indices, values: Cells | float, count: int) -> Cells:
+def _of(streams: Integers, values: Floats32 | float, count: int) -> Floats32:
     """(count,): the values of these streams, NaN of all others."""
     result = np.full(count, np.nan, dtype=np.float32)
     result[streams] = values
     return result
 
 
-def _course(found: Residuals, event: Event) -> Cells:
+def _course(found: Residuals, event: Event) -> Floats32:
     """The common course, estimated from all streams that follow it; elsewhere the event's own."""
     if event.channel is not Channel.SIGNAL:
         return event.course
@@ -129,18 +130,18 @@ def _course(found: Residuals, event: Event) -> Cells:
     known = np.isfinite(values)
     follows = event.follows[event.hits][:, None]
     top = (np.where(known, values, 0.0) * follows).sum(axis=0)
-    result: Cells = (top / np.maximum((known * follows**2).sum(axis=0), 1e-3)).astype(np.float32)
+    result: Floats32 = (top / np.maximum((known * follows**2).sum(axis=0), 1e-3)).astype(np.float32)
     return result
 
 
-def _core(course: Cells, event: Event) -> Cells:
+def _core(course: Floats32, event: Event) -> Floats32:
     """(times,): weights of the samples at which it shows clearly, elsewhere 0."""
     peak = float(np.quantile(course[event.active], PEAK))
     core = event.active & (course >= CORE * peak)
     return np.where(core, np.maximum(event.course, 0.0), 0.0).astype(np.float32)
 
 
-def _weighted(values: Cells, weight: Cells) -> Cells:
+def _weighted(values: Floats32, weight: Floats32) -> Floats32:
     """(streams,): means over time of what is known; NaN where nothing is."""
     known = np.isfinite(values)
     total = known @ weight
@@ -148,7 +149,7 @@ def _weighted(values: Cells, weight: Cells) -> Cells:
     return np.where(total > 0, mean, np.nan).astype(np.float32)
 
 
-def _level_rise(found: Residuals, streams: Indices, depth: Cells, weight: Cells) -> Cells:
+def _level_rise(found: Residuals, streams: Integers, depth: Floats32, weight: Floats32) -> Floats32:
     """Of the level, less what the remotes' higher power adds inbound, over what added noise alone would bring."""
     usual = found.usual_esno[streams]
     ratio = 10.0 ** (-np.maximum(usual, 0.0) / 10.0)
@@ -157,7 +158,7 @@ def _level_rise(found: Residuals, streams: Indices, depth: Cells, weight: Cells)
     inbound = are_inbound(len(found.esno))[streams]
     risen = _weighted(found.level[streams], weight) - np.where(inbound, power, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        result: Cells = np.where(expected >= LEAST_RISE_DB, risen / expected, np.nan)
+        result: Floats32 = np.where(expected >= LEAST_RISE_DB, risen / expected, np.nan)
     return result
 
 
@@ -169,7 +170,7 @@ def _log_ratio(one: float, other: float) -> float:
     return float(np.log(one / other)) if min(one, other) >= LEAST_DEPTH_DB else float("nan")
 
 
-def _scatter(depth: Cells) -> float:
+def _scatter(depth: Floats32) -> float:
     known = depth[np.isfinite(depth)]
     return float(known.std() / max(LEAST_MEAN_DB, known.mean())) if len(known) >= FEW else float("nan")
 

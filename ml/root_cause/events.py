@@ -6,13 +6,13 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.topology import Bools, Indices, Plant
+from ml.catalogue.topology import Plant
+from ml.numerics.arrays import Bools, Floats32, Integers
 from ml.numerics.geodesy import km_apart
 from ml.numerics.runs import covering, grown
 from ml.root_cause.common_modes import Candidate, Groups, carriers, sharing, strongest
 from ml.root_cause.degradation import Channel, Degradation, fades, queues, silence
 from ml.root_cause.membership import SEEN, followed
-from ml.root_cause.resampling import Cells
 from ml.root_cause.residuals import Residuals
 
 __all__ = ["Channel", "Event", "events"]
@@ -32,20 +32,20 @@ class Event:
     """
 
     channel: Channel
-    course: Cells
+    course: Floats32
     active: Bools
-    follows: Cells
-    hit: Cells
+    follows: Floats32
+    hit: Floats32
     evidence: Bools
     runs: int
 
     @property
-    def hits(self) -> Indices:
+    def hits(self) -> Integers:
         """Streams that probably follow."""
         return np.flatnonzero(self.hit > 0.5)
 
     @property
-    def links(self) -> Indices:
+    def links(self) -> Integers:
         """Of which a direction does, in order."""
         return np.unique(self.hits % (len(self.hit) // 2))
 

@@ -9,15 +9,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import CATALOGUE, Direction, Floats, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from ml.catalogue.root_causes import NAMED, CulpritKind, RootCause
+from ml.catalogue.units import DAY_MS, HOUR_MS, MINUTE_MS
+from ml.numerics.arrays import Floats
 from ml.root_cause.report import HISTORY_HOURS, READ
 from ml.simulation.faults import Fault, Variant, impact
 from ml.simulation.fleet import Fleet
 from ml.simulation.footprints import distances_km
 from ml.simulation.impairments import Impact
 from ml.simulation.link_budget import received
-from ml.simulation.random_faults import MINUTE_MS, random_fault
+from ml.simulation.random_faults import random_fault
 from ml.simulation.random_fleet import random_fleet
 from ml.simulation.simulator import simulate
 from ml.simulation.telemetry import Nature, diurnal, nature
@@ -25,7 +27,6 @@ from ml.simulation.telemetry import Nature, diurnal, nature
 __all__ = ["Scenario", "Truth", "healthy", "random_fleet", "samples", "scenario", "truths"]
 
 START_MS: Final = 1_767_225_600_000  # 2026-01-01: any day would do
-DAY_MS: Final = 86_400_000
 HISTORY_STRIDE: Final = 3  # samples of the history: every so many of the window's steps
 WINDOWS_HOURS: Final = (24, 6, 12, 48, 72)
 WINDOWS_CHANCE: Final = (0.6, 0.12, 0.12, 0.08, 0.08)
@@ -79,7 +80,7 @@ class Scenario:
 
     @property
     def history_ms(self) -> int:
-        return self.start_ms - int(HISTORY_HOURS * 3_600_000)
+        return self.start_ms - int(HISTORY_HOURS * HOUR_MS)
 
     @cached_property
     def times(self) -> NDArray[np.int64]:
@@ -123,8 +124,8 @@ def scenario(
     cause = cause or NAMED[int(np.random.default_rng([seed, 909]).integers(len(NAMED)))]
     rng = np.random.default_rng([seed, 910, NAMED.index(cause)])
     calm = _calm(rng, seed * KINDS + NAMED.index(cause), largest, mobile=cause is RootCause.BLOCKAGE)
-    if calm.end_ms - calm.start_ms > longest_hours * 3_600_000:
-        calm = replace(calm, end_ms=calm.start_ms + longest_hours * 3_600_000)
+    if calm.end_ms - calm.start_ms > longest_hours * HOUR_MS:
+        calm = replace(calm, end_ms=calm.start_ms + longest_hours * HOUR_MS)
     faults = [_visible(calm, lambda: _fault(rng, calm, cause))]
     chance = rng.random()
     for _ in range(2 if chance < THIRD else 1 if chance < THIRD + SECOND else 0):
@@ -203,7 +204,7 @@ def _calm(rng: np.random.Generator, seed: int, largest: int, *, mobile: bool = F
     hours = int(rng.choice(WINDOWS_HOURS, p=WINDOWS_CHANCE))
     step_ms = MINUTE_MS * (int(rng.choice(STEPS_MINUTES)) if hours <= 12 else 5)
     start_ms = START_MS + int(rng.integers(0, 365 * 24 * 12)) * 5 * MINUTE_MS
-    return Scenario(fleet, start_ms, start_ms + hours * 3_600_000, step_ms, (), seed)
+    return Scenario(fleet, start_ms, start_ms + hours * HOUR_MS, step_ms, (), seed)
 
 
 def _visible(calm: Scenario, draw: Callable[[], Fault], most: float = 1.0) -> Fault:

@@ -5,12 +5,11 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.topology import Bools
+from ml.numerics.arrays import Bools, Floats32
 from ml.numerics.robust import softly_above
 from ml.numerics.runs import covering
 from ml.root_cause.common_modes import Candidate
 from ml.root_cause.degradation import Degradation
-from ml.root_cause.resampling import Cells
 
 FOLLOWS_FROM, FOLLOWS_SOFT = 0.35, 0.06  # of the common course
 ALIKE_FROM, ALIKE_SOFT = 0.5, 0.05  # correlation with it
@@ -39,16 +38,16 @@ class Following:
     """
 
     runs: list[slice]
-    follows: Cells
-    hit: Cells
+    follows: Floats32
+    hit: Floats32
 
 
 @dataclass(frozen=True)
 class _Fit:
     """(streams,): slope of the depth on the course, and their correlation."""
 
-    follows: Cells
-    alike: Cells
+    follows: Floats32
+    alike: Floats32
 
 
 def followed(left: Degradation, candidate: Candidate, near: Bools) -> Following:
@@ -76,7 +75,7 @@ def _around(run: slice, times: int, more: int) -> slice:
     return slice(max(0, start - margin), min(times, stop + margin))
 
 
-def _fitted(left: Degradation, course: Cells, span: slice, aside: Bools) -> _Fit:
+def _fitted(left: Degradation, course: Floats32, span: slice, aside: Bools) -> _Fit:
     """Of every stream's depth on the course, with a level of its own.
 
     Left out are unknown samples, and those that are to be put aside (times,).
@@ -94,7 +93,7 @@ def _fitted(left: Degradation, course: Cells, span: slice, aside: Bools) -> _Fit
     return _Fit((together / of_model).astype(np.float32), alike.astype(np.float32))
 
 
-def _hit(left: Degradation, course: Cells, fit: _Fit, candidate: Candidate) -> Cells:
+def _hit(left: Degradation, course: Floats32, fit: _Fit, candidate: Candidate) -> Floats32:
     """(streams,): of the candidate's own link, whatever is plainly there follows; of a group, what is no chance."""
     follows, alike = fit.follows, fit.alike
     likely = softly_above(follows, FOLLOWS_FROM, FOLLOWS_SOFT) * softly_above(alike, ALIKE_FROM, ALIKE_SOFT)
@@ -112,7 +111,9 @@ def _hit(left: Degradation, course: Cells, fit: _Fit, candidate: Candidate) -> C
     return likely.astype(np.float32)
 
 
-def _sooner_or_later(close: Degradation, course: Cells, main: slice, follows: Cells, hit: Cells) -> tuple[Cells, Cells]:
+def _sooner_or_later(
+    close: Degradation, course: Floats32, main: slice, follows: Floats32, hit: Floats32
+) -> tuple[Floats32, Floats32]:
     """Neighbours in space (streams,) may follow somewhat earlier or later."""
     times = len(course)
     alone = np.where(covering(times, [main]), course, 0.0)
@@ -126,7 +127,7 @@ def _sooner_or_later(close: Degradation, course: Cells, main: slice, follows: Ce
     return follows, hit
 
 
-def _with_partners(course: Cells, fit: _Fit, hit: Cells) -> Cells:
+def _with_partners(course: Floats32, fit: _Fit, hit: Floats32) -> Floats32:
     """The other directions of the links hit, where together they follow, however little: each as much as the rest."""
     struck = hit > 0.5
     other = np.roll(struck, len(hit) // 2) & ~struck
@@ -141,7 +142,7 @@ def _with_partners(course: Cells, fit: _Fit, hit: Cells) -> Cells:
     return hit
 
 
-def _again(left: Degradation, course: Cells, run: slice, follows: Cells, hit: Cells) -> bool:
+def _again(left: Degradation, course: Floats32, run: slice, follows: Floats32, hit: Floats32) -> bool:
     """Whether in another run it is the same streams that follow, and no others."""
     known = left.known[:, run]
     expected = np.maximum(known @ course[run], 1e-3)

@@ -1,15 +1,14 @@
 """The model behind root causes: what the classifier thinks of the first four, and how sure an explanation may be."""
 
-import io
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats
 from ml.catalogue.root_causes import CLASSIFIED, RootCause
-from ml.numerics.artefacts import reading
+from ml.numerics.arrays import Floats
+from ml.numerics.artefacts import name_damage, read_arrays, write_arrays
 from ml.root_cause.classifier import Classifier, ClassifierFeature
 from ml.root_cause.localization import Explanation
 
@@ -43,16 +42,13 @@ class RootCauseModel:
             "confidence_x": self.confidence_x,
             "confidence_y": self.confidence_y,
         }
-        file = io.BytesIO()
-        np.savez(file, allow_pickle=False, **(arrays | self.classifier.to_arrays()))
-        return file.getvalue()
+        return write_arrays(arrays | self.classifier.to_arrays())
 
     @classmethod
     def from_bytes(cls, data: bytes, version: str) -> Self:
         """Raises ValueError where `data` is damaged, or no root-cause model's."""
-        with reading("a root-cause model"):
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+        with name_damage("a root-cause model"):
+            arrays = read_arrays(data)
             model = cls(
                 Classifier.from_arrays(arrays),
                 float(arrays["temperature"]),

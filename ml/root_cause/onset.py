@@ -4,9 +4,9 @@ from typing import Final
 
 import numpy as np
 
+from ml.numerics.arrays import Floats32
 from ml.numerics.runs import runs_of
 from ml.root_cause.events import Channel, Event
-from ml.root_cause.resampling import Cells
 from ml.root_cause.residuals import Residuals
 
 BEFORE: Final = 48  # samples that may precede the first one noticed
@@ -42,13 +42,13 @@ def onset(found: Residuals, event: Event) -> int:
     return start + _hinge(course[start : high + 1])
 
 
-def _step(course: Cells, start: int, high: int, clear: float) -> int:
+def _step(course: Floats32, start: int, high: int, clear: float) -> int:
     """The first of the samples before `high` that are clear without a gap, not before `start`."""
     dim = np.flatnonzero(course[start:high] < clear)
     return start + int(dim[-1]) + 1 if len(dim) else start
 
 
-def _course(found: Residuals, event: Event) -> tuple[Cells, float]:
+def _course(found: Residuals, event: Event) -> tuple[Floats32, float]:
     """(times,): the common course, dB, also where it is not active, and the standard deviation of its noise."""
     values = -found.esno[event.hits]
     known = np.isfinite(values)
@@ -59,7 +59,7 @@ def _course(found: Residuals, event: Event) -> tuple[Cells, float]:
     return course.astype(np.float32), noise
 
 
-def _hinge(values: Cells) -> int:
+def _hinge(values: Floats32) -> int:
     """Where what was flat begins to rise, as a line or as a square (a drifting antenna): least squares over all."""
     places = np.arange(len(values))
     rise = np.maximum(0.0, places[None] - places[:-2, None])  # (knees, samples)
@@ -68,8 +68,8 @@ def _hinge(values: Cells) -> int:
     return int(np.argmin(curved if curved.min() < CLEARLY_BETTER * straight.min() else straight))
 
 
-def _misfit(values: Cells, shapes: Cells) -> Cells:
+def _misfit(values: Floats32, shapes: Floats32) -> Floats32:
     """(knees,): the squares that each shape (knees, samples) leaves of the values (samples,)."""
     slope = (shapes @ values) / np.maximum((shapes * shapes).sum(axis=1), 1e-6)
-    left: Cells = ((values[None] - slope[:, None] * shapes) ** 2).sum(axis=1)
+    left: Floats32 = ((values[None] - slope[:, None] * shapes) ** 2).sum(axis=1)
     return left

@@ -5,10 +5,12 @@ from typing import Final
 import numpy as np
 
 from ml.catalogue.metrics import Metric
-from ml.catalogue.topology import Bools, Plant
+from ml.catalogue.topology import Plant
+from ml.catalogue.units import MINUTE_MS
+from ml.numerics.arrays import Bools, Floats32
 from ml.numerics.directions import both_ways, either_way, in_both
 from ml.numerics.runs import continued, delayed, lasting
-from ml.root_cause.resampling import Cells, Grid
+from ml.root_cause.resampling import Grid
 
 DARK_SAMPLES: Final = 3  # in a row without a reading: fewer get lost now and then
 DEAD_SAMPLES: Final = 2  # in a row that say themselves that nothing works
@@ -24,7 +26,7 @@ FRESH_SAMPLES: Final = 6  # without a death before: one begins
 MOST_UPTIME_PCT, LEAST_LOSS_PCT = 50.0, 50.0  # without a signal
 
 
-def dark(plant: Plant, grid: Grid, esno: Cells) -> Bools:
+def dark(plant: Plant, grid: Grid, esno: Floats32) -> Bools:
     """Without sign of life: both directions say so, or nothing is said for too long to be an accident.
 
     Silence that many of a network's links share in a direction need not last as long. Where all are silent, nobody was
@@ -53,7 +55,7 @@ def _dead(grid: Grid) -> Bools:
     return grid.present & ~(uptime > 0.0) & ~np.isnan(uptime)
 
 
-def _warned(esno: Cells, dead: Bools) -> Bools:
+def _warned(esno: Floats32, dead: Bools) -> Bools:
     """Deaths that a fade preceded, from their first sample to their last."""
     one, two = (delayed(esno, back, np.nan) for back in (1, 2))
     again = np.zeros_like(dead)
@@ -74,7 +76,7 @@ def _shared(plant: Plant, quiet: Bools) -> Bools:
 
 
 def _samples(minutes: float, step_ms: int) -> int:
-    return max(DARK_SAMPLES, round(minutes * 60_000.0 / step_ms))
+    return max(DARK_SAMPLES, round(minutes * MINUTE_MS / step_ms))
 
 
 def _coming_again(plant: Plant, both: Bools) -> Bools:

@@ -5,12 +5,11 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.metrics import CATALOGUE, Floats, Metric, TargetKind
-from ml.catalogue.topology import Bools
-from ml.detection.baselines import MAD_TO_SIGMA
-from ml.numerics.robust import quantile
+from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
+from ml.numerics.arrays import Bools, Floats, Floats32
+from ml.numerics.robust import MAD_TO_SIGMA, quantile
 from ml.root_cause.report import READ
-from ml.root_cause.resampling import PLACE, Cells, Grid
+from ml.root_cause.resampling import PLACE, Grid
 
 GRADE_DB: Final = 0.6  # dB that a point of the grade stands for
 GOOD: Final = 0.8  # the quantile of the signal that is its best for long
@@ -31,16 +30,16 @@ class Usual:
     middle in the history, dB.
     """
 
-    centre: Cells
-    spread: Cells
-    noise: Cells
-    wander: Cells
+    centre: Floats32
+    spread: Floats32
+    noise: Floats32
+    wander: Floats32
 
-    def of(self, metric: Metric) -> Cells:
+    def of(self, metric: Metric) -> Floats32:
         """(streams,): its middle."""
         return self.centre[:, PLACE[metric]]
 
-    def change(self, grid: Grid, metric: Metric) -> Cells:
+    def change(self, grid: Grid, metric: Metric) -> Floats32:
         """(streams, times): by how much its readings are above."""
         return grid.reading(metric) - self.of(metric)[:, None]
 
@@ -60,7 +59,7 @@ def usual_of(grid: Grid, remembered: Floats | None) -> Usual:
     )
 
 
-def _healthy(pooled: Cells) -> Bools:
+def _healthy(pooled: Floats32) -> Bools:
     """(streams, times)"""
     signal = _signal(pooled)
     best = quantile(signal, GOOD)
@@ -69,31 +68,31 @@ def _healthy(pooled: Cells) -> Bools:
     return healthy | (np.isnan(signal) & ~np.isfinite(best)[:, None])  # nothing to tell by: all that there is
 
 
-def _remembering(centre: Cells, remembered: Cells) -> Cells:
+def _remembering(centre: Floats32, remembered: Floats32) -> Floats32:
     """What was usual before, where the pooled samples lie well below it, or know nothing."""
     now, before = centre[:, PLACE[Metric.ESNO_DB]], remembered[:, PLACE[Metric.ESNO_DB]]
     fallen = ~(now >= before - USUAL_GAP_DB) & np.isfinite(before)
-    result: Cells = np.where((fallen[:, None] | np.isnan(centre)) & np.isfinite(remembered), remembered, centre)
+    result: Floats32 = np.where((fallen[:, None] | np.isnan(centre)) & np.isfinite(remembered), remembered, centre)
     return result
 
 
-def _signal(values: Cells) -> Cells:
+def _signal(values: Floats32) -> Floats32:
     """(streams, times) of (streams, times, len(READ)), dB: what tells best how good a link is.
 
     Es/N0, else the level, else the grade as if it were dB.
     """
     esno, level, grade = (values[..., PLACE[one]] for one in (Metric.ESNO_DB, Metric.RX_LEVEL_DBM, Metric.GRADE))
-    result: Cells = np.where(_ever_known(esno), esno, np.where(_ever_known(level), level, GRADE_DB * grade))
+    result: Floats32 = np.where(_ever_known(esno), esno, np.where(_ever_known(level), level, GRADE_DB * grade))
     return result
 
 
-def _ever_known(values: Cells) -> Bools:
+def _ever_known(values: Floats32) -> Bools:
     """(streams, 1)"""
     never: Bools = np.logical_and.reduce(np.isnan(values), axis=1, keepdims=True)
     return ~never
 
 
-def _wobble(signal: Cells) -> Cells:
+def _wobble(signal: Floats32) -> Floats32:
     """(streams,): the standard deviation that the differences of neighbours suggest, dB."""
-    result: Cells = quantile(np.abs(np.diff(signal, axis=1)), 0.5) * np.float32(MAD_TO_SIGMA / np.sqrt(2.0))
+    result: Floats32 = quantile(np.abs(np.diff(signal, axis=1)), 0.5) * np.float32(MAD_TO_SIGMA / np.sqrt(2.0))
     return np.nan_to_num(result, nan=UNKNOWN_WOBBLE_DB)

@@ -5,8 +5,9 @@ from typing import Final
 
 import polars as pl
 
-from ml.catalogue.metrics import Direction, Floats, Metric
+from ml.catalogue.metrics import Direction, Metric
 from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.numerics.arrays import Floats
 
 # The metrics that an analysis reads, in this order.
 READ: Final = (

@@ -6,13 +6,11 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from ml.catalogue.metrics import Metric
-from ml.catalogue.topology import Bools, Indices, Plant
+from ml.catalogue.topology import Plant
+from ml.numerics.arrays import Bools, Floats32, Integers
 from ml.root_cause.report import READ, Request
-
-Cells = NDArray[np.float32]  # (streams, times) unless said otherwise
 
 PLACE: Final = {metric: place for place, metric in enumerate(READ)}
 HISTORY_COLUMNS: Final = 48  # of the history before the window
@@ -31,12 +29,12 @@ class Grid:
     history: likewise, `HISTORY_COLUMNS` samples from before the window, or none.
     """
 
-    at: Indices
+    at: Integers
     step_ms: int
-    window: Cells
-    history: Cells
+    window: Floats32
+    history: Floats32
 
-    def reading(self, metric: Metric) -> Cells:
+    def reading(self, metric: Metric) -> Floats32:
         return self.window[..., PLACE[metric]]
 
     @cached_property
@@ -46,7 +44,7 @@ class Grid:
         return ~absent
 
     @property
-    def pooled(self) -> Cells:
+    def pooled(self) -> Floats32:
         """(streams, some, len(READ)): the history, then the window, thinned."""
         stride = max(1, len(self.at) // THINNED_COLUMNS)
         return np.concatenate([self.history, self.window[:, ::stride]], axis=1)
@@ -69,17 +67,17 @@ def gridded(plant: Plant, request: Request) -> Grid:
     )
 
 
-def _streams(plant: Plant, frame: pl.DataFrame) -> Indices:
+def _streams(plant: Plant, frame: pl.DataFrame) -> Integers:
     """(rows,): each row's stream; -1 for links that are not the plant's."""
     order = np.argsort(plant.links)
     keys, sorted_keys = frame["link"].to_numpy().astype(np.int64), plant.links[order]
     place = np.clip(np.searchsorted(sorted_keys, keys), 0, len(order) - 1)
     outbound = (frame["direction"] == "OB").to_numpy()
-    found: Indices = np.where(sorted_keys[place] == keys, order[place] + outbound * len(order), -1)
+    found: Integers = np.where(sorted_keys[place] == keys, order[place] + outbound * len(order), -1)
     return found
 
 
-def _cadence(stream: Indices, at: Indices) -> int:
+def _cadence(stream: Integers, at: Integers) -> int:
     """The median gap, in ms, of a few streams' samples, in whole seconds."""
     gaps = [np.diff(np.unique(at[stream == one])) for one in np.unique(stream[:: max(1, len(stream) // CADENCE_ROWS)])]
     middle = [float(np.median(gap)) for gap in gaps[:CADENCE_STREAMS] if len(gap)]
@@ -87,7 +85,7 @@ def _cadence(stream: Indices, at: Indices) -> int:
     return int(np.clip(step, LEAST_STEP_MS, MOST_STEP_MS))
 
 
-def _phase(late: Indices) -> int:
+def _phase(late: Integers) -> int:
     """How long after the window's start, ms, the first sample comes where all keep the same beat, else 0."""
     if not len(late):
         return 0
@@ -103,14 +101,14 @@ def _steps(cadence: int, lasting: int, streams: int) -> tuple[int, int]:
     return cadence * coarser, -(-columns // coarser)
 
 
-def _placed(stream: Indices, column: Indices, values: Cells, streams: int, columns: int) -> Cells:
+def _placed(stream: Integers, column: Integers, values: Floats32, streams: int, columns: int) -> Floats32:
     """(streams, columns, metrics) of `values` (rows, metrics); of several samples in a cell the last."""
     cells = np.full((streams * columns, values.shape[1]), np.nan, dtype=np.float32)
     cells[stream * columns + column] = values
     return cells.reshape(streams, columns, values.shape[1])
 
 
-def _history(start_ms: int, stream: Indices, at: Indices, values: Cells, streams: int) -> Cells:
+def _history(start_ms: int, stream: Integers, at: Integers, values: Floats32, streams: int) -> Floats32:
     if not len(at):
         return np.full((streams, 0, values.shape[1]), np.nan, dtype=np.float32)
     first, order = int(at.min()), np.argsort(at)  # of several samples in a cell the newest

@@ -6,11 +6,12 @@ from typing import Final
 import numpy as np
 
 from ml.catalogue.metrics import Metric
-from ml.catalogue.topology import Bools, Indices, Plant
+from ml.catalogue.topology import Plant
+from ml.numerics.arrays import Bools, Floats32, Integers
 from ml.root_cause.outages import dark, lost
 from ml.root_cause.reference import GRADE_DB, Usual, usual_of
 from ml.root_cause.report import Request
-from ml.root_cause.resampling import PLACE, Cells, Grid, gridded
+from ml.root_cause.resampling import PLACE, Grid, gridded
 
 LOST_DB: Final = 12.0  # what a receiver without lock counts as having lost
 FULL_PCT, FILLING_PCT = 84.0, 10.0  # a carrier used to this is full; by so much below not at all
@@ -31,20 +32,20 @@ class Residuals:
     healthy signal strayed below its middle in the history, dB; known (streams,): there is a sample in the window.
     """
 
-    at: Indices
+    at: Integers
     step_ms: int
-    esno: Cells
-    level: Cells
-    power: Cells
-    noise: Cells
+    esno: Floats32
+    level: Floats32
+    power: Floats32
+    noise: Floats32
     dark: Bools
-    queue: Cells
-    throughput: Cells
-    loss: Cells
-    grade: Cells
-    sigma: Cells
-    usual_esno: Cells
-    wander: Cells
+    queue: Floats32
+    throughput: Floats32
+    loss: Floats32
+    grade: Floats32
+    sigma: Floats32
+    usual_esno: Floats32
+    wander: Floats32
     known: Bools
 
 
@@ -76,18 +77,18 @@ def residuals(plant: Plant, request: Request) -> Residuals:
     )
 
 
-def _signal(grid: Grid, usual: Usual, darkness: Bools) -> Cells:
+def _signal(grid: Grid, usual: Usual, darkness: Bools) -> Floats32:
     """What Es/N0, or what stands in for it, is above its usual, dB."""
     esno, level = usual.change(grid, Metric.ESNO_DB), usual.change(grid, Metric.RX_LEVEL_DBM)
     measures_esno = np.isfinite(usual.of(Metric.ESNO_DB))[:, None]
     unlocked = lost(grid, grid.present & measures_esno & np.isnan(esno) & ~darkness)
     esno = np.where(unlocked, np.float32(-LOST_DB), np.where(darkness, np.nan, esno))
     stand_in = np.where(np.isnan(level), np.float32(GRADE_DB) * usual.change(grid, Metric.GRADE), level)
-    result: Cells = np.where(measures_esno, esno, stand_in)
+    result: Floats32 = np.where(measures_esno, esno, stand_in)
     return result
 
 
-def noise_rise(usual_esno: Cells, esno: Cells, level: Cells) -> Cells:
+def noise_rise(usual_esno: Floats32, esno: Floats32, level: Floats32) -> Floats32:
     """By how many dB noise plus interference rose, from the changes of Es/N0 and of the level, dB.
 
     The level is signal plus noise plus interference: with c = Es/N0 as a ratio, N'/N = L'/L (c + 1) / (c' + 1). Where
@@ -97,19 +98,19 @@ def noise_rise(usual_esno: Cells, esno: Cells, level: Cells) -> Cells:
     before, now = 10.0 ** (usual_esno / 10.0), 10.0 ** ((usual_esno + esno) / 10.0)
     carrier = level - esno
     total = level + 10.0 * np.log10((before + 1.0) / (now + 1.0))
-    result: Cells = np.where(carrier * total <= 0, 0.0, np.where(np.abs(carrier) < np.abs(total), carrier, total))
+    result: Floats32 = np.where(carrier * total <= 0, 0.0, np.where(np.abs(carrier) < np.abs(total), carrier, total))
     return np.where(np.isnan(carrier), np.nan, result).astype(np.float32)
 
 
-def _carried(grid: Grid, usual: Usual) -> Cells:
+def _carried(grid: Grid, usual: Usual) -> Floats32:
     """Natural logarithm of the throughput over what is usual."""
     now, before = grid.reading(Metric.THROUGHPUT_MBPS), usual.of(Metric.THROUGHPUT_MBPS)[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        result: Cells = np.log((now + LEAST_MBPS) / (before + LEAST_MBPS))
+        result: Floats32 = np.log((now + LEAST_MBPS) / (before + LEAST_MBPS))
     return result
 
 
-def _queue(grid: Grid, usual: Usual) -> Cells:
+def _queue(grid: Grid, usual: Usual) -> Floats32:
     """The second largest excess of latency, loss and discards, in robust deviations, where the carrier is full.
 
     One of them alone has many reasons. A queue fills where the carrier is used to `FULL_PCT`, if that is known.

@@ -4,12 +4,11 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.metrics import Floats
-from ml.catalogue.topology import Bools, Indices, Plant
+from ml.catalogue.topology import Plant
+from ml.numerics.arrays import Bools, Floats, Floats32, Integers
 from ml.numerics.directions import either_way
 from ml.numerics.geodesy import km_apart
 from ml.root_cause.events import Event
-from ml.root_cause.resampling import Cells
 
 FAR_KM: Final = 1000.0  # beyond that, farther is no different
 LEAST_SITES: Final = 4  # of fewer no fall of depth with distance can be told
@@ -19,7 +18,7 @@ LEAST_LINKS: Final = 6  # of a hub
 COINCIDENT, COINCIDENT_SOFT = 0.7, 0.3  # of the links: a share up to that is nothing special, one of all is certain
 
 
-def centre_of(plant: Plant, links: Indices, depth: Cells) -> tuple[int, Cells]:
+def centre_of(plant: Plant, links: Integers, depth: Floats32) -> tuple[int, Floats32]:
     """The site hit around which depth falls off with distance, and how far from it every link's site is, km.
 
     links, depth (hits,): the link of each stream hit, and its depth, dB. Depth is held against A exp(-(d / r)^2), by
@@ -50,7 +49,7 @@ def _misfit(squares: Floats, depth: Floats) -> Floats:
     return left
 
 
-def compactness(distance: Cells, hit: Bools) -> float:
+def compactness(distance: Floats32, hit: Bools) -> float:
     """The chance that one hit (links,) is nearer to the centre than one that is not; NaN where there are not both."""
     inside, outside = distance[hit], distance[~hit]
     inside, outside = inside[np.isfinite(inside) & (inside > 0)], np.sort(outside[np.isfinite(outside)])

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats
 from ml.catalogue.models import Measure, Progress, Trained
 from ml.catalogue.root_causes import CLASSIFIED, NAMED
+from ml.numerics.arrays import Floats
 from ml.numerics.scores import calibration_error
 from ml.root_cause.classifier import TREES, Classifier, ClassifierFeature
 from ml.root_cause.evaluation import Outcome, answered, judged, measured, request_of

@@ -7,9 +7,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Direction, Floats
+from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import CLASSIFIED, RootCause
-from ml.catalogue.topology import Indices, Plant
+from ml.catalogue.topology import Plant
+from ml.numerics.arrays import Floats, Integers
 from ml.root_cause.analysis import features_of
 from ml.root_cause.evaluation import SLACK_MS
 from ml.root_cause.event_features import shown
@@ -18,6 +19,7 @@ from ml.root_cause.incidents import Scenario, Truth, truths
 from ml.root_cause.localization import Explanation, explanations
 from ml.root_cause.report import Request
 from ml.root_cause.residuals import residuals
+from ml.simulation.fleet_topology import build_topology
 
 SAME_SHARE: Final = 0.5  # of an event's and a fault's link directions: it is about it
 SEEN_SHARE: Final = 0.6  # of a fault's link directions, which an event may show at least
@@ -42,7 +44,7 @@ class Example:
 
 def examples_of(incident: Scenario, request: Request) -> Iterator[Example]:
     """From an incident and what `request_of` says of it."""
-    plant = Plant.of_fleet(incident.fleet)
+    plant = build_topology(incident.fleet)
     found = residuals(plant, request)
     known = truths(incident)
     for event in events(plant, found):
@@ -59,7 +61,7 @@ def table(examples: Iterable[Example]) -> tuple[Floats, NDArray[np.int64]]:
     return features, np.array([CLASSIFIED.index(one.cause) for one in rows], dtype=np.int64)
 
 
-def _about(plant: Plant, event: Event, known: tuple[Truth, ...], at: Indices) -> RootCause | None:
+def _about(plant: Plant, event: Event, known: tuple[Truth, ...], at: Integers) -> RootCause | None:
     """The cause of the fault that an event shows, if it is any."""
     links = len(plant.links)
     hit = {(int(plant.links[stream % links]), tuple(Direction)[stream >= links]) for stream in event.hits.tolist()}

@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.metrics import Direction, Floats
+from ml.catalogue.metrics import Direction
+from ml.numerics.arrays import Floats
 from ml.simulation.fleet import Band, Fleet
 from ml.simulation.impairments import Impact
 from ml.simulation.link_budget import DOWNLINK_GHZ, RECEIVER_SHARE, UPLINK_GHZ

@@ -5,13 +5,13 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.metrics import Floats
+from ml.catalogue.units import DAY_MINUTES
+from ml.numerics.arrays import Floats
 
 # Minutes since the beginning, minutes that it lasts in all, seed of the irregularities (0: none) → envelope.
 Shape = Callable[[Floats, float, int], Floats]
 
 QUICK_MINUTES: Final = 8.0
-DAY_MINUTES: Final = 1440.0
 INTERFERENCE_MINUTES: Final = ((12.0, 45.0), (5.0, 25.0))  # on, and off
 BLOCKAGE_MINUTES: Final = ((6.0, 20.0), (8.0, 35.0))
 RIPPLES: Final = 3

@@ -8,17 +8,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Direction, Floats
+from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import RootCause
+from ml.catalogue.units import DAY_MINUTES, MINUTE_MS
+from ml.numerics.arrays import Floats
 from ml.simulation import effects
 from ml.simulation import envelopes as shapes
 from ml.simulation import footprints as reach
 from ml.simulation.effects import Effect, End
-from ml.simulation.envelopes import DAY_MINUTES, Shape
+from ml.simulation.envelopes import Shape
 from ml.simulation.fleet import Fleet
 from ml.simulation.impairments import Impact
-
-MINUTE_MS: Final = 60_000.0
 
 
 class Variant(StrEnum):

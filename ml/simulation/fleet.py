@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from ml.catalogue.metrics import Floats
+from ml.numerics.arrays import Floats
 
 Role = Literal["HUB", "REMOTE"]
 Band = Literal["C", "KU", "KA"]

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.metrics import Floats
+from ml.numerics.arrays import Floats
 from ml.numerics.geodesy import KM_PER_DEGREE, degrees_apart, km_apart
 from ml.simulation.fleet import Fleet, SiteSpec
 

@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from ml.catalogue.metrics import Floats
+from ml.numerics.arrays import Floats
 
 
 @dataclass(frozen=True)

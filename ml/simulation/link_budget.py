@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.metrics import Floats
+from ml.numerics.arrays import Floats
 from ml.simulation.fleet import Band
 from ml.simulation.impairments import Impact
 

@@ -5,9 +5,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats
+from ml.catalogue.units import MINUTE_MS
+from ml.numerics.arrays import Floats
 
-MINUTE_MS: Final = 60_000
 KNOTS_MINUTES: Final = (7, 35, 240, 900)  # how long each part of the wander stays like itself
 ALIKE: Final = 0.7  # correlation of the wander of a link's two directions, as of two channels on one real path
 BURST_EVERY_MINUTES: Final = 30

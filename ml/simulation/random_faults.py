@@ -8,11 +8,11 @@ import numpy as np
 
 from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import NAMED, RootCause
+from ml.catalogue.units import MINUTE_MS
 from ml.simulation.effects import RAIN_OF_BAND
 from ml.simulation.faults import Fault, Variant
 from ml.simulation.fleet import Fleet, LinkSpec, NetworkSpec
 
-MINUTE_MS: Final = 60_000
 TRANSIT_MINUTES: Final = {Direction.IB: 12, Direction.OB: 20}  # at one place, and from the first remote to the last
 WIDE_RAIN: Final = 0.3  # of all rain falls on a hub, the rest on remotes
 HUB_VARIANTS: Final = (Variant.TRANSMITTER, Variant.WAVEGUIDE, Variant.OFF, Variant.AMPLIFIER, Variant.DEMODULATOR)

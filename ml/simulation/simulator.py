@@ -7,7 +7,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import CATALOGUE, Direction, Floats, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
+from ml.numerics.arrays import Floats
 from ml.simulation import telemetry
 from ml.simulation.faults import Fault, impact
 from ml.simulation.fleet import Fleet, LinkSpec, NetworkSpec, SatelliteSpec, SiteSpec, demo_fleet

@@ -6,7 +6,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats, Kind, grade
+from ml.catalogue.metrics import Kind, grade
+from ml.catalogue.units import HOUR_MS
+from ml.numerics.arrays import Floats
 from ml.simulation import noise as noises
 from ml.simulation.fleet import Fleet
 from ml.simulation.impairments import Impact
@@ -68,7 +70,7 @@ def nature(fleet: Fleet, times: NDArray[np.int64], seed: int) -> Nature:
 
 def diurnal(times: NDArray[np.int64], longitude: Floats) -> Floats:
     """Demand by local solar time, (times, places): busiest at 15 h, quietest at 3 h, 1 on average."""
-    hour = times[:, None] / 3_600_000.0 + longitude / 15.0
+    hour = times[:, None] / HOUR_MS + longitude / 15.0
     wave: Floats = 1.0 + 0.45 * np.sin(2.0 * np.pi * (hour - 9.0) / 24.0)
     return wave
 

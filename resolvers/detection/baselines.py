@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
+from ml.catalogue.metrics import CATALOGUE, TargetKind
 from ml.detection.baselines import MIN_SAMPLES, Baselines, learn, or_usual, pooled
+from ml.numerics.arrays import Floats
 from resolvers.store.tables.core import Stream
 from resolvers.store.telemetry import samples as telemetry
 from resolvers.store.telemetry.streams import Streams, keep_baselines

@@ -9,12 +9,13 @@ import numpy as np
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.catalogue.metrics import CATALOGUE, Direction, Floats, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from ml.detection.baselines import or_usual
 from ml.detection.detector import Detector
 from ml.detection.episodes import severity
 from ml.detection.features import Memory, Rows
 from ml.detection.profiles import Profiles
+from ml.numerics.arrays import Floats
 from resolvers.base.errors import InvalidInput, NotFound, camel
 from resolvers.base.roles import Role
 from resolvers.context import Context

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ml.catalogue.metrics import CATALOGUE, Floats, Kind
+from ml.catalogue.metrics import CATALOGUE, Kind
 from ml.detection.detector import Detector, Verdicts
 from ml.detection.features import NEVER, Memory, Rows, follow
 from ml.detection.profiles import Profiles
+from ml.numerics.arrays import Floats
 from resolvers.base.counters import SCORING
 from resolvers.detection import baselines
 from resolvers.store.telemetry import series as readings

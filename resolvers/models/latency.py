@@ -6,8 +6,9 @@ from typing import Final
 
 import numpy as np
 
+from ml.artefacts import load
 from ml.catalogue.metrics import CATALOGUE
-from ml.catalogue.models import Measure, Trained, load
+from ml.catalogue.models import Measure, Trained
 from ml.detection.detector import WARM_SAMPLES, Detector
 from ml.detection.features import Memory, Rows
 

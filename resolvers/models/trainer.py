@@ -14,17 +14,8 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select
 
-from ml.catalogue.models import (
-    DETECTORS,
-    PRIORITY,
-    RANKING,
-    ROOT_CAUSE,
-    Fitted,
-    History,
-    Progress,
-    TooLittleHistory,
-    Trained,
-)
+from ml.artefacts import Fitted
+from ml.catalogue.models import DETECTORS, PRIORITY, RANKING, ROOT_CAUSE, History, Progress, TooLittleHistory, Trained
 from ml.detection import training
 from ml.recommendation.feedback import Experience
 from resolvers.base.access import SYSTEM

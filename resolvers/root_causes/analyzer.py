@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from ml.catalogue.metrics import CATALOGUE, Direction, Floats, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from ml.catalogue.root_causes import CulpritKind
 from ml.catalogue.topology import Plant
+from ml.numerics.arrays import Floats
 from ml.root_cause import analysis as correlation
 from ml.root_cause import report as findings
 from ml.root_cause.model import RootCauseModel

@@ -8,6 +8,7 @@ import polars as pl
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import TargetKind
+from ml.catalogue.units import DAY_MS
 from ml.detection.detector import Detector
 from resolvers.context import Context
 from resolvers.detection import baselines
@@ -22,7 +23,6 @@ from resolvers.store.telemetry.partitions import Partitions
 from resolvers.store.telemetry.samples import EPOCH, AlreadyStored, NoPartition
 from resolvers.store.telemetry.streams import NoStream, StreamKey, Streams
 
-DAY_MS = 86_400_000
 ATTEMPTS = 3  # each of which may find something missing
 
 _partitions = Partitions()

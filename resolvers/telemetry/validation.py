@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind, grade
+from ml.catalogue.units import DAY_MS
 from resolvers.context import Context
 from resolvers.detection.scoring import readings_of
 from resolvers.store.postgres import binary_copy as binary
@@ -25,7 +26,6 @@ ENTITIES: dict[TargetKind, type[Network | Site | Link]] = {
     TargetKind.LINK: Link,
 }
 AHEAD = timedelta(minutes=5)
-DAY_MS = 86_400_000
 
 
 async def checked(context: Context, kind: TargetKind, frame: pl.DataFrame) -> pl.DataFrame:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import CATALOGUE, Floats, Metric, TargetKind
-from ml.catalogue.models import DETECTORS, Trained, load
+from ml.artefacts import load
+from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
+from ml.catalogue.models import DETECTORS, Trained
 from ml.detection.detector import Detector, Verdicts
 from ml.detection.episodes import Episode, EpisodeState
 from ml.detection.episodes import follow as follow_episodes
@@ -16,6 +17,7 @@ from ml.detection.features import Memory, Rows, follow
 from ml.detection.profile_fitting import learn
 from ml.detection.profiles import Profiles
 from ml.detection.training import train
+from ml.numerics.arrays import Floats
 
 LINK = CATALOGUE[TargetKind.LINK]
 START_MS = 1_767_225_600_000

@@ -22,6 +22,7 @@ from ml.root_cause.model import RootCauseModel
 from ml.root_cause.report import Analysis, Request
 from ml.simulation.faults import Fault
 from ml.simulation.fleet import Fleet, demo_fleet
+from ml.simulation.fleet_topology import build_topology
 from tests.helpers.places import ROOT
 
 FOLDER = ROOT / ".bcom" / "test"
@@ -32,7 +33,7 @@ DAY_MS = 24 * HOUR_MS
 STEP_MS = 5 * MINUTE_MS
 BEGINS = 10.0  # hours into the window
 FLEET = demo_fleet(seed=2, remotes=48)  # six networks of eight links
-PLANT = Plant.of_fleet(FLEET)
+PLANT = build_topology(FLEET)
 INCIDENTS = 56  # enough for a model that knows every cause
 
 

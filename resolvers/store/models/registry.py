@@ -14,8 +14,9 @@ from typing import Final
 import structlog
 from sqlalchemy import select
 
+from ml.artefacts import Fitted, load
 from ml.catalogue.metrics import TargetKind
-from ml.catalogue.models import DETECTORS, MODELS, PRIORITY, RANKING, ROOT_CAUSE, Fitted, Trained, load
+from ml.catalogue.models import DETECTORS, MODELS, PRIORITY, RANKING, ROOT_CAUSE, Trained
 from ml.detection.detector import Detector
 from ml.recommendation.ranking import PriorityModel, RankingModel
 from ml.root_cause.model import RootCauseModel

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ml.catalogue.topology import Carriers, Indices, Places, Plant
+from ml.catalogue.topology import Carriers, Places, Plant
+from ml.numerics.arrays import Integers
 from resolvers.store.tables.analyses import AnalysisScope
 
 if TYPE_CHECKING:
@@ -198,5 +199,5 @@ def _places(sites: dict[int, list[Any]]) -> Places:
     )
 
 
-def _integers(values: Iterable[int]) -> Indices:
+def _integers(values: Iterable[int]) -> Integers:
     return np.array(list(values), dtype=np.int64)

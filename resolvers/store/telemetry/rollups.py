@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
+from ml.catalogue.metrics import CATALOGUE, TargetKind
+from ml.numerics.arrays import Floats
 from resolvers.store.postgres.database import driver
 from resolvers.store.tables.samples import ROLLUPS, SAMPLES, Level, target_column
 

@@ -13,7 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.catalogue.metrics import CATALOGUE, Floats, Metric, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
+from ml.numerics.arrays import Floats
 from resolvers.store.postgres import binary_copy as binary
 from resolvers.store.postgres.database import driver
 from resolvers.store.tables.samples import SAMPLES, key_columns, target_column

@@ -9,7 +9,8 @@ import asyncpg
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Floats, Metric
+from ml.catalogue.metrics import Metric
+from ml.numerics.arrays import Floats
 from resolvers.store.postgres import binary_copy as binary
 from resolvers.store.tables.samples import ROLLUPS, SAMPLES, Level, target_column
 from resolvers.store.telemetry.rollups import SHARES, greatest_of, least_of, number_of

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
+from ml.catalogue.metrics import CATALOGUE, TargetKind
+from ml.catalogue.units import HOUR_MS
 from ml.detection.features import NEVER, Memory
+from ml.numerics.arrays import Floats
 from resolvers.store.postgres import binary_copy as binary
 from resolvers.store.postgres.database import driver
 from resolvers.store.tables.core import Stream
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from resolvers.store.postgres.database import Connection
 
 StreamKey = tuple[int, str]  # target id, direction ('' for networks and sites)
-HOUR_MS = 3_600_000
 
 
 @dataclass

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ml.artefacts import load
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
-from ml.catalogue.models import load
 from ml.detection.detector import Detector, Verdicts, false_alarms_per_day
 from ml.detection.episodes import EXTREME
 from ml.detection.features import Feature, Memory, Rows

@@ -7,15 +7,17 @@ from functools import cache
 import numpy as np
 import pytest
 
-from ml.catalogue.metrics import CATALOGUE, Floats, TargetKind
+from ml.catalogue.metrics import CATALOGUE, TargetKind
 from ml.catalogue.models import DETECTORS, History, Measure, TooLittleHistory, Trained, objections
+from ml.catalogue.units import DAY_MS
 from ml.detection.detector import Detector, false_alarms_per_day
 from ml.detection.fault_injection import inject
 from ml.detection.features import Rows
-from ml.detection.held_out import DAY_MS, Trial, of_history, simulated, spans
+from ml.detection.held_out import Trial, of_history, simulated, spans
 from ml.detection.profile_fitting import learn
 from ml.detection.profiles import Profiles, Scales
 from ml.detection.training import LEAST_SAMPLES, confident, judged, train
+from ml.numerics.arrays import Floats
 from ml.simulation.fleet import demo_fleet
 from ml.simulation.simulator import simulate
 from tests.helpers.detectors import DAY, LINK, NAMES, START_MS, STEP_MS, detector, episodes, only, quiet, times, trained

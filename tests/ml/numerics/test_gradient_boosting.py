@@ -18,7 +18,7 @@ from sklearn.ensemble import (
 )
 from threadpoolctl import threadpool_limits
 
-from ml.catalogue.metrics import Floats
+from ml.numerics.arrays import Floats
 from ml.numerics.gradient_boosting import Boosted, probabilities
 from ml.numerics.trees import LANES
 

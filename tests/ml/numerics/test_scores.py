@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ml.catalogue.metrics import Floats
+from ml.numerics.arrays import Bools, Floats
 from ml.numerics.scores import (
     Alarms,
-    Flags,
     alarms,
     average_precision,
     calibration_error,
@@ -37,7 +36,7 @@ LABELLED = ROWS.flatmap(
 )
 
 
-def flags(*numbers: int) -> Flags:
+def flags(*numbers: int) -> Bools:
     return np.array(numbers, dtype=bool)
 
 
@@ -45,7 +44,7 @@ def floats(*numbers: float) -> Floats:
     return np.array(numbers, dtype=np.float64)
 
 
-def incident(rows: int = 400, first: int = 200, last: int = 219) -> Flags:
+def incident(rows: int = 400, first: int = 200, last: int = 219) -> Bools:
     truth = np.zeros(rows, dtype=bool)
     truth[first : last + 1] = True
     return truth
@@ -114,7 +113,7 @@ def test_an_alarm_a_little_early_is_worth_more_than_one_out_of_the_blue() -> Non
 
 
 @given(LABELLED)
-def test_measures_of_ranking_lie_between_0_and_1(labelled: tuple[Flags, Floats]) -> None:
+def test_measures_of_ranking_lie_between_0_and_1(labelled: tuple[Bools, Floats]) -> None:
     truth, scores = labelled
 
     values = [vus_pr(truth, scores), average_precision(truth, scores)]
@@ -123,7 +122,7 @@ def test_measures_of_ranking_lie_between_0_and_1(labelled: tuple[Flags, Floats])
 
 
 @given(LABELLED)
-def test_only_the_order_of_scores_matters_for_ranking(labelled: tuple[Flags, Floats]) -> None:
+def test_only_the_order_of_scores_matters_for_ranking(labelled: tuple[Bools, Floats]) -> None:
     truth, scores = labelled
     bent = np.exp(scores / 3) - 7
 
@@ -168,7 +167,7 @@ BUDGETS = st.tuples(LABELLED, st.integers(1, 6), st.integers(1, 12))
 
 
 @given(BUDGETS)
-def test_a_threshold_never_exceeds_its_budget(case: tuple[tuple[Flags, Floats], int, int]) -> None:
+def test_a_threshold_never_exceeds_its_budget(case: tuple[tuple[Bools, Floats], int, int]) -> None:
     (truth, scores), allowed, gap = case
     counted = ~near_events(truth)
 
@@ -178,7 +177,7 @@ def test_a_threshold_never_exceeds_its_budget(case: tuple[tuple[Flags, Floats], 
 
 
 @given(BUDGETS)
-def test_one_level_lower_would_exceed_it(case: tuple[tuple[Flags, Floats], int, int]) -> None:
+def test_one_level_lower_would_exceed_it(case: tuple[tuple[Bools, Floats], int, int]) -> None:
     (truth, scores), allowed, gap = case
     counted = ~near_events(truth)
 
@@ -189,7 +188,7 @@ def test_one_level_lower_would_exceed_it(case: tuple[tuple[Flags, Floats], int, 
 
 
 @given(BUDGETS)
-def test_a_larger_budget_never_raises_the_threshold(case: tuple[tuple[Flags, Floats], int, int]) -> None:
+def test_a_larger_budget_never_raises_the_threshold(case: tuple[tuple[Bools, Floats], int, int]) -> None:
     (truth, scores), allowed, gap = case
 
     small, large = (threshold_within(scores, ~truth, number, gap) for number in (allowed, allowed + 1))
@@ -257,7 +256,7 @@ def judge() -> ModuleType:
     return module
 
 
-def random_case(seed: int) -> tuple[Flags, Floats, Any]:
+def random_case(seed: int) -> tuple[Bools, Floats, Any]:
     rng = np.random.default_rng(seed)
     truth = np.zeros(int(rng.integers(30, 1500)), dtype=bool)
     for first in rng.integers(0, len(truth), 1 + seed % 9):

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ml.catalogue.metrics import Direction, Floats
-from ml.catalogue.models import MODELS, PRIORITY, RANKING, Measure, Trained, load, objections
+from ml.artefacts import load
+from ml.catalogue.metrics import Direction
+from ml.catalogue.models import MODELS, PRIORITY, RANKING, Measure, Trained, objections
 from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.numerics.arrays import Floats
 from ml.numerics.gradient_boosting import Boosted
 from ml.recommendation import training as recommendation_training
 from ml.recommendation.case import Candidate, Outcome, Past, Priority, Ranked, Situation

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import NAMED, CulpritKind, RootCause
-from ml.catalogue.topology import Plant
 from ml.root_cause.analysis import analyze
 from ml.root_cause.evaluation import judged
 from ml.root_cause.incidents import healthy
 from ml.root_cause.report import Analysis, Pattern, Request
 from ml.simulation.faults import Fault, Variant
 from ml.simulation.fleet import Fleet
+from ml.simulation.fleet_topology import build_topology
 from tests.helpers.incidents import (
     BEGINS,
     DAY_MS,
@@ -365,7 +365,7 @@ def mixed(request: Request, seed: int) -> Analysis:
     rng = np.random.default_rng(seed)
     links = tuple(FLEET.links[place] for place in rng.permutation(len(FLEET.links)))
     shuffled = request.frame[rng.permutation(len(request.frame))]
-    return analysis(replace(request, frame=shuffled), Plant.of_fleet(replace(FLEET, links=links)))
+    return analysis(replace(request, frame=shuffled), build_topology(replace(FLEET, links=links)))
 
 
 def part_of(networks: set[int]) -> Fleet:
@@ -378,7 +378,7 @@ def part_of(networks: set[int]) -> Fleet:
 def test_healthy_links_that_have_nothing_to_do_with_it_change_no_verdict(others: set[int]) -> None:
     fleet = part_of({101, 103} | others)
 
-    found = analysis(asked(INTERFERENCE), Plant.of_fleet(fleet))
+    found = analysis(asked(INTERFERENCE), build_topology(fleet))
 
     (pattern,) = found.patterns
     assert pattern.cause is RootCause.SATELLITE_INTERFERENCE

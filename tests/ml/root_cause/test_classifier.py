@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Direction, Floats
+from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import CLASSIFIED, RootCause
+from ml.numerics.arrays import Floats
 from ml.numerics.scores import calibration_error
 from ml.root_cause.analysis import features_of
 from ml.root_cause.classifier import Classifier, ClassifierFeature

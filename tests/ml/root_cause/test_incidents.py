@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import NAMED, CulpritKind, RootCause
-from ml.catalogue.topology import Plant
 from ml.root_cause.incidents import HISTORY_STRIDE, healthy, random_fleet, samples, scenario, truths
 from ml.root_cause.report import HISTORY_HOURS, READ
+from ml.simulation.fleet_topology import build_topology
 
 SEEDS = st.integers(0, 10_000)
 CAUSES = pytest.mark.parametrize("cause", NAMED)
@@ -33,7 +33,7 @@ CULPRITS = {
 def test_random_fleets_are_whole_and_of_the_sizes_promised(seed: int) -> None:
     fleet = random_fleet(np.random.default_rng(seed))
 
-    plant = Plant.of_fleet(fleet)
+    plant = build_topology(fleet)
     assert 2 <= len(fleet.satellites) <= 4
     assert 2 <= [site.role for site in fleet.sites].count("HUB") <= 5
     assert 4 <= len(fleet.networks) <= 10
@@ -72,7 +72,7 @@ def test_an_incident_begins_in_its_window_and_its_main_fault_hits_something(caus
 @CAUSES
 def test_culprits_are_what_a_plant_of_the_fleet_can_name(cause: RootCause) -> None:
     incident = scenario(5, cause)
-    plant = Plant.of_fleet(incident.fleet)
+    plant = build_topology(incident.fleet)
 
     kind, key = truths(incident)[0].culprit
 

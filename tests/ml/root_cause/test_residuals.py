@@ -6,17 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.catalogue.metrics import Floats, Metric
+from ml.catalogue.metrics import Metric
 from ml.catalogue.root_causes import RootCause
-from ml.catalogue.topology import Plant
+from ml.numerics.arrays import Floats
 from ml.root_cause.report import READ, Request
 from ml.root_cause.residuals import LOST_DB, Residuals, noise_rise, residuals
 from ml.simulation.fleet import demo_fleet
+from ml.simulation.fleet_topology import build_topology
 from tests.helpers.incidents import BEGINS, DAY_MS, MINUTE_MS, PLANT, START_MS, STEP_MS, asked, fault
 
 ESNO = st.floats(3.0, 20.0)  # dB
 CHANGE = st.floats(0.3, 15.0)  # dB
-PAIR = Plant.of_fleet(demo_fleet(seed=2, remotes=2))  # links of two networks
+PAIR = build_topology(demo_fleet(seed=2, remotes=2))  # links of two networks
 USUAL = {Metric.ESNO_DB: 12.0, Metric.RX_LEVEL_DBM: -45.0, Metric.GRADE: 9.5, Metric.UPTIME_PCT: 100.0}
 
 

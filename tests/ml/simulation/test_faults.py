@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.catalogue.metrics import Direction, Floats
+from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import NAMED, RootCause
+from ml.numerics.arrays import Floats
 from ml.simulation.effects import POINTING_UP_TO_DOWN, rain_noise
 from ml.simulation.faults import SIGNATURES, Fault, Variant, impact
 from ml.simulation.fleet import demo_fleet
