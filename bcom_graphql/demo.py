@@ -18,12 +18,12 @@ from resolvers.base.access import SYSTEM
 from resolvers.base.errors import ClientError
 from resolvers.context import Context, Services
 from resolvers.fleet import topology
+from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.tables.core import Band, Link, SiteRole
 from resolvers.telemetry import recording as metrics
 from resolvers.telemetry.recording import Recorded
 
 SEED = 1
-FEED_LOCK = 0x6263_6F6D_0005
 FEED_SECONDS = 10
 FAULT_EVERY_SECONDS = 60
 FAULT_LASTS_SECONDS = 100
@@ -69,7 +69,7 @@ async def feed(services: Services) -> None:
     while True:
         try:
             async with services.database.connection() as connection:
-                if await connection.scalar(select(func.pg_try_advisory_lock(FEED_LOCK))):
+                if await connection.scalar(select(func.pg_try_advisory_lock(int(AdvisoryLock.DEMO_FEED)))):
                     logger.info("the demo's live feed begins", fault_every_seconds=FAULT_EVERY_SECONDS)
                     await _feed(services, fleet, int(time.time()))
         except ClientError as error:

@@ -10,6 +10,7 @@ from resolvers.accounts.sessions import SignedIn
 from resolvers.base.errors import Forbidden, InvalidCredentials
 from resolvers.base.roles import Role
 from resolvers.context import Context
+from resolvers.store.postgres.advisory_locks import AdvisoryLock, lock
 from resolvers.store.tables.core import SignIn, User
 
 REFUSED = "This e-mail address and password do not belong together."
@@ -34,7 +35,7 @@ async def register(
     hash = await context.services.passwords.hash(password, guessing.neighbourhood(context.address))
     try:
         async with context.database.write() as session:
-            await users.lock(session)
+            await lock(session, AdvisoryLock.USERS)
             role = await _role(context, session, has_token=has_token)
             user = await users.insert(session, email, hash, full_name, role)
             return await sessions.begin(context, session, user)

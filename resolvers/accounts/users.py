@@ -2,7 +2,6 @@
 
 import secrets
 from dataclasses import dataclass
-from typing import Final
 
 import structlog
 from sqlalchemy import ColumnElement, exists, func, select, update
@@ -16,9 +15,8 @@ from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
+from resolvers.store.postgres.advisory_locks import AdvisoryLock, lock
 from resolvers.store.tables.core import ApiKey, SignIn, User
-
-USERS_LOCK: Final = 0x6263_6F6D_0002  # of whoever makes a user, or changes who is an admin
 
 logger = structlog.get_logger(__name__)
 
@@ -80,7 +78,7 @@ async def add_user(context: Context, email: str, password: str, full_name: str |
     hash = await context.services.passwords.hash(password)
     try:
         async with context.database.write() as session:
-            await lock(session)
+            await lock(session, AdvisoryLock.USERS)
             await sessions.confirm(session, caller)
             role = role if await has_admin(session) else Role.ADMIN  # somebody must be
             return await insert(session, email, hash, full_name, role)
@@ -103,11 +101,6 @@ async def insert(session: AsyncSession, email: str, hash: str, full_name: str | 
     await session.flush()
     await session.refresh(user)
     return user
-
-
-async def lock(session: AsyncSession) -> None:
-    """One after the other: two who are the first, two admins who demote each other."""
-    await session.execute(select(func.pg_advisory_xact_lock(USERS_LOCK)))
 
 
 async def has_admin(session: AsyncSession) -> bool:
@@ -146,7 +139,7 @@ async def update_user(
     caller = context.require_person(Role.ADMIN, "manage users")
     check_name(full_name)
     async with context.database.write() as session:
-        await lock(session)
+        await lock(session, AdvisoryLock.USERS)
         user = await session.get(User, user_id, with_for_update=True)
         await sessions.confirm(session, caller)
         if user is None:

@@ -115,8 +115,8 @@ async def acknowledge(context: Context, anomaly_id: UUID, note: str | None) -> A
         if anomaly.status is not AnomalyStatus.OPEN:
             raise Conflict(f"This anomaly is already {anomaly.status.lower()}.")
         anomaly.status = AnomalyStatus.ACKNOWLEDGED
-        anomaly.acknowledged_by_id = caller.user_id
-        await _note(session, anomaly, AnomalyChange.ACKNOWLEDGED, caller.user_id, note)
+        anomaly.acknowledged_by_id = caller.author_id
+        await _note(session, anomaly, AnomalyChange.ACKNOWLEDGED, caller.author_id, note)
     return anomaly
 
 
@@ -132,7 +132,7 @@ async def resolve(context: Context, anomaly_id: UUID, note: str | None) -> Anoma
         anomaly.status, anomaly.ended_at = AnomalyStatus.RESOLVED, context.now
         if stream:
             stream.anomaly_id, stream.alarms, stream.quiets, stream.alarming_since = None, 0, 0, None
-        await _note(session, anomaly, AnomalyChange.RESOLVED, caller.user_id, note)
+        await _note(session, anomaly, AnomalyChange.RESOLVED, caller.author_id, note)
     return anomaly
 
 
@@ -142,7 +142,7 @@ async def judge(context: Context, anomaly_id: UUID, verdict: Verdict, note: str 
     async with context.database.write() as session:
         anomaly = await _locked(session, anomaly_id)
         anomaly.feedback = verdict
-        await _note(session, anomaly, AnomalyChange.JUDGED, caller.user_id, note, verdict)
+        await _note(session, anomaly, AnomalyChange.JUDGED, caller.author_id, note, verdict)
     return anomaly
 
 
@@ -157,7 +157,7 @@ async def _note(
     session: AsyncSession,
     anomaly: Anomaly,
     change: AnomalyChange,
-    by: int,
+    by: int | None,
     note: str | None,
     verdict: Verdict | None = None,
 ) -> None:

@@ -74,7 +74,7 @@ async def detect(
             contributions=judged.contributions(0),
             model_version=detector.version,
             created_at=context.now,
-            requested_by_id=caller.user_id,
+            requested_by_id=caller.author_id,
         )
         if detection.is_anomaly and target_id is not None:
             detection.anomaly_id = await _anomaly(context, session, detection, judged)

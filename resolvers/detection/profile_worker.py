@@ -20,13 +20,13 @@ from ml.detection.profiles import Profiles
 from resolvers.base.errors import ClientError
 from resolvers.context import Services
 from resolvers.detection.scoring import readings_of
-from resolvers.store.postgres.advisory_locks import alone
+from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.database import driver
+from resolvers.store.postgres.single_runner import single_runner
 from resolvers.store.telemetry import profiles, streams
 from resolvers.store.telemetry import samples as telemetry
 from resolvers.store.telemetry.streams import StreamKey, Streams
 
-LEARNER_LOCK: Final = 0x6263_6F6D_0007
 LEAST_SAMPLES: Final = 500  # younger streams are judged by a prior and their centre and spread
 LEARN_FROM: Final = 4320  # the newest samples: 15 days of one each five minutes
 LEARN_AGAIN_AFTER: Final = 72  # new samples (six hours), or a tenth more, whichever is later
@@ -50,7 +50,7 @@ async def keep(services: Services, every_seconds: float) -> None:
 
 async def learn_due(services: Services, pause: float = 0.0) -> int:
     """All streams that are due; how many these were. None where another process is at it."""
-    async with alone(services.database, LEARNER_LOCK) as mine:
+    async with single_runner(services.database, AdvisoryLock.PROFILE_LEARNING) as mine:
         return sum([await _learn_kind(services, kind, pause) for kind in TargetKind]) if mine else 0
 
 

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Column, ColumnElement, Select, and_, exists, false, func, or_, select, union
+from sqlalchemy import Column, ColumnElement, Select, and_, exists, false, or_, select, union
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,13 +17,13 @@ from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, among, page
+from resolvers.store.postgres.advisory_locks import AdvisoryLock, lock
 from resolvers.store.postgres.identifiers import LARGEST_INTEGER
 from resolvers.store.postgres.rows import first
 from resolvers.store.tables.core import Band, Link, Network, Satellite, Site, SiteRole, Table
 
 Row = TypeVar("Row", bound=Table)
 
-TOPOLOGY_LOCK = 0x6263_6F6D_0006
 LARGEST_TOPOLOGY = 20_000  # of each kind at once
 AT_ONCE = 1000  # rows that are made ready for the database before the event loop goes on
 RANGES = {
@@ -94,7 +94,7 @@ async def upsert(context: Context, spec: TopologySpec) -> Topology:
     context.require(Role.ADMIN, "change the topology")
     await asyncio.to_thread(_check, spec)
     async with context.database.write() as session:
-        await session.execute(select(func.pg_advisory_xact_lock(TOPOLOGY_LOCK)))  # two in another order would deadlock
+        await lock(session, AdvisoryLock.TOPOLOGY)
         await _upsert(session, Satellite, Satellite.name, [vars(s) for s in spec.satellites])
         await _upsert(session, Site, Site.number, [vars(s) for s in spec.sites])
         await _upsert(session, Network, Network.number, await _networks(session, spec.networks))

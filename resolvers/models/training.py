@@ -80,7 +80,7 @@ async def queue(
         window_start=first,
         window_end=last,
         message=runs.WAITING,
-        started_by_id=caller.user_id or None,  # the server itself is no user
+        started_by_id=caller.author_id,
     )
     try:
         async with context.database.write() as session:

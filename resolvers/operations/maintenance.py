@@ -13,11 +13,11 @@ from resolvers.base.errors import ClientError
 from resolvers.context import Services
 from resolvers.store.events import log as events
 from resolvers.store.models import training_runs as runs
-from resolvers.store.postgres.advisory_locks import alone
+from resolvers.store.postgres.advisory_locks import AdvisoryLock
+from resolvers.store.postgres.single_runner import single_runner
 from resolvers.store.telemetry import live_samples as live
 from resolvers.store.telemetry import partitions, rollups
 
-MAINTENANCE_LOCK = 0x6263_6F6D_0006
 FORGET_EVERY_SECONDS = 3600.0  # a week of samples each time
 CLOCKS_APART = timedelta(hours=1)
 LONGEST_SILENCE = timedelta(days=30)  # of a whole fleet
@@ -49,7 +49,7 @@ async def maintain(services: Services, *, forgets: bool = True, clock: Callable[
 
     False where another process is at it.
     """
-    async with alone(services.database, MAINTENANCE_LOCK) as mine:
+    async with single_runner(services.database, AdvisoryLock.MAINTENANCE) as mine:
         if mine:
             await runs.bury(services.database)
             await make_partitions(services)

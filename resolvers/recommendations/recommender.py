@@ -21,6 +21,7 @@ from ml.recommendation.ranking import LEAST, PriorityModel, RankingModel, chosen
 from resolvers.recommendations.case_builder import cases_of
 from resolvers.recommendations.cases import Case, Row, Subject
 from resolvers.store.events.log import Event, publish
+from resolvers.store.postgres.advisory_locks import LockFamily
 from resolvers.store.postgres.identifiers import uuid7
 from resolvers.store.queries.labels import Key
 from resolvers.store.queries.outcomes import Tried, pasts
@@ -28,7 +29,6 @@ from resolvers.store.tables.core import AuditEntry
 from resolvers.store.tables.recommendations import Recommendation
 
 TOPIC: Final = "recommendation"
-ONE_AT_A_TIME: Final = 0x6263_6F6D  # with a subject's hash: an advisory lock of two numbers
 HOPEFUL: Final = (Outcome.PENDING, Outcome.ACCEPTED, Outcome.SOLVED)
 Proposal = tuple[str, Key | None]  # an action, and what it is to be done to
 
@@ -63,7 +63,7 @@ async def recommended(
 ) -> list[Recommendation]:
     """What to do about it, best first: 3 to 7 actions, none where nothing is wrong."""
     subject = Subject.of(row)
-    await session.execute(select(func.pg_advisory_xact_lock(ONE_AT_A_TIME, _hash(subject.id))))
+    await session.execute(select(func.pg_advisory_xact_lock(int(LockFamily.RECOMMENDATION_SUBJECT), _hash(subject.id))))
     known = await _known(session, subject.id)
     if not _outdated(known, subject.basis):
         return _best_first(row for row in known if row.outcome in HOPEFUL)

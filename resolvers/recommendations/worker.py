@@ -18,12 +18,12 @@ from resolvers.base.errors import ClientError
 from resolvers.context import Context, Services
 from resolvers.detection import anomalies
 from resolvers.recommendations.recommendations import propose
-from resolvers.store.postgres.advisory_locks import alone
+from resolvers.store.postgres.advisory_locks import AdvisoryLock
+from resolvers.store.postgres.single_runner import single_runner
 from resolvers.store.tables.analyses import CorrelationAnalysis
 from resolvers.store.tables.core import Anomaly
 from resolvers.store.tables.recommendations import Recommendation
 
-ADVISING_LOCK: Final = 0x6263_6F6D_0009
 LEAST_SEVERITY: Final = Severity.HIGH
 STALE: Final = timedelta(hours=2)  # since it ended, or the analysis was made: history that somebody imports wants none
 AT_ONCE: Final = 100
@@ -54,7 +54,7 @@ async def keep(services: Services) -> None:
 async def advise_due(services: Services) -> int:
     """About all that is due; how many anomalies and analyses these were. None where another process is at it."""
     done = set[Due]()
-    async with alone(services.database, ADVISING_LOCK) as mine:
+    async with single_runner(services.database, AdvisoryLock.AUTOMATIC_RECOMMENDATIONS) as mine:
         while mine and (due := [one for one in await _due(Context(services, SYSTEM)) if one not in done]):
             for one in due:
                 await propose(Context(services, SYSTEM), *one, None)

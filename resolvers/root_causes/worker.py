@@ -18,7 +18,8 @@ from resolvers.detection.anomalies import AnomalyChange, tell
 from resolvers.lists.pagination import among
 from resolvers.root_causes.analyses import perform
 from resolvers.root_causes.outbreaks import Opened, looked_at, outbreak
-from resolvers.store.postgres.advisory_locks import alone
+from resolvers.store.postgres.advisory_locks import AdvisoryLock
+from resolvers.store.postgres.single_runner import single_runner
 from resolvers.store.queries import analysis_scope as plants
 from resolvers.store.queries.analysis_scope import Scope
 from resolvers.store.tables.analyses import CorrelationAnalysis
@@ -28,7 +29,6 @@ from resolvers.store.telemetry import streams
 if TYPE_CHECKING:
     import asyncpg
 
-AUTOMATIC_LOCK: Final = 0x6263_6F6D_0008
 TOGETHER: Final = timedelta(minutes=10)  # between anomalies of one fault that open first
 SAME_FAULT: Final = timedelta(minutes=30)  # in which later ones belong to the same analysis
 STALE: Final = timedelta(hours=2)  # since it began: history that somebody imports wants no explanation now
@@ -59,7 +59,7 @@ async def keep(services: Services) -> None:
 
 async def analyze_due(services: Services) -> int:
     """All that is due; how many analyses that took. None where another process is at it."""
-    async with alone(services.database, AUTOMATIC_LOCK) as mine:
+    async with single_runner(services.database, AdvisoryLock.AUTOMATIC_ANALYSES) as mine:
         return await _analyze(Context(services, SYSTEM)) if mine else 0
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
+from structlog.testing import capture_logs
 
 from bcom_graphql.graphql.execution.broadcast import AT_ONCE, Group, Member, Receiver
 
@@ -257,3 +258,65 @@ async def test_a_group_that_the_last_has_left_is_given_up() -> None:
         reader.member.leave()
 
     assert (before, given_up) == ([], [True])
+
+
+# ---------------------------------------------------------------- what nobody foresaw
+
+
+async def test_who_misses_an_event_by_our_fault_is_told_and_those_who_come_later_are_served() -> None:
+    shared = iter([RuntimeError("no context"), None])
+
+    def fail_once() -> None:
+        if error := next(shared):
+            raise error
+
+    group = Group(as_it_is, fail_once)
+    first = Reader(group)
+
+    with capture_logs() as logs:
+        tell("a", first)
+        await settle()
+    second = Reader(group)
+    tell("b", second)
+    await settle()
+
+    assert str(first.why) == "no context"
+    assert [log["log_level"] for log in logs] == ["error"]
+    assert second.read == ["b"]
+
+
+async def test_work_that_is_cancelled_ends_its_subscribers_and_nobody_else() -> None:
+    async def work(tell: Callable[[str], str], event: str, together: object = None) -> str:
+        if event == "a":
+            raise asyncio.CancelledError
+        return tell(event)
+
+    group = Group(work)
+    first, second = Reader(group), Reader(group)
+
+    tell("a", first)
+    await settle()
+    tell("b", second)
+    await settle()
+
+    assert first.why is not None
+    assert second.read == ["b"]
+
+
+async def test_a_subscriber_whose_source_breaks_mutes_nobody_else() -> None:
+    def broken() -> None:
+        raise RuntimeError("source")
+
+    group = Group(as_it_is)
+    bad, good = Reader(group), Reader(group)
+    bad.done = broken  # type: ignore[method-assign]
+
+    with capture_logs() as logs:
+        tell("a", bad, good)
+        await settle()
+        tell("b", good)
+        await settle()
+
+    assert str(bad.why) == "source"
+    assert [log["log_level"] for log in logs] == ["error"]
+    assert good.read == [*"ab"]

@@ -14,8 +14,9 @@ from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import Unavailable
 from resolvers.base.roles import Role
 from resolvers.context import Services
+from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.embedded import embedded_postgres
-from resolvers.store.postgres.migrations import MIGRATION_LOCK, migrate, pending
+from resolvers.store.postgres.migrations import migrate, pending
 from tests.conftest import settings_of
 from tests.helpers.support import (
     QUIET,
@@ -187,7 +188,7 @@ async def test_a_migration_may_take_longer_than_a_statement(database_url: str) -
     services = app.services(settings_of(database_url, max_statement_seconds=0.2))
 
     async with services.database.write() as session:
-        await session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        await session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": int(AdvisoryLock.MIGRATIONS)})
         migrating = asyncio.create_task(migrate(services.database))
         await asyncio.sleep(0.5)
         assert not migrating.done()

@@ -13,10 +13,14 @@ from functools import partial
 from itertools import islice, takewhile
 from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
 
+import structlog
+
 from bcom_graphql.graphql.execution.operation_metrics import MESSAGES
 
 AT_ONCE: Final = 8  # events that are worked out together
 AT_A_STRETCH: Final = 250  # sockets that are written to before others have the event loop
+
+logger = structlog.get_logger(__name__)
 
 Answer = TypeVar("Answer")
 Answer_co = TypeVar("Answer_co", covariant=True)
@@ -103,7 +107,7 @@ class Member(Generic[Answer]):
         try:
             written = not good or self._outlet.write([batch.answer for batch in good])
         except Exception as error:  # noqa: BLE001  it is this subscriber's, who is told
-            self._end(error)
+            self.end(error)
             return
         if not written:
             self._waiting = deque(batch.work for batch in batches)
@@ -112,7 +116,7 @@ class Member(Generic[Answer]):
         for _ in good:
             self._source.done()
         if why := next((batch.why for batch in batches if batch.why is not None), None):
-            self._end(why)
+            self.end(why)
 
     def leave(self) -> None:
         if self._sending is not None:
@@ -122,7 +126,8 @@ class Member(Generic[Answer]):
             self._source.leave()
             self._group.leave()
 
-    def _end(self, why: Exception) -> None:
+    def end(self, why: Exception) -> None:
+        """Leaves, and tells why."""
         if not self.is_over:
             self.leave()
             self._ended(why)
@@ -134,9 +139,13 @@ class Member(Generic[Answer]):
                 self._source.done()
         except Exception as error:  # noqa: BLE001  as above
             self._sending = None  # it is this task, which must not cancel itself
-            self._end(error)
+            self.end(error)
         else:
             self._sending = None
+
+
+class Abandoned(Exception):
+    """The work on an event was cancelled, though nobody wanted the broadcast to end."""
 
 
 def _fail(why: Exception) -> Any:
@@ -196,14 +205,29 @@ class Group(Generic[Answer]):
             self._empty()
 
     async def _run(self) -> None:
-        while self._batches:
-            batches = [*islice(self._batches, AT_ONCE)]
+        try:
+            while self._batches:
+                batches = [*islice(self._batches, AT_ONCE)]
+                await self._work_out(batches)
+                for _ in batches:  # until now, whoever else gets the last event could be added
+                    self._batches.popleft()
+                await self._send(batches)
+        finally:
+            self._task = None
+
+    async def _work_out(self, batches: Sequence[Batch[Answer]]) -> None:
+        """Whatever fails here unforeseen is logged, and ends those who would have missed an event."""
+        try:
             together = self._together()
-            await asyncio.gather(*(batch.work_out(together) for batch in batches))
-            for _ in batches:  # until now, whoever else gets the last event could be added
-                self._batches.popleft()
-            await self._send(batches)
-        self._task = None
+            works = (batch.work_out(together) for batch in batches)
+            failures: Sequence[BaseException | None]
+            failures = await asyncio.gather(*works, return_exceptions=True)  # what is cancelled fails alone
+        except Exception as error:
+            logger.exception("a broadcast failed; its subscribers are told")
+            failures = [error] * len(batches)
+        for batch, failure in zip(batches, failures, strict=True):
+            if failure is not None:
+                batch.why = failure if isinstance(failure, Exception) else Abandoned(repr(failure))
 
     async def _send(self, batches: Sequence[Batch[Answer]]) -> None:
         """To each member all of its answers in one go: what a write costs hardly depends on how much it writes."""
@@ -212,7 +236,11 @@ class Group(Generic[Answer]):
             for member in batch.members:
                 by_member[member].append(batch)
         for number, (member, own) in enumerate(by_member.items(), 1):
-            member.offer(own)
+            try:
+                member.offer(own)
+            except Exception as error:
+                logger.exception("a subscriber could not be sent to; it is told")
+                member.end(error)
             if number % AT_A_STRETCH == 0:
                 await asyncio.sleep(0)
         MESSAGES.inc(sum(len(batch.members) for batch in batches if batch.why is None))

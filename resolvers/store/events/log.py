@@ -29,16 +29,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import takewhile
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import delete, extract, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from resolvers.base.errors import Expired, InvalidInput
+from resolvers.store.postgres.advisory_locks import AdvisoryLock, lock
 from resolvers.store.tables.core import Event as Row
 
-COMMIT_ORDER_LOCK: Final = 0x6263_6F6D_0001
 BATCH = 500
 FORGOTTEN_AT_ONCE = 5000
 MOST_COUNTED = 10_000
@@ -72,7 +72,7 @@ async def append(session: AsyncSession) -> None:
     pending: list[Event] = session.info.pop("events", [])
     if not pending:
         return
-    await session.execute(select(func.pg_advisory_xact_lock(COMMIT_ORDER_LOCK)))
+    await lock(session, AdvisoryLock.COMMIT_ORDER)
     rows = [{"topic": e.topic, "change": e.change, "subject": e.subject, "facts": e.facts} for e in pending]
     await session.execute(insert(Row), rows)
     session.info["appended"] = True

@@ -4,7 +4,6 @@ import hashlib
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
 
 from sqlalchemy import exists, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
@@ -13,14 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.models import Measure, Trained
 from resolvers.base.errors import Conflict
 from resolvers.lists.pagination import among
+from resolvers.store.postgres.advisory_locks import LockFamily
 from resolvers.store.tables.models import Champion, ModelAction, ModelMetric, ModelStage, ModelVersion, Promotion
-
-MODEL_LOCK: Final = 0x6263_6F6D  # and the model's name
 
 
 async def lock(session: AsyncSession, name: str) -> None:
     """Until the transaction ends nobody else adds or promotes versions of this model."""
-    await session.execute(select(func.pg_advisory_xact_lock(MODEL_LOCK, func.hashtext(name))))
+    await session.execute(select(func.pg_advisory_xact_lock(int(LockFamily.MODEL), func.hashtext(name))))
 
 
 async def lineage(session: AsyncSession, name: str) -> list[int]:

@@ -1,27 +1,35 @@
-"""Work that one process at a time does for all."""
+"""Every advisory lock that the server takes, in one list: two uses of one number would wait for each other."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from enum import IntEnum, unique
 
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from resolvers.store.postgres.database import Database
+
+@unique
+class AdvisoryLock(IntEnum):
+    """The key in PostgreSQL. Never change one or use it anew: servers of two versions may run at the same time."""
+
+    COMMIT_ORDER = 0x6263_6F6D_0001  # event ids are drawn in the order of the commits
+    USERS = 0x6263_6F6D_0002  # a user is created, or another one becomes an admin
+    PARTITIONS = 0x6263_6F6D_0003  # partitions are created
+    MIGRATIONS = 0x6263_6F6D_0004  # the schema is migrated
+    DEMO_FEED = 0x6263_6F6D_0005  # one process feeds the demo
+    TOPOLOGY = 0x6263_6F6D_0006  # the topology is written: two writers in another order would deadlock
+    PROFILE_LEARNING = 0x6263_6F6D_0007  # one process learns profiles
+    AUTOMATIC_ANALYSES = 0x6263_6F6D_0008  # one process analyses root causes by itself
+    AUTOMATIC_RECOMMENDATIONS = 0x6263_6F6D_0009  # one process recommends by itself
+    MAINTENANCE = 0x6263_6F6D_000A  # one process maintains the store
 
 
-@asynccontextmanager
-async def alone(database: Database, lock: int) -> AsyncIterator[bool]:
-    """Whether no other process is at it, and none begins meanwhile.
+@unique
+class LockFamily(IntEnum):
+    """The first of two numbers; the second is a hash of what is locked. They never meet the locks of one number."""
 
-    The lock lasts as long as its connection: the dead stand in nobody's way, and who fails or is stopped ends it
-    together with the connection, whatever that has to say still.
-    """
-    async with database.connection() as connection:
-        mine = bool(await connection.scalar(select(func.pg_try_advisory_lock(lock))))
-        try:
-            yield mine
-        except BaseException:
-            if mine:
-                await connection.invalidate()
-            raise
-        if mine:
-            await connection.execute(select(func.pg_advisory_unlock(lock)))
+    MODEL = 0x6263_6F6D  # versions of a model are added or promoted
+    RECOMMENDATION_SUBJECT = 0x6263_6F6E  # recommendations about an anomaly or an analysis are made
+
+
+async def lock(session: AsyncSession, which: AdvisoryLock) -> None:
+    """Waits for the lock, and holds it until the transaction ends."""
+    await session.execute(select(func.pg_advisory_xact_lock(int(which))))

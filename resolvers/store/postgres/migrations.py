@@ -11,10 +11,10 @@ from sqlalchemy import Connection, text
 
 from resolvers.base.errors import Conflict, InvalidInput
 from resolvers.store.postgres import requirements as fitness
+from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.database import Database
 
 HEAD = "head"
-MIGRATION_LOCK = 0x6263_6F6D_0004
 
 
 def scripts() -> Path:
@@ -32,7 +32,7 @@ async def migrate(database: Database, to: str = HEAD) -> str:
     """
     await fitness.check(database)
     async with database.patient() as connection:
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": int(AdvisoryLock.MIGRATIONS)})
         return await connection.run_sync(_move, to)
 
 

@@ -8,11 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import TargetKind
+from resolvers.store.postgres.advisory_locks import AdvisoryLock, lock
 from resolvers.store.postgres.database import Database
 from resolvers.store.tables.core import Stream
 from resolvers.store.tables.samples import ROLLUPS, SAMPLES
 
-PARTITION_LOCK = 0x6263_6F6D_0003
 WEEK = timedelta(days=7)
 WEEKS_AHEAD = 2  # so long may maintenance fail before a batch has to make its week itself
 PATIENCE = "2s"  # a drop locks the whole table: rather try again later than let everybody wait behind it
@@ -63,7 +63,7 @@ async def create(database: Database, kind: TargetKind, weeks: Sequence[datetime]
         if not await _missing(session, list(wanted)):
             return
     async with database.write() as session:
-        await session.execute(sa.select(sa.func.pg_advisory_xact_lock(PARTITION_LOCK)))
+        await lock(session, AdvisoryLock.PARTITIONS)
         for name in await _missing(session, list(wanted)):
             table, week = wanted[name]
             await session.execute(sa.text(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)"))

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text, update
 
-from resolvers.accounts import users
 from resolvers.base.roles import Role
 from resolvers.context import Services
+from resolvers.store.postgres.advisory_locks import AdvisoryLock, lock
 from resolvers.store.tables.core import ApiKey, SignIn, User
 from tests.helpers.support import Api, Factory, Server, codes, id_of, iso, sql
 
@@ -113,7 +113,7 @@ async def test_an_admin_who_is_demoted_meanwhile_makes_nobody_an_admin(
     admin = await api.of(demoted)
 
     async with services.database.write() as session:
-        await users.lock(session)
+        await lock(session, AdvisoryLock.USERS)
         promoting = asyncio.create_task(admin.execute(UPDATE, input={"id": id_of(demoted), "role": "ADMIN"}))
         await waiting(services)
         await session.execute(update(User).values(role=Role.VIEWER))

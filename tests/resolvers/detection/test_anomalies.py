@@ -9,8 +9,10 @@ from structlog.testing import capture_logs
 
 from ml.catalogue.metrics import Direction
 from ml.detection.episodes import Severity
+from resolvers.base.access import SYSTEM
 from resolvers.base.roles import Role
-from resolvers.context import Services
+from resolvers.context import Context, Services
+from resolvers.detection import anomalies
 from resolvers.store.tables.core import Anomaly, AnomalyStatus, SiteRole, Verdict
 from schema.relay import global_id
 from tests.helpers.support import (
@@ -599,3 +601,17 @@ async def test_mutations_of_one_operation_see_what_the_ones_before_them_did(api:
 
     assert [entry["action"] for entry in data["first"]["history"]] == ["ACKNOWLEDGED"]
     assert [entry["action"] for entry in data["second"]["history"]] == ["ACKNOWLEDGED", "RESOLVED"]
+
+
+async def test_what_the_server_itself_does_has_no_author(services: Services, make: Factory, operator: Api) -> None:
+    anomaly = await make.anomaly(await make.link())
+    context = Context(services, SYSTEM)
+
+    await anomalies.acknowledge(context, anomaly.id, None)
+    await anomalies.judge(context, anomaly.id, Verdict.TRUE_ALARM, None)
+    await anomalies.resolve(context, anomaly.id, None)
+
+    shown = await show(operator, anomaly)
+    assert shown["status"] == "RESOLVED"
+    assert shown["acknowledgedBy"] is None
+    assert [entry["by"] for entry in shown["history"]] == [None] * 3

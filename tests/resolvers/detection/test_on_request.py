@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from ml.catalogue.metrics import CATALOGUE, TargetKind
+from resolvers.base.access import SYSTEM
 from resolvers.base.roles import Role
+from resolvers.context import Context, Services
 from resolvers.detection.on_request import camel
+from resolvers.detection.on_request import detect as detect_on_request
 from resolvers.store.tables.core import Link, Network, Site
 from tests.helpers.support import LINK_CENTRE, LINK_SPREAD, Api, Factory, GraphQLFailed, ago, id_of, record_levels
 
@@ -306,3 +309,11 @@ async def test_detections_are_kept_newest_first_with_whoever_asked(api: Api, mak
     assert lists[NETWORK, True] == {"totalCount": 1, "nodes": [kept[2]]}
     assert {node["requestedBy"]["email"] for node in kept} == {user.email}
     assert kept[1]["target"] == {"id": id_of(site)}
+
+
+async def test_the_server_itself_may_ask_and_no_user_is_named(services: Services) -> None:
+    measured = dict.fromkeys(("throughput_mbps", "utilization_pct"), 1.0)
+
+    detection = await detect_on_request(Context(services, SYSTEM), TargetKind.LINK, measured, None, None, None)
+
+    assert detection.requested_by_id is None

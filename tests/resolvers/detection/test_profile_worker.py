@@ -11,7 +11,8 @@ from sqlalchemy import func, select
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.detection.profile_worker import LEARNER_LOCK, learn_due
+from resolvers.detection.profile_worker import learn_due
+from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.tables.core import Link, Profile, Stream
 from tests.helpers.support import Api, Factory, ago, id_of, ms, record
 
@@ -145,10 +146,10 @@ async def test_detection_on_request_uses_the_profile(operator: Api, services: Se
 async def test_only_one_process_learns_at_a_time(operator: Api, services: Services, make: Factory) -> None:
     await history(operator, await make.link())
     async with services.database.connection() as other:
-        await other.execute(select(func.pg_advisory_lock(LEARNER_LOCK)))
+        await other.execute(select(func.pg_advisory_lock(int(AdvisoryLock.PROFILE_LEARNING))))
 
         refused = await learn_due(services)
-        await other.execute(select(func.pg_advisory_unlock(LEARNER_LOCK)))
+        await other.execute(select(func.pg_advisory_unlock(int(AdvisoryLock.PROFILE_LEARNING))))
 
     assert (refused, await learn_due(services)) == (0, 1)
 

@@ -14,12 +14,15 @@ from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import TimedOut
 from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.operations.maintenance import MAINTENANCE_LOCK, maintain, make_partitions
+from resolvers.operations.maintenance import maintain, make_partitions
+from resolvers.store.postgres.advisory_locks import AdvisoryLock, lock
+from resolvers.store.postgres.single_runner import single_runner
 from resolvers.store.tables.core import Link
 from resolvers.store.telemetry.partitions import WEEK, WEEKS_AHEAD, week_of
 from tests.helpers.support import NOW, Api, Factory, Server, ago, ms, record, record_levels, sql
 
 LINK = TargetKind.LINK
+UPSERT = "mutation ($input: TopologyInput!) { upsertTopology(input: $input) { ... on Topology { satellites } } }"
 PAUSED = "bcom_retention_paused_total"
 TABLES = [f"{kind.lower()}_{what}" for kind in TargetKind for what in ("rollups", "samples")]
 
@@ -237,11 +240,31 @@ async def test_a_table_in_use_is_dropped_another_time_and_puts_off_nothing_else(
 
 async def test_only_one_process_maintains_at_a_time(services: Services) -> None:
     async with services.database.connection() as other:
-        await other.execute(select(func.pg_advisory_lock(MAINTENANCE_LOCK)))
+        await other.execute(select(func.pg_advisory_lock(int(AdvisoryLock.MAINTENANCE))))
         meanwhile = await maintain(services)
-        await other.execute(select(func.pg_advisory_unlock(MAINTENANCE_LOCK)))
+        await other.execute(select(func.pg_advisory_unlock(int(AdvisoryLock.MAINTENANCE))))
 
     assert (meanwhile, await maintain(services)) == (False, True)
+
+
+async def test_a_long_change_of_the_topology_does_not_keep_maintenance_from_its_round(services: Services) -> None:
+    async with services.database.write() as session:
+        await lock(session, AdvisoryLock.TOPOLOGY)  # as `upsertTopology` does
+
+        maintained = await maintain(services)
+
+    assert maintained
+
+
+async def test_the_topology_can_be_changed_during_a_long_maintenance(api: Api, services: Services) -> None:
+    admin = await api.as_(Role.ADMIN)
+
+    async with single_runner(services.database, AdvisoryLock.MAINTENANCE) as is_ours:
+        async with asyncio.timeout(5.0):
+            answer = await admin.run(UPSERT, input={"satellites": [{"name": "Astra 1"}]})
+
+    assert is_ours
+    assert answer == {"upsertTopology": {"satellites": 1}}
 
 
 async def test_a_server_maintains_by_itself(server: Server, services: Services, make: Factory) -> None:

@@ -9,8 +9,9 @@ from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity
 from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.recommendations.worker import ADVISING_LOCK, advise_due
-from resolvers.store.postgres.advisory_locks import alone
+from resolvers.recommendations.worker import advise_due
+from resolvers.store.postgres.advisory_locks import AdvisoryLock
+from resolvers.store.postgres.single_runner import single_runner
 from resolvers.store.tables import analysis_documents as patterns
 from resolvers.store.tables.core import Anomaly, AnomalyStatus
 from resolvers.store.tables.recommendations import Recommendation
@@ -103,7 +104,7 @@ async def test_an_analysis_that_ran_by_itself_gets_its_own(api: Api, services: S
 async def test_only_one_process_is_at_it(services: Services, make: Factory) -> None:
     await faded(make)
 
-    async with alone(services.database, ADVISING_LOCK) as mine:
+    async with single_runner(services.database, AdvisoryLock.AUTOMATIC_RECOMMENDATIONS) as mine:
         assert mine
         assert await advise_due(services) == 0
 

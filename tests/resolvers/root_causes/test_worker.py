@@ -11,7 +11,8 @@ from ml.catalogue.metrics import Direction, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.root_causes.worker import AUTOMATIC_LOCK, analyze_due
+from resolvers.root_causes.worker import analyze_due
+from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.tables import analysis_documents as patterns
 from resolvers.store.tables.analyses import CorrelationAnalysis
 from resolvers.store.tables.core import Anomaly, Link, Network, Site, SiteRole
@@ -273,10 +274,10 @@ async def test_who_follows_anomalies_hears_of_the_analysis(api: Api, services: S
 async def test_only_one_process_analyzes_at_a_time(services: Services) -> None:
     await failing_hub(services)
     async with services.database.connection() as other:
-        await other.execute(select(func.pg_advisory_lock(AUTOMATIC_LOCK)))
+        await other.execute(select(func.pg_advisory_lock(int(AdvisoryLock.AUTOMATIC_ANALYSES))))
 
         refused = await analyze_due(services)
-        await other.execute(select(func.pg_advisory_unlock(AUTOMATIC_LOCK)))
+        await other.execute(select(func.pg_advisory_unlock(int(AdvisoryLock.AUTOMATIC_ANALYSES))))
 
     assert (refused, await analyze_due(services)) == (0, 1)
 

@@ -13,16 +13,17 @@ from bcom_graphql import app
 from resolvers.base.errors import Unavailable
 from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.store.postgres.advisory_locks import alone
+from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.connection import Connector, beat
 from resolvers.store.postgres.database import Database
 from resolvers.store.postgres.database_url import parse
+from resolvers.store.postgres.single_runner import single_runner
 from tests.conftest import SECRET, settings_of
 from tests.helpers.freezing import FreezingProxy
 from tests.helpers.processes import Served
 from tests.helpers.support import Api, Factory, id_of, serving, until
 
-LOCK = 4711
+LOCK = AdvisoryLock.MAINTENANCE
 SITES = "{ sites { totalCount } }"
 WATCH = "subscription { anomalyDetected(changes: [ACKNOWLEDGED]) { change } }"
 ACKNOWLEDGE = "mutation ($id: ID!) { acknowledgeAnomaly(id: $id) { __typename } }"
@@ -124,7 +125,7 @@ async def test_who_is_stopped_while_alone_does_not_wait_for_the_lock(proxy: Free
     has_begun = asyncio.Event()
 
     async def work() -> None:
-        async with alone(database, LOCK) as mine:
+        async with single_runner(database, LOCK) as mine:
             assert mine
             has_begun.set()
             await asyncio.sleep(3600)
@@ -142,7 +143,7 @@ async def test_who_is_stopped_while_alone_does_not_wait_for_the_lock(proxy: Free
 
 async def test_who_fails_while_alone_leaves_no_lock_behind(services: Services) -> None:
     async def fail() -> None:
-        async with alone(services.database, LOCK) as mine:
+        async with single_runner(services.database, LOCK) as mine:
             assert mine
             raise Unavailable
 
@@ -150,7 +151,7 @@ async def test_who_fails_while_alone_leaves_no_lock_behind(services: Services) -
         await fail()
 
     async def is_free() -> bool:
-        async with alone(services.database, LOCK) as mine:
+        async with single_runner(services.database, LOCK) as mine:
             return mine
 
     await until(is_free)
