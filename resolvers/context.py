@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from resolvers.accounts.passwords import Passwords
@@ -18,6 +18,7 @@ from resolvers.base.rate_limits import Budget, Rates
 from resolvers.base.roles import Role
 from resolvers.base.tokens import Tokens
 from resolvers.base.turns import Turns
+from resolvers.lists.loaders import Loaders
 from resolvers.lists.row_loaders import Entities
 from resolvers.store.events.feed import EventFeed
 from resolvers.store.events.log import parse_cursor
@@ -31,10 +32,6 @@ from resolvers.store.tables.core import Table
 from resolvers.store.telemetry.live_samples import LiveSamples
 from resolvers.store.telemetry.profiles import ProfileCache
 from resolvers.telemetry.files.processes import FileReaders
-
-if TYPE_CHECKING:
-    from resolvers.lists.loaders import Loaders
-
 
 Columns = Mapping[type[Table], frozenset[str]]  # that are read of an entity's rows; all, of one that is not in it
 READINGS_WAITING: Final = 1000
@@ -150,9 +147,7 @@ class Context:
             turns.give_back()
 
     @cached_property
-    def loaders(self) -> "Loaders":
-        from resolvers.lists.loaders import Loaders  # noqa: PLC0415  loaders know the topology, which knows the context
-
+    def loaders(self) -> Loaders:
         return Loaders(self.database, self.services.entities, self.columns or {}, self.reading)
 
     def columns_of(self, entity: type[Table]) -> frozenset[str] | None:

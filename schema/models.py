@@ -38,7 +38,7 @@ class Model(Node):
     async def versions(
         self, info: Info, first: int | None = None, after: str | None = None
     ) -> Connection["ModelVersion"]:
-        return await children_of(info, ModelVersion, "model.versions", self.name, Window(first, after))
+        return await children_of(info, ModelVersion, models.versions, self.name, Window(first, after))
 
 
 @strawberry.type

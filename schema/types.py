@@ -1,5 +1,6 @@
 """The fleet, and what is found on it, as clients see them."""
 
+from collections.abc import Callable, Hashable
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -8,9 +9,12 @@ from uuid import UUID
 import strawberry
 
 from ml.catalogue.metrics import Metric, TargetKind
-from resolvers.detection.filters import AnomalyFilter as Filter
+from resolvers.detection import anomalies
+from resolvers.fleet import topology
+from resolvers.lists.listings import Listing
 from resolvers.lists.loaders import Children
 from resolvers.lists.pagination import Window
+from resolvers.recommendations import recommendations
 from resolvers.store.tables import analyses as analysis_tables
 from resolvers.store.tables import core as tables
 from schema.accounts import User
@@ -31,12 +35,13 @@ T = TypeVar("T", bound=Node)
 async def children_of(
     info: Info,
     node: type[T],
-    of: str | TargetKind,
+    make: Callable[..., Listing[Any]],
     parent: int | str | UUID,
     window: Window,
-    filter: Filter | None = None,
+    *arguments: Hashable,
 ) -> Connection[T]:
-    loaders, children = info.context.loaders, Children(of, filter or Filter())
+    """Returns a page of the parent's list that `make` returns for these arguments."""
+    loaders, children = info.context.loaders, Children(make, arguments)
     page = await loaders.page.load(((children, window), parent))
     return connection(page, node, partial(loaders.count.load, (children, parent)))
 
@@ -54,7 +59,8 @@ class Observed(Node):
         self, info: Info, filter: AnomalyFilter | None = None, first: int | None = None, after: str | None = None
     ) -> Connection["Anomaly"]:
         kind = TargetKind(type(self).__name__.upper())
-        return await children_of(info, Anomaly, kind, self.row.id, Window(first, after), filter_of(filter))
+        window, wanted = Window(first, after), filter_of(filter)
+        return await children_of(info, Anomaly, anomalies.listing_of, self.row.id, window, kind, wanted)
 
 
 @strawberry.type
@@ -84,7 +90,7 @@ class Satellite(Node):
     @paged(10)
     @needs("id")
     async def networks(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Network"]:
-        return await children_of(info, Network, "satellite.networks", self.row.id, Window(first, after))
+        return await children_of(info, Network, topology.satellite_networks, self.row.id, Window(first, after))
 
 
 @strawberry.type(description="A hub (its antenna serves networks) or a remote terminal.")
@@ -100,12 +106,12 @@ class Site(Measured):
     @paged(5, description="Those that a hub's antenna serves, or that a remote takes part in.")
     @needs("id")
     async def networks(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Network"]:
-        return await children_of(info, Network, "site.networks", self.row.id, Window(first, after))
+        return await children_of(info, Network, topology.site_networks, self.row.id, Window(first, after))
 
     @paged(20, description="A remote's own; a hub's are those of its networks.")
     @needs("id")
     async def links(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Link"]:
-        return await children_of(info, Link, "site.links", self.row.id, Window(first, after))
+        return await children_of(info, Link, topology.site_links, self.row.id, Window(first, after))
 
 
 @strawberry.type(description="One hub chain's carriers on one transponder, and the links on them.")
@@ -121,7 +127,7 @@ class Network(Measured):
     @paged(50)
     @needs("id")
     async def links(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Link"]:
-        return await children_of(info, Link, "network.links", self.row.id, Window(first, after))
+        return await children_of(info, Link, topology.network_links, self.row.id, Window(first, after))
 
 
 @strawberry.type(description="One remote's pair of directions.")
@@ -251,7 +257,7 @@ class Anomaly(Node):
     ) -> Connection[Annotated["Recommendation", strawberry.lazy("schema.recommendations")]]:
         from schema.recommendations import Recommendation  # noqa: PLC0415  which knows this module
 
-        return await children_of(info, Recommendation, "anomaly.recommendations", self.row.id, Window(first, after))
+        return await children_of(info, Recommendation, recommendations.of_anomalies, self.row.id, Window(first, after))
 
 
 @strawberry.type(description="The verdict on one set of measurements that somebody asked for; kept for the record.")

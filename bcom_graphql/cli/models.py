@@ -53,7 +53,7 @@ def show() -> None:
     async def work(context: Context) -> None:
         names = [model.name for model in await models.listed(context)]
         load, window = context.loaders, Window(first=SHOWN_VERSIONS)
-        pages = await load.page.load_many([((Children("model.versions"), window), name) for name in names])
+        pages = await load.page.load_many([((Children(models.versions), window), name) for name in names])
         rows: list[ModelVersion] = [row for page in pages for row in page.rows]
         keys = [row.id for row in rows]
         stages, metrics = await load.stage.load_many(keys), await load.model_metrics.load_many(keys)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 from uuid import UUID
@@ -13,14 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.metrics import TargetKind
 from ml.recommendation.case import Past
 from resolvers.base.dataloader import Loader, grouped
-from resolvers.detection import anomalies
-from resolvers.detection.filters import AnomalyFilter
-from resolvers.fleet import topology
 from resolvers.lists.listings import Listing
 from resolvers.lists.pagination import Page, Window, among, counts, pages
 from resolvers.lists.row_loaders import Entities
-from resolvers.models import models
-from resolvers.recommendations import recommendations
 from resolvers.store.models import sensitivities, versions
 from resolvers.store.postgres.database import Database
 from resolvers.store.postgres.rows import Columns
@@ -40,27 +35,17 @@ Value = TypeVar("Value")
 
 DAY = 86_400
 BUCKETS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, DAY)  # seconds
-LISTINGS: dict[str, Callable[[], Listing[Any]]] = {
-    "satellite.networks": topology.satellite_networks,
-    "network.links": topology.network_links,
-    "site.networks": topology.site_networks,
-    "site.links": topology.site_links,
-    "model.versions": models.versions,
-    "anomaly.recommendations": recommendations.of_anomalies,
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Children:
-    """Which of a parent's lists: a name in `LISTINGS`, or the anomalies of a kind of target."""
+    """Which of a parent's lists: the one that `make` returns for these arguments."""
 
-    of: str | TargetKind
-    filter: AnomalyFilter = field(default_factory=AnomalyFilter)
+    make: Callable[..., Listing[Any]]
+    arguments: tuple[Hashable, ...] = ()
 
     def listing(self) -> Listing[Any]:
-        if isinstance(self.of, TargetKind):
-            return anomalies.listing_of(self.of, self.filter)
-        return LISTINGS[self.of]()
+        return self.make(*self.arguments)
 
 
 @dataclass(frozen=True, slots=True)
