@@ -132,6 +132,10 @@ class Context:
         if self.caller is not SYSTEM:
             await self.services.rates.spend(budget, *what, self.spender, cost=cost)
 
+    def largest_cost(self, budget: Budget) -> int | None:
+        """Returns the most that the caller may ever spend at once; None without a limit."""
+        return None if self.caller is SYSTEM else self.services.rates.largest_cost(budget)
+
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
         """One's turn at what may keep the database busy. Raises Busy for too many, or after a long wait."""

@@ -91,6 +91,10 @@ class Rates:
                 retry_after = await self._wait(limit, budget, who)
                 raise RateLimited(f"At most {limit.amount:,} {budget} in {_window(limit)}.", retry_after)
 
+    def largest_cost(self, budget: Budget) -> int | None:
+        """Returns the most that one call may ever spend at once; None without a limit."""
+        return min((limit.amount for limit in self._limits.get(budget, ())), default=None)
+
     async def forgive(self, budget: Budget, *who: str) -> None:
         """Forget what was spent."""
         for limit in self._limits.get(budget, ()):

@@ -129,7 +129,8 @@ async def resolve(context: Context, anomaly_id: UUID, note: str | None) -> Anoma
         anomaly = await _locked(session, anomaly_id)
         if anomaly.status is AnomalyStatus.RESOLVED:
             raise Conflict("This anomaly is already resolved.")
-        anomaly.status, anomaly.ended_at = AnomalyStatus.RESOLVED, context.now
+        anomaly.status = AnomalyStatus.RESOLVED
+        anomaly.ended_at = max(context.now, anomaly.last_seen_at)  # samples may be a few minutes ahead of our clock
         if stream:
             stream.anomaly_id, stream.alarms, stream.quiets, stream.alarming_since = None, 0, 0, None
         await _note(session, anomaly, AnomalyChange.RESOLVED, caller.author_id, note)

@@ -20,7 +20,7 @@ from resolvers.lists.pagination import among
 from resolvers.store.tables.core import Anomaly
 from resolvers.telemetry import recording as metrics
 from resolvers.telemetry.files.messages import printable
-from resolvers.telemetry.recording import LISTED_REJECTIONS, Recorded, Rejected
+from resolvers.telemetry.recording import LISTED_REJECTIONS, Recorded, Rejected, largest_batch
 
 LONGEST_NAME: Final = 100  # characters, of a file's name in a sentence
 
@@ -111,11 +111,12 @@ async def import_file(
     required = [kind.value.lower(), "at", *(["direction"] if kind is TargetKind.LINK else [])]
     async with context.services.readers.open(file, name, required, CATALOGUE[kind].columns) as opened:
         done = 0
-        async for frame in opened.batches():
-            recorded = await _recorded(open_context, kind, frame)
-            shifted = [Rejected(done + entry.row, entry.reason) for entry in recorded.rejected]
-            done += len(frame)
-            yield Progress(done, opened.rows, replace(recorded, rejected=shifted))
+        async for batch in opened.batches():
+            for frame in batch.iter_slices(max(1, largest_batch(context))):
+                recorded = await _recorded(open_context, kind, frame)
+                shifted = [Rejected(done + entry.row, entry.reason) for entry in recorded.rejected]
+                done += len(frame)
+                yield Progress(done, opened.rows, replace(recorded, rejected=shifted))
 
 
 async def _recorded(open_context: Callable[[], Context], kind: TargetKind, frame: pl.DataFrame) -> Recorded:

@@ -58,8 +58,9 @@ async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> Rec
     again. Raises InvalidInput for too many rows, RateLimited for too many at a time.
     """
     context.require(Role.OPERATOR, "record metrics")
-    if len(frame) > LARGEST_BATCH:
-        raise InvalidInput(f"At most {LARGEST_BATCH} rows at once; these are {len(frame)}. Send them in parts.")
+    most = largest_batch(context)
+    if len(frame) > most:
+        raise InvalidInput(f"At most {most} rows at once; these are {len(frame)}. Send them in parts.")
     await context.spend(Budget.SAMPLES, cost=len(frame))
     rows = await checking.checked(context, kind, frame)
     rejected = rows.filter(pl.col("reason").is_not_null())
@@ -78,6 +79,12 @@ async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> Rec
         dict(rejected.group_by(pl.col("reason").str.replace(VALUE, "")).len().iter_rows()),
         anomalies,
     )
+
+
+def largest_batch(context: Context) -> int:
+    """Returns how many rows the caller may record at once: more than its budget of a window would never fit."""
+    budget = context.largest_cost(Budget.SAMPLES)
+    return LARGEST_BATCH if budget is None else min(LARGEST_BATCH, budget)
 
 
 # ---------------------------------------------------------------- reading

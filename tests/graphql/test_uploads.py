@@ -1,5 +1,6 @@
 """Files in requests, as the multipart request specification has them, and telemetry imported that way."""
 
+import asyncio
 import io
 import json
 from datetime import UTC, datetime
@@ -120,6 +121,27 @@ async def test_a_file_larger_than_the_budget_takes_its_time(server: Server, make
         first, again = await imported(operator, content), await imported(operator, content)
 
     assert (first["accepted"], again["duplicates"]) == (5, 5)
+
+
+async def test_a_file_whose_batches_are_larger_than_a_whole_budget_is_taken_in_parts(
+    server: Server, make: Factory
+) -> None:
+    link = await make.link()
+    rows = [f"{link.number},OB,{ms(ago(minutes=minute))},12.5\n" for minute in range(4)]
+    content = f"link,direction,at,esnoDb\n{''.join(rows)}8,OB,,12.5\n".encode()
+    async with server(rate_samples="3/second") as api, asyncio.timeout(10):
+        recorded = await imported(await api.as_(Role.OPERATOR), content)
+
+    assert (recorded["accepted"], [entry["row"] for entry in recorded["rejected"]]) == (4, [4])
+
+
+async def test_whoever_may_record_nothing_is_told_so(server: Server, make: Factory) -> None:
+    link = await make.link()
+    content = f"link,direction,at,esnoDb\n{link.number},OB,{ms(ago())},12.5\n".encode()
+    async with server(rate_samples="0/second") as api, asyncio.timeout(10):
+        refused = await imported(await api.as_(Role.OPERATOR), content)
+
+    assert refused["message"].startswith("At most 0 rows at once")
 
 
 # ---------------------------------------------------------------- forms

@@ -20,7 +20,7 @@ Known = tuple[int, str, bytes]  # its number, the version of the model that it w
 
 
 class ProfileCache:
-    """What this process has read so far, the least recently used forgotten first."""
+    """The profiles that this process has read, the least recently used forgotten first."""
 
     def __init__(self) -> None:
         self._known = OrderedDict[tuple[TargetKind, StreamKey], Known]()
@@ -28,17 +28,22 @@ class ProfileCache:
     async def of(
         self, session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], numbers: NDArray[np.int64]
     ) -> list[Known | None]:
-        """Those of the streams whose `numbers` (streams,) are not 0; read by this session where they are new."""
-        wanted = [(key, number) for key, number in zip(keys, numbers.tolist(), strict=True) if number]
-        missing = [key for key, number in wanted if (self._known.get((kind, key)) or (0,))[0] != number]
-        for key, known in (await _read(session, kind, missing)).items() if missing else ():
-            self._known[kind, key] = known
-        for key, _ in wanted:
-            self._known.move_to_end((kind, key))
-        found = [self._known[kind, key] if number else None for key, number in zip(keys, numbers.tolist(), strict=True)]
+        """Returns each stream's profile of this number; None for number 0, and where its row is missing."""
+        pairs = list(zip(keys, numbers.tolist(), strict=True))
+        outdated = [key for key, number in pairs if number and (self._known.get((kind, key)) or (0,))[0] != number]
+        for key in outdated:
+            self._known.pop((kind, key), None)
+        for key, profile in (await _read(session, kind, outdated)).items() if outdated else ():
+            self._known[kind, key] = profile
+        profiles = [self._use(kind, key) if number else None for key, number in pairs]
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-        return found
+        return profiles
+
+    def _use(self, kind: TargetKind, key: StreamKey) -> Known | None:
+        if (kind, key) in self._known:
+            self._known.move_to_end((kind, key))
+        return self._known.get((kind, key))
 
 
 async def _read(session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey]) -> dict[StreamKey, Known]:
@@ -46,7 +51,7 @@ async def _read(session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKe
     records = await connection.fetch(
         "SELECT key.target, key.direction, number, model_version, content"
         " FROM unnest($1::int[], $2::text[]) AS key (target, direction) CROSS JOIN LATERAL (SELECT * FROM profiles"
-        " WHERE target_id = key.target AND kind = $3 AND direction = key.direction) AS profile",
+        " WHERE target_id = key.target AND kind = $3 AND direction = key.direction AND content IS NOT NULL) AS profile",
         [key[0] for key in keys],
         [key[1] for key in keys],
         kind.value,

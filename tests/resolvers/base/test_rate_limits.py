@@ -164,6 +164,17 @@ async def test_samples_draw_on_a_budget_of_their_own(server: Server, make: Facto
     assert (refused[0], refused[1]["errors"][0]["message"][:37]) == (429, "At most 10 recorded samples in 1 day.")
 
 
+async def test_more_samples_than_a_whole_budget_are_invalid_rather_than_asked_for_again(
+    server: Server, make: Factory
+) -> None:
+    link = await make.link()
+    columns = {"link": [link.number] * 3, "direction": ["OB"] * 3, "at": [ms(ago())] * 3, "esnoDb": [12.0] * 3}
+    async with server(rate_samples="2/day") as api:
+        refused = await record(await api.as_(Role.OPERATOR), TargetKind.LINK, **columns)
+
+    assert refused["message"] == "At most 2 rows at once; these are 3. Send them in parts."
+
+
 async def test_limits_can_be_switched_off_for_load_tests(server: Server) -> None:
     async with server(rate_limits=False, rate_analyses="1/day", rate_operations="1/day") as api:
         operator = await api.as_(Role.OPERATOR)

@@ -214,6 +214,19 @@ async def test_resolving_by_hand_ends_it(operator: Api, make: Factory) -> None:
     assert [(entry["action"], entry["note"]) for entry in kept["history"]] == [("RESOLVED", "")]
 
 
+async def test_an_anomaly_ahead_of_the_clock_never_ends_before_it_began(operator: Api, make: Factory) -> None:
+    ahead = ago(minutes=-4)
+    link = await make.link()
+    await make.baseline(link, LINK_CENTRE, LINK_SPREAD, "OB")
+    await record_levels(operator, link, {ahead: EXTREME})
+    [anomaly] = await ids(operator)
+
+    await act(operator, "resolve", anomaly)
+
+    kept = await show(operator, anomaly)
+    assert kept["startedAt"] == kept["lastSeenAt"] == kept["endedAt"] == shown(ahead)
+
+
 async def test_a_verdict_is_kept_and_may_be_changed_even_afterwards(operator: Api, make: Factory) -> None:
     anomaly = await make.anomaly(status=AnomalyStatus.RESOLVED)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.roles import Role
@@ -141,6 +141,21 @@ async def test_detection_on_request_uses_the_profile(operator: Api, services: Se
     verdict = data["detectLinkAnomaly"]
     assert (verdict["isAnomaly"], verdict["confidence"]) == (False, 0.0)  # nothing that was measured is known of it
     assert verdict["contributions"] == []
+
+
+async def test_a_profile_that_somebody_deleted_is_done_without_and_learned_again(
+    operator: Api, services: Services, make: Factory
+) -> None:
+    link = await make.link()
+    await history(operator, link, until=10)
+    await learn_due(services)
+    async with services.database.write() as session:
+        await session.execute(delete(Profile))
+
+    await history(operator, link, samples=5, seed=2)
+
+    assert await learn_due(services) == 1
+    assert [profile.number for profile in await profiles(services)] == [2]
 
 
 async def test_only_one_process_learns_at_a_time(operator: Api, services: Services, make: Factory) -> None:
