@@ -21,7 +21,7 @@ from resolvers.fleet import topology
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.tables.core import Band, Link, SiteRole
 from resolvers.telemetry import recording as metrics
-from resolvers.telemetry.recording import Recorded
+from resolvers.telemetry.recording import RecordedBatch
 
 SEED = 1
 FEED_SECONDS = 10
@@ -111,7 +111,7 @@ def _faults(fleet: Fleet, start_ms: int, end_ms: int, every: int, lasts: int) ->
     return [random_fault(fleet, rng, begin, lasts * 1000) for begin in begins]
 
 
-async def _record(context: Context, samples: dict[TargetKind, Samples]) -> list[Recorded]:
+async def _record(context: Context, samples: dict[TargetKind, Samples]) -> list[RecordedBatch]:
     return [await metrics.record(context, kind, _frame(found)) for kind, found in samples.items()]
 
 

@@ -99,7 +99,7 @@ async def fill(made: World, case: Case) -> dict[str, str]:
     weeks = {partitions.week_of(datetime.fromtimestamp(at / 1000, UTC)) for at in times[::288].tolist()} | {
         partitions.week_of(END)
     }
-    await partitions.create(made.services.database, TargetKind.LINK, sorted(weeks))
+    await partitions.create_partitions(made.services.database, TargetKind.LINK, sorted(weeks))
     async with made.services.database.driver() as connection:
         ids = {record["number"]: record["id"] for record in await connection.fetch("SELECT id, number FROM links")}
         satellite = await connection.fetchval("SELECT id FROM satellites WHERE name = $1", f"Satellite {case.number}")
@@ -115,7 +115,7 @@ async def fill(made: World, case: Case) -> dict[str, str]:
     )
     for part in frame.iter_slices(100_000):
         async with made.services.database.write() as session:
-            await telemetry.add(session, TargetKind.LINK, part)
+            await telemetry.copy_samples(session, TargetKind.LINK, part)
     keys = {"analyzeNetwork": f"Network:{network}", "analyzeHubAntenna": f"Site:{hub}"}
     keys["analyzeLinkBidirectional"] = f"Link:{ids[invented.links[0].number]}"
     names = {field: base64.b64encode(key.encode()).decode() for field, key in keys.items()}

@@ -19,7 +19,7 @@ from resolvers.models import export as model_files
 from resolvers.models import models, training
 from resolvers.telemetry import recording as metrics
 from resolvers.telemetry.file_import import import_upload
-from resolvers.telemetry.recording import Recorded
+from resolvers.telemetry.recording import RecordedBatch
 from schema.accounts import ApiKey, CreatedApiKey, LoggedOut, Session, User, UserPassword
 from schema.directives import Batch, Name, Note
 from schema.enums import Role, Verdict
@@ -79,7 +79,7 @@ def _password(given: GivenPassword) -> UserPassword:
     return UserPassword(user=User.of(given.user), password=given.password)
 
 
-def _recorded(recorded: Recorded) -> RecordedMetrics:
+def _recorded(recorded: RecordedBatch) -> RecordedMetrics:
     return RecordedMetrics(
         accepted=recorded.accepted,
         duplicates=recorded.duplicates,
@@ -283,4 +283,4 @@ class Mutation(Analyses, Advice):
 
     @mutation(Role.ADMIN, description="For admins. For all that is scored from now on.")
     async def set_sensitivity(self, info: Info, kind: TargetKind, value: float) -> SensitivityResult:
-        return Sensitivity.of(await sensitivity.change(info.context, kind, value))
+        return Sensitivity.of(await sensitivity.set_sensitivity(info.context, kind, value))

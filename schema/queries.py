@@ -170,8 +170,8 @@ class Query:
         last: int | None = None,
         before: str | None = None,
     ) -> Connection[Detection]:
-        found = await detection.listed(info.context, kind, is_anomaly, Window(first, after, last, before))
-        return _paged(info, Detection, detection.listing(kind, is_anomaly), found)
+        found = await detection.list_detections(info.context, kind, is_anomaly, Window(first, after, last, before))
+        return _paged(info, Detection, detection.build_listing(kind, is_anomaly), found)
 
     @query(Role.VIEWER, page(DEFAULT_PAGE, "last"))
     async def anomalies(
@@ -185,8 +185,8 @@ class Query:
         before: str | None = None,
     ) -> Connection[Anomaly]:
         where, order = filter_of(filter), order_by or AnomalyOrder.NEWEST
-        found = await anomalies.listed(info.context, where, order, Window(first, after, last, before))
-        return _paged(info, Anomaly, anomalies.listing(where, order), found)
+        found = await anomalies.list_anomalies(info.context, where, order, Window(first, after, last, before))
+        return _paged(info, Anomaly, anomalies.build_listing(where, order), found)
 
     @query(Role.VIEWER, page(20, "last"), description="Newest first.")
     async def correlation_analyses(
@@ -229,7 +229,7 @@ class Query:
 
     @query(Role.VIEWER, description="Of all targets of a kind.")
     async def sensitivity(self, info: Info, kind: TargetKind) -> Sensitivity:
-        return Sensitivity.of(await sensitivity.of(info.context, kind))
+        return Sensitivity.of(await sensitivity.get_sensitivity(info.context, kind))
 
     @query(Role.VIEWER, page(20, "last"), description="Newest first.")
     async def training_runs(

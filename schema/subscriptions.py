@@ -14,7 +14,7 @@ from resolvers.store.events.log import Event
 from resolvers.store.events.subscribers import told
 from resolvers.store.tables import core as tables
 from resolvers.store.tables import models as model_tables
-from resolvers.store.telemetry.live_samples import Stored
+from resolvers.store.telemetry.live_samples import NewSamples
 from resolvers.telemetry import recording as metrics
 from schema.enums import AnomalyChange, Role
 from schema.inputs import AnomalyFilter, filter_of
@@ -44,7 +44,7 @@ class Subscription:
         after: str | None = None,
     ) -> AsyncGenerator[AnomalyEvent, None]:
         wanted = OPENED if changes is None else changes
-        return told(anomalies.follow(info.context, filter_of(filter), wanted, after), _anomaly)  # type: ignore[return-value]
+        return told(anomalies.follow_changes(info.context, filter_of(filter), wanted, after), _anomaly)  # type: ignore[return-value]
 
     @subscription(
         Role.VIEWER,
@@ -57,7 +57,7 @@ class Subscription:
 
     @subscription(Role.VIEWER, description="New samples of these links as they are stored; at most 1000 links.")
     async def link_metrics_recorded(self, info: Info, links: list[ID]) -> AsyncGenerator[LinkMetricsEvent, None]:
-        return _measured(info, await metrics.follow(info.context, [Link.key(link) for link in links]))
+        return _measured(info, await metrics.follow_samples(info.context, [Link.key(link) for link in links]))
 
     @subscription(
         Role.VIEWER,
@@ -68,7 +68,7 @@ class Subscription:
         return _trained(await training.follow(info.context, TrainingRun.key(run, UUID)))
 
 
-async def _measured(info: Info, followed: AsyncIterator[Stored]) -> AsyncGenerator[LinkMetricsEvent, None]:
+async def _measured(info: Info, followed: AsyncIterator[NewSamples]) -> AsyncGenerator[LinkMetricsEvent, None]:
     async for stored in followed:
         link = Link.of(await info.context.loaders.of(tables.Link).load(stored.link_id))
         series = MetricSeries.of(TargetKind.LINK, stored.series)

@@ -66,7 +66,7 @@ Wanted = Sequence[Metric] | None
 def _span(context: Context, kind: TargetKind, direction: str, wanted: Wanted, window: TimeWindow | None) -> Span:
     window = window or TimeWindow()
     hours = 24 if window.hours is None else window.hours
-    return metrics.span(context, kind, direction, wanted, window.from_, window.to, hours)
+    return metrics.build_span(context, kind, direction, wanted, window.from_, window.to, hours)
 
 
 async def series_of(

@@ -60,7 +60,7 @@ class Observed(Node):
     ) -> Connection["Anomaly"]:
         kind = TargetKind(type(self).__name__.upper())
         window, wanted = Window(first, after), filter_of(filter)
-        return await children_of(info, Anomaly, anomalies.listing_of, self.row.id, window, kind, wanted)
+        return await children_of(info, Anomaly, anomalies.build_listing_of_kind, self.row.id, window, kind, wanted)
 
 
 @strawberry.type

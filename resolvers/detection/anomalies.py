@@ -13,7 +13,7 @@ from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import Conflict, NotFound
 from resolvers.base.roles import Role
 from resolvers.context import Context
-from resolvers.detection.filters import AnomalyFilter, conditions, satellites_of
+from resolvers.detection.filters import AnomalyFilter, build_conditions, list_satellites
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
 from resolvers.store.events.log import Event, publish
@@ -41,44 +41,44 @@ class AnomalyOrder(StrEnum):
 # ---------------------------------------------------------------- reading
 
 
-def listing(filter: AnomalyFilter, order: AnomalyOrder = AnomalyOrder.NEWEST) -> Listing[Anomaly]:
+def build_listing(filter: AnomalyFilter, order: AnomalyOrder = AnomalyOrder.NEWEST) -> Listing[Anomaly]:
     values = filter.values()
-    return _listing(frozenset(values), order).having(values)
+    return _cached_listing(frozenset(values), order).having(values)
 
 
 @made_once
-def _listing(names: frozenset[str], order: AnomalyOrder) -> Listing[Anomaly]:
+def _cached_listing(names: frozenset[str], order: AnomalyOrder) -> Listing[Anomaly]:
     by_time = (Anomaly.started_at, Anomaly.id)
     by = (Anomaly.severity, *by_time) if order is AnomalyOrder.SEVERITY else by_time
-    return Listing(Anomaly, by, order is not AnomalyOrder.OLDEST, conditions(names))
+    return Listing(Anomaly, by, order is not AnomalyOrder.OLDEST, build_conditions(names))
 
 
-def listing_of(kind: TargetKind, filter: AnomalyFilter) -> Listing[Anomaly]:
+def build_listing_of_kind(kind: TargetKind, filter: AnomalyFilter) -> Listing[Anomaly]:
     """The anomalies of many targets of one kind, newest first."""
     values = filter.values()
-    return _listing_of(frozenset(values), kind).having(values)
+    return _cached_listing_of_kind(frozenset(values), kind).having(values)
 
 
 @made_once
-def _listing_of(names: frozenset[str], kind: TargetKind) -> Listing[Anomaly]:
+def _cached_listing_of_kind(names: frozenset[str], kind: TargetKind) -> Listing[Anomaly]:
     pairs = select(Anomaly.target_id.label("parent"), Anomaly.id.label("child")).where(Anomaly.kind == kind)
-    return replace(_listing(names, AnomalyOrder.NEWEST), relation=pairs, statements={})
+    return replace(_cached_listing(names, AnomalyOrder.NEWEST), relation=pairs, statements={})
 
 
-async def listed(context: Context, filter: AnomalyFilter, order: AnomalyOrder, window: Window) -> Page[Anomaly]:
+async def list_anomalies(context: Context, filter: AnomalyFilter, order: AnomalyOrder, window: Window) -> Page[Anomaly]:
     context.require(Role.VIEWER, "see anomalies")
-    return await page(context.database, listing(filter, order), window, context.columns_of(Anomaly))
+    return await page(context.database, build_listing(filter, order), window, context.columns_of(Anomaly))
 
 
 # ---------------------------------------------------------------- telling
 
 
-async def tell(session: AsyncSession, changed: Sequence[tuple[AnomalyChange, Anomaly]]) -> None:
+async def publish_changes(session: AsyncSession, changed: Sequence[tuple[AnomalyChange, Anomaly]]) -> None:
     """Publish what happened to anomalies; they must have been flushed."""
     satellites: dict[TargetKind, dict[int, list[str]]] = {}
     for kind in {anomaly.kind for _, anomaly in changed}:
         targets = {anomaly.target_id for _, anomaly in changed if anomaly.kind is kind}
-        satellites[kind] = await satellites_of(session, kind, targets)
+        satellites[kind] = await list_satellites(session, kind, targets)
     for change, anomaly in changed:
         facts = _facts(change, anomaly, satellites[anomaly.kind][anomaly.target_id])
         publish(session, Event(TOPIC, change, str(anomaly.id), facts))
@@ -97,10 +97,12 @@ def _facts(change: AnomalyChange, anomaly: Anomaly, satellites: list[str]) -> di
     }
 
 
-def follow(context: Context, filter: AnomalyFilter, changes: Sequence[AnomalyChange], after: str | None) -> Events:
+def follow_changes(
+    context: Context, filter: AnomalyFilter, changes: Sequence[AnomalyChange], after: str | None
+) -> Events:
     """Changes as they happen. Raises InvalidInput for a bad cursor at once; later Expired, Lagged."""
     context.require(Role.VIEWER, "follow anomalies")
-    wanted, matches = frozenset(changes), filter.matcher()
+    wanted, matches = frozenset(changes), filter.build_matcher()
     return admitted(context.follow(TOPIC, after), lambda event: event.change in wanted and matches(event.facts))
 
 
@@ -116,7 +118,7 @@ async def acknowledge(context: Context, anomaly_id: UUID, note: str | None) -> A
             raise Conflict(f"This anomaly is already {anomaly.status.lower()}.")
         anomaly.status = AnomalyStatus.ACKNOWLEDGED
         anomaly.acknowledged_by_id = caller.author_id
-        await _note(session, anomaly, AnomalyChange.ACKNOWLEDGED, caller.author_id, note)
+        await _record_change(session, anomaly, AnomalyChange.ACKNOWLEDGED, caller.author_id, note)
     return anomaly
 
 
@@ -133,7 +135,7 @@ async def resolve(context: Context, anomaly_id: UUID, note: str | None) -> Anoma
         anomaly.ended_at = max(context.now, anomaly.last_seen_at)  # samples may be a few minutes ahead of our clock
         if stream:
             stream.anomaly_id, stream.alarms, stream.quiets, stream.alarming_since = None, 0, 0, None
-        await _note(session, anomaly, AnomalyChange.RESOLVED, caller.author_id, note)
+        await _record_change(session, anomaly, AnomalyChange.RESOLVED, caller.author_id, note)
     return anomaly
 
 
@@ -143,7 +145,7 @@ async def judge(context: Context, anomaly_id: UUID, verdict: Verdict, note: str 
     async with context.database.write() as session:
         anomaly = await _locked(session, anomaly_id)
         anomaly.feedback = verdict
-        await _note(session, anomaly, AnomalyChange.JUDGED, caller.author_id, note, verdict)
+        await _record_change(session, anomaly, AnomalyChange.JUDGED, caller.author_id, note, verdict)
     return anomaly
 
 
@@ -154,7 +156,7 @@ async def _locked(session: AsyncSession, anomaly_id: UUID) -> Anomaly:
     return anomaly
 
 
-async def _note(
+async def _record_change(
     session: AsyncSession,
     anomaly: Anomaly,
     change: AnomalyChange,
@@ -165,4 +167,4 @@ async def _note(
     action = f"{change}: {verdict}" if verdict else change
     session.add(AuditEntry(subject_id=anomaly.id, by_id=by, action=action, note=note))
     await session.flush()
-    await tell(session, [(change, anomaly)])
+    await publish_changes(session, [(change, anomaly)])

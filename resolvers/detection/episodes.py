@@ -12,22 +12,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.metrics import Direction
 from ml.detection.episodes import GAP_MS, Episode, EpisodeState, Severity, follow, severity
 from ml.detection.features import NEVER
-from resolvers.detection.anomalies import AnomalyChange, tell
-from resolvers.detection.scoring import NOTABLE_SHARE, Judged
+from resolvers.detection.anomalies import AnomalyChange, publish_changes
+from resolvers.detection.scoring import NOTABLE_SHARE, ScoredBatch
 from resolvers.lists.pagination import among
 from resolvers.store.postgres.identifiers import uuid7
 from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry
-from resolvers.store.telemetry.streams import Streams, keep_standings
+from resolvers.store.telemetry.streams import Streams, store_episode_states
 
 
 @dataclass
-class Follow:
+class EpisodeTracker:
     """Carries the streams' episodes through one judged batch, sorted by stream and time."""
 
     session: AsyncSession
     model_version: str
     now: datetime
-    judged: Judged
+    judged: ScoredBatch
     times: NDArray[np.int64]  # (rows,) epoch ms
     streams: Streams
     open: dict[UUID, Anomaly] = field(default_factory=dict)
@@ -37,16 +37,16 @@ class Follow:
 
     async def run(self, which: NDArray[np.int64]) -> list[Anomaly]:
         """The anomalies that the batch opened, extended or ended: stored and told of."""
-        await self._load([s.anomaly_id for s in self.streams.standings.values() if s.anomaly_id])
+        await self._load([s.anomaly_id for s in self.streams.episode_states.values() if s.anomaly_id])
         starts = np.searchsorted(which, np.arange(len(self.streams.keys) + 1)).tolist()
         alarming = np.unique(which[self.judged.verdicts.score > 0]).tolist()
-        for number in sorted({*alarming, *self.streams.standings}):
+        for number in sorted({*alarming, *self.streams.episode_states}):
             self._stream(number, starts[number], starts[number + 1])
         await self.session.flush()  # what ended, before what begins: a stream has one open anomaly at most
         self.session.add_all(self.born)
         await self.session.flush()
-        await keep_standings(self.session, self.streams)
-        await tell(self.session, self.changes)
+        await store_episode_states(self.session, self.streams)
+        await publish_changes(self.session, self.changes)
         return list(self.touched.values())
 
     async def _load(self, ids: list[UUID]) -> None:
@@ -56,8 +56,8 @@ class Follow:
 
     def _stream(self, number: int, first: int, end: int) -> None:
         """Where alarms are pending, the batch begins with their samples: nothing else is remembered of them."""
-        standing, last = self.streams.standing(number), int(self.streams.last_at[number])
-        since = standing.pending_since
+        episode_state, last = self.streams.episode_state(number), int(self.streams.last_at[number])
+        since = episode_state.pending_since
         newest = last if since is None else since - 1
         on_time = first + int(np.searchsorted(self.times[first:end], newest, side="right"))
         self._late(number, slice(first, on_time))
@@ -66,11 +66,17 @@ class Follow:
         state, rows = EpisodeState(), slice(on_time, end)
         if since is None:
             seen_at = None if last == NEVER else last
-            state = EpisodeState(standing.anomaly_id is not None, standing.alarms, standing.quiets, None, seen_at)
+            state = EpisodeState(
+                episode_state.anomaly_id is not None, episode_state.alarms, episode_state.quiets, None, seen_at
+            )
         state, episodes = follow(state, self.times[rows], self.judged.verdicts.score[rows])
         for episode in episodes:
             self._episode(number, episode, rows)
-        standing.alarms, standing.quiets, standing.alarming_since = state.alarms, state.quiets, state.since
+        episode_state.alarms, episode_state.quiets, episode_state.alarming_since = (
+            state.alarms,
+            state.quiets,
+            state.since,
+        )
 
     def _late(self, number: int, rows: slice) -> None:
         """Samples older than the newest that is stored: of the open episode, or of episodes that are over already."""
@@ -89,12 +95,12 @@ class Follow:
             anomaly = self._begin(number, episode, rows)
         else:
             self._extend(anomaly, episode, rows)
-        self.streams.standing(number).anomaly_id = None if episode.closed else anomaly.id
+        self.streams.episode_state(number).anomaly_id = None if episode.closed else anomaly.id
         if episode.closed:
             self._end(anomaly)
 
     def _open_of(self, number: int) -> Anomaly | None:
-        id = self.streams.standing(number).anomaly_id
+        id = self.streams.episode_state(number).anomaly_id
         return self.open.get(id) if id else None
 
     def _begin(self, number: int, episode: Episode, rows: slice) -> Anomaly:
@@ -117,7 +123,7 @@ class Follow:
         self._worsen(anomaly, self._alarms(episode, rows))
         self.born.append(anomaly)
         self.open[anomaly.id] = anomaly
-        self._note(AnomalyChange.OPENED, anomaly)
+        self._record_change(AnomalyChange.OPENED, anomaly)
         return anomaly
 
     def _extend(self, anomaly: Anomaly, episode: Episode, rows: slice) -> None:
@@ -129,7 +135,7 @@ class Follow:
         anomaly.last_seen_at = max(anomaly.last_seen_at, _at(episode.last_seen_at))
         self._worsen(anomaly, self._alarms(episode, rows))
         if anomaly.severity is not before and anomaly not in self.born:
-            self._note(AnomalyChange.UPDATED, anomaly)
+            self._record_change(AnomalyChange.UPDATED, anomaly)
 
     def _alarms(self, episode: Episode, rows: slice) -> list[int]:
         """The rows of this episode that alarm."""
@@ -152,9 +158,9 @@ class Follow:
 
     def _end(self, anomaly: Anomaly) -> None:
         anomaly.status, anomaly.ended_at = AnomalyStatus.RESOLVED, anomaly.last_seen_at
-        self._note(AnomalyChange.RESOLVED, anomaly)
+        self._record_change(AnomalyChange.RESOLVED, anomaly)
 
-    def _note(self, change: AnomalyChange, anomaly: Anomaly) -> None:
+    def _record_change(self, change: AnomalyChange, anomaly: Anomaly) -> None:
         self.touched[anomaly.id] = anomaly
         at = self.now + len(self.changes) * timedelta(microseconds=1)  # in one batch, in their order
         action = f"{change}: {anomaly.severity}" if change is AnomalyChange.UPDATED else change

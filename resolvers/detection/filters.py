@@ -16,7 +16,7 @@ from resolvers.store.postgres.rows import given
 from resolvers.store.tables.core import Anomaly, AnomalyStatus, Link, Network, Satellite
 
 Facts: TypeAlias = dict[str, Any]
-Given = TypeVar("Given")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class AnomalyFilter:
             values |= {"target": self.target.id, "target_kind": self.target.kind}
         return values
 
-    def matcher(self) -> Callable[[Facts], bool]:
+    def build_matcher(self) -> Callable[[Facts], bool]:
         """The same for events' facts, as they were when it happened; what is not given costs nothing."""
         wanted = (
             _check(self.kind, lambda kind, facts: facts["kind"] == kind),
@@ -61,41 +61,41 @@ class AnomalyFilter:
         return lambda facts: all(check(facts) for check in checks)
 
 
-def _check(given: Given | None, holds: Callable[[Given, Facts], bool]) -> Callable[[Facts], bool] | None:
+def _check(given: Value | None, holds: Callable[[Value, Facts], bool]) -> Callable[[Facts], bool] | None:
     return None if given is None else partial(holds, given)
 
 
-def conditions(names: Collection[str]) -> tuple[ColumnElement[bool], ...]:
+def build_conditions(names: Collection[str]) -> tuple[ColumnElement[bool], ...]:
     """For a query over anomalies, where parameters of these names are given."""
     wanted: dict[str, Callable[[], ColumnElement[bool]]] = {
-        "kind": lambda: Anomaly.kind == _given("kind", Anomaly.kind),
+        "kind": lambda: Anomaly.kind == _bind("kind", Anomaly.kind),
         "statuses": lambda: Anomaly.status == any_(given("statuses", ARRAY(Anomaly.status.type))),
-        "min_severity": lambda: Anomaly.severity >= _given("min_severity", Anomaly.severity),
-        "min_confidence": lambda: Anomaly.confidence >= _given("min_confidence", Anomaly.confidence),
-        "target": lambda: Anomaly.target_id == _given("target", Anomaly.target_id),
-        "target_kind": lambda: Anomaly.kind == _given("target_kind", Anomaly.kind),
-        "satellite": _under_satellite,
-        "started_after": lambda: Anomaly.started_at >= _given("started_after", Anomaly.started_at),
-        "started_before": lambda: Anomaly.started_at < _given("started_before", Anomaly.started_at),
+        "min_severity": lambda: Anomaly.severity >= _bind("min_severity", Anomaly.severity),
+        "min_confidence": lambda: Anomaly.confidence >= _bind("min_confidence", Anomaly.confidence),
+        "target": lambda: Anomaly.target_id == _bind("target", Anomaly.target_id),
+        "target_kind": lambda: Anomaly.kind == _bind("target_kind", Anomaly.kind),
+        "satellite": _match_satellite,
+        "started_after": lambda: Anomaly.started_at >= _bind("started_after", Anomaly.started_at),
+        "started_before": lambda: Anomaly.started_at < _bind("started_before", Anomaly.started_at),
     }
     return tuple(condition() for name, condition in wanted.items() if name in names)
 
 
-def _given(name: str, column: Any) -> BindParameter[Any]:
+def _bind(name: str, column: Any) -> BindParameter[Any]:
     return given(name, column.type)
 
 
-def _under_satellite() -> ColumnElement[bool]:
-    name = _given("satellite", Satellite.name)
+def _match_satellite() -> ColumnElement[bool]:
+    name = _bind("satellite", Satellite.name)
     return or_(
         *(
             and_(Anomaly.kind == kind, Anomaly.target_id.in_(query.where(Satellite.name == name)))
-            for kind, query in ((kind, _satellites_of(kind, named=False)) for kind in TargetKind)
+            for kind, query in ((kind, _select_satellites(kind, named=False)) for kind in TargetKind)
         )
     )
 
 
-def _satellites_of(kind: TargetKind, *, named: bool = True) -> Any:
+def _select_satellites(kind: TargetKind, *, named: bool = True) -> Any:
     """A query for pairs of a target's id and the name of a satellite that it depends on."""
     names = [Satellite.name] if named else []
     through_network: Any = select(Network.id, *names).join(Satellite, Satellite.id == Network.satellite_id)
@@ -104,19 +104,19 @@ def _satellites_of(kind: TargetKind, *, named: bool = True) -> Any:
     through_link = through_network.join(Link, Link.network_id == Network.id)
     if kind is TargetKind.LINK:
         return through_link.with_only_columns(Link.id, *names)
-    site = _sites_of_networks()
+    site = _select_sites()
     joined = through_network.join(site, site.c.network_id == Network.id)
     return joined.with_only_columns(site.c.site_id, *names)
 
 
-def _sites_of_networks() -> Any:
+def _select_sites() -> Any:
     hubs = select(Network.hub_id.label("site_id"), Network.id.label("network_id"))
     return union(hubs, select(Link.site_id, Link.network_id)).subquery("site")
 
 
-async def satellites_of(session: AsyncSession, kind: TargetKind, targets: Iterable[int]) -> dict[int, list[str]]:
+async def list_satellites(session: AsyncSession, kind: TargetKind, targets: Iterable[int]) -> dict[int, list[str]]:
     """The names of the satellites that each target depends on."""
-    query = _satellites_of(kind)
+    query = _select_satellites(kind)
     id, name = query.selected_columns
     found: dict[int, list[str]] = {target: [] for target in targets}
     for target, satellite in (await session.execute(query.where(among(id, found)).distinct().order_by(name))).all():

@@ -20,14 +20,14 @@ from resolvers.base.errors import InvalidInput, NotFound, camel
 from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.detection import baselines
-from resolvers.detection.anomalies import AnomalyChange, tell
-from resolvers.detection.scoring import Judged
+from resolvers.detection.anomalies import AnomalyChange, publish_changes
+from resolvers.detection.scoring import ScoredBatch
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
 from resolvers.store.postgres.identifiers import uuid7
 from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Detection, Stream
-from resolvers.store.telemetry.profiles import combined
-from resolvers.store.telemetry.streams import lock_one
+from resolvers.store.telemetry.profiles import combine_profiles
+from resolvers.store.telemetry.streams import lock_stream
 from resolvers.telemetry.validation import ENTITIES
 
 
@@ -47,7 +47,7 @@ async def detect(
     direction: Direction | None,
     sensitivity: float | None,
 ) -> Detection:
-    """Judge by the target's own history, else by the fleet's; a positive verdict on a target opens an anomaly.
+    """BatchScorer by the target's own history, else by the fleet's; a positive verdict on a target opens an anomaly.
 
     `measurements` are the kind's five, by column. Raises InvalidInput for impossible values, NotFound for the target.
     """
@@ -61,7 +61,7 @@ async def detect(
         past = await _past(context, session, detector, target_id, direction)
         rows = Rows.of_one(readings, np.array([round(context.now.timestamp() * 1000)]))
         verdicts = await asyncio.to_thread(detector.judge, rows, past.profile, past.memory, limit)
-        judged = Judged(CATALOGUE[kind], readings, verdicts)
+        judged = ScoredBatch(CATALOGUE[kind], readings, verdicts)
         detection = Detection(
             id=uuid7(),
             kind=kind,
@@ -107,11 +107,11 @@ async def _past(
         stream = streams[0]
         memory = Memory.from_bytes([stream.memory], blank.values.shape[2])
         keys, numbers = [(stream.target_id, stream.direction)], np.array([stream.profile])
-        known = await context.services.profiles.of(session, kind, keys, numbers)
-        return Past(combined(detector, _presumed(detector, streams), known), memory)
+        known = await context.services.profiles.load(session, kind, keys, numbers)
+        return Past(combine_profiles(detector, _presumed(detector, streams), known), memory)
     if streams:
         return Past(_presumed(detector, streams), blank)
-    centre, spread = await baselines.fleet(session, kind)
+    centre, spread = await baselines.pool_fleet(session, kind)
     return Past(detector.presumed(centre[None], spread[None], np.zeros(1, dtype=np.int64)), blank)
 
 
@@ -128,17 +128,17 @@ async def _streams(
 def _presumed(detector: Detector, streams: list[Stream]) -> Profiles:
     """From the centre and spread of a stream; of a link without a direction: what is usual in either."""
     kind = CATALOGUE[detector.kind]
-    centre, spread = baselines.gathered(detector.kind, streams)
+    centre, spread = baselines.collect_baselines(detector.kind, streams)
     centre, spread = or_usual(kind, centre.mean(axis=0), spread.max(axis=0) + np.ptp(centre, axis=0) / 2)
     samples = min(stream.learned_samples for stream in streams)
     return detector.presumed(centre[None], spread[None], np.array([samples]))
 
 
-async def _anomaly(context: Context, session: AsyncSession, detection: Detection, judged: Judged) -> UUID:
+async def _anomaly(context: Context, session: AsyncSession, detection: Detection, judged: ScoredBatch) -> UUID:
     """The open anomaly of the same target and direction, else a new one. The stream is locked first, as in ingest."""
     assert detection.target_id is not None  # noqa: S101
     key = (detection.target_id, detection.direction or "")
-    stream = await lock_one(session, detection.kind, key)
+    stream = await lock_stream(session, detection.kind, key)
     open_one = select(Anomaly.id).where(
         Anomaly.kind == detection.kind,
         Anomaly.target_id == detection.target_id,
@@ -166,12 +166,12 @@ async def _anomaly(context: Context, session: AsyncSession, detection: Detection
     session.add(AuditEntry(subject_id=anomaly.id, by_id=detection.requested_by_id, action=AnomalyChange.OPENED))
     stream.anomaly_id, stream.alarms, stream.quiets, stream.alarming_since = anomaly.id, 1, 0, None
     await session.flush()
-    await tell(session, [(AnomalyChange.OPENED, anomaly)])
+    await publish_changes(session, [(AnomalyChange.OPENED, anomaly)])
     return anomaly.id
 
 
 @made_once
-def listing(kind: TargetKind | None, is_anomaly: bool | None) -> Listing[Detection]:
+def build_listing(kind: TargetKind | None, is_anomaly: bool | None) -> Listing[Detection]:
     conditions: list[ColumnElement[bool]] = []
     if kind is not None:
         conditions.append(Detection.kind == kind)
@@ -180,7 +180,9 @@ def listing(kind: TargetKind | None, is_anomaly: bool | None) -> Listing[Detecti
     return Listing(Detection, (Detection.id,), descending=True, conditions=tuple(conditions))
 
 
-async def listed(context: Context, kind: TargetKind | None, is_anomaly: bool | None, window: Window) -> Page[Detection]:
+async def list_detections(
+    context: Context, kind: TargetKind | None, is_anomaly: bool | None, window: Window
+) -> Page[Detection]:
     """Newest first."""
     context.require(Role.VIEWER, "see detections")
-    return await page(context.database, listing(kind, is_anomaly), window, context.columns_of(Detection))
+    return await page(context.database, build_listing(kind, is_anomaly), window, context.columns_of(Detection))

@@ -29,7 +29,7 @@ from resolvers.store.telemetry.streams import StreamKey, Streams
 
 LEAST_SAMPLES: Final = 500  # younger streams are judged by a prior and their centre and spread
 LEARN_FROM: Final = 4320  # the newest samples: 15 days of one each five minutes
-LEARN_AGAIN_AFTER: Final = 72  # new samples (six hours), or a tenth more, whichever is later
+REFIT_AFTER: Final = 72  # new samples (six hours), or a tenth more, whichever is later
 AT_ONCE: Final = 16  # streams
 BREAK: Final = 4.0  # times as long as a round took before the next, so that the server does not feel it
 
@@ -70,18 +70,18 @@ async def _round(services: Services, detector: Detector) -> int:
     async with services.database.read() as session:
         connection = await driver(session)
         due = await connection.fetch(
-            _DUE, detector.kind.value, LEAST_SAMPLES, LEARN_AGAIN_AFTER, LEARN_FROM, detector.version, AT_ONCE
+            _DUE, detector.kind.value, LEAST_SAMPLES, REFIT_AFTER, LEARN_FROM, detector.version, AT_ONCE
         )
         if not due:
             return 0
         due.sort(key=lambda record: (record["target_id"], record["direction"]))
         keys: list[StreamKey] = [(record["target_id"], record["direction"]) for record in due]
-        frame = await telemetry.newest(session, detector.kind, keys, LEARN_FROM)
+        frame = await telemetry.load_newest(session, detector.kind, keys, LEARN_FROM)
         confirmed = await connection.fetch(_CONFIRMED, detector.kind.value, *zip(*keys, strict=True))
     windows = np.array([tuple(record) for record in confirmed], dtype=np.int64).reshape(-1, 3)
     learned = await asyncio.to_thread(_learned, detector, frame, len(keys), windows)
     async with services.database.write() as session:
-        known = await streams.lock(session, detector.kind, keys)
+        known = await streams.lock_streams(session, detector.kind, keys)
         await _keep(session, detector, known, learned, [record["samples"] for record in due])
     return len(keys)
 
@@ -92,11 +92,11 @@ async def _keep(
     contents: list[bytes | None] = [None] * len(known.keys)
     for place, content in zip(learned.places, learned.profiles.to_bytes(), strict=True) if learned else ():
         contents[place] = content
-    await profiles.keep(session, known.kind, known.keys, samples, detector.version, contents)
+    await profiles.store_profiles(session, known.kind, known.keys, samples, detector.version, contents)
     if learned:
         known.learned[learned.places] = np.array(samples)[learned.places]
         known.centre[learned.places], known.spread[learned.places] = learned.base.centre, learned.base.spread
-        await streams.keep_baselines(session, known, learned.places)
+        await streams.store_baselines(session, known, learned.places)
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ from ml.numerics.arrays import Floats
 from resolvers.base.counters import SCORING
 from resolvers.detection import baselines
 from resolvers.store.telemetry import series as readings
-from resolvers.store.telemetry.profiles import Known, combined
+from resolvers.store.telemetry.profiles import StoredProfile, combine_profiles
 from resolvers.store.telemetry.streams import Streams
 
 NOTABLE_SHARE = 0.15  # a metric with less of the verdict does not count as taking part
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredBatch:
     """A batch with its verdicts, row by row: `readings` (rows, metrics)."""
 
     kind: Kind
@@ -37,8 +37,8 @@ class Judged:
         return [
             {
                 "metric": self.kind.metrics[index],
-                "observed": readings.short(self.readings[row, index]),
-                "expected": readings.short(verdicts.expected[row, index]),
+                "observed": readings.shorten(self.readings[row, index]),
+                "expected": readings.shorten(verdicts.expected[row, index]),
                 "deviation": round(float(verdicts.deviations[row, index]), 3),
                 "share": round(float(shares[index]), 4),
             }
@@ -52,26 +52,26 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Judge:
+class BatchScorer:
     """What a batch's samples are judged by: the champion, what is known of each stream, how sensitive to be."""
 
     detector: Detector
     streams: Streams
-    profiles: list[Known | None]
+    profiles: list[StoredProfile | None]
     sensitivity: float
 
-    async def judge(self, frame: pl.DataFrame) -> Judged:
+    async def judge(self, frame: pl.DataFrame) -> ScoredBatch:
         """Verdicts on a batch sorted by `stream` and `at`. Off the event loop."""
         with SCORING[self.detector.kind].time():
             return await asyncio.to_thread(self._judge, frame)
 
-    def _judge(self, frame: pl.DataFrame) -> Judged:
+    def _judge(self, frame: pl.DataFrame) -> ScoredBatch:
         kind, which, at = CATALOGUE[self.detector.kind], frame["stream"].to_numpy(), frame["at"].to_numpy()
         values, streams, memory = readings_of(frame, kind), len(self.streams.keys), self.streams.memory
         profiles = self._profiles
         late = at <= memory.at[which]
         if not late.any():
-            return Judged(kind, values, self._verdicts(Rows(values, at, which, streams), profiles, memory))
+            return ScoredBatch(kind, values, self._verdicts(Rows(values, at, which, streams), profiles, memory))
         # Late rows are a course of their own, of which nothing is remembered.
         order = np.lexsort((at, which, late))
         rows = Rows(values[order], at[order], (which + streams * late)[order], 2 * streams)
@@ -81,7 +81,7 @@ class Judge:
         for part, nothing in ((both.values, forgotten.values), (both.count, forgotten.count), (both.at, forgotten.at)):
             part[streams:] = nothing
         verdicts = self._verdicts(rows, profiles.take(twice), both)
-        return Judged(kind, values, verdicts.reordered(np.argsort(order), streams))
+        return ScoredBatch(kind, values, verdicts.reordered(np.argsort(order), streams))
 
     def _verdicts(self, rows: Rows, profiles: Profiles, memory: Memory) -> Verdicts:
         return self.detector.judge(rows, profiles, memory, self.sensitivity)
@@ -89,12 +89,14 @@ class Judge:
     @cached_property
     def _profiles(self) -> Profiles:
         """As they are when the batch is judged: what its streams learn from it is for the next."""
-        centre, spread = baselines.judged_by(self.streams)
-        return combined(self.detector, self.detector.presumed(centre, spread, self.streams.learned), self.profiles)
+        centre, spread = baselines.get_baselines(self.streams)
+        return combine_profiles(
+            self.detector, self.detector.presumed(centre, spread, self.streams.learned), self.profiles
+        )
 
-    def remembered(self, frame: pl.DataFrame, judged: Judged) -> Memory:
+    def update_memory(self, frame: pl.DataFrame, judged: ScoredBatch) -> Memory:
         """Of each stream behind the batch; where alarms are pending, behind the last sample before these."""
-        since = {number: one.pending_since for number, one in self.streams.standings.items() if one.pending_since}
+        since = {number: one.pending_since for number, one in self.streams.episode_states.items() if one.pending_since}
         memory = judged.verdicts.memory
         if not since:
             return memory

@@ -12,13 +12,13 @@ from resolvers.store.models.sensitivities import TOPIC
 from resolvers.store.tables.models import Sensitivity
 
 
-async def of(context: Context, kind: TargetKind) -> Sensitivity:
+async def get_sensitivity(context: Context, kind: TargetKind) -> Sensitivity:
     """What was set, else the usual one."""
     context.require(Role.VIEWER, "see sensitivities")
     return await context.loaders.sensitivity.load(kind)
 
 
-async def change(context: Context, kind: TargetKind, value: float) -> Sensitivity:
+async def set_sensitivity(context: Context, kind: TargetKind, value: float) -> Sensitivity:
     """For all that is scored from now on, in every process. Raises InvalidInput outside of 0 to 1."""
     caller = context.require(Role.ADMIN, "set sensitivities")
     if not 0.0 <= value <= 1.0:  # nor is NaN

@@ -26,7 +26,7 @@ from resolvers.store.tables.models import ModelMetric, ModelStage, ModelVersion,
 from resolvers.store.tables.recommendations import Recommendation
 from resolvers.store.telemetry import series as readings
 from resolvers.store.telemetry.series import Series, Span
-from resolvers.store.telemetry.statistics import Statistics, statistics
+from resolvers.store.telemetry.statistics import Statistics, load_statistics
 from resolvers.store.telemetry.streams import StreamKey
 
 Row = TypeVar("Row", bound=Table)
@@ -122,19 +122,19 @@ class Loaders:
         """Raw where it fits, else in at most `max_points` buckets."""
         span, most = group.span, group.max_points
         async with self._reading(), self._database.driver() as connection:
-            found = await readings.raw(connection, span, targets, most)
+            found = await readings.load_raw(connection, span, targets, most)
             if many := [target for target, series in found.items() if series is None]:
-                found |= await readings.bucketed(connection, span, many, bucket_seconds(span, most))
-        return [found.get(target) or readings.empty_series(span) for target in targets]
+                found |= await readings.load_buckets(connection, span, many, bucket_seconds(span, most))
+        return [found.get(target) or readings.make_empty_series(span) for target in targets]
 
     async def _statistics(self, group: Span, targets: list[int]) -> list[list[Statistics]]:
         async with self._reading(), self._database.driver() as connection:
-            found = await statistics(connection, group, targets)
+            found = await load_statistics(connection, group, targets)
         return [found.get(target) or [Statistics(metric) for metric in group.metrics] for target in targets]
 
     async def _grades(self, keys: Sequence[StreamKey]) -> dict[StreamKey, float | None]:
         async with self._database.driver() as connection:
-            found = await readings.latest_grades(connection, [*keys])
+            found = await readings.load_latest_grades(connection, [*keys])
         return {key: found.get(key) for key in keys}
 
     # ---------------------------------------------------------------- what belongs to something

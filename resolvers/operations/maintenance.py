@@ -63,15 +63,17 @@ async def maintain(services: Services, *, forgets: bool = True, clock: Callable[
 
 async def make_partitions(services: Services) -> None:
     """Those that will be needed; and roll-ups' for all samples that are kept, those of an older version too."""
-    now, _ = await partitions.clock(services.database)
+    now, _ = await partitions.read_clock(services.database)
     for kind in TargetKind:
-        kept = await partitions.kept(services.database, kind)
-        await partitions.create(services.database, kind, sorted({*kept, *partitions.ahead(now)}))
+        kept = await partitions.list_kept_weeks(services.database, kind)
+        await partitions.create_partitions(
+            services.database, kind, sorted({*kept, *partitions.list_upcoming_weeks(now)})
+        )
 
 
 async def _forget(services: Services, clock: Callable[[], datetime]) -> None:
     """Nothing, while the time may be wrong: what a clock that is set wrong has dropped does not come back."""
-    now, newest = await partitions.clock(services.database)
+    now, newest = await partitions.read_clock(services.database)
     if doubt := _doubt(now, clock(), newest):
         meters.RETENTION_PAUSED.inc()
         logger.error("nothing is dropped, as the time may be wrong", doubt=doubt)
@@ -110,4 +112,4 @@ async def _roll_up(services: Services) -> None:
         streams = 1
         while streams:
             async with services.database.write() as session:
-                streams = await rollups.roll(session, kind)
+                streams = await rollups.roll_up(session, kind)

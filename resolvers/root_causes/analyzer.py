@@ -25,7 +25,7 @@ from resolvers.store.queries.analysis_scope import Groups, Scope
 from resolvers.store.tables import analysis_documents as patterns
 from resolvers.store.telemetry import samples as telemetry
 from resolvers.store.telemetry import streams
-from resolvers.store.telemetry.samples import Thinned
+from resolvers.store.telemetry.samples import Downsampling
 
 if TYPE_CHECKING:
     from resolvers.store.postgres.database import Connection
@@ -60,11 +60,11 @@ class Span:
         return self.start - timedelta(hours=HISTORY_HOURS)
 
     @property
-    def thinned(self) -> list[Thinned]:
+    def thinned(self) -> list[Downsampling]:
         step = max(1, round(self.cadence))
         period = step * self.stride
-        whole = [Thinned(self.end, step, period)] if self.stride > 1 else []
-        return [*whole, Thinned(self.start, step, max(1, round(HISTORY_OF / period)) * period)]
+        whole = [Downsampling(self.end, step, period)] if self.stride > 1 else []
+        return [*whole, Downsampling(self.start, step, max(1, round(HISTORY_OF / period)) * period)]
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ async def _gathered(connection: "Connection", scope: Scope, what: str, span: Spa
     span = await _paced(connection, own, len(links) - len(own), span)
     material = await _material(connection, await plants.load(connection, links, own), links, span)
     if await asyncio.to_thread(_empty, material, span):
-        newest = await streams.newest(connection, KIND, own)
+        newest = await streams.find_newest(connection, KIND, own)
         raise InvalidInput(_nothing(what, newest), ["hoursLookback" if newest and newest < span.start else "until"])
     return material, span
 
@@ -183,7 +183,7 @@ async def _material(connection: "Connection", plant: Plant, links: Sequence[int]
     """Of all the plant's links what is usual; of these the samples."""
     frame = await telemetry.load(connection, KIND, links, span.since, span.end, READ, span.thinned)
     keys = [(link, direction.value) for direction in Direction for link in plant.links.tolist()]
-    usual = await streams.usual(connection, KIND, keys, LEARNED_FROM)
+    usual = await streams.load_centres(connection, KIND, keys, LEARNED_FROM)
     return _Material(plant, frame.rename({"link_id": "link"}), usual[:, COLUMNS])
 
 

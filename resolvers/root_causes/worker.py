@@ -14,7 +14,7 @@ from resolvers.base.access import SYSTEM
 from resolvers.base.errors import ClientError, InvalidInput
 from resolvers.context import Context, Services
 from resolvers.detection import anomalies
-from resolvers.detection.anomalies import AnomalyChange, tell
+from resolvers.detection.anomalies import AnomalyChange, publish_changes
 from resolvers.lists.pagination import among
 from resolvers.root_causes.analyses import perform
 from resolvers.root_causes.outbreaks import Opened, looked_at, outbreak
@@ -92,7 +92,7 @@ async def _made(context: Context, scope: Scope) -> CorrelationAnalysis | None:
     """Up to the newest sample. None where there is too little to look at, or too much."""
     async with context.database.driver() as connection:
         links = await plants.within(connection, scope)
-        newest = await streams.newest(connection, TargetKind.LINK, links)
+        newest = await streams.find_newest(connection, TargetKind.LINK, links)
     end = min(context.now, newest + timedelta(milliseconds=1)) if newest else context.now
     try:
         analysis = await perform(context, SYSTEM, scope, end - LOOKBACK, end)
@@ -115,7 +115,7 @@ async def _attach(context: Context, analysis: CorrelationAnalysis, opened: Seque
                 row.analysis_id = analysis.id
                 session.add(AuditEntry(subject_id=row.id, action=f"{AnomalyChange.UPDATED}: EXPLAINED"))
             await session.flush()
-            await tell(session, [(AnomalyChange.UPDATED, row) for row in rows])
+            await publish_changes(session, [(AnomalyChange.UPDATED, row) for row in rows])
     return [one for one in opened if one.id not in explained]
 
 

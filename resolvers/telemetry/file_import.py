@@ -20,7 +20,7 @@ from resolvers.lists.pagination import among
 from resolvers.store.tables.core import Anomaly
 from resolvers.telemetry import recording as metrics
 from resolvers.telemetry.files.messages import printable
-from resolvers.telemetry.recording import LISTED_REJECTIONS, Recorded, Rejected, largest_batch
+from resolvers.telemetry.recording import LISTED_REJECTIONS, RecordedBatch, Rejection, largest_batch
 
 LONGEST_NAME: Final = 100  # characters, of a file's name in a sentence
 
@@ -31,7 +31,7 @@ class Progress:
 
     rows: int
     total: int
-    recorded: Recorded
+    recorded: RecordedBatch
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Tally:
     accepted: int = 0
     duplicates: int = 0
     rejected_count: int = 0
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[Rejection] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     anomalies: set[UUID] = field(default_factory=set)
 
@@ -49,7 +49,7 @@ class Tally:
     def rows(self) -> int:
         return self.accepted + self.duplicates + self.rejected_count
 
-    def add(self, batch: Recorded) -> None:
+    def add(self, batch: RecordedBatch) -> None:
         self.accepted += batch.accepted
         self.duplicates += batch.duplicates
         self.rejected_count += batch.rejected_count
@@ -58,7 +58,7 @@ class Tally:
         self.anomalies.update(anomaly.id for anomaly in batch.anomalies)
 
 
-async def import_upload(context: Context, kind: TargetKind, name: str, content: IO[bytes]) -> Recorded:
+async def import_upload(context: Context, kind: TargetKind, name: str, content: IO[bytes]) -> RecordedBatch:
     """Record an uploaded file, whatever it is called.
 
     Raises InvalidInput; batches before the damage are recorded then, and sending the file again is safe.
@@ -75,16 +75,16 @@ async def import_upload(context: Context, kind: TargetKind, name: str, content: 
             raise InvalidInput(told, ["file"]) from error
         error.message, error.args = told, (told,)
         raise
-    return await _together(context, tally)
+    return await _combine(context, tally)
 
 
-async def _together(context: Context, tally: Tally) -> Recorded:
+async def _combine(context: Context, tally: Tally) -> RecordedBatch:
     """All batches as if they had been one."""
     query = select(Anomaly).where(among(Anomaly.id, tally.anomalies)).order_by(Anomaly.started_at, Anomaly.id)
     async with context.database.read() as session:
         touched = [*await session.scalars(query)]
     counts = (tally.accepted, tally.duplicates, tally.rejected_count)
-    return Recorded(*counts, tally.rejected, dict(tally.reasons), touched)
+    return RecordedBatch(*counts, tally.rejected, dict(tally.reasons), touched)
 
 
 def open_file(path: Path) -> IO[bytes]:
@@ -113,13 +113,15 @@ async def import_file(
         done = 0
         async for batch in opened.batches():
             for frame in batch.iter_slices(max(1, largest_batch(context))):
-                recorded = await _recorded(open_context, kind, frame)
-                shifted = [Rejected(done + entry.row, entry.reason) for entry in recorded.rejected]
+                recorded = await _record_patiently(open_context, kind, frame)
+                shifted = [Rejection(done + entry.row, entry.reason) for entry in recorded.rejected]
                 done += len(frame)
                 yield Progress(done, opened.rows, replace(recorded, rejected=shifted))
 
 
-async def _recorded(open_context: Callable[[], Context], kind: TargetKind, frame: pl.DataFrame) -> Recorded:
+async def _record_patiently(
+    open_context: Callable[[], Context], kind: TargetKind, frame: pl.DataFrame
+) -> RecordedBatch:
     """A file is larger than a budget: it takes its time instead of being refused halfway."""
     while True:
         try:

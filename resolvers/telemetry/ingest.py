@@ -12,48 +12,48 @@ from ml.catalogue.units import DAY_MS
 from ml.detection.detector import Detector
 from resolvers.context import Context
 from resolvers.detection import baselines
-from resolvers.detection.episodes import Follow
-from resolvers.detection.scoring import Judge, Judged
+from resolvers.detection.episodes import EpisodeTracker
+from resolvers.detection.scoring import BatchScorer, ScoredBatch
 from resolvers.store.tables.core import Anomaly
 from resolvers.store.tables.samples import target_column
 from resolvers.store.telemetry import live_samples as live
 from resolvers.store.telemetry import samples as telemetry
 from resolvers.store.telemetry import streams
 from resolvers.store.telemetry.partitions import Partitions
-from resolvers.store.telemetry.samples import EPOCH, AlreadyStored, NoPartition
-from resolvers.store.telemetry.streams import NoStream, StreamKey, Streams
+from resolvers.store.telemetry.samples import EPOCH, AlreadyStored, PartitionMissing
+from resolvers.store.telemetry.streams import StreamKey, StreamMissing, Streams
 
 ATTEMPTS = 3  # each of which may find something missing
 
 _partitions = Partitions()
 
 
-async def store(context: Context, kind: TargetKind, frame: pl.DataFrame) -> tuple[int, list[Anomaly]]:
+async def ingest(context: Context, kind: TargetKind, frame: pl.DataFrame) -> tuple[int, list[Anomaly]]:
     """How many of these rows were new, and the anomalies that they opened, extended or ended.
 
     `frame` has the samples' key columns (`at` in epoch ms) and metric columns, and nothing twice.
     """
     detector = await context.services.registry.detector(kind)
     sensitivity = await context.services.sensitivity.of(kind)
-    numbered, keys = await asyncio.to_thread(_numbered, kind, frame)
+    numbered, keys = await asyncio.to_thread(_number_streams, kind, frame)
     days = [EPOCH + timedelta(days=day) for day in (frame["at"] // DAY_MS).unique().to_list()]
     await _partitions.ensure(context.database, kind, days)
     cautious = False
     for _ in range(ATTEMPTS):
         try:
-            return await _store(context, detector, sensitivity, numbered, keys, cautious=cautious)
-        except NoStream:
+            return await _ingest_once(context, detector, sensitivity, numbered, keys, cautious=cautious)
+        except StreamMissing:
             async with context.database.write() as session:
-                await streams.create(session, kind, keys)
-        except NoPartition:  # dropped since this process saw it
+                await streams.create_streams(session, kind, keys)
+        except PartitionMissing:  # dropped since this process saw it
             _partitions.forget(context.database)
             await _partitions.ensure(context.database, kind, days)
         except AlreadyStored:  # the streams know less than the tables: somebody restored these without those
             cautious = True
-    return await _store(context, detector, sensitivity, numbered, keys, cautious=True)
+    return await _ingest_once(context, detector, sensitivity, numbered, keys, cautious=True)
 
 
-def _numbered(kind: TargetKind, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[StreamKey]]:
+def _number_streams(kind: TargetKind, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[StreamKey]]:
     """The rows by stream and time, their `stream` an index into the sorted keys."""
     direction = pl.col("direction") if kind is TargetKind.LINK else pl.lit("")
     keyed = frame.with_columns(target=pl.col(target_column(kind)), direction=direction)
@@ -62,7 +62,7 @@ def _numbered(kind: TargetKind, frame: pl.DataFrame) -> tuple[pl.DataFrame, list
     return numbered, list(ordered.select("target", "direction").unique(maintain_order=True).iter_rows())
 
 
-async def _store(
+async def _ingest_once(
     context: Context,
     detector: Detector,
     sensitivity: float,
@@ -72,31 +72,31 @@ async def _store(
     cautious: bool,
 ) -> tuple[int, list[Anomaly]]:
     async with context.database.write() as session:
-        known = await streams.lock(session, detector.kind, keys)
-        profiles = await context.services.profiles.of(session, detector.kind, keys, known.profile)
-        judge = Judge(detector, known, profiles, sensitivity)
-        pending = await _pending(session, known)
-        fresh = await _without_duplicates(session, known, frame, cautious=cautious)
+        known = await streams.lock_streams(session, detector.kind, keys)
+        profiles = await context.services.profiles.load(session, detector.kind, keys, known.profile)
+        judge = BatchScorer(detector, known, profiles, sensitivity)
+        pending = await _read_pending(session, known)
+        fresh = await _drop_duplicates(session, known, frame, cautious=cautious)
         if fresh.is_empty():
             return 0, []
         rows = _with_pending(fresh, pending)
-        judged = await _stored_and_judged(session, judge, fresh, rows)
-        follow = Follow(session, detector.version, context.now, judged, rows["at"].to_numpy(), known)
+        judged = await _store_and_score(session, judge, fresh, rows)
+        follow = EpisodeTracker(session, detector.version, context.now, judged, rows["at"].to_numpy(), known)
         anomalies = await follow.run(rows["stream"].to_numpy())
-        known.memory = await asyncio.to_thread(judge.remembered, rows, judged)
-        await streams.advance(session, known, fresh["stream"].to_numpy(), fresh["at"].to_numpy())
+        known.memory = await asyncio.to_thread(judge.update_memory, rows, judged)
+        await streams.advance_streams(session, known, fresh["stream"].to_numpy(), fresh["at"].to_numpy())
     if detector.kind is TargetKind.LINK:
-        context.services.live.tell()
+        context.services.live.notify()
     return len(fresh), anomalies
 
 
-async def _pending(session: AsyncSession, known: Streams) -> pl.DataFrame | None:
+async def _read_pending(session: AsyncSession, known: Streams) -> pl.DataFrame | None:
     """The stored samples of streams whose alarms are pending, from the first of them on: scored again."""
-    starts = {n: s.pending_since for n, s in known.standings.items() if s.pending_since is not None}
+    starts = {n: s.pending_since for n, s in known.episode_states.items() if s.pending_since is not None}
     if not starts:
         return None
     keys = [known.keys[number] for number in starts]
-    found = await telemetry.since(session, known.kind, keys, list(starts.values()))
+    found = await telemetry.load_since(session, known.kind, keys, list(starts.values()))
     return found.with_columns(stream=pl.col("place").replace_strict(dict(enumerate(starts)), return_dtype=pl.Int64))
 
 
@@ -107,7 +107,7 @@ def _with_pending(fresh: pl.DataFrame, pending: pl.DataFrame | None) -> pl.DataF
     return pl.concat([fresh.select(columns), pending.select(columns)]).sort("stream", "at")
 
 
-async def _without_duplicates(
+async def _drop_duplicates(
     session: AsyncSession, known: Streams, frame: pl.DataFrame, *, cautious: bool
 ) -> pl.DataFrame:
     """The rows that were not stored before; those older than their stream's newest sample are stored by this.
@@ -120,28 +120,30 @@ async def _without_duplicates(
         return frame
     late = frame.filter(~in_time)
     stored = np.ones(len(late), dtype=bool)
-    stored[await telemetry.insert(session, known.kind, late)] = False
+    stored[await telemetry.insert_missing(session, known.kind, late)] = False
     return pl.concat([frame.filter(in_time), late.filter(pl.Series(stored))]).sort("stream", "at")
 
 
-async def _stored_and_judged(session: AsyncSession, judge: Judge, fresh: pl.DataFrame, rows: pl.DataFrame) -> Judged:
+async def _store_and_score(
+    session: AsyncSession, judge: BatchScorer, fresh: pl.DataFrame, rows: pl.DataFrame
+) -> ScoredBatch:
     """Stored and learned from while they are judged; but strangers learn first, from what the batch itself brings."""
     known = judge.streams
     added = np.bincount(fresh["stream"].to_numpy(), minlength=len(known.keys))
-    strangers = baselines.lesson(known, added, strangers=True)
+    strangers = baselines.choose_learning_batch(known, added, cold_start=True)
     if strangers.streams:
-        await baselines.take(session, known, await _stored_and_learned(session, known, fresh, strangers))
+        await baselines.apply(session, known, await _store_and_refit(session, known, fresh, strangers))
         return await judge.judge(rows)
-    again = baselines.lesson(known, added, strangers=False)
-    judged, learned = await asyncio.gather(judge.judge(rows), _stored_and_learned(session, known, fresh, again))
-    await baselines.take(session, known, learned)
+    again = baselines.choose_learning_batch(known, added, cold_start=False)
+    judged, learned = await asyncio.gather(judge.judge(rows), _store_and_refit(session, known, fresh, again))
+    await baselines.apply(session, known, learned)
     return judged
 
 
-async def _stored_and_learned(
-    session: AsyncSession, known: Streams, fresh: pl.DataFrame, lesson: baselines.Lesson
-) -> baselines.Learned | None:
-    await telemetry.add(session, known.kind, fresh.filter("in_time"))
+async def _store_and_refit(
+    session: AsyncSession, known: Streams, fresh: pl.DataFrame, lesson: baselines.LearningBatch
+) -> baselines.RefittedBaselines | None:
+    await telemetry.copy_samples(session, known.kind, fresh.filter("in_time"))
     if known.kind is TargetKind.LINK:
-        await live.note(session, known, fresh["stream"].to_numpy(), fresh["at"].to_numpy())
-    return await baselines.learn_again(session, known, lesson) if lesson.streams else None
+        await live.note_batch(session, known, fresh["stream"].to_numpy(), fresh["at"].to_numpy())
+    return await baselines.refit(session, known, lesson) if lesson.streams else None

@@ -14,10 +14,10 @@ from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.store.tables.core import Anomaly, Link
 from resolvers.store.tables.samples import key_columns
-from resolvers.store.telemetry.live_samples import Stored
+from resolvers.store.telemetry.live_samples import NewSamples
 from resolvers.store.telemetry.series import Span
-from resolvers.telemetry import validation as checking
-from resolvers.telemetry.ingest import store
+from resolvers.telemetry import validation
+from resolvers.telemetry.ingest import ingest
 
 LARGEST_BATCH = 100_000
 LISTED_REJECTIONS = 100
@@ -29,13 +29,13 @@ EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Rejected:
+class Rejection:
     row: int
     reason: str
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedBatch:
     """Duplicates are rows that were stored before, or earlier in the same batch.
 
     At most 100 rejections are listed; `reasons` counts all of them by what is wrong, whatever the value.
@@ -44,12 +44,12 @@ class Recorded:
     accepted: int
     duplicates: int
     rejected_count: int
-    rejected: list[Rejected]
+    rejected: list[Rejection]
     reasons: dict[str, int]
     anomalies: list[Anomaly]
 
 
-async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> Recorded:
+async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> RecordedBatch:
     """Store and score rows; those that cannot be are set aside with their reasons.
 
     `frame` has `number` (Int64), for links `direction` ('IB', 'OB'), `at` (Int64, epoch ms) and any of the kind's
@@ -62,20 +62,20 @@ async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> Rec
     if len(frame) > most:
         raise InvalidInput(f"At most {most} rows at once; these are {len(frame)}. Send them in parts.")
     await context.spend(Budget.SAMPLES, cost=len(frame))
-    rows = await checking.checked(context, kind, frame)
+    rows = await validation.validate_rows(context, kind, frame)
     rejected = rows.filter(pl.col("reason").is_not_null())
     good = rows.filter(pl.col("reason").is_null())
     unique = good.unique(key_columns(kind), keep="first", maintain_order=True)
     repeated = len(good) - len(unique)
-    accepted, anomalies = await store(context, kind, unique) if len(unique) else (0, [])
+    accepted, anomalies = await ingest(context, kind, unique) if len(unique) else (0, [])
     duplicates = repeated + len(unique) - accepted
     meters.recorded(kind, accepted, duplicates, len(rejected))
     listed = rejected.head(LISTED_REJECTIONS)
-    return Recorded(
+    return RecordedBatch(
         accepted,
         duplicates,
         len(rejected),
-        [Rejected(row, reason) for row, reason in listed.select("row", "reason").iter_rows()],
+        [Rejection(row, reason) for row, reason in listed.select("row", "reason").iter_rows()],
         dict(rejected.group_by(pl.col("reason").str.replace(VALUE, "")).len().iter_rows()),
         anomalies,
     )
@@ -90,7 +90,7 @@ def largest_batch(context: Context) -> int:
 # ---------------------------------------------------------------- reading
 
 
-def span(
+def build_span(
     context: Context,
     kind: TargetKind,
     direction: str,
@@ -123,7 +123,7 @@ def check_max_points(max_points: int) -> int:
 # ---------------------------------------------------------------- following
 
 
-async def follow(context: Context, links: Sequence[int]) -> AsyncIterator[Stored]:
+async def follow_samples(context: Context, links: Sequence[int]) -> AsyncIterator[NewSamples]:
     """New samples of these links as they are stored. Raises InvalidInput for too many, NotFound; later Lagged."""
     context.require(Role.VIEWER, "follow metrics")
     if not 1 <= len(links) <= MOST_FOLLOWED:
@@ -133,7 +133,7 @@ async def follow(context: Context, links: Sequence[int]) -> AsyncIterator[Stored
     return _follow(context, frozenset(links))
 
 
-async def _follow(context: Context, links: frozenset[int]) -> AsyncIterator[Stored]:
+async def _follow(context: Context, links: frozenset[int]) -> AsyncIterator[NewSamples]:
     async for stored in context.services.live.follow(links):
         context.forget()
         await context.loaders.of(Link).load_many(list({one.link_id for one in stored}))  # together, not one by one

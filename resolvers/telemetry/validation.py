@@ -28,15 +28,15 @@ ENTITIES: dict[TargetKind, type[Network | Site | Link]] = {
 AHEAD = timedelta(minutes=5)
 
 
-async def checked(context: Context, kind: TargetKind, frame: pl.DataFrame) -> pl.DataFrame:
+async def validate_rows(context: Context, kind: TargetKind, frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with its targets' ids, all metric columns, `row` numbers, and a `reason` where a row is refused."""
     numbers = frame["number"].drop_nulls().unique().to_list()
     async with context.database.driver() as connection:
-        ids = await _ids(connection, kind, [number for number in numbers if 0 <= number <= LARGEST_INTEGER])
-    return await asyncio.to_thread(_completed, kind, frame, ids, _reason(context, kind))
+        ids = await _read_ids(connection, kind, [number for number in numbers if 0 <= number <= LARGEST_INTEGER])
+    return await asyncio.to_thread(_complete_rows, kind, frame, ids, _build_reason(context, kind))
 
 
-async def _ids(connection: "Connection", kind: TargetKind, numbers: Sequence[int]) -> pl.DataFrame:
+async def _read_ids(connection: "Connection", kind: TargetKind, numbers: Sequence[int]) -> pl.DataFrame:
     """Of a batch with thousands of targets, too: as arrays."""
     table = ENTITIES[kind].__tablename__
     query = (
@@ -48,7 +48,7 @@ async def _ids(connection: "Connection", kind: TargetKind, numbers: Sequence[int
     return pl.DataFrame({"number": known.astype(np.int64), target_column(kind): ids})
 
 
-def _completed(kind: TargetKind, frame: pl.DataFrame, ids: pl.DataFrame, reason: pl.Expr) -> pl.DataFrame:
+def _complete_rows(kind: TargetKind, frame: pl.DataFrame, ids: pl.DataFrame, reason: pl.Expr) -> pl.DataFrame:
     wide = frame.with_row_index("row").with_columns(
         pl.lit(None, pl.Float64).alias(column) for column in CATALOGUE[kind].columns if column not in frame.columns
     )
@@ -57,11 +57,11 @@ def _completed(kind: TargetKind, frame: pl.DataFrame, ids: pl.DataFrame, reason:
     joined = wide.join(ids, on="number", how="left", maintain_order="left")
     nan_free = joined.with_columns(pl.col(column).fill_nan(None) for column in CATALOGUE[kind].columns)
     judged = nan_free.with_columns(reason=reason)
-    complete = _graded(judged) if kind is TargetKind.LINK else judged
+    complete = _grade_links(judged) if kind is TargetKind.LINK else judged
     return complete.with_columns(pl.col(CATALOGUE[kind].columns).cast(pl.Float32))  # as they are kept and read again
 
 
-def _reason(context: Context, kind: TargetKind) -> pl.Expr:
+def _build_reason(context: Context, kind: TargetKind) -> pl.Expr:
     """The first thing that is wrong with a row, in words; null where nothing is."""
     now, days = int(context.now.timestamp() * 1000), context.services.retention_days
     latest, earliest = now + int(AHEAD.total_seconds() * 1000), now - days * DAY_MS
@@ -90,7 +90,7 @@ def _reason(context: Context, kind: TargetKind) -> pl.Expr:
     return reason
 
 
-def _graded(frame: pl.DataFrame) -> pl.DataFrame:
+def _grade_links(frame: pl.DataFrame) -> pl.DataFrame:
     computed = grade(readings_of(frame, CATALOGUE[TargetKind.LINK]))
     column = Metric.GRADE.column
     return frame.with_columns(pl.coalesce(pl.col(column), pl.Series(computed).fill_nan(None)).alias(column))

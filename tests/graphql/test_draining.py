@@ -10,7 +10,7 @@ import websockets
 
 from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.detection.anomalies import AnomalyChange, tell
+from resolvers.detection.anomalies import AnomalyChange, publish_changes
 from resolvers.store.tables.core import Anomaly
 from tests.conftest import SECRET
 from tests.helpers.processes import Served
@@ -27,7 +27,7 @@ async def happened(services: Services, anomaly: Anomaly) -> None:
     """So many things at once."""
     async with services.database.write() as session:
         row = await session.get_one(Anomaly, anomaly.id)
-        await tell(session, [(AnomalyChange.UPDATED, row)] * EVENTS)
+        await publish_changes(session, [(AnomalyChange.UPDATED, row)] * EVENTS)
 
 
 async def connected(server: Served, api: Api, after: str | None = None) -> websockets.ClientConnection:

@@ -18,7 +18,7 @@ from resolvers.base.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.fleet import topology
 from resolvers.telemetry import recording as metrics
-from resolvers.telemetry.recording import Recorded
+from resolvers.telemetry.recording import RecordedBatch
 
 STEP_MS = 300_000
 HOUR_MS = 3_600_000
@@ -62,7 +62,7 @@ async def recorded(
     ago_minutes: int = 0,
     remotes: int = 24,
     seed: int = 1,
-) -> Recorded:
+) -> RecordedBatch:
     """Samples of the links every 5 minutes, to so many minutes ago, scored as any others."""
     end = NOW_MS - 60_000 * ago_minutes
     times = np.arange(end - int(hours * HOUR_MS), end + 1, STEP_MS, dtype=np.int64)

@@ -26,7 +26,7 @@ from resolvers.base.errors import ClientError, Lagged
 from resolvers.store.events.wakeups import Channel
 from resolvers.store.postgres.database import Database, driver
 from resolvers.store.tables.core import StoredBatch
-from resolvers.store.telemetry.series import Series, array_of, raw_series, times_of
+from resolvers.store.telemetry.series import Series, array_sql, read_raw, times_sql
 from resolvers.store.telemetry.streams import Streams
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class NewSamples:
     """New samples of one link and direction, raw."""
 
     link_id: int
@@ -48,7 +48,9 @@ class Stored:
     series: Series
 
 
-async def note(session: AsyncSession, streams: Streams, which: NDArray[np.int64], times: NDArray[np.int64]) -> None:
+async def note_batch(
+    session: AsyncSession, streams: Streams, which: NDArray[np.int64], times: NDArray[np.int64]
+) -> None:
     """What this transaction stores of links: (rows,) indices into the streams and epoch ms, sorted by both."""
     numbers, samples = np.unique(which, return_counts=True)
     keys = [streams.keys[number] for number in numbers.tolist()]
@@ -67,7 +69,7 @@ async def forget_old(session: AsyncSession) -> None:
     await session.execute(delete(StoredBatch).where(StoredBatch.stored_at < func.now() - KEPT))
 
 
-Queue = asyncio.Queue[list[Stored] | None]  # None: it fell too far behind
+Queue = asyncio.Queue[list[NewSamples] | None]  # None: it fell too far behind
 
 
 class LiveSamples:
@@ -95,11 +97,11 @@ class LiveSamples:
     def followers(self) -> int:
         return len(self._followers)
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """A batch was committed here."""
         self._database.wakeups.tell(Channel.SAMPLES)
 
-    async def follow(self, links: frozenset[int]) -> AsyncIterator[list[Stored]]:
+    async def follow(self, links: frozenset[int]) -> AsyncIterator[list[NewSamples]]:
         """What is stored of these links from now on. Raises Lagged when the reader falls too far behind."""
         queue: Queue = asyncio.Queue(QUEUE_LENGTH + 1)
         async with self._one_at_a_time:
@@ -123,12 +125,12 @@ class LiveSamples:
                     if self._followers:
                         await self._advance()
             except ClientError:
-                await self._again_soon()  # what happens meanwhile is read when the database is back
+                await self._retry_soon()  # what happens meanwhile is read when the database is back
             except Exception:  # the outermost loop of a worker: log and try again
                 logger.exception("reading new samples failed, trying again")
-                await self._again_soon()
+                await self._retry_soon()
 
-    async def _again_soon(self) -> None:
+    async def _retry_soon(self) -> None:
         await asyncio.sleep(1.0)
         self._look.set()
 
@@ -140,9 +142,9 @@ class LiveSamples:
         elif looking - self._looked_at > KEPT.total_seconds():  # batches may be gone that nobody here has seen
             self._lose_all()
         async with self._database.driver() as connection:
-            batches, snapshot = await _since(connection, self._snapshot)
+            batches, snapshot = await _read_batches(connection, self._snapshot)
             wanted = frozenset[int]().union(*self._followers.values())
-            stored = await _samples(connection, batches, wanted) if batches and wanted else []
+            stored = await _read_samples(connection, batches, wanted) if batches and wanted else []
         self._snapshot, self._looked_at = snapshot, looking
         for queue, links in list(self._followers.items()):
             own = [one for one in stored if one.link_id in links]
@@ -158,7 +160,7 @@ class LiveSamples:
         self._followers.pop(queue, None)
         LAGGED.labels(SAMPLES_TOPIC).inc()
 
-    def _hand(self, queue: Queue, stored: list[Stored]) -> None:
+    def _hand(self, queue: Queue, stored: list[NewSamples]) -> None:
         if queue.qsize() < QUEUE_LENGTH:
             queue.put_nowait(stored)
         else:  # a slow reader must neither hold up the others nor fill the memory
@@ -173,7 +175,7 @@ class _Batch:
     times: list[int]
 
 
-async def _since(connection: "Connection", snapshot: str | None) -> tuple[list[_Batch], str]:
+async def _read_batches(connection: "Connection", snapshot: str | None) -> tuple[list[_Batch], str]:
     """The batches that are visible now and were not in that snapshot (none without one), and the snapshot of now."""
     rows = await connection.fetch(
         "SELECT pg_current_snapshot()::text AS now, links, directions, samples, times FROM (VALUES (1)) AS always"
@@ -186,24 +188,24 @@ async def _since(connection: "Connection", snapshot: str | None) -> tuple[list[_
     return found, rows[0]["now"]
 
 
-async def _samples(connection: "Connection", batches: list[_Batch], links: frozenset[int]) -> list[Stored]:
+async def _read_samples(connection: "Connection", batches: list[_Batch], links: frozenset[int]) -> list[NewSamples]:
     """The samples of these links that the batches stored."""
-    keys = [key for batch in batches for key in _keys(batch, links)]
+    keys = [key for batch in batches for key in _expand_keys(batch, links)]
     if not keys:
         return []
     kind = CATALOGUE[TargetKind.LINK]
-    arrays = ", ".join(array_of(column, "at") for column in kind.columns)
+    arrays = ", ".join(array_sql(column, "at") for column in kind.columns)
     rows = await connection.fetch(
-        f"SELECT link_id, direction, {times_of('at')}, {arrays}"  # noqa: S608
+        f"SELECT link_id, direction, {times_sql('at')}, {arrays}"  # noqa: S608
         " FROM unnest($1::int[], $2::text[], $3::bigint[]) AS key (link, way, ms) JOIN link_samples AS sample"
         " ON link_id = key.link AND direction = key.way AND at = to_timestamp(0) + key.ms * interval '1 ms'"
         " GROUP BY link_id, direction ORDER BY link_id, direction",
         *(list(column) for column in zip(*keys, strict=True)),
     )
-    return [Stored(row["link_id"], Direction(row["direction"]), raw_series(kind.metrics, row)) for row in rows]
+    return [NewSamples(row["link_id"], Direction(row["direction"]), read_raw(kind.metrics, row)) for row in rows]
 
 
-def _keys(batch: _Batch, links: frozenset[int]) -> list[tuple[int, str, int]]:
+def _expand_keys(batch: _Batch, links: frozenset[int]) -> list[tuple[int, str, int]]:
     keys, begin = [], 0
     for link, direction, samples in zip(batch.links, batch.directions, batch.samples, strict=True):
         if link in links:

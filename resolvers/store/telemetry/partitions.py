@@ -27,9 +27,9 @@ class Partitions:
     async def ensure(self, database: Database, kind: TargetKind, times: Iterable[datetime]) -> None:
         """In transactions of their own. Maintenance has made the current weeks; what is missing is history's."""
         known = self._known.setdefault(database, set())
-        unsure = sorted({week for week in map(week_of, times) if (kind, week) not in known})
+        unsure = sorted({week for week in map(find_week, times) if (kind, week) not in known})
         if unsure:
-            await create(database, kind, unsure)
+            await create_partitions(database, kind, unsure)
             known.update((kind, week) for week in unsure)
 
     def forget(self, database: Database) -> None:
@@ -37,41 +37,41 @@ class Partitions:
         self._known.pop(database, None)
 
 
-def week_of(at: datetime) -> datetime:
+def find_week(at: datetime) -> datetime:
     """The Monday, 00:00 UTC, that begins its week."""
     day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return day - timedelta(days=day.weekday())
 
 
-def ahead(now: datetime) -> list[datetime]:
+def list_upcoming_weeks(now: datetime) -> list[datetime]:
     """The weeks that are kept ready: this one, the last one for what comes late, and some more."""
-    return [week_of(now) + number * WEEK for number in range(-1, WEEKS_AHEAD + 1)]
+    return [find_week(now) + number * WEEK for number in range(-1, WEEKS_AHEAD + 1)]
 
 
-async def kept(database: Database, kind: TargetKind) -> list[datetime]:
+async def list_kept_weeks(database: Database, kind: TargetKind) -> list[datetime]:
     """The weeks that samples are kept of."""
-    return [week for _, week in await _partitions(database, SAMPLES[kind].name)]
+    return [week for _, week in await _list_partitions(database, SAMPLES[kind].name)]
 
 
-async def create(database: Database, kind: TargetKind, weeks: Sequence[datetime]) -> None:
+async def create_partitions(database: Database, kind: TargetKind, weeks: Sequence[datetime]) -> None:
     """Make those that are missing.
 
     Attached rather than created in place, which would lock out the table's readers and writers meanwhile.
     """
-    wanted = {_name(table, week): (table, week) for table in _tables(kind) for week in weeks}
+    wanted = {_format_name(table, week): (table, week) for table in _get_tables(kind) for week in weeks}
     async with database.read() as session:
-        if not await _missing(session, list(wanted)):
+        if not await _find_missing(session, list(wanted)):
             return
     async with database.write() as session:
         await lock(session, AdvisoryLock.PARTITIONS)
-        for name in await _missing(session, list(wanted)):
+        for name in await _find_missing(session, list(wanted)):
             table, week = wanted[name]
             await session.execute(sa.text(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)"))
             bounds = f"FROM ('{week:%Y-%m-%d}T00:00Z') TO ('{week + WEEK:%Y-%m-%d}T00:00Z')"
             await session.execute(sa.text(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES {bounds}"))
 
 
-async def clock(database: Database) -> tuple[datetime, datetime | None]:
+async def read_clock(database: Database) -> tuple[datetime, datetime | None]:
     """The database's time, and that of the newest sample of all; None where there is none."""
     query = sa.select(sa.func.now(), sa.select(sa.func.max(Stream.last_at)).scalar_subquery())
     async with database.read() as session:
@@ -84,7 +84,7 @@ async def drop_oldest(database: Database, kind: TargetKind, before: datetime) ->
 
     Raises TimedOut when a table is too busy for it.
     """
-    found = [partition for table in _tables(kind) for partition in await _partitions(database, table)]
+    found = [partition for table in _get_tables(kind) for partition in await _list_partitions(database, table)]
     oldest = min((week for _, week in found), default=before)
     over = [name for name, week in found if week == oldest and week + WEEK <= before]
     for name in over:
@@ -94,22 +94,22 @@ async def drop_oldest(database: Database, kind: TargetKind, before: datetime) ->
     return over
 
 
-def _tables(kind: TargetKind) -> tuple[str, str]:
+def _get_tables(kind: TargetKind) -> tuple[str, str]:
     return SAMPLES[kind].name, ROLLUPS[kind].name
 
 
-def _name(table: str, week: datetime) -> str:
+def _format_name(table: str, week: datetime) -> str:
     return f"{table}_{week:%Y%m%d}"
 
 
-async def _missing(session: AsyncSession, names: list[str]) -> list[str]:
+async def _find_missing(session: AsyncSession, names: list[str]) -> list[str]:
     """Read from pg_class: `to_regclass` may answer from a cache that does not know of the last commit."""
     query = sa.text("SELECT relname FROM pg_class WHERE relname = ANY(:names) AND pg_table_is_visible(oid)")
     found = set(await session.scalars(query, {"names": names}))
     return [name for name in names if name not in found]
 
 
-async def _partitions(database: Database, table: str) -> list[tuple[str, datetime]]:
+async def _list_partitions(database: Database, table: str) -> list[tuple[str, datetime]]:
     query = sa.text("SELECT relid::regclass::text FROM pg_partition_tree(:table) WHERE isleaf ORDER BY 1")
     async with database.read() as session:
         names = list(await session.scalars(query, {"table": table}))

@@ -14,20 +14,20 @@ from ml.detection.profiles import Profiles
 from resolvers.store.postgres.database import driver
 from resolvers.store.telemetry.streams import StreamKey
 
-REMEMBERED: Final = 20_000  # streams per process; some 5 kB each
+MAX_PROFILES: Final = 20_000  # streams per process; some 5 kB each
 
-Known = tuple[int, str, bytes]  # its number, the version of the model that it was learned with, the profile
+StoredProfile = tuple[int, str, bytes]  # its number, the version of the model that it was learned with, the profile
 
 
 class ProfileCache:
     """The profiles that this process has read, the least recently used forgotten first."""
 
     def __init__(self) -> None:
-        self._known = OrderedDict[tuple[TargetKind, StreamKey], Known]()
+        self._known = OrderedDict[tuple[TargetKind, StreamKey], StoredProfile]()
 
-    async def of(
+    async def load(
         self, session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], numbers: NDArray[np.int64]
-    ) -> list[Known | None]:
+    ) -> list[StoredProfile | None]:
         """Returns each stream's profile of this number; None for number 0, and where its row is missing."""
         pairs = list(zip(keys, numbers.tolist(), strict=True))
         outdated = [key for key, number in pairs if number and (self._known.get((kind, key)) or (0,))[0] != number]
@@ -36,17 +36,17 @@ class ProfileCache:
         for key, profile in (await _read(session, kind, outdated)).items() if outdated else ():
             self._known[kind, key] = profile
         profiles = [self._use(kind, key) if number else None for key, number in pairs]
-        while len(self._known) > REMEMBERED:
+        while len(self._known) > MAX_PROFILES:
             self._known.popitem(last=False)
         return profiles
 
-    def _use(self, kind: TargetKind, key: StreamKey) -> Known | None:
+    def _use(self, kind: TargetKind, key: StreamKey) -> StoredProfile | None:
         if (kind, key) in self._known:
             self._known.move_to_end((kind, key))
         return self._known.get((kind, key))
 
 
-async def _read(session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey]) -> dict[StreamKey, Known]:
+async def _read(session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey]) -> dict[StreamKey, StoredProfile]:
     connection = await driver(session)
     records = await connection.fetch(
         "SELECT key.target, key.direction, number, model_version, content"
@@ -59,7 +59,7 @@ async def _read(session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKe
     return {(record[0], record[1]): (record[2], record[3], record[4]) for record in records}
 
 
-def combined(detector: Detector, presumed: Profiles, known: Sequence[Known | None]) -> Profiles:
+def combine_profiles(detector: Detector, presumed: Profiles, known: Sequence[StoredProfile | None]) -> Profiles:
     """Each stream's own profile, where it is `known`; else what is `presumed` of it."""
     own = [one for one in known if one is not None]
     if not own:
@@ -70,7 +70,7 @@ def combined(detector: Detector, presumed: Profiles, known: Sequence[Known | Non
     return presumed.replaced(which, adopted)
 
 
-async def keep(
+async def store_profiles(
     session: AsyncSession,
     kind: TargetKind,
     keys: Sequence[StreamKey],

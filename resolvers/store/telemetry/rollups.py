@@ -24,7 +24,7 @@ SHARES: Final[Floats] = np.repeat([0.1, 0.025, 0.01], [8, 4, 10])
 QUANTILES: Final[Floats] = np.cumsum(SHARES) - SHARES / 2
 
 
-async def roll(session: AsyncSession, kind: TargetKind) -> int:
+async def roll_up(session: AsyncSession, kind: TargetKind) -> int:
     """Roll up some hours that are over, of some streams that nobody is storing to; of how many streams."""
     connection = await driver(session)
     await connection.execute("SET LOCAL statement_timeout = 0")  # the deadline on this side ends it
@@ -32,7 +32,7 @@ async def roll(session: AsyncSession, kind: TargetKind) -> int:
     arguments = [list(column) for column in zip(*due, strict=True)]
     if due:
         for level in Level:
-            await connection.execute(_statement(kind, level), *arguments, timeout=LONGEST_SECONDS)
+            await connection.execute(_build_statement(kind, level), *arguments, timeout=LONGEST_SECONDS)
         await connection.execute(_DONE, kind.value, *arguments, timeout=LONGEST_SECONDS)
     return len(due)
 
@@ -51,7 +51,7 @@ FROM unnest($2::int[], $3::text[], $4::text[]) AS done (target, direction, part)
 WHERE kind = $1 AND target_id = done.target AND streams.direction = done.direction"""
 
 
-def _statement(kind: TargetKind, level: Level) -> str:
+def _build_statement(kind: TargetKind, level: Level) -> str:
     """Brings a level up to date for $1 targets, $2 directions, $3 multiranges of hours: from the samples, always.
 
     These are looked up laterally, for the same reason as in `readings.during`.
@@ -59,22 +59,24 @@ def _statement(kind: TargetKind, level: Level) -> str:
     target, columns = target_column(kind), CATALOGUE[kind].columns
     identity = [target, "direction"] if kind is TargetKind.LINK else [target]
     same = " AND ".join(f"{one} = part.{of}" for one, of in zip(identity, ("target", "direction"), strict=False))
-    aggregates = {name: expression for column in columns for name, expression in _aggregates(column, level).items()}
+    aggregates = {
+        name: expression for column in columns for name, expression in _build_aggregates(column, level).items()
+    }
     return (
         f"INSERT INTO {ROLLUPS[kind].name} ({', '.join(identity)}, seconds, at, {', '.join(aggregates)})"  # noqa: S608
-        f" SELECT {', '.join(f'sample.{one}' for one in identity)}, {level:d}, {binned(level)},"
+        f" SELECT {', '.join(f'sample.{one}' for one in identity)}, {level:d}, {bucket_sql(level)},"
         f" {', '.join(aggregates.values())}"
         " FROM unnest($1::int[], $2::text[], $3::text[]) AS part (target, direction, hours)"
-        f" CROSS JOIN LATERAL unnest({widened('part.hours::tstzmultirange', level)}) AS during"
+        f" CROSS JOIN LATERAL unnest({whole_buckets_sql('part.hours::tstzmultirange', level)}) AS during"
         f" CROSS JOIN LATERAL (SELECT * FROM {SAMPLES[kind].name}"
         f" WHERE {same} AND at >= lower(during) AND at < upper(during) OFFSET 0) AS sample"
-        f" GROUP BY {', '.join(f'sample.{one}' for one in identity)}, {binned(level)}"
+        f" GROUP BY {', '.join(f'sample.{one}' for one in identity)}, {bucket_sql(level)}"
         f" ON CONFLICT ({', '.join(identity)}, seconds, at)"
         f" DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in aggregates)}"
     )
 
 
-def _aggregates(column: str, level: Level) -> dict[str, str]:
+def _build_aggregates(column: str, level: Level) -> dict[str, str]:
     """A single value is its own mean, least and greatest, and takes no more room than in its sample."""
     several = f"CASE WHEN count({column}) > 1 THEN {{}}({column}) END"
     aggregates = {
@@ -90,25 +92,25 @@ def _aggregates(column: str, level: Level) -> dict[str, str]:
     return aggregates
 
 
-def number_of(column: str) -> str:
+def count_sql(column: str) -> str:
     """SQL for how many values a roll-up is of."""
     return f"coalesce({column}_n, ({column}_mean IS NOT NULL)::int)"
 
 
-def least_of(column: str) -> str:
+def min_sql(column: str) -> str:
     return f"coalesce({column}_min, {column}_mean)"
 
 
-def greatest_of(column: str) -> str:
+def max_sql(column: str) -> str:
     return f"coalesce({column}_max, {column}_mean)"
 
 
-def binned(seconds: int) -> str:
+def bucket_sql(seconds: int) -> str:
     """SQL for the beginning of the bucket that `at` is in."""
     return f"date_bin(interval '{seconds:d} s', at, to_timestamp(0))"
 
 
-def widened(hours: str, level: Level) -> str:
+def whole_buckets_sql(hours: str, level: Level) -> str:
     """SQL for the level's whole buckets that a multirange of hours touches; merged, so that none comes twice."""
     if level is not Level.DAY:
         return hours

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class NoPartition(Exception):
+class PartitionMissing(Exception):
     """Nothing is kept of a sample's week: it was dropped, or never made."""
 
 
@@ -34,11 +34,11 @@ class AlreadyStored(Exception):
     """A sample newer than its stream's newest is there all the same."""
 
 
-async def add(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) -> None:
+async def copy_samples(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) -> None:
     """Copy rows straight into the samples. None of them may be stored: each newer than its locked stream's newest.
 
-    `frame` has the table's key columns (`at` in epoch ms), its metric columns and nothing twice. Raises NoPartition,
-    AlreadyStored.
+    `frame` has the table's key columns (`at` in epoch ms), its metric columns and nothing twice. Raises
+    PartitionMissing, AlreadyStored.
     """
     connection = await driver(session)
     columns = _columns(kind, frame)
@@ -47,12 +47,12 @@ async def add(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) -> N
             SAMPLES[kind].name, source=io.BytesIO(binary.copy_in(columns)), columns=list(columns), format="binary"
         )
     except asyncpg.CheckViolationError as error:
-        raise NoPartition from error
+        raise PartitionMissing from error
     except asyncpg.UniqueViolationError as error:
         raise AlreadyStored from error
 
 
-async def insert(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) -> NDArray[np.int64]:
+async def insert_missing(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) -> NDArray[np.int64]:
     """The same for rows that may be stored already (the stored ones stay); the indices of those that were."""
     connection = await driver(session)
     name, keys = SAMPLES[kind].name, ", ".join(key_columns(kind))
@@ -77,7 +77,7 @@ async def insert(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) -
             " WHERE stored IS NULL ORDER BY row"
         )
     except asyncpg.CheckViolationError as error:
-        raise NoPartition from error
+        raise PartitionMissing from error
     return np.array([record["row"] for record in known], dtype=np.int64)
 
 
@@ -91,7 +91,7 @@ def _columns(kind: TargetKind, frame: pl.DataFrame) -> dict[str, tuple[str, NDAr
     return columns | {column: ("real", readings[column].to_numpy()) for column in CATALOGUE[kind].columns}
 
 
-async def recent(
+async def load_recent(
     session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], most: int, strides: Sequence[int]
 ) -> tuple[NDArray[np.int64], Floats]:
     """The newest `most` samples of each stream, every stride-th: (rows,) index into keys, (rows, metrics)."""
@@ -115,7 +115,7 @@ async def recent(
     return binary.array(record["place"], "bigint") - 1, np.stack(readings, axis=1).astype(np.float64)
 
 
-async def newest(session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], most: int) -> pl.DataFrame:
+async def load_newest(session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], most: int) -> pl.DataFrame:
     """The newest `most` samples of each stream, by stream and time: `place` (index into keys), `at`, the metrics."""
     name, columns = SAMPLES[kind].name, CATALOGUE[kind].columns
     direction = "AND direction = key.direction" if kind is TargetKind.LINK else ""
@@ -137,7 +137,7 @@ async def newest(session: AsyncSession, kind: TargetKind, keys: Sequence[StreamK
     return pl.DataFrame(numbers | readings).sort("place", "at")
 
 
-async def since(
+async def load_since(
     session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], starts: Sequence[int]
 ) -> pl.DataFrame:
     """Each stream's samples from its start (epoch ms) on: `place` (index into keys), `at` (epoch ms), the metrics."""
@@ -158,7 +158,7 @@ async def since(
 
 
 @dataclass(frozen=True)
-class Thinned:
+class Downsampling:
     """Of the samples before `until`, those in the first `seconds` of every `of` alone."""
 
     until: datetime
@@ -178,7 +178,7 @@ async def load(
     start: datetime,
     end: datetime,
     metrics: Sequence[Metric] | None = None,
-    thinned: Sequence[Thinned] = (),
+    downsampling: Sequence[Downsampling] = (),
 ) -> pl.DataFrame:
     """All samples of these targets from `start` up to `end`, or some of them, as one frame in no particular order.
 
@@ -190,7 +190,12 @@ async def load(
     columns = {target_column(kind): "integer", **direction, "at": "timestamptz"}
     listed = [*columns, *(f"coalesce({column}, 'NaN')" for column in wanted)]
     columns |= dict.fromkeys(wanted, "real")
-    conditions = [f"{target_column(kind)} = ANY($1::int[])", "at >= $2", "at < $3", *(one.condition for one in thinned)]
+    conditions = [
+        f"{target_column(kind)} = ANY($1::int[])",
+        "at >= $2",
+        "at < $3",
+        *(one.condition for one in downsampling),
+    ]
     reader, frames = binary.CopyOut(columns), list[Awaitable[pl.DataFrame]]()
 
     async def take(chunk: bytes) -> None:

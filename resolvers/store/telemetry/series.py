@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ml.catalogue.metrics import Metric, TargetKind
 from resolvers.store.postgres import binary_copy as binary
 from resolvers.store.tables.samples import ROLLUPS, SAMPLES, Level, target_column
-from resolvers.store.telemetry.rollups import greatest_of, least_of, number_of, widened
+from resolvers.store.telemetry.rollups import count_sql, max_sql, min_sql, whole_buckets_sql
 from resolvers.store.telemetry.samples import EPOCH
 from resolvers.store.telemetry.streams import StreamKey
 
@@ -58,55 +58,55 @@ class Series:
     high: dict[Metric, NDArray[np.float32]]
 
 
-def empty_series(span: Span) -> Series:
+def make_empty_series(span: Span) -> Series:
     nothing = {metric: np.empty(0, dtype=np.float32) for metric in span.metrics}
     return Series(None, np.empty(0, dtype=np.int64), nothing, nothing, nothing)
 
 
-async def raw(connection: "Connection", span: Span, targets: Sequence[int], most: int) -> dict[int, Series | None]:
+async def load_raw(connection: "Connection", span: Span, targets: Sequence[int], most: int) -> dict[int, Series | None]:
     """Each target's samples as they were recorded; None where they are more than `most`."""
     columns, name = span.columns, SAMPLES[span.kind].name
     rows = await connection.fetch(
-        f"SELECT target, count(*) AS samples, {times_of('at')}, {', '.join(array_of(c, 'at') for c in columns)}"  # noqa: S608
+        f"SELECT target, count(*) AS samples, {times_sql('at')}, {', '.join(array_sql(c, 'at') for c in columns)}"  # noqa: S608
         " FROM unnest($1::int[]) AS target CROSS JOIN LATERAL"
-        f" (SELECT at, {', '.join(columns)} FROM {name} WHERE {matching(span, 'target')}"
+        f" (SELECT at, {', '.join(columns)} FROM {name} WHERE {build_condition(span, 'target')}"
         f" ORDER BY at LIMIT {most + 1:d}) AS sample"
         " GROUP BY target",
-        *arguments(span, targets),
+        *build_arguments(span, targets),
     )
-    return {row["target"]: raw_series(span.metrics, row) if row["samples"] <= most else None for row in rows}
+    return {row["target"]: read_raw(span.metrics, row) if row["samples"] <= most else None for row in rows}
 
 
-def raw_series(metrics: Sequence[Metric], row: asyncpg.Record) -> Series:
-    """Of `times`, and of an array for each metric, by `array_of`."""
+def read_raw(metrics: Sequence[Metric], row: asyncpg.Record) -> Series:
+    """Of `times`, and of an array for each metric, by `array_sql`."""
     values = {metric: binary.array(row[metric.column], "real") for metric in metrics}
     return Series(None, binary.array(row["times"], "timestamptz"), values, values, values)
 
 
-async def bucketed(connection: "Connection", span: Span, targets: Sequence[int], seconds: int) -> dict[int, Series]:
+async def load_buckets(connection: "Connection", span: Span, targets: Sequence[int], seconds: int) -> dict[int, Series]:
     """Each target's series in buckets at multiples of their length: mean, least and greatest value.
 
     One bucket for the whole span begins with it: aligned, it would be two.
     """
-    level = _level(span, seconds)
+    level = _choose_level(span, seconds)
     combined = ", ".join(
         f"(sum({c}_sum) / nullif(sum({c}_n), 0))::real AS {c}_mean, min({c}_min) AS {c}_min, max({c}_max) AS {c}_max"
         for c in span.columns
     )
-    arrays = ", ".join(array_of(f"{c}_{part}", "moment") for c in span.columns for part in ("mean", "min", "max"))
+    arrays = ", ".join(array_sql(f"{c}_{part}", "moment") for c in span.columns for part in ("mean", "min", "max"))
     rows = await connection.fetch(
-        f"WITH {_parts(span, level)},"  # noqa: S608
+        f"WITH {_build_parts(span, level)},"  # noqa: S608
         f" buckets AS (SELECT target, date_bin($5, at, $6) AS moment, {combined} FROM parts GROUP BY target, moment)"
-        f" SELECT target, {times_of('moment')}, {arrays} FROM buckets GROUP BY target",
-        *arguments(span, targets),
+        f" SELECT target, {times_sql('moment')}, {arrays} FROM buckets GROUP BY target",
+        *build_arguments(span, targets),
         timedelta(seconds=seconds),
         span.start if timedelta(seconds=seconds) >= span.end - span.start else EPOCH,
         *(span.whole(level) if level else ()),
     )
-    return {row["target"]: _bucketed(span, row, seconds) for row in rows}
+    return {row["target"]: _read_buckets(span, row, seconds) for row in rows}
 
 
-def _bucketed(span: Span, row: asyncpg.Record, seconds: int) -> Series:
+def _read_buckets(span: Span, row: asyncpg.Record, seconds: int) -> Series:
     mean, low, high = (
         {metric: binary.array(row[f"{metric.column}_{part}"], "real") for metric in span.metrics}
         for part in ("mean", "min", "max")
@@ -114,32 +114,32 @@ def _bucketed(span: Span, row: asyncpg.Record, seconds: int) -> Series:
     return Series(seconds, binary.array(row["times"], "timestamptz"), mean, low, high)
 
 
-def _level(span: Span, seconds: int) -> Level | None:
+def _choose_level(span: Span, seconds: int) -> Level | None:
     """The coarsest that buckets of so many seconds consist of, where the window is long enough for it."""
     longest = (span.end - span.start).total_seconds() / WORTH_IT
     return max((level for level in Level if seconds % level == 0 and level <= longest), default=None)
 
 
-def _parts(span: Span, level: Level | None) -> str:
+def _build_parts(span: Span, level: Level | None) -> str:
     """CTEs up to `parts`: by target and time the number, sum, least and greatest of values. $7 and $8: span.whole."""
     samples, target = SAMPLES[span.kind].name, target_column(span.kind)
     single = ", ".join(
         f"({c} IS NOT NULL)::int AS {c}_n, {c}::float8 AS {c}_sum, {c} AS {c}_min, {c} AS {c}_max" for c in span.columns
     )
     if level is None:
-        where = matching(span, "ANY($1::int[])")
+        where = build_condition(span, "ANY($1::int[])")
         return f"parts AS (SELECT {target} AS target, at, {single} FROM {samples} WHERE {where})"  # noqa: S608
     rolled = ", ".join(
-        f"{number_of(c)}, {c}_mean::float8 * {number_of(c)}, {least_of(c)}, {greatest_of(c)}" for c in span.columns
+        f"{count_sql(c)}, {c}_mean::float8 * {count_sql(c)}, {min_sql(c)}, {max_sql(c)}" for c in span.columns
     )
     return (
-        f"{spans_of(span, level, 7)}, parts AS ("  # noqa: S608
-        f"SELECT target, at, {single} FROM {during(span, 'doubtful', samples)}"
-        f" UNION ALL SELECT target, at, {rolled} FROM {during(span, 'rolled', ROLLUPS[span.kind].name, level)})"
+        f"{build_spans(span, level, 7)}, parts AS ("  # noqa: S608
+        f"SELECT target, at, {single} FROM {select_during(span, 'doubtful', samples)}"
+        f" UNION ALL SELECT target, at, {rolled} FROM {select_during(span, 'rolled', ROLLUPS[span.kind].name, level)})"
     )
 
 
-def spans_of(span: Span, level: Level, first: int) -> str:
+def build_spans(span: Span, level: Level, first: int) -> str:
     """A CTE `spans`: of each target the parts of $3 to $4 where roll-ups are `rolled`, and where they are `doubtful`.
 
     The whole buckets in between are the parameters from `first` on.
@@ -147,12 +147,12 @@ def spans_of(span: Span, level: Level, first: int) -> str:
     return (
         "spans AS (SELECT target, rolled, tstzmultirange(tstzrange($3, $4)) - rolled AS doubtful FROM"  # noqa: S608
         f" (SELECT target_id AS target, tstzmultirange(tstzrange(${first}, ${first + 1}))"
-        f" - coalesce({widened('unrolled', level)}, '{{}}') AS rolled FROM streams"
+        f" - coalesce({whole_buckets_sql('unrolled', level)}, '{{}}') AS rolled FROM streams"
         f" WHERE target_id = ANY($1::int[]) AND kind = '{span.kind}' AND direction = $2) AS stream)"
     )
 
 
-def during(span: Span, ranges: str, table: str, level: Level | None = None) -> str:
+def select_during(span: Span, ranges: str, table: str, level: Level | None = None) -> str:
     """A FROM clause: rows of a table within each target's ranges, one of the columns of `spans`.
 
     Laterally: a look into the index for each range, whatever the planner believes of a table that grew meanwhile.
@@ -160,38 +160,38 @@ def during(span: Span, ranges: str, table: str, level: Level | None = None) -> s
     of_level = "" if level is None else f" AND seconds = {level:d}"
     return (
         f"spans CROSS JOIN LATERAL unnest({ranges}) AS during CROSS JOIN LATERAL"  # noqa: S608
-        f" (SELECT * FROM {table} WHERE {matching(span, 'target')}{of_level}"
+        f" (SELECT * FROM {table} WHERE {build_condition(span, 'target')}{of_level}"
         " AND at >= lower(during) AND at < upper(during) ORDER BY at OFFSET 0) AS row"
     )
 
 
-def matching(span: Span, target: str) -> str:
+def build_condition(span: Span, target: str) -> str:
     """A condition on samples or roll-ups. Their times are bounded by parameters, so that partitions are left out."""
     direction = "direction = $2" if span.kind is TargetKind.LINK else "$2 = ''"
     return f"{target_column(span.kind)} = {target} AND {direction} AND at >= $3 AND at < $4"
 
 
-def arguments(span: Span, targets: Sequence[int]) -> tuple[Any, ...]:
+def build_arguments(span: Span, targets: Sequence[int]) -> tuple[Any, ...]:
     """$1 to $4."""
     return list(targets), span.direction, span.start, span.end
 
 
-def array_of(column: str, order: str) -> str:
+def array_sql(column: str, order: str) -> str:
     """What `binary.array` reads, NaN for null."""
     return f"array_send(array_agg(coalesce({column}, 'NaN'::real) ORDER BY {order})) AS {column}"
 
 
-def times_of(moment: str) -> str:
+def times_sql(moment: str) -> str:
     """The same for timestamps, as `times`."""
     return f"array_send(array_agg({moment} ORDER BY {moment})) AS times"
 
 
-def short(value: float) -> float:
+def shorten(value: float) -> float:
     """Readings are kept as 4-byte floats: show 12.3, not 12.300000190734863."""
     return float(str(np.float32(value)))
 
 
-async def latest_grades(connection: "Connection", keys: Sequence[StreamKey]) -> dict[StreamKey, float]:
+async def load_latest_grades(connection: "Connection", keys: Sequence[StreamKey]) -> dict[StreamKey, float]:
     """The newest grade that is known of each link and direction."""
     rows = await connection.fetch(
         "SELECT target, way, grade FROM unnest($1::int[], $2::text[]) AS key (target, way) CROSS JOIN LATERAL"
@@ -200,4 +200,4 @@ async def latest_grades(connection: "Connection", keys: Sequence[StreamKey]) -> 
         [key[0] for key in keys],
         [key[1] for key in keys],
     )
-    return {(row["target"], row["way"]): short(row["grade"]) for row in rows}
+    return {(row["target"], row["way"]): shorten(row["grade"]) for row in rows}

@@ -13,8 +13,8 @@ from ml.catalogue.metrics import Metric
 from ml.numerics.arrays import Floats
 from resolvers.store.postgres import binary_copy as binary
 from resolvers.store.tables.samples import ROLLUPS, SAMPLES, Level, target_column
-from resolvers.store.telemetry.rollups import SHARES, greatest_of, least_of, number_of
-from resolvers.store.telemetry.series import Span, arguments, during, matching, short, spans_of
+from resolvers.store.telemetry.rollups import SHARES, count_sql, max_sql, min_sql
+from resolvers.store.telemetry.series import Span, build_arguments, build_condition, build_spans, select_during, shorten
 
 if TYPE_CHECKING:
     from resolvers.store.postgres.database import Connection
@@ -36,15 +36,19 @@ class Statistics:
     last: float | None = None
 
 
-async def statistics(connection: "Connection", span: Span, targets: Sequence[int]) -> dict[int, list[Statistics]]:
-    """Per target and metric. In windows of more than a week p95 is estimated: see `_p95`; all else is exact."""
+async def load_statistics(connection: "Connection", span: Span, targets: Sequence[int]) -> dict[int, list[Statistics]]:
+    """Per target and metric. In windows of more than a week p95 is estimated (`_estimate_p95`), all else exact."""
     exact = span.end - span.start <= EXACT_FOR
-    query, of, whole = (_exactly(span), _read, ()) if exact else (_by_days(span), _combined, span.whole(Level.DAY))
-    rows = await connection.fetch(query, *arguments(span, targets), *whole)
+    query, of, whole = (
+        (_build_exact_query(span), _read_exact, ())
+        if exact
+        else (_build_daily_query(span), _read_daily, span.whole(Level.DAY))
+    )
+    rows = await connection.fetch(query, *build_arguments(span, targets), *whole)
     return {row["target"]: [of(metric, row) for metric in span.metrics] for row in rows}
 
 
-def _exactly(span: Span) -> str:
+def _build_exact_query(span: Span) -> str:
     parts = ", ".join(
         f"count({c}) AS {c}_n, min({c}) AS {c}_min, max({c}) AS {c}_max, avg({c}) AS {c}_mean,"
         f" percentile_cont({P95}) WITHIN GROUP (ORDER BY {c}) AS {c}_p95"
@@ -52,47 +56,47 @@ def _exactly(span: Span) -> str:
     )
     return (
         f"WITH known AS (SELECT {target_column(span.kind)} AS target, {parts} FROM {SAMPLES[span.kind].name}"  # noqa: S608
-        f" WHERE {matching(span, 'ANY($1::int[])')} GROUP BY target)"
-        f" SELECT *, {_last(span, 'known.{}_n > 0')} FROM known"
+        f" WHERE {build_condition(span, 'ANY($1::int[])')} GROUP BY target)"
+        f" SELECT *, {_select_last(span, 'known.{}_n > 0')} FROM known"
     )
 
 
-def _read(metric: Metric, row: asyncpg.Record) -> Statistics:
+def _read_exact(metric: Metric, row: asyncpg.Record) -> Statistics:
     values = {part: row[f"{metric.column}_{part}"] for part in ("min", "max", "mean", "p95", "last")}
-    shown = {part: None if value is None else short(value) for part, value in values.items()}
+    shown = {part: None if value is None else shorten(value) for part, value in values.items()}
     return Statistics(metric, row[f"{metric.column}_n"], **shown)
 
 
-def _by_days(span: Span) -> str:
+def _build_daily_query(span: Span) -> str:
     """Days from their roll-ups; the ends of the window, and doubtful days, as the values themselves."""
     days = ", ".join(
-        f"sum({number_of(c)}) AS {c}_n, sum({c}_mean::float8 * {number_of(c)}) AS {c}_sum,"
-        f" min({least_of(c)}) AS {c}_min, max({greatest_of(c)}) AS {c}_max,"
-        f" array_send(array_agg({number_of(c)}) FILTER (WHERE {c}_mean IS NOT NULL)) AS {c}_counts,"
+        f"sum({count_sql(c)}) AS {c}_n, sum({c}_mean::float8 * {count_sql(c)}) AS {c}_sum,"
+        f" min({min_sql(c)}) AS {c}_min, max({max_sql(c)}) AS {c}_max,"
+        f" array_send(array_agg({count_sql(c)}) FILTER (WHERE {c}_mean IS NOT NULL)) AS {c}_counts,"
         f" array_send(array_agg({c}_quantiles) FILTER (WHERE {c}_mean IS NOT NULL)) AS {c}_quantiles"
         for c in span.columns
     )
     values = ", ".join(f"array_send(array_agg({c}) FILTER (WHERE {c} IS NOT NULL)) AS {c}_values" for c in span.columns)
     return (
-        f"WITH {spans_of(span, Level.DAY, 5)}, days AS"  # noqa: S608
-        f" (SELECT target, {days} FROM {during(span, 'rolled', ROLLUPS[span.kind].name, Level.DAY)}"
+        f"WITH {build_spans(span, Level.DAY, 5)}, days AS"  # noqa: S608
+        f" (SELECT target, {days} FROM {select_during(span, 'rolled', ROLLUPS[span.kind].name, Level.DAY)}"
         f" GROUP BY target), single AS"
-        f" (SELECT target, {values} FROM {during(span, 'doubtful', SAMPLES[span.kind].name)} GROUP BY target)"
-        f" SELECT *, {_last(span, 'coalesce({0}_n, 0) > 0 OR {0}_values IS NOT NULL')}"
+        f" (SELECT target, {values} FROM {select_during(span, 'doubtful', SAMPLES[span.kind].name)} GROUP BY target)"
+        f" SELECT *, {_select_last(span, 'coalesce({0}_n, 0) > 0 OR {0}_values IS NOT NULL')}"
         " FROM days FULL JOIN single USING (target)"
     )
 
 
-def _last(span: Span, measured: str) -> str:
+def _select_last(span: Span, measured: str) -> str:
     """Sought only where there is something to be found: else the whole window would be read for it."""
     return ", ".join(
         f"CASE WHEN {measured.format(c)} THEN (SELECT sample.{c} FROM {SAMPLES[span.kind].name} AS sample"  # noqa: S608
-        f" WHERE {matching(span, 'target')} AND sample.{c} IS NOT NULL ORDER BY at DESC LIMIT 1) END AS {c}_last"
+        f" WHERE {build_condition(span, 'target')} AND sample.{c} IS NOT NULL ORDER BY at DESC LIMIT 1) END AS {c}_last"
         for c in span.columns
     )
 
 
-def _combined(metric: Metric, row: asyncpg.Record) -> Statistics:
+def _read_daily(metric: Metric, row: asyncpg.Record) -> Statistics:
     c = metric.column
     single = binary.array(row[f"{c}_values"], "real").astype(np.float64)
     count = (row[f"{c}_n"] or 0) + len(single)
@@ -102,15 +106,19 @@ def _combined(metric: Metric, row: asyncpg.Record) -> Statistics:
     return Statistics(
         metric,
         count,
-        short(single.min(initial=np.inf if least is None else least)),
-        short(single.max(initial=-np.inf if greatest is None else greatest)),
-        short(((row[f"{c}_sum"] or 0.0) + single.sum()) / count),
-        short(_p95(single, binary.array(row[f"{c}_quantiles"], "real"), binary.array(row[f"{c}_counts"], "integer"))),
-        short(row[f"{c}_last"]),
+        shorten(single.min(initial=np.inf if least is None else least)),
+        shorten(single.max(initial=-np.inf if greatest is None else greatest)),
+        shorten(((row[f"{c}_sum"] or 0.0) + single.sum()) / count),
+        shorten(
+            _estimate_p95(
+                single, binary.array(row[f"{c}_quantiles"], "real"), binary.array(row[f"{c}_counts"], "integer")
+            )
+        ),
+        shorten(row[f"{c}_last"]),
     )
 
 
-def _p95(single: Floats, quantiles: NDArray[np.float32], counts: NDArray[np.int32]) -> float:
+def _estimate_p95(single: Floats, quantiles: NDArray[np.float32], counts: NDArray[np.int32]) -> float:
     """Of single values and of whole days, each given by values that stand for the `SHARES` of its count.
 
     Its rank is right to a percent where a day has hundreds of values, as the shares around it are that small.

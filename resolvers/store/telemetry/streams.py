@@ -26,7 +26,7 @@ StreamKey = tuple[int, str]  # target id, direction ('' for networks and sites)
 
 
 @dataclass
-class Standing:
+class StoredEpisodeState:
     """Where one stream's episode stands; `alarming_since` in epoch ms."""
 
     anomaly_id: UUID | None = None  # the open episode's
@@ -42,9 +42,9 @@ class Standing:
 
 @dataclass
 class Streams:
-    """One entry per key, in the keys' order. In `standings`, absent means at rest.
+    """One entry per key, in the keys' order. In `episode_states`, absent means at rest.
 
-    Of a batch, only `standings`, `memory` and what its streams learn (`learned`, `centre`, `spread`) change.
+    Of a batch, only `episode_states`, `memory` and what its streams learn (`learned`, `centre`, `spread`) change.
     """
 
     kind: TargetKind
@@ -56,17 +56,17 @@ class Streams:
     spread: Floats
     memory: Memory
     profile: NDArray[np.int64]  # the number of each one's profile, 0 = it has none yet
-    standings: dict[int, Standing] = field(default_factory=dict)
+    episode_states: dict[int, StoredEpisodeState] = field(default_factory=dict)
 
-    def standing(self, number: int) -> Standing:
-        return self.standings.setdefault(number, Standing())
+    def episode_state(self, number: int) -> StoredEpisodeState:
+        return self.episode_states.setdefault(number, StoredEpisodeState())
 
 
-class NoStream(Exception):
+class StreamMissing(Exception):
     """A target was never measured before: `create` its stream, then try again."""
 
 
-async def create(session: AsyncSession, kind: TargetKind, keys: list[StreamKey]) -> None:
+async def create_streams(session: AsyncSession, kind: TargetKind, keys: list[StreamKey]) -> None:
     """Those of these sorted keys that are missing; they stay for ever.
 
     In a transaction of its own: one that holds streams and then waits for somebody else's new ones could deadlock.
@@ -80,17 +80,17 @@ async def create(session: AsyncSession, kind: TargetKind, keys: list[StreamKey])
     )
 
 
-async def lock(session: AsyncSession, kind: TargetKind, keys: list[StreamKey]) -> Streams:
-    """The streams of these sorted keys, locked in their order until the transaction ends. Raises NoStream."""
+async def lock_streams(session: AsyncSession, kind: TargetKind, keys: list[StreamKey]) -> Streams:
+    """The streams of these sorted keys, locked in their order until the transaction ends. Raises StreamMissing."""
     connection = await driver(session)
     records = await connection.fetch(_LOCK, *_arguments(kind, keys))
     if len(records) < len(keys):
-        raise NoStream
+        raise StreamMissing
     columns = dict(zip(records[0].keys(), zip(*records, strict=True), strict=True))
     numbers = {name: np.array(columns[name], dtype=np.int64) for name in ("samples", "last_at", "learned", "profile")}
     metrics = len(CATALOGUE[kind].specs)
-    standings = {
-        number: Standing(record["anomaly_id"], record["alarms"], record["quiets"], record["since"])
+    episode_states = {
+        number: StoredEpisodeState(record["anomaly_id"], record["alarms"], record["quiets"], record["since"])
         for number, record in enumerate(records)
         if record["anomaly_id"] or record["alarms"]
     }
@@ -101,7 +101,7 @@ async def lock(session: AsyncSession, kind: TargetKind, keys: list[StreamKey]) -
         centre=binary.matrix(columns["centre"], metrics),
         spread=binary.matrix(columns["spread"], metrics),
         memory=Memory.from_bytes(columns["memory"], metrics),
-        standings=standings,
+        episode_states=episode_states,
     )
 
 
@@ -121,14 +121,14 @@ _LOCK = (
 )
 
 
-async def lock_one(session: AsyncSession, kind: TargetKind, key: StreamKey) -> Stream:
+async def lock_stream(session: AsyncSession, kind: TargetKind, key: StreamKey) -> Stream:
     """The same for a single stream, made where it is new, as a row of the session's."""
-    await create(session, kind, [key])
+    await create_streams(session, kind, [key])
     query = select(Stream).where(Stream.kind == kind, Stream.target_id == key[0], Stream.direction == key[1])
     return (await session.scalars(query.with_for_update())).one()
 
 
-async def usual(connection: "Connection", kind: TargetKind, keys: list[StreamKey], least_samples: int) -> Floats:
+async def load_centres(connection: "Connection", kind: TargetKind, keys: list[StreamKey], least_samples: int) -> Floats:
     """The centres of streams that have learned from as many samples, (keys, metrics) in catalogue order, else NaN."""
     records = await connection.fetch(
         "SELECT array_send(centre) FROM unnest($1::int[], $2::text[]) WITH ORDINALITY AS key (target, direction, place)"
@@ -140,14 +140,14 @@ async def usual(connection: "Connection", kind: TargetKind, keys: list[StreamKey
     return binary.matrix([record[0] for record in records], len(CATALOGUE[kind].specs))
 
 
-async def newest(connection: "Connection", kind: TargetKind, targets: Sequence[int]) -> datetime | None:
+async def find_newest(connection: "Connection", kind: TargetKind, targets: Sequence[int]) -> datetime | None:
     """When any of these was last measured."""
     query = "SELECT max(last_at) FROM streams WHERE kind = $1 AND target_id = ANY($2::int[])"
     found: datetime | None = await connection.fetchval(query, kind.value, list(targets))
     return found
 
 
-async def keep_baselines(session: AsyncSession, streams: Streams, numbers: Sequence[int]) -> None:
+async def store_baselines(session: AsyncSession, streams: Streams, numbers: Sequence[int]) -> None:
     """Write back what these know."""
     connection = await driver(session)
     await connection.executemany(
@@ -166,7 +166,7 @@ async def keep_baselines(session: AsyncSession, streams: Streams, numbers: Seque
     )
 
 
-async def keep_standings(session: AsyncSession, streams: Streams) -> None:
+async def store_episode_states(session: AsyncSession, streams: Streams) -> None:
     """Write back where episodes stand."""
     connection = await driver(session)
     await connection.executemany(
@@ -175,12 +175,14 @@ async def keep_standings(session: AsyncSession, streams: Streams) -> None:
         " WHERE target_id = $1 AND direction = $2 AND kind = $3",
         [
             (*streams.keys[number], streams.kind.value, s.anomaly_id, s.alarms, s.quiets, s.alarming_since)
-            for number, s in sorted(streams.standings.items())
+            for number, s in sorted(streams.episode_states.items())
         ],
     )
 
 
-async def advance(session: AsyncSession, streams: Streams, which: NDArray[np.int64], times: NDArray[np.int64]) -> None:
+async def advance_streams(
+    session: AsyncSession, streams: Streams, which: NDArray[np.int64], times: NDArray[np.int64]
+) -> None:
     """Count what was stored: (rows,) indices into the keys and epoch ms, sorted by both; its hours want rolling up.
 
     And what is remembered of these streams now.

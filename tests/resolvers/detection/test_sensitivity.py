@@ -10,7 +10,7 @@ from resolvers.base.access import SYSTEM
 from resolvers.base.errors import InvalidInput
 from resolvers.base.roles import Role
 from resolvers.context import Context, Services
-from resolvers.detection.sensitivity import change
+from resolvers.detection.sensitivity import set_sensitivity
 from tests.helpers.support import Api, Factory, Server, several
 
 SHOW = "query ($kind: TargetKind!) { sensitivity(kind: $kind) { kind value falseAlarmsPerDay setAt setBy { email } } }"
@@ -70,7 +70,7 @@ async def test_outside_of_zero_to_one_it_is_refused(api: Api, services: Services
 
 async def test_what_is_no_number_is_refused(services: Services) -> None:
     with pytest.raises(InvalidInput, match="between 0 and 1, not nan"):
-        await change(Context(services, SYSTEM), TargetKind.LINK, float("nan"))
+        await set_sensitivity(Context(services, SYSTEM), TargetKind.LINK, float("nan"))
 
 
 async def test_the_ends_of_the_range_are_in_it(api: Api) -> None:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import select
 
-from resolvers.detection.anomalies import listing
+from resolvers.detection.anomalies import build_listing
 from resolvers.detection.filters import AnomalyFilter
 from resolvers.fleet import topology
 from resolvers.lists.listings import KEPT_LISTINGS, KEPT_STATEMENTS, LONGEST_KEY
@@ -17,9 +17,9 @@ def test_the_same_list_is_made_once() -> None:
 
 def test_filters_that_differ_in_values_share_their_statements() -> None:
     one, other, unlike = (
-        listing(AnomalyFilter(min_confidence=0.1)),
-        listing(AnomalyFilter(min_confidence=0.9)),
-        listing(AnomalyFilter(satellite="Astra")),
+        build_listing(AnomalyFilter(min_confidence=0.1)),
+        build_listing(AnomalyFilter(min_confidence=0.9)),
+        build_listing(AnomalyFilter(satellite="Astra")),
     )
 
     assert one.statements is other.statements

@@ -19,7 +19,7 @@ from resolvers.base.errors import InvalidInput
 from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.detection import on_request as detection
-from resolvers.detection.anomalies import AnomalyOrder, listing, listing_of
+from resolvers.detection.anomalies import AnomalyOrder, build_listing, build_listing_of_kind
 from resolvers.detection.filters import AnomalyFilter
 from resolvers.fleet import topology
 from resolvers.lists.listings import Listing
@@ -348,8 +348,8 @@ async def test_numbers_that_no_column_holds_are_no_cursor(api: Api) -> None:
 # ---------------------------------------------------------------- of everything that can be
 
 LISTINGS: list[Listing[Any]] = [
-    *(listing(AnomalyFilter(), order) for order in AnomalyOrder),
-    detection.listing(None, None),
+    *(build_listing(AnomalyFilter(), order) for order in AnomalyOrder),
+    detection.build_listing(None, None),
     users.users_listing(None, None),
     topology.satellites(),
     topology.sites(),
@@ -379,7 +379,7 @@ def test_any_text_is_a_cursor_or_refused_as_none(listing: Listing[Any], text: st
 @PROPERTY
 def test_a_cursor_gives_back_the_sort_keys(at: datetime, severity: Severity, id: UUID) -> None:
     row = Anomaly(started_at=at.astimezone(), severity=severity, id=id)
-    by_severity = listing(AnomalyFilter(), AnomalyOrder.SEVERITY)
+    by_severity = build_listing(AnomalyFilter(), AnomalyOrder.SEVERITY)
 
     keys = decode(encode(row, by_severity), by_severity)
 
@@ -415,7 +415,7 @@ async def test_pages_of_any_sizes_over_any_equal_keys_are_the_whole_list(
     async with services.database.write() as session:
         await session.execute(delete(Anomaly))
         session.add_all(rows)
-    by_order, children = listing(AnomalyFilter(), order), listing_of(TargetKind.LINK, AnomalyFilter())
+    by_order, children = build_listing(AnomalyFilter(), order), build_listing_of_kind(TargetKind.LINK, AnomalyFilter())
     for size in sizes:
         window = Window(last=size, before=here) if back else Window(first=size, after=here)
 

@@ -18,7 +18,7 @@ from resolvers.operations.maintenance import maintain, make_partitions
 from resolvers.store.postgres.advisory_locks import AdvisoryLock, lock
 from resolvers.store.postgres.single_runner import single_runner
 from resolvers.store.tables.core import Link
-from resolvers.store.telemetry.partitions import WEEK, WEEKS_AHEAD, week_of
+from resolvers.store.telemetry.partitions import WEEK, WEEKS_AHEAD, find_week
 from tests.helpers.support import NOW, Api, Factory, Server, ago, ms, record, record_levels, sql
 
 LINK = TargetKind.LINK
@@ -67,11 +67,11 @@ async def rolled_up(services: Services) -> None:
 
 @pytest.mark.parametrize("table", TABLES)
 async def test_the_coming_weeks_are_there_before_any_sample(services: Services, table: str) -> None:
-    await sql(services, f"DROP TABLE {named(table, week_of(NOW))}")
+    await sql(services, f"DROP TABLE {named(table, find_week(NOW))}")
 
     await maintain(services)
 
-    weeks = [week_of(NOW) + number * WEEK for number in range(-1, WEEKS_AHEAD + 1)]
+    weeks = [find_week(NOW) + number * WEEK for number in range(-1, WEEKS_AHEAD + 1)]
     assert await partitions(services, table) == [named(table, week) for week in weeks]
 
 
@@ -81,12 +81,12 @@ async def test_history_makes_its_weeks_itself(operator: Api, make: Factory, serv
     answer = await levels(operator, link, old, ago(days=200), ago(minutes=1))
 
     assert (answer["accepted"], answer["rejected"]) == (3, [])
-    assert (await partitions(services, "link_samples"))[0] == named("link_samples", week_of(old))
-    assert (await partitions(services, "link_rollups"))[0] == named("link_rollups", week_of(old))
+    assert (await partitions(services, "link_samples"))[0] == named("link_samples", find_week(old))
+    assert (await partitions(services, "link_rollups"))[0] == named("link_rollups", find_week(old))
 
 
 async def test_a_week_that_somebody_dropped_is_made_again(operator: Api, make: Factory, services: Services) -> None:
-    link, week = await make.link(), week_of(ago(days=30))
+    link, week = await make.link(), find_week(ago(days=30))
     drop = f"DROP TABLE {named('link_samples', week)}"
     first, second, third = (week + timedelta(days=day) for day in (1, 2, 3))
     await levels(operator, link, second)
@@ -100,7 +100,7 @@ async def test_a_week_that_somebody_dropped_is_made_again(operator: Api, make: F
 
 
 async def test_roll_ups_that_somebody_dropped_are_made_again(operator: Api, make: Factory, services: Services) -> None:
-    link, week = await make.link(), week_of(ago(days=30))
+    link, week = await make.link(), find_week(ago(days=30))
     await sql(services, f"DROP TABLE IF EXISTS {named('link_rollups', week)}")
     await levels(operator, link, week + timedelta(days=1))
     await sql(services, f"DROP TABLE {named('link_rollups', week)}")
@@ -124,8 +124,8 @@ async def test_weeks_beyond_the_retention_are_dropped_and_no_others(
         await maintain(keeping(services, 40))
 
     left = await partitions(services, "link_samples")
-    assert named("link_samples", week_of(ago(days=60))) not in left
-    assert named("link_samples", week_of(ago(days=30))) in left
+    assert named("link_samples", find_week(ago(days=60))) not in left
+    assert named("link_samples", find_week(ago(days=30))) in left
     assert len(await partitions(services, "link_rollups")) == len(left)
     series = "query ($n: Int!) { link(number: $n) { series(direction: OB, window: { hours: 4000 }) { times } } }"
     times = (await operator.run(series, n=link.number))["link"]["series"]["times"]
@@ -137,9 +137,9 @@ async def test_a_week_stays_until_its_last_day_is_over_and_one_more(
 ) -> None:
     link = await make.link()
     await levels(operator, link, ago(days=100), ago(days=1))
-    ended = week_of(ago(days=100)) + WEEK
+    ended = find_week(ago(days=100)) + WEEK
     days = (datetime.now(UTC) - ended).days
-    name = named("link_samples", week_of(ago(days=100)))
+    name = named("link_samples", find_week(ago(days=100)))
 
     await maintain(keeping(services, days))
     kept = name in await partitions(services, "link_samples")
@@ -152,7 +152,7 @@ async def test_a_week_stays_until_its_last_day_is_over_and_one_more(
 async def test_a_week_at_a_time_is_dropped_the_oldest_first(operator: Api, make: Factory, services: Services) -> None:
     link, days = await make.link(), (100, 80, 60, 1)
     await levels(operator, link, *(ago(days=each) for each in days))
-    weeks = [named("link_samples", week_of(ago(days=each))) for each in days]
+    weeks = [named("link_samples", find_week(ago(days=each))) for each in days]
 
     kept = []
     for _ in days:
@@ -191,7 +191,7 @@ async def test_nothing_is_dropped_while_the_newest_sample_is_far_from_the_clock(
     await maintain(keeping(services, 40))
 
     assert meanwhile == before
-    assert named("link_samples", week_of(ago(days=100))) not in await partitions(services, "link_samples")
+    assert named("link_samples", find_week(ago(days=100))) not in await partitions(services, "link_samples")
 
 
 async def held(services: Services) -> tuple[int, int]:
@@ -219,7 +219,7 @@ async def test_samples_of_a_dropped_week_are_refused_with_a_reason(server: Serve
 async def test_a_table_in_use_is_dropped_another_time_and_puts_off_nothing_else(
     operator: Api, make: Factory, services: Services
 ) -> None:
-    link, name = await make.link(), named("link_samples", week_of(ago(days=60)))
+    link, name = await make.link(), named("link_samples", find_week(ago(days=60)))
     await levels(operator, link, ago(days=60), ago(days=1))
 
     async with services.database.write() as reader:
@@ -291,5 +291,5 @@ async def test_maintenance_goes_on_after_it_failed(server: Server, services: Ser
 def test_weeks_begin_on_mondays_in_utc() -> None:
     sunday = datetime(2026, 11, 22, 23, 30, tzinfo=UTC)
 
-    assert week_of(sunday) == datetime(2026, 11, 16, tzinfo=UTC)
-    assert week_of(sunday + timedelta(hours=1)) == datetime(2026, 11, 23, tzinfo=UTC)
+    assert find_week(sunday) == datetime(2026, 11, 16, tzinfo=UTC)
+    assert find_week(sunday + timedelta(hours=1)) == datetime(2026, 11, 23, tzinfo=UTC)

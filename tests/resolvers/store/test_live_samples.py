@@ -21,7 +21,7 @@ from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.operations.maintenance import maintain
 from resolvers.store.tables.core import Link
-from resolvers.store.telemetry.live_samples import KEPT, POLL_SECONDS, Stored
+from resolvers.store.telemetry.live_samples import KEPT, POLL_SECONDS, NewSamples
 from resolvers.telemetry import file_import as importing
 from resolvers.telemetry.recording import MOST_FOLLOWED
 from schema.relay import global_id
@@ -334,7 +334,7 @@ async def test_what_nobody_tells_of_is_found_by_looking(
     server: Server, services: Services, link: Link, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("resolvers.store.telemetry.live_samples.POLL_SECONDS", 0.2)
-    monkeypatch.setattr(services.live, "tell", lambda: None)
+    monkeypatch.setattr(services.live, "notify", lambda: None)
     (tmp_path / "metrics.csv").write_text(csv(link, levels(-41.0, -42.0)))
 
     async with server() as api, following(await api.as_(Role.VIEWER), link) as socket:
@@ -495,7 +495,7 @@ async def test_a_slow_reader_is_told_that_it_lags_and_the_others_go_on(
     assert lagged.value.resume_after is None
 
 
-def times(stored: list[Stored]) -> list[int]:
+def times(stored: list[NewSamples]) -> list[int]:
     return [at for one in stored for at in one.series.times.tolist()]
 
 
