@@ -9,7 +9,8 @@ STORING := store/test_series store/test_live_samples store/test_rollups store/te
   store/test_database operations accounts/test_accounts telemetry/test_recording detection root_causes
 TESTS ?= $(wildcard $(STORING:%=tests/resolvers/%) $(STORING:%=tests/resolvers/%.py)) tests/system/test_main_path.py
 
-.PHONY: help run test test-slow test-postgres15 fuzz bench audit check lint types layers contract web wheel lock clean
+.PHONY: help run test test-slow test-postgres15 fuzz bench audit check lint types layers contract docs generated notebooks web \
+  wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## What can be made
@@ -76,6 +77,18 @@ contract: .venv/developing ## The exported schema is current, and breaks no prom
 	@$(BIN)/bcom-graphql export-schema --check
 	@if [ -f ../shared/tools/contract_check.py ]; then $(BIN)/pytest -q tests/schema/test_schema.py; fi
 
+docs: .venv/developing ## The documentation as a folder of static files, in site/; a dead link fails
+	$(BIN)/zensical build --clean --strict
+
+generated: .venv/developing ## Write again what is made from the code: schema, .env.example, tables in docs/
+	$(BIN)/bcom-graphql export-schema
+	$(BIN)/bcom-graphql settings > .env.example
+	$(BIN)/bcom-graphql settings --write docs/settings.md
+	$(BIN)/bcom-graphql permissions --write docs/permissions.md
+
+notebooks: .venv/developing ## Execute the notebooks from top to bottom
+	$(BIN)/pytest -m "" tests/ml/test_notebooks.py
+
 web: $(PAGE) ## GraphiQL from our own files, where npm is present
 
 $(PAGE): web/package-lock.json web/build.mjs $(shell find web/src -type f)
@@ -95,5 +108,5 @@ lock: .venv/developing ## Pin the newest allowed versions, with hashes and witho
 	  --extra build --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 
 clean: ## Everything that was made, the demo's data included
-	rm -rf .venv .bcom bcom_graphql/static/graphiql web/node_modules \
+	rm -rf .venv .bcom .cache site bcom_graphql/static/graphiql web/node_modules \
 	  examples/typescript/node_modules examples/typescript/dist examples/typescript/src/generated

@@ -13,7 +13,7 @@ from resolvers.context import Context, Services
 from resolvers.store.tables.core import Link, User
 
 EMAIL: Final = "noc@example.com"
-PASSWORD: Final = "demo-password"  # noqa: S105  printed at the start, and in the README
+PASSWORD: Final = "demo-password"  # noqa: S105  printed at the start, and in docs/tutorial.md
 
 logger = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""Who may use which root field, as the schema declares it: the table in the README."""
+"""Who may use which root field, as the schema declares it: the table in docs/permissions.md."""
 
 from collections import defaultdict
 from functools import cache

@@ -239,7 +239,7 @@ def export_schema(
 @commands.command("permissions")
 def show_permissions(
     *,
-    write: Annotated[Path | None, typer.Option(help="Into this README, between its markers.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Into this page, between its marks.")] = None,
 ) -> None:
     """Print who may use which root field, as a Markdown table."""
     _print_or_write("permissions", permissions.matrix(), write)
@@ -248,7 +248,7 @@ def show_permissions(
 @commands.command()
 def settings(
     *,
-    write: Annotated[Path | None, typer.Option(help="As a table into this README, between its markers.")] = None,
+    write: Annotated[Path | None, typer.Option(help="As a table into this page, between its marks.")] = None,
 ) -> None:
     """Print every setting with its description and default: the text of .env.example."""
     if write is None:

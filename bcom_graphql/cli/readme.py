@@ -1,4 +1,4 @@
-"""What of the README is made from the code: parts between marks, which are made anew by the command of that name."""
+"""The parts of the docs that are made from the code: between marks, written by the command of that name."""
 
 import textwrap
 

@@ -11,7 +11,6 @@ from bcom_graphql import permissions
 from resolvers.base.roles import Role
 from schema.relay import global_id
 from schema.root import schema
-from tests.helpers.places import ROOT
 from tests.helpers.support import Api, Server, codes
 
 GRAPHQL = schema._schema
@@ -180,12 +179,6 @@ def test_every_root_field_declares_the_role_it_needs(kind: str, name: str) -> No
     role, _ = LISTED[kind][name]
 
     assert permissions.declared(kind.capitalize(), name) == role
-
-
-def test_the_readme_shows_who_may_do_what() -> None:
-    readme = (ROOT / "README.md").read_text()
-
-    assert permissions.matrix() in readme, "run `bcom-graphql permissions --write README.md`"
 
 
 def listed(*, public: bool) -> list[Any]:

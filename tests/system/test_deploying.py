@@ -19,10 +19,8 @@ import pytest
 import websockets
 import yaml
 from sqlalchemy import text
-from typer.main import get_command
 
 from bcom_graphql import app
-from bcom_graphql.cli.commands import commands
 from bcom_graphql.graphql.limits import Limits
 from bcom_graphql.settings import Settings
 from resolvers.base.roles import Role
@@ -32,6 +30,7 @@ from resolvers.store.postgres.database_url import parse
 from resolvers.store.postgres.embedded.programs import Account, program
 from resolvers.store.postgres.migrations import pending
 from tests.conftest import Clones, _named, settings_of
+from tests.helpers.command_line import check_command
 from tests.helpers.places import ROOT
 from tests.helpers.processes import free_port
 from tests.helpers.support import Api, Factory, id_of, serving
@@ -69,14 +68,6 @@ def interpolated(given: Any, **environment: str) -> Any:
 
     variable = r"\$(?:(\w+)|\{(\w+)(?:(:[-?])([^}]*))?\})"
     return re.sub(variable, value, given) if isinstance(given, str) else given
-
-
-def check_command(line: str) -> None:
-    """Raises what its user would read, unless the command line understands it."""
-    name, command, *arguments = shlex.split(line)
-    assert name == "bcom-graphql"
-    found = get_command(commands).commands[command]  # type: ignore[attr-defined]
-    found.make_context(command, arguments)
 
 
 # ---------------------------------------------------------------- Docker Compose

@@ -118,7 +118,7 @@ async def test_what_cannot_be_compiled_is_counted(operator: Api) -> None:
     assert (await scrape(operator))("bcom_operations_not_compiled_total") == before + 1
 
 
-async def test_every_family_is_there_with_its_type_and_readme_lists_it(operator: Api, make: Factory) -> None:
+async def test_every_family_is_there_with_its_type_and_the_docs_list_it(operator: Api, make: Factory) -> None:
     await operator.run("{ viewer { role } }")
     await acknowledge(operator, make)
     async with operator.socket() as socket:
@@ -127,11 +127,11 @@ async def test_every_family_is_there_with_its_type_and_readme_lists_it(operator:
 
         found = (await ask(operator)).text
 
-    readme = (ROOT / "README.md").read_text()
+    page = (ROOT / "docs" / "metrics.md").read_text()
     types = dict(line.split()[2:4] for line in found.splitlines() if line.startswith("# TYPE"))
     assert {name: type for name, type in types.items() if name.startswith("bcom_")} == FAMILIES
     assert "process_resident_memory_bytes" in types
-    assert [name for name in FAMILIES if f"`{name}`" not in readme] == []
+    assert [name for name in FAMILIES if f"`{name}`" not in page] == []
     assert Scraped(found)("bcom_build_info", version=__version__) == 1
 
 
