@@ -47,11 +47,11 @@ from resolvers.detection import profile_worker as learner
 from resolvers.operations import maintenance
 from resolvers.recommendations import worker as advising
 from resolvers.root_causes import worker as automatic
+from resolvers.store.events.database import EventDatabase
 from resolvers.store.events.feed import EventFeed
 from resolvers.store.events.nats import NatsWakeups
 from resolvers.store.events.wakeups import Wakeups
 from resolvers.store.models.registry import Registry
-from resolvers.store.postgres.database import Database
 from resolvers.store.postgres.embedded import Supervised
 from resolvers.telemetry.files.processes import FileReaders
 from schema.root import schema
@@ -69,7 +69,7 @@ def services(settings: Settings) -> Services:
     assert settings.database_url is not None  # noqa: S101
     secret = settings.secret_key.get_secret_value() if settings.secret_key else secrets.token_urlsafe()
     url = settings.database_url.get_secret_value()
-    database = Database(url, settings.pool_size, settings.max_statement_seconds, _wakeups(settings))
+    database = EventDatabase(url, settings.pool_size, settings.max_statement_seconds, _wakeups(settings))
     life, leeway = (
         timedelta(minutes=settings.access_token_expire_minutes),
         timedelta(seconds=settings.clock_leeway_seconds),
@@ -84,13 +84,13 @@ def services(settings: Settings) -> Services:
         registry,
         tokens,
         trainers,
+        Passwords(settings.sign_ins_waiting),
+        FileReaders(settings.max_import_memory, settings.max_upload_seconds),
         settings.retention_days,
         settings.event_retention_days,
         _rates(settings),
-        Passwords(settings.sign_ins_waiting),
         settings.open_registration,
         settings.api_keys_per_user,
-        FileReaders(settings.max_import_memory, settings.max_upload_seconds),
     )
 
 

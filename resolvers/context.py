@@ -7,31 +7,30 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from typing import Final, Protocol
+from typing import Final
 from uuid import UUID
 
-from resolvers.accounts.passwords import Passwords
 from resolvers.base.access import SYSTEM, Caller, require, require_person
 from resolvers.base.dataloader import Loader
 from resolvers.base.errors import Busy
+from resolvers.base.interfaces import FileReaders, PasswordHasher, Trainers
 from resolvers.base.rate_limits import Budget, Rates
 from resolvers.base.roles import Role
 from resolvers.base.tokens import Tokens
 from resolvers.base.turns import Turns
 from resolvers.lists.loaders import Loaders
 from resolvers.lists.row_loaders import Entities
+from resolvers.store.events.database import EventDatabase
 from resolvers.store.events.feed import EventFeed
 from resolvers.store.events.log import parse_cursor
 from resolvers.store.events.subscribers import Events
 from resolvers.store.models import registry, sensitivities
 from resolvers.store.models.registry import Registry
 from resolvers.store.models.sensitivities import Sensitivities
-from resolvers.store.postgres.database import Database
 from resolvers.store.queries.sign_ins import Holder, holders
 from resolvers.store.tables.core import Table
 from resolvers.store.telemetry.live_samples import LiveSamples
 from resolvers.store.telemetry.profiles import ProfileCache
-from resolvers.telemetry.files.processes import FileReaders
 
 Columns = Mapping[type[Table], frozenset[str]]  # that are read of an entity's rows; all, of one that is not in it
 READINGS_WAITING: Final = 1000
@@ -40,32 +39,22 @@ TOO_MANY_READINGS: Final = "Too many searches, series and statistics are asked f
 ANALYSES_AT_ONCE: Final = 2  # of root causes, in a process: each may take a core, and memory for millions of samples
 
 
-class Trainers(Protocol):
-    """What works on training runs, away from the server's event loop."""
-
-    async def launch(self, run_id: UUID) -> None:
-        """Begin the work on a waiting run. Raises OSError when that cannot be."""
-
-    async def stop(self) -> None:
-        """End all work: the server stops."""
-
-
 @dataclass(frozen=True)
 class Services:
     """One per process."""
 
-    database: Database
+    database: EventDatabase
     feed: EventFeed
     registry: Registry
     tokens: Tokens
     trainers: Trainers
+    passwords: PasswordHasher
+    readers: FileReaders
     retention_days: int = 400
     event_retention_days: int = 7
     rates: Rates = field(default_factory=Rates)
-    passwords: Passwords = field(default_factory=Passwords)
     open_registration: bool = False  # anybody may register
     keys_per_user: int = 50
-    readers: FileReaders = field(default_factory=FileReaders)
     live: LiveSamples = field(init=False)
     sensitivity: Sensitivities = field(init=False)
     entities: Entities = field(init=False)
@@ -102,7 +91,7 @@ class Context:
         return datetime.now(UTC)
 
     @property
-    def database(self) -> Database:
+    def database(self) -> EventDatabase:
         return self.services.database
 
     def require(self, role: Role, to: str) -> Caller:

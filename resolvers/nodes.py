@@ -13,7 +13,7 @@ from resolvers.store.tables.core import Anomaly, ApiKey, Detection, Link, Networ
 from resolvers.store.tables.models import ModelVersion, TrainingRun
 from resolvers.store.tables.recommendations import Recommendation
 
-ENTITIES: dict[str, type[Table]] = {
+NODE_TABLES: dict[str, type[Table]] = {
     entity.__name__: entity
     for entity in (
         User,
@@ -40,9 +40,9 @@ async def load(context: Context, type_name: str, key: str) -> Any | None:
     if type_name == "Model":
         return await models.named(context, key)
     typed = _typed(type_name, key)
-    if type_name not in ENTITIES or typed is None:
+    if type_name not in NODE_TABLES or typed is None:
         return None
-    entity = ENTITIES[type_name]
+    entity = NODE_TABLES[type_name]
     loader = context.loaders.whole(entity) if type_name in OWNERS else context.loaders.of(entity)
     row = await loader.load(typed)
     return row if row is not None and _may_see(caller, type_name, row) else None

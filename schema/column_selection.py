@@ -7,7 +7,7 @@ from typing import Any
 from strawberry.schema.name_converter import NameConverter
 
 from resolvers.context import Columns
-from resolvers.nodes import ENTITIES
+from resolvers.nodes import NODE_TABLES
 from resolvers.store.tables.core import Table
 from schema.relay import Node, plain_fields
 
@@ -15,11 +15,11 @@ from schema.relay import Node, plain_fields
 def columns(selected: Mapping[str, frozenset[str]]) -> Columns:
     """By entity, where it is known; `selected` are names of GraphQL fields, by that of their type."""
     found: dict[type[Table], frozenset[str]] = {}
-    for type_name in selected.keys() & ENTITIES.keys():
+    for type_name in selected.keys() & NODE_TABLES.keys():
         known = needed(type_name)
         needs = [known[field] for field in selected[type_name]]
         if None not in needs:
-            found[ENTITIES[type_name]] = frozenset[str]().union(*(one for one in needs if one is not None))
+            found[NODE_TABLES[type_name]] = frozenset[str]().union(*(one for one in needs if one is not None))
     return found
 
 

@@ -1,7 +1,7 @@
 """Stored samples become verdicts, verdicts episodes, episodes anomalies: inside the ingest transaction."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import numpy as np
@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.metrics import Direction
 from ml.detection.episodes import GAP_MS, Episode, EpisodeState, Severity, follow, severity
 from ml.detection.features import NEVER
+from resolvers.base.times import from_ms, to_ms
 from resolvers.detection.anomalies import AnomalyChange, publish_changes
 from resolvers.detection.scoring import NOTABLE_SHARE, ScoredBatch
-from resolvers.lists.pagination import among
+from resolvers.store.postgres.conditions import is_among
 from resolvers.store.postgres.identifiers import uuid7
 from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry
 from resolvers.store.telemetry.streams import Streams, store_episode_states
@@ -51,7 +52,7 @@ class EpisodeTracker:
 
     async def _load(self, ids: list[UUID]) -> None:
         if ids:
-            query = select(Anomaly).where(among(Anomaly.id, ids)).order_by(Anomaly.id).with_for_update()
+            query = select(Anomaly).where(is_among(Anomaly.id, ids)).order_by(Anomaly.id).with_for_update()
             self.open = {anomaly.id: anomaly for anomaly in await self.session.scalars(query)}
 
     def _stream(self, number: int, first: int, end: int) -> None:
@@ -84,7 +85,7 @@ class EpisodeTracker:
         current = self._open_of(number)
         for episode in episodes:
             reach = (episode.last_seen_at or episode.started_at) + (0 if episode.closed else GAP_MS)
-            if current and reach >= _ms(current.started_at):
+            if current and reach >= to_ms(current.started_at):
                 self._extend(current, episode, rows)
             else:
                 self._end(self._begin(number, episode, rows))
@@ -116,8 +117,8 @@ class EpisodeTracker:
             confidence=0.0,
             contributions=[],
             model_version=self.model_version,
-            started_at=_at(episode.started_at),
-            last_seen_at=_at(episode.last_seen_at or episode.started_at),
+            started_at=from_ms(episode.started_at),
+            last_seen_at=from_ms(episode.last_seen_at or episode.started_at),
             detected_at=self.now,
         )
         self._worsen(anomaly, self._alarms(episode, rows))
@@ -131,8 +132,8 @@ class EpisodeTracker:
         if episode.last_seen_at is None:
             return
         before = anomaly.severity
-        anomaly.started_at = min(anomaly.started_at, _at(episode.started_at))
-        anomaly.last_seen_at = max(anomaly.last_seen_at, _at(episode.last_seen_at))
+        anomaly.started_at = min(anomaly.started_at, from_ms(episode.started_at))
+        anomaly.last_seen_at = max(anomaly.last_seen_at, from_ms(episode.last_seen_at))
         self._worsen(anomaly, self._alarms(episode, rows))
         if anomaly.severity is not before and anomaly not in self.born:
             self._record_change(AnomalyChange.UPDATED, anomaly)
@@ -150,7 +151,7 @@ class EpisodeTracker:
         for row in alarms:
             if self.judged.verdicts.score[row] > score:
                 score, metrics, peak = float(self.judged.verdicts.score[row]), self.judged.metrics(row), row
-            seconds = (int(self.times[row]) - _ms(anomaly.started_at)) / 1000
+            seconds = (int(self.times[row]) - to_ms(anomaly.started_at)) / 1000
             anomaly.severity = max(anomaly.severity, severity(score, metrics, seconds), key=lambda level: level.rank)
         if peak is not None:
             anomaly.score, anomaly.confidence = score, float(self.judged.verdicts.confidence[peak])
@@ -170,11 +171,3 @@ class EpisodeTracker:
 
 def _metrics(anomaly: Anomaly) -> int:
     return sum(part["share"] >= NOTABLE_SHARE for part in anomaly.contributions)
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)
-
-
-def _at(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)

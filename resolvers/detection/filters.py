@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import TargetKind
 from ml.detection.episodes import Severity
-from resolvers.lists.pagination import among
+from resolvers.store.postgres.conditions import is_among
 from resolvers.store.postgres.rows import given
 from resolvers.store.tables.core import Anomaly, AnomalyStatus, Link, Network, Satellite
 
@@ -119,6 +119,6 @@ async def list_satellites(session: AsyncSession, kind: TargetKind, targets: Iter
     query = _select_satellites(kind)
     id, name = query.selected_columns
     found: dict[int, list[str]] = {target: [] for target in targets}
-    for target, satellite in (await session.execute(query.where(among(id, found)).distinct().order_by(name))).all():
+    for target, satellite in (await session.execute(query.where(is_among(id, found)).distinct().order_by(name))).all():
         found[target].append(satellite)
     return found

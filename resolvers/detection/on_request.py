@@ -26,9 +26,9 @@ from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
 from resolvers.store.postgres.identifiers import uuid7
 from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Detection, Stream
+from resolvers.store.tables.targets import TARGET_TABLES
 from resolvers.store.telemetry.profiles import combine_profiles
 from resolvers.store.telemetry.streams import lock_stream
-from resolvers.telemetry.validation import ENTITIES
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ async def _streams(
     session: AsyncSession, kind: TargetKind, target_id: int, direction: Direction | None
 ) -> list[Stream]:
     """That something was learned of. Raises NotFound for a target that there is not."""
-    if await session.get(ENTITIES[kind], target_id) is None:
+    if await session.get(TARGET_TABLES[kind], target_id) is None:
         raise NotFound(kind.lower())
     query = select(Stream).where(Stream.kind == kind, Stream.target_id == target_id, Stream.learned_samples > 0)
     return list(await session.scalars(query.where(Stream.direction == direction) if direction else query))

@@ -18,8 +18,8 @@ from ml.detection.features import Rows
 from ml.detection.profile_fitting import learn
 from ml.detection.profiles import Profiles
 from resolvers.base.errors import ClientError
+from resolvers.base.readings import to_readings
 from resolvers.context import Services
-from resolvers.detection.scoring import readings_of
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.database import driver
 from resolvers.store.postgres.single_runner import single_runner
@@ -122,7 +122,7 @@ def _learned(detector: Detector, frame: pl.DataFrame, streams: int, confirmed: N
     left_out = np.zeros(len(kept), dtype=bool)
     for place, first, last in confirmed.tolist():
         left_out |= (of == place) & (at >= first) & (at <= last)
-    rows = Rows(readings_of(kept, kind), at, (np.cumsum(enough) - 1)[of], int(enough.sum()))
+    rows = Rows(to_readings(kept, kind), at, (np.cumsum(enough) - 1)[of], int(enough.sum()))
     ordinary = np.where(left_out[:, None], np.nan, rows.values)
     base = baselines.learn(kind, ordinary, rows.stream, rows.streams)
     learned = learn(rows, detector.scales, detector.forest, left_out if left_out.any() else None)

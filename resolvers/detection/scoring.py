@@ -14,6 +14,7 @@ from ml.detection.features import NEVER, Memory, Rows, follow
 from ml.detection.profiles import Profiles
 from ml.numerics.arrays import Floats
 from resolvers.base.counters import SCORING
+from resolvers.base.readings import to_readings
 from resolvers.detection import baselines
 from resolvers.store.telemetry import series as readings
 from resolvers.store.telemetry.profiles import StoredProfile, combine_profiles
@@ -67,7 +68,7 @@ class BatchScorer:
 
     def _judge(self, frame: pl.DataFrame) -> ScoredBatch:
         kind, which, at = CATALOGUE[self.detector.kind], frame["stream"].to_numpy(), frame["at"].to_numpy()
-        values, streams, memory = readings_of(frame, kind), len(self.streams.keys), self.streams.memory
+        values, streams, memory = to_readings(frame, kind), len(self.streams.keys), self.streams.memory
         profiles = self._profiles
         late = at <= memory.at[which]
         if not late.any():
@@ -105,15 +106,10 @@ class BatchScorer:
         cut = np.full(len(self.streams.keys), NEVER)
         cut[numbers] = [since[number] for number in numbers.tolist()]
         rows = (at < cut[which]) & (at > self.streams.memory.at[which])
-        values = readings_of(frame.filter(pl.Series(rows)), CATALOGUE[self.detector.kind])
+        values = to_readings(frame.filter(pl.Series(rows)), CATALOGUE[self.detector.kind])
         place = np.searchsorted(numbers, which[rows])
         profiles = self._profiles.take(numbers)
         before = Rows(values, at[rows], place, len(numbers))
         earlier = follow(self.streams.memory.take(numbers), before, profiles.pace)[1]
         memory.values[numbers], memory.count[numbers], memory.at[numbers] = earlier.values, earlier.count, earlier.at
         return memory
-
-
-def readings_of(frame: pl.DataFrame, kind: Kind) -> Floats:
-    """(rows, metrics) in catalogue order, NaN = not measured."""
-    return np.stack([frame[column].to_numpy() for column in kind.columns], axis=1).astype(np.float64, copy=False)

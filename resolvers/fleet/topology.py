@@ -16,8 +16,9 @@ from resolvers.base.errors import InvalidInput, camel
 from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.lists.listings import Listing, made_once
-from resolvers.lists.pagination import Page, Window, among, page
+from resolvers.lists.pagination import Page, Window, page
 from resolvers.store.postgres.advisory_locks import AdvisoryLock, lock
+from resolvers.store.postgres.conditions import is_among
 from resolvers.store.postgres.identifiers import LARGEST_INTEGER
 from resolvers.store.postgres.rows import first
 from resolvers.store.tables.core import Band, Link, Network, Satellite, Site, SiteRole, Table
@@ -146,7 +147,7 @@ async def _links(session: AsyncSession, specs: Sequence[LinkSpec]) -> list[dict[
 
 
 async def _ids(session: AsyncSession, query: Select[Any, Any], key: Any, wanted: Iterable[Any]) -> dict[Any, int]:
-    rows = await session.execute(query.where(among(key, set(wanted))))
+    rows = await session.execute(query.where(is_among(key, set(wanted))))
     return {name: id for name, id in rows.all()}  # noqa: C416  a row is no pair to the type checker
 
 
@@ -162,7 +163,9 @@ async def _keep_roles(session: AsyncSession, specs: Sequence[SiteSpec]) -> None:
         and_(Site.role != SiteRole.HUB, exists().where(Network.hub_id == Site.id)),
         and_(Site.role != SiteRole.REMOTE, exists().where(Link.site_id == Site.id)),
     )
-    number = await session.scalar(select(Site.number).where(among(Site.number, given), misused).order_by(Site.number))
+    number = await session.scalar(
+        select(Site.number).where(is_among(Site.number, given), misused).order_by(Site.number)
+    )
     if number is not None:
         message = f"Site {number} cannot change its role: networks have it as their hub, or links as their remote site."
         raise InvalidInput(message, ["input", "sites", str(given[number]), "role"])

@@ -14,9 +14,10 @@ from ml.catalogue.metrics import TargetKind
 from ml.recommendation.case import Past
 from resolvers.base.dataloader import Loader, grouped
 from resolvers.lists.listings import Listing
-from resolvers.lists.pagination import Page, Window, among, counts, pages
+from resolvers.lists.pagination import Page, Window, counts, pages
 from resolvers.lists.row_loaders import Entities
 from resolvers.store.models import sensitivities, versions
+from resolvers.store.postgres.conditions import is_among
 from resolvers.store.postgres.database import Database
 from resolvers.store.postgres.rows import Columns
 from resolvers.store.queries import outcomes
@@ -182,7 +183,9 @@ class Loaders:
 
     async def _history(self, subjects: Sequence[UUID]) -> dict[UUID, list[AuditEntry]]:
         found: dict[UUID, list[AuditEntry]] = {subject: [] for subject in subjects}
-        query = select(AuditEntry).where(among(AuditEntry.subject_id, subjects)).order_by(AuditEntry.at, AuditEntry.id)
+        query = (
+            select(AuditEntry).where(is_among(AuditEntry.subject_id, subjects)).order_by(AuditEntry.at, AuditEntry.id)
+        )
         async with self._database.read() as session:
             for entry in await session.scalars(query):
                 found[entry.subject_id].append(entry)

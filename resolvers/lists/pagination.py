@@ -1,7 +1,7 @@
 """Keyset pages over (sort keys, id), forward and backward; many parents' pages in one query."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, TypeVar
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ARRAY, ColumnElement, Integer, Select, Subquery, any_, func, literal, select, tuple_
+from sqlalchemy import ARRAY, ColumnElement, Integer, Select, Subquery, any_, func, select, tuple_
 
 from resolvers.base.errors import InvalidInput
 from resolvers.lists.listings import Listing
@@ -149,11 +149,6 @@ def _counts_statement(listing: Listing[Row]) -> Statement:
         .group_by(pairs.c.parent)
     )
     return statement(query)
-
-
-def among(column: Any, values: Iterable[Any]) -> ColumnElement[bool]:
-    """IN as one parameter, however many there are: a statement has at most 32 767."""
-    return column == any_(literal(list(values), ARRAY(column.type)))  # type: ignore[no-any-return]
 
 
 def _among(parent: Any) -> ColumnElement[bool]:

@@ -15,13 +15,13 @@ from sqlalchemy.exc import IntegrityError
 from ml.catalogue.models import MODELS, ROOT_CAUSE
 from resolvers.base.errors import Conflict, InvalidInput, Lagged, NotFound, Unavailable
 from resolvers.base.roles import Role
+from resolvers.base.times import MAX_CLOCK_AHEAD
 from resolvers.context import Context
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
 from resolvers.store.models import training_runs as runs
 from resolvers.store.models.registry import VERSION
 from resolvers.store.tables.models import ModelVersion, TrainingRun
-from resolvers.telemetry.validation import AHEAD
 
 SEED: Final = 1
 NUMBERED: Final = re.compile(r"(\d{1,9})\.(\d{1,9})\b.*")
@@ -96,7 +96,7 @@ def _window(context: Context, period: Period) -> tuple[datetime, datetime]:
     """Raises InvalidInput for one that is empty, in the future, or longer than samples are kept."""
     kept = timedelta(days=context.services.retention_days)
     end = period.end or context.now
-    if end > context.now + AHEAD:
+    if end > context.now + MAX_CLOCK_AHEAD:
         raise InvalidInput("The window must not end in the future.", [*WINDOW, "to"])
     if end <= context.now - kept:
         raise InvalidInput(f"Nothing is kept of this window; samples are kept for {kept.days} days.", [*WINDOW, "to"])

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from ml.catalogue.models import DETECTORS, History, Progress, TooLittleHistory
+from resolvers.base.times import to_ms
 from resolvers.store.postgres.database import Database
 from resolvers.store.tables.core import Anomaly, Stream, Verdict
 from resolvers.store.tables.samples import key_columns
@@ -89,7 +90,7 @@ def _history(kind: TargetKind, dataset: str, frames: list[pl.DataFrame], judged:
 def _windows(judged: Sequence[Anomaly], verdict: Verdict, numbers: dict[StreamKey, int]) -> Windows:
     """(windows, 3): stream, first and last ms. Of a link's anomaly without a direction, one window for each."""
     windows = [
-        (numbers[key], _ms(anomaly.started_at), _ms(anomaly.last_seen_at))
+        (numbers[key], to_ms(anomaly.started_at), to_ms(anomaly.last_seen_at))
         for anomaly in judged
         for key in _streams(anomaly)
         if anomaly.feedback is verdict and key in numbers
@@ -101,7 +102,3 @@ def _streams(anomaly: Anomaly) -> list[StreamKey]:
     either = list(Direction) if anomaly.kind is TargetKind.LINK else [""]
     directions = [anomaly.direction] if anomaly.direction else either
     return [(anomaly.target_id, str(direction)) for direction in directions]
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)

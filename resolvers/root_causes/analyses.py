@@ -10,6 +10,7 @@ from ml.catalogue.metrics import TargetKind
 from resolvers.base.access import Caller
 from resolvers.base.errors import InvalidInput, NotFound
 from resolvers.base.roles import Role
+from resolvers.base.times import MAX_CLOCK_AHEAD
 from resolvers.context import Context
 from resolvers.lists.listings import Listing, made_once
 from resolvers.lists.pagination import Page, Window, page
@@ -17,7 +18,7 @@ from resolvers.root_causes.analyzer import analyze
 from resolvers.store.queries.analysis_scope import Scope
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
 from resolvers.store.tables.core import Link, Network, Satellite, Site, SiteRole
-from resolvers.telemetry.validation import AHEAD, ENTITIES
+from resolvers.store.tables.targets import TARGET_TABLES
 
 LONGEST_HOURS: Final = 2160.0  # 90 days
 TO: Final = "analyze root causes"
@@ -70,7 +71,7 @@ async def _of_target(
     caller = context.require(Role.OPERATOR, TO)
     start, end = _window(context, hours, until)
     async with context.database.read() as session:
-        row: Network | Site | Link | None = await session.get(ENTITIES[KINDS[of]], key)
+        row: Network | Site | Link | None = await session.get(TARGET_TABLES[KINDS[of]], key)
     if row is None:
         raise NotFound(KINDS[of].lower())
     if isinstance(row, Site) and row.role is not SiteRole.HUB:
@@ -84,7 +85,7 @@ def _window(context: Context, hours: float, until: datetime | None) -> tuple[dat
         message = f"An analysis looks back more than 0 and at most {LONGEST_HOURS:g} hours (90 days), not {hours:g}."
         raise InvalidInput(message, ["hoursLookback"])
     end = until or context.now
-    if end > context.now + AHEAD:
+    if end > context.now + MAX_CLOCK_AHEAD:
         raise InvalidInput("The window must not end more than 5 minutes in the future.", ["until"])
     kept = timedelta(days=context.services.retention_days)
     if end <= context.now - kept:

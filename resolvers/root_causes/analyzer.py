@@ -19,6 +19,7 @@ from ml.root_cause import report as findings
 from ml.root_cause.model import RootCauseModel
 from ml.root_cause.report import HISTORY_HOURS, READ, Request
 from resolvers.base.errors import InvalidInput
+from resolvers.base.times import from_ms, to_ms
 from resolvers.context import Services
 from resolvers.store.queries import analysis_scope as plants
 from resolvers.store.queries.analysis_scope import Groups, Scope
@@ -114,19 +115,19 @@ async def analyze(services: Services, scope: Scope, what: str, start: datetime, 
 
 
 def _analysis(material: _Material, span: Span, model: RootCauseModel) -> findings.Analysis:
-    request = Request(material.frame, _ms(span.start), _ms(span.end), material.usual)
+    request = Request(material.frame, to_ms(span.start), to_ms(span.end), material.usual)
     return correlation.analyze(material.plant, request, model)
 
 
 def _compared(material: _Material, span: Span) -> int:
     """How many links around those asked about have samples in the window."""
-    measured = material.frame.filter(pl.col("at") >= _ms(span.start))["link"].unique().to_numpy()
+    measured = material.frame.filter(pl.col("at") >= to_ms(span.start))["link"].unique().to_numpy()
     return int((~np.isin(measured, material.plant.links[material.plant.in_scope])).sum())
 
 
 def _empty(material: _Material, span: Span) -> bool:
     """Whether no link asked about has a sample in the window."""
-    recent = material.frame["link"].filter(material.frame["at"] >= _ms(span.start)).unique().to_numpy()
+    recent = material.frame["link"].filter(material.frame["at"] >= to_ms(span.start)).unique().to_numpy()
     return not np.isin(material.plant.links[material.plant.in_scope], recent).any()
 
 
@@ -231,15 +232,7 @@ def _kept(plant: Plant, pattern: findings.Pattern) -> patterns.Pattern:
     return patterns.Pattern(
         **{name: getattr(pattern, name) for name in same},
         culprit=culprit(pattern.culprit),
-        started_at=_at(pattern.started_ms),
-        ended_at=None if pattern.ended_ms is None else _at(pattern.ended_ms),
+        started_at=from_ms(pattern.started_ms),
+        ended_at=None if pattern.ended_ms is None else from_ms(pattern.ended_ms),
         hypotheses=tuple(patterns.Hypothesis(h.cause, culprit(h.culprit), h.probability) for h in pattern.hypotheses),
     )
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)
-
-
-def _at(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)

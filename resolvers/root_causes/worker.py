@@ -15,10 +15,10 @@ from resolvers.base.errors import ClientError, InvalidInput
 from resolvers.context import Context, Services
 from resolvers.detection import anomalies
 from resolvers.detection.anomalies import AnomalyChange, publish_changes
-from resolvers.lists.pagination import among
 from resolvers.root_causes.analyses import perform
 from resolvers.root_causes.outbreaks import Opened, looked_at, outbreak
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
+from resolvers.store.postgres.conditions import is_among
 from resolvers.store.postgres.single_runner import single_runner
 from resolvers.store.queries import analysis_scope as plants
 from resolvers.store.queries.analysis_scope import Scope
@@ -108,7 +108,7 @@ async def _attach(context: Context, analysis: CorrelationAnalysis, opened: Seque
     """Those that it explains are told so; the others."""
     explained = {one.id for one in opened if any(one.explained_by(pattern) for pattern in analysis.patterns)}
     if explained:
-        query = select(Anomaly).where(among(Anomaly.id, explained), Anomaly.analysis_id.is_(None))
+        query = select(Anomaly).where(is_among(Anomaly.id, explained), Anomaly.analysis_id.is_(None))
         async with context.database.write() as session:
             rows = list(await session.scalars(query.order_by(Anomaly.id).with_for_update()))
             for row in rows:

@@ -16,7 +16,7 @@ from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers.base.errors import ClientError, InvalidInput, RateLimited
 from resolvers.base.roles import Role
 from resolvers.context import Context
-from resolvers.lists.pagination import among
+from resolvers.store.postgres.conditions import is_among
 from resolvers.store.tables.core import Anomaly
 from resolvers.telemetry import recording as metrics
 from resolvers.telemetry.files.messages import printable
@@ -80,7 +80,7 @@ async def import_upload(context: Context, kind: TargetKind, name: str, content: 
 
 async def _combine(context: Context, tally: Tally) -> RecordedBatch:
     """All batches as if they had been one."""
-    query = select(Anomaly).where(among(Anomaly.id, tally.anomalies)).order_by(Anomaly.started_at, Anomaly.id)
+    query = select(Anomaly).where(is_among(Anomaly.id, tally.anomalies)).order_by(Anomaly.started_at, Anomaly.id)
     async with context.database.read() as session:
         touched = [*await session.scalars(query)]
     counts = (tally.accepted, tally.duplicates, tally.rejected_count)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,22 +9,16 @@ import polars as pl
 
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind, grade
 from ml.catalogue.units import DAY_MS
+from resolvers.base.readings import to_readings
+from resolvers.base.times import MAX_CLOCK_AHEAD
 from resolvers.context import Context
-from resolvers.detection.scoring import readings_of
 from resolvers.store.postgres import binary_copy as binary
 from resolvers.store.postgres.identifiers import LARGEST_INTEGER
-from resolvers.store.tables.core import Link, Network, Site
 from resolvers.store.tables.samples import target_column
+from resolvers.store.tables.targets import TARGET_TABLES
 
 if TYPE_CHECKING:
     from resolvers.store.postgres.database import Connection
-
-ENTITIES: dict[TargetKind, type[Network | Site | Link]] = {
-    TargetKind.NETWORK: Network,
-    TargetKind.SITE: Site,
-    TargetKind.LINK: Link,
-}
-AHEAD = timedelta(minutes=5)
 
 
 async def validate_rows(context: Context, kind: TargetKind, frame: pl.DataFrame) -> pl.DataFrame:
@@ -38,7 +31,7 @@ async def validate_rows(context: Context, kind: TargetKind, frame: pl.DataFrame)
 
 async def _read_ids(connection: "Connection", kind: TargetKind, numbers: Sequence[int]) -> pl.DataFrame:
     """Of a batch with thousands of targets, too: as arrays."""
-    table = ENTITIES[kind].__tablename__
+    table = TARGET_TABLES[kind].__tablename__
     query = (
         f"SELECT array_send(array_agg(number)), array_send(array_agg(id)) FROM {table} WHERE number = ANY($1::int[])"  # noqa: S608
     )
@@ -64,7 +57,7 @@ def _complete_rows(kind: TargetKind, frame: pl.DataFrame, ids: pl.DataFrame, rea
 def _build_reason(context: Context, kind: TargetKind) -> pl.Expr:
     """The first thing that is wrong with a row, in words; null where nothing is."""
     now, days = int(context.now.timestamp() * 1000), context.services.retention_days
-    latest, earliest = now + int(AHEAD.total_seconds() * 1000), now - days * DAY_MS
+    latest, earliest = now + int(MAX_CLOCK_AHEAD.total_seconds() * 1000), now - days * DAY_MS
     name = kind.value.lower()
     checks = [
         (pl.col("unreadable").is_not_null(), pl.col("unreadable")),
@@ -91,6 +84,6 @@ def _build_reason(context: Context, kind: TargetKind) -> pl.Expr:
 
 
 def _grade_links(frame: pl.DataFrame) -> pl.DataFrame:
-    computed = grade(readings_of(frame, CATALOGUE[TargetKind.LINK]))
+    computed = grade(to_readings(frame, CATALOGUE[TargetKind.LINK]))
     column = Metric.GRADE.column
     return frame.with_columns(pl.coalesce(pl.col(column), pl.Series(computed).fill_nan(None)).alias(column))

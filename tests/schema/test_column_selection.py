@@ -8,7 +8,7 @@ import pytest
 from resolvers.base.access import SYSTEM
 from resolvers.base.roles import Role
 from resolvers.context import Context, Services
-from resolvers.nodes import ENTITIES
+from resolvers.nodes import NODE_TABLES
 from resolvers.store.tables.core import Anomaly, Link, Network, Site, User
 from schema.column_selection import columns, needed
 from tests.helpers.support import Api, Factory, ago, id_of
@@ -39,9 +39,9 @@ def test_plain_fields_need_their_own_columns_and_relations_the_keys_they_go_by()
     }
 
 
-@pytest.mark.parametrize("name", ENTITIES)
+@pytest.mark.parametrize("name", NODE_TABLES)
 def test_every_field_of_an_entity_says_what_it_needs(name: str) -> None:
-    known = {column.name for column in ENTITIES[name].__table__.c}
+    known = {column.name for column in NODE_TABLES[name].__table__.c}
 
     for field, needs in needed(name).items():
         assert needs is not None, f"{name}.{field} would read whole rows"

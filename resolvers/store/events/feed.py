@@ -15,10 +15,10 @@ import structlog
 
 from resolvers.base.counters import EVENTS_READ
 from resolvers.base.errors import Expired, InvalidInput, Unavailable
+from resolvers.store.events.database import EventDatabase
 from resolvers.store.events.log import Event, bounds, check_kept, parse_cursor, read
 from resolvers.store.events.subscribers import Events, Follower
 from resolvers.store.events.wakeups import Channel
-from resolvers.store.postgres.database import Database
 
 POLL_SECONDS: Final = 5.0
 
@@ -28,7 +28,7 @@ logger = structlog.get_logger(__name__)
 class EventFeed:
     """Reads on from its last position, and hands on what it reads."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: EventDatabase) -> None:
         self._database = database
         self._followers: defaultdict[str, set[Follower]] = defaultdict(set)  # by topic
         self._wake = asyncio.Event()

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from resolvers.store.events.wakeups import PATIENCE, Channel, Ended, Heard, Tellers
+from resolvers.store.events.wakeups import PATIENCE, Channel, Ended, Listener, Notifier
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -75,31 +75,31 @@ class NatsWakeups:
         self._servers, self._prefix = parse(urls)
         self._library = _library()
         self._failures = (OSError, TimeoutError, self._library.errors.Error)
-        self._heard: dict[Channel, Heard] = {}
-        self._tellers = Tellers(self._send)
+        self._listeners: dict[Channel, Listener] = {}
+        self._notifier = Notifier(self._send)
         self._owed: set[Channel] = set()  # what NATS has not taken yet
         self._connection: Client | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def listen(self, channel: Channel, heard: Heard) -> None:
-        self._heard[channel] = heard
+    def listen(self, channel: Channel, listener: Listener) -> None:
+        self._listeners[channel] = listener
 
     @asynccontextmanager
-    async def listening(self, ended: Heard) -> AsyncIterator[Ended]:
+    async def listening(self, ended: Listener) -> AsyncIterator[Ended]:
         self._begin()
         yield lambda: False  # it never does by itself
 
     @asynccontextmanager
-    async def telling(self, session: AsyncSession, channel: Channel) -> AsyncIterator[None]:
+    async def notifying(self, session: AsyncSession, channel: Channel) -> AsyncIterator[None]:
         yield
-        self.tell(channel)
+        self.notify(channel)
 
-    def tell(self, channel: Channel) -> None:
+    def notify(self, channel: Channel) -> None:
         self._begin()
-        self._tellers.tell(channel)
+        self._notifier.notify(channel)
 
     async def close(self) -> None:
-        await self._tellers.close()
+        await self._notifier.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 while self._owed:  # noqa: ASYNC110  a command has told of something before it was connected
@@ -133,8 +133,8 @@ class NatsWakeups:
     # ---------------------------------------------------------------- hearing
 
     def _hear(self, channel: Channel) -> None:
-        if heard := self._heard.get(channel):
-            heard()
+        if listener := self._listeners.get(channel):
+            listener()
 
     async def _message(self, channel: Channel, _: object) -> None:
         self._hear(channel)

@@ -9,32 +9,32 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from resolvers.base.errors import ClientError
-from resolvers.store.events.wakeups import Channel, Ended, Heard, Tellers
+from resolvers.store.events.wakeups import Channel, Ended, Listener, Notifier
 from resolvers.store.postgres.connection import beat
 
 if TYPE_CHECKING:
     from resolvers.store.postgres.database import Database
 
 
-class Notifications:
+class PostgresWakeups:
     """Within a transaction, its wake-up is part of it."""
 
     def __init__(self, database: "Database") -> None:
         self._database = database
-        self._heard: dict[Channel, Heard] = {}
-        self._tellers = Tellers(self._send)
+        self._listeners: dict[Channel, Listener] = {}
+        self._notifier = Notifier(self._send)
 
-    def listen(self, channel: Channel, heard: Heard) -> None:
-        self._heard[channel] = heard
+    def listen(self, channel: Channel, listener: Listener) -> None:
+        self._listeners[channel] = listener
 
     @asynccontextmanager
-    async def listening(self, ended: Heard) -> AsyncIterator[Ended]:
+    async def listening(self, ended: Listener) -> AsyncIterator[Ended]:
         async with self._database.connection() as connection:
             raw: Any = (await connection.get_raw_connection()).driver_connection
             raw.add_termination_listener(lambda *_: ended())
-            for channel, heard in self._heard.items():
-                await raw.add_listener(_named(channel), lambda *_, heard=heard: heard())
-                heard()
+            for channel, listener in self._listeners.items():
+                await raw.add_listener(_named(channel), lambda *_, listener=listener: listener())
+                listener()
             beating = asyncio.create_task(beat(raw), name="heartbeat of the listener")
             try:
                 yield raw.is_closed
@@ -42,15 +42,15 @@ class Notifications:
                 beating.cancel()
 
     @asynccontextmanager
-    async def telling(self, session: AsyncSession, channel: Channel) -> AsyncIterator[None]:
+    async def notifying(self, session: AsyncSession, channel: Channel) -> AsyncIterator[None]:
         await session.execute(text(f"NOTIFY {_named(channel)}"))
         yield
 
-    def tell(self, channel: Channel) -> None:
-        self._tellers.tell(channel)
+    def notify(self, channel: Channel) -> None:
+        self._notifier.notify(channel)
 
     async def close(self) -> None:
-        await self._tellers.close()
+        await self._notifier.close()
 
     async def _send(self, channel: Channel) -> None:
         with suppress(ClientError):  # hearers look by themselves then

@@ -27,30 +27,30 @@ class Channel(StrEnum):
 
 PAUSES: Final = {Channel.EVENTS: 0.01, Channel.SAMPLES: 0.05}  # seconds between two: every hearer looks each time
 
-Heard: TypeAlias = Callable[[], None]
+Listener: TypeAlias = Callable[[], None]
 Ended: TypeAlias = Callable[[], bool]
 
 
 class Wakeups(Protocol):
     """One per process."""
 
-    def listen(self, channel: Channel, heard: Heard) -> None:
+    def listen(self, channel: Channel, listener: Listener) -> None:
         """Have it called on each wake-up, and when listening begins, again too: whatever was missed is looked for."""
 
-    def listening(self, ended: Heard) -> AbstractAsyncContextManager[Ended]:
+    def listening(self, ended: Listener) -> AbstractAsyncContextManager[Ended]:
         """Hear, until it ends; should it end by itself, it is said so. Raises Unavailable."""
 
-    def telling(self, session: AsyncSession, channel: Channel) -> AbstractAsyncContextManager[None]:
+    def notifying(self, session: AsyncSession, channel: Channel) -> AbstractAsyncContextManager[None]:
         """Tell of this session's commit, which is done inside."""
 
-    def tell(self, channel: Channel) -> None:
+    def notify(self, channel: Channel) -> None:
         """Tell of what is committed: soon, and once for all that is told meanwhile."""
 
     async def close(self) -> None:
         """Send what is to be sent still, if that takes no longer than `PATIENCE`."""
 
 
-class Tellers:
+class Notifier:
     """Sends at once, but one after the other, with a pause: what is told meanwhile becomes a single other one."""
 
     def __init__(self, send: Callable[[Channel], Awaitable[None]]) -> None:
@@ -58,7 +58,7 @@ class Tellers:
         self._due: set[Channel] = set()
         self._sending: dict[Channel, asyncio.Task[None]] = {}
 
-    def tell(self, channel: Channel) -> None:
+    def notify(self, channel: Channel) -> None:
         self._due.add(channel)
         if channel not in self._sending:
             self._sending[channel] = asyncio.create_task(self._run(channel), name=f"telling of {channel}")

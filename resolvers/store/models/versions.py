@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.models import Measure, Trained
 from resolvers.base.errors import Conflict
-from resolvers.lists.pagination import among
 from resolvers.store.postgres.advisory_locks import LockFamily
+from resolvers.store.postgres.conditions import is_among
 from resolvers.store.tables.models import Champion, ModelAction, ModelMetric, ModelStage, ModelVersion, Promotion
 
 
@@ -36,7 +36,7 @@ async def lineage(session: AsyncSession, name: str) -> list[int]:
 async def champions(session: AsyncSession, names: Sequence[str]) -> dict[str, ModelVersion | None]:
     """By model; None where none was promoted."""
     query = select(ModelVersion).join(Champion, Champion.version_id == ModelVersion.id)
-    found = {row.model: row for row in await session.scalars(query.where(among(Champion.model, names)))}
+    found = {row.model: row for row in await session.scalars(query.where(is_among(Champion.model, names)))}
     return {name: found.get(name) for name in names}
 
 
@@ -44,7 +44,7 @@ async def stages(session: AsyncSession, version_ids: Sequence[int]) -> dict[int,
     """The champion is in service, what is archived has been, and a candidate never was."""
     reigns = exists().where(Champion.version_id == ModelVersion.id)
     reigned = exists().where(Promotion.version_id == ModelVersion.id, Promotion.action != ModelAction.IMPORTED)
-    query = select(ModelVersion.id, reigns, reigned).where(among(ModelVersion.id, version_ids))
+    query = select(ModelVersion.id, reigns, reigned).where(is_among(ModelVersion.id, version_ids))
     archived = {True: ModelStage.ARCHIVED, False: ModelStage.CANDIDATE}
     rows = await session.execute(query)
     return {key: ModelStage.CHAMPION if now else archived[before] for key, now, before in rows}
@@ -53,7 +53,7 @@ async def stages(session: AsyncSession, version_ids: Sequence[int]) -> dict[int,
 async def newest_metrics(session: AsyncSession, version_ids: Sequence[int]) -> dict[int, list[ModelMetric]]:
     """By version; of each name and data set the newest measure."""
     by = (ModelMetric.version_id, ModelMetric.name, ModelMetric.dataset)
-    query = select(ModelMetric).where(among(ModelMetric.version_id, version_ids)).ext(distinct_on(*by))
+    query = select(ModelMetric).where(is_among(ModelMetric.version_id, version_ids)).ext(distinct_on(*by))
     found: dict[int, list[ModelMetric]] = {version_id: [] for version_id in version_ids}
     for metric in await session.scalars(query.order_by(*by, ModelMetric.id.desc())):
         found[metric.version_id].append(metric)
@@ -63,7 +63,7 @@ async def newest_metrics(session: AsyncSession, version_ids: Sequence[int]) -> d
 async def histories(session: AsyncSession, version_ids: Sequence[int]) -> dict[int, list[Promotion]]:
     """By version, oldest first: who did what."""
     found: dict[int, list[Promotion]] = {version_id: [] for version_id in version_ids}
-    query = select(Promotion).where(among(Promotion.version_id, version_ids)).order_by(Promotion.id)
+    query = select(Promotion).where(is_among(Promotion.version_id, version_ids)).order_by(Promotion.id)
     for promotion in await session.scalars(query):
         found[promotion.version_id].append(promotion)
     return found

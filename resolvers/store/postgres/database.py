@@ -1,4 +1,4 @@
-"""One session per unit of work: it commits on exit, with its events, and nobody else calls `commit()`."""
+"""One session per unit of work: it commits on exit, and nobody else calls `commit()`."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,9 +18,6 @@ from sqlalchemy.util import greenlet_spawn
 
 from resolvers.base.counters import POOL_EXHAUSTED
 from resolvers.base.errors import ClientError, InvalidInput, TimedOut, Unavailable
-from resolvers.store.events import log as events
-from resolvers.store.events.postgres_notify import Notifications
-from resolvers.store.events.wakeups import Channel, Wakeups
 from resolvers.store.postgres.connection import Connection as OwnConnection
 from resolvers.store.postgres.connection import Connector, NotConnected
 from resolvers.store.postgres.database_url import parse
@@ -100,11 +97,7 @@ class Pool:
 class Database:
     """The pool, and the only door to it."""
 
-    def __init__(
-        self, url: str, pool_size: int = 10, statement_seconds: float = 30.0, wakeups: Wakeups | None = None
-    ) -> None:
-        """Without other `wakeups`, they are PostgreSQL's own."""
-        self.wakeups = wakeups or Notifications(self)
+    def __init__(self, url: str, pool_size: int = 10, statement_seconds: float = 30.0) -> None:
         self.address = parse(url)
         self._settings = _settings(statement_seconds)
         self._connector = Connector(self.address, self._settings, statement_seconds + GRACE_SECONDS)
@@ -143,14 +136,16 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
-        """All or nothing. Events published in it are appended to the log last, see `events.append`."""
+        """All or nothing: it commits on exit, unless something was raised."""
         async with self.translated(), AsyncSession(self.engine, expire_on_commit=False) as session:
             yield session
             await session.flush()
-            await events.append(session)
-            grown = events.has_appended(session)
-            async with self.wakeups.telling(session, Channel.EVENTS) if grown else nullcontext():
+            async with self._committing(session):
                 await _commit(session)
+
+    def _committing(self, session: AsyncSession) -> AbstractAsyncContextManager[None]:
+        """Entered when all else is flushed; the commit is done inside."""
+        return nullcontext()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
@@ -172,7 +167,6 @@ class Database:
         return _Driving(self.engine, self._lent)
 
     async def close(self) -> None:
-        await self.wakeups.close()
         self._lent.collect()
         await self.engine.dispose()
 

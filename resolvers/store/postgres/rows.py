@@ -10,14 +10,14 @@ from typing import Any, Final, TypeVar
 import asyncpg
 from sqlalchemy import ARRAY, BindParameter, ColumnElement, Enum, Select, any_, bindparam, inspect, select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
+from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeEngine
 
 from ml.detection.episodes import Severity
 from resolvers.store.postgres.column_types import SeverityRank, UtcDateTime
 from resolvers.store.postgres.database import Database
-from resolvers.store.tables.core import Table
 
-Row = TypeVar("Row", bound=Table)
+Row = TypeVar("Row", bound=DeclarativeBase)
 Columns = frozenset[str] | None  # None: all of an entity, but for those that are only read when asked for by name
 
 DIALECT: Final[Any] = dialect()  # type: ignore[no-untyped-call]
@@ -82,7 +82,7 @@ async def by_keys(
 
 
 @lru_cache(KEPT)
-def _by_keys(entity: type[Table], columns: Columns) -> Statement:
+def _by_keys(entity: type[DeclarativeBase], columns: Columns) -> Statement:
     names = columns_of(entity, columns)
     key: Any = entity.__table__.c.id
     query = select(*attributes(entity, names)).where(key == any_(given("keys", ARRAY(key.type))))
@@ -96,14 +96,14 @@ async def first(database: Database, entity: type[Row], columns: Columns, **value
 
 
 @lru_cache(KEPT)
-def _first(entity: type[Table], columns: Columns, keys: tuple[str, ...]) -> Statement:
+def _first(entity: type[DeclarativeBase], columns: Columns, keys: tuple[str, ...]) -> Statement:
     names = columns_of(entity, columns)
     conditions = (getattr(entity, key) == given(key, entity.__table__.c[key].type) for key in keys)
     query = select(*attributes(entity, names)).where(*conditions).limit(1)
     return statement(query, record_of(entity, names))
 
 
-def columns_of(entity: type[Table], columns: Columns) -> tuple[str, ...]:
+def columns_of(entity: type[DeclarativeBase], columns: Columns) -> tuple[str, ...]:
     """Their names, with the primary key's, in the table's order."""
     known = inspect(entity).column_attrs
     if columns is None:
@@ -111,12 +111,12 @@ def columns_of(entity: type[Table], columns: Columns) -> tuple[str, ...]:
     return tuple(one.key for one in known if one.key in columns or one.columns[0].primary_key)
 
 
-def attributes(entity: type[Table], names: Sequence[str]) -> list[ColumnElement[Any]]:
+def attributes(entity: type[DeclarativeBase], names: Sequence[str]) -> list[ColumnElement[Any]]:
     return [getattr(entity, name) for name in names]
 
 
 @lru_cache(KEPT)
-def record_of(entity: type[Table], names: tuple[str, ...]) -> type[Any]:
+def record_of(entity: type[DeclarativeBase], names: tuple[str, ...]) -> type[Any]:
     """Records that begin with these columns, and that are read like rows of the entity."""
     views: dict[str, Any] = {one.key: _missing(entity, one.key) for one in inspect(entity).column_attrs}
     for index, name in enumerate(names):
@@ -128,7 +128,7 @@ def _view(index: int, read: Callable[[Any], Any] | None) -> property:
     return property(itemgetter(index) if read is None else lambda record: read(record[index]))
 
 
-def _missing(entity: type[Table], name: str) -> property:
+def _missing(entity: type[DeclarativeBase], name: str) -> property:
     def refuse(_: Any) -> None:
         raise AttributeError(f"{name} was not read of this {entity.__name__}; what reads it must say so beforehand")
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import aliased
 
 from ml.catalogue.metrics import TargetKind
 from ml.catalogue.root_causes import CulpritKind
-from resolvers.lists.pagination import among
+from resolvers.store.postgres.conditions import is_among
 from resolvers.store.tables.analysis_documents import Culprit
 from resolvers.store.tables.core import Link, Network, Satellite, Site, SiteRole
 
@@ -103,7 +103,7 @@ async def names(session: AsyncSession, culprits: Iterable[Culprit], known: Mappi
     found = dict(known)
     wanted = {(one.kind, one.key) for one in culprits} - set(found)
     for kind in sorted({kind for kind, _ in wanted}):
-        rows = await session.scalars(select(_TABLES[kind]).where(among(_TABLES[kind].id, _keys(wanted, kind))))
+        rows = await session.scalars(select(_TABLES[kind]).where(is_among(_TABLES[kind].id, _keys(wanted, kind))))
         found |= {(kind, row.id): _called(row) for row in rows}
     return found
 

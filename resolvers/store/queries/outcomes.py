@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.root_causes import RootCause
 from ml.recommendation.case import Outcome, Past
 from ml.recommendation.feedback import Experience
-from resolvers.lists.pagination import among
+from resolvers.store.postgres.conditions import is_among
 from resolvers.store.queries.labels import Key
 from resolvers.store.tables.recommendations import Recommendation
 
@@ -29,7 +29,7 @@ async def pasts(session: AsyncSession, actions: Iterable[str], targets: Iterable
     counts = (func.count().filter(condition) for condition in conditions)
     query = (
         select(Recommendation.action, Recommendation.root_cause, *counts)
-        .where(_KNOWN, among(Recommendation.action, sorted(set(actions))))
+        .where(_KNOWN, is_among(Recommendation.action, sorted(set(actions))))
         .group_by(Recommendation.action, Recommendation.root_cause)
     )
     return {(action, cause): Past(*found) for action, cause, *found in await session.execute(query)}
@@ -49,7 +49,7 @@ async def tried(session: AsyncSession, wanted: Sequence[Tried]) -> dict[Tried, P
 async def of_subjects(session: AsyncSession, subjects: Sequence[UUID]) -> dict[UUID, list[Recommendation]]:
     """The present recommendations for each of these, best first."""
     found: dict[UUID, list[Recommendation]] = {subject: [] for subject in subjects}
-    current = among(Recommendation.subject_id, subjects), Recommendation.superseded_at.is_(None)
+    current = is_among(Recommendation.subject_id, subjects), Recommendation.superseded_at.is_(None)
     query = select(Recommendation).where(*current).order_by(Recommendation.rank_score.desc(), Recommendation.id)
     for row in await session.scalars(query):
         found[row.subject_id].append(row)

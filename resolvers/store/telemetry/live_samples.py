@@ -23,8 +23,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from resolvers.base.counters import LAGGED, SAMPLES_TOPIC
 from resolvers.base.errors import ClientError, Lagged
+from resolvers.store.events.database import EventDatabase
 from resolvers.store.events.wakeups import Channel
-from resolvers.store.postgres.database import Database, driver
+from resolvers.store.postgres.database import driver
 from resolvers.store.tables.core import StoredBatch
 from resolvers.store.telemetry.series import Series, array_sql, read_raw, times_sql
 from resolvers.store.telemetry.streams import Streams
@@ -75,7 +76,7 @@ Queue = asyncio.Queue[list[NewSamples] | None]  # None: it fell too far behind
 class LiveSamples:
     """One reader per process, however many follow."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: EventDatabase) -> None:
         self._database = database
         self._followers: dict[Queue, frozenset[int]] = {}
         self._look = asyncio.Event()
@@ -99,7 +100,7 @@ class LiveSamples:
 
     def notify(self) -> None:
         """A batch was committed here."""
-        self._database.wakeups.tell(Channel.SAMPLES)
+        self._database.wakeups.notify(Channel.SAMPLES)
 
     async def follow(self, links: frozenset[int]) -> AsyncIterator[list[NewSamples]]:
         """What is stored of these links from now on. Raises Lagged when the reader falls too far behind."""

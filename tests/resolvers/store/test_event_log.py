@@ -16,9 +16,9 @@ from resolvers.base.errors import Expired, Lagged, TimedOut, Unavailable
 from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.operations.maintenance import maintain
+from resolvers.store.events.database import EventDatabase
 from resolvers.store.events.feed import EventFeed
 from resolvers.store.events.log import Event, append, forget, publish
-from resolvers.store.postgres.database import Database
 from resolvers.store.tables.core import Event as Row
 from tests.conftest import settings_of
 from tests.graphql.test_event_streams import following
@@ -260,7 +260,7 @@ async def test_a_storm_of_writers_without_the_lock_makes_a_reader_miss_events(
             await session.execute(insert(Row), rows)
             await asyncio.sleep(0.002 * (len(rows) % 5))
 
-    monkeypatch.setattr("resolvers.store.events.log.append", append_at_once)
+    monkeypatch.setattr("resolvers.store.events.database.append", append_at_once)
     monkeypatch.setattr("tests.resolvers.store.test_event_log.append", append_at_once)
 
     async with asyncio.timeout(25), asyncio.TaskGroup() as tasks:
@@ -310,7 +310,7 @@ async def test_the_holders_death_lets_the_others_go_on(here: Services, there: Se
 
 
 async def test_who_waits_too_long_for_the_lock_stores_nothing_and_is_told_so(here: Services, database_url: str) -> None:
-    impatient = Database(database_url, statement_seconds=0.1)
+    impatient = EventDatabase(database_url, statement_seconds=0.1)
     async with here.database.write() as holder:
         publish(holder, told(LAST))
         await append(holder)

@@ -24,10 +24,10 @@ from bcom_graphql.observability.logging import configure_logging
 from bcom_graphql.settings import Settings
 from resolvers.base.roles import Role
 from resolvers.context import Services
+from resolvers.store.events.database import EventDatabase
 from resolvers.store.events.log import publish
 from resolvers.store.events.nats import NatsWakeups, parse
 from resolvers.store.events.wakeups import PAUSES, Channel
-from resolvers.store.postgres.database import Database
 from resolvers.store.postgres.embedded import embedded_postgres
 from resolvers.store.postgres.migrations import migrate
 from tests.conftest import settings_of
@@ -337,7 +337,7 @@ async def test_what_could_not_be_told_is_told_when_its_writer_is_back(
     database_url: str, nats: Nats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wakeups = NatsWakeups(nats.url)
-    database = Database(database_url, wakeups=wakeups)
+    database = EventDatabase(database_url, wakeups=wakeups)
     async with processes(database_url, nats) as (here, there):
         with monkeypatch.context() as away:
             away.setattr(NatsWakeups, "_begin", lambda _: None)

@@ -16,7 +16,7 @@ from ml.detection.episodes import Severity
 from ml.recommendation.case import Past, Situation
 from ml.root_cause.report import Evidence
 from resolvers.context import Services
-from resolvers.nodes import ENTITIES
+from resolvers.nodes import NODE_TABLES
 from resolvers.store.postgres import rows
 from resolvers.store.postgres.column_types import Xid8
 from resolvers.store.tables.analysis_documents import Culprit, Hypothesis, Pattern
@@ -121,7 +121,7 @@ async def test_what_does_not_exist_is_nothing(services: Services) -> None:
     assert await rows.by_keys(services.database, Satellite, None, [1, 2]) == {1: None, 2: None}
 
 
-@pytest.mark.parametrize("entity", ENTITIES.values(), ids=ENTITIES)
+@pytest.mark.parametrize("entity", NODE_TABLES.values(), ids=NODE_TABLES)
 def test_all_is_what_the_orm_would_read(entity: type[Table]) -> None:
     assert set(rows.columns_of(entity, None)) == set(entity.__table__.c.keys()) - {"artefact"}
 
