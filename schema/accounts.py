@@ -13,27 +13,32 @@ from schema.relay import Info, Node
 
 
 @strawberry.type(
-    description="A person who may sign in. Admins see all of everybody, others all of themselves; of their colleagues"
-    " they see the name, and the e-mail address only as `a…@example.com`."
+    description="A person with an account. Admins see every field of every user. Others see every field of themselves,"
+    " and of their colleagues only the name and a masked e-mail address."
 )
 class User(Node):
     is_own: strawberry.Private[bool] = False  # given to the very person, who has just proved to be it
-    full_name: str | None
+    full_name: str | None = strawberry.field(description="Null if the user gave no name.")
     created_at: datetime
     updated_at: datetime
 
-    @strawberry.field(description="Of others than oneself, `a…@example.com`; admins see it whole.")
+    @strawberry.field(
+        description="The e-mail address. Masked as `a…@example.com` unless you are this user or an admin."
+    )
     @needs("id", "email")
     def email(self, info: Info) -> str:
         row: Any = self.row
         return row.email if self._may_see(info) else users.masked(row.email)
 
-    @strawberry.field(description="FORBIDDEN of others than oneself, but for admins.")
+    @strawberry.field(description="What the user may do. The error FORBIDDEN unless you are this user or an admin.")
     @needs("id", "role")
     def role(self, info: Info) -> Role:
         return cast("Role", self._seen(info, "role"))
 
-    @strawberry.field(description="FORBIDDEN of others than oneself, but for admins.")
+    @strawberry.field(
+        description="False after an admin deactivated the account. The error FORBIDDEN unless you are this user or an"
+        " admin."
+    )
     @needs("id", "is_active")
     def is_active(self, info: Info) -> bool:
         return cast("bool", self._seen(info, "is_active"))
@@ -55,42 +60,51 @@ class User(Node):
         return node
 
 
-@strawberry.type(
-    description="accessToken goes into `Authorization: Bearer …` or into connection_init's"
-    ' `{"Authorization": "Bearer …"}`.'
-)
+@strawberry.type(description="The tokens of a user who has signed in.")
 class Session:
-    access_token: str
-    refresh_token: str
-    token_type: str
-    expires_at: datetime
+    access_token: str = strawberry.field(
+        description="Send it as the header `Authorization: Bearer …`; over WebSocket, in the payload of"
+        ' `connection_init` as `{"Authorization": "Bearer …"}`.'
+    )
+    refresh_token: str = strawberry.field(
+        description="Exchange it with `refreshSession` for a new session. Works once."
+    )
+    token_type: str = strawberry.field(description="Always `Bearer`.")
+    expires_at: datetime = strawberry.field(description="When the access token expires.")
     user: User
 
 
 @strawberry.type(
-    description="A long-lived credential for a collector or a frontend's server side. The secret is shown once."
+    description="A long-lived credential for a program: a collector, or the server side of a frontend. Its secret is"
+    " shown only once, when it is created."
 )
 class ApiKey(Node):
     name: str
-    role: Role
+    role: Role = strawberry.field(description="The most that the key may do. Its owner's role limits it further.")
     created_at: datetime
-    last_used_at: datetime | None
-    expires_at: datetime | None
-    revoked_at: datetime | None
+    last_used_at: datetime | None = strawberry.field(
+        description="When the key was last used, to the minute. Null if never."
+    )
+    expires_at: datetime | None = strawberry.field(description="Null if the key does not expire.")
+    revoked_at: datetime | None = strawberry.field(description="When the key was revoked. Null if it was not revoked.")
 
 
-@strawberry.type
+@strawberry.type(description="A new API key with its secret.")
 class CreatedApiKey:
     api_key: ApiKey
-    secret: str = strawberry.field(description="Shown this once; send it as `Authorization: Bearer …`.")
+    secret: str = strawberry.field(
+        description="The key itself, shown only this once. Send it as the header `Authorization: Bearer …`."
+    )
 
 
-@strawberry.type
+@strawberry.type(description="A user with a password that the server chose.")
 class UserPassword:
     user: User
-    password: str = strawberry.field(description="Shown this once; its owner changes it with `changePassword`.")
+    password: str = strawberry.field(
+        description="Shown only this once. The user should replace it with `changePassword`."
+    )
 
 
-@strawberry.type
+@strawberry.type(description="The session has ended.")
 class LoggedOut:
-    at: datetime
+    at: datetime = strawberry.field(description="When the session ended.")

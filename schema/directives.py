@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION],
     name="access",
-    description="The least role that a caller needs; null: anybody may.",
+    description="The lowest role that may use the field. Null: no sign-in is needed.",
 )
 class Access:
     role: Role | None = None
@@ -26,8 +26,8 @@ class Access:
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION],
     name="cost",
-    description="How much a field weighs: 1 where it has fields of its own, else 0, or 1 under an alias, unless it says"
-    " otherwise here. The sum is rounded up. See https://ibm.github.io/graphql-specs/cost-spec.html.",
+    description="How much a field adds to the cost of an operation. Without this directive an object costs 1, a scalar"
+    " 0 (1 under an alias). The total is rounded up. See https://ibm.github.io/graphql-specs/cost-spec.html.",
 )
 class Cost:
     weight: float
@@ -37,9 +37,9 @@ class Cost:
     locations=[Location.FIELD_DEFINITION],
     name="listSize",
     repeatable=True,
-    description="How long a list, or the lists in `sizedFields` below it, may get: as long as the largest of the"
-    " slicing arguments asks (the length of one that is a list itself), else `assumedSize`. Where several name the same"
-    " field, their lengths multiply. See https://ibm.github.io/graphql-specs/cost-spec.html.",
+    description="How many items the cost calculation expects in a list, or in the lists named in `sizedFields`: the"
+    " largest value of the `slicingArguments` (the length of an argument that is a list), or `assumedSize` if none is"
+    " given. Sizes for the same field multiply. See https://ibm.github.io/graphql-specs/cost-spec.html.",
 )
 class ListSize:
     assumed_size: int
@@ -50,9 +50,9 @@ class ListSize:
 @strawberry.schema_directive(
     locations=[Location.ARGUMENT_DEFINITION, Location.INPUT_FIELD_DEFINITION],
     name="constraint",
-    description="How much a value may hold: characters of a string (or of each in a list), items of a list; `max` of a"
-    " number. Where it says nothing, a String has at most 2000 characters (the server's MAX_STRING), an ID 200, a list"
-    " 1000 items.",
+    description="Limits of an input value: `maxLength`, characters of a string or of each string in a list;"
+    " `maxItems`, items of a list; `max`, the largest number. Defaults: 2000 characters for a String (the server's"
+    " setting MAX_STRING), 200 for an ID, 1000 items for a list.",
 )
 class Constraint:
     max_length: int | None = strawberry.UNSET
@@ -86,8 +86,8 @@ Batch = Annotated[list[Item], strawberry.argument(directives=[Constraint(max_ite
 MaxPoints = Annotated[int | None, strawberry.argument(directives=[Constraint(max=LARGEST_SERIES)])]
 
 
-def series(metrics: int) -> Any:
+def series(metrics: int, **options: Any) -> Any:
     """A field for a series: it costs as much as its points times its metrics, of which this many are all."""
     points = ListSize(assumed_size=1000, slicing_arguments=["maxPoints"], sized_fields=["times", "columns"])
     columns = ListSize(assumed_size=metrics, slicing_arguments=["metrics"], sized_fields=["columns"])
-    return strawberry.field(directives=[QUERIED, points, columns])
+    return strawberry.field(directives=[QUERIED, points, columns], **options)

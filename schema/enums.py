@@ -1,6 +1,10 @@
 """The resolvers' enumerations, described."""
 
+from collections.abc import Mapping
+from enum import StrEnum
+
 import strawberry
+from strawberry.types.enum import EnumValue
 
 from ml.catalogue.metrics import CATALOGUE, Direction, Metric, TargetKind
 from ml.catalogue.root_causes import CAUSES, RootCause
@@ -12,55 +16,142 @@ from resolvers.store.tables.analyses import AnalysisScope
 from resolvers.store.tables.core import AnomalyStatus, Band, SiteRole, Verdict
 from resolvers.store.tables.models import ModelStage, TrainingStatus
 
-strawberry.enum(
+
+def _describe(metric: Metric) -> str:
+    specs = [(kind.kind, spec) for kind in CATALOGUE.values() for spec in kind.specs if spec.metric is metric]
+    return " ".join(f"{kind.capitalize()}: {spec.described}" for kind, spec in specs)
+
+
+def _enum(enumeration: type[StrEnum], description: str, values: Mapping[str, str] | None = None) -> None:
+    strawberry.enum(enumeration, description=description)
+    for name, text in (values or {}).items():
+        _value(enumeration, name).description = text
+
+
+def _value(enumeration: type[StrEnum], name: str) -> EnumValue:
+    values: list[EnumValue] = enumeration.__strawberry_definition__.values  # type: ignore[attr-defined]
+    [value] = (value for value in values if value.name == name)
+    return value
+
+
+_enum(
     Role,
-    description="Each role may do all that the ones before it may. VIEWER reads; OPERATOR also writes metrics, detects,"
-    " analyses, acknowledges; ADMIN also manages users, topology, models.",
+    "What a user or an API key may do. Each role includes the ones before it.",
+    {
+        "VIEWER": "Reads the fleet, its telemetry, anomalies, analyses, recommendations and models.",
+        "OPERATOR": "Also records metrics, detects, analyzes, asks for recommendations and handles anomalies.",
+        "ADMIN": "Also manages users, the topology, models and sensitivities.",
+    },
 )
-strawberry.enum(SiteRole, description="A hub's antenna serves networks; a remote is a terminal.")
-strawberry.enum(
+_enum(
+    SiteRole,
+    "What a site is for.",
+    {"HUB": "A teleport: its antenna serves networks.", "REMOTE": "A terminal at the other end of links."},
+)
+_enum(
     Direction,
-    description="IB (inbound) is remote to hub; OB (outbound) is hub to remote. Each direction is measured at its"
-    " receiver: OB at the remote, IB at the hub.",
+    "The direction of a link's carrier. Each is measured at its receiver.",
+    {
+        "IB": "Inbound: from the remote to the hub, measured at the hub.",
+        "OB": "Outbound: from the hub to the remote, measured at the remote.",
+    },
 )
-strawberry.enum(Band, description="The frequency band of a network's carriers.")
-strawberry.enum(TargetKind, description="What samples are measured on, and anomalies found on.")
-strawberry.enum(AnomalyStatus, description="Acknowledged anomalies are still going on; resolved ones have ended.")
-strawberry.enum(Severity, description="How urgently it wants a person.")
-strawberry.enum(Verdict, description="What a person says of it afterwards.")
-strawberry.enum(AnomalyOrder, description="NEWEST and OLDEST by when they started; SEVERITY worst first, then newest.")
-strawberry.enum(AnomalyChange, description="What happened to an anomaly.")
-strawberry.enum(AnalysisScope, description="Which links are asked about: a network's, a hub's, a satellite's, or one.")
-strawberry.enum(Priority, description="How soon it wants to be looked at.")
-strawberry.enum(
+_enum(
+    Band,
+    "The frequency band of a network's carriers.",
+    {"C": "C band, 4 to 8 GHz.", "KU": "Ku band, 12 to 18 GHz.", "KA": "Ka band, 26.5 to 40 GHz."},
+)
+_enum(TargetKind, "What samples are measured on and anomalies are detected on.")
+_enum(
+    AnomalyStatus,
+    "How far an anomaly has been handled.",
+    {
+        "OPEN": "It lasts, and nobody has taken it.",
+        "ACKNOWLEDGED": "It lasts, and somebody works on it.",
+        "RESOLVED": "It has ended, by itself or by `resolveAnomaly`.",
+    },
+)
+_enum(
+    Severity,
+    "How urgent an anomaly is: by its score, by how many metrics take part, and by how long it has lasted.",
+)
+_enum(
+    Verdict,
+    "What an operator found an anomaly to be.",
+    {"TRUE_ALARM": "It was a real fault.", "FALSE_ALARM": "Nothing was wrong."},
+)
+_enum(
+    AnomalyOrder,
+    "The order of a list of anomalies.",
+    {
+        "NEWEST": "By start, latest first.",
+        "OLDEST": "By start, earliest first.",
+        "SEVERITY": "Most severe first; equally severe ones latest first.",
+    },
+)
+_enum(
+    AnomalyChange,
+    "What happened to an anomaly.",
+    {
+        "OPENED": "It began.",
+        "UPDATED": "Its severity rose, or an automatic analysis explained it.",
+        "ACKNOWLEDGED": "Somebody took it with `acknowledgeAnomaly`.",
+        "RESOLVED": "It ended, by itself or by `resolveAnomaly`.",
+        "JUDGED": "Somebody recorded a verdict with `judgeAnomaly`.",
+    },
+)
+_enum(
+    AnalysisScope,
+    "Which links an analysis is about.",
+    {
+        "NETWORK": "All links of a network.",
+        "HUB_ANTENNA": "All links that a hub's antenna serves.",
+        "SATELLITE": "All links on a satellite.",
+        "LINK": "Both directions of one link.",
+    },
+)
+_enum(Priority, "How soon a recommendation should be acted on.")
+_enum(
     Outcome,
-    description="What became of it. ACCEPTED: somebody is at it; SOLVED and DID_NOT_HELP: it was done; REJECTED: it"
-    " will not be.",
+    "What came of a recommendation. Only SOLVED and DID_NOT_HELP count in the success rate.",
+    {
+        "PENDING": "Nobody has recorded an outcome yet.",
+        "ACCEPTED": "Somebody is acting on it.",
+        "SOLVED": "It was done and solved the problem.",
+        "DID_NOT_HELP": "It was done and did not solve the problem.",
+        "REJECTED": "It will not be done.",
+    },
 )
-strawberry.enum(
+_enum(
     RootCause,
-    description="The first four are the classifier's classes; the rest are what else explains the same symptoms.",
+    "Why links degrade. The first four are told apart by the trained classifier, the others by rules and physics.",
+    {cause.name: f"{spec.meaning[0].upper()}{spec.meaning[1:]}." for cause, spec in CAUSES.items()},
 )
-for _cause in RootCause.__strawberry_definition__.values:  # type: ignore[attr-defined]
-    _cause.description = f"Suffering from {CAUSES[RootCause(_cause.value)].meaning}."
-strawberry.enum(
-    ModelStage, description="The champion serves; archived versions have served before; candidates never were promoted."
+_enum(
+    ModelStage,
+    "Whether a model version is in use.",
+    {
+        "CANDIDATE": "Never promoted.",
+        "CHAMPION": "In use.",
+        "ARCHIVED": "Was in use before; another version took its place.",
+    },
 )
-strawberry.enum(TrainingStatus, description="A run waits in the queue, runs, and then has succeeded or failed.")
-
-
-def _described(metric: Metric) -> str:
-    having = [(kind, spec) for kind in CATALOGUE.values() for spec in kind.specs if spec.metric is metric]
-    return " ".join(f"{kind.kind.capitalize()}: {spec.described}" for kind, spec in having)
-
-
-strawberry.enum(
+_enum(
+    TrainingStatus,
+    "How far a training run is.",
+    {
+        "QUEUED": "Waits for its turn.",
+        "RUNNING": "Is training.",
+        "SUCCEEDED": "Finished; `version` is what it trained.",
+        "FAILED": "Stopped; `message` says why and what to do.",
+    },
+)
+_enum(
     Metric,
-    description="The catalogue: unit and plausible range of each belong to its description.\n"
+    "What is measured. The description of each gives its unit and the values accepted.\n"
     + "\n".join(f"{kind.kind.capitalize()}: {' '.join(kind.metrics)}." for kind in CATALOGUE.values()),
+    {metric.name: _describe(metric) for metric in Metric},
 )
-for _value in Metric.__strawberry_definition__.values:  # type: ignore[attr-defined]
-    _value.description = _described(Metric(_value.value))
 
 __all__ = [
     "AnalysisScope",

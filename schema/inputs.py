@@ -41,78 +41,83 @@ def _asked(kind: TargetKind, name: str) -> Any:
 # ---------------------------------------------------------------- people
 
 
-@strawberry.input
+@strawberry.input(description="A new account for yourself.")
 class RegisterInput:
     email: str
     password: str = strawberry.field(description="8 to 128 characters.")
     full_name: str | None = None
     token: str | None = strawberry.field(
-        default=None, description="Of the first admin, from the server's log, where registration is closed."
+        default=None,
+        description="The token of the first admin, from the server's log. Needed only if registration is closed.",
     )
 
 
-@strawberry.input
+@strawberry.input(description="What a user signs in with.")
 class LoginInput:
     email: str
     password: str
 
 
-@strawberry.input
+@strawberry.input(description="A new account for somebody else.")
 class CreateUserInput:
     email: str
     full_name: str | None = None
     role: Role | None = Role.VIEWER
 
 
-@strawberry.input(description="What is not given stays as it is.")
+@strawberry.input(description="Changes to a user. A field that is null or omitted stays as it is.")
 class UpdateUserInput:
     id: ID
     full_name: str | None = None
     role: Role | None = None
-    is_active: bool | None = None
+    is_active: bool | None = strawberry.field(
+        default=None,
+        description="False ends the user's sessions and revokes their API keys; true lets them sign in again.",
+    )
 
 
 # ---------------------------------------------------------------- topology
 
 
-@strawberry.input
+@strawberry.input(description="A satellite, identified by its name.")
 class SatelliteInput:
     name: str
-    longitude: float | None = strawberry.field(default=None, description="Degrees east.")
+    longitude: float | None = strawberry.field(default=None, description="Orbital position in degrees east.")
 
 
-@strawberry.input
+@strawberry.input(description="A hub or a remote, identified by its number.")
 class SiteInput:
-    number: int
+    number: int = strawberry.field(description="Your own number of the site.")
     name: str
     role: SiteRole
-    latitude: float | None = None
-    longitude: float | None = None
-    antenna_diameter_m: float | None = None
-    mobile: bool | None = False
+    latitude: float | None = strawberry.field(default=None, description="Degrees north, -90 to 90.")
+    longitude: float | None = strawberry.field(default=None, description="Degrees east, -180 to 360.")
+    antenna_diameter_m: float | None = strawberry.field(default=None, description="In meters, 0.1 to 100.")
+    mobile: bool | None = strawberry.field(default=False, description="True if the site moves, such as a ship.")
 
 
-@strawberry.input
+@strawberry.input(description="A network, identified by its number.")
 class NetworkInput:
-    number: int
+    number: int = strawberry.field(description="Your own number of the network.")
     name: str
-    hub: int = strawberry.field(description="A hub site's number.")
-    satellite: str = strawberry.field(description="A satellite's name.")
-    transponder: str | None = None
+    hub: int = strawberry.field(description="The number of its hub, a site with the role HUB.")
+    satellite: str = strawberry.field(description="The name of its satellite.")
+    transponder: str | None = strawberry.field(default=None, description="The name of its transponder, if known.")
     band: Band | None = Band.KU
 
 
-@strawberry.input
+@strawberry.input(description="A link, identified by its number.")
 class LinkInput:
-    number: int
+    number: int = strawberry.field(description="Your own number of the link.")
     name: str
-    network: int = strawberry.field(description="A network's number.")
-    site: int = strawberry.field(description="A remote site's number.")
+    network: int = strawberry.field(description="The number of its network.")
+    site: int = strawberry.field(description="The number of its remote, a site with the role REMOTE.")
 
 
 @strawberry.input(
-    description="Upserts by satellite name and by number, in this order; references name satellites and numbers."
-    " All or nothing."
+    description="Satellites, sites, networks and links to create or update, in this order. An entry with a known name"
+    " (satellites) or number (the others) replaces all fields of that object. Entries may refer to others of the same"
+    " input."
 )
 class TopologyInput:
     satellites: list[SatelliteInput] | None = strawberry.field(default_factory=list, directives=[OF_FLEET])
@@ -140,11 +145,18 @@ def _specs(of: type[Spec], entries: Sequence[Mapping[str, Any]] | None) -> list[
 # ---------------------------------------------------------------- metrics
 
 
-@strawberry.input(description="`from` inclusive, `to` exclusive. `to` defaults to now, `from` to `to` minus `hours`.")
+@strawberry.input(description="A span of time. By default the last 24 hours.")
 class TimeWindow:
-    from_: datetime | None = strawberry.field(name="from", default=None)
-    to: datetime | None = None
-    hours: float | None = 24
+    from_: datetime | None = strawberry.field(
+        name="from", default=None, description="Start, inclusive. Default: `hours` before `to`."
+    )
+    to: datetime | None = strawberry.field(default=None, description="End, exclusive. Default: now.")
+    hours: float | None = strawberry.field(
+        default=24, description="Length in hours, used if `from` is null. Default: 24."
+    )
+
+
+AT = "When it was measured: at most 5 minutes ahead of the server, and not before the oldest samples kept."
 
 
 class Samples(dict[str, list[Any]]):
@@ -160,10 +172,10 @@ class Sample:
     of_columns = Samples
 
 
-@strawberry.input(description="Null means not measured. At least one metric is given.")
+@strawberry.input(description="One measurement. A metric that is null was not measured; at least one must be given.")
 class NetworkSampleInput(Sample):
     network: int = strawberry.field(description="The network's number.")
-    at: datetime
+    at: datetime = strawberry.field(description=AT)
     bandwidth_mbps: float | None = _measured(N.kind, "bandwidth_mbps")
     packet_loss_pct: float | None = _measured(N.kind, "packet_loss_pct")
     latency_ms: float | None = _measured(N.kind, "latency_ms")
@@ -171,10 +183,10 @@ class NetworkSampleInput(Sample):
     connections: int | None = _measured(N.kind, "connections")
 
 
-@strawberry.input(description="Null means not measured. At least one metric is given.")
+@strawberry.input(description="One measurement. A metric that is null was not measured; at least one must be given.")
 class SiteSampleInput(Sample):
     site: int = strawberry.field(description="The site's number.")
-    at: datetime
+    at: datetime = strawberry.field(description=AT)
     response_time_ms: float | None = _measured(S.kind, "response_time_ms")
     error_rate: float | None = _measured(S.kind, "error_rate")
     uptime_pct: float | None = _measured(S.kind, "uptime_pct")
@@ -184,11 +196,11 @@ class SiteSampleInput(Sample):
     error_count: int | None = _measured(S.kind, "error_count")
 
 
-@strawberry.input(description="Null means not measured. At least one metric is given.")
+@strawberry.input(description="One measurement. A metric that is null was not measured; at least one must be given.")
 class LinkSampleInput(Sample):
     link: int = strawberry.field(description="The link's number.")
     direction: Direction
-    at: datetime
+    at: datetime = strawberry.field(description=AT)
     throughput_mbps: float | None = _measured(L.kind, "throughput_mbps")
     utilization_pct: float | None = _measured(L.kind, "utilization_pct")
     errors: int | None = _measured(L.kind, "errors")
@@ -201,7 +213,9 @@ class LinkSampleInput(Sample):
     jitter_ms: float | None = _measured(L.kind, "jitter_ms")
     packet_loss_pct: float | None = _measured(L.kind, "packet_loss_pct")
     grade: float | None = strawberry.field(
-        default=None, description="0 to 10. Computed from the other metrics when omitted."
+        default=None,
+        description="Quality grade, 0 (dead) to 10 (perfect); below 7 is critical. If null, the server computes it"
+        " from Es/N0, packet loss, latency and uptime.",
     )
 
 
@@ -212,13 +226,13 @@ def _as_it_is(_: type, given: Mapping[str, Any], __: object) -> Mapping[str, Any
 for _many in (TopologyInput, NetworkSampleInput, SiteSampleInput, LinkSampleInput):
     get_object_definition(_many, strict=True).from_input = _as_it_is
 
-COLUMNS = "The same as the samples, as columns of equal length: the fast way in."
+COLUMNS = "Samples as columns of equal length, one row per sample. Faster than a list of samples."
 
 
 @strawberry.input(description=COLUMNS)
 class NetworkColumns:
-    network: IntArray
-    at: TimeArray
+    network: IntArray = strawberry.field(description="The networks' numbers.")
+    at: TimeArray = strawberry.field(description=AT)
     bandwidth_mbps: FloatArray | None = _measured(N.kind, "bandwidth_mbps")
     packet_loss_pct: FloatArray | None = _measured(N.kind, "packet_loss_pct")
     latency_ms: FloatArray | None = _measured(N.kind, "latency_ms")
@@ -228,8 +242,8 @@ class NetworkColumns:
 
 @strawberry.input(description=COLUMNS)
 class SiteColumns:
-    site: IntArray
-    at: TimeArray
+    site: IntArray = strawberry.field(description="The sites' numbers.")
+    at: TimeArray = strawberry.field(description=AT)
     response_time_ms: FloatArray | None = _measured(S.kind, "response_time_ms")
     error_rate: FloatArray | None = _measured(S.kind, "error_rate")
     uptime_pct: FloatArray | None = _measured(S.kind, "uptime_pct")
@@ -241,9 +255,9 @@ class SiteColumns:
 
 @strawberry.input(description=COLUMNS)
 class LinkColumns:
-    link: IntArray
+    link: IntArray = strawberry.field(description="The links' numbers.")
     direction: DirectionArray
-    at: TimeArray
+    at: TimeArray = strawberry.field(description=AT)
     throughput_mbps: FloatArray | None = _measured(L.kind, "throughput_mbps")
     utilization_pct: FloatArray | None = _measured(L.kind, "utilization_pct")
     errors: FloatArray | None = _measured(L.kind, "errors")
@@ -293,43 +307,46 @@ def _column(kind: TargetKind, name: str) -> str:
 
 # ---------------------------------------------------------------- detection
 
-OWN_HISTORY = (
-    "The five measurements. With `{}` given they are judged against its own history, else against the fleet's."
+MEASUREMENTS = (
+    "Five current measurements. They are compared with the history of `{}` if it is given, else with the whole fleet."
 )
+SENSITIVITY = "0 to 1; a higher value reports more anomalies. Default: the setting for this kind, see `sensitivity`."
 
 
-@strawberry.input(description=OWN_HISTORY.format("network"))
+@strawberry.input(description=MEASUREMENTS.format("network"))
 class DetectNetworkInput:
-    network: ID | None = None
+    network: ID | None = strawberry.field(default=None, description="Whose measurements they are.")
     bandwidth_mbps: float = _asked(N.kind, "bandwidth_mbps")
     packet_loss_pct: float = _asked(N.kind, "packet_loss_pct")
     latency_ms: float = _asked(N.kind, "latency_ms")
     error_rate: float = _asked(N.kind, "error_rate")
     connections: float = _asked(N.kind, "connections")
-    sensitivity: float | None = strawberry.field(default=None, description="0 to 1; more finds more.")
+    sensitivity: float | None = strawberry.field(default=None, description=SENSITIVITY)
 
 
-@strawberry.input(description=OWN_HISTORY.format("site"))
+@strawberry.input(description=MEASUREMENTS.format("site"))
 class DetectSiteInput:
-    site: ID | None = None
+    site: ID | None = strawberry.field(default=None, description="Whose measurements they are.")
     response_time_ms: float = _asked(S.kind, "response_time_ms")
     error_rate: float = _asked(S.kind, "error_rate")
     uptime_pct: float = _asked(S.kind, "uptime_pct")
     cpu_pct: float = _asked(S.kind, "cpu_pct")
     memory_pct: float = _asked(S.kind, "memory_pct")
-    sensitivity: float | None = strawberry.field(default=None, description="0 to 1; more finds more.")
+    sensitivity: float | None = strawberry.field(default=None, description=SENSITIVITY)
 
 
-@strawberry.input(description=OWN_HISTORY.format("link"))
+@strawberry.input(description=MEASUREMENTS.format("link"))
 class DetectLinkInput:
-    link: ID | None = None
-    direction: Direction | None = None
+    link: ID | None = strawberry.field(default=None, description="Whose measurements they are.")
+    direction: Direction | None = strawberry.field(
+        default=None, description="The direction that was measured. If null, both directions' histories are used."
+    )
     throughput_mbps: float = _asked(L.kind, "throughput_mbps")
     utilization_pct: float = _asked(L.kind, "utilization_pct")
     errors: float = _asked(L.kind, "errors")
     discards: float = _asked(L.kind, "discards")
     uptime_pct: float = _asked(L.kind, "uptime_pct")
-    sensitivity: float | None = strawberry.field(default=None, description="0 to 1; more finds more.")
+    sensitivity: float | None = strawberry.field(default=None, description=SENSITIVITY)
 
 
 def measurements(kind: TargetKind, input: object) -> dict[str, float]:
@@ -337,18 +354,20 @@ def measurements(kind: TargetKind, input: object) -> dict[str, float]:
     return {spec.column: getattr(input, spec.column) for spec in CATALOGUE[kind].asked}
 
 
-@strawberry.input(description="All that is given must hold.")
+@strawberry.input(description="Anomalies that match all given conditions.")
 class AnomalyFilter:
     kind: TargetKind | None = None
-    statuses: list[AnomalyStatus] | None = None
-    min_severity: Severity | None = None
-    min_confidence: float | None = None
-    target: ID | None = strawberry.field(default=None, description="A network, site or link.")
+    statuses: list[AnomalyStatus] | None = strawberry.field(default=None, description="Any of these.")
+    min_severity: Severity | None = strawberry.field(default=None, description="This severity or a higher one.")
+    min_confidence: float | None = strawberry.field(default=None, description="This confidence or more, 0 to 1.")
+    target: ID | None = strawberry.field(default=None, description="The id of a network, a site or a link.")
     satellite: str | None = strawberry.field(
-        default=None, description="The name of one that the target depends on.", directives=[Constraint(max_length=200)]
+        default=None,
+        description="The name of a satellite that the target depends on.",
+        directives=[Constraint(max_length=200)],
     )
-    started_after: datetime | None = strawberry.field(default=None, description="Inclusive.")
-    started_before: datetime | None = strawberry.field(default=None, description="Exclusive.")
+    started_after: datetime | None = strawberry.field(default=None, description="Started at this time or later.")
+    started_before: datetime | None = strawberry.field(default=None, description="Started before this time.")
 
     def value(self) -> Filter:
         given = {**vars(self), "target": _target(self.target)}

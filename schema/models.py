@@ -26,11 +26,11 @@ from schema.types import AuditEntry, children_of
 EXPORTED = Cost(weight=10)  # megabytes
 
 
-@strawberry.type(description="What is trained, kept in versions, and serves; by name, such as anomaly_link.")
+@strawberry.type(description="A trained model. It has versions, of which one is in use.")
 class Model(Node):
-    name: str
+    name: str = strawberry.field(description="Such as `anomaly_link`.")
 
-    @strawberry.field(description="The version that serves; null until one is promoted.")
+    @strawberry.field(description="The version in use. Null until one is promoted.")
     async def champion(self, info: Info) -> "ModelVersion | None":
         return ModelVersion.maybe(await info.context.loaders.champion.load(self.name))
 
@@ -41,18 +41,18 @@ class Model(Node):
         return await children_of(info, ModelVersion, models.versions, self.name, Window(first, after))
 
 
-@strawberry.type
+@strawberry.type(description="A named value.")
 class Setting:
     name: str
-    value: str
+    value: str = strawberry.field(description="Text, or JSON if it is anything else.")
 
 
-@strawberry.type(description="The newest measure of its name on its data set.")
+@strawberry.type(description="How well a version does on one data set: the newest result of one measure.")
 class ModelMetric:
-    name: str
+    name: str = strawberry.field(description="What is measured, such as `false_alarm_ratio`.")
     value: float
-    samples: int = strawberry.field(description="How many it was measured on.")
-    dataset: str
+    samples: int = strawberry.field(description="How many samples it was measured on.")
+    dataset: str = strawberry.field(description="Which data it was measured on.")
     measured_at: datetime
 
     @classmethod
@@ -62,12 +62,14 @@ class ModelMetric:
         )
 
 
-@strawberry.type(description="Alarms without a fault, measured on data that the training did not see.")
+@strawberry.type(description="How often a detector alarms without a fault, on data that its training did not see.")
 class FalsePositives:
-    per_day: float = strawberry.field(description="Of one stream (a target, a link in one direction), on average.")
-    budget_per_day: float = strawberry.field(description="How many the usual sensitivity, 0.5, allows.")
-    samples: int = strawberry.field(description="How many they were measured on.")
-    dataset: str
+    per_day: float = strawberry.field(
+        description="The average number per day for one network, one site, or one direction of a link."
+    )
+    budget_per_day: float = strawberry.field(description="How many per day the default sensitivity, 0.5, allows.")
+    samples: int = strawberry.field(description="How many samples they were measured on.")
+    dataset: str = strawberry.field(description="Which data they were measured on.")
     measured_at: datetime
 
     @classmethod
@@ -83,13 +85,13 @@ class FalsePositives:
         )
 
 
-@strawberry.type(description="What a training brought; it never changes.")
+@strawberry.type(description="A trained version of a model. It never changes.")
 class ModelVersion(Node):
-    version: str
+    version: str = strawberry.field(description="Such as 2.0.0.")
     algorithm: str
-    size_bytes: int
+    size_bytes: int = strawberry.field(description="The size of the artefact.")
     trained_at: datetime
-    training_samples: int
+    training_samples: int = strawberry.field(description="How many samples it was trained on.")
 
     @strawberry.field
     @needs("model")
@@ -101,22 +103,24 @@ class ModelVersion(Node):
     async def stage(self, info: Info) -> ModelStage:
         return await info.context.loaders.stage.load(self.row.id)
 
-    @strawberry.field(directives=[sized(20)])
+    @strawberry.field(description="The names of the inputs of the model.", directives=[sized(20)])
     @needs("features")
     def features(self) -> list[str]:
         return self.row.features  # type: ignore[no-any-return]
 
-    @strawberry.field(directives=[sized(20)])
+    @strawberry.field(description="The settings of the algorithm, by name.", directives=[sized(20)])
     @needs("hyperparameters")
     def hyperparameters(self) -> list[Setting]:
         return _settings(self.row.hyperparameters)
 
-    @strawberry.field(description="What it was trained and calibrated on, and the seed.", directives=[sized(10)])
+    @strawberry.field(
+        description="The data it was trained and calibrated on, and the random seed, by name.", directives=[sized(10)]
+    )
     @needs("details", "seed")
     def details(self) -> list[Setting]:
         return _settings({**self.row.details, "seed": self.row.seed})
 
-    @strawberry.field(description="Of its artefact, in hexadecimal.")
+    @strawberry.field(description="The SHA-256 checksum of the artefact, in hexadecimal.")
     @needs("sha256")
     def sha256(self) -> str:
         return self.row.sha256.hex()  # type: ignore[no-any-return]
@@ -125,22 +129,22 @@ class ModelVersion(Node):
         User | None,
         tables.User,
         by="trained_by_id",
-        description="Null where it was the server itself, its command line, or another installation.",
+        description="The admin who trained it. Null if the server, its command line or another installation did.",
     )
     parent = related(
         "ModelVersion | None",
         model_tables.ModelVersion,
         by="parent_id",
-        description="The champion when it was trained, which it was compared with.",
+        description="The champion that it was compared with when it was trained. Null if there was none.",
     )
 
-    @strawberry.field(description="Measured on data that the training did not see.", directives=[sized(10)])
+    @strawberry.field(description="How well it does on data that its training did not see.", directives=[sized(10)])
     @needs("id")
     async def metrics(self, info: Info) -> list[ModelMetric]:
         return [ModelMetric.of(row) for row in await info.context.loaders.model_metrics.load(self.row.id)]
 
     @strawberry.field(
-        description="One entry for each data set; none for a model that does not look for anomalies.",
+        description="False alarms, one entry per data set. Empty for a model that does not detect anomalies.",
         directives=[sized(3)],
     )
     @needs("id")
@@ -149,7 +153,7 @@ class ModelVersion(Node):
         return [FalsePositives.of(row) for row in measured if row.name == "false_alarm_ratio"]
 
     @strawberry.field(
-        description="Who imported it, promoted it or rolled back to it, oldest first.", directives=[sized(5)]
+        description="Who imported it, promoted it or rolled back to it. Oldest first.", directives=[sized(5)]
     )
     @needs("id")
     async def history(self, info: Info) -> list[AuditEntry]:
@@ -167,10 +171,12 @@ def _settings(values: Mapping[str, Any]) -> list[Setting]:
     ]
 
 
-@strawberry.type(description="A version as a file: what `importModel` takes, here or in another installation.")
+@strawberry.type(description="A model version as a file, for `importModel` in this or another installation.")
 class ModelExport:
-    file_name: str
-    archive: str = strawberry.field(description="A zip of `model.npz` and `metadata.json` in their folder, in Base64.")
+    file_name: str = strawberry.field(description="A name for the file, ending in `.zip`.")
+    archive: str = strawberry.field(
+        description="A zip file in Base64. It holds one folder with `model.npz` and `metadata.json`."
+    )
 
     @classmethod
     def of(cls, files: Files) -> Self:
@@ -178,25 +184,28 @@ class ModelExport:
 
 
 @strawberry.type(
-    description="0 asks for about one false alarm a month and target, 1 for about three a day:"
-    " budget per day = 90^s / 30."
+    description="How readily anomalies are reported for a kind of target. 0 allows about one false alarm a month per"
+    " target, 1 about three a day."
 )
 class Sensitivity:
     kind: TargetKind
-    value: float
-    set_at: datetime | None = strawberry.field(description="Null where it is the usual one, 0.5.")
+    value: float = strawberry.field(description="0 to 1. Default: 0.5.")
+    set_at: datetime | None = strawberry.field(description="When it was changed. Null if it is the default.")
     row: strawberry.Private[model_tables.Sensitivity]
 
     @classmethod
     def of(cls, row: model_tables.Sensitivity) -> Self:
         return cls(kind=row.kind, value=row.value, set_at=row.set_at, row=row)
 
-    @strawberry.field
+    @strawberry.field(description="How many false alarms a day it allows per target: 90^value / 30.")
     def false_alarms_per_day(self) -> float:
         return false_alarms_per_day(self.value)
 
     set_by = related(
-        User | None, tables.User, by="set_by_id", description="Null where it was nobody, or the server's command line."
+        User | None,
+        tables.User,
+        by="set_by_id",
+        description="The admin who changed it. Null if nobody or the server's command line did.",
     )
 
 

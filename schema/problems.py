@@ -11,34 +11,35 @@ from resolvers.base.roles import Role
 from schema.relay import Info
 
 
-@strawberry.interface(description="An expected failure; the message says what to do.")
+@strawberry.interface(description="An expected failure. Show `message` to the user.")
 class Problem:
-    message: str
+    message: str = strawberry.field(description="What went wrong and what to do next, in English.")
 
 
-@strawberry.type(
-    description="The input is well-formed GraphQL but not acceptable; `path` names the offending input field."
-)
+@strawberry.type(description="The server does not accept an input value.")
 class InvalidInput(Problem):
-    path: list[str]
+    path: list[str] = strawberry.field(
+        description='The path of the rejected value in the arguments, such as `["input", "email"]`. Empty if it is no'
+        " single value."
+    )
 
 
-@strawberry.type(description="There is nothing with this id or number.")
+@strawberry.type(description="No object has this id, name or number.")
 class NotFound(Problem):
-    id: ID | None
+    id: ID | None = strawberry.field(description="The id that was asked for. Null if the field takes no id.")
 
 
-@strawberry.type(description="The caller's role does not suffice.")
+@strawberry.type(description="You may not do this with your role.")
 class Forbidden(Problem):
-    required_role: Role | None
+    required_role: Role | None = strawberry.field(description="The lowest role that may. Null if no role would help.")
 
 
-@strawberry.type(description="The state of things does not allow it.")
+@strawberry.type(description="The current state does not allow this, or has just changed.")
 class Conflict(Problem):
     pass
 
 
-@strawberry.type(description="The credentials do not belong together, or not any more.")
+@strawberry.type(description="The e-mail address, password or token is wrong or no longer valid.")
 class InvalidCredentials(Problem):
     pass
 

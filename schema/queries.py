@@ -33,6 +33,7 @@ from schema.root_fields import ANYBODY, query
 from schema.training import TrainingRun
 from schema.types import Anomaly, Detection, Link, Network, Satellite, Site
 
+SEARCH = "`search` finds a part of the name, or the beginning of the number."
 T = TypeVar("T", bound=Node)
 NODES: dict[str, type[Node]] = {
     node.__name__: node
@@ -74,11 +75,11 @@ async def _node(info: Info, id: ID) -> Node | None:
 
 @strawberry.type
 class Query:
-    @query(ANYBODY, description="The caller; null when anonymous.")
+    @query(ANYBODY, description="You. Null if you are not signed in.")
     async def viewer(self, info: Info) -> User | None:
         return User.maybe(await users.viewer(info.context))
 
-    @query(Role.ADMIN, page(), description="For admins.")
+    @query(Role.ADMIN, page(), description="For admins. All users, with these values if they are given.")
     async def users(
         self,
         info: Info,
@@ -93,32 +94,36 @@ class Query:
     @query(
         Role.VIEWER,
         sized(DEFAULT_PAGE, "first"),
-        description="One's own, in the order they were made; an admin sees everybody's. `first` is 50 where it is not"
-        " given, `after` the id of the last one seen. For people: API keys may not list keys.",
+        description="Your API keys, oldest first; admins see everybody's. `first` limits the number, 50 by default."
+        " `after` is the id of the last key of the page before. An API key cannot do this.",
     )
     async def api_keys(self, info: Info, first: int | None = None, after: ID | None = None) -> list[ApiKey]:
         last_seen = None if after is None else ApiKey.key(after)
         return [ApiKey.of(key) for key in await api_keys.listed(info.context, first, last_seen)]
 
-    @query(Role.VIEWER, description="Any object by its id; null when there is none.")
+    @query(Role.VIEWER, description="An object by its id. Null if there is none.")
     async def node(self, info: Info, id: ID) -> Node | None:
         return await _node(info, id)
 
-    @query(Role.VIEWER, sized(DEFAULT_PAGE, "ids"), description="The same for many, in the order asked.")
+    @query(
+        Role.VIEWER,
+        sized(DEFAULT_PAGE, "ids"),
+        description="Objects by their ids, in the same order. Null for each id that has no object.",
+    )
     async def nodes(self, info: Info, ids: list[ID]) -> list[Node | None]:
         return await gather(*(_node(info, id) for id in ids))
 
-    @query(Role.VIEWER, page(10))
+    @query(Role.VIEWER, page(10), description="All satellites, by name.")
     async def satellites(self, info: Info, first: int | None = None, after: str | None = None) -> Connection[Satellite]:
         listing = topology.satellites()
         found = await topology.listed(info.context, listing, Window(first, after))
         return _paged(info, Satellite, listing, found)
 
-    @query(Role.VIEWER)
+    @query(Role.VIEWER, description="A satellite by its name. Null if there is none.")
     async def satellite(self, info: Info, name: Name) -> Satellite | None:
         return Satellite.maybe(await topology.find(info.context, tables.Satellite, name=name))
 
-    @query(Role.VIEWER, page())
+    @query(Role.VIEWER, page(), description=f"Sites, by number. {SEARCH}")
     async def sites(
         self,
         info: Info,
@@ -131,11 +136,11 @@ class Query:
         found = await topology.listed(info.context, listing, Window(first, after))
         return _paged(info, Site, listing, found)
 
-    @query(Role.VIEWER)
+    @query(Role.VIEWER, description="A site by your own number. Null if there is none.")
     async def site(self, info: Info, number: int) -> Site | None:
         return Site.maybe(await topology.find(info.context, tables.Site, number=number))
 
-    @query(Role.VIEWER, page(20))
+    @query(Role.VIEWER, page(20), description=f"Networks, by number. {SEARCH}")
     async def networks(
         self, info: Info, search: Search = None, first: int | None = None, after: str | None = None
     ) -> Connection[Network]:
@@ -143,11 +148,11 @@ class Query:
         found = await topology.listed(info.context, listing, Window(first, after))
         return _paged(info, Network, listing, found)
 
-    @query(Role.VIEWER)
+    @query(Role.VIEWER, description="A network by your own number. Null if there is none.")
     async def network(self, info: Info, number: int) -> Network | None:
         return Network.maybe(await topology.find(info.context, tables.Network, number=number))
 
-    @query(Role.VIEWER, page(), description="`search`: part of the name, or the beginning of the number.")
+    @query(Role.VIEWER, page(), description=f"Links, by number. {SEARCH}")
     async def links(
         self, info: Info, search: Search = None, first: int | None = None, after: str | None = None
     ) -> Connection[Link]:
@@ -155,11 +160,11 @@ class Query:
         found = await topology.listed(info.context, listing, Window(first, after))
         return _paged(info, Link, listing, found)
 
-    @query(Role.VIEWER)
+    @query(Role.VIEWER, description="A link by your own number. Null if there is none.")
     async def link(self, info: Info, number: int) -> Link | None:
         return Link.maybe(await topology.find(info.context, tables.Link, number=number))
 
-    @query(Role.VIEWER, page(DEFAULT_PAGE, "last"), description="Newest first.")
+    @query(Role.VIEWER, page(DEFAULT_PAGE, "last"), description="Results of `detect…Anomaly`. Newest first.")
     async def detections(
         self,
         info: Info,
@@ -173,7 +178,7 @@ class Query:
         found = await detection.list_detections(info.context, kind, is_anomaly, Window(first, after, last, before))
         return _paged(info, Detection, detection.build_listing(kind, is_anomaly), found)
 
-    @query(Role.VIEWER, page(DEFAULT_PAGE, "last"))
+    @query(Role.VIEWER, page(DEFAULT_PAGE, "last"), description="Anomalies of all networks, sites and links.")
     async def anomalies(
         self,
         info: Info,
@@ -188,7 +193,7 @@ class Query:
         found = await anomalies.list_anomalies(info.context, where, order, Window(first, after, last, before))
         return _paged(info, Anomaly, anomalies.build_listing(where, order), found)
 
-    @query(Role.VIEWER, page(20, "last"), description="Newest first.")
+    @query(Role.VIEWER, page(20, "last"), description="Analyses of root causes. Newest first.")
     async def correlation_analyses(
         self,
         info: Info,
@@ -201,7 +206,7 @@ class Query:
         found = await correlation.listed(info.context, scope, Window(first, after, last, before))
         return _paged(info, CorrelationAnalysis, correlation.listing(scope), found)
 
-    @query(Role.VIEWER, page(20, "last"), description="Newest first.")
+    @query(Role.VIEWER, page(20, "last"), description="Recommendations that were made. Newest first.")
     async def recommendations(
         self,
         info: Info,
@@ -215,23 +220,23 @@ class Query:
         found = await recommendations.listed(info.context, where, Window(first, after, last, before))
         return _paged(info, Recommendation, recommendations.listing(where), found)
 
-    @query(Role.VIEWER, sized(6))
+    @query(Role.VIEWER, sized(6), description="All models, with or without a version.")
     async def models(self, info: Info) -> list[Model]:
         return [Model.of(model) for model in await models.listed(info.context)]
 
-    @query(Role.VIEWER)
+    @query(Role.VIEWER, description="A model by its name. Null if there is none.")
     async def model(self, info: Info, name: Name) -> Model | None:
         return Model.maybe(await models.named(info.context, name))
 
-    @query(Role.ADMIN, EXPORTED, description="For admins.")
+    @query(Role.ADMIN, EXPORTED, description="For admins. A model version as a file.")
     async def export_model(self, info: Info, version: ID) -> ModelExport:
         return ModelExport.of(await model_files.export(info.context, ModelVersion.key(version)))
 
-    @query(Role.VIEWER, description="Of all targets of a kind.")
+    @query(Role.VIEWER, description="How readily anomalies are reported for a kind of target.")
     async def sensitivity(self, info: Info, kind: TargetKind) -> Sensitivity:
         return Sensitivity.of(await sensitivity.get_sensitivity(info.context, kind))
 
-    @query(Role.VIEWER, page(20, "last"), description="Newest first.")
+    @query(Role.VIEWER, page(20, "last"), description="Trainings, finished and unfinished. Newest first.")
     async def training_runs(
         self,
         info: Info,

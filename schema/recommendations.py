@@ -26,42 +26,47 @@ from schema.root_fields import mutation
 from schema.types import Anomaly, AuditEntry, Detection, history_of
 
 
-@strawberry.type(description="Something to do about a fault, told for that case.")
+@strawberry.type(description="An action that should help with a fault.")
 class Recommendation(Node):
-    title: str
+    title: str = strawberry.field(description="The action in a few words.")
     description: str = strawberry.field(
-        description="What was found, who does what, and which reading to check afterwards."
+        description="What was found, who should do what, and which metric to check afterwards."
     )
     priority: Priority
-    rank_score: float = strawberry.field(description="0 to 1: how much it can be expected to bring; best first.")
+    rank_score: float = strawberry.field(description="How much it is expected to help, 0 to 1. Higher is better.")
     tags: list[str] = strawberry.field(
-        description="What it is about: rf, hub, remote, satellite, power, capacity, configuration, software, weather,"
+        description="Topics: any of rf, hub, remote, satellite, power, capacity, configuration, software, weather,"
         " vendor, customer, safety, field, monitoring.",
         directives=[sized(4)],
     )
     root_cause: RootCause | None = strawberry.field(
-        description="That it is for; null where the readings alone speak for it."
+        description="The root cause it is for. Null if it follows from the metrics alone."
     )
     outcome: Outcome
-    outcome_note: str | None
-    model_version: str = strawberry.field(description="Of the ranking.")
+    outcome_note: str | None = strawberry.field(description="The note given with the outcome, if any.")
+    model_version: str = strawberry.field(description="The version of the ranking model that was used.")
     created_at: datetime
     superseded_at: datetime | None = strawberry.field(
-        description="When others took its place, as the situation had changed; null for a present one."
+        description="When newer recommendations replaced it because the situation had changed. Null if it is current."
     )
 
     requested_by = related(
-        User | None, tables.User, by="requested_by_id", description="Null where the server made it by itself."
+        User | None,
+        tables.User,
+        by="requested_by_id",
+        description="Who asked for it. Null if the server made it on its own.",
     )
 
-    @strawberry.field(description="How often this action solved this cause so far; null without any outcome.")
+    @strawberry.field(
+        description="How often this action has solved this root cause so far, 0 to 1. Null if no outcome is recorded."
+    )
     @needs("action", "root_cause")
     async def success_rate(self, info: Info) -> float | None:
         past = await self._past(info)
         tried = past.solved + past.failed
         return past.solved / tried if tried else None
 
-    @strawberry.field(description="The outcomes, SOLVED or DID_NOT_HELP, that `successRate` is of.")
+    @strawberry.field(description="The number of outcomes, SOLVED or DID_NOT_HELP, behind `successRate`.")
     @needs("action", "root_cause")
     async def sample_size(self, info: Info) -> int:
         past = await self._past(info)
@@ -71,19 +76,19 @@ class Recommendation(Node):
         Culprit | None,
         lambda node: NOWHERE if node.row.target_kind is None else (CULPRITS[node.row.target_kind], node.row.target_id),
         needs=("target_kind", "target_id"),
-        description="What it is to be done to, or about.",
+        description="What to act on. Null if nothing in particular.",
     )
     anomaly = related(
-        Anomaly | None, tables.Anomaly, by="anomaly_id", description="That it was asked for, if it was one."
+        Anomaly | None, tables.Anomaly, by="anomaly_id", description="The anomaly it was requested for, if any."
     )
     analysis = related(
         CorrelationAnalysis | None,
         analysis_tables.CorrelationAnalysis,
         by="analysis_id",
-        description="That it was asked for, or that explains the anomaly.",
+        description="The analysis it was requested for, or that explains the anomaly, if any.",
     )
 
-    @strawberry.field(description="Everything that happened to it, oldest first.", directives=[sized(5)])
+    @strawberry.field(description="Everything that happened to it. Oldest first.", directives=[sized(5)])
     @needs("id")
     async def history(self, info: Info) -> list[AuditEntry]:
         return await history_of(info, self.row.id)
@@ -92,15 +97,15 @@ class Recommendation(Node):
         return info.context.loaders.past.load((self.row.action, self.row.root_cause))
 
 
-@strawberry.type
+@strawberry.type(description="A recommendation was made.")
 class RecommendationEvent:
-    cursor: str = strawberry.field(description="Pass it as `after` to resume behind this event.")
+    cursor: str = strawberry.field(description="Pass it as `after` to resume after this event.")
     key: strawberry.Private[UUID]
 
     recommendation = pointing(Recommendation, lambda event: (Row, event.key))
 
 
-@strawberry.type(description="Best first; none where nothing is wrong.")
+@strawberry.type(description="Recommended actions, best first. Empty if nothing is wrong.")
 class Recommendations:
     recommendations: list[Recommendation] = strawberry.field(directives=[sized(7)])
 
@@ -108,17 +113,15 @@ class Recommendations:
 # ---------------------------------------------------------------- what clients send
 
 
-@strawberry.input(description="All that is given must hold.")
+@strawberry.input(description="Recommendations that match all given conditions.")
 class RecommendationFilter:
-    priorities: list[Priority] | None = None
-    tags: list[str] | None = strawberry.field(default=None, description="Any of them.")
-    outcomes: list[Outcome] | None = None
+    priorities: list[Priority] | None = strawberry.field(default=None, description="Any of these.")
+    tags: list[str] | None = strawberry.field(default=None, description="At least one of these.")
+    outcomes: list[Outcome] | None = strawberry.field(default=None, description="Any of these.")
     root_cause: RootCause | None = None
-    anomaly: ID | None = None
-    created_after: datetime | None = strawberry.field(default=None, description="Inclusive.")
-    superseded: bool | None = strawberry.field(
-        default=False, description="Those that others have taken the place of, too."
-    )
+    anomaly: ID | None = strawberry.field(default=None, description="Made for this anomaly.")
+    created_after: datetime | None = strawberry.field(default=None, description="Created at this time or later.")
+    superseded: bool | None = strawberry.field(default=False, description="Include superseded recommendations.")
 
     def value(self) -> Filter:
         lists = {name: getattr(self, name) for name in ("priorities", "tags", "outcomes")}
@@ -135,7 +138,7 @@ def filter_of(filter: RecommendationFilter | None) -> Filter:
     return filter.value() if filter else Filter()
 
 
-@strawberry.input(one_of=True, description="Exactly one of these.")
+@strawberry.input(one_of=True, description="What recommendations are about: exactly one of these ids.")
 class RecommendFor:
     anomaly: ID | None = strawberry.UNSET
     detection: ID | None = strawberry.UNSET
@@ -160,8 +163,8 @@ class Advice:
     @mutation(
         Role.OPERATOR,
         rated=True,
-        description="What to do about an anomaly, a detection or an analysis: 3 to 7 actions, best first. Asked again"
-        " while nothing has changed, it answers the same ones.",
+        description="Recommends 3 to 7 actions for an anomaly, a detection or an analysis, best first. Asked again, it"
+        " returns the same ones as long as nothing has changed.",
     )
     async def recommend(
         self, info: Info, for_: Annotated[RecommendFor, strawberry.argument(name="for")]
@@ -173,8 +176,8 @@ class Advice:
 
     @mutation(
         Role.OPERATOR,
-        description="What became of it, so that the ranking learns what works. A later outcome replaces it; the history"
-        " keeps both.",
+        description="Records what came of a recommendation. The ranking learns from it. A later outcome replaces an"
+        " earlier one; the history keeps both.",
     )
     async def record_outcome(
         self, info: Info, recommendation: ID, outcome: Outcome, note: Note = None

@@ -36,11 +36,11 @@ NO_ROW: dict[type, int | UUID] = {int: -1, UUID: UUID(int=0)}
 _NAMED: dict[str, "type[Node]"] = {}
 
 
-@strawberry.interface(description="An object that `node` finds again by its id.")
+@strawberry.interface(description="An object with an id. Fetch it again with `node` or `nodes`.")
 class Node:
     """Columns and fields share names, so a row maps itself: see `read_from_rows`."""
 
-    id: ID
+    id: ID = strawberry.field(description="A globally unique id. Opaque: do not parse it.")
     row: strawberry.Private[Any]
 
     def __init_subclass__(cls) -> None:
@@ -100,21 +100,28 @@ def _id_of(type_name: str) -> Callable[[Node], str]:
 T = TypeVar("T", bound=Node)
 
 
-@strawberry.type
+@strawberry.type(description="Where a page lies in its list.")
 class PageInfo:
     has_next_page: bool
     has_previous_page: bool
-    start_cursor: str | None
-    end_cursor: str | None
+    start_cursor: str | None = strawberry.field(
+        description="The cursor of the first item: pass it as `before` to page backward. Null if the page is empty."
+    )
+    end_cursor: str | None = strawberry.field(
+        description="The cursor of the last item: pass it as `after` to page forward. Null if the page is empty."
+    )
 
 
-@strawberry.type
+@strawberry.type(description="An item of a list, with its cursor.")
 class Edge(Generic[T]):
-    cursor: str
+    cursor: str = strawberry.field(description="The position of the item in the list, for `after` and `before`.")
     node: T
 
 
-@strawberry.type
+@strawberry.type(
+    description="A page of a list, as in the Relay specification: `first` items after the cursor `after`, or `last`"
+    " items before the cursor `before`. 50 items by default."
+)
 class Connection(Generic[T]):
     page: strawberry.Private[Page[Any]]
     nodes: list[T]
@@ -134,7 +141,9 @@ class Connection(Generic[T]):
             end_cursor=end,
         )
 
-    @strawberry.field(description="Of the whole list; counted only when asked for.")
+    @strawberry.field(
+        description="The length of the whole list. It takes a query of its own, so select it only if you need it."
+    )
     async def total_count(self) -> int:
         return await self.counter()
 

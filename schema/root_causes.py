@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 Culprit = Annotated[
     Satellite | Site | Network | Link,
-    strawberry.union("Culprit", description="A satellite (one transponder of it), a hub or remote, a network, a link."),
+    strawberry.union(
+        "Culprit",
+        description="What can be at fault: a satellite (or one of its transponders), a hub or remote, a network, or a"
+        " link.",
+    ),
 ]
 CULPRITS: dict[CulpritKind, type[tables.Table]] = {
     CulpritKind.SATELLITE: tables.Satellite,
@@ -39,34 +43,43 @@ def culprit_of(culprit: patterns.Culprit | None) -> Pointer:
     return NOWHERE if culprit is None else (CULPRITS[culprit.kind], culprit.key)
 
 
-@strawberry.type(description="A sentence for or against what the pattern says.")
+@strawberry.type(description="An observation that speaks for or against the root cause.")
 class Evidence:
-    statement: str
-    supports: bool
-    weight: float = strawberry.field(description="The size of its log-likelihood ratio, in nats.")
+    statement: str = strawberry.field(description="The observation in one sentence.")
+    supports: bool = strawberry.field(description="True if it speaks for the root cause.")
+    weight: float = strawberry.field(
+        description="How much it counts: the absolute log-likelihood ratio, in nats. 0.7 doubles the odds, 2.3 makes"
+        " them ten times as high."
+    )
 
     @classmethod
     def of(cls, found: FoundEvidence) -> "Evidence":
         return cls(**vars(found))
 
 
-@strawberry.type(description="A cause that was considered.")
+@strawberry.type(description="A root cause that was considered.")
 class Hypothesis:
     root_cause: RootCause
-    probability: float
+    probability: float = strawberry.field(description="0 to 1.")
     at_fault: strawberry.Private[patterns.Culprit | None]
 
-    culprit = pointing(Culprit | None, lambda hypothesis: culprit_of(hypothesis.at_fault))
+    culprit = pointing(
+        Culprit | None,
+        lambda hypothesis: culprit_of(hypothesis.at_fault),
+        description="What would be at fault. Null if nothing in particular.",
+    )
 
 
-@strawberry.type(description="Links that degraded together, and why.")
+@strawberry.type(description="Links that degraded together, and the most probable reason.")
 class DegradationPattern:
     root_cause: RootCause
-    description: str = strawberry.field(description="A sentence for a person.")
-    severity: float = strawberry.field(description="0 to 1.")
-    confidence: float = strawberry.field(description="Calibrated probability, 0 to 1.")
+    description: str = strawberry.field(description="What happened and why, in one sentence.")
+    severity: float = strawberry.field(description="How badly the links degraded, 0 to 1.")
+    confidence: float = strawberry.field(
+        description="The probability, 0 to 1, that the root cause is right. Calibrated on simulated faults."
+    )
     started_at: datetime
-    ended_at: datetime | None = strawberry.field(description="Null where it lasted at the window's end.")
+    ended_at: datetime | None = strawberry.field(description="Null if it had not ended at the end of the window.")
     found: strawberry.Private[patterns.Pattern]
 
     @classmethod
@@ -74,38 +87,39 @@ class DegradationPattern:
         same = ("description", "severity", "confidence", "started_at", "ended_at")
         return cls(root_cause=found.cause, found=found, **{name: getattr(found, name) for name in same})
 
-    @strawberry.field(
-        description="equipment_failure, antenna_alignment, satellite_interference, antenna_misalignment, …: the root"
-        " cause in snake case."
-    )
+    @strawberry.field(description="The root cause in lower case, such as `antenna_misalignment`.")
     def pattern_type(self) -> str:
         return CAUSES[self.root_cause].pattern_type
 
-    @strawberry.field(description="Worst first.", directives=[sized(20)])
+    @strawberry.field(description="The links of the pattern, worst first.", directives=[sized(20)])
     async def affected_links(self, info: Info) -> list[Link]:
         rows = await info.context.loaders.of(tables.Link).load_many(self.found.links)
         return [Link.of(row) for row in rows if row]
 
-    @strawberry.field(directives=[sized(2)])
+    @strawberry.field(description="The directions that degraded.", directives=[sized(2)])
     def affected_directions(self) -> list[Direction]:
         return [*self.found.directions]
 
     culprit = pointing(
         Culprit | None,
         lambda pattern: culprit_of(pattern.found.culprit),
-        description="The thing at fault: what its explanation has in common.",
+        description="What is at fault. Null if nothing in particular.",
     )
 
-    @strawberry.field(description="Where a satellite is at fault: which transponder, if its networks name one.")
+    @strawberry.field(
+        description="The transponder at fault. Null if the culprit is not a satellite, or its networks name no"
+        " transponder."
+    )
     def culprit_transponder(self) -> str | None:
         return None if self.found.culprit is None else self.found.culprit.transponder
 
-    @strawberry.field(directives=[sized(10)])
+    @strawberry.field(description="What speaks for and against the root cause.", directives=[sized(10)])
     def evidence(self) -> list[Evidence]:
         return [Evidence.of(one) for one in self.found.evidence]
 
     @strawberry.field(
-        description="Every cause considered with its probability, best first; sums to 1.", directives=[sized(10)]
+        description="All root causes considered, most probable first. The probabilities sum to 1.",
+        directives=[sized(10)],
     )
     def hypotheses(self) -> list[Hypothesis]:
         return [
@@ -114,48 +128,53 @@ class DegradationPattern:
         ]
 
 
-@strawberry.type(description="What degraded together in a window, and why.")
+@strawberry.type(description="An analysis of root causes: which links degraded together in a window, and why.")
 class CorrelationAnalysis(Node):
     scope: AnalysisScope
-    window_start: datetime
-    window_end: datetime
+    window_start: datetime = strawberry.field(description="Start of the window that was analyzed.")
+    window_end: datetime = strawberry.field(description="End of the window that was analyzed.")
     created_at: datetime
     correlation_score: float = strawberry.field(
-        description="0 to 1: how strongly the degradations moved together, as the share of the scope's squared fades"
-        " that the common courses of its patterns explain; 0 where nothing degraded."
+        description="How strongly the links degraded together, 0 to 1: the part of the squared fades of the links in"
+        " scope that the patterns explain. 0 if nothing degraded."
     )
-    links_analyzed: int = strawberry.field(description="Of those asked about, with samples in the window.")
+    links_analyzed: int = strawberry.field(description="The number of links in scope that have samples in the window.")
     links_compared: int = strawberry.field(
-        description="Around them, with samples: the culprit may lie at another level."
+        description="The number of other links with samples that were compared with them, to tell at which level the"
+        " fault is."
     )
-    duration_ms: float
-    model_version: str
+    duration_ms: float = strawberry.field(description="How long the analysis took, in milliseconds.")
+    model_version: str = strawberry.field(description="The version of the model `root_cause` that was used.")
 
     satellite = related(
         Satellite | None,
         tables.Satellite,
         by="satellite_id",
-        description="That was asked about; null where it was a target.",
+        description="The satellite that was analyzed. Null for another scope.",
     )
     target = pointing(
         Target | None,
         lambda node: NOWHERE if node.row.target_kind is None else (TARGETS[node.row.target_kind], node.row.target_id),
         needs=("target_kind", "target_id"),
-        description="The network, hub or link that was asked about; null where it was a satellite.",
+        description="The network, hub or link that was analyzed. Null if a satellite was.",
     )
     requested_by = related(
         User | None,
         tables.User,
         by="requested_by_id",
-        description="Null where the server ran it by itself, as anomalies opened together.",
+        description="Who asked for it. Null if the server ran it because anomalies opened together.",
     )
 
-    @strawberry.field(description="Most confident first; empty when nothing degraded.", directives=[sized(3)])
+    @strawberry.field(
+        description="What was found, most confident first. Empty if nothing degraded.", directives=[sized(3)]
+    )
     @needs("patterns")
     def patterns(self) -> list[DegradationPattern]:
         return [DegradationPattern.of(pattern) for pattern in self.row.patterns]
 
-    @strawberry.field(description="Made for it so far, best first: see `recommend`.", directives=[sized(7)])
+    @strawberry.field(
+        description="The recommendations made for it so far, best first. `recommend` makes them.", directives=[sized(7)]
+    )
     @needs("id")
     async def recommendations(
         self, info: Info
@@ -167,7 +186,9 @@ class CorrelationAnalysis(Node):
 
 AnalyzeResult = Annotated[CorrelationAnalysis | InvalidInput | NotFound | Forbidden, strawberry.union("AnalyzeResult")]
 USUAL_HOURS = 24.0
-WINDOW = "`until` defaults to now; the window is the `hoursLookback` before it, at most 2160 hours (90 days)."
+WINDOW = (
+    "The window is the `hoursLookback` hours (default 24, at most 2160, which is 90 days) up to `until` (default now)."
+)
 Hours = float | None
 Until = datetime | None
 
@@ -180,28 +201,44 @@ def _hours(given: Hours) -> float:
 class Analyses:
     """The part of `Mutation` that analyzes root causes."""
 
-    @mutation(Role.OPERATOR, rated=True, description=f"Of all links of a network. {WINDOW}")
+    @mutation(
+        Role.OPERATOR,
+        rated=True,
+        description=f"Analyzes why the links of a network degraded. {WINDOW}",
+    )
     async def analyze_network(
         self, info: Info, network: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
     ) -> AnalyzeResult:
         key, hours = Network.key(network), _hours(hours_lookback)
         return CorrelationAnalysis.of(await correlation.analyze_network(info.context, key, hours, until))
 
-    @mutation(Role.OPERATOR, rated=True, description=f"Of all links that a hub's antenna serves. {WINDOW}")
+    @mutation(
+        Role.OPERATOR,
+        rated=True,
+        description=f"Analyzes why the links served by a hub's antenna degraded. {WINDOW}",
+    )
     async def analyze_hub_antenna(
         self, info: Info, site: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
     ) -> AnalyzeResult:
         key, hours = Site.key(site), _hours(hours_lookback)
         return CorrelationAnalysis.of(await correlation.analyze_hub(info.context, key, hours, until))
 
-    @mutation(Role.OPERATOR, rated=True, description=f"Of all links on a satellite. {WINDOW}")
+    @mutation(
+        Role.OPERATOR,
+        rated=True,
+        description=f"Analyzes why the links on a satellite degraded. {WINDOW}",
+    )
     async def analyze_satellite(
         self, info: Info, name: Name, hours_lookback: Hours = USUAL_HOURS, until: Until = None
     ) -> AnalyzeResult:
         hours = _hours(hours_lookback)
         return CorrelationAnalysis.of(await correlation.analyze_satellite(info.context, name, hours, until))
 
-    @mutation(Role.OPERATOR, rated=True, description=f"Of a link's two directions, by other links. {WINDOW}")
+    @mutation(
+        Role.OPERATOR,
+        rated=True,
+        description=f"Analyzes why a link degraded, in both directions, by comparing it with other links. {WINDOW}",
+    )
     async def analyze_link_bidirectional(
         self, info: Info, link: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
     ) -> AnalyzeResult:

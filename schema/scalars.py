@@ -79,7 +79,7 @@ def _array(name: str, dtype: type[pl.DataType], of: str, description: str) -> Sc
 SCALARS: dict[object, ScalarDefinition] = {
     datetime: strawberry.scalar(
         name="DateTime",
-        description="An RFC 3339 timestamp. Input must carry an offset; output is always UTC.",
+        description="An RFC 3339 timestamp, such as `2026-01-31T12:00:00Z`. Input needs an offset. Output is in UTC.",
         specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
         serialize=show_time,
         parse_value=parse_time,
@@ -88,17 +88,22 @@ SCALARS: dict[object, ScalarDefinition] = {
         "FloatArray",
         pl.Float64,
         "numbers",
-        "A JSON array of numbers or nulls: one value per row. Never NaN or Infinity.",
+        "A JSON array of numbers, one per row. Null means not measured. Never NaN or Infinity.",
     ),
-    IntArray: _array("IntArray", pl.Int64, "integers", "A JSON array of integers."),
+    IntArray: _array("IntArray", pl.Int64, "integers", "A JSON array of integers, one per row."),
     TimeArray: _array(
-        "TimeArray", pl.Int64, "integers", "A JSON array of integers: milliseconds since the Unix epoch, UTC."
+        "TimeArray",
+        pl.Int64,
+        "integers",
+        "A JSON array of times, one per row, in milliseconds since 1970-01-01T00:00:00Z.",
     ),
     Upload: strawberry.scalar(
         name="Upload",
-        description="A file, sent as in the GraphQL multipart request specification.",
+        description="A file, sent as the GraphQL multipart request specification says.",
         specified_by_url="https://github.com/jaydenseric/graphql-multipart-request-spec",
         parse_value=parse_upload,
     ),
-    DirectionArray: _array("DirectionArray", pl.String, "'IB' or 'OB'", "A JSON array of 'IB' or 'OB'."),
+    DirectionArray: _array(
+        "DirectionArray", pl.String, "'IB' or 'OB'", 'A JSON array of `"IB"` or `"OB"`, one per row.'
+    ),
 }

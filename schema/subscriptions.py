@@ -32,9 +32,9 @@ OPENED = [AnomalyChange.OPENED]
 class Subscription:
     @subscription(
         Role.VIEWER,
-        description="Anomalies as they happen. `after` resumes behind a cursor that an earlier event carried:"
-        " everything committed since then comes first, in order, none missing and none twice. 0 is before all that is"
-        " kept. Without it, from now on.",
+        description="Changes of anomalies as they happen; by default only OPENED. `after` is the cursor of an earlier"
+        " event: every event after it comes first, in order, each exactly once. `0` starts with the oldest event that"
+        " is kept. Null starts now.",
     )
     async def anomaly_detected(
         self,
@@ -48,21 +48,21 @@ class Subscription:
 
     @subscription(
         Role.VIEWER,
-        description="Recommendations as they are made, by somebody or by the server. `after` as in `anomalyDetected`.",
+        description="Recommendations as they are made. `after` works as in `anomalyDetected`.",
     )
     async def recommendation_created(
         self, info: Info, after: str | None = None
     ) -> AsyncGenerator[RecommendationEvent, None]:
         return told(recommendations.follow(info.context, after), _recommendation)  # type: ignore[return-value]
 
-    @subscription(Role.VIEWER, description="New samples of these links as they are stored; at most 1000 links.")
+    @subscription(Role.VIEWER, description="New samples of these links as they are stored. At most 1000 links.")
     async def link_metrics_recorded(self, info: Info, links: list[ID]) -> AsyncGenerator[LinkMetricsEvent, None]:
         return _measured(info, await metrics.follow_samples(info.context, [Link.key(link) for link in links]))
 
     @subscription(
         Role.VIEWER,
-        description="The run as it is, then at each change until it is finished. Whoever was away just subscribes"
-        " again.",
+        description="A training run: its current state, then every change until it has finished. If the connection"
+        " breaks, subscribe again.",
     )
     async def training_progress(self, info: Info, run: ID) -> AsyncGenerator[TrainingRun, None]:
         return _trained(await training.follow(info.context, TrainingRun.key(run, UUID)))

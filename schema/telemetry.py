@@ -15,23 +15,28 @@ from schema.relay import Info, Node
 from schema.scalars import FloatArray, TimeArray
 
 
-@strawberry.type
+@strawberry.type(description="One metric of a series. Each array has one value per time; null means not measured.")
 class MetricColumn:
     metric: Metric
-    unit: str
-    mean: FloatArray = strawberry.field(directives=[READING])
-    min: FloatArray = strawberry.field(directives=[READING])
-    max: FloatArray = strawberry.field(directives=[READING])
+    unit: str = strawberry.field(description="Such as `dB`. Empty for a count or a ratio.")
+    mean: FloatArray = strawberry.field(description="The mean of each bucket.", directives=[READING])
+    min: FloatArray = strawberry.field(description="The lowest value of each bucket.", directives=[READING])
+    max: FloatArray = strawberry.field(description="The highest value of each bucket.", directives=[READING])
 
 
 @strawberry.type(
-    description="Columnar: every array has one entry per time. Down-sampled to at most maxPoints buckets; a raw series"
-    " has bucketSeconds null and mean = min = max."
+    description="Metrics over time, as columns. If there are more samples than `maxPoints`, they are grouped into"
+    " buckets of equal length."
 )
 class MetricSeries:
-    bucket_seconds: int | None
-    times: TimeArray = strawberry.field(directives=[READING])
-    columns: list[MetricColumn] = strawberry.field(directives=[FREE])
+    bucket_seconds: int | None = strawberry.field(
+        description="The length of a bucket in seconds. Null if these are the samples themselves: then mean, min and"
+        " max are equal."
+    )
+    times: TimeArray = strawberry.field(
+        description="The times of the samples, or the starts of the buckets, ascending.", directives=[READING]
+    )
+    columns: list[MetricColumn] = strawberry.field(description="One for each metric.", directives=[FREE])
 
     @classmethod
     def of(cls, kind: TargetKind, series: Series) -> "MetricSeries":
@@ -48,16 +53,16 @@ class MetricSeries:
         return cls(bucket_seconds=series.bucket_seconds, times=TimeArray(series.times), columns=columns)
 
 
-@strawberry.type
+@strawberry.type(description="One metric over a window. All values are null if nothing was measured.")
 class MetricStatistics:
     metric: Metric
-    unit: str
-    count: int
+    unit: str = strawberry.field(description="Such as `dB`. Empty for a count or a ratio.")
+    count: int = strawberry.field(description="How many values were measured.")
     min: float | None
     max: float | None
     mean: float | None
-    p95: float | None
-    last: float | None = strawberry.field(description="The newest value in the window.")
+    p95: float | None = strawberry.field(description="The 95th percentile. Estimated in windows of more than 7 days.")
+    last: float | None = strawberry.field(description="The newest value.")
 
 
 Wanted = Sequence[Metric] | None

@@ -17,14 +17,17 @@ from schema.problems import Conflict, Forbidden, InvalidInput
 from schema.relay import Node
 
 
-@strawberry.input
+@strawberry.input(description="Which model to train, and on what.")
 class TrainModelInput:
-    model: str
+    model: str = strawberry.field(description="The name of the model, as in `models`.")
     window: TimeWindow | None = strawberry.field(
-        description="Fleet history to learn from; omitted: the built-in simulator.", default=None
+        description="Train on what your fleet recorded in this window. If null, train on simulated data; `root_cause`"
+        " always does.",
+        default=None,
     )
     version: str | None = strawberry.field(
-        description="What to call it, such as 2.0.0; omitted: the next minor version after the newest.", default=None
+        description="The name of the new version, such as 2.0.0. If null, the next minor version after the newest.",
+        default=None,
     )
 
     @property
@@ -35,27 +38,27 @@ class TrainModelInput:
         return Period(window.from_, window.to, 24.0 if window.hours is None else window.hours)
 
 
-@strawberry.type(description="A training in the background. Of a model, one at a time.")
+@strawberry.type(description="A training that runs in the background. At most one per model at a time.")
 class TrainingRun(Node):
-    model: str
+    model: str = strawberry.field(description="The name of the model.")
     status: TrainingStatus
-    progress: float = strawberry.field(description="From 0 to 1.")
-    message: str = strawberry.field(description="What is being done; of a failed run, why and what to do.")
+    progress: float = strawberry.field(description="The part that is done, 0 to 1.")
+    message: str = strawberry.field(description="What the training is doing. If it failed: why, and what to do.")
     created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
+    started_at: datetime | None = strawberry.field(description="Null while the run is queued.")
+    finished_at: datetime | None = strawberry.field(description="Null until the run has succeeded or failed.")
 
     version = related(
         ModelVersion | None,
         model_tables.ModelVersion,
         by="version_id",
-        description="What it has trained; null until it succeeds. `promoteModel` lets it serve.",
+        description="The version it trained. Null until it succeeds. `promoteModel` puts it into use.",
     )
     started_by = related(
         User | None,
         tables.User,
         by="started_by_id",
-        description="Null where it was the server itself, or its command line.",
+        description="The admin who started it. Null if the server or its command line did.",
     )
 
 

@@ -53,7 +53,7 @@ async def children_of(
 class Observed(Node):
     """What networks, sites and links share."""
 
-    @paged(10, description="Newest first.")
+    @paged(10, description="Anomalies of this target. Newest first.")
     @needs("id")
     async def anomalies(
         self, info: Info, filter: AnomalyFilter | None = None, first: int | None = None, after: str | None = None
@@ -67,14 +67,16 @@ class Observed(Node):
 class Measured(Observed):
     """What networks and sites share; a link is measured in each direction."""
 
-    @series(metrics=7)
+    @series(metrics=7, description="Metrics over time. All of them by default.")
     @needs("id")
     async def series(
         self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None, max_points: MaxPoints = 1000
     ) -> MetricSeries:
         return await series_of(self, info, "", metrics, window, max_points)
 
-    @strawberry.field(directives=[QUERIED])
+    @strawberry.field(
+        description="Metrics over a window, one entry for each. All of them by default.", directives=[QUERIED]
+    )
     @needs("id")
     async def statistics(
         self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None
@@ -82,70 +84,71 @@ class Measured(Observed):
         return await statistics_of(self, info, "", metrics, window)
 
 
-@strawberry.type(description="satellite ─ transponder ─ network ─ link ─ remote site.")
+@strawberry.type(description="A satellite. Its transponders carry networks.")
 class Satellite(Node):
     name: str
-    longitude: float | None = strawberry.field(description="Degrees east.")
+    longitude: float | None = strawberry.field(description="Orbital position in degrees east. Null if unknown.")
 
-    @paged(10)
+    @paged(10, description="The networks on this satellite, by number.")
     @needs("id")
     async def networks(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Network"]:
         return await children_of(info, Network, topology.satellite_networks, self.row.id, Window(first, after))
 
 
-@strawberry.type(description="A hub (its antenna serves networks) or a remote terminal.")
+@strawberry.type(description="A hub, whose antenna serves networks, or a remote, where links end.")
 class Site(Measured):
-    number: int = strawberry.field(description="The operator's own number.")
+    number: int = strawberry.field(description="Your own number of the site.")
     name: str
     role: SiteRole
-    latitude: float | None
-    longitude: float | None
-    antenna_diameter_m: float | None
-    mobile: bool
+    latitude: float | None = strawberry.field(description="Degrees north. Null if unknown.")
+    longitude: float | None = strawberry.field(description="Degrees east. Null if unknown.")
+    antenna_diameter_m: float | None = strawberry.field(description="In meters. Null if unknown.")
+    mobile: bool = strawberry.field(description="True if the site moves, such as a ship.")
 
-    @paged(5, description="Those that a hub's antenna serves, or that a remote takes part in.")
+    @paged(5, description="The networks that a hub's antenna serves, or that a remote has links in. By number.")
     @needs("id")
     async def networks(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Network"]:
         return await children_of(info, Network, topology.site_networks, self.row.id, Window(first, after))
 
-    @paged(20, description="A remote's own; a hub's are those of its networks.")
+    @paged(20, description="The links of a remote, or of all networks of a hub. By number.")
     @needs("id")
     async def links(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Link"]:
         return await children_of(info, Link, topology.site_links, self.row.id, Window(first, after))
 
 
-@strawberry.type(description="One hub chain's carriers on one transponder, and the links on them.")
+@strawberry.type(description="The carriers of one hub chain on one transponder, and the links on them.")
 class Network(Measured):
-    number: int = strawberry.field(description="The operator's own number.")
+    number: int = strawberry.field(description="Your own number of the network.")
     name: str
-    transponder: str | None
+    transponder: str | None = strawberry.field(description="The name of its transponder. Null if unknown.")
     band: Band
 
-    hub = related(Site, tables.Site, by="hub_id")
+    hub = related(Site, tables.Site, by="hub_id", description="The site whose antenna serves the network.")
     satellite = related(Satellite, tables.Satellite, by="satellite_id")
 
-    @paged(50)
+    @paged(50, description="The links of the network, by number.")
     @needs("id")
     async def links(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Link"]:
         return await children_of(info, Link, topology.network_links, self.row.id, Window(first, after))
 
 
-@strawberry.type(description="One remote's pair of directions.")
+@strawberry.type(description="The connection of one remote to the hub of its network, in both directions.")
 class Link(Observed):
-    number: int = strawberry.field(description="The operator's own number.")
+    number: int = strawberry.field(description="Your own number of the link.")
     name: str
 
     network = related(Network, tables.Network, by="network_id")
-    site = related(Site, tables.Site, by="site_id")
+    site = related(Site, tables.Site, by="site_id", description="The remote at the end of the link.")
 
     @strawberry.field(
-        description="The latest quality grade of a direction, 0 (dead) to 10 (perfect); below 7.0 is critical."
+        description="The latest quality grade of a direction, 0 (dead) to 10 (perfect); below 7 is critical. Null if"
+        " none was recorded."
     )
     @needs("id")
     async def grade(self, info: Info, direction: Direction) -> float | None:
         return await info.context.loaders.grade.load((self.row.id, direction.value))
 
-    @series(metrics=12)
+    @series(metrics=12, description="Metrics of one direction over time. All of them by default.")
     @needs("id")
     async def series(
         self,
@@ -157,7 +160,10 @@ class Link(Observed):
     ) -> MetricSeries:
         return await series_of(self, info, direction, metrics, window, max_points)
 
-    @strawberry.field(directives=[QUERIED])
+    @strawberry.field(
+        description="Metrics of one direction over a window, one entry for each. All of them by default.",
+        directives=[QUERIED],
+    )
     @needs("id")
     async def statistics(
         self, info: Info, direction: Direction, metrics: Metrics = None, window: TimeWindow | None = None
@@ -165,7 +171,10 @@ class Link(Observed):
         return await statistics_of(self, info, direction, metrics, window)
 
 
-Target = Annotated[Network | Site | Link, strawberry.union("Target", description="What samples are measured on.")]
+Target = Annotated[
+    Network | Site | Link,
+    strawberry.union("Target", description="What samples are measured on and anomalies are detected on."),
+]
 TARGETS: dict[TargetKind, type[tables.Table]] = {
     TargetKind.NETWORK: tables.Network,
     TargetKind.SITE: tables.Site,
@@ -181,28 +190,31 @@ def target_of(node: Node) -> Pointer:
 # ---------------------------------------------------------------- detection
 
 
-@strawberry.type(description="One metric's part in the verdict, largest first.")
+@strawberry.type(description="What one metric contributed to the score.")
 class Contribution:
     metric: Metric
-    observed: float | None
-    expected: float | None
-    deviation: float = strawberry.field(description="In robust standard deviations, signed.")
-    share: float = strawberry.field(description="0 to 1; all shares sum to 1.")
+    observed: float | None = strawberry.field(description="The measured value. Null if it was not measured.")
+    expected: float | None = strawberry.field(description="The usual value at that time. Null if there is none.")
+    deviation: float = strawberry.field(
+        description="How far the observed value is above (positive) or below the expected one, in robust standard"
+        " deviations."
+    )
+    share: float = strawberry.field(description="Its part of the score, 0 to 1. All shares sum to 1.")
 
     @classmethod
     def of(cls, kept: dict[str, Any]) -> "Contribution":
         return cls(**{**kept, "metric": Metric(kept["metric"])})
 
 
-@strawberry.type(description="Who did what, when; never changed afterwards.")
+@strawberry.type(description="An entry of a history: who did what, and when. It never changes.")
 class AuditEntry:
     at: datetime
-    action: str
-    note: str | None
+    action: str = strawberry.field(description="What was done, such as `ACKNOWLEDGED` or `JUDGED: TRUE_ALARM`.")
+    note: str | None = strawberry.field(description="The note that was given, if any.")
     by_id: strawberry.Private[int | None]
 
     by = pointing(
-        User | None, lambda entry: (tables.User, entry.by_id), description="Null where the server did it by itself."
+        User | None, lambda entry: (tables.User, entry.by_id), description="Null if the server did it on its own."
     )
 
 
@@ -213,26 +225,30 @@ async def history_of(info: Info, subject: UUID) -> list[AuditEntry]:
 
 
 @strawberry.type(
-    description="A stretch of time during which a target misbehaved."
-    " Opened by recorded metrics or by a positive detection."
+    description="A time during which a network, site or link did not behave as usual. Recorded metrics open and end"
+    " it; `detect…Anomaly` can open one too."
 )
 class Anomaly(Node):
     kind: TargetKind
-    direction: Direction | None
+    direction: Direction | None = strawberry.field(
+        description="The direction of a link, if known. Null for a network or a site."
+    )
     status: AnomalyStatus
     severity: Severity
-    score: float = strawberry.field(description="The highest so far, above 0 to 1.")
-    confidence: float = strawberry.field(description="The calibrated probability, 0 to 1, that it is real.")
-    model_version: str
-    started_at: datetime
-    last_seen_at: datetime
+    score: float = strawberry.field(description="The highest anomaly score so far, above 0 and at most 1.")
+    confidence: float = strawberry.field(description="The calibrated probability, 0 to 1, that it is a real fault.")
+    model_version: str = strawberry.field(description="The version of the detection model that opened it.")
+    started_at: datetime = strawberry.field(description="The time of its first anomalous sample.")
+    last_seen_at: datetime = strawberry.field(description="The time of its newest anomalous sample.")
     ended_at: datetime | None = strawberry.field(description="Null while it lasts.")
-    detected_at: datetime
-    feedback: Verdict | None
+    detected_at: datetime = strawberry.field(description="When the server noticed it.")
+    feedback: Verdict | None = strawberry.field(description="The latest verdict of `judgeAnomaly`. Null if none.")
 
     target = pointing(Target, target_of, needs=("kind", "target_id"))
 
-    @strawberry.field(description="Of its worst moment, largest first.", directives=[sized(12)])
+    @strawberry.field(
+        description="What each metric contributed to the highest score. Largest share first.", directives=[sized(12)]
+    )
     @needs("contributions")
     def contributions(self) -> list[Contribution]:
         return [Contribution.of(kept) for kept in self.row.contributions]
@@ -241,16 +257,18 @@ class Anomaly(Node):
         Annotated["CorrelationAnalysis", strawberry.lazy("schema.root_causes")] | None,
         analysis_tables.CorrelationAnalysis,
         by="analysis_id",
-        description="That ran by itself as this and others opened together, where it explains this.",
+        description="The automatic analysis that explains this anomaly, if any.",
     )
-    acknowledged_by = related(User | None, tables.User, by="acknowledged_by_id")
+    acknowledged_by = related(
+        User | None, tables.User, by="acknowledged_by_id", description="Null if nobody acknowledged it."
+    )
 
-    @strawberry.field(description="Everything that happened to it, oldest first.", directives=[sized(10)])
+    @strawberry.field(description="Everything that happened to it. Oldest first.", directives=[sized(10)])
     @needs("id")
     async def history(self, info: Info) -> list[AuditEntry]:
         return await history_of(info, self.row.id)
 
-    @paged(7, description="The present ones, best first: see `recommend`.")
+    @paged(7, description="The current recommendations, best first. `recommend` makes them.")
     @needs("id")
     async def recommendations(
         self, info: Info, first: int | None = None, after: str | None = None
@@ -260,48 +278,56 @@ class Anomaly(Node):
         return await children_of(info, Recommendation, recommendations.of_anomalies, self.row.id, Window(first, after))
 
 
-@strawberry.type(description="The verdict on one set of measurements that somebody asked for; kept for the record.")
+@strawberry.type(description="The result of `detect…Anomaly`: whether one set of measurements is anomalous.")
 class Detection(Node):
     kind: TargetKind
     is_anomaly: bool
-    anomaly_score: float = strawberry.field(description="-1 (ordinary) to 1 (extreme); above 0 exactly when isAnomaly.")
-    confidence: float = strawberry.field(description="The calibrated probability, 0 to 1, that this is a real anomaly.")
-    model_version: str
+    anomaly_score: float = strawberry.field(
+        description="-1 (usual) to 1 (extreme). Above 0 if, and only if, `isAnomaly` is true."
+    )
+    confidence: float = strawberry.field(description="The calibrated probability, 0 to 1, that it is a real fault.")
+    model_version: str = strawberry.field(description="The version of the detection model that was used.")
     created_at: datetime
 
     target = pointing(
         Target | None,
         target_of,
         needs=("kind", "target_id"),
-        description="Null where the fleet's history was asked.",
+        description="The network, site or link that was measured. Null if none was given.",
     )
 
-    @strawberry.field(directives=[sized(12)])
+    @strawberry.field(
+        description="What each metric contributed to the score. Largest share first.", directives=[sized(12)]
+    )
     @needs("contributions")
     def contributions(self) -> list[Contribution]:
         return [Contribution.of(kept) for kept in self.row.contributions]
 
-    requested_by = related(User | None, tables.User, by="requested_by_id")
+    requested_by = related(
+        User | None, tables.User, by="requested_by_id", description="Who asked for it. Null if the server did."
+    )
     anomaly = related(
         Anomaly | None,
         tables.Anomaly,
         by="anomaly_id",
-        description="The one that it opened, or that was open already.",
+        description="The anomaly that it opened, or that was open already. Null if there is none.",
     )
 
 
-@strawberry.type
+@strawberry.type(description="Something happened to an anomaly.")
 class AnomalyEvent:
-    cursor: str = strawberry.field(description="Pass it as `after` to resume behind this event.")
+    cursor: str = strawberry.field(description="Pass it as `after` to resume after this event.")
     change: AnomalyChange
     key: strawberry.Private[UUID]
 
     anomaly = pointing(
-        Anomaly, lambda event: (tables.Anomaly, event.key), description="As it is when the event arrives."
+        Anomaly,
+        lambda event: (tables.Anomaly, event.key),
+        description="The anomaly in its current state, which may be newer than the event.",
     )
 
 
-@strawberry.type(description="Samples of one link and direction that were stored together; raw.")
+@strawberry.type(description="New samples of one direction of a link, as they were recorded.")
 class LinkMetricsEvent:
     link: Link
     direction: Direction
@@ -311,7 +337,7 @@ class LinkMetricsEvent:
 # ---------------------------------------------------------------- what mutations report
 
 
-@strawberry.type(description="How many of each were created or updated.")
+@strawberry.type(description="How many objects were created or updated.")
 class Topology:
     satellites: int
     sites: int
@@ -319,20 +345,24 @@ class Topology:
     links: int
 
 
-@strawberry.type
+@strawberry.type(description="A sample that was not stored.")
 class RejectedSample:
-    row: int = strawberry.field(description="Its index in the input, from 0.")
-    reason: str
+    row: int = strawberry.field(description="Its position in the input, from 0.")
+    reason: str = strawberry.field(description="What is wrong with it.")
 
 
-@strawberry.type(
-    description="accepted: stored now, durably, and scored. duplicates: same target, direction and time already stored;"
-    " the stored one stays. rejected: rows refused (unknown target, impossible value, time over 5 minutes ahead), at"
-    " most 100 listed, all counted."
-)
+@strawberry.type(description="What became of the samples that were sent. Sending them again is safe.")
 class RecordedMetrics:
-    accepted: int
-    duplicates: int
-    rejected_count: int
-    rejected: list[RejectedSample]
-    anomalies: list[Anomaly] = strawberry.field(description="Those that this batch opened, extended or ended.")
+    accepted: int = strawberry.field(description="The number of samples that are now stored and scored.")
+    duplicates: int = strawberry.field(
+        description="The number of samples with a target, direction and time that is already stored. The stored sample"
+        " stays as it is."
+    )
+    rejected_count: int = strawberry.field(
+        description="The number of samples that were not stored, for example because their target is unknown, a value"
+        " is impossible, or their time is more than 5 minutes ahead."
+    )
+    rejected: list[RejectedSample] = strawberry.field(
+        description="The first 100 samples that were not stored, and why."
+    )
+    anomalies: list[Anomaly] = strawberry.field(description="Anomalies that these samples opened, extended or ended.")

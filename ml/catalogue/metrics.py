@@ -87,7 +87,7 @@ class MetricSpec:
     def described(self) -> str:
         """A sentence for API descriptions, for example 'Loss, % (0 to 100).'"""
         unit = f", {self.unit}" if self.unit else ""
-        return f"{self.meaning}{unit} ({self.low:g} to {self.high:g})."
+        return f"{self.meaning}{unit} ({self.low:,.0f} to {self.high:,.0f})."
 
     def said(self, value: float) -> str:
         """A reading for a person, with its unit, as finely as it means anything: '11.8 dB', '640 ms', '3'."""
