@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from sqlalchemy import func, select
 
 from ml.catalogue.metrics import CATALOGUE, TargetKind
-from ml.simulation.simulator import Fault, Fleet, Samples, demo_fleet, random_fault, simulate
+from ml.simulation.faults import Fault
+from ml.simulation.fleet import Fleet, demo_fleet
+from ml.simulation.random_faults import random_fault
+from ml.simulation.simulator import Samples, simulate
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import ClientError
 from resolvers.context import Context, Services

@@ -5,7 +5,7 @@ Run `python -m benchmarks.root_causes`; it takes some minutes. The figures are s
 
 from ml.root_cause.incidents import LARGEST
 from ml.root_cause.model import RootCauseModel
-from ml.root_cause.training import held_out, train
+from ml.root_cause.training import measure_held_out, train
 
 INCIDENTS, QUIET = 300, 100
 
@@ -13,7 +13,7 @@ INCIDENTS, QUIET = 300, 100
 def main() -> None:
     model = RootCauseModel.from_bytes(train().artefact, "measured")
     print("| Measure | Value | Of |\n|---|---|---|")
-    for one in held_out(model, INCIDENTS, QUIET, LARGEST):
+    for one in measure_held_out(model, INCIDENTS, QUIET, LARGEST):
         print(f"| {one.name} | {one.value:.3f} | {one.samples} |", flush=True)
 
 

@@ -12,7 +12,7 @@ from ml.numerics.arrays import Bools, Floats, Integers
 
 
 @dataclass(frozen=True)
-class Places:
+class SiteArrays:
     """Sites, hubs among them: the caller's keys and names; degrees north and east and dish in metres, NaN = unknown."""
 
     keys: Integers
@@ -24,7 +24,7 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Carriers:
+class NetworkArrays:
     """Networks: `hub` indexes the sites, `transponder` and `satellite` those of the plant; bands are C, KU, KA."""
 
     keys: Integers
@@ -36,7 +36,7 @@ class Carriers:
 
 
 @dataclass(frozen=True)
-class Plant:
+class Topology:
     """Links (links,) with indices into networks and sites; `in_scope`: asked about, the others only surround them.
 
     Keys are the caller's, for example of a database. A transponder is one pair of satellite and transponder's name;
@@ -48,8 +48,8 @@ class Plant:
     network: Integers
     site: Integers
     in_scope: Bools
-    networks: Carriers
-    sites: Places
+    networks: NetworkArrays
+    sites: SiteArrays
     satellites: Integers
     satellite_names: tuple[str, ...]
     satellite_longitude: Floats

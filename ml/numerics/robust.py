@@ -36,7 +36,7 @@ def deviation(values: Floats32) -> float:
     return float(MAD_TO_SIGMA * np.median(np.abs(known - np.median(known))))
 
 
-def softly_above(values: Floats32, threshold: Floats32 | float, soft: float) -> NDArray[np.floating]:
+def logistic_threshold(values: Floats32, threshold: Floats32 | float, soft: float) -> NDArray[np.floating]:
     """From 0 far below the threshold to 1 far above, the logistic function of their distance over `soft`."""
     distance = (values - threshold) / soft
     result: NDArray[np.floating] = 1.0 / (1.0 + np.exp(-np.clip(distance, -30.0, 30.0)))

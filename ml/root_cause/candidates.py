@@ -7,12 +7,12 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from ml.catalogue.root_causes import CulpritKind, RootCause
-from ml.catalogue.topology import Plant
+from ml.catalogue.topology import Topology
 from ml.numerics.arrays import Bools, Integers
-from ml.numerics.directions import in_both
-from ml.root_cause.event_features import Shown
+from ml.numerics.directions import repeat_for_directions
+from ml.root_cause.event_features import EventFeatures
 from ml.root_cause.events import Event
-from ml.root_cause.signature import Signature, Way
+from ml.root_cause.signature import DirectionMask, Signature
 
 MOST_OF_ONE: Final = 8  # links or sites hit: of more, no single one can be at fault
 DRY_BAND: Final = "C"  # which rain hardly dims
@@ -21,7 +21,7 @@ Sharing: TypeAlias = Iterator[tuple[CulpritKind, int, Bools]]  # kind, the plant
 
 
 @dataclass(frozen=True)
-class Suspect:
+class CulpritCandidate:
     """A culprit with the streams (streams,) that it would hit; `index` is the plant's."""
 
     kind: CulpritKind
@@ -29,84 +29,92 @@ class Suspect:
     members: Bools
 
 
-def suspects(plant: Plant, event: Event, seen: Shown, signature: Signature, way: Way) -> Iterator[Suspect]:
+def find_candidates(
+    topology: Topology, event: Event, event_features: EventFeatures, signature: Signature, direction_mask: DirectionMask
+) -> Iterator[CulpritCandidate]:
     """Whoever has to do with a link that is hit, and can be at fault in the way of the signature."""
-    links = len(plant.links)
-    ways = np.repeat([way != "OB", way != "IB"], links)
-    for kind, index, members in _sharing(plant, event.links, seen.centre, signature, way):
-        yield Suspect(kind, index, in_both(members) & ways)
+    links = len(topology.links)
+    directions = np.repeat([direction_mask != "OB", direction_mask != "IB"], links)
+    for kind, index, members in _sharing(
+        topology, event.affected_links, event_features.centre, signature, direction_mask
+    ):
+        yield CulpritCandidate(kind, index, repeat_for_directions(members) & directions)
 
 
-def _sharing(plant: Plant, hit: Integers, centre: int, signature: Signature, way: Way) -> Sharing:
+def _sharing(
+    topology: Topology, affected: Integers, centre: int, signature: Signature, direction_mask: DirectionMask
+) -> Sharing:
     match signature.culprit:
         case CulpritKind.LINK:
-            return _links(plant, hit, signature.cause)
+            return _links(topology, affected, signature.cause)
         case CulpritKind.NETWORK:
-            return _each(CulpritKind.NETWORK, plant.network, hit)
+            return _each(CulpritKind.NETWORK, topology.network, affected)
         case CulpritKind.SATELLITE:
-            return _transponders(plant, hit)
+            return _transponders(topology, affected)
         case CulpritKind.SITE:
-            return _at_sites(plant, hit, centre, signature, way)
+            return _at_sites(topology, affected, centre, signature, direction_mask)
 
 
-def _at_sites(plant: Plant, hit: Integers, centre: int, signature: Signature, way: Way) -> Sharing:
+def _at_sites(
+    topology: Topology, affected: Integers, centre: int, signature: Signature, direction_mask: DirectionMask
+) -> Sharing:
     match signature.cause:
         case RootCause.POWER_OUTAGE | RootCause.BLOCKAGE as cause:
-            return _sites(plant, hit, cause)
+            return _sites(topology, affected, cause)
         case RootCause.SUN_TRANSIT:
-            return _before_the_sun(plant, hit, way)
+            return _before_the_sun(topology, affected, direction_mask)
         case RootCause.RAIN_FADE:
-            return _wet(plant, hit, None if signature.at_hub else centre)
+            return _rainy(topology, affected, None if signature.at_hub else centre)
         case _:
-            return _each(CulpritKind.SITE, plant.hub, hit)
+            return _each(CulpritKind.SITE, topology.hub, affected)
 
 
-def _each(kind: CulpritKind, shared: Integers, hit: Integers) -> Sharing:
+def _each(kind: CulpritKind, shared: Integers, affected: Integers) -> Sharing:
     """One for every value of `shared` (links,) that a link hit has."""
-    for index in np.unique(shared[hit]).tolist():
+    for index in np.unique(shared[affected]).tolist():
         yield kind, index, shared == index
 
 
-def _links(plant: Plant, hit: Integers, cause: RootCause) -> Sharing:
+def _links(topology: Topology, affected: Integers, cause: RootCause) -> Sharing:
     """Congestion is a carrier's: a link's only where it has one to itself."""
     if cause is RootCause.CONGESTION:
-        alone = np.bincount(plant.network) == 1
-        hit = hit[alone[plant.network[hit]]]
-    if len(hit) <= MOST_OF_ONE:
-        yield from _each(CulpritKind.LINK, np.arange(len(plant.links)), hit)
+        alone = np.bincount(topology.network) == 1
+        affected = affected[alone[topology.network[affected]]]
+    if len(affected) <= MOST_OF_ONE:
+        yield from _each(CulpritKind.LINK, np.arange(len(topology.links)), affected)
 
 
-def _transponders(plant: Plant, hit: Integers) -> Sharing:
-    for transponder in np.unique(plant.transponder[hit]).tolist():
-        satellite = int(plant.transponder_satellite[transponder])
-        yield CulpritKind.SATELLITE, satellite, plant.transponder == transponder
+def _transponders(topology: Topology, affected: Integers) -> Sharing:
+    for transponder in np.unique(topology.transponder[affected]).tolist():
+        satellite = int(topology.transponder_satellite[transponder])
+        yield CulpritKind.SATELLITE, satellite, topology.transponder == transponder
 
 
-def _sites(plant: Plant, hit: Integers, cause: RootCause) -> Sharing:
+def _sites(topology: Topology, affected: Integers, cause: RootCause) -> Sharing:
     """Remotes; electricity may also fail at a hub."""
-    if len(np.unique(plant.site[hit])) <= MOST_OF_ONE:
-        yield from _each(CulpritKind.SITE, plant.site, hit)
+    if len(np.unique(topology.site[affected])) <= MOST_OF_ONE:
+        yield from _each(CulpritKind.SITE, topology.site, affected)
     if cause is RootCause.POWER_OUTAGE:
-        yield from _each(CulpritKind.SITE, plant.hub, hit)
+        yield from _each(CulpritKind.SITE, topology.hub, affected)
 
 
-def _before_the_sun(plant: Plant, hit: Integers, way: Way) -> Sharing:
+def _before_the_sun(topology: Topology, affected: Integers, direction_mask: DirectionMask) -> Sharing:
     """Seen from a hub, whose links by one satellite suffer inbound; from the remotes, outbound."""
-    if way != "IB":
-        struck = np.isin(np.arange(len(plant.links)), hit)
-        for kind, satellite, members in _each(CulpritKind.SATELLITE, plant.satellite, hit):
+    if direction_mask != "IB":
+        struck = np.isin(np.arange(len(topology.links)), affected)
+        for kind, satellite, members in _each(CulpritKind.SATELLITE, topology.satellite, affected):
             yield kind, satellite, members & struck
         return
-    for kind, hub, of_hub in _each(CulpritKind.SITE, plant.hub, hit):
-        for satellite in np.unique(plant.satellite[hit[of_hub[hit]]]).tolist():
-            yield kind, hub, of_hub & (plant.satellite == satellite)
+    for kind, hub, of_hub in _each(CulpritKind.SITE, topology.hub, affected):
+        for satellite in np.unique(topology.satellite[affected[of_hub[affected]]]).tolist():
+            yield kind, hub, of_hub & (topology.satellite == satellite)
 
 
-def _wet(plant: Plant, hit: Integers, centre: int | None) -> Sharing:
+def _rainy(topology: Topology, affected: Integers, centre: int | None) -> Sharing:
     """Over the hub, or over the remotes hit around a site in their middle."""
-    wet = plant.networks.band[plant.network] != DRY_BAND
+    rain_sensitive = topology.networks.band[topology.network] != DRY_BAND
     if centre is not None:
-        yield CulpritKind.SITE, centre, np.isin(np.arange(len(plant.links)), hit) & wet
+        yield CulpritKind.SITE, centre, np.isin(np.arange(len(topology.links)), affected) & rain_sensitive
         return
-    for kind, hub, of_hub in _each(CulpritKind.SITE, plant.hub, hit):
-        yield kind, hub, of_hub & wet
+    for kind, hub, of_hub in _each(CulpritKind.SITE, topology.hub, affected):
+        yield kind, hub, of_hub & rain_sensitive

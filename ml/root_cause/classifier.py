@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ml.catalogue.root_causes import CLASSIFIED, RootCause
 from ml.numerics.arrays import Floats, Floats32
-from ml.numerics.directions import are_inbound, either_way
+from ml.numerics.directions import in_any_direction, inbound_mask
 from ml.numerics.gradient_boosting import Boosted, probabilities
 from ml.numerics.robust import median
-from ml.root_cause.event_features import Shown
+from ml.root_cause.event_features import EventFeatures
 from ml.root_cause.events import Event
 from ml.root_cause.residuals import CRITICAL_GRADE, Residuals
 
@@ -39,25 +39,28 @@ class ClassifierFeature(StrEnum):
     INSTABILITY = "INSTABILITY"  # of Es/N0 while it lasts: its standard deviation over its depth
 
 
-def classifier_features(found: Residuals, event: Event, seen: Shown) -> Floats:
+def extract_classifier_features(residuals: Residuals, event: Event, event_features: EventFeatures) -> Floats:
     """(10,) in the order of `ClassifierFeature`."""
-    inbound = are_inbound(len(seen.hit))
-    ib, ob = (np.nan_to_num(max(0.0, median(seen.depth[seen.hit & way]))) for way in (inbound, ~inbound))
-    main = seen.hit & (inbound if ib >= ob else ~inbound)
+    inbound = inbound_mask(len(event_features.affected))
+    ib, ob = (
+        np.nan_to_num(max(0.0, median(event_features.depth[event_features.affected & way])))
+        for way in (inbound, ~inbound)
+    )
+    main = event_features.affected & (inbound if ib >= ob else ~inbound)
     cells = np.ix_(main, event.active)
     depth = max(ib, ob, LEAST_DEPTH_DB)
     return np.array(
         [
             -max(ib, ob),
-            median(found.level[cells]),
-            median(seen.noise[main]) / depth,
-            median(seen.power[inbound][either_way(seen.hit)]),
+            median(residuals.level[cells]),
+            median(event_features.noise[main]) / depth,
+            median(event_features.power[inbound][in_any_direction(event_features.affected)]),
             (ob - ib) / max(ob + ib, 1e-3),
-            median(found.throughput[cells]),
-            median(found.loss[cells]),
-            _critical_share(found.grade[cells]),
-            np.log(max(1.0, seen.rise_minutes)),
-            float(np.std(seen.course[event.active])) / depth,
+            median(residuals.throughput[cells]),
+            median(residuals.loss[cells]),
+            _critical_share(residuals.grade[cells]),
+            np.log(max(1.0, event_features.rise_minutes)),
+            float(np.std(event_features.profile[event.active])) / depth,
         ],
         dtype=np.float64,
     )
@@ -95,7 +98,7 @@ class Classifier:
         """(rows, classes)."""
         return probabilities(self.trees.raw(features) / self.temperature)
 
-    def named(self, features: Floats) -> list[RootCause]:
+    def classify(self, features: Floats) -> list[RootCause]:
         """The likeliest of the four causes, or UNKNOWN."""
         chances = self.probabilities(features)
         best = chances.argmax(axis=1)

@@ -7,22 +7,22 @@ from typing import Final, Self
 import numpy as np
 
 from ml.numerics.arrays import Bools, Floats32, Integers
-from ml.numerics.runs import grown
+from ml.numerics.runs import dilate
 from ml.root_cause.residuals import Residuals
 
-DARK_DEPTH, DARK_NOISE = 5.0, 0.05
+OUTAGE_DEPTH, OUTAGE_NOISE = 5.0, 0.05
 HIGHEST_DB, DEEPEST_DB = 2.0, 15.0  # above and below the usual
 FADING_DB: Final = 1.0  # a signal that lost so much is what fails
 FADING_SAMPLES: Final = 2  # so many before and after count as well
-QUEUE_FROM, QUEUE_NOISE = 0.4, 0.35  # halves of a deviation
+CONGESTED_FROM, CONGESTION_NOISE = 0.4, 0.35  # halves of a deviation
 
 
 class Channel(StrEnum):
     """What a degradation shows in."""
 
-    DARK = "DARK"
+    OUTAGE = "DARK"
     SIGNAL = "SIGNAL"
-    QUEUE = "QUEUE"
+    CONGESTION = "QUEUE"
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Degradation:
     depth: Floats32
     known: Floats32
     sigma: Floats32
-    wander: Floats32
+    low_frequency_noise: Floats32
     measured: Bools = field(init=False)  # (streams, times): known before anything was explained
 
     def __post_init__(self) -> None:
@@ -45,7 +45,11 @@ class Degradation:
 
     def of(self, streams: Integers) -> Self:
         return type(self)(
-            self.channel, self.depth[streams], self.known[streams], self.sigma[streams], self.wander[streams]
+            self.channel,
+            self.depth[streams],
+            self.known[streams],
+            self.sigma[streams],
+            self.low_frequency_noise[streams],
         )
 
     def forget(self, cells: Bools) -> None:
@@ -53,24 +57,26 @@ class Degradation:
         self.known[cells] = 0.0
 
 
-def silence(found: Residuals) -> Degradation:
-    depth = np.where(found.dark, np.float32(DARK_DEPTH), np.float32(0.0))
-    known = np.repeat(found.known[:, None], depth.shape[1], axis=1).astype(np.float32)
-    return Degradation(Channel.DARK, depth * known, known, _same(DARK_NOISE, depth), _same(0.0, depth))
+def measure_outages(residuals: Residuals) -> Degradation:
+    depth = np.where(residuals.outage, np.float32(OUTAGE_DEPTH), np.float32(0.0))
+    known = np.repeat(residuals.known[:, None], depth.shape[1], axis=1).astype(np.float32)
+    return Degradation(Channel.OUTAGE, depth * known, known, _same(OUTAGE_NOISE, depth), _same(0.0, depth))
 
 
-def fades(found: Residuals) -> Degradation:
-    known = np.isfinite(found.esno)
-    depth = np.where(known, np.clip(-found.esno, -HIGHEST_DB, DEEPEST_DB), 0.0).astype(np.float32)
-    return Degradation(Channel.SIGNAL, depth, known.astype(np.float32), found.sigma, found.wander)
+def measure_fades(residuals: Residuals) -> Degradation:
+    known = np.isfinite(residuals.esno)
+    depth = np.where(known, np.clip(-residuals.esno, -HIGHEST_DB, DEEPEST_DB), 0.0).astype(np.float32)
+    return Degradation(Channel.SIGNAL, depth, known.astype(np.float32), residuals.sigma, residuals.low_frequency_noise)
 
 
-def queues(found: Residuals) -> Degradation:
+def measure_congestion(residuals: Residuals) -> Degradation:
     """In halves of a deviation, where the signal is not what fails."""
-    fading = np.nan_to_num(found.esno, nan=0.0) < -FADING_DB
-    known = np.isfinite(found.queue) & ~grown(fading, FADING_SAMPLES) & ~found.dark
-    depth = np.where(known, np.clip(found.queue / 2.0 - QUEUE_FROM, 0.0, None), 0.0).astype(np.float32)
-    return Degradation(Channel.QUEUE, depth, known.astype(np.float32), _same(QUEUE_NOISE, depth), _same(0.0, depth))
+    fading = np.nan_to_num(residuals.esno, nan=0.0) < -FADING_DB
+    known = np.isfinite(residuals.congestion) & ~dilate(fading, FADING_SAMPLES) & ~residuals.outage
+    depth = np.where(known, np.clip(residuals.congestion / 2.0 - CONGESTED_FROM, 0.0, None), 0.0).astype(np.float32)
+    return Degradation(
+        Channel.CONGESTION, depth, known.astype(np.float32), _same(CONGESTION_NOISE, depth), _same(0.0, depth)
+    )
 
 
 def _same(value: float, depth: Floats32) -> Floats32:

@@ -10,7 +10,7 @@ from ml.catalogue.models import Measure
 from ml.catalogue.root_causes import CLASSIFIED, RootCause
 from ml.numerics.scores import calibration_error
 from ml.root_cause.analysis import analyze
-from ml.root_cause.incidents import Scenario, Truth, samples, truths
+from ml.root_cause.incidents import Scenario, Truth, compute_truths, simulate_samples
 from ml.root_cause.model import RootCauseModel
 from ml.root_cause.report import Analysis, Pattern, Request
 from ml.simulation.fleet_topology import build_topology
@@ -21,7 +21,7 @@ SAME_CAUSE: Final = 1.001  # times the likeness: decides between equals
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Diagnosis:
     """How one fault was answered; main: it is the incident's first; found: by any pattern.
 
     iou: links named and hit over links named or hit; onset_samples: how much later than the truth it is told to begin.
@@ -45,38 +45,40 @@ class Verdict:
 class Outcome:
     """verdicts: one for each fault that hit something; extra: patterns about none of them."""
 
-    verdicts: tuple[Verdict, ...]
+    diagnoses: tuple[Diagnosis, ...]
     patterns: tuple[Pattern, ...]
     extra: int
 
 
-def request_of(scenario: Scenario) -> Request:
-    return Request(samples(scenario), scenario.start_ms, scenario.end_ms)
+def build_request(scenario: Scenario) -> Request:
+    return Request(simulate_samples(scenario), scenario.start_ms, scenario.end_ms)
 
 
-def judged(scenario: Scenario, model: RootCauseModel) -> Outcome:
+def evaluate_scenario(scenario: Scenario, model: RootCauseModel) -> Outcome:
     """What an analysis of the whole fleet says."""
-    return answered(scenario, request_of(scenario), model)
+    return evaluate_request(scenario, build_request(scenario), model)
 
 
-def answered(scenario: Scenario, request: Request, model: RootCauseModel) -> Outcome:
-    """As `judged`, from the scenario's request, which is dear to make."""
-    return compared(scenario, analyze(build_topology(scenario.fleet), request, model))
+def evaluate_request(scenario: Scenario, request: Request, model: RootCauseModel) -> Outcome:
+    """As `evaluate_scenario`, from the scenario's request, which is dear to make."""
+    return match_patterns(scenario, analyze(build_topology(scenario.fleet), request, model))
 
 
-def compared(scenario: Scenario, analysis: Analysis) -> Outcome:
+def match_patterns(scenario: Scenario, analysis: Analysis) -> Outcome:
     """Every fault with the pattern that is about it, if there is one."""
     patterns = analysis.patterns
-    faults = [(order == 0, truth) for order, truth in enumerate(truths(scenario)) if truth.hit]
-    places = [closest(truth, patterns) for _, truth in faults]
-    verdicts = tuple(
-        Verdict(truth, main, found=False) if place is None else _verdict(truth, main, patterns[place], scenario.step_ms)
+    faults = [(order == 0, truth) for order, truth in enumerate(compute_truths(scenario)) if truth.affected]
+    places = [find_pattern(truth, patterns) for _, truth in faults]
+    diagnoses = tuple(
+        Diagnosis(truth, main, found=False)
+        if place is None
+        else _diagnosis(truth, main, patterns[place], scenario.step_ms)
         for (main, truth), place in zip(faults, places, strict=True)
     )
-    return Outcome(verdicts, patterns, len(patterns) - len({place for place in places if place is not None}))
+    return Outcome(diagnoses, patterns, len(patterns) - len({place for place in places if place is not None}))
 
 
-def closest(truth: Truth, patterns: Sequence[Pattern]) -> int | None:
+def find_pattern(truth: Truth, patterns: Sequence[Pattern]) -> int | None:
     """The pattern that is about a fault: at its time, the one that shares most links; with its cause if several do."""
 
     def likeness(pattern: Pattern) -> float:
@@ -95,9 +97,9 @@ def _iou(truth: Truth, pattern: Pattern) -> float:
     return len(named & truth.links) / len(named | truth.links)
 
 
-def _verdict(truth: Truth, main: bool, pattern: Pattern, step_ms: int) -> Verdict:
+def _diagnosis(truth: Truth, main: bool, pattern: Pattern, step_ms: int) -> Diagnosis:
     culprit = (pattern.culprit.kind, pattern.culprit.key) if pattern.culprit else None
-    return Verdict(
+    return Diagnosis(
         truth,
         main,
         found=True,
@@ -109,10 +111,10 @@ def _verdict(truth: Truth, main: bool, pattern: Pattern, step_ms: int) -> Verdic
     )
 
 
-def measured(outcomes: Iterable[Outcome], quiet: Iterable[Outcome], dataset: str) -> tuple[Measure, ...]:
+def compute_measures(outcomes: Iterable[Outcome], quiet: Iterable[Outcome], dataset: str) -> tuple[Measure, ...]:
     """Of the main faults; `quiet`: of healthy windows. Calibration over all patterns that are about some fault."""
-    verdicts = [verdict for outcome in outcomes for verdict in outcome.verdicts]
-    main, found = [one for one in verdicts if one.main], [one for one in verdicts if one.found]
+    diagnoses = [diagnosis for outcome in outcomes for diagnosis in outcome.diagnoses]
+    main, found = [one for one in diagnoses if one.main], [one for one in diagnoses if one.found]
     four = [one for one in main if one.truth.cause in CLASSIFIED]
     false = [bool(outcome.patterns) for outcome in quiet]
     error = calibration_error(np.array([one.confidence for one in found]), np.array([one.right for one in found]))

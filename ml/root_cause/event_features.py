@@ -5,16 +5,17 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.topology import Plant
+from ml.catalogue.topology import Topology
 from ml.catalogue.units import MINUTE_MS
 from ml.numerics.arrays import Bools, Floats32, Integers
-from ml.numerics.directions import are_inbound, either_way, in_both
+from ml.numerics.directions import in_any_direction, inbound_mask, repeat_for_directions
 from ml.numerics.robust import FEW, deviation, median
-from ml.root_cause.events import Channel, Event
+from ml.root_cause.degradation import Channel
+from ml.root_cause.events import Event
 from ml.root_cause.residuals import Residuals
 from ml.root_cause.signature import Feature
-from ml.root_cause.spatial import centre_of, coincidence, compactness
-from ml.root_cause.timing import PEAK, arrivals, daily, main_run, rise, samples_shown
+from ml.root_cause.spatial import coincidence_penalty, find_centre, measure_compactness
+from ml.root_cause.timing import PEAK, count_samples_shown, find_main_run, is_daily, measure_arrivals, measure_rise
 
 CORE: Final = 0.5  # of the greatest depth: where it shows clearly
 LEAST_DEPTH_DB: Final = 0.7  # before a share of it means anything
@@ -24,7 +25,7 @@ CLOSE_KM: Final = 25.0
 
 
 @dataclass(frozen=True)
-class Shown:
+class EventFeatures:
     """depth, noise, power (streams,): means over the event's core, dB, NaN where unknown; see `Residuals`.
 
     hit (streams,). fading: it shows in the signal. onset (streams,): minutes from the event's first sample to half of
@@ -35,13 +36,13 @@ class Shown:
     little.
     """
 
-    hit: Bools
+    affected: Bools
     fading: bool
     depth: Floats32
     noise: Floats32
     power: Floats32
     onset: Floats32
-    course: Floats32
+    profile: Floats32
     rise_minutes: float
     minutes: float
     lasts: float
@@ -55,10 +56,10 @@ class Shown:
     coincidence: float
     level_rise: Floats32
 
-    def features(self, members: Bools) -> dict[Feature, float]:
+    def summarize(self, members: Bools) -> dict[Feature, float]:
         """Of those hit among `members` (streams,)."""
-        some, inbound = self.hit & members, are_inbound(len(self.hit))
-        ib, ob, remotes = some & inbound, some & ~inbound, in_both(either_way(some))
+        some, inbound = self.affected & members, inbound_mask(len(self.affected))
+        ib, ob, remotes = some & inbound, some & ~inbound, repeat_for_directions(in_any_direction(some))
         depth_ib, depth_ob = median(self.depth[ib]), median(self.depth[ob])
         main = ib if np.nan_to_num(depth_ib) >= np.nan_to_num(depth_ob) else ob
         return {
@@ -78,40 +79,46 @@ class Shown:
             Feature.LEVEL_RISE: median(self.level_rise[some]),
             Feature.SCATTER: _scatter(self.depth[main]),
             Feature.LAG: deviation(self.onset[main]),
-            Feature.LINKS: float(either_way(some).sum()),
+            Feature.LINKS: float(in_any_direction(some).sum()),
             Feature.MOBILE: _mean(self.mobile[some]),
-            Feature.NEIGHBOURS: _mean(self.hit[self.nearby]),
+            Feature.NEIGHBOURS: _mean(self.affected[self.nearby]),
         }
 
 
-def shown(plant: Plant, found: Residuals, event: Event) -> Shown:
-    hits, links = event.hits, len(plant.links)
-    streams = np.concatenate([event.links, event.links + links])  # both directions of those hit
-    course = _course(found, event)
-    weight = _core(course, event)
-    depth = _of(streams, -_weighted(found.esno[streams], weight), 2 * links)
-    centre, distance = centre_of(plant, hits % links, np.nan_to_num(depth[hits], nan=1.0))
-    run, minutes, fading = main_run(course, event.active), found.step_ms / MINUTE_MS, event.channel is Channel.SIGNAL
-    return Shown(
-        hit=event.hit > 0.5,
+def extract_features(topology: Topology, residuals: Residuals, event: Event) -> EventFeatures:
+    affected_streams, links = event.affected_streams, len(topology.links)
+    streams = np.concatenate([event.affected_links, event.affected_links + links])  # both directions of those hit
+    profile = _common_profile(residuals, event)
+    weight = _core(profile, event)
+    depth = _of(streams, -_weighted_mean(residuals.esno[streams], weight), 2 * links)
+    centre, distance = find_centre(topology, affected_streams % links, np.nan_to_num(depth[affected_streams], nan=1.0))
+    run, minutes, fading = (
+        find_main_run(profile, event.active),
+        residuals.step_ms / MINUTE_MS,
+        event.channel is Channel.SIGNAL,
+    )
+    return EventFeatures(
+        affected=event.membership > 0.5,
         fading=fading,
         depth=depth,
-        noise=_of(streams, _weighted(found.noise[streams], weight), 2 * links),
-        power=_of(streams, _weighted(found.power[streams], weight), 2 * links),
-        onset=_of(hits, arrivals(found, event) if fading else np.nan, 2 * links),
-        course=course,
-        rise_minutes=rise(course, run) * minutes,
-        minutes=samples_shown(course[run]) * minutes,
+        noise=_of(streams, _weighted_mean(residuals.noise[streams], weight), 2 * links),
+        power=_of(streams, _weighted_mean(residuals.power[streams], weight), 2 * links),
+        onset=_of(affected_streams, measure_arrivals(residuals, event) if fading else np.nan, 2 * links),
+        profile=profile,
+        rise_minutes=measure_rise(profile, run) * minutes,
+        minutes=count_samples_shown(profile[run]) * minutes,
         lasts=float(event.active[-2:].any()),
         runs=event.runs,
-        total=samples_shown(course[event.active]) * minutes,
-        mobile=in_both(plant.sites.mobile[plant.site]),
-        nearby=in_both((distance <= CLOSE_KM) & (plant.site != centre)),
+        total=count_samples_shown(profile[event.active]) * minutes,
+        mobile=repeat_for_directions(topology.sites.mobile[topology.site]),
+        nearby=repeat_for_directions((distance <= CLOSE_KM) & (topology.site != centre)),
         centre=centre,
-        compact=compactness(distance, np.isin(np.arange(links), event.links) | (plant.site == centre)),
-        daily=daily(found.at, event.active),
-        coincidence=coincidence(plant, event),
-        level_rise=_of(streams, _level_rise(found, streams, depth[streams], weight), 2 * links),
+        compact=measure_compactness(
+            distance, np.isin(np.arange(links), event.affected_links) | (topology.site == centre)
+        ),
+        daily=is_daily(residuals.at, event.active),
+        coincidence=coincidence_penalty(topology, event),
+        level_rise=_of(streams, _level_rise(residuals, streams, depth[streams], weight), 2 * links),
     )
 
 
@@ -122,26 +129,26 @@ def _of(streams: Integers, values: Floats32 | float, count: int) -> Floats32:
     return result
 
 
-def _course(found: Residuals, event: Event) -> Floats32:
+def _common_profile(residuals: Residuals, event: Event) -> Floats32:
     """The common course, estimated from all streams that follow it; elsewhere the event's own."""
     if event.channel is not Channel.SIGNAL:
-        return event.course
-    values = -found.esno[event.hits]
+        return event.profile
+    values = -residuals.esno[event.affected_streams]
     known = np.isfinite(values)
-    follows = event.follows[event.hits][:, None]
-    top = (np.where(known, values, 0.0) * follows).sum(axis=0)
-    result: Floats32 = (top / np.maximum((known * follows**2).sum(axis=0), 1e-3)).astype(np.float32)
+    loading = event.loading[event.affected_streams][:, None]
+    top = (np.where(known, values, 0.0) * loading).sum(axis=0)
+    result: Floats32 = (top / np.maximum((known * loading**2).sum(axis=0), 1e-3)).astype(np.float32)
     return result
 
 
-def _core(course: Floats32, event: Event) -> Floats32:
+def _core(profile: Floats32, event: Event) -> Floats32:
     """(times,): weights of the samples at which it shows clearly, elsewhere 0."""
-    peak = float(np.quantile(course[event.active], PEAK))
-    core = event.active & (course >= CORE * peak)
-    return np.where(core, np.maximum(event.course, 0.0), 0.0).astype(np.float32)
+    peak = float(np.quantile(profile[event.active], PEAK))
+    core = event.active & (profile >= CORE * peak)
+    return np.where(core, np.maximum(event.profile, 0.0), 0.0).astype(np.float32)
 
 
-def _weighted(values: Floats32, weight: Floats32) -> Floats32:
+def _weighted_mean(values: Floats32, weight: Floats32) -> Floats32:
     """(streams,): means over time of what is known; NaN where nothing is."""
     known = np.isfinite(values)
     total = known @ weight
@@ -149,14 +156,14 @@ def _weighted(values: Floats32, weight: Floats32) -> Floats32:
     return np.where(total > 0, mean, np.nan).astype(np.float32)
 
 
-def _level_rise(found: Residuals, streams: Integers, depth: Floats32, weight: Floats32) -> Floats32:
+def _level_rise(residuals: Residuals, streams: Integers, depth: Floats32, weight: Floats32) -> Floats32:
     """Of the level, less what the remotes' higher power adds inbound, over what added noise alone would bring."""
-    usual = found.usual_esno[streams]
-    ratio = 10.0 ** (-np.maximum(usual, 0.0) / 10.0)
-    expected = 10.0 * np.log10((1.0 + 10.0 ** (-(usual - depth) / 10.0)) / (1.0 + ratio))
-    power = np.clip(np.nan_to_num(_weighted(found.power[streams], weight)), 0.0, None)
-    inbound = are_inbound(len(found.esno))[streams]
-    risen = _weighted(found.level[streams], weight) - np.where(inbound, power, 0.0)
+    reference = residuals.reference_esno[streams]
+    ratio = 10.0 ** (-np.maximum(reference, 0.0) / 10.0)
+    expected = 10.0 * np.log10((1.0 + 10.0 ** (-(reference - depth) / 10.0)) / (1.0 + ratio))
+    power = np.clip(np.nan_to_num(_weighted_mean(residuals.power[streams], weight)), 0.0, None)
+    inbound = inbound_mask(len(residuals.esno))[streams]
+    risen = _weighted_mean(residuals.level[streams], weight) - np.where(inbound, power, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         result: Floats32 = np.where(expected >= LEAST_RISE_DB, risen / expected, np.nan)
     return result

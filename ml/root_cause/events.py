@@ -6,16 +6,20 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.topology import Plant
+from ml.catalogue.topology import Topology
 from ml.numerics.arrays import Bools, Floats32, Integers
 from ml.numerics.geodesy import km_apart
-from ml.numerics.runs import covering, grown
-from ml.root_cause.common_modes import Candidate, Groups, carriers, sharing, strongest
-from ml.root_cause.degradation import Channel, Degradation, fades, queues, silence
-from ml.root_cause.membership import SEEN, followed
+from ml.numerics.runs import dilate, mask_runs
+from ml.root_cause.common_modes import (
+    CommonMode,
+    StreamGroups,
+    find_common_mode,
+    group_by_network,
+    group_by_shared_risk,
+)
+from ml.root_cause.degradation import Channel, Degradation, measure_congestion, measure_fades, measure_outages
+from ml.root_cause.membership import LEAST_MEASURED, fit_membership
 from ml.root_cause.residuals import Residuals
-
-__all__ = ["Channel", "Event", "events"]
 
 MOST_EVENTS: Final = 12  # in a channel
 NEIGHBOUR_KM: Final = 70.0
@@ -32,76 +36,81 @@ class Event:
     """
 
     channel: Channel
-    course: Floats32
+    profile: Floats32
     active: Bools
-    follows: Floats32
-    hit: Floats32
+    loading: Floats32
+    membership: Floats32
     evidence: Bools
     runs: int
 
     @property
-    def hits(self) -> Integers:
+    def affected_streams(self) -> Integers:
         """Streams that probably follow."""
-        return np.flatnonzero(self.hit > 0.5)
+        return np.flatnonzero(self.membership > 0.5)
 
     @property
-    def links(self) -> Integers:
+    def affected_links(self) -> Integers:
         """Of which a direction does, in order."""
-        return np.unique(self.hits % (len(self.hit) // 2))
+        return np.unique(self.affected_streams % (len(self.membership) // 2))
 
 
-def events(plant: Plant, found: Residuals) -> list[Event]:
+def detect_events(topology: Topology, residuals: Residuals) -> list[Event]:
     """The strongest first within each channel: silence, then signal, then queues where the signal is all right."""
-    near = _neighbours(plant)
-    told: list[Event] = []
-    explained = np.zeros(found.esno.shape, dtype=bool)
-    for left in (silence(found), fades(found), queues(found)):
+    near = _neighbours(topology)
+    detected: list[Event] = []
+    explained = np.zeros(residuals.esno.shape, dtype=bool)
+    for left in (measure_outages(residuals), measure_fades(residuals), measure_congestion(residuals)):
         left.forget(explained)
-        queue = left.channel is Channel.QUEUE
-        for event in _in_channel(left, carriers(plant) if queue else sharing(plant), near, singles=not queue):
-            told.append(event)
-            explained[np.ix_(event.hit > 0.5, _around(event.active))] = True
-    return told
+        congestion = left.channel is Channel.CONGESTION
+        for event in _in_channel(
+            left,
+            group_by_network(topology) if congestion else group_by_shared_risk(topology),
+            near,
+            singles=not congestion,
+        ):
+            detected.append(event)
+            explained[np.ix_(event.membership > 0.5, _around(event.active))] = True
+    return detected
 
 
-def _neighbours(plant: Plant) -> Bools:
+def _neighbours(topology: Topology) -> Bools:
     """(links, links): their sites are near each other, or the same. Unknown positions are near nothing else."""
-    latitude, longitude = plant.sites.latitude[plant.site], plant.sites.longitude[plant.site]
+    latitude, longitude = topology.sites.latitude[topology.site], topology.sites.longitude[topology.site]
     close = km_apart(latitude[:, None], longitude[:, None], latitude, longitude) <= NEIGHBOUR_KM
-    result: Bools = close | (plant.site[:, None] == plant.site[None])
+    result: Bools = close | (topology.site[:, None] == topology.site[None])
     return result
 
 
-def _in_channel(left: Degradation, groups: Groups, near: Bools, *, singles: bool) -> Iterator[Event]:
+def _in_channel(left: Degradation, groups: StreamGroups, near: Bools, *, singles: bool) -> Iterator[Event]:
     """Take one event after another away from what is left to explain."""
     for _ in range(MOST_EVENTS):
-        candidate = strongest(left, groups, singles=singles)
-        if candidate is None:
+        common_mode = find_common_mode(left, groups, singles=singles)
+        if common_mode is None:
             return
-        event = _event(left, candidate, near)
-        if event.hits.size:
-            _explain(left, event, candidate)
+        event = _event(left, common_mode, near)
+        if event.affected_streams.size:
+            _explain(left, event, common_mode)
             yield event
-        elif candidate.group is not None:  # it is no common course, though much goes on
-            groups.dismiss(candidate.group)
+        elif common_mode.group is not None:  # it is no common course, though much goes on
+            groups.dismiss(common_mode.group)
         else:
-            left.depth[candidate.members] = 0.0
+            left.depth[common_mode.members] = 0.0
 
 
-def _event(left: Degradation, candidate: Candidate, near: Bools) -> Event:
-    one = followed(left, candidate, near)
-    active = covering(len(candidate.course), one.runs)
-    course = np.where(active, candidate.course, 0.0)
-    evidence = left.known[:, active].mean(axis=1) > SEEN
-    return Event(left.channel, course, active, one.follows, one.hit * evidence, evidence, len(one.runs))
+def _event(left: Degradation, common_mode: CommonMode, near: Bools) -> Event:
+    one = fit_membership(left, common_mode, near)
+    active = mask_runs(len(common_mode.profile), one.runs)
+    profile = np.where(active, common_mode.profile, 0.0)
+    evidence = left.known[:, active].mean(axis=1) > LEAST_MEASURED
+    return Event(left.channel, profile, active, one.loading, one.probability * evidence, evidence, len(one.runs))
 
 
-def _explain(left: Degradation, event: Event, candidate: Candidate) -> None:
+def _explain(left: Degradation, event: Event, common_mode: CommonMode) -> None:
     """Take the event away from what is left to explain; only what is much deeper stays."""
     reach = _around(event.active)
-    gone = np.union1d(event.hits, candidate.members) if candidate.alone else event.hits
+    gone = np.union1d(event.affected_streams, common_mode.members) if common_mode.alone else event.affected_streams
     cells = np.ix_(gone, np.flatnonzero(reach))
-    expected = event.follows[gone][:, None] * event.course[reach][None]
+    expected = event.loading[gone][:, None] * event.profile[reach][None]
     more = left.depth[cells] - expected
     covered = more < np.maximum(UNEXPLAINED_DB, UNEXPLAINED_SHARE * expected)
     left.depth[cells] = np.where(covered, 0.0, more)
@@ -109,5 +118,5 @@ def _explain(left: Degradation, event: Event, candidate: Candidate) -> None:
 
 
 def _around(active: Bools) -> Bools:
-    around: Bools = grown(active[None], AROUND)[0]
+    around: Bools = dilate(active[None], AROUND)[0]
     return around

@@ -14,17 +14,15 @@ from ml.catalogue.root_causes import NAMED, CulpritKind, RootCause
 from ml.catalogue.units import DAY_MS, HOUR_MS, MINUTE_MS
 from ml.numerics.arrays import Floats
 from ml.root_cause.report import HISTORY_HOURS, READ
-from ml.simulation.faults import Fault, Variant, impact
+from ml.simulation.faults import Fault, Variant, compute_impairments
 from ml.simulation.fleet import Fleet
 from ml.simulation.footprints import distances_km
-from ml.simulation.impairments import Impact
-from ml.simulation.link_budget import received
+from ml.simulation.impairments import Impairments
+from ml.simulation.link_budget import compute_reception
 from ml.simulation.random_faults import random_fault
 from ml.simulation.random_fleet import random_fleet
 from ml.simulation.simulator import simulate
-from ml.simulation.telemetry import Nature, diurnal, nature
-
-__all__ = ["Scenario", "Truth", "healthy", "random_fleet", "samples", "scenario", "truths"]
+from ml.simulation.telemetry import LinkCharacteristics, diurnal_demand, draw_characteristics
 
 START_MS: Final = 1_767_225_600_000  # 2026-01-01: any day would do
 HISTORY_STRIDE: Final = 3  # samples of the history: every so many of the window's steps
@@ -101,20 +99,20 @@ class Truth:
 
     cause: RootCause
     culprit: tuple[CulpritKind, int]
-    hit: frozenset[tuple[int, Direction]]
+    affected: frozenset[tuple[int, Direction]]
     onset_ms: int
     end_ms: int
 
     @property
     def links(self) -> frozenset[int]:
-        return frozenset(link for link, _ in self.hit)
+        return frozenset(link for link, _ in self.affected)
 
     @property
     def directions(self) -> frozenset[Direction]:
-        return frozenset(direction for _, direction in self.hit)
+        return frozenset(direction for _, direction in self.affected)
 
 
-def scenario(
+def draw_scenario(
     seed: int, cause: RootCause | None = None, largest: int = LARGEST, longest_hours: int = max(WINDOWS_HOURS)
 ) -> Scenario:
     """An incident of this cause, else of any; its main fault comes first. Each of its faults hits some link notably.
@@ -123,62 +121,66 @@ def scenario(
     """
     cause = cause or NAMED[int(np.random.default_rng([seed, 909]).integers(len(NAMED)))]
     rng = np.random.default_rng([seed, 910, NAMED.index(cause)])
-    calm = _calm(rng, seed * KINDS + NAMED.index(cause), largest, mobile=cause is RootCause.BLOCKAGE)
+    calm = _draw_calm(rng, seed * KINDS + NAMED.index(cause), largest, mobile=cause is RootCause.BLOCKAGE)
     if calm.end_ms - calm.start_ms > longest_hours * HOUR_MS:
         calm = replace(calm, end_ms=calm.start_ms + longest_hours * HOUR_MS)
-    faults = [_visible(calm, lambda: _fault(rng, calm, cause))]
+    faults = [_draw_visible(calm, lambda: _draw_fault(rng, calm, cause))]
     chance = rng.random()
     for _ in range(2 if chance < THIRD else 1 if chance < THIRD + SECOND else 0):
-        faults.append(_unrelated(rng, calm, {_culprit(calm.fleet, fault) for fault in faults}))
+        faults.append(_draw_unrelated(rng, calm, {_culprit(calm.fleet, fault) for fault in faults}))
     return replace(calm, faults=tuple(faults))
 
 
-def healthy(seed: int, largest: int = LARGEST) -> Scenario:
+def draw_healthy_scenario(seed: int, largest: int = LARGEST) -> Scenario:
     """Nothing is wrong."""
-    return _calm(np.random.default_rng([seed, 808]), seed * KINDS + len(NAMED), largest)
+    return _draw_calm(np.random.default_rng([seed, 808]), seed * KINDS + len(NAMED), largest)
 
 
-def samples(of: Scenario) -> pl.DataFrame:
+def simulate_samples(scenario: Scenario) -> pl.DataFrame:
     """Links' samples of the window and, thinned, of its history, as `Request.frame` wants them; keys are numbers."""
-    at = np.concatenate([of.history, of.times])
-    links = simulate(of.fleet, at, of.faults, of.seed, kinds=(TargetKind.LINK,), marked=False)[TargetKind.LINK]
+    at = np.concatenate([scenario.history, scenario.times])
+    links = simulate(scenario.fleet, at, scenario.faults, scenario.seed, kinds=(TargetKind.LINK,), marked=False)[
+        TargetKind.LINK
+    ]
     metrics = CATALOGUE[TargetKind.LINK].metrics
     columns = {metric.column: links.readings[:, metrics.index(metric)] for metric in READ}
     keys = {"link": links.number, "direction": links.direction, "at": links.at}
     return pl.DataFrame({**keys, **columns}).with_columns(pl.col(column).fill_nan(None) for column in columns)
 
 
-def truths(of: Scenario) -> tuple[Truth, ...]:
+def compute_truths(scenario: Scenario) -> tuple[Truth, ...]:
     """One for each fault, in order."""
-    own = nature(of.fleet, of.times[:1], of.seed)
-    return tuple(_truth(of, fault, own) for fault in of.faults)
+    traits = draw_characteristics(scenario.fleet, scenario.times[:1], scenario.seed)
+    return tuple(_truth(scenario, fault, traits) for fault in scenario.faults)
 
 
-def _truth(of: Scenario, fault: Fault, own: Nature) -> Truth:
-    hit = _hit(of, fault, own)
-    numbers = [link.number for link in of.fleet.links]
+def _truth(scenario: Scenario, fault: Fault, traits: LinkCharacteristics) -> Truth:
+    affected = _affected(scenario, fault, traits)
+    numbers = [link.number for link in scenario.fleet.links]
     ways = [(number, way) for way in (Direction.IB, Direction.OB) for number in numbers]
-    notable = frozenset(pair for pair, struck in zip(ways, hit.tolist(), strict=True) if struck)
-    return Truth(RootCause(fault.cause), _culprit(of.fleet, fault), notable, fault.start_ms, fault.end_ms)
+    notable = frozenset(pair for pair, struck in zip(ways, affected.tolist(), strict=True) if struck)
+    return Truth(RootCause(fault.cause), _culprit(scenario.fleet, fault), notable, fault.start_ms, fault.end_ms)
 
 
-def _hit(of: Scenario, fault: Fault, own: Nature) -> NDArray[np.bool_]:
+def _affected(scenario: Scenario, fault: Fault, traits: LinkCharacteristics) -> NDArray[np.bool_]:
     """(2 x links,)"""
-    during = of.times[(of.times >= fault.start_ms) & (of.times < fault.end_ms)]
+    during = scenario.times[(scenario.times >= fault.start_ms) & (scenario.times < fault.end_ms)]
     if not len(during):
-        return np.zeros(2 * len(of.fleet.links), dtype=bool)
-    done = impact(of.fleet, [fault], during)
-    radio = received(own.budget, done, np.zeros_like(done.uplink))
-    fall: Floats = own.budget.esno - radio.esno.min(axis=0)
-    dark: NDArray[np.bool_] = done.dark.max(axis=0) > 0.5
-    return (fall >= NOTABLE_DB) | dark | _congested(own, done, during)
+        return np.zeros(2 * len(scenario.fleet.links), dtype=bool)
+    done = compute_impairments(scenario.fleet, [fault], during)
+    radio = compute_reception(traits.budget, done, np.zeros_like(done.uplink))
+    fall: Floats = traits.budget.esno - radio.esno.min(axis=0)
+    outage: NDArray[np.bool_] = done.outage.max(axis=0) > 0.5
+    return (fall >= NOTABLE_DB) | outage | _congested(traits, done, during)
 
 
-def _congested(own: Nature, done: Impact, during: NDArray[np.int64]) -> NDArray[np.bool_]:
-    usual: Floats = np.minimum(100.0, 100.0 * own.demand * diurnal(during, own.longitude) / own.capacity)
-    used = np.minimum(100.0, usual * (1.0 + done.load))
+def _congested(traits: LinkCharacteristics, done: Impairments, during: NDArray[np.int64]) -> NDArray[np.bool_]:
+    healthy: Floats = np.minimum(
+        100.0, 100.0 * traits.demand * diurnal_demand(during, traits.longitude) / traits.capacity
+    )
+    used = np.minimum(100.0, healthy * (1.0 + done.load))
     least_rise, least = CONGESTED_PCT
-    result: NDArray[np.bool_] = np.logical_or.reduce((used - usual >= least_rise) & (used >= least), axis=0)
+    result: NDArray[np.bool_] = np.logical_or.reduce((used - healthy >= least_rise) & (used >= least), axis=0)
     return result
 
 
@@ -197,7 +199,7 @@ def _culprit(fleet: Fleet, fault: Fault) -> tuple[CulpritKind, int]:
 # ---------------------------------------------------------------- drawing
 
 
-def _calm(rng: np.random.Generator, seed: int, largest: int, *, mobile: bool = False) -> Scenario:
+def _draw_calm(rng: np.random.Generator, seed: int, largest: int, *, mobile: bool = False) -> Scenario:
     fleet = random_fleet(rng, largest)
     while mobile and not any(site.mobile for site in fleet.sites):
         fleet = random_fleet(rng, largest)
@@ -207,22 +209,22 @@ def _calm(rng: np.random.Generator, seed: int, largest: int, *, mobile: bool = F
     return Scenario(fleet, start_ms, start_ms + hours * HOUR_MS, step_ms, (), seed)
 
 
-def _visible(calm: Scenario, draw: Callable[[], Fault], most: float = 1.0) -> Fault:
+def _draw_visible(calm: Scenario, draw: Callable[[], Fault], most: float = 1.0) -> Fault:
     """Drawn until it hits something notably in the window, and no more than this share of the links."""
-    own = nature(calm.fleet, calm.times[:1], calm.seed)
+    traits = draw_characteristics(calm.fleet, calm.times[:1], calm.seed)
     for _ in range(ATTEMPTS):
         fault = draw()
-        share = _hit(calm, fault, own).reshape(2, -1).any(axis=0).mean()
+        share = _affected(calm, fault, traits).reshape(2, -1).any(axis=0).mean()
         if 0.0 < share <= most:
             break
     return fault
 
 
-def _fault(rng: np.random.Generator, calm: Scenario, cause: RootCause) -> Fault:
+def _draw_fault(rng: np.random.Generator, calm: Scenario, cause: RootCause) -> Fault:
     window = calm.end_ms - calm.start_ms
     onset = calm.start_ms + int(rng.uniform(0.1, 0.92) * window)
-    lasting = int(MINUTE_MS * np.exp(rng.uniform(*np.log(LASTS_MINUTES[cause]))))
-    fault = random_fault(calm.fleet, rng, onset, lasting, cause)
+    duration_ms = int(MINUTE_MS * np.exp(rng.uniform(*np.log(LASTS_MINUTES[cause]))))
+    fault = random_fault(calm.fleet, rng, onset, duration_ms, cause)
     fault = replace(fault, strength=round(float(rng.uniform(*STRENGTHS[cause])), 3))
     if cause is RootCause.ANTENNA_ALIGNMENT and rng.random() < 0.4:
         fault = replace(fault, variant=Variant.WAVES, end_ms=max(fault.end_ms, calm.end_ms))
@@ -233,20 +235,20 @@ def _fault(rng: np.random.Generator, calm: Scenario, cause: RootCause) -> Fault:
     return fault
 
 
-def _unrelated(rng: np.random.Generator, calm: Scenario, known: set[tuple[CulpritKind, int]]) -> Fault:
+def _draw_unrelated(rng: np.random.Generator, calm: Scenario, known: set[tuple[CulpritKind, int]]) -> Fault:
     """A storm, or something else with another culprit than those known."""
     if rng.random() < STORM:
-        return _visible(calm, lambda: _storm(rng, calm), STORM_SHARE)
+        return _draw_visible(calm, lambda: _draw_storm(rng, calm), STORM_SHARE)
     causes = [cause for cause in NAMED if cause is not RootCause.BLOCKAGE]
     for _ in range(ATTEMPTS):
-        fault = _visible(calm, lambda: _fault(rng, calm, causes[int(rng.integers(len(causes)))]))
+        fault = _draw_visible(calm, lambda: _draw_fault(rng, calm, causes[int(rng.integers(len(causes)))]))
         if _culprit(calm.fleet, fault) not in known:
             break
     return fault
 
 
-def _storm(rng: np.random.Generator, calm: Scenario) -> Fault:
-    fault = _fault(rng, calm, RootCause.RAIN_FADE)
+def _draw_storm(rng: np.random.Generator, calm: Scenario) -> Fault:
+    fault = _draw_fault(rng, calm, RootCause.RAIN_FADE)
     centre = calm.fleet.site_of[calm.fleet.links[int(rng.integers(len(calm.fleet.links)))].site]
     distances = distances_km(calm.fleet, centre)
     radius = float(np.clip(np.quantile(distances, rng.uniform(0.03, 0.2)), 20.0, 400.0))

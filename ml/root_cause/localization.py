@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 
 from ml.catalogue.root_causes import CulpritKind, RootCause
-from ml.catalogue.topology import Plant
-from ml.root_cause.candidates import Suspect, suspects
-from ml.root_cause.event_features import Shown
+from ml.catalogue.topology import Topology
+from ml.root_cause.candidates import CulpritCandidate, find_candidates
+from ml.root_cause.event_features import EventFeatures
 from ml.root_cause.events import Event
-from ml.root_cause.signature import Feature, Signature, Way
+from ml.root_cause.signature import DirectionMask, Feature, Signature
 from ml.root_cause.signatures import SIGNATURES
 
 HIT_IF_MEMBER: Final = 0.96
@@ -39,48 +39,60 @@ class Explanation:
     """
 
     cause: RootCause
-    suspect: Suspect | None
+    candidate: CulpritCandidate | None
     score: float
     against: dict[str, float]
     features: dict[Feature, float]
     probability: float = 0.0
 
 
-def explanations(plant: Plant, event: Event, seen: Shown) -> list[Explanation]:
+def explain_event(topology: Topology, event: Event, event_features: EventFeatures) -> list[Explanation]:
     """All that are possible; for each culprit and cause the best signature. The last resort is UNKNOWN."""
     best = dict[tuple[RootCause, CulpritKind, int], Explanation]()
     known = Known()
-    ways = [(one, way) for one in SIGNATURES if event.channel in one.channels for way in one.ways]
-    for signature, way in ways:
-        for suspect in suspects(plant, event, seen, signature, way):
-            one = _weighed(event, seen, signature, suspect, way, known)
-            key = (signature.cause, suspect.kind, suspect.index)
+    direction_masks = [
+        (one, direction_mask)
+        for one in SIGNATURES
+        if event.channel in one.channels
+        for direction_mask in one.direction_masks
+    ]
+    for signature, direction_mask in direction_masks:
+        for candidate in find_candidates(topology, event, event_features, signature, direction_mask):
+            one = _explain(event, event_features, signature, candidate, direction_mask, known)
+            key = (signature.cause, candidate.kind, candidate.index)
             if one and (key not in best or best[key].score < one.score):
                 best[key] = one
     return [*best.values(), Explanation(RootCause.UNKNOWN, None, UNKNOWN_SCORE, {}, {})]
 
 
-def _weighed(
-    event: Event, seen: Shown, signature: Signature, suspect: Suspect, way: Way, known: Known
+def _explain(
+    event: Event,
+    event_features: EventFeatures,
+    signature: Signature,
+    candidate: CulpritCandidate,
+    direction_mask: DirectionMask,
+    known: Known,
 ) -> Explanation | None:
     """None where it is so poor that its features need not be looked at."""
-    against = {RARITY: signature.rarity + signature.way_cost(way)} | _coverage(event, signature, suspect)
+    against = {RARITY: signature.rarity + signature.direction_cost(direction_mask)} | _coverage(
+        event, signature, candidate
+    )
     if signature.cause is RootCause.RAIN_FADE and not signature.at_hub:
-        against[COINCIDENCE] = seen.coincidence
+        against[COINCIDENCE] = event_features.coincidence
     if sum(against.values()) > HOPELESS:
         return None
-    members = suspect.members.tobytes()
+    members = candidate.members.tobytes()
     if members not in known:
-        known[members] = seen.features(suspect.members)
+        known[members] = event_features.summarize(candidate.members)
     features = known[members]
     against |= {feature.value: one.against(features[feature]) for feature, one in signature.expects.items()}
-    return Explanation(signature.cause, suspect, -sum(against.values()), against, features)
+    return Explanation(signature.cause, candidate, -sum(against.values()), against, features)
 
 
-def _coverage(event: Event, signature: Signature, suspect: Suspect) -> dict[str, float]:
+def _coverage(event: Event, signature: Signature, candidate: CulpritCandidate) -> dict[str, float]:
     """Nats against a suspect: for its healthy members, and for hits that it does not explain."""
-    weight = event.hit * event.evidence
-    members = suspect.members & event.evidence
+    weight = event.membership * event.evidence
+    members = candidate.members & event.evidence
     inside, count = float(weight[members].sum()), int(members.sum())
     if not count:
         return {HEALTHY: UNMEASURED, ELSEWHERE: UNEXPLAINED}
@@ -88,6 +100,6 @@ def _coverage(event: Event, signature: Signature, suspect: Suspect) -> dict[str,
     cost = -(share * np.log(HIT_IF_MEMBER) + (1.0 - share) * np.log(1.0 - HIT_IF_MEMBER))
     total = float(weight.sum())
     return {
-        HEALTHY: float(signature.misses * min(count, MOST_MEMBERS) * cost),
+        HEALTHY: float(signature.healthy_member_weight * min(count, MOST_MEMBERS) * cost),
         ELSEWHERE: UNEXPLAINED * (total - inside) / max(1e-6, total),
     }

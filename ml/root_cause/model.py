@@ -27,13 +27,16 @@ class RootCauseModel:
     confidence_y: Floats
     version: str = ""
 
-    def weighed(self, explained: list[Explanation], features: Floats | None) -> list[Explanation]:
-        """The explanations with their probabilities, best first; `features` (10,) are the classifier's, if it shows."""
-        return probable(opined(self.classifier, explained, features), self.temperature)
+    def rank_explanations(self, explanations: list[Explanation], features: Floats | None) -> list[Explanation]:
+        """Returns the explanations with their posterior probabilities, best first.
 
-    def confidence(self, explained: list[Explanation]) -> float:
+        features: the classifier's, shape (10,), None where the signal does not show the event.
+        """
+        return compute_posterior(with_classifier_evidence(self.classifier, explanations, features), self.temperature)
+
+    def confidence(self, explanations: list[Explanation]) -> float:
         """The calibrated probability that the first one's cause is right."""
-        return float(np.interp(certainty(explained), self.confidence_x, self.confidence_y))
+        return float(np.interp(cause_probability(explanations), self.confidence_x, self.confidence_y))
 
     def to_bytes(self) -> bytes:
         """An .npz artefact without pickle; the same model gives the same bytes."""
@@ -69,31 +72,33 @@ class RootCauseModel:
             raise ValueError("not a root-cause model's artefact: its calibration is no map to probabilities")
 
 
-def opined(classifier: Classifier, explained: list[Explanation], features: Floats | None) -> list[Explanation]:
+def with_classifier_evidence(
+    classifier: Classifier, explanations: list[Explanation], features: Floats | None
+) -> list[Explanation]:
     """The explanations with the classifier's opinion in their scores: none where it abstains."""
     if features is None:
-        return explained
+        return explanations
     chances = classifier.probabilities(features[None])[0]
     if chances.max() < classifier.abstains_below:
-        return explained
+        return explanations
     nats = np.clip(np.log(np.maximum(chances, 1e-9) * len(CLASSIFIED)), -MOST_NATS, MOST_NATS)
     gains = {cause: OPINION * float(gain) for cause, gain in zip(CLASSIFIED, nats, strict=True)}
-    return [replace(one, score=one.score + gains.get(one.cause, 0.0)) for one in explained]
+    return [replace(one, score=one.score + gains.get(one.cause, 0.0)) for one in explanations]
 
 
-def probable(explained: list[Explanation], temperature: float) -> list[Explanation]:
+def compute_posterior(explanations: list[Explanation], temperature: float) -> list[Explanation]:
     """Posterior probabilities at equal priors, best first."""
-    scores = np.array([one.score for one in explained]) / temperature
+    scores = np.array([one.score for one in explanations]) / temperature
     odds = np.exp(scores - scores.max())
     chances = (odds / odds.sum()).tolist()
-    ranked = [replace(one, probability=chance) for one, chance in zip(explained, chances, strict=True)]
+    ranked = [replace(one, probability=chance) for one, chance in zip(explanations, chances, strict=True)]
     return sorted(ranked, key=lambda one: -one.probability)
 
 
-def certainty(explained: list[Explanation]) -> float:
+def cause_probability(explanations: list[Explanation]) -> float:
     """The posterior probability of the first one's cause, whoever the culprit is."""
-    return sum(one.probability for one in explained if one.cause is explained[0].cause)
+    return sum(one.probability for one in explanations if one.cause is explanations[0].cause)
 
 
-def unknown(explained: list[Explanation]) -> bool:
-    return explained[0].cause is RootCause.UNKNOWN
+def is_unknown(explanations: list[Explanation]) -> bool:
+    return explanations[0].cause is RootCause.UNKNOWN

@@ -5,8 +5,9 @@ from typing import Final
 import numpy as np
 
 from ml.numerics.arrays import Floats32
-from ml.numerics.runs import runs_of
-from ml.root_cause.events import Channel, Event
+from ml.numerics.runs import find_runs
+from ml.root_cause.degradation import Channel
+from ml.root_cause.events import Event
 from ml.root_cause.residuals import Residuals
 
 BEFORE: Final = 48  # samples that may precede the first one noticed
@@ -20,43 +21,46 @@ LEAST_FOLLOWING: Final = 0.05
 CLEARLY_BETTER: Final = 0.6  # what is left of the squares
 
 
-def onset(found: Residuals, event: Event) -> int:
+def estimate_onset(residuals: Residuals, event: Event) -> int:
     """The sample at which it began.
 
     Of a step the first sample that shows clearly; of anything slower the foot of the straight line that fits the rise
     best, by least squares over all places where it could begin.
     """
-    run = runs_of(event.active)[0]
+    run = find_runs(event.active)[0]
     first = int(run.start)
     if event.channel is not Channel.SIGNAL:
         return first
-    course, noise = _course(found, event)
+    profile, noise = _common_profile(residuals, event)
     start = max(0, first - BEFORE)
-    peak = float(np.quantile(course[run], PEAK))
-    high = first + int(np.argmax(course[run] >= HIGH * peak))
-    quarter = np.flatnonzero(course[start : high + 1] <= LOW * peak)
+    peak = float(np.quantile(profile[run], PEAK))
+    high = first + int(np.argmax(profile[run] >= HIGH * peak))
+    quarter = np.flatnonzero(profile[start : high + 1] <= LOW * peak)
     low = start + (int(quarter[-1]) if len(quarter) else 0)
     if high - low <= SHARP:
-        return _step(course, start, high, max(CLEAR_SIGMAS * noise, CLEAR * peak))
+        return _step(profile, start, high, max(CLEAR_SIGMAS * noise, CLEAR * peak))
     start = max(0, min(start, low - RISES_BEFORE * (high - low)))
-    return start + _hinge(course[start : high + 1])
+    return start + _hinge(profile[start : high + 1])
 
 
-def _step(course: Floats32, start: int, high: int, clear: float) -> int:
+def _step(profile: Floats32, start: int, high: int, clear: float) -> int:
     """The first of the samples before `high` that are clear without a gap, not before `start`."""
-    dim = np.flatnonzero(course[start:high] < clear)
+    dim = np.flatnonzero(profile[start:high] < clear)
     return start + int(dim[-1]) + 1 if len(dim) else start
 
 
-def _course(found: Residuals, event: Event) -> tuple[Floats32, float]:
+def _common_profile(residuals: Residuals, event: Event) -> tuple[Floats32, float]:
     """(times,): the common course, dB, also where it is not active, and the standard deviation of its noise."""
-    values = -found.esno[event.hits]
+    values = -residuals.esno[event.affected_streams]
     known = np.isfinite(values)
-    follows = np.maximum(event.follows[event.hits], LEAST_FOLLOWING)[:, None]
-    weight = np.maximum((known * follows**2).sum(axis=0), 1e-3)
-    course = (np.where(known, values, 0.0) * follows).sum(axis=0) / weight
-    noise = float(np.sqrt((found.sigma[event.hits] ** 2 * follows[:, 0] ** 2).sum()) / max(1e-3, (follows**2).sum()))
-    return course.astype(np.float32), noise
+    loading = np.maximum(event.loading[event.affected_streams], LEAST_FOLLOWING)[:, None]
+    weight = np.maximum((known * loading**2).sum(axis=0), 1e-3)
+    profile = (np.where(known, values, 0.0) * loading).sum(axis=0) / weight
+    noise = float(
+        np.sqrt((residuals.sigma[event.affected_streams] ** 2 * loading[:, 0] ** 2).sum())
+        / max(1e-3, (loading**2).sum())
+    )
+    return profile.astype(np.float32), noise
 
 
 def _hinge(values: Floats32) -> int:

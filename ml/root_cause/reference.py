@@ -18,12 +18,12 @@ HEALTHY_SIGMAS, HEALTHY_DB = 4.0, 0.3  # by which healthy samples may lie below 
 QUARTILES_TO_SIGMA: Final = 1.35  # of a normal distribution the quartiles are 1.35 standard deviations apart
 USUAL_GAP_DB: Final = 1.5  # as much as a window lies below what was usual before, it is the window that is odd
 LEAST_NOISE_DB: Final = 0.08
-UNKNOWN_NOISE_DB, UNKNOWN_WANDER_DB, UNKNOWN_WOBBLE_DB = 0.5, 0.5, 0.3
+UNKNOWN_NOISE_DB, UNKNOWN_LOW_FREQUENCY_DB, UNKNOWN_WOBBLE_DB = 0.5, 0.5, 0.3
 LEAST_SPREAD: Final = np.array([CATALOGUE[TargetKind.LINK].spec(one).least_spread for one in READ], dtype=np.float32)
 
 
 @dataclass(frozen=True)
-class Usual:
+class ReferenceLevels:
     """centre, spread (streams, len(READ)): the middle of healthy samples, and their robust deviation.
 
     noise (streams,): standard deviation of healthy Es/N0, dB; wander (streams,): how far the signal strayed below its
@@ -33,7 +33,7 @@ class Usual:
     centre: Floats32
     spread: Floats32
     noise: Floats32
-    wander: Floats32
+    low_frequency_noise: Floats32
 
     def of(self, metric: Metric) -> Floats32:
         """(streams,): its middle."""
@@ -44,18 +44,20 @@ class Usual:
         return grid.reading(metric) - self.of(metric)[:, None]
 
 
-def usual_of(grid: Grid, remembered: Floats | None) -> Usual:
-    """From history and window, and what is `remembered` (streams, len(READ)) where the window is odd throughout."""
+def estimate_reference(grid: Grid, known_reference: Floats | None) -> ReferenceLevels:
+    """Estimates them from history and window, and takes `known_reference` where the window is odd throughout."""
     pooled = grid.pooled
     chosen = np.where(_healthy(pooled)[..., None], pooled, np.nan).transpose(0, 2, 1)
     centre, between = quantile(chosen, 0.5), quantile(chosen, 0.75) - quantile(chosen, 0.25)
     noise = np.maximum(between[:, PLACE[Metric.ESNO_DB]] / QUARTILES_TO_SIGMA, LEAST_NOISE_DB)
     before = _signal(grid.history)
-    return Usual(
-        centre=centre if remembered is None else _remembering(centre, remembered.astype(np.float32)),
+    return ReferenceLevels(
+        centre=centre if known_reference is None else _remembering(centre, known_reference.astype(np.float32)),
         spread=np.maximum(between / QUARTILES_TO_SIGMA, LEAST_SPREAD).astype(np.float32),
         noise=np.nan_to_num(noise, nan=UNKNOWN_NOISE_DB).astype(np.float32),
-        wander=np.nan_to_num(quantile(before, 0.5) - quantile(before, LOW), nan=UNKNOWN_WANDER_DB).astype(np.float32),
+        low_frequency_noise=np.nan_to_num(
+            quantile(before, 0.5) - quantile(before, LOW), nan=UNKNOWN_LOW_FREQUENCY_DB
+        ).astype(np.float32),
     )
 
 
@@ -68,11 +70,13 @@ def _healthy(pooled: Floats32) -> Bools:
     return healthy | (np.isnan(signal) & ~np.isfinite(best)[:, None])  # nothing to tell by: all that there is
 
 
-def _remembering(centre: Floats32, remembered: Floats32) -> Floats32:
+def _remembering(centre: Floats32, known_reference: Floats32) -> Floats32:
     """What was usual before, where the pooled samples lie well below it, or know nothing."""
-    now, before = centre[:, PLACE[Metric.ESNO_DB]], remembered[:, PLACE[Metric.ESNO_DB]]
+    now, before = centre[:, PLACE[Metric.ESNO_DB]], known_reference[:, PLACE[Metric.ESNO_DB]]
     fallen = ~(now >= before - USUAL_GAP_DB) & np.isfinite(before)
-    result: Floats32 = np.where((fallen[:, None] | np.isnan(centre)) & np.isfinite(remembered), remembered, centre)
+    result: Floats32 = np.where(
+        (fallen[:, None] | np.isnan(centre)) & np.isfinite(known_reference), known_reference, centre
+    )
     return result
 
 

@@ -37,7 +37,7 @@ class Request:
     frame: pl.DataFrame
     start_ms: int
     end_ms: int
-    usual: Floats | None = None
+    reference: Floats | None = None
 
 
 @dataclass(frozen=True)

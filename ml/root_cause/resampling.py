@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from ml.catalogue.metrics import Metric
-from ml.catalogue.topology import Plant
+from ml.catalogue.topology import Topology
 from ml.numerics.arrays import Bools, Floats32, Integers
 from ml.root_cause.report import READ, Request
 
@@ -50,12 +50,12 @@ class Grid:
         return np.concatenate([self.history, self.window[:, ::stride]], axis=1)
 
 
-def gridded(plant: Plant, request: Request) -> Grid:
-    stream, at = _streams(plant, request.frame), request.frame["at"].to_numpy()
+def resample(topology: Topology, request: Request) -> Grid:
+    stream, at = _streams(topology, request.frame), request.frame["at"].to_numpy()
     values = request.frame.select(metric.column for metric in READ).to_numpy().astype(np.float32, copy=False)
     inside = (at >= request.start_ms) & (at < request.end_ms) & (stream >= 0)
     before = (at < request.start_ms) & (stream >= 0)
-    streams = 2 * len(plant.links)
+    streams = 2 * len(topology.links)
     step, columns = _steps(_cadence(stream[inside], at[inside]), request.end_ms - request.start_ms, streams)
     first = request.start_ms + _phase((at[inside] - request.start_ms) % step)
     column = np.clip((at[inside] - first + min(JITTER_MS, step // 2)) // step, 0, columns - 1)
@@ -67,10 +67,10 @@ def gridded(plant: Plant, request: Request) -> Grid:
     )
 
 
-def _streams(plant: Plant, frame: pl.DataFrame) -> Integers:
+def _streams(topology: Topology, frame: pl.DataFrame) -> Integers:
     """(rows,): each row's stream; -1 for links that are not the plant's."""
-    order = np.argsort(plant.links)
-    keys, sorted_keys = frame["link"].to_numpy().astype(np.int64), plant.links[order]
+    order = np.argsort(topology.links)
+    keys, sorted_keys = frame["link"].to_numpy().astype(np.int64), topology.links[order]
     place = np.clip(np.searchsorted(sorted_keys, keys), 0, len(order) - 1)
     outbound = (frame["direction"] == "OB").to_numpy()
     found: Integers = np.where(sorted_keys[place] == keys, order[place] + outbound * len(order), -1)
@@ -93,9 +93,9 @@ def _phase(late: Integers) -> int:
     return middle if float((np.abs(late - middle) <= JITTER_MS).mean()) > SAME_BEAT else 0
 
 
-def _steps(cadence: int, lasting: int, streams: int) -> tuple[int, int]:
+def _steps(cadence: int, duration_ms: int, streams: int) -> tuple[int, int]:
     """How long a step is, ms, and how many the window has, which lasts so many ms."""
-    columns = -(-lasting // cadence)
+    columns = -(-duration_ms // cadence)
     most = min(MOST_COLUMNS, max(LEAST_COLUMNS, MOST_CELLS // max(1, streams)))
     coarser = max(1, -(-columns // most))
     return cadence * coarser, -(-columns // coarser)

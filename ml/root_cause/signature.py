@@ -10,9 +10,9 @@ from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.root_cause.degradation import Channel
 
 CAP: Final = 6.0  # nats, of one feature against one cause
-LESS_USUAL: Final = 1.0  # nats, of a way that is not the usual one
+SECONDARY_DIRECTION: Final = 1.0  # nats, of a way that is not the usual one
 
-Way = Literal["IB", "OB", "IO"]  # inbound, outbound, or both at once
+DirectionMask = Literal["IB", "OB", "IO"]  # inbound, outbound, or both at once
 
 
 class Feature(StrEnum):
@@ -69,22 +69,22 @@ def at_most(high: float, soft: float, cap: float = CAP) -> Interval:
 class Signature:
     """One way in which a cause shows: whose fault it is, where, and what the features of those hit are like.
 
-    ways: the directions that it can hit, the usual one first; with `equal_ways` all are as usual. channels: what it can
-    show in. rarity: nats against it before anything is seen. at_hub: of rain alone, that it falls on the hub and hits
-    all its links. misses: the share of its full weight with which a healthy member says against it, less than 1 where
-    the cause may spare some.
+    direction_masks: the directions that it can hit, the likeliest first; with `equal_directions` all are as likely.
+    channels: what it can show in. rarity: nats against it before anything is seen. at_hub: of rain alone, that it falls
+    on the hub and hits all its links. healthy_member_weight: the share of its full weight with which a healthy member
+    speaks against it, less than 1 where the cause may spare some.
     """
 
     cause: RootCause
     culprit: CulpritKind
-    ways: tuple[Way, ...]
+    direction_masks: tuple[DirectionMask, ...]
     channels: tuple[Channel, ...] = (Channel.SIGNAL,)
     expects: dict[Feature, Interval] = field(default_factory=dict)
     rarity: float = 0.0
     at_hub: bool = False
-    equal_ways: bool = False
-    misses: float = 1.0
+    equal_directions: bool = False
+    healthy_member_weight: float = 1.0
 
-    def way_cost(self, way: Way) -> float:
+    def direction_cost(self, direction_mask: DirectionMask) -> float:
         """Nats against it, for hitting in this way."""
-        return 0.0 if self.equal_ways or way == self.ways[0] else LESS_USUAL
+        return 0.0 if self.equal_directions or direction_mask == self.direction_masks[0] else SECONDARY_DIRECTION

@@ -52,7 +52,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         RootCause.EQUIPMENT_FAILURE,
         CulpritKind.NETWORK,
         ("OB", "IB", "IO"),
-        (Channel.DARK,),
+        (Channel.OUTAGE,),
         expects={
             Feature.RISE: QUICK,
             Feature.LAG: at_most(6, 5),
@@ -88,8 +88,8 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             Feature.DAILY: at_most(0, 0.5),
             Feature.LEVEL_RISE: at_least(0.5, 0.35, 2.5),
         },
-        equal_ways=True,
-        misses=0.25,
+        equal_directions=True,
+        healthy_member_weight=0.25,
     ),
     Signature(
         RootCause.ANTENNA_MISALIGNMENT,
@@ -120,7 +120,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             Feature.COMPACT: at_least(0.9, 0.1),
             Feature.SCATTER: at_least(0.15, 0.1),
         },
-        misses=0.4,
+        healthy_member_weight=0.4,
     ),
     # over a hub: noise at its receivers, power control in its transmitter
     Signature(
@@ -150,21 +150,21 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             Feature.DEPTH: Interval(2.0, 12.0, 2.0),
             Feature.DAILY: at_least(1.0, 0.4),
         },
-        equal_ways=True,
+        equal_directions=True,
     ),
     Signature(
         RootCause.CONGESTION,
         CulpritKind.NETWORK,
         ("IB", "OB", "IO"),
-        (Channel.QUEUE,),
+        (Channel.CONGESTION,),
         expects={
             Feature.MINUTES: at_least(50, 8),
             Feature.LINKS: at_least(3, 0.5),
         },
-        equal_ways=True,
-        misses=0.4,
+        equal_directions=True,
+        healthy_member_weight=0.4,
     ),
-    Signature(RootCause.CONGESTION, CulpritKind.LINK, ("IB", "OB", "IO"), (Channel.QUEUE,), equal_ways=True),
+    Signature(RootCause.CONGESTION, CulpritKind.LINK, ("IB", "OB", "IO"), (Channel.CONGESTION,), equal_directions=True),
     # the remote's transmitter, whose power falls, or its receiver
     Signature(
         RootCause.REMOTE_EQUIPMENT,
@@ -196,18 +196,18 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         RootCause.REMOTE_EQUIPMENT,
         CulpritKind.LINK,
         ("IB", "OB"),
-        (Channel.DARK,),
+        (Channel.OUTAGE,),
         expects={
             Feature.RUNS: at_most(1, 1),
         },
         rarity=0.5,
-        equal_ways=True,
+        equal_directions=True,
     ),
     Signature(
         RootCause.POWER_OUTAGE,
         CulpritKind.SITE,
         ("IO",),
-        (Channel.DARK,),
+        (Channel.OUTAGE,),
         expects={
             Feature.RUNS: at_most(1, 1),
         },
@@ -216,7 +216,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         RootCause.BLOCKAGE,
         CulpritKind.SITE,
         ("IO",),
-        (Channel.SIGNAL, Channel.DARK),
+        (Channel.SIGNAL, Channel.OUTAGE),
         expects={
             Feature.MOBILE: at_least(1.0, 0.25),
             Feature.DEPTH: at_least(8.0, 2.0),

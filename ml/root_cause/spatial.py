@@ -4,9 +4,9 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.topology import Plant
+from ml.catalogue.topology import Topology
 from ml.numerics.arrays import Bools, Floats, Floats32, Integers
-from ml.numerics.directions import either_way
+from ml.numerics.directions import in_any_direction
 from ml.numerics.geodesy import km_apart
 from ml.root_cause.events import Event
 
@@ -18,22 +18,22 @@ LEAST_LINKS: Final = 6  # of a hub
 COINCIDENT, COINCIDENT_SOFT = 0.7, 0.3  # of the links: a share up to that is nothing special, one of all is certain
 
 
-def centre_of(plant: Plant, links: Integers, depth: Floats32) -> tuple[int, Floats32]:
+def find_centre(topology: Topology, links: Integers, depth: Floats32) -> tuple[int, Floats32]:
     """The site hit around which depth falls off with distance, and how far from it every link's site is, km.
 
     links, depth (hits,): the link of each stream hit, and its depth, dB. Depth is held against A exp(-(d / r)^2), by
     least squares of its logarithm, for every site hit as the centre; of fewer than four sites it is the deepest.
     """
-    hit = np.unique(links)
-    deepest = np.zeros(len(plant.links))
+    affected = np.unique(links)
+    deepest = np.zeros(len(topology.links))
     np.maximum.at(deepest, links, np.nan_to_num(depth))
-    latitude, longitude = plant.sites.latitude[plant.site], plant.sites.longitude[plant.site]
-    distance = km_apart(latitude, longitude, latitude[hit, None], longitude[hit, None])
-    among = distance[:, hit]
-    best = int(np.argmax(deepest[hit]))
-    if len(np.unique(plant.site[hit])) >= LEAST_SITES and np.isfinite(among).all():
-        best = int(np.argmin(_misfit(np.minimum(among, FAR_KM) ** 2, np.maximum(deepest[hit], LEAST_DEPTH_DB))))
-    return int(plant.site[hit[best]]), distance[best].astype(np.float32)
+    latitude, longitude = topology.sites.latitude[topology.site], topology.sites.longitude[topology.site]
+    distance = km_apart(latitude, longitude, latitude[affected, None], longitude[affected, None])
+    among = distance[:, affected]
+    best = int(np.argmax(deepest[affected]))
+    if len(np.unique(topology.site[affected])) >= LEAST_SITES and np.isfinite(among).all():
+        best = int(np.argmin(_misfit(np.minimum(among, FAR_KM) ** 2, np.maximum(deepest[affected], LEAST_DEPTH_DB))))
+    return int(topology.site[affected[best]]), distance[best].astype(np.float32)
 
 
 def _misfit(squares: Floats, depth: Floats) -> Floats:
@@ -49,20 +49,20 @@ def _misfit(squares: Floats, depth: Floats) -> Floats:
     return left
 
 
-def compactness(distance: Floats32, hit: Bools) -> float:
+def measure_compactness(distance: Floats32, affected: Bools) -> float:
     """The chance that one hit (links,) is nearer to the centre than one that is not; NaN where there are not both."""
-    inside, outside = distance[hit], distance[~hit]
+    inside, outside = distance[affected], distance[~affected]
     inside, outside = inside[np.isfinite(inside) & (inside > 0)], np.sort(outside[np.isfinite(outside)])
     if not len(inside) or not len(outside):
         return float("nan")
     return float(1.0 - (np.searchsorted(outside, inside) / len(outside)).mean())
 
 
-def coincidence(plant: Plant, event: Event) -> float:
+def coincidence_penalty(topology: Topology, event: Event) -> float:
     """Nats against a cloud that hits every link of a hub, and hardly one of another."""
-    hit = either_way(event.hit > 0.5)
-    of_hub = plant.hub == np.bincount(plant.hub[hit]).argmax()
+    affected = in_any_direction(event.membership > 0.5)
+    of_hub = topology.hub == np.bincount(topology.hub[affected]).argmax()
     if of_hub.all() or of_hub.sum() < LEAST_LINKS:
         return 0.0
-    share = float(hit[of_hub].mean()) * float(of_hub[hit].mean())
+    share = float(affected[of_hub].mean()) * float(of_hub[affected].mean())
     return COINCIDENCE * max(0.0, (share - COINCIDENT) / COINCIDENT_SOFT)

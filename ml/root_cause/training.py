@@ -11,11 +11,17 @@ from ml.catalogue.root_causes import CLASSIFIED, NAMED
 from ml.numerics.arrays import Floats
 from ml.numerics.scores import calibration_error
 from ml.root_cause.classifier import TREES, Classifier, ClassifierFeature
-from ml.root_cause.evaluation import Outcome, answered, judged, measured, request_of
-from ml.root_cause.incidents import healthy, scenario
+from ml.root_cause.evaluation import Outcome, build_request, compute_measures, evaluate_request, evaluate_scenario
+from ml.root_cause.incidents import draw_healthy_scenario, draw_scenario
 from ml.root_cause.localization import Explanation
-from ml.root_cause.model import RootCauseModel, certainty, opined, probable, unknown
-from ml.root_cause.training_examples import Example, examples_of, table
+from ml.root_cause.model import (
+    RootCauseModel,
+    cause_probability,
+    compute_posterior,
+    is_unknown,
+    with_classifier_evidence,
+)
+from ml.root_cause.training_examples import Example, extract_examples, stack_examples
 
 ALGORITHM: Final = "minimum explanation over the shared-risk graph, with gradient boosting over ten features"
 INCIDENTS: Final = 182
@@ -40,13 +46,13 @@ def train(
     for number in range(INCIDENTS):
         progress(0.6 * number / INCIDENTS, "simulating incidents")
         cause = DRAWN[number % len(DRAWN)]
-        incident = scenario(seed * SEEDS + number, cause, LARGEST, LONGEST_HOURS)
-        examples += examples_of(incident, request_of(incident))
+        incident = draw_scenario(seed * SEEDS + number, cause, LARGEST, LONGEST_HOURS)
+        examples += extract_examples(incident, build_request(incident))
     progress(0.6, "learning from them")
-    model = fitted(examples, seed)
+    model = fit_model(examples, seed)
     progress(0.65, "measuring on incidents that it has never seen")
-    measures = held_out(model)
-    rival = held_out(champion) if champion else ()
+    measures = measure_held_out(model)
+    rival = measure_held_out(champion) if champion else ()
     progress(1.0, "done")
     return Trained(
         artefact=model.to_bytes(),
@@ -61,13 +67,13 @@ def train(
     )
 
 
-def fitted(examples: list[Example], seed: int) -> RootCauseModel:
+def fit_model(examples: list[Example], seed: int) -> RootCauseModel:
     """Classifier, temperature and confidence from examples; the confidence by cross-fitting the classifier."""
-    classifier = Classifier.fit(*table(examples), seed)
+    classifier = Classifier.fit(*stack_examples(examples), seed)
     honest = _cross_fitted(examples, seed)
     temperature = float(TEMPERATURES[int(np.argmin([_loss(honest, at) for at in TEMPERATURES]))])
-    ranked = [(example, probable(explained, temperature)) for example, explained in honest]
-    known = [(certainty(one), one[0].cause is example.cause) for example, one in ranked if not unknown(one)]
+    ranked = [(example, compute_posterior(explanations, temperature)) for example, explanations in honest]
+    known = [(cause_probability(one), one[0].cause is example.cause) for example, one in ranked if not is_unknown(one)]
     x, y = _isotonic(np.array([sure for sure, _ in known]), np.array([right for _, right in known]))
     return RootCauseModel(classifier, temperature, x, y)
 
@@ -75,17 +81,21 @@ def fitted(examples: list[Example], seed: int) -> RootCauseModel:
 def _cross_fitted(examples: list[Example], seed: int) -> list[tuple[Example, list[Explanation]]]:
     """Every example with the opinion of a classifier that has not seen it."""
     edges = [-(-part * len(examples) // FOLDS) for part in range(FOLDS + 1)]  # neighbours are of the same incident
-    told = []
+    scored = []
     for start, stop in pairwise(edges):
-        classifier = Classifier.fit(*table([*examples[:start], *examples[stop:]]), seed)
-        told += [(one, opined(classifier, one.explained, one.features)) for one in examples[start:stop]]
-    return told
+        classifier = Classifier.fit(*stack_examples([*examples[:start], *examples[stop:]]), seed)
+        scored += [
+            (one, with_classifier_evidence(classifier, one.explanations, one.features)) for one in examples[start:stop]
+        ]
+    return scored
 
 
-def _loss(told: list[tuple[Example, list[Explanation]]], temperature: float) -> float:
+def _loss(scored: list[tuple[Example, list[Explanation]]], temperature: float) -> float:
     losses = []
-    for example, explained in told:
-        right = sum(one.probability for one in probable(explained, temperature) if one.cause is example.cause)
+    for example, explanations in scored:
+        right = sum(
+            one.probability for one in compute_posterior(explanations, temperature) if one.cause is example.cause
+        )
         losses.append(-np.log(max(right, 1e-6)))
     return float(np.mean(losses))
 
@@ -100,7 +110,7 @@ def _isotonic(sure: Floats, right: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     return fit.X_thresholds_, fit.y_thresholds_
 
 
-def held_out(
+def measure_held_out(
     model: RootCauseModel, incidents: int | None = None, quiet: int | None = None, largest: int = LARGEST
 ) -> tuple[Measure, ...]:
     """Accuracy, culprit, overlap, onset and calibration on incidents and healthy windows that no training uses.
@@ -111,19 +121,21 @@ def held_out(
     answers: list[Outcome] = []
     examples: list[Example] = []
     for number in range(incidents):
-        incident = scenario(HELD_OUT_SEED + number, NAMED[number % len(NAMED)], largest)
-        request = request_of(incident)
-        answers.append(answered(incident, request, model))
-        examples += examples_of(incident, request)
-    silent = [judged(healthy(HELD_OUT_SEED + number, largest), model) for number in range(quiet)]
-    return (*measured(answers, silent, SIMULATED), *_classified(model, examples))
+        incident = draw_scenario(HELD_OUT_SEED + number, NAMED[number % len(NAMED)], largest)
+        request = build_request(incident)
+        answers.append(evaluate_request(incident, request, model))
+        examples += extract_examples(incident, request)
+    silent = [
+        evaluate_scenario(draw_healthy_scenario(HELD_OUT_SEED + number, largest), model) for number in range(quiet)
+    ]
+    return (*compute_measures(answers, silent, SIMULATED), *_classified(model, examples))
 
 
 def _classified(model: RootCauseModel, examples: list[Example]) -> tuple[Measure, ...]:
     """Of the classifier alone, by its ten features."""
-    if not any(one.classified for one in examples):
+    if not any(one.is_classifiable for one in examples):
         return ()
-    features, labels = table(examples)
+    features, labels = stack_examples(examples)
     chances = model.classifier.probabilities(features)
     best, sure = chances.argmax(axis=1), chances.max(axis=1)
     decided = sure >= model.classifier.abstains_below

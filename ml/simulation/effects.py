@@ -9,7 +9,7 @@ import numpy as np
 from ml.catalogue.metrics import Direction
 from ml.numerics.arrays import Floats
 from ml.simulation.fleet import Band, Fleet
-from ml.simulation.impairments import Impact
+from ml.simulation.impairments import Impairments
 from ml.simulation.link_budget import DOWNLINK_GHZ, RECEIVER_SHARE, UPLINK_GHZ
 
 POWER_CONTROL_DB: Final = {"REMOTE": 3.0, "HUB": 5.0}  # how much of a fade uplink power control makes up for
@@ -21,7 +21,7 @@ RAIN_UP_TO_DOWN: Final[dict[Band, float]] = {"C": 2.2, "KU": 1.55, "KA": 2.0}
 POINTING_UP_TO_DOWN: Final = {band: (UPLINK_GHZ[band] / DOWNLINK_GHZ[band]) ** 2 for band in UPLINK_GHZ}
 
 # What all faults do so far (changed), how deep this one is (times, links) with 1 for its worst, and the fleet.
-Effect = Callable[[Impact, Floats, Fleet], None]
+Effect = Callable[[Impairments, Floats, Fleet], None]
 
 
 class End(StrEnum):
@@ -39,7 +39,7 @@ class End(StrEnum):
         return Direction.IB if self is End.HUB else Direction.OB
 
 
-def columns(values: Floats, direction: Direction | None) -> Floats:
+def direction_columns(values: Floats, direction: Direction | None) -> Floats:
     """A view of one direction's columns."""
     links = values.shape[1] // 2
     return {Direction.IB: values[:, :links], Direction.OB: values[:, links:], None: values}[direction]
@@ -48,21 +48,21 @@ def columns(values: Floats, direction: Direction | None) -> Floats:
 def pointing(end: End, transmitting_db: float) -> Effect:
     """Both ways in the ratio of the beam's widths, 12 (θ / θ3dB)² with θ3dB = 70 λ/D."""
 
-    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+    def effect(total: Impairments, depth: Floats, fleet: Fleet) -> None:
         loss = transmitting_db * depth
-        columns(total.uplink, end.transmits)[:] -= loss
-        columns(total.downlink, end.receives)[:] -= loss / _by_band(fleet, POINTING_UP_TO_DOWN)
+        direction_columns(total.uplink, end.transmits)[:] -= loss
+        direction_columns(total.downlink, end.receives)[:] -= loss / _by_band(fleet, POINTING_UP_TO_DOWN)
 
     return effect
 
 
-def shadow(end: End, decibel: float) -> Effect:
+def obstruction(end: End, decibel: float) -> Effect:
     """Something solid in the beam: the same both ways."""
 
-    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+    def effect(total: Impairments, depth: Floats, fleet: Fleet) -> None:
         del fleet
-        columns(total.uplink, end.transmits)[:] -= decibel * depth
-        columns(total.downlink, end.receives)[:] -= decibel * depth
+        direction_columns(total.uplink, end.transmits)[:] -= decibel * depth
+        direction_columns(total.downlink, end.receives)[:] -= decibel * depth
 
     return effect
 
@@ -70,14 +70,14 @@ def shadow(end: End, decibel: float) -> Effect:
 def rain(end: End, downlink_db: float) -> Effect:
     """Attenuation both ways, noise on the receiving one, and uplink power control against it on the other."""
 
-    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+    def effect(total: Impairments, depth: Floats, fleet: Fleet) -> None:
         down = downlink_db * depth * _by_band(fleet, RAIN_OF_BAND)
         up = down * _by_band(fleet, RAIN_UP_TO_DOWN)
         made_up = np.minimum(POWER_CONTROL_DB[end], up)
-        columns(total.uplink, end.transmits)[:] -= up - made_up
-        columns(total.power, end.transmits)[:] += made_up
-        columns(total.downlink, end.receives)[:] -= down
-        columns(total.noise, end.receives)[:] += rain_noise(down)
+        direction_columns(total.uplink, end.transmits)[:] -= up - made_up
+        direction_columns(total.power, end.transmits)[:] += made_up
+        direction_columns(total.downlink, end.receives)[:] -= down
+        direction_columns(total.noise, end.receives)[:] += rain_noise(down)
 
     return effect
 
@@ -91,11 +91,11 @@ def rain_noise(attenuation_db: Floats) -> Floats:
 def transmitter(end: End, decibel: float, *, metered: bool = True) -> Effect:
     """Weaker; `metered`: before the meter that reports its power."""
 
-    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+    def effect(total: Impairments, depth: Floats, fleet: Fleet) -> None:
         del fleet
-        columns(total.uplink, end.transmits)[:] -= decibel * depth
+        direction_columns(total.uplink, end.transmits)[:] -= decibel * depth
         if metered:
-            columns(total.power, end.transmits)[:] -= decibel * depth
+            direction_columns(total.power, end.transmits)[:] -= decibel * depth
 
     return effect
 
@@ -103,18 +103,18 @@ def transmitter(end: End, decibel: float, *, metered: bool = True) -> Effect:
 def amplifier(end: End, decibel: float) -> Effect:
     """A low-noise amplifier or block that amplifies less and hisses more: Es/N0 falls about as far as the level."""
 
-    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+    def effect(total: Impairments, depth: Floats, fleet: Fleet) -> None:
         del fleet
-        columns(total.gain, end.receives)[:] -= decibel * depth
-        columns(total.noise, end.receives)[:] += _added(decibel * depth) / RECEIVER_SHARE[end.receives]
+        direction_columns(total.gain, end.receives)[:] -= decibel * depth
+        direction_columns(total.noise, end.receives)[:] += _noise_of(decibel * depth) / RECEIVER_SHARE[end.receives]
 
     return effect
 
 
 def demodulator(end: End, decibel: float) -> Effect:
-    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+    def effect(total: Impairments, depth: Floats, fleet: Fleet) -> None:
         del fleet
-        columns(total.demodulator, end.receives)[:] += decibel * depth
+        direction_columns(total.demodulator, end.receives)[:] += decibel * depth
 
     return effect
 
@@ -122,9 +122,9 @@ def demodulator(end: End, decibel: float) -> Effect:
 def interference(direction: Direction | None, decibel: float) -> Effect:
     """Costs a typical link so much Es/N0."""
 
-    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+    def effect(total: Impairments, depth: Floats, fleet: Fleet) -> None:
         del fleet
-        columns(total.interference, direction)[:] += _both(_added(decibel * depth), direction)
+        direction_columns(total.interference, direction)[:] += _for_directions(_noise_of(decibel * depth), direction)
 
     return effect
 
@@ -132,41 +132,41 @@ def interference(direction: Direction | None, decibel: float) -> Effect:
 def sun(direction: Direction, decibel: float) -> Effect:
     """Noise into the receiver, and nothing else."""
 
-    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+    def effect(total: Impairments, depth: Floats, fleet: Fleet) -> None:
         del fleet
-        columns(total.noise, direction)[:] += _added(decibel * depth) / RECEIVER_SHARE[direction]
+        direction_columns(total.noise, direction)[:] += _noise_of(decibel * depth) / RECEIVER_SHARE[direction]
 
     return effect
 
 
 def load(direction: Direction | None, times: float) -> Effect:
-    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+    def effect(total: Impairments, depth: Floats, fleet: Fleet) -> None:
         del fleet
-        columns(total.load, direction)[:] += _both(times * depth, direction)
+        direction_columns(total.load, direction)[:] += _for_directions(times * depth, direction)
 
     return effect
 
 
-def darkness(*, reported: bool) -> Effect:
+def outage(*, reported: bool) -> Effect:
     """Without electricity; `reported`: somebody still says so."""
 
-    def effect(total: Impact, depth: Floats, fleet: Fleet) -> None:
+    def effect(total: Impairments, depth: Floats, fleet: Fleet) -> None:
         del fleet
-        dark = _both(np.ceil(np.clip(depth, 0.0, 1.0)), None)
-        np.maximum(total.dark, dark, out=total.dark)
+        outage = _for_directions(np.ceil(np.clip(depth, 0.0, 1.0)), None)
+        np.maximum(total.outage, outage, out=total.outage)
         if not reported:
-            np.maximum(total.silent, dark, out=total.silent)
+            np.maximum(total.unreported, outage, out=total.unreported)
 
     return effect
 
 
-def _added(decibel: Floats) -> Floats:
+def _noise_of(decibel: Floats) -> Floats:
     """Noise on top of 1 that makes so many dB."""
     result: Floats = 10.0 ** (decibel / 10.0) - 1.0
     return result
 
 
-def _both(depth: Floats, direction: Direction | None) -> Floats:
+def _for_directions(depth: Floats, direction: Direction | None) -> Floats:
     return depth if direction else np.concatenate([depth, depth], axis=1)
 
 

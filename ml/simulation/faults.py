@@ -16,9 +16,9 @@ from ml.simulation import effects
 from ml.simulation import envelopes as shapes
 from ml.simulation import footprints as reach
 from ml.simulation.effects import Effect, End
-from ml.simulation.envelopes import Shape
+from ml.simulation.envelopes import Envelope
 from ml.simulation.fleet import Fleet
-from ml.simulation.impairments import Impact
+from ml.simulation.impairments import Impairments
 
 
 class Variant(StrEnum):
@@ -66,12 +66,12 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Signature:
+class FaultModel:
     """How a cause shows; see the table in the domain notes."""
 
-    shape: Shape
+    envelope_of: Envelope
     effect: Callable[[Fault, End], Effect]  # `End`: where the site at fault is
-    least: float = 0.0  # of the effect, at strength 0: below that the cause is no cause
+    least_strength: float = 0.0  # of the effect, at strength 0: below that the cause is no cause
 
 
 def _hub_chain(fault: Fault, end: End) -> Effect:
@@ -92,33 +92,35 @@ def _remote_chain(fault: Fault, end: End) -> Effect:
     ]
 
 
-SIGNATURES: Final[dict[str, Signature]] = {
-    RootCause.EQUIPMENT_FAILURE: Signature(shapes.step, _hub_chain),
-    RootCause.ANTENNA_ALIGNMENT: Signature(shapes.drift, lambda _, end: effects.pointing(end, 7.5)),
-    RootCause.SATELLITE_INTERFERENCE: Signature(
+FAULT_MODELS: Final[dict[str, FaultModel]] = {
+    RootCause.EQUIPMENT_FAILURE: FaultModel(shapes.step, _hub_chain),
+    RootCause.ANTENNA_ALIGNMENT: FaultModel(shapes.drift, lambda _, end: effects.pointing(end, 7.5)),
+    RootCause.SATELLITE_INTERFERENCE: FaultModel(
         shapes.interference, lambda fault, _: effects.interference(fault.direction, 8.0)
     ),
-    RootCause.ANTENNA_MISALIGNMENT: Signature(shapes.quick, lambda _, end: effects.pointing(end, 9.0)),
-    RootCause.RAIN_FADE: Signature(shapes.bell, lambda _, end: effects.rain(end, 8.0)),
-    RootCause.SUN_TRANSIT: Signature(
-        shapes.step, lambda fault, _: effects.sun(fault.direction or Direction.IB, 10.0), least=0.4
+    RootCause.ANTENNA_MISALIGNMENT: FaultModel(shapes.quick, lambda _, end: effects.pointing(end, 9.0)),
+    RootCause.RAIN_FADE: FaultModel(shapes.bell, lambda _, end: effects.rain(end, 8.0)),
+    RootCause.SUN_TRANSIT: FaultModel(
+        shapes.step, lambda fault, _: effects.sun(fault.direction or Direction.IB, 10.0), least_strength=0.4
     ),
-    RootCause.CONGESTION: Signature(shapes.busy, lambda fault, _: effects.load(fault.direction, 3.0), least=0.3),
-    RootCause.REMOTE_EQUIPMENT: Signature(shapes.step, _remote_chain),
-    RootCause.POWER_OUTAGE: Signature(
-        shapes.step, lambda fault, _: effects.darkness(reported=fault.variant is not Variant.SILENCE)
+    RootCause.CONGESTION: FaultModel(
+        shapes.busy, lambda fault, _: effects.load(fault.direction, 3.0), least_strength=0.3
     ),
-    RootCause.BLOCKAGE: Signature(shapes.blockage, lambda _, end: effects.shadow(end, 30.0), least=0.35),
+    RootCause.REMOTE_EQUIPMENT: FaultModel(shapes.step, _remote_chain),
+    RootCause.POWER_OUTAGE: FaultModel(
+        shapes.step, lambda fault, _: effects.outage(reported=fault.variant is not Variant.SILENCE)
+    ),
+    RootCause.BLOCKAGE: FaultModel(shapes.blockage, lambda _, end: effects.obstruction(end, 30.0), least_strength=0.35),
 }
 HUB_SIDE: Final = {RootCause.EQUIPMENT_FAILURE, RootCause.ANTENNA_ALIGNMENT}
 
 
-def impact(fleet: Fleet, faults: list[Fault], times: NDArray[np.int64]) -> Impact:
+def compute_impairments(fleet: Fleet, faults: list[Fault], times: NDArray[np.int64]) -> Impairments:
     """The sum of all faults at `times` (epoch ms ascending). Raises KeyError for an unknown cause or site."""
-    total = Impact.none(len(times), len(fleet.links))
+    total = Impairments.none(len(times), len(fleet.links))
     for fault in faults:
         during = slice(*np.searchsorted(times, [fault.start_ms, fault.end_ms]).tolist())
-        effect = SIGNATURES[fault.cause].effect(fault, _end(fault, fleet))
+        effect = FAULT_MODELS[fault.cause].effect(fault, _end(fault, fleet))
         if during.start < during.stop:
             minutes = (times[during] - fault.start_ms) / MINUTE_MS
             effect(total.during(during), _strength(fault) * _depth(fault, fleet, minutes), fleet)
@@ -126,8 +128,8 @@ def impact(fleet: Fleet, faults: list[Fault], times: NDArray[np.int64]) -> Impac
 
 
 def _strength(fault: Fault) -> float:
-    least = SIGNATURES[fault.cause].least
-    return least + (1.0 - least) * fault.strength
+    least_strength = FAULT_MODELS[fault.cause].least_strength
+    return least_strength + (1.0 - least_strength) * fault.strength
 
 
 def _end(fault: Fault, fleet: Fleet) -> End:
@@ -139,8 +141,8 @@ def _depth(fault: Fault, fleet: Fleet, minutes: Floats) -> Floats:
     """(times, links): how much of the fault's strength reaches each link."""
     if fault.cause == RootCause.SUN_TRANSIT:
         return _transit(fault, fleet, minutes)
-    shape = shapes.waves if fault.variant is Variant.WAVES else SIGNATURES[fault.cause].shape
-    envelope = shape(minutes, fault.minutes, fault.irregularity)[:, None]
+    envelope_of = shapes.waves if fault.variant is Variant.WAVES else FAULT_MODELS[fault.cause].envelope_of
+    envelope = envelope_of(minutes, fault.minutes, fault.irregularity)[:, None]
     if fault.cause == RootCause.RAIN_FADE and fault.site and _end(fault, fleet) is End.REMOTE:
         centre = fleet.site_of[fault.site]
         return envelope * reach.rain_cell(fleet, centre, fault.radius_km, minutes, fault.minutes, fault.irregularity)
@@ -148,7 +150,7 @@ def _depth(fault: Fault, fleet: Fleet, minutes: Floats) -> Floats:
 
 
 def _members(fault: Fault, fleet: Fleet) -> Floats:
-    return reach.everything_of(fleet, fault.network, fault.site, fault.link, fault.satellite, fault.transponder)
+    return reach.select_links(fleet, fault.network, fault.site, fault.link, fault.satellite, fault.transponder)
 
 
 def _transit(fault: Fault, fleet: Fleet, minutes: Floats) -> Floats:
@@ -156,5 +158,5 @@ def _transit(fault: Fault, fleet: Fleet, minutes: Floats) -> Floats:
     phase = (minutes % DAY_MINUTES) / (fault.minutes % DAY_MINUTES or DAY_MINUTES)
     if fault.direction is Direction.OB and fault.site is not None:
         seen = reach.sun_over_remotes(fleet, fleet.site_of[fault.site], phase)
-        return seen * reach.everything_of(fleet, None, None, None, fault.satellite, None)
-    return reach.hump(phase)[:, None] * _members(fault, fleet)
+        return seen * reach.select_links(fleet, None, None, None, fault.satellite, None)
+    return reach.half_sine_pulse(phase)[:, None] * _members(fault, fleet)

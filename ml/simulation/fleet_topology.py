@@ -4,24 +4,24 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ml.catalogue.topology import Carriers, Places, Plant
+from ml.catalogue.topology import NetworkArrays, SiteArrays, Topology
 from ml.numerics.arrays import Integers
 from ml.simulation.fleet import Fleet
 
 
-def build_topology(fleet: Fleet) -> Plant:
+def build_topology(fleet: Fleet) -> Topology:
     """All of an invented fleet, all in scope; keys are its numbers, a satellite's its place."""
     site_at = {site.number: place for place, site in enumerate(fleet.sites)}
     network_at = {network.number: place for place, network in enumerate(fleet.networks)}
     satellite_at = {satellite.name: place for place, satellite in enumerate(fleet.satellites)}
     transponders = sorted({(network.satellite, network.transponder) for network in fleet.networks})
-    return Plant(
+    return Topology(
         links=_integers(link.number for link in fleet.links),
         link_names=tuple(link.name for link in fleet.links),
         network=_integers(network_at[link.network] for link in fleet.links),
         site=_integers(site_at[link.site] for link in fleet.links),
         in_scope=np.ones(len(fleet.links), dtype=bool),
-        networks=Carriers(
+        networks=NetworkArrays(
             _integers(network.number for network in fleet.networks),
             tuple(network.name for network in fleet.networks),
             _integers(site_at[network.hub] for network in fleet.networks),
@@ -29,7 +29,7 @@ def build_topology(fleet: Fleet) -> Plant:
             _integers(transponders.index((one.satellite, one.transponder)) for one in fleet.networks),
             np.array([network.band for network in fleet.networks], dtype=np.str_),
         ),
-        sites=Places(
+        sites=SiteArrays(
             _integers(site.number for site in fleet.sites),
             tuple(site.name for site in fleet.sites),
             np.array([site.latitude for site in fleet.sites], dtype=np.float64),

@@ -14,7 +14,7 @@ TRANSIT_LONGITUDE: Final = 10.0  # degrees east or west over which it passes
 TRANSIT_SHARE: Final = 0.6  # of the whole passage that one place sees
 
 
-def everything_of(
+def select_links(
     fleet: Fleet,
     network: int | None,
     site: int | None,
@@ -34,17 +34,19 @@ def everything_of(
     return np.array(hit, dtype=np.float64)
 
 
-def rain_cell(fleet: Fleet, centre: SiteSpec, radius_km: float, minutes: Floats, lasting: float, seed: int) -> Floats:
+def rain_cell(
+    fleet: Fleet, centre: SiteSpec, radius_km: float, minutes: Floats, duration_minutes: float, seed: int
+) -> Floats:
     """(times, links): a Gaussian cell, over `centre` at half-time; with a seed it travels."""
-    north_km, east_km = KM_PER_DEGREE * offsets(fleet, centre)
+    north_km, east_km = KM_PER_DEGREE * offsets_degrees(fleet, centre)
     speed = np.random.default_rng([seed, 33]).normal(0.0, GUST_KMH, 2) if seed else np.zeros(2)
-    travelled = speed[:, None] * (minutes - lasting / 2.0) / 60.0
+    travelled = speed[:, None] * (minutes - duration_minutes / 2.0) / 60.0
     squared = (north_km - travelled[0][:, None]) ** 2 + (east_km - travelled[1][:, None]) ** 2
     cell: Floats = np.exp(-squared / radius_km**2)
     return cell
 
 
-def offsets(fleet: Fleet, centre: SiteSpec) -> Floats:
+def offsets_degrees(fleet: Fleet, centre: SiteSpec) -> Floats:
     """(2, links): degrees of arc that each remote lies north and east of `centre`, on a plane: near enough."""
     latitude, longitude = fleet.link_places
     return np.stack(degrees_apart(latitude, longitude, centre.latitude, centre.longitude))
@@ -58,13 +60,13 @@ def distances_km(fleet: Fleet, centre: SiteSpec) -> Floats:
 
 def sun_over_remotes(fleet: Fleet, centre: SiteSpec, phase: Floats) -> Floats:
     """(times, links): the sun's passage, `phase` 0 to 1, by geography: by longitude in time, by latitude in depth."""
-    north, east = offsets(fleet, centre)
+    north, east = offsets_degrees(fleet, centre)
     later = (1.0 - TRANSIT_SHARE) * (0.5 + np.clip(east / (2.0 * TRANSIT_LONGITUDE), -0.5, 0.5))
     near: Floats = np.exp(-((north / TRANSIT_LATITUDE) ** 2))
-    return near * hump((phase[:, None] - later) / TRANSIT_SHARE)
+    return near * half_sine_pulse((phase[:, None] - later) / TRANSIT_SHARE)
 
 
-def hump(phase: Floats) -> Floats:
+def half_sine_pulse(phase: Floats) -> Floats:
     """A bell over 0 to 1, nothing outside."""
     result: Floats = np.sin(np.pi * np.clip(phase, 0.0, 1.0)) ** 0.7
     return result

@@ -9,7 +9,7 @@ from ml.numerics.arrays import Floats
 
 
 @dataclass(frozen=True)
-class Impact:
+class Impairments:
     """What all faults together do, each (times, 2 x links), the links' inbound columns first; zero: nothing.
 
     uplink, downlink: dB change of what travels up to, and down from, the satellite; noise: what a receiver gains, in
@@ -26,8 +26,8 @@ class Impact:
     demodulator: Floats
     power: Floats
     load: Floats
-    dark: Floats
-    silent: Floats
+    outage: Floats
+    unreported: Floats
 
     @classmethod
     def none(cls, times: int, links: int) -> Self:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ml.numerics.arrays import Floats
 from ml.simulation.fleet import Band
-from ml.simulation.impairments import Impact
+from ml.simulation.impairments import Impairments
 
 UPLINK_GHZ: Final[dict[Band, float]] = {"C": 6.1, "KU": 14.25, "KA": 29.25}
 DOWNLINK_GHZ: Final[dict[Band, float]] = {"C": 3.95, "KU": 11.7, "KA": 19.7}
@@ -32,7 +32,7 @@ class Budget:
     interference: Floats
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator, links: int) -> "Budget":
+    def draw(cls, rng: np.random.Generator, links: int) -> "Budget":
         typical = np.repeat([RECEIVER_SHARE["IB"], RECEIVER_SHARE["OB"]], links)
         receiver = typical * rng.uniform(0.88, 1.1, 2 * links)
         interference = INTERFERENCE_SHARE * rng.uniform(0.5, 1.5, 2 * links)
@@ -48,38 +48,40 @@ class Reception:
     lock: Floats
 
 
-def received(own: Budget, hit: Impact, fading: Floats) -> Reception:
+def compute_reception(budget: Budget, impairments: Impairments, fading: Floats) -> Reception:
     """What arrives under faults; `fading` (times, 2 x links) in dB moves the Es/N0 besides."""
-    clear = decibels_undone(own.esno)
-    carrier, noise = clear * decibels_undone(hit.uplink + hit.downlink), _noise(own, hit)
-    lost = hit.demodulator - fading
-    links = len(own.esno) // 2
+    clear = from_decibels(budget.esno)
+    carrier, noise = clear * from_decibels(impairments.uplink + impairments.downlink), _noise(budget, impairments)
+    lost = impairments.demodulator - fading
+    links = len(budget.esno) // 2
     # A remote that does not hear its hub must not transmit.
-    told = rising(4.0 * (decibels(carrier[:, links:] / noise[:, links:]) - lost[:, links:] - LOCK_DB))
+    told = sigmoid(4.0 * (to_decibels(carrier[:, links:] / noise[:, links:]) - lost[:, links:] - LOCK_DB))
     carrier[:, :links] *= told
-    esno = decibels(carrier / noise) - lost
-    level = hit.gain + decibels((carrier + noise) / (clear + 1.0))
-    return Reception(np.clip(esno, FLOOR_DB, 25.0), level, rising(4.0 * (esno - LOCK_DB)))
+    esno = to_decibels(carrier / noise) - lost
+    level = impairments.gain + to_decibels((carrier + noise) / (clear + 1.0))
+    return Reception(np.clip(esno, FLOOR_DB, 25.0), level, sigmoid(4.0 * (esno - LOCK_DB)))
 
 
-def _noise(own: Budget, hit: Impact) -> Floats:
+def _noise(budget: Budget, impairments: Impairments) -> Floats:
     """In units of the healthy noise; interference is as strong against every carrier, so the best links lose most."""
-    relayed = own.uplink + own.interference + hit.interference * decibels_undone(own.esno - TYPICAL_ESNO_DB)
-    total: Floats = relayed * decibels_undone(hit.downlink) + own.receiver * (1.0 + hit.noise)
+    relayed = (
+        budget.uplink + budget.interference + impairments.interference * from_decibels(budget.esno - TYPICAL_ESNO_DB)
+    )
+    total: Floats = relayed * from_decibels(impairments.downlink) + budget.receiver * (1.0 + impairments.noise)
     return total
 
 
-def decibels(ratio: Floats) -> Floats:
+def to_decibels(ratio: Floats) -> Floats:
     result: Floats = 10.0 * np.log10(np.maximum(ratio, 1e-9))
     return result
 
 
-def decibels_undone(decibel: Floats) -> Floats:
+def from_decibels(decibel: Floats) -> Floats:
     result: Floats = 10.0 ** (0.1 * decibel)
     return result
 
 
-def rising(x: Floats) -> Floats:
+def sigmoid(x: Floats) -> Floats:
     """The logistic function."""
     result: Floats = 1.0 / (1.0 + np.exp(-np.clip(x, -60.0, 60.0)))
     return result

@@ -14,9 +14,9 @@ BURST_EVERY_MINUTES: Final = 30
 BURST_MINUTES: Final = 6.0  # mean length
 
 
-def wander(seed: int, times: NDArray[np.int64], links: int) -> Floats:
+def draw_low_frequency_noise(seed: int, times: NDArray[np.int64], links: int) -> Floats:
     """Slow unit noise, (len(`KNOTS_MINUTES`), times, 2 x links); the same at a time whatever other times are asked."""
-    parts = [_slow([seed, order], times, minutes, 3 * links) for order, minutes in enumerate(KNOTS_MINUTES)]
+    parts = [_draw_slow([seed, order], times, minutes, 3 * links) for order, minutes in enumerate(KNOTS_MINUTES)]
     inbound, outbound, shared = np.split(np.stack(parts), 3, axis=-1)
     own = np.concatenate([inbound, outbound], axis=-1)
     both = np.concatenate([shared, shared], axis=-1)
@@ -24,7 +24,7 @@ def wander(seed: int, times: NDArray[np.int64], links: int) -> Floats:
     return result
 
 
-def _slow(key: list[int], times: NDArray[np.int64], minutes: int, streams: int) -> Floats:
+def _draw_slow(key: list[int], times: NDArray[np.int64], minutes: int, streams: int) -> Floats:
     """Normal deviates at knots of this distance, joined so that their variance is 1 everywhere between as well."""
     knot, within = np.divmod(times, minutes * MINUTE_MS)
     knots, place = np.unique(np.concatenate([knot, knot + 1]), return_inverse=True)
@@ -37,7 +37,7 @@ def _slow(key: list[int], times: NDArray[np.int64], minutes: int, streams: int) 
     return joined
 
 
-def bursts(seed: int, times: NDArray[np.int64], streams: int, missing: float) -> NDArray[np.bool_]:
+def draw_gaps(seed: int, times: NDArray[np.int64], streams: int, missing: float) -> NDArray[np.bool_]:
     """(times, streams): where a stream is silent for some minutes, together a fraction `missing` of the time."""
     block, within = np.divmod(times, BURST_EVERY_MINUTES * MINUTE_MS)
     blocks, place = np.unique(block, return_inverse=True)

@@ -31,7 +31,7 @@ class _Draw:
     def one_of(self, *choices: Any, chance: tuple[float, ...] | None = None) -> Any:
         return choices[int(self.rng.choice(len(choices), p=chance))]
 
-    def way(self) -> Direction:
+    def direction(self) -> Direction:
         return Direction.IB if self.rng.random() < 0.5 else Direction.OB
 
 
@@ -67,8 +67,8 @@ def _link(fleet: Fleet, rng: np.random.Generator, cause: str) -> LinkSpec:
     if cause == RootCause.BLOCKAGE:
         links = _mobile(fleet)
     if cause == RootCause.RAIN_FADE:
-        wet = (link for link in links if RAIN_OF_BAND[fleet.network_of[link.network].band] >= 1.0)
-        links = list(wet) or links
+        rain_sensitive = (link for link in links if RAIN_OF_BAND[fleet.network_of[link.network].band] >= 1.0)
+        links = list(rain_sensitive) or links
     return links[int(rng.integers(len(links)))]
 
 
@@ -83,7 +83,7 @@ def _hub_antenna(draw: _Draw) -> dict[str, Any]:
 
 def _interference(draw: _Draw) -> dict[str, Any]:
     where = {"satellite": draw.network.satellite, "transponder": draw.network.transponder}
-    return {**where, "direction": draw.way() if draw.rng.random() < 0.85 else None}
+    return {**where, "direction": draw.direction() if draw.rng.random() < 0.85 else None}
 
 
 def _rain(draw: _Draw) -> dict[str, Any]:
@@ -93,9 +93,9 @@ def _rain(draw: _Draw) -> dict[str, Any]:
 
 
 def _sun(draw: _Draw) -> dict[str, Any]:
-    way = draw.way()
-    site = draw.network.hub if way is Direction.IB else draw.link.site
-    return {"site": site, "satellite": draw.network.satellite, "direction": way}
+    direction = draw.direction()
+    site = draw.network.hub if direction is Direction.IB else draw.link.site
+    return {"site": site, "satellite": draw.network.satellite, "direction": direction}
 
 
 def _congestion(draw: _Draw) -> dict[str, Any]:

@@ -10,24 +10,10 @@ from numpy.typing import NDArray
 from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from ml.numerics.arrays import Floats
 from ml.simulation import telemetry
-from ml.simulation.faults import Fault, impact
-from ml.simulation.fleet import Fleet, LinkSpec, NetworkSpec, SatelliteSpec, SiteSpec, demo_fleet
-from ml.simulation.impairments import Impact
-from ml.simulation.noise import bursts
-from ml.simulation.random_faults import random_fault
-
-__all__ = [
-    "Fault",
-    "Fleet",
-    "LinkSpec",
-    "NetworkSpec",
-    "Samples",
-    "SatelliteSpec",
-    "SiteSpec",
-    "demo_fleet",
-    "random_fault",
-    "simulate",
-]
+from ml.simulation.faults import Fault, compute_impairments
+from ml.simulation.fleet import Fleet
+from ml.simulation.impairments import Impairments
+from ml.simulation.noise import draw_gaps
 
 # A fault counts where it moves a reading by this many of the catalogue's least spreads; a network's readings are means
 # over its links and so move less.
@@ -71,12 +57,12 @@ def simulate(
     Raises KeyError for a fault whose cause or culprit is unknown.
     """
     noise, arrived = _noise(fleet, times, seed, missing)
-    hit = impact(fleet, list(faults), times)
-    arrived[TargetKind.LINK] &= hit.silent < 0.5
-    own = telemetry.nature(fleet, times, seed)
-    readings = _readings(fleet, times, own, hit, noise, kinds)
-    none = Impact.none(len(times), len(fleet.links))
-    healthy = _readings(fleet, times, own, none, noise, kinds) if faults and marked else readings
+    impairments = compute_impairments(fleet, list(faults), times)
+    arrived[TargetKind.LINK] &= impairments.unreported < 0.5
+    traits = telemetry.draw_characteristics(fleet, times, seed)
+    readings = _readings(fleet, times, traits, impairments, noise, kinds)
+    none = Impairments.none(len(times), len(fleet.links))
+    healthy = _readings(fleet, times, traits, none, noise, kinds) if faults and marked else readings
     samples = {}
     for kind in kinds:
         faulty = _faulty(kind, readings[kind], healthy[kind])
@@ -100,7 +86,7 @@ def _noise(
         rng = np.random.default_rng([seed, at])
         rng.standard_normal(out=normal[row])
         arrived[row] = rng.random(streams) >= missing / 2.0
-    arrived &= ~bursts(seed, times, streams, missing / 2.0)
+    arrived &= ~draw_gaps(seed, times, streams, missing / 2.0)
     ends = np.cumsum(list(sizes.values()))[:-1]
     return (
         dict(zip(sizes, np.split(normal, ends, axis=1), strict=True)),
@@ -111,19 +97,19 @@ def _noise(
 def _readings(
     fleet: Fleet,
     times: NDArray[np.int64],
-    own: telemetry.Nature,
-    hit: Impact,
+    traits: telemetry.LinkCharacteristics,
+    impairments: Impairments,
     noise: dict[TargetKind, Floats],
     kinds: Collection[TargetKind],
 ) -> dict[TargetKind, Floats]:
     """Per kind (times, streams, metrics), rounded as equipment would."""
-    link = telemetry.links(own, times, hit, noise[TargetKind.LINK])
+    link = telemetry.simulate_links(traits, times, impairments, noise[TargetKind.LINK])
     readings = {TargetKind.LINK: link}
     if TargetKind.NETWORK in kinds:
-        readings[TargetKind.NETWORK] = telemetry.networks(fleet, link, noise[TargetKind.NETWORK])
+        readings[TargetKind.NETWORK] = telemetry.simulate_networks(fleet, link, noise[TargetKind.NETWORK])
     if TargetKind.SITE in kinds:
-        readings[TargetKind.SITE] = telemetry.sites(fleet, times, link, noise[TargetKind.SITE])
-    return {kind: telemetry.rounded(CATALOGUE[kind], readings[kind]) for kind in kinds}
+        readings[TargetKind.SITE] = telemetry.simulate_sites(fleet, times, link, noise[TargetKind.SITE])
+    return {kind: telemetry.round_readings(CATALOGUE[kind], readings[kind]) for kind in kinds}
 
 
 def _faulty(kind: TargetKind, readings: Floats, healthy: Floats) -> NDArray[np.bool_]:

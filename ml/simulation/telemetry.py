@@ -11,13 +11,13 @@ from ml.catalogue.units import HOUR_MS
 from ml.numerics.arrays import Floats
 from ml.simulation import noise as noises
 from ml.simulation.fleet import Fleet
-from ml.simulation.impairments import Impact
-from ml.simulation.link_budget import FLOOR_DB, Budget, Reception, received, rising
+from ml.simulation.impairments import Impairments
+from ml.simulation.link_budget import FLOOR_DB, Budget, Reception, compute_reception, sigmoid
 
 CHANNELS: Final = 9  # independent normal deviates per stream and time
 # Standard deviations of a link with middling noise, tuned to real links: see notebooks/correlation.ipynb.
 WHITE_DB: Final = 0.235
-WANDER_DB: Final = np.array([0.16, 0.14, 0.08, 0.07])  # one for each of `noises.KNOTS_MINUTES`
+LOW_FREQUENCY_DB: Final = np.array([0.16, 0.14, 0.08, 0.07])  # one for each of `noises.KNOTS_MINUTES`
 UNLIKE: Final = 0.5  # how differently noisy links are: standard deviation of the logarithm
 WHITER, REDDER = 0.8, 1.4  # the noisier a link, the slower is its noise: powers of how noisy it is
 LEVEL_STEPS_DB: Final = (0.1, 0.1, 0.3)  # what meters resolve
@@ -29,8 +29,8 @@ NOT_IN_SERVICE: Final = 0.05
 
 
 @dataclass(frozen=True)
-class Nature:
-    """What is peculiar to each link direction: (2 x links,) each; `wander` is slow noise, (times, 2 x links), in dB."""
+class LinkCharacteristics:
+    """What is peculiar to each link direction: (2 x links,) each; `low_frequency_noise` in dB, (times, 2 x links)."""
 
     budget: Budget
     level: Floats
@@ -43,17 +43,17 @@ class Nature:
     longitude: Floats
     level_step: Floats
     mute: NDArray[np.bool_]
-    wander: Floats
+    low_frequency_noise: Floats
 
 
-def nature(fleet: Fleet, times: NDArray[np.int64], seed: int) -> Nature:
-    """Draw every link direction's character from the seed alone; only `wander` depends on `times` (epoch ms)."""
+def draw_characteristics(fleet: Fleet, times: NDArray[np.int64], seed: int) -> LinkCharacteristics:
+    """Draws each link direction's character from the seed; only `low_frequency_noise` depends on `times` (epoch ms)."""
     rng = np.random.default_rng([seed, 202])
     streams = 2 * len(fleet.links)
     capacity = rng.uniform(3.0, 10.0, streams)
     noisiness = np.clip(rng.lognormal(0.0, UNLIKE, streams), 0.3, 2.2)
-    return Nature(
-        budget=Budget.drawn(rng, len(fleet.links)),
+    return LinkCharacteristics(
+        budget=Budget.draw(rng, len(fleet.links)),
         level=rng.uniform(-58.0, -32.0, streams),
         power=rng.uniform(28.0, 42.0, streams),
         capacity=capacity,
@@ -64,29 +64,37 @@ def nature(fleet: Fleet, times: NDArray[np.int64], seed: int) -> Nature:
         longitude=np.tile(fleet.link_places[1], 2),
         level_step=rng.choice(LEVEL_STEPS_DB, streams),
         mute=rng.random(streams) < MUTE_SHARE,
-        wander=noisiness**REDDER * np.tensordot(WANDER_DB, noises.wander(seed, times, len(fleet.links)), axes=1),
+        low_frequency_noise=noisiness**REDDER
+        * np.tensordot(LOW_FREQUENCY_DB, noises.draw_low_frequency_noise(seed, times, len(fleet.links)), axes=1),
     )
 
 
-def diurnal(times: NDArray[np.int64], longitude: Floats) -> Floats:
+def diurnal_demand(times: NDArray[np.int64], longitude: Floats) -> Floats:
     """Demand by local solar time, (times, places): busiest at 15 h, quietest at 3 h, 1 on average."""
     hour = times[:, None] / HOUR_MS + longitude / 15.0
     wave: Floats = 1.0 + 0.45 * np.sin(2.0 * np.pi * (hour - 9.0) / 24.0)
     return wave
 
 
-def links(own: Nature, times: NDArray[np.int64], hit: Impact, noise: Floats) -> Floats:
+def simulate_links(
+    traits: LinkCharacteristics, times: NDArray[np.int64], impairments: Impairments, noise: Floats
+) -> Floats:
     """Link readings (times, 2 x links, metrics) in catalogue order; `noise` (times, 2 x links, `CHANNELS`)."""
-    fading = own.wander + own.white * _alike(noise[..., 0])
-    radio = received(own.budget, hit, ESNO_FOLLOWS * fading + 0.12 * noise[..., 1])
-    lit = hit.dark < 0.5
+    fading = traits.low_frequency_noise + traits.white * _correlate_directions(noise[..., 0])
+    radio = compute_reception(traits.budget, impairments, ESNO_FOLLOWS * fading + 0.12 * noise[..., 1])
+    lit = impairments.outage < 0.5
     unlit = np.where(lit, 0.0, np.nan)  # without electricity nothing is reported but the uptime that says so
     alive = lit * radio.lock
-    demand = own.demand * diurnal(times, own.longitude) * np.exp(0.10 * noise[..., 3]) * (1.0 + hit.load)
-    capacity = _capacity(own, radio.esno) * np.maximum(alive, 0.02)
+    demand = (
+        traits.demand
+        * diurnal_demand(times, traits.longitude)
+        * np.exp(0.10 * noise[..., 3])
+        * (1.0 + impairments.load)
+    )
+    capacity = _capacity(traits, radio.esno) * np.maximum(alive, 0.02)
     strain = demand / capacity
     queue = np.clip(strain - 0.75, 0.0, 3.0)
-    wrong = np.exp(0.5 * noise[..., 6] - 2.2) + 8.0 * rising(2.0 * (3.5 - radio.esno))
+    wrong = np.exp(0.5 * noise[..., 6] - 2.2) + 8.0 * sigmoid(2.0 * (3.5 - radio.esno))
     loss = np.minimum(100.0, wrong + 12.0 * np.maximum(strain - 1.0, 0.0) + 100.0 * (1.0 - alive))
     heavy = np.exp(0.3 * noise[..., 5])  # delays are uneven, and so is their unevenness
     columns = [
@@ -95,25 +103,25 @@ def links(own: Nature, times: NDArray[np.int64], hit: Impact, noise: Floats) -> 
         _count(15.0 * wrong * lit, noise[..., 7]),
         _count((1.5 + 60.0 * queue) * lit, noise[..., 8]),
         _uptime(alive, noise[..., 6]),
-        _esno(own, radio) + unlit,
-        _stepped(own.level + fading + radio.level, own.level_step) + unlit,
-        _power(own, hit, radio, noise) + unlit,
-        own.latency + 4.0 * noise[..., 4] * heavy + 250.0 * queue + unlit,
-        np.maximum(0.5, own.jitter + 0.8 * noise[..., 5] * heavy + 60.0 * queue) + unlit,
+        _esno(traits, radio) + unlit,
+        _stepped(traits.level + fading + radio.level, traits.level_step) + unlit,
+        _power(traits, impairments, radio, noise) + unlit,
+        traits.latency + 4.0 * noise[..., 4] * heavy + 250.0 * queue + unlit,
+        np.maximum(0.5, traits.jitter + 0.8 * noise[..., 5] * heavy + 60.0 * queue) + unlit,
         loss,
         np.zeros_like(loss),
     ]
     return _graded(np.stack(columns, axis=-1))
 
 
-def _alike(noise: Floats) -> Floats:
+def _correlate_directions(noise: Floats) -> Floats:
     """The same air moves both directions of a link a little."""
     inbound, outbound = np.split(noise, 2, axis=1)
     return np.concatenate([inbound, ALIKE * inbound + np.sqrt(1.0 - ALIKE**2) * outbound], axis=1)
 
 
-def _esno(own: Nature, radio: Reception) -> Floats:
-    unlocked = np.where(own.mute, np.nan, FLOOR_DB)
+def _esno(traits: LinkCharacteristics, radio: Reception) -> Floats:
+    unlocked = np.where(traits.mute, np.nan, FLOOR_DB)
     result: Floats = np.where(radio.lock > NOT_IN_SERVICE, _stepped(radio.esno, ESNO_STEP_DB), unlocked)
     return result
 
@@ -123,9 +131,9 @@ def _stepped(values: Floats, step: Floats | float) -> Floats:
     return result
 
 
-def _power(own: Nature, hit: Impact, radio: Reception, noise: Floats) -> Floats:
+def _power(traits: LinkCharacteristics, impairments: Impairments, radio: Reception, noise: Floats) -> Floats:
     """A remote that has lost its hub transmits nothing, so there is nothing to report."""
-    power: Floats = own.power + hit.power + 0.12 * noise[..., 2] + 0.3 * np.tanh(own.wander)
+    power: Floats = traits.power + impairments.power + 0.12 * noise[..., 2] + 0.3 * np.tanh(traits.low_frequency_noise)
     links = power.shape[1] // 2
     power[:, :links][radio.lock[:, links:] < NOT_IN_SERVICE] = np.nan
     return power
@@ -136,10 +144,10 @@ def _graded(readings: Floats) -> Floats:
     return readings
 
 
-def _capacity(own: Nature, esno: Floats) -> Floats:
+def _capacity(traits: LinkCharacteristics, esno: Floats) -> Floats:
     """Mbit/s: adaptive coding lowers it with Es/N0 as Shannon's bound does, after a little headroom."""
-    bound = np.log2(1.0 + 10.0 ** (esno / 10.0)) / np.log2(1.0 + 10.0 ** (own.budget.esno / 10.0))
-    result: Floats = own.capacity * np.clip(1.15 * bound, 0.02, 1.0)
+    bound = np.log2(1.0 + 10.0 ** (esno / 10.0)) / np.log2(1.0 + 10.0 ** (traits.budget.esno / 10.0))
+    result: Floats = traits.capacity * np.clip(1.15 * bound, 0.02, 1.0)
     return result
 
 
@@ -155,7 +163,7 @@ def _uptime(alive: Floats, noise: Floats) -> Floats:
     return uptime
 
 
-def networks(fleet: Fleet, link: Floats, noise: Floats) -> Floats:
+def simulate_networks(fleet: Fleet, link: Floats, noise: Floats) -> Floats:
     """Network readings (times, networks, metrics) from the links'; `noise` (times, networks, `CHANNELS`)."""
     numbers = np.array([[network.number] for network in fleet.networks])
     member = np.tile(numbers == np.array([one.network for one in fleet.links]), 2)
@@ -175,13 +183,13 @@ def networks(fleet: Fleet, link: Floats, noise: Floats) -> Floats:
     )
 
 
-def sites(fleet: Fleet, times: NDArray[np.int64], link: Floats, noise: Floats) -> Floats:
+def simulate_sites(fleet: Fleet, times: NDArray[np.int64], link: Floats, noise: Floats) -> Floats:
     """Site readings (times, sites, metrics) from their links'; `noise` (times, sites, `CHANNELS`)."""
     hubs = np.array([network.hub for network in fleet.link_networks])
     numbers = np.array([[site.number] for site in fleet.sites])
     member = np.tile((numbers == np.array([one.site for one in fleet.links])) | (numbers == hubs), 2)
     share = (member / np.maximum(1, member.sum(axis=1, keepdims=True))).T
-    busy = diurnal(times, np.array([site.longitude for site in fleet.sites]))
+    busy = diurnal_demand(times, np.array([site.longitude for site in fleet.sites]))
     up, loss = (link[..., 4] / 100.0) @ share, (link[..., 10] / 100.0) @ share
     lit = up > 0.01
     traffic = (link[..., 0] @ share) * 60.0 * np.exp(0.08 * noise[..., 0])
@@ -201,7 +209,7 @@ def sites(fleet: Fleet, times: NDArray[np.int64], link: Floats, noise: Floats) -
     )
 
 
-def rounded(kind: Kind, readings: Floats) -> Floats:
+def round_readings(kind: Kind, readings: Floats) -> Floats:
     """As equipment reports it: counts whole, fractions to 4 decimals, the rest to 2, within the catalogue's range."""
     for place, spec in enumerate(kind.specs):
         column = np.clip(readings[..., place], spec.low, spec.high)

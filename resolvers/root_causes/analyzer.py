@@ -12,7 +12,7 @@ import polars as pl
 
 from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from ml.catalogue.root_causes import CulpritKind
-from ml.catalogue.topology import Plant
+from ml.catalogue.topology import Topology
 from ml.numerics.arrays import Floats
 from ml.root_cause import analysis as correlation
 from ml.root_cause import report as findings
@@ -21,7 +21,7 @@ from ml.root_cause.report import HISTORY_HOURS, READ, Request
 from resolvers.base.errors import InvalidInput
 from resolvers.base.times import from_ms, to_ms
 from resolvers.context import Services
-from resolvers.store.queries import analysis_scope as plants
+from resolvers.store.queries import analysis_scope
 from resolvers.store.queries.analysis_scope import Groups, Scope
 from resolvers.store.tables import analysis_documents as patterns
 from resolvers.store.telemetry import samples as telemetry
@@ -83,13 +83,13 @@ class Analyzed:
 class _Material:
     """What is looked at, and as which links."""
 
-    plant: Plant
+    topology: Topology
     frame: pl.DataFrame
     usual: Floats
 
     @property
     def links(self) -> list[int]:
-        links: list[int] = self.plant.links.tolist()
+        links: list[int] = self.topology.links.tolist()
         return links
 
 
@@ -103,32 +103,32 @@ async def analyze(services: Services, scope: Scope, what: str, start: datetime, 
         async with services.database.driver() as connection:
             material, span = await _gathered(connection, scope, what, Span(start, end))
         found = await asyncio.to_thread(_analysis, material, span, model)
-        if groups := _groups(material.plant, found.patterns):
+        if groups := _groups(material.topology, found.patterns):
             async with services.database.driver() as connection:
                 more = await _completed(connection, material, groups, span)
             if more:
                 material = more
                 found = await asyncio.to_thread(_analysis, material, span, model)
-    kept = tuple(_kept(material.plant, pattern) for pattern in found.patterns)
+    kept = tuple(_kept(material.topology, pattern) for pattern in found.patterns)
     compared = await asyncio.to_thread(_compared, material, span)
     return Analyzed(kept, found.correlation, found.links, compared, model.version)
 
 
 def _analysis(material: _Material, span: Span, model: RootCauseModel) -> findings.Analysis:
     request = Request(material.frame, to_ms(span.start), to_ms(span.end), material.usual)
-    return correlation.analyze(material.plant, request, model)
+    return correlation.analyze(material.topology, request, model)
 
 
 def _compared(material: _Material, span: Span) -> int:
     """How many links around those asked about have samples in the window."""
     measured = material.frame.filter(pl.col("at") >= to_ms(span.start))["link"].unique().to_numpy()
-    return int((~np.isin(measured, material.plant.links[material.plant.in_scope])).sum())
+    return int((~np.isin(measured, material.topology.links[material.topology.in_scope])).sum())
 
 
 def _empty(material: _Material, span: Span) -> bool:
     """Whether no link asked about has a sample in the window."""
     recent = material.frame["link"].filter(material.frame["at"] >= to_ms(span.start)).unique().to_numpy()
-    return not np.isin(material.plant.links[material.plant.in_scope], recent).any()
+    return not np.isin(material.topology.links[material.topology.in_scope], recent).any()
 
 
 # ---------------------------------------------------------------- reading
@@ -136,12 +136,12 @@ def _empty(material: _Material, span: Span) -> bool:
 
 async def _gathered(connection: "Connection", scope: Scope, what: str, span: Span) -> tuple[_Material, Span]:
     """Raises InvalidInput."""
-    own = await plants.within(connection, scope)
+    own = await analysis_scope.within(connection, scope)
     if not own:
         raise InvalidInput(f"This {what} has no links to analyze.")
-    links = [*own, *await plants.around(connection, scope)]
+    links = [*own, *await analysis_scope.around(connection, scope)]
     span = await _paced(connection, own, len(links) - len(own), span)
-    material = await _material(connection, await plants.load(connection, links, own), links, span)
+    material = await _material(connection, await analysis_scope.load(connection, links, own), links, span)
     if await asyncio.to_thread(_empty, material, span):
         newest = await streams.find_newest(connection, KIND, own)
         raise InvalidInput(_nothing(what, newest), ["hoursLookback" if newest and newest < span.start else "until"])
@@ -180,53 +180,53 @@ SELECT extract(epoch FROM sum(last - first)) / nullif(sum(samples - 1), 0) FROM 
 ) AS stream"""
 
 
-async def _material(connection: "Connection", plant: Plant, links: Sequence[int], span: Span) -> _Material:
+async def _material(connection: "Connection", topology: Topology, links: Sequence[int], span: Span) -> _Material:
     """Of all the plant's links what is usual; of these the samples."""
     frame = await telemetry.load(connection, KIND, links, span.since, span.end, READ, span.thinned)
-    keys = [(link, direction.value) for direction in Direction for link in plant.links.tolist()]
+    keys = [(link, direction.value) for direction in Direction for link in topology.links.tolist()]
     usual = await streams.load_centres(connection, KIND, keys, LEARNED_FROM)
-    return _Material(plant, frame.rename({"link_id": "link"}), usual[:, COLUMNS])
+    return _Material(topology, frame.rename({"link_id": "link"}), usual[:, COLUMNS])
 
 
 async def _completed(connection: "Connection", material: _Material, groups: Groups, span: Span) -> _Material | None:
     """With the culprits' other links; None where there are none."""
     room = max(0, int(MOST_SAMPLES * span.cadence / span.seconds / 2) - len(material.links))
-    added = await plants.members(connection, groups, material.links, min(MOST_ADDED, room))
+    added = await analysis_scope.members(connection, groups, material.links, min(MOST_ADDED, room))
     if not added:
         return None
-    own = material.plant.links[material.plant.in_scope].tolist()
-    plant = await plants.load(connection, [*material.links, *added], own)
-    more = await _material(connection, plant, added, span)
+    own = material.topology.links[material.topology.in_scope].tolist()
+    topology = await analysis_scope.load(connection, [*material.links, *added], own)
+    more = await _material(connection, topology, added, span)
     return replace(more, frame=pl.concat([material.frame, more.frame]))
 
 
 # ---------------------------------------------------------------- what was found
 
 
-def _groups(plant: Plant, found: Sequence[findings.Pattern]) -> Groups:
+def _groups(topology: Topology, found: Sequence[findings.Pattern]) -> Groups:
     """Whose links explain the patterns, or would."""
     culprits = [(pattern, pattern.culprit) for pattern in found if pattern.culprit]
     keys = {kind: {culprit.key for _, culprit in culprits if culprit.kind is kind} for kind in CulpritKind}
     transponders = {
-        (culprit.key, _transponder(plant, pattern, culprit))
+        (culprit.key, _transponder(topology, pattern, culprit))
         for pattern, culprit in culprits
         if culprit.kind is CulpritKind.SATELLITE
     }
     return Groups(keys[CulpritKind.NETWORK], keys[CulpritKind.SITE], transponders)
 
 
-def _transponder(plant: Plant, pattern: findings.Pattern, culprit: findings.Culprit) -> str | None:
+def _transponder(topology: Topology, pattern: findings.Pattern, culprit: findings.Culprit) -> str | None:
     """Of a satellite: the one that most of the pattern's links are on."""
     if culprit.kind is not CulpritKind.SATELLITE:
         return None
-    on_it = np.isin(plant.links, pattern.links) & (plant.satellite == culprit.index)
-    places = Counter(plant.transponder[on_it].tolist()).most_common(1)
-    return (plant.transponder_names[places[0][0]] or None) if places else None
+    on_it = np.isin(topology.links, pattern.links) & (topology.satellite == culprit.index)
+    places = Counter(topology.transponder[on_it].tolist()).most_common(1)
+    return (topology.transponder_names[places[0][0]] or None) if places else None
 
 
-def _kept(plant: Plant, pattern: findings.Pattern) -> patterns.Pattern:
+def _kept(topology: Topology, pattern: findings.Pattern) -> patterns.Pattern:
     def culprit(one: findings.Culprit | None) -> patterns.Culprit | None:
-        return None if one is None else patterns.Culprit(one.kind, one.key, _transponder(plant, pattern, one))
+        return None if one is None else patterns.Culprit(one.kind, one.key, _transponder(topology, pattern, one))
 
     same = ("cause", "description", "severity", "confidence", "links", "directions", "evidence")
     return patterns.Pattern(

@@ -20,7 +20,7 @@ from resolvers.root_causes.outbreaks import Opened, looked_at, outbreak
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.conditions import is_among
 from resolvers.store.postgres.single_runner import single_runner
-from resolvers.store.queries import analysis_scope as plants
+from resolvers.store.queries import analysis_scope
 from resolvers.store.queries.analysis_scope import Scope
 from resolvers.store.tables.analyses import CorrelationAnalysis
 from resolvers.store.tables.core import Anomaly, AuditEntry
@@ -91,7 +91,7 @@ async def _made_since(context: Context, since: datetime) -> Sequence[Correlation
 async def _made(context: Context, scope: Scope) -> CorrelationAnalysis | None:
     """Up to the newest sample. None where there is too little to look at, or too much."""
     async with context.database.driver() as connection:
-        links = await plants.within(connection, scope)
+        links = await analysis_scope.within(connection, scope)
         newest = await streams.find_newest(connection, TargetKind.LINK, links)
     end = min(context.now, newest + timedelta(milliseconds=1)) if newest else context.now
     try:

@@ -13,10 +13,10 @@ import pytest
 
 from ml.catalogue.models import Trained
 from ml.catalogue.root_causes import RootCause
-from ml.catalogue.topology import Plant
+from ml.catalogue.topology import Topology
 from ml.root_cause import training as rootcause_training
 from ml.root_cause.analysis import analyze
-from ml.root_cause.evaluation import request_of
+from ml.root_cause.evaluation import build_request
 from ml.root_cause.incidents import Scenario
 from ml.root_cause.model import RootCauseModel
 from ml.root_cause.report import Analysis, Request
@@ -33,7 +33,7 @@ DAY_MS = 24 * HOUR_MS
 STEP_MS = 5 * MINUTE_MS
 BEGINS = 10.0  # hours into the window
 FLEET = demo_fleet(seed=2, remotes=48)  # six networks of eight links
-PLANT = build_topology(FLEET)
+TOPOLOGY = build_topology(FLEET)
 INCIDENTS = 56  # enough for a model that knows every cause
 
 
@@ -49,7 +49,7 @@ def incident(*faults: Fault, seed: int = 0, step_ms: int = STEP_MS, hours: int =
 
 def asked(*faults: Fault, seed: int = 0, step_ms: int = STEP_MS, hours: int = 24) -> Request:
     """What the fleet reports meanwhile."""
-    return request_of(incident(*faults, seed=seed, step_ms=step_ms, hours=hours))
+    return build_request(incident(*faults, seed=seed, step_ms=step_ms, hours=hours))
 
 
 def unmeasured(request: Request, *columns: str) -> Request:
@@ -57,16 +57,16 @@ def unmeasured(request: Request, *columns: str) -> Request:
     return replace(request, frame=request.frame.with_columns(nothing))
 
 
-def analysis(request: Request, plant: Plant = PLANT) -> Analysis:
-    return analyze(plant, request, root_cause())
+def analysis(request: Request, topology: Topology = TOPOLOGY) -> Analysis:
+    return analyze(topology, request, root_cause())
 
 
 def links_of(*networks: int) -> set[int]:
     return {link.number for link in FLEET.links if link.network in networks}
 
 
-def scoped(*links: int) -> Plant:
-    return PLANT.scoped(np.isin(PLANT.links, links))
+def scoped(*links: int) -> Topology:
+    return TOPOLOGY.scoped(np.isin(TOPOLOGY.links, links))
 
 
 @cache

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ml.catalogue.topology import Carriers, Places, Plant
+from ml.catalogue.topology import NetworkArrays, SiteArrays, Topology
 from ml.numerics.arrays import Integers
 from resolvers.store.tables.analyses import AnalysisScope
 
@@ -126,9 +126,9 @@ async def members(connection: "Connection", groups: Groups, known: Collection[in
 # ---------------------------------------------------------------- as arrays
 
 
-async def load(connection: "Connection", links: Collection[int], in_scope: Collection[int]) -> Plant:
+async def load(connection: "Connection", links: Collection[int], in_scope: Collection[int]) -> Topology:
     """These links, in the order of their keys, and what they share; where a network names no transponder: ''."""
-    return _plant(await connection.fetch(_WIDE, list(links)), in_scope)
+    return _build_topology(await connection.fetch(_WIDE, list(links)), in_scope)
 
 
 _SITE: Final = ("name", "latitude", "longitude", "antenna_diameter_m", "mobile")
@@ -142,7 +142,7 @@ FROM {_LINKS} JOIN sites AS remote ON remote.id = site_id JOIN sites AS hub ON h
 WHERE links.id = ANY($1::int[]) ORDER BY links.id"""  # noqa: S608
 
 
-def _plant(records: "Sequence[Record]", in_scope: Collection[int]) -> Plant:
+def _build_topology(records: "Sequence[Record]", in_scope: Collection[int]) -> Topology:
     networks = _Numbered(records, lambda one: one["network_id"])
     satellites = _Numbered(records, lambda one: one["satellite_id"])
     transponders = _Numbered(records, lambda one: (one["satellite_id"], one["transponder"]))
@@ -150,13 +150,13 @@ def _plant(records: "Sequence[Record]", in_scope: Collection[int]) -> Plant:
     sites |= {one["hub_id"]: [one[f"hub_{column}"] for column in _SITE] for one in records}
     site_at = {key: place for place, key in enumerate(sites)}
     links = _integers(one["link"] for one in records)
-    return Plant(
+    return Topology(
         links=links,
         link_names=tuple(one["link_name"] for one in records),
         network=_integers(networks.place(one) for one in records),
         site=_integers(site_at[one["site_id"]] for one in records),
         in_scope=np.isin(links, list(in_scope)),
-        networks=Carriers(
+        networks=NetworkArrays(
             _integers(networks.keys),
             tuple(one["network_name"] for one in networks.rows),
             _integers(site_at[one["hub_id"]] for one in networks.rows),
@@ -187,9 +187,9 @@ class _Numbered:
         return self._places[self._key(record)]
 
 
-def _places(sites: dict[int, list[Any]]) -> Places:
+def _places(sites: dict[int, list[Any]]) -> SiteArrays:
     names, latitudes, longitudes, diameters, mobile = zip(*sites.values(), strict=True)
-    return Places(
+    return SiteArrays(
         _integers(sites),
         names,
         np.array(latitudes, dtype=np.float64),

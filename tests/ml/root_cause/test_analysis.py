@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import NAMED, CulpritKind, RootCause
 from ml.root_cause.analysis import analyze
-from ml.root_cause.evaluation import judged
-from ml.root_cause.incidents import healthy
+from ml.root_cause.evaluation import evaluate_scenario
+from ml.root_cause.incidents import draw_healthy_scenario
 from ml.root_cause.report import Analysis, Pattern, Request
 from ml.simulation.faults import Fault, Variant
 from ml.simulation.fleet import Fleet
@@ -23,9 +23,9 @@ from tests.helpers.incidents import (
     FLEET,
     HOUR_MS,
     MINUTE_MS,
-    PLANT,
     START_MS,
     STEP_MS,
+    TOPOLOGY,
     analysis,
     asked,
     fault,
@@ -123,9 +123,9 @@ def told(found: Analysis) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_clear_fault_is_named_with_its_culprit_its_links_and_its_onset(case: Case) -> None:
-    outcome = judged(incident(case.broken, seed=case.seed), root_cause())
+    outcome = evaluate_scenario(incident(case.broken, seed=case.seed), root_cause())
 
-    (verdict,), (pattern,) = outcome.verdicts, outcome.patterns
+    (verdict,), (pattern,) = outcome.diagnoses, outcome.patterns
     assert blamed(pattern) == (RootCause(case.broken.cause), case.kind, case.key)
     assert verdict.right
     assert verdict.culprit_right
@@ -141,14 +141,14 @@ def test_every_cause_is_among_them() -> None:
 def test_a_faster_cadence_tells_the_onset_as_well(minutes: int) -> None:
     drawn = incident(HUB_RECEIVER, step_ms=minutes * MINUTE_MS)
 
-    outcome = judged(replace(drawn, end_ms=START_MS + 14 * HOUR_MS), root_cause())
+    outcome = evaluate_scenario(replace(drawn, end_ms=START_MS + 14 * HOUR_MS), root_cause())
 
     assert [blamed(one) for one in outcome.patterns] == [(RootCause.EQUIPMENT_FAILURE, NETWORK, 106)]
-    assert abs(outcome.verdicts[0].onset_samples) <= 2
+    assert abs(outcome.diagnoses[0].onset_samples) <= 2
 
 
 def test_a_storm_is_known_and_most_of_those_under_it() -> None:
-    (verdict,) = judged(incident(STORM), root_cause()).verdicts
+    (verdict,) = evaluate_scenario(incident(STORM), root_cause()).diagnoses
 
     assert verdict.right
     assert verdict.iou >= 0.6  # at its edge nobody can tell
@@ -163,7 +163,7 @@ def test_half_of_a_hubs_links_failing_is_one_pattern() -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_where_all_is_well_there_is_no_pattern(seed: int) -> None:
-    quiet = judged(healthy(seed, largest=10), root_cause())
+    quiet = evaluate_scenario(draw_healthy_scenario(seed, largest=10), root_cause())
 
     assert quiet.patterns == ()
     assert analysis(asked(seed=seed)).patterns == ()
@@ -171,7 +171,7 @@ def test_where_all_is_well_there_is_no_pattern(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [3, 7])
 def test_a_busy_evening_of_a_small_network_is_no_pattern(seed: int) -> None:
-    assert judged(healthy(seed, largest=8), root_cause()).patterns == ()
+    assert evaluate_scenario(draw_healthy_scenario(seed, largest=8), root_cause()).patterns == ()
 
 
 def test_a_fault_that_lasts_has_no_end_and_one_that_is_over_has() -> None:
@@ -265,11 +265,13 @@ def test_of_two_patterns_the_one_that_touches_is_told() -> None:
 
 
 def test_culprits_go_by_the_callers_keys_and_names() -> None:
-    plant = replace(PLANT, networks=replace(PLANT.networks, keys=PLANT.networks.keys + 7000), links=PLANT.links * 3)
+    topology = replace(
+        TOPOLOGY, networks=replace(TOPOLOGY.networks, keys=TOPOLOGY.networks.keys + 7000), links=TOPOLOGY.links * 3
+    )
     request = asked(HUB_RECEIVER)
     renamed = replace(request, frame=request.frame.with_columns(pl.col("link") * 3))
 
-    (pattern,) = analysis(renamed, plant).patterns
+    (pattern,) = analysis(renamed, topology).patterns
 
     assert pattern.culprit is not None
     assert (pattern.culprit.key, pattern.culprit.index) == (7106, 5)
@@ -394,7 +396,7 @@ def test_on_another_day_only_the_times_are_others(days: int) -> None:
     request = asked(HUB_RECEIVER)
     by = days * DAY_MS
 
-    found = analyze(PLANT, moved(request, by), root_cause())
+    found = analyze(TOPOLOGY, moved(request, by), root_cause())
 
     (now,), (then,) = analysis(request).patterns, found.patterns
     assert then.started_ms == now.started_ms + by

@@ -10,13 +10,13 @@ from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import CLASSIFIED, RootCause
 from ml.numerics.arrays import Floats
 from ml.numerics.scores import calibration_error
-from ml.root_cause.analysis import features_of
+from ml.root_cause.analysis import extract_classifier_input
 from ml.root_cause.classifier import Classifier, ClassifierFeature
-from ml.root_cause.event_features import shown
-from ml.root_cause.events import events
-from ml.root_cause.residuals import residuals
+from ml.root_cause.event_features import extract_features
+from ml.root_cause.events import detect_events
+from ml.root_cause.residuals import compute_residuals
 from ml.simulation.faults import Fault, Variant
-from tests.helpers.incidents import PLANT, asked, fault
+from tests.helpers.incidents import TOPOLOGY, asked, fault
 from tests.helpers.places import SHARED
 
 MICROWAVE = SHARED / "data" / "open" / "rootcause_microwave.parquet"
@@ -33,9 +33,9 @@ def clusters(rows: int = 400, apart: float = 3.0, seed: int = 1) -> tuple[Floats
 
 def shows(broken: Fault) -> dict[ClassifierFeature, float]:
     """The features of what is found of a fault."""
-    found = residuals(PLANT, asked(broken))
-    event = events(PLANT, found)[0]
-    features = features_of(found, event, shown(PLANT, found, event))
+    found = compute_residuals(TOPOLOGY, asked(broken))
+    event = detect_events(TOPOLOGY, found)[0]
+    features = extract_classifier_input(found, event, extract_features(TOPOLOGY, found, event))
     assert features is not None
     return dict(zip(ClassifierFeature, features.tolist(), strict=True))
 
@@ -47,9 +47,9 @@ def test_what_is_plain_is_learned_though_values_are_missing() -> None:
     classifier = Classifier.fit(*clusters(), seed=1)
     features, labels = clusters(seed=2)
 
-    named = classifier.named(features)
+    causes = classifier.classify(features)
 
-    decided = [(cause, CLASSIFIED[label]) for cause, label in zip(named, labels, strict=True) if cause in CLASSIFIED]
+    decided = [(cause, CLASSIFIED[label]) for cause, label in zip(causes, labels, strict=True) if cause in CLASSIFIED]
     assert len(decided) > 350
     assert np.mean([cause is right for cause, right in decided]) > 0.9
 
@@ -58,9 +58,9 @@ def test_where_there_is_nothing_to_tell_by_it_has_no_opinion() -> None:
     rng = np.random.default_rng(3)
     classifier = Classifier.fit(rng.normal(size=(400, 4)), rng.integers(0, 4, 400), seed=1)
 
-    named = classifier.named(rng.normal(size=(200, 4)))
+    causes = classifier.classify(rng.normal(size=(200, 4)))
 
-    assert named.count(RootCause.UNKNOWN) > 150
+    assert causes.count(RootCause.UNKNOWN) > 150
 
 
 def test_chances_are_chances_whatever_it_is_asked() -> None:
@@ -119,23 +119,23 @@ def test_impossible_settings_are_refused(impossible: list[float]) -> None:
 
 
 def test_a_weak_transmitter_takes_signal_and_level_down_together() -> None:
-    seen = shows(fault(RootCause.EQUIPMENT_FAILURE, network=106, variant=Variant.TRANSMITTER))
+    event_features = shows(fault(RootCause.EQUIPMENT_FAILURE, network=106, variant=Variant.TRANSMITTER))
 
-    assert seen[ClassifierFeature.ESNO_CHANGE] == pytest.approx(-8.0, abs=0.5)
-    assert -8.5 < seen[ClassifierFeature.LEVEL_CHANGE] < -6.0  # the noise stays
-    assert seen[ClassifierFeature.NOISE_SHARE] == pytest.approx(0.0, abs=0.15)
-    assert seen[ClassifierFeature.DIRECTION_BALANCE] == pytest.approx(1.0, abs=0.1)
-    assert seen[ClassifierFeature.CRITICAL_SHARE] > 0.5
+    assert event_features[ClassifierFeature.ESNO_CHANGE] == pytest.approx(-8.0, abs=0.5)
+    assert -8.5 < event_features[ClassifierFeature.LEVEL_CHANGE] < -6.0  # the noise stays
+    assert event_features[ClassifierFeature.NOISE_SHARE] == pytest.approx(0.0, abs=0.15)
+    assert event_features[ClassifierFeature.DIRECTION_BALANCE] == pytest.approx(1.0, abs=0.1)
+    assert event_features[ClassifierFeature.CRITICAL_SHARE] > 0.5
 
 
 def test_interference_is_all_noise() -> None:
     where: dict[str, Any] = {"satellite": "Meridian 2", "transponder": "KU-07", "direction": Direction.IB}
 
-    seen = shows(fault(RootCause.SATELLITE_INTERFERENCE, hours=5, irregularity=3, **where))
+    event_features = shows(fault(RootCause.SATELLITE_INTERFERENCE, hours=5, irregularity=3, **where))
 
-    assert seen[ClassifierFeature.NOISE_SHARE] > 0.7
-    assert seen[ClassifierFeature.LEVEL_CHANGE] > -0.3
-    assert seen[ClassifierFeature.DIRECTION_BALANCE] == pytest.approx(-1.0, abs=0.1)
+    assert event_features[ClassifierFeature.NOISE_SHARE] > 0.7
+    assert event_features[ClassifierFeature.LEVEL_CHANGE] > -0.3
+    assert event_features[ClassifierFeature.DIRECTION_BALANCE] == pytest.approx(-1.0, abs=0.1)
 
 
 def test_an_antenna_that_drifts_takes_its_time_and_one_that_is_knocked_does_not() -> None:

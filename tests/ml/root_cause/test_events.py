@@ -7,12 +7,13 @@ import pytest
 
 from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import RootCause
-from ml.root_cause.events import Channel, Event, events
-from ml.root_cause.onset import onset
+from ml.root_cause.degradation import Channel
+from ml.root_cause.events import Event, detect_events
+from ml.root_cause.onset import estimate_onset
 from ml.root_cause.report import Request
-from ml.root_cause.residuals import residuals
+from ml.root_cause.residuals import compute_residuals
 from ml.simulation.faults import Fault, Variant
-from tests.helpers.incidents import BEGINS, FLEET, PLANT, START_MS, STEP_MS, asked, fault, links_of
+from tests.helpers.incidents import BEGINS, FLEET, START_MS, STEP_MS, TOPOLOGY, asked, fault, links_of
 
 IB, OB = Direction.IB, Direction.OB
 LINKS = len(FLEET.links)
@@ -20,11 +21,11 @@ BEGIN = int(BEGINS * 12)  # sample
 
 
 def found_in(request: Request) -> list[Event]:
-    return events(PLANT, residuals(PLANT, request))
+    return detect_events(TOPOLOGY, compute_residuals(TOPOLOGY, request))
 
 
 def streams(links: set[int], *directions: Direction) -> set[int]:
-    places = [place for place, link in enumerate(PLANT.links.tolist()) if link in links]
+    places = [place for place, link in enumerate(TOPOLOGY.links.tolist()) if link in links]
     return {place + (LINKS if way is OB else 0) for place in places for way in directions}
 
 
@@ -54,15 +55,15 @@ def test_a_step_is_one_event_of_exactly_those_it_hits(broken: Fault, struck: set
     assert [one.channel for one in found] == [Channel.SIGNAL]
     assert set(found[0].hits.tolist()) == struck
     assert found[0].runs == 1
-    assert abs(onset(residuals(PLANT, request), found[0]) - BEGIN) <= 1
+    assert abs(estimate_onset(compute_residuals(TOPOLOGY, request), found[0]) - BEGIN) <= 1
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_half_of_a_hubs_links_are_one_event_too(seed: int) -> None:
     found = found_in(asked(fault(RootCause.EQUIPMENT_FAILURE, network=101), seed=seed))
 
-    assert [set(one.hits.tolist()) for one in found] == [streams(links_of(101), OB)]
-    assert np.median(found[0].course[found[0].active]) == pytest.approx(8.0, abs=1.0)
+    assert [set(one.affected_streams.tolist()) for one in found] == [streams(links_of(101), OB)]
+    assert np.median(found[0].profile[found[0].active]) == pytest.approx(8.0, abs=1.0)
 
 
 def test_interference_that_comes_and_goes_is_one_event_with_several_runs() -> None:
@@ -82,15 +83,15 @@ def test_a_site_without_electricity_is_dark_and_not_fading(variant: Variant) -> 
 
     found = found_in(asked(fault(RootCause.POWER_OUTAGE, hours=5, strength=1.0, site=site, variant=variant)))
 
-    assert [(one.channel, set(one.hits.tolist())) for one in found] == [
-        (Channel.DARK, streams({FLEET.links[9].number}, IB, OB))
+    assert [(one.channel, set(one.affected_streams.tolist())) for one in found] == [
+        (Channel.OUTAGE, streams({FLEET.links[9].number}, IB, OB))
     ]
 
 
 def test_a_full_carrier_shows_in_its_queues_alone() -> None:
     found = found_in(asked(fault(RootCause.CONGESTION, hours=4, network=105, irregularity=5)))
 
-    assert {one.channel for one in found} == {Channel.QUEUE}
+    assert {one.channel for one in found} == {Channel.CONGESTION}
     assert set(found[0].hits.tolist()) <= streams(links_of(105), IB, OB)
 
 
@@ -100,7 +101,7 @@ def test_two_faults_at_a_time_are_two_events() -> None:
 
     found = found_in(asked(one, other))
 
-    struck = [set(event.hits.tolist()) for event in found]
+    struck = [set(event.affected_streams.tolist()) for event in found]
     assert struck == [streams(links_of(106), IB), streams({5007}, IB, OB)]
 
 
@@ -149,7 +150,7 @@ def test_an_event_is_no_more_certain_than_certain() -> None:
     request = asked(fault(RootCause.RAIN_FADE, hours=1.2, site=FLEET.links[1].site, radius_km=60.0, irregularity=3))
 
     for one in found_in(request):
-        assert ((one.hit >= 0.0) & (one.hit <= 1.0)).all()
+        assert ((one.affected >= 0.0) & (one.affected <= 1.0)).all()
         assert one.active.any()
-        assert (one.course[~one.active] == 0.0).all()
-        assert one.evidence[one.hits].all()
+        assert (one.profile[~one.active] == 0.0).all()
+        assert one.evidence[one.affected_streams].all()

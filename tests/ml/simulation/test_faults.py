@@ -11,10 +11,10 @@ from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import NAMED, RootCause
 from ml.numerics.arrays import Floats
 from ml.simulation.effects import POINTING_UP_TO_DOWN, rain_noise
-from ml.simulation.faults import SIGNATURES, Fault, Variant, impact
+from ml.simulation.faults import FAULT_MODELS, Fault, Variant, compute_impairments
 from ml.simulation.fleet import demo_fleet
-from ml.simulation.impairments import Impact
-from ml.simulation.link_budget import Budget, received
+from ml.simulation.impairments import Impairments
+from ml.simulation.link_budget import Budget, compute_reception
 
 IB, OB = Direction.IB, Direction.OB
 FLEET = demo_fleet(seed=2, remotes=24)
@@ -23,7 +23,7 @@ START = 1_767_225_600_000
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 TIMES = START + MINUTE * np.arange(360)
-BUDGET = Budget.drawn(np.random.default_rng(5), LINKS)
+BUDGET = Budget.draw(np.random.default_rng(5), LINKS)
 BUDGETS = Budget(np.full(2 * LINKS, 12.5), BUDGET.uplink, BUDGET.receiver, BUDGET.interference)
 # Everything below is measured against these: a Ku-band vessel, a Ka-band branch and a C-band platform.
 VESSEL, BRANCH, PLATFORM = (FLEET.links[place] for place in (2, 1, 3))
@@ -34,7 +34,7 @@ SOMETHING = 0.3  # dB
 class Shown:
     """Changes (times, 2 x links) in dB."""
 
-    hit: Impact
+    hit: Impairments
     esno: Floats
     level: Floats
     lock: Floats
@@ -57,8 +57,8 @@ class Shown:
 
 def shown(cause: RootCause, strength: float, minutes: int = 240, **culprit: object) -> Shown:
     fault = Fault(cause, START, START + minutes * MINUTE, strength, **culprit)  # type: ignore[arg-type]
-    hit = impact(FLEET, [fault], TIMES)
-    radio = received(BUDGETS, hit, np.zeros_like(hit.uplink))
+    hit = compute_impairments(FLEET, [fault], TIMES)
+    radio = compute_reception(BUDGETS, hit, np.zeros_like(hit.uplink))
     return Shown(hit, radio.esno - BUDGETS.esno, radio.level, radio.lock)
 
 
@@ -71,13 +71,13 @@ def links_of(*networks: int) -> list[int]:
 
 
 def test_every_cause_of_the_catalogue_has_a_signature() -> None:
-    assert set(SIGNATURES) == set(NAMED)
+    assert set(FAULT_MODELS) == set(NAMED)
 
 
 def test_no_fault_leaves_a_budget_as_it_is() -> None:
-    none = Impact.none(3, LINKS)
+    none = Impairments.none(3, LINKS)
 
-    radio = received(BUDGET, none, np.zeros((3, 2 * LINKS)))
+    radio = compute_reception(BUDGET, none, np.zeros((3, 2 * LINKS)))
 
     assert np.allclose(radio.esno, BUDGET.esno)
     assert np.allclose(radio.level, 0.0)
@@ -186,8 +186,8 @@ def test_an_outage_takes_one_site_without_a_warning_of_the_radio(variant: Varian
     seen = shown(RootCause.POWER_OUTAGE, 1.0, site=VESSEL.site, variant=variant)
 
     assert not seen.struck
-    dark = seen.hit.silent if variant is Variant.SILENCE else seen.hit.dark
-    assert set(np.flatnonzero(dark.any(axis=0)).tolist()) == {2, 2 + LINKS}
+    outage = seen.hit.unreported if variant is Variant.SILENCE else seen.hit.outage
+    assert set(np.flatnonzero(outage.any(axis=0)).tolist()) == {2, 2 + LINKS}
 
 
 # ---------------------------------------------------------------- the sky
@@ -247,8 +247,8 @@ def test_the_sun_blinds_a_hubs_receivers_for_minutes_at_the_same_time_each_day()
     fault = Fault(RootCause.SUN_TRANSIT, START, START + 12 * MINUTE + 24 * HOUR, 0.5, site=1, direction=IB)
     times = START + MINUTE * np.arange(2 * 1440)
 
-    hit = impact(FLEET, [fault], times)
-    radio = received(BUDGETS, hit, np.zeros_like(hit.uplink))
+    hit = compute_impairments(FLEET, [fault], times)
+    radio = compute_reception(BUDGETS, hit, np.zeros_like(hit.uplink))
 
     esno = (radio.esno - BUDGETS.esno)[:, 0]
     assert set(np.flatnonzero(esno < -1.0).tolist()) <= set(range(12)) | set(range(1440, 1452))
@@ -294,7 +294,7 @@ def test_what_a_fault_does_at_a_time_does_not_depend_on_the_times_asked(
     culprit = {"site": VESSEL.site} if cause is RootCause.RAIN_FADE else {"network": 103}
     fault = Fault(cause, START, START + 5 * HOUR, strength, irregularity=whim, **culprit)  # type: ignore[arg-type]
 
-    whole, part = impact(FLEET, [fault], TIMES), impact(FLEET, [fault], TIMES[first::7])
+    whole, part = compute_impairments(FLEET, [fault], TIMES), compute_impairments(FLEET, [fault], TIMES[first::7])
 
     for name, values in vars(whole).items():
         assert np.allclose(values[first::7], getattr(part, name)), name

@@ -5,8 +5,10 @@ import pytest
 
 from ml.catalogue.metrics import CATALOGUE, Direction, Metric, TargetKind
 from ml.catalogue.root_causes import NAMED, RootCause
-from ml.simulation.faults import SIGNATURES
-from ml.simulation.simulator import Fault, Samples, demo_fleet, random_fault, simulate
+from ml.simulation.faults import FAULT_MODELS, Fault
+from ml.simulation.fleet import demo_fleet
+from ml.simulation.random_faults import random_fault
+from ml.simulation.simulator import Samples, simulate
 
 FLEET = demo_fleet(seed=2, remotes=24)
 STEP = 300_000
@@ -116,7 +118,7 @@ def test_without_faults_nothing_is_faulty() -> None:
     assert not any(samples.faulty.any() for samples in simulate(FLEET, TIMES[:5], [], seed=1).values())
 
 
-@pytest.mark.parametrize("cause", SIGNATURES)
+@pytest.mark.parametrize("cause", FAULT_MODELS)
 def test_every_cause_can_be_drawn_and_is_clearly_visible(cause: str) -> None:
     rng = np.random.default_rng(10)
     drawn = (random_fault(FLEET, rng, START, HOUR) for _ in range(500))
@@ -212,8 +214,8 @@ def test_without_electricity_the_uptime_is_zero_and_the_radio_silent() -> None:
 
     simulated = simulate(FLEET, TIMES, [fault], seed=3)
 
-    dark = during(simulated[TargetKind.LINK], fault) & (simulated[TargetKind.LINK].number == 5003)
-    assert np.all(simulated[TargetKind.LINK].readings[dark, link.metrics.index(Metric.UPTIME_PCT)] == 0.0)
-    assert np.isnan(simulated[TargetKind.LINK].readings[dark, link.metrics.index(Metric.ESNO_DB)]).all()
+    outage = during(simulated[TargetKind.LINK], fault) & (simulated[TargetKind.LINK].number == 5003)
+    assert np.all(simulated[TargetKind.LINK].readings[outage, link.metrics.index(Metric.UPTIME_PCT)] == 0.0)
+    assert np.isnan(simulated[TargetKind.LINK].readings[outage, link.metrics.index(Metric.ESNO_DB)]).all()
     out = during(simulated[TargetKind.SITE], fault) & (simulated[TargetKind.SITE].number == 1003)
     assert np.all(simulated[TargetKind.SITE].readings[out, site.metrics.index(Metric.UPTIME_PCT)] == 0.0)
