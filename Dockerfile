@@ -37,7 +37,7 @@ ENV PATH="/opt/venv/bin:$PATH" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 LOG_
 WORKDIR /data
 USER 10001:10001
 EXPOSE 8010
-# The first start trains the models, which takes minutes.
+# The first start takes seconds; minutes where it has to migrate much data.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10m --start-interval=2s --retries=3 \
   CMD ["python", "-c", "from http.client import HTTPConnection as C; c = C('127.0.0.1', 8010, timeout=4); c.request('GET', '/health/ready'); raise SystemExit(c.getresponse().status != 200)"]
 CMD ["bcom-graphql", "serve", "--host", "0.0.0.0", "--port", "8010"]

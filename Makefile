@@ -10,7 +10,7 @@ STORING := store/test_series store/test_live_samples store/test_rollups store/te
 TESTS ?= $(wildcard $(STORING:%=tests/resolvers/%) $(STORING:%=tests/resolvers/%.py)) tests/system/test_main_path.py
 
 .PHONY: help run test test-slow test-postgres15 fuzz bench audit check lint types layers contract docs generated notebooks web \
-  wheel lock clean
+  models wheel lock clean
 .DEFAULT_GOAL := help
 
 help: ## What can be made
@@ -95,6 +95,9 @@ $(PAGE): web/package-lock.json web/build.mjs $(shell find web/src -type f)
 	@if ! command -v npm >/dev/null; then echo "npm is missing: GraphiQL will come from a CDN."; \
 	elif ! (cd web && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error && npm run --silent --no-update-notifier build); then \
 	echo "web/ could not be built: GraphiQL will come from a CDN."; fi
+
+models: .venv/installed ## Train the models that are shipped anew, from their seed: whenever that gives others (some minutes)
+	$(BIN)/python -m resolvers.models.shipped
 
 wheel: .venv/installed web ## The wheel, with GraphiQL and migrations, in dist/
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .

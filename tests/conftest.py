@@ -2,7 +2,6 @@
 
 import asyncio
 import fcntl
-import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,8 @@ from resolvers.context import Services
 from resolvers.operations.maintenance import maintain
 from resolvers.store.postgres.embedded import embedded_postgres
 from resolvers.store.postgres.migrations import migrate
-from tests.helpers.incidents import FOLDER, ROOT, brief, fingerprint, kept_model
+from tests.helpers.incidents import FOLDER
+from tests.helpers.shipped import template_fingerprint
 from tests.helpers.support import Api, Factory, Server, serving
 
 # Left behind by earlier runs; another session's are in use.
@@ -40,9 +40,9 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The URL of the template database: migrated, models trained. Workers of one run share it, as do later runs."""
+    """The URL of the template database: migrated, with the shipped models. Workers and later runs share it."""
     with _server() as url, (FOLDER / "template.lock").open("w") as lock:
-        template = f"template_{_fingerprint()}"
+        template = f"template_{template_fingerprint()}"
         fcntl.flock(lock, fcntl.LOCK_EX)
         asyncio.run(_ensure_template(url.replace("+asyncpg", ""), template))
         fcntl.flock(lock, fcntl.LOCK_UN)
@@ -54,14 +54,6 @@ def _server() -> AbstractContextManager[str]:
     FOLDER.mkdir(parents=True, exist_ok=True)
     given = os.environ.get("TEST_DATABASE_URL")
     return nullcontext(given) if given else embedded_postgres(FOLDER)
-
-
-def _fingerprint() -> str:
-    """Of all that a template depends on: another one is made when it changes."""
-    partitions = hashlib.sha256(
-        (ROOT / "resolvers" / "store" / "telemetry" / "partitions.py").read_bytes()
-    ).hexdigest()[:12]
-    return f"{fingerprint(ROOT / 'alembic', ROOT / 'ml')}_{partitions}"
 
 
 def _named(url: str, database: str) -> str:
@@ -95,9 +87,8 @@ async def _fill(url: str) -> None:
     services = app.services(settings_of(url))
     await migrate(services.database)
     await maintain(services)
-    with prepare.progress_bar() as bar, brief():
-        await prepare.train_missing(services, bar)
-    kept_model().write_bytes((await services.registry.root_cause()).to_bytes())
+    with prepare.progress_bar() as bar:
+        await prepare.ensure_champions(services, bar)
     await services.database.close()
 
 

@@ -196,7 +196,7 @@ def import_(
     async def work(settings: Settings) -> None:
         services = app.services(settings)
         await migrate_database(services.database)
-        await prepare.train_missing(services, bar)
+        await prepare.ensure_champions(services, bar)
         tally = Tally()
         task = bar.add_task(f"Importing {file.name}", total=None)
         async for step in import_file(lambda: Context(services, SYSTEM), kind, content, file.name):

@@ -20,7 +20,7 @@ console = Console(stderr=True)
 def migrate(
     *,
     create: Annotated[bool, typer.Option("--create", help="Make the database first where it is missing.")] = False,
-    models: Annotated[bool, typer.Option("--models", help="Train the models that are missing, too.")] = False,
+    models: Annotated[bool, typer.Option("--models", help="Give each model its first version, too.")] = False,
     to: Annotated[
         str,
         typer.Option(
@@ -32,7 +32,7 @@ def migrate(
 ) -> None:
     """Bring the database up to date."""
     if models and to != HEAD:
-        raise typer.BadParameter("Models are trained on the newest revision: leave out --to or --models.")
+        raise typer.BadParameter("Models are stored on the newest revision: leave out --to or --models.")
     configure_logging("console", "error")
     with prepare.database(Settings()) as settings:
         asyncio.run(_migrate(settings, create=create, models=models, to=to))

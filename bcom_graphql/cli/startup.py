@@ -1,8 +1,9 @@
-"""What must be true before anybody is served: a database, its migrations, a champion for every model."""
+"""What must be there before anybody is served: a database, its migrations, a champion of every model."""
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import structlog
 from pydantic import SecretStr
@@ -12,10 +13,10 @@ from bcom_graphql import app, demo, demo_account
 from bcom_graphql.settings import Settings
 from resolvers.accounts import users
 from resolvers.base.access import SYSTEM
-from resolvers.base.errors import Conflict
+from resolvers.base.errors import Conflict, InvalidInput
 from resolvers.context import Context, Services
 from resolvers.detection import profile_worker as learner
-from resolvers.models import training
+from resolvers.models import models, shipped, training
 from resolvers.models.trainer import Outcome, perform
 from resolvers.models.training import Period
 from resolvers.operations.maintenance import make_partitions
@@ -41,7 +42,7 @@ def progress_bar() -> Progress:
 
 
 async def ready(settings: Settings, bar: Progress) -> None:
-    """Migrate, train what is missing, and for the demo fill the fleet. Raises Unavailable."""
+    """Migrate, give every model a champion, and for the demo fill the fleet. Raises Unavailable."""
     services = app.services(settings)
     try:
         await migrate(services.database)
@@ -49,7 +50,7 @@ async def ready(settings: Settings, bar: Progress) -> None:
         await _tell_first_admin(services)
         await make_partitions(services)
         await runs.bury(services.database)
-        await train_missing(services, bar)
+        await ensure_champions(services, bar)
         if settings.demo:
             task = bar.add_task("Demo fleet", total=1.0)
             await demo.fill(services, lambda done, what: bar.update(task, completed=done, description=f"Demo: {what}"))
@@ -72,14 +73,26 @@ async def _tell_first_admin(services: Services) -> None:
     )
 
 
-async def train_missing(services: Services, bar: Progress) -> None:
-    """A first champion of every model that has none. Raises Failed."""
+async def ensure_champions(services: Services, bar: Progress, folder: Path = shipped.FOLDER) -> None:
+    """Gives every model without a champion its first one: that of `folder`, or one trained here. Raises Failed."""
     for model in await services.registry.missing():
         while model in await services.registry.missing():
             try:
-                await train_one(services, bar, model)
+                await _first_champion(services, bar, model, folder)
             except Conflict:  # another process is at it
                 await asyncio.sleep(1.0)
+
+
+async def _first_champion(services: Services, bar: Progress, model: str, folder: Path) -> None:
+    """Promotes the shipped version; trains one where that cannot be used. Raises Failed, Conflict."""
+    context = Context(services, SYSTEM)
+    try:
+        version = await shipped.store(context, model, folder)
+    except (InvalidInput, Conflict) as error:
+        logger.error("a shipped model cannot be used: another is trained", model=model, problem=error.message)  # noqa: TRY400  the sentence suffices
+        await train_one(services, bar, model)
+    else:
+        await models.promote(context, version.id, force=True)
 
 
 async def train_one(

@@ -126,13 +126,14 @@ async def write(context: Context, version_id: int, parent: Path) -> Path:
     files = await export(context, version_id)
     folder = parent / files.folder
     try:
-        await asyncio.to_thread(_write, files, folder)
+        await asyncio.to_thread(write_files, files, folder)
     except OSError as error:
         raise InvalidInput(f"{folder} cannot be written: {error.strerror}.") from error
     return folder
 
 
-def _write(files: Files, folder: Path) -> None:
+def write_files(files: Files, folder: Path) -> None:
+    """Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ARTEFACT).write_bytes(files.artefact)
     (folder / METADATA).write_bytes(files.metadata)

@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select
 
-from ml.artefacts import Fitted
+from ml.artefacts import Fitted, load
 from ml.catalogue.models import DETECTORS, PRIORITY, RANKING, ROOT_CAUSE, History, Progress, TooLittleHistory, Trained
 from ml.detection import training
 from ml.recommendation.feedback import Experience
@@ -71,9 +71,9 @@ def train_model(name: str, seed: int, progress: Progress, learned: Any, champion
     if name == ROOT_CAUSE:
         return rootcause_training.train(seed, progress, champion)
     if name == RANKING:
-        return recommendation_training.train_ranking(seed, progress, learned, champion)
+        return recommendation_training.train_ranking(seed, progress, learned or (), champion)
     if name == PRIORITY:
-        return recommendation_training.train_priority(seed, progress, learned, champion)
+        return recommendation_training.train_priority(seed, progress, learned or (), champion)
     return training.train(name, seed, progress, learned, champion)
 
 
@@ -108,7 +108,7 @@ async def _worked(services: Services, run: TrainingRun, train: Train, watch: Pro
         known = champion.fitted if champion else None
         report = reporter.part(READING if learned else 0.0, TRAINING)
         trained = await in_thread(partial(train, run.model, run.seed, report, learned, known))
-        quick = await in_thread(partial(latency, run.model, trained))
+        quick = await in_thread(lambda: latency(load(run.model, trained.artefact, "")))
         trained = replace(trained, measures=(*trained.measures, *quick))
     if not await _patiently(partial(runs.advance, services.database, run.id, TRAINING, "storing the version")):
         raise Conflict(OVERTAKEN)

@@ -1,17 +1,13 @@
-"""An invented fleet in which a test breaks something, and a root-cause model that is trained once per process."""
+"""An invented fleet in which a test breaks something; root-cause models, the shipped one and one trained briefly."""
 
-import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from ml.catalogue.models import Trained
+from ml.catalogue.models import ROOT_CAUSE, Trained
 from ml.catalogue.root_causes import RootCause
 from ml.catalogue.topology import Topology
 from ml.root_cause import training as rootcause_training
@@ -24,6 +20,7 @@ from ml.simulation.faults import Fault
 from ml.simulation.fleet import Fleet, demo_fleet
 from ml.simulation.fleet_topology import build_topology
 from tests.helpers.places import ROOT
+from tests.helpers.shipped import shipped
 
 FOLDER = ROOT / ".bcom" / "test"
 START_MS = 1_774_137_600_000  # in spring, when the sun comes behind satellites
@@ -34,7 +31,6 @@ STEP_MS = 5 * MINUTE_MS
 BEGINS = 10.0  # hours into the window
 FLEET = demo_fleet(seed=2, remotes=48)  # six networks of eight links
 TOPOLOGY = build_topology(FLEET)
-INCIDENTS = 56  # enough for a model that knows every cause
 
 
 def fault(cause: RootCause, begins: float = BEGINS, hours: float = 3.0, strength: float = 0.8, **said: object) -> Fault:
@@ -71,37 +67,18 @@ def scoped(*links: int) -> Topology:
 
 @cache
 def root_cause() -> RootCauseModel:
-    """The template database's, where it is made already: a third of a minute saved."""
-    made = kept_model()
-    return RootCauseModel.from_bytes(made.read_bytes() if made.exists() else train_briefly(seed=1).artefact, "1.0.0")
-
-
-def kept_model() -> Path:
-    """Where whoever fills the template database leaves its model of root causes."""
-    return FOLDER / f"root_cause_{fingerprint(ROOT / 'ml')}.npz"
-
-
-def fingerprint(*folders: Path) -> str:
-    """Of all their sources: whatever depends on them is made again when it changes."""
-    sources = [path.read_bytes() for folder in folders for path in sorted(folder.rglob("*.py"))]
-    return hashlib.sha256(b"".join(sources)).hexdigest()[:12]
+    return RootCauseModel.from_bytes(shipped(ROOT_CAUSE).artefact, "1.0.0")
 
 
 @cache
 def briefly_trained() -> Trained:
-    return train_briefly(seed=1, champion=root_cause())
+    """By a training that sees just enough incidents, measured beside the shipped model."""
+    return train_briefly(incidents=24, held_out=2, healthy=1, champion=root_cause())
 
 
-def train_briefly(seed: int, champion: RootCauseModel | None = None) -> Trained:
+def train_briefly(incidents: int, held_out: int, healthy: int, champion: RootCauseModel | None = None) -> Trained:
     """As `train` does, from and on fewer incidents."""
-    with brief():
-        return rootcause_training.train(seed, champion=champion)
-
-
-@contextmanager
-def brief() -> Iterator[None]:
-    """Trainings of root causes see few incidents meanwhile, and are measured on fewer."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("INCIDENTS", INCIDENTS), ("HELD_OUT", 10), ("HEALTHY", 2)):
+        for name, value in (("INCIDENTS", incidents), ("HELD_OUT", held_out), ("HEALTHY", healthy)):
             patch.setattr(rootcause_training, name, value)
-        yield
+        return rootcause_training.train(champion=champion)

@@ -1,4 +1,5 @@
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -6,11 +7,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ml.catalogue.models import objections
+from ml.catalogue.models import ROOT_CAUSE, Trained, objections
 from ml.catalogue.root_causes import CLASSIFIED, NAMED
 from ml.root_cause.classifier import Classifier, ClassifierFeature
 from ml.root_cause.model import RootCauseModel
-from tests.helpers.incidents import briefly_trained, root_cause
+from tests.helpers.incidents import briefly_trained, root_cause, train_briefly
+from tests.helpers.shipped import shipped
 
 pytestmark = pytest.mark.xdist_group("root causes")  # trained once, in one process
 
@@ -26,47 +28,65 @@ def digest(data: bytes) -> str:
 # ---------------------------------------------------------------- training
 
 
-def test_the_same_seed_gives_the_same_bytes_and_is_measured_beside_a_champion() -> None:
-    again = briefly_trained()
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_bytes_and_even_a_brief_training_names_most_causes() -> None:
+    made = train_briefly(incidents=56, held_out=10, healthy=2)
+    model = RootCauseModel.from_bytes(made.artefact, "1.0.0")
 
-    assert digest(again.artefact) == digest(root_cause().to_bytes())
-    assert again.measures == again.rival_measures
+    again = train_briefly(incidents=56, held_out=10, healthy=2, champion=model)
+
+    assert digest(again.artefact) == digest(made.artefact)
+    assert again.measures == again.rival_measures == made.measures
     assert objections(again.measures, again.rival_measures) == []
-
-
-def test_measures_are_named_as_promised_and_say_what_they_were_taken_on() -> None:
-    measures = {one.name: one for one in briefly_trained().measures}
-
-    assert set(measures) == PROMISED
-    assert {one.dataset for one in measures.values()} == {"simulated incidents"}
-    assert all(0.0 <= one.value <= 1.0 and one.samples > 0 for one in measures.values())
-    assert measures["accuracy"].samples == 10
-    assert measures["false_patterns"].samples == 2
-
-
-def test_even_a_brief_training_names_most_causes() -> None:
-    values = {one.name: one.value for one in briefly_trained().measures}
-
+    values = {one.name: one.value for one in made.measures}
     assert values["accuracy"] >= 0.7
     assert values["culprit_accuracy"] >= 0.6
     assert values["iou"] >= 0.7
 
 
-def test_a_version_says_what_it_was_made_of() -> None:
+def test_a_champion_is_measured_on_the_same_incidents() -> None:
     made = briefly_trained()
 
-    assert made.features == tuple(feature.value for feature in ClassifierFeature)
-    assert len(made.features) == 10
-    assert made.details["trained_on"] == "simulated incidents"
-    assert made.hyperparameters["classes"] == len(CLASSIFIED)
-    assert made.seed == 1
+    assert made.rival_measures != made.measures
+    assert {one.name: one.samples for one in made.measures}["accuracy"] == 2
+    assert {one.name for one in made.rival_measures} <= PROMISED
+    assert {one.dataset for one in (*made.rival_measures, *made.measures)} == {"simulated incidents"}
+
+
+def test_measures_are_named_as_promised_and_say_what_they_were_taken_on() -> None:
+    measures = {one.name: one for one in shipped(ROOT_CAUSE).measures}
+
+    assert set(measures) == PROMISED
+    assert {one.dataset for one in measures.values()} == {"simulated incidents"}
+    assert all(0.0 <= one.value <= 1.0 and one.samples > 0 for one in measures.values())
+    assert measures["accuracy"].samples == 60
+    assert measures["false_patterns"].samples == 20
+
+
+def test_the_shipped_model_names_most_causes() -> None:
+    values = {one.name: one.value for one in shipped(ROOT_CAUSE).measures}
+
+    assert values["accuracy"] >= 0.9
+    assert values["culprit_accuracy"] >= 0.9
+    assert values["iou"] >= 0.9
+
+
+@pytest.mark.parametrize("made", [briefly_trained, lambda: shipped(ROOT_CAUSE)], ids=["trained", "shipped"])
+def test_a_version_says_what_it_was_made_of(made: Callable[[], Trained]) -> None:
+    version = made()
+
+    assert version.features == tuple(feature.value for feature in ClassifierFeature)
+    assert len(version.features) == 10
+    assert version.details["trained_on"] == "simulated incidents"
+    assert version.hyperparameters["classes"] == len(CLASSIFIED)
+    assert version.seed == 1
 
 
 # ---------------------------------------------------------------- keeping
 
 
 def test_a_model_comes_back_from_its_bytes_as_it_was() -> None:
-    model = root_cause()
+    model = RootCauseModel.from_bytes(briefly_trained().artefact, "1.0.0")
     features = np.random.default_rng(1).normal(0.0, 3.0, (50, 10))
 
     restored = RootCauseModel.from_bytes(model.to_bytes(), "2.0.0")

@@ -109,7 +109,7 @@ async def test_everybody_sees_how_good_the_ranking_is_beside_the_plain_rules(api
     assert priority["accuracy"] > priority["rule_accuracy"] + 0.1
 
 
-async def test_without_a_model_the_first_training_makes_one_that_serves(
+async def test_without_a_champion_the_next_start_makes_the_shipped_one_serve(
     api: Api, make: Factory, services: Services
 ) -> None:
     await sql(services, f"DELETE FROM champions WHERE model = '{RANKING}'")
@@ -118,7 +118,7 @@ async def test_without_a_model_the_first_training_makes_one_that_serves(
     document = """mutation ($for: RecommendFor!) { recommend(for: $for) { __typename } }"""
     before = await operator.execute(document, **{"for": {"anomaly": id_of(anomaly)}})
 
-    await prepare.train_missing(services, prepare.progress_bar())
+    await prepare.ensure_champions(services, prepare.progress_bar())
 
     assert before["errors"][0]["extensions"]["code"] == "SERVICE_UNAVAILABLE"
     assert "run `bcom-graphql train`" in json.dumps(before)

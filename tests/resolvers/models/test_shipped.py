@@ -1,0 +1,124 @@
+"""The models that a new database starts with: installed instead of trained, and just what training gives."""
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from bcom_graphql.cli import startup
+from ml.catalogue.models import DETECTORS, MODELS, PRIORITY, RANKING
+from ml.recommendation import training as recommendation_training
+from resolvers.base.access import SYSTEM
+from resolvers.base.errors import InvalidInput
+from resolvers.context import Context, Services
+from resolvers.models.models import version_called
+from resolvers.models.shipped import FOLDER, store, train_anew
+from resolvers.models.trainer import unwatched
+from tests.helpers.models import LINK
+from tests.helpers.shipped import shipped
+from tests.helpers.support import Api, sql
+
+CHAMPIONS = """{ models { name champion { version sha256 trainingSamples algorithm history { action by { email } }
+  metrics { name value dataset } } } trainingRuns { totalCount } }"""
+FORGET_MODELS = "TRUNCATE champions, promotions, model_metrics, training_runs, model_versions CASCADE"
+
+
+async def champions(api: Api) -> dict[str, Any]:
+    answer = await (await api.as_("VIEWER")).run(CHAMPIONS)
+    assert answer["trainingRuns"]["totalCount"] == 0
+    return {model["name"]: model["champion"] for model in answer["models"]}
+
+
+async def ensure_champions(services: Services, folder: Path = FOLDER) -> None:
+    await startup.ensure_champions(services, startup.progress_bar(), folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+def test_training_from_the_seed_gives_what_is_shipped(model: str) -> None:
+    """If not, `make models` makes new ones."""
+    files = train_anew(model, unwatched)
+
+    assert files.metadata.decode() == (FOLDER / model / "metadata.json").read_text()
+    assert files.artefact == (FOLDER / model / "model.npz").read_bytes()
+
+
+async def test_a_new_database_starts_with_every_shipped_model_and_trains_none(api: Api, services: Services) -> None:
+    await sql(services, FORGET_MODELS)
+
+    await ensure_champions(services)
+
+    found = await champions(api)
+    assert set(found) == set(MODELS)
+    for name, champion in found.items():
+        assert champion["version"] == "1.0.0"
+        assert champion["trainingSamples"] == shipped(name).samples
+        assert champion["history"] == [{"action": action, "by": None} for action in ("IMPORTED", "PROMOTED")]
+        measured = {(one["name"], one["dataset"]): one["value"] for one in champion["metrics"]}
+        assert {(one.name, one.dataset): one.value for one in shipped(name).measures}.items() <= measured.items()
+        assert (("latency_ms", "one sample at a time") in measured) == (name in DETECTORS)
+
+
+async def test_processes_that_start_together_store_each_model_once(api: Api, services: Services) -> None:
+    await sql(services, FORGET_MODELS)
+
+    await asyncio.gather(ensure_champions(services), ensure_champions(services))
+
+    assert {champion["version"] for champion in (await champions(api)).values()} == {"1.0.0"}
+    async with services.database.driver() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM model_versions") == len(MODELS)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("model.npz", None, "cannot be read: No such file or directory"),
+        ("model.npz", b"half a model", "does not match the sha256"),
+        ("metadata.json", b"{", "is no JSON"),
+    ],
+)
+async def test_damaged_files_are_refused(
+    tmp_path: Path, services: Services, file: str, content: bytes | None, message: str
+) -> None:
+    shutil.copytree(FOLDER / LINK, tmp_path / LINK)
+    (tmp_path / LINK / file).unlink()
+    if content is not None:
+        (tmp_path / LINK / file).write_bytes(content)
+
+    with pytest.raises(InvalidInput, match=message):
+        await store(Context(services, SYSTEM), LINK, tmp_path)
+
+
+@pytest.mark.parametrize("model", [RANKING, PRIORITY])
+async def test_where_the_shipped_one_is_missing_one_is_trained_and_the_log_says_so(
+    services: Services, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recommendation_training, "INCIDENTS", 150)
+    monkeypatch.setattr(recommendation_training, "HELD_OUT", 40)
+    await sql(services, f"DELETE FROM champions WHERE model = '{model}'")
+
+    with capture_logs() as logs:
+        await ensure_champions(services, tmp_path)
+
+    assert (await services.registry.champion(model)).version == "1.1.0"
+    told = next(one for one in logs if one["event"].startswith("a shipped model cannot be used"))
+    assert (told["log_level"], told["model"]) == ("error", model)
+    assert f"{tmp_path / model / 'model.npz'} cannot be read" in told["problem"]
+
+
+async def test_a_version_of_the_same_name_that_never_served_is_left_alone(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recommendation_training, "INCIDENTS", 150)
+    monkeypatch.setattr(recommendation_training, "HELD_OUT", 40)
+    await sql(services, f"DELETE FROM champions WHERE model = '{RANKING}'")
+    await sql(services, f"UPDATE model_versions SET sha256 = sha256(artefact || 'x') WHERE model = '{RANKING}'")
+
+    await ensure_champions(services)
+
+    other = await version_called(Context(services, SYSTEM), RANKING, "1.0.0")
+    serving = await services.registry.champion(RANKING)
+    assert (serving.version, serving.id == other.id) == ("1.1.0", False)
