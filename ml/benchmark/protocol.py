@@ -15,13 +15,13 @@ from ml.catalogue.units import DAY_SECONDS
 from ml.numerics.arrays import Bools, Floats
 from ml.numerics.scores import (
     Alarms,
-    alarms,
     allowed_episodes,
     average_precision,
-    merged_rows,
-    near_events,
-    pooled,
-    threshold_within,
+    count_alarms,
+    find_threshold,
+    mask_near_events,
+    merge_gap_rows,
+    sum_alarms,
     vus_pr,
 )
 
@@ -117,25 +117,25 @@ def measured(series: Series, parts: Split, scores: Floats, seconds: float, budge
     finite = np.nan_to_num(scores.astype(np.float64), nan=0.0, posinf=GREATEST, neginf=-GREATEST)
     before, scored, truth = finite[: parts.calibration], finite[parts.calibration :], parts.truth
     cadence = series.entry.cadence_s
-    gap, days = merged_rows(cadence), len(scored) * cadence / DAY_SECONDS
+    gap, days = merge_gap_rows(cadence), len(scored) * cadence / DAY_SECONDS
     allowed = allowed_episodes(budget_per_day, days)
     allowed_before = allowed_episodes(budget_per_day, len(before) * cadence / DAY_SECONDS)
-    best = threshold_within(scored, ~near_events(truth), allowed, gap)
-    known = threshold_within(before, np.ones(len(before), dtype=bool), allowed_before, gap)
+    best = find_threshold(scored, ~mask_near_events(truth), allowed, gap)
+    known = find_threshold(before, np.ones(len(before), dtype=bool), allowed_before, gap)
     return Measured(
         dataset=series.entry.dataset,
         anomaly_rate=float(truth.mean()),
         vus_pr=vus_pr(truth, scored),
         auc_pr=average_precision(truth, scored),
-        oracle=alarms(truth, scored, best, gap, days),
-        deployed=alarms(truth, scored, known, gap, days),
+        oracle=count_alarms(truth, scored, best, gap, days),
+        deployed=count_alarms(truth, scored, known, gap, days),
         microseconds_per_row=1e6 * seconds / len(scores),
     )
 
 
 def summarised(series: Sequence[Measured]) -> Figures:
     """Ranking is the mean over the series with events; events and false alarms are pooled; the rest is the median."""
-    oracle, deployed = (pooled(alarms) for alarms in zip(*((one.oracle, one.deployed) for one in series), strict=True))
+    oracle, deployed = sum_alarms(one.oracle for one in series), sum_alarms(one.deployed for one in series)
     eventful = [one for one in series if one.oracle.events]
     return Figures(
         anomaly_rate=_mean(one.anomaly_rate for one in eventful),

@@ -1,4 +1,4 @@
-"""Medians and quantiles that leave out what is not known, and soft thresholds."""
+"""Robust statistics that ignore NaN, and a soft threshold."""
 
 from typing import Final
 
@@ -8,11 +8,14 @@ from numpy.typing import NDArray
 from ml.numerics.arrays import Floats32
 
 MAD_TO_SIGMA: Final = 1.4826  # a normal distribution's standard deviation over its median absolute deviation
-FEW: Final = 4  # values: of fewer no spread can be told
+FEW: Final = 4  # values: fewer have no meaningful spread
 
 
 def quantile(values: Floats32, at: float) -> Floats32:
-    """Along the last axis; NaN where nothing is known."""
+    """Returns the nearest-rank quantile along the last axis, NaN where all values are NaN.
+
+    at: 0 to 1.
+    """
     ordered = np.sort(values, axis=-1)  # NaN last
     count = values.shape[-1] - np.isnan(ordered).sum(axis=-1)
     if not values.shape[-1]:
@@ -23,13 +26,13 @@ def quantile(values: Floats32, at: float) -> Floats32:
 
 
 def median(values: Floats32) -> float:
-    """Of all values; NaN where none is known."""
+    """Returns the median of all finite values, NaN if there are none."""
     known = values[np.isfinite(values)]
     return float(np.median(known)) if known.size else float("nan")
 
 
 def deviation(values: Floats32) -> float:
-    """The standard deviation that the median absolute one suggests; NaN of few values."""
+    """Returns the standard deviation estimated from the median absolute deviation, NaN of fewer than `FEW` values."""
     known = values[np.isfinite(values)]
     if len(known) < FEW:
         return float("nan")
@@ -37,7 +40,7 @@ def deviation(values: Floats32) -> float:
 
 
 def logistic_threshold(values: Floats32, threshold: Floats32 | float, soft: float) -> NDArray[np.floating]:
-    """From 0 far below the threshold to 1 far above, the logistic function of their distance over `soft`."""
+    """Returns 0 far below the threshold, 1 far above: the logistic function of (values - threshold) / soft."""
     distance = (values - threshold) / soft
     result: NDArray[np.floating] = 1.0 / (1.0 + np.exp(-np.clip(distance, -30.0, 30.0)))
     return result

@@ -1,4 +1,4 @@
-"""Runs: stretches of time in which something is true."""
+"""Runs: stretches of consecutive samples in which something is true."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -12,13 +12,13 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def find_runs(true: Bools) -> list[slice]:
-    """Of `true` (times,), in order."""
+    """Returns the runs of `true`, shape (times,), in order."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], true, [False]]).astype(np.int8)))
     return [slice(start, stop) for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)]
 
 
 def mask_runs(times: int, runs: Sequence[slice]) -> Bools:
-    """(times,): within one of the runs."""
+    """Returns which of `times` samples lie within one of the runs, shape (times,)."""
     covered = np.zeros(times, dtype=bool)
     for run in runs:
         covered[run] = True
@@ -26,21 +26,21 @@ def mask_runs(times: int, runs: Sequence[slice]) -> Bools:
 
 
 def shift_right(values: NDArray[Scalar], by: int = 1, first: float = 0.0) -> NDArray[Scalar]:
-    """(streams, times): what was there `by` samples before, at the beginning `first`."""
+    """Returns the values of `by` samples before, shape (streams, times), filled with `first` at the beginning."""
     result = np.full_like(values, first)
     result[:, by:] = values[:, :-by]
     return result
 
 
 def shift_left(values: NDArray[Scalar], by: int = 1) -> NDArray[Scalar]:
-    """(streams, times): what will be there `by` samples later, at the end 0."""
+    """Returns the values of `by` samples later, shape (streams, times), filled with 0 at the end."""
     result = np.zeros_like(values)
     result[:, :-by] = values[:, by:]
     return result
 
 
 def drop_short_runs(true: Bools, least: int) -> Bools:
-    """(streams, times): only those runs that have at least so many samples."""
+    """Returns only the runs of at least `least` samples, shape (streams, times)."""
     begun = true
     for shift in range(1, least):
         begun = begun & shift_left(true, shift)
@@ -51,7 +51,7 @@ def drop_short_runs(true: Bools, least: int) -> Bools:
 
 
 def dilate(true: Bools, by: int) -> Bools:
-    """(streams, times): with so many samples before and after."""
+    """Returns the runs with `by` samples more before and after each, shape (streams, times)."""
     result = true.copy()
     for shift in range(1, min(by, true.shape[1] - 1) + 1):
         result[:, shift:] |= true[:, :-shift]
@@ -60,7 +60,10 @@ def dilate(true: Bools, by: int) -> Bools:
 
 
 def extend_runs(true: Bools, through: Bools, most: int, *, backwards: bool) -> Bools:
-    """(streams, times): with what of `through` follows right after, or before as well, up to `most` samples."""
+    """Returns the runs, shape (streams, times), extended by adjacent samples of `through`: `most` at most.
+
+    backwards: extend them to earlier samples as well.
+    """
     for _ in range(most):
         beside = shift_right(true) | shift_left(true) if backwards else shift_right(true)
         more = true | (through & beside)

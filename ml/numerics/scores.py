@@ -1,4 +1,4 @@
-"""How good scores are, for known events: ranking, events caught within a budget of false alarms, calibration."""
+"""How good anomaly scores are when the events are known: ranking, alarms within a budget, calibration."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import numpy as np
 
 from ml.numerics.arrays import Bools, Floats, Integers
 
-BUFFERS: Final = (8, 100)  # rows: the least and the most that VUS-PR grants around an event
-BUFFER_STEPS: Final = 20  # so many widths between none and the widest
+BUFFERS: Final = (8, 100)  # rows: bounds of the widest buffer that VUS-PR allows around an event
+BUFFER_STEPS: Final = 20  # widths between none and the widest
 LEVELS: Final = 250  # thresholds along each curve under the surface
 SLACK_ROWS: Final = 3  # an alarm this near to an event is neither false nor, after its end, too late
 MERGE_SECONDS: Final = 1800  # alarms closer than this are one episode,
@@ -19,7 +19,7 @@ BINS: Final = 10
 
 @dataclass(frozen=True)
 class Alarms:
-    """What came of a threshold in so many days; `delays`: rows from each caught event's start to its first alarm."""
+    """The result of a threshold over `days`. delays: rows from each caught event's start to its first alarm."""
 
     events: int
     caught: int
@@ -34,7 +34,7 @@ class Alarms:
 
     @property
     def precision(self) -> float:
-        """Of what was alarmed, the share of true events; NaN where nothing was."""
+        """The share of alarm episodes that are true events; NaN without alarms."""
         alarmed = self.caught + self.false_alarms
         return self.caught / alarmed if alarmed else np.nan
 
@@ -44,12 +44,12 @@ class Alarms:
 
     @property
     def delay(self) -> float:
-        """Rows, the median; NaN where nothing was caught."""
+        """The median delay in rows; NaN if nothing was caught."""
         return float(np.median(self.delays)) if self.delays else np.nan
 
 
-def pooled(parts: Iterable[Alarms]) -> Alarms:
-    """As if all had been watched by one."""
+def sum_alarms(parts: Iterable[Alarms]) -> Alarms:
+    """Returns the totals of several results."""
     every = list(parts)
     return Alarms(
         sum(part.events for part in every),
@@ -60,8 +60,8 @@ def pooled(parts: Iterable[Alarms]) -> Alarms:
     )
 
 
-def events_of(truth: Bools) -> Integers:
-    """The first and the last row of each run of true rows, (events, 2)."""
+def find_events(truth: Bools) -> Integers:
+    """Returns the first and the last row of each run of true rows, shape (events, 2)."""
     edges = np.flatnonzero(np.diff(truth.astype(np.int8), prepend=0, append=0))
     return (edges.reshape(-1, 2) - (0, 1)).astype(np.int64)
 
@@ -70,7 +70,7 @@ def events_of(truth: Bools) -> Integers:
 
 
 def average_precision(truth: Bools, scores: Floats) -> float:
-    """Area under the precision-recall curve, equal scores entering together; NaN without events."""
+    """Returns the area under the precision-recall curve, NaN without events. Equal scores count together."""
     if not truth.any():
         return np.nan
     level = np.unique(-scores, return_inverse=True)[1]
@@ -80,18 +80,18 @@ def average_precision(truth: Bools, scores: Floats) -> float:
 
 
 def widest_buffer(events: Integers) -> int:
-    """Twice the median event, within bounds."""
+    """Returns twice the median length of the events in rows, within `BUFFERS`."""
     lengths = events[:, 1] - events[:, 0] + 1
     return int(np.clip(2.0 * np.median(lengths), *BUFFERS))
 
 
 def vus_pr(truth: Bools, scores: Floats, widest: int | None = None) -> float:
-    """Volume under the range-PR surface (Paparrizos et al., VLDB 2022); NaN without events.
+    """Returns the volume under the range-PR surface (VUS-PR; Paparrizos et al., VLDB 2022), NaN without events.
 
-    The area under precision and recall, averaged over buffers around the events of no row to `widest` rows. Scores
-    in a buffer count in part, and recall is scaled by the share of events that were noticed at all.
+    This is the area under precision and recall, averaged over buffers of 0 to `widest` rows around the events. Rows
+    in a buffer count in part, and recall is scaled by the share of events that are detected at all.
     """
-    events = events_of(truth)
+    events = find_events(truth)
     if not len(events):
         return np.nan
     most = widest_buffer(events) if widest is None else widest
@@ -101,7 +101,7 @@ def vus_pr(truth: Bools, scores: Floats, widest: int | None = None) -> float:
 
 
 def _levels_reached(scores: Floats) -> Integers:
-    """The first of LEVELS falling thresholds, evenly spaced by rank, that each row's score reaches."""
+    """Returns the first of `LEVELS` falling thresholds, evenly spaced by rank, that each row reaches, shape (rows,)."""
     ranks = np.linspace(0, len(scores) - 1, LEVELS).astype(np.int64)
     levels = np.sort(-scores)[ranks]
     return np.searchsorted(levels, -scores).astype(np.int64)
@@ -117,7 +117,7 @@ def _range_area(truth: Bools, events: Integers, reached: Integers, width: int) -
 
 
 def _halo(truth: Bools, events: Integers, width: int) -> Floats:
-    """How much each row outside of all events counts as part of one, falling with the distance to it."""
+    """Returns how much each row outside the events counts as part of one, falling with distance, shape (rows,)."""
     before, after = np.arange(1, width // 2 + 1), np.arange(1, width // 2)
     place = np.concatenate([(events[:, :1] - before).ravel(), (events[:, 1:] + after).ravel()])
     share = np.sqrt(1.0 - np.concatenate([np.tile(each, len(events)) for each in (before, after)]) / max(1, width))
@@ -127,7 +127,10 @@ def _halo(truth: Bools, events: Integers, width: int) -> Floats:
 
 
 def _noticed(events: Integers, reached: Integers, reach: int) -> Floats:
-    """The share of events, widened by `reach` and joined where they meet, with an alarm at each level."""
+    """Returns the share of events with an alarm at each level, shape (levels,).
+
+    Events are widened by `reach` rows and joined where they meet.
+    """
     first = np.maximum(events[:, 0] - reach, 0)
     last = np.minimum(events[:, 1] + reach, len(reached) - 1)
     apart = first[1:] > last[:-1]
@@ -140,28 +143,28 @@ def _noticed(events: Integers, reached: Integers, reach: int) -> Floats:
 # ---------------------------------------------------------------- alarms
 
 
-def merged_rows(cadence_seconds: float) -> int:
-    """How many rows apart two alarms may be and still belong to one episode."""
+def merge_gap_rows(cadence_seconds: float) -> int:
+    """Returns how many rows apart two alarms of one episode may be."""
     return int(np.clip(np.ceil(MERGE_SECONDS / cadence_seconds), *MERGE_ROWS))
 
 
-def episodes(alarmed: Bools, gap: int) -> int:
-    """How many runs of alarms there are, those at most `gap` rows apart being one."""
+def count_episodes(alarmed: Bools, gap: int) -> int:
+    """Returns the number of runs of alarms; runs at most `gap` rows apart count as one."""
     rows = np.flatnonzero(alarmed)
     return int(np.sum(np.diff(rows) > gap)) + 1 if len(rows) else 0
 
 
 def allowed_episodes(budget_per_day: float, days: float) -> int:
-    """At least one: without any, no threshold could be told."""
+    """Returns the false episodes that a budget allows, at least 1: with 0 there would be no threshold."""
     return max(1, int(budget_per_day * days))
 
 
-def threshold_within(scores: Floats, counted: Bools, allowed: int, gap: int) -> float:
-    """The lowest threshold on the way down whose alarms, scores above it, are at most `allowed` episodes.
+def find_threshold(scores: Floats, counted: Bools, allowed: int, gap: int) -> float:
+    """Returns the lowest threshold, searching downwards, that causes at most `allowed` episodes.
 
-    Only `counted` rows can alarm; equal scores enter together; scores are finite. A row begins an episode at the
-    levels from its own score down to, not including, the greatest score of the `gap` rows before it: so one sorting
-    counts the episodes at all levels.
+    Rows alarm above the threshold; only `counted` rows can; equal scores alarm together; scores are finite. A row
+    begins an episode at the levels from its own score down to, not including, the greatest score of the `gap` rows
+    before it: so one sort counts the episodes at all levels.
     """
     own = np.where(counted, scores, -np.inf)
     earlier = np.concatenate([[-np.inf], _running_maximum(own, gap)])[:-1]
@@ -169,14 +172,14 @@ def threshold_within(scores: Floats, counted: Bools, allowed: int, gap: int) -> 
     levels = np.unique(begins)[::-1]
     if not len(levels):
         return -np.inf
-    # As many scores at or above a level, less those at or above it that join an episode.
+    # Scores at or above a level, minus those of them that join an episode.
     number = np.searchsorted(joins, levels) - np.searchsorted(begins, levels)
     beyond = np.flatnonzero(number > allowed)
     return float(levels[beyond[0]] if len(beyond) else np.nextafter(levels[-1], -np.inf))
 
 
 def _running_maximum(values: Floats, width: int) -> Floats:
-    """The greatest of each value and the width - 1 before it, by doubling."""
+    """Returns the maximum of each value and the width - 1 before it, by doubling."""
     result, covered = values.copy(), 1
     while covered < min(width, len(values)):
         step = min(covered, width - covered)
@@ -185,29 +188,31 @@ def _running_maximum(values: Floats, width: int) -> Floats:
     return result
 
 
-def near_events(truth: Bools) -> Bools:
-    """Rows in an event or so near to one that an alarm there is not false."""
+def mask_near_events(truth: Bools) -> Bools:
+    """Returns the rows in an event, or so near to one that an alarm there is not false, shape (rows,)."""
     near: Bools = np.convolve(np.pad(truth, SLACK_ROWS), np.ones(2 * SLACK_ROWS + 1), "valid") > 0.0
     return near
 
 
-def alarms(truth: Bools, scores: Floats, threshold: float, gap: int, days: float) -> Alarms:
-    """What scores above the threshold would have caught, and cost."""
-    alarmed, events = scores > threshold, events_of(truth)
+def count_alarms(truth: Bools, scores: Floats, threshold: float, gap: int, days: float) -> Alarms:
+    """Returns what alarms above the threshold catch, and how many are false."""
+    alarmed, events = scores > threshold, find_events(truth)
     rows = np.append(np.flatnonzero(alarmed), len(truth) + SLACK_ROWS + 1)  # the last one catches nothing
     next_alarm = rows[np.searchsorted(rows, events[:, 0])]
     caught = next_alarm <= events[:, 1] + SLACK_ROWS
     delays = (next_alarm - events[:, 0])[caught].tolist()
-    return Alarms(len(events), len(delays), episodes(alarmed & ~near_events(truth), gap), days, tuple(delays))
+    false_alarms = count_episodes(alarmed & ~mask_near_events(truth), gap)
+    return Alarms(len(events), len(delays), false_alarms, days, tuple(delays))
 
 
 # ---------------------------------------------------------------- confidence
 
 
 def calibration_error(confidence: Floats, truth: Bools) -> float:
-    """How far the mean confidence lies from the share of true rows, over ten equal bins weighted by rows.
+    """Returns the expected calibration error over ten equal bins, NaN without rows.
 
-    Rows whose confidence is NaN do not count; NaN without rows.
+    This is the distance of the mean confidence from the share of true rows, weighted by rows. NaN confidences do not
+    count. Source: Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", 2015.
     """
     known = ~np.isnan(confidence)
     if not known.any():

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ml.catalogue.root_causes import RootCause
 from ml.numerics.arrays import Floats, Integers
 from ml.numerics.artefacts import name_damage, read_arrays, write_arrays
-from ml.numerics.gradient_boosting import Boosted
+from ml.numerics.gradient_boosting import BoostedTrees
 from ml.recommendation.case import Past, Priority, Ranked, Situation
 from ml.recommendation.features import AT, RankingFeature, features
 from ml.recommendation.playbook.catalogue import candidates
@@ -37,7 +37,7 @@ Key = tuple[str, RootCause | None]
 class RankingModel:
     """Boosted trees that tell the chance that an action solves a fault."""
 
-    trees: Boosted
+    trees: BoostedTrees
     version: str = ""
 
     @classmethod
@@ -73,7 +73,7 @@ class RankingModel:
 class PriorityModel:
     """Boosted trees that tell how soon an action wants to be looked at."""
 
-    trees: Boosted
+    trees: BoostedTrees
     version: str = ""
 
     @classmethod
@@ -134,7 +134,7 @@ def _boosted(
     seed: int,
     trees: int,
     monotonic: Mapping[RankingFeature, int] | None = None,
-) -> Boosted:
+) -> BoostedTrees:
     from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 - only training needs it
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415
 
@@ -150,18 +150,18 @@ def _boosted(
     )
     with threadpool_limits(1):  # small data: threads cost more than they bring
         model.fit(rows, labels, sample_weight=weight)
-    return Boosted.from_sklearn(model)
+    return BoostedTrees.from_sklearn(model)
 
 
-def _to_bytes(trees: Boosted) -> bytes:
+def _to_bytes(trees: BoostedTrees) -> bytes:
     names: dict[str, NDArray[Any]] = {"features": np.array([feature.value for feature in RankingFeature])}
     return write_arrays(names | trees.to_arrays())
 
 
-def _from_bytes(data: bytes, classes: int, meant: str) -> Boosted:
+def _from_bytes(data: bytes, classes: int, meant: str) -> BoostedTrees:
     with name_damage(meant):
         arrays = read_arrays(data)
-        trees, names = Boosted.from_arrays(arrays), arrays["features"].tolist()
+        trees, names = BoostedTrees.from_arrays(arrays), arrays["features"].tolist()
     if names != list(RankingFeature) or trees.classes != classes or trees.trees.columns != len(RankingFeature):
         raise ValueError(f"not {meant}'s artefact: it tells something else, or by other features")
     return trees

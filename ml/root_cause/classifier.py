@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.catalogue.root_causes import CLASSIFIED, RootCause
-from ml.numerics.arrays import Floats, Floats32
+from ml.numerics.arrays import Floats, Floats32, Integers
 from ml.numerics.directions import in_any_direction, inbound_mask
-from ml.numerics.gradient_boosting import Boosted, probabilities
+from ml.numerics.gradient_boosting import BoostedTrees, class_probabilities
 from ml.numerics.robust import median
 from ml.root_cause.event_features import EventFeatures
 from ml.root_cause.events import Event
@@ -75,12 +75,12 @@ def _critical_share(grades: Floats32) -> float:
 class Classifier:
     """Boosted trees with a temperature; below `abstains_below` it has no opinion."""
 
-    trees: Boosted
+    trees: BoostedTrees
     temperature: float
     abstains_below: float = ABSTAINS_BELOW
 
     @classmethod
-    def fit(cls, features: Floats, labels: NDArray[np.int64], seed: int) -> Self:
+    def fit(cls, features: Floats, labels: Integers, seed: int) -> Self:
         """From features (rows, any number of columns), NaN = not measured, and labels (rows,) 0 to classes - 1.
 
         The temperature is fitted on a third of the rows that a first fit did not see (Guo et al., On Calibration of
@@ -90,13 +90,13 @@ class Classifier:
         if set(labels[kept]) != set(labels) or kept.all():  # too few to set any aside
             return cls(_boosted(features, labels, seed), 1.0)
         trial = _boosted(features[kept], labels[kept], seed)
-        raw = trial.raw(features[~kept])
+        raw = trial.decision_function(features[~kept])
         losses = [_loss(raw / temperature, labels[~kept]) for temperature in TEMPERATURES]
         return cls(_boosted(features, labels, seed), float(TEMPERATURES[int(np.argmin(losses))]))
 
     def probabilities(self, features: Floats) -> Floats:
         """(rows, classes)."""
-        return probabilities(self.trees.raw(features) / self.temperature)
+        return class_probabilities(self.trees.decision_function(features) / self.temperature)
 
     def classify(self, features: Floats) -> list[RootCause]:
         """The likeliest of the four causes, or UNKNOWN."""
@@ -114,10 +114,10 @@ class Classifier:
         temperature, abstains = arrays["classifier"].tolist()
         if not (0 < temperature < np.inf and 0 <= abstains <= 1):
             raise ValueError("the classifier's temperature or threshold is impossible")
-        return cls(Boosted.from_arrays(arrays), temperature, abstains)
+        return cls(BoostedTrees.from_arrays(arrays), temperature, abstains)
 
 
-def _boosted(features: Floats, labels: NDArray[np.int64], seed: int) -> Boosted:
+def _boosted(features: Floats, labels: Integers, seed: int) -> BoostedTrees:
     from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 - only training needs it
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415
 
@@ -132,9 +132,9 @@ def _boosted(features: Floats, labels: NDArray[np.int64], seed: int) -> Boosted:
     )
     with threadpool_limits(1):  # small data: threads cost more than they bring
         model.fit(features, labels)
-    return Boosted.from_sklearn(model)
+    return BoostedTrees.from_sklearn(model)
 
 
-def _loss(raw: Floats, labels: NDArray[np.int64]) -> float:
-    chance = probabilities(raw)[np.arange(len(labels)), labels]
+def _loss(raw: Floats, labels: Integers) -> float:
+    chance = class_probabilities(raw)[np.arange(len(labels)), labels]
     return float(-np.log(np.maximum(chance, 1e-12)).mean())

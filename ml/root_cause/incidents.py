@@ -7,12 +7,11 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from ml.catalogue.root_causes import NAMED, CulpritKind, RootCause
 from ml.catalogue.units import DAY_MS, HOUR_MS, MINUTE_MS
-from ml.numerics.arrays import Floats
+from ml.numerics.arrays import Bools, Floats, Integers
 from ml.root_cause.report import HISTORY_HOURS, READ
 from ml.simulation.faults import Fault, Variant, compute_impairments
 from ml.simulation.fleet import Fleet
@@ -81,12 +80,12 @@ class Scenario:
         return self.start_ms - int(HISTORY_HOURS * HOUR_MS)
 
     @cached_property
-    def times(self) -> NDArray[np.int64]:
+    def times(self) -> Integers:
         """Of the window."""
         return np.arange(self.start_ms, self.end_ms, self.step_ms, dtype=np.int64)
 
     @property
-    def history(self) -> NDArray[np.int64]:
+    def history(self) -> Integers:
         return np.arange(self.history_ms, self.start_ms, HISTORY_STRIDE * self.step_ms, dtype=np.int64)
 
 
@@ -162,7 +161,7 @@ def _truth(scenario: Scenario, fault: Fault, traits: LinkCharacteristics) -> Tru
     return Truth(RootCause(fault.cause), _culprit(scenario.fleet, fault), notable, fault.start_ms, fault.end_ms)
 
 
-def _affected(scenario: Scenario, fault: Fault, traits: LinkCharacteristics) -> NDArray[np.bool_]:
+def _affected(scenario: Scenario, fault: Fault, traits: LinkCharacteristics) -> Bools:
     """(2 x links,)"""
     during = scenario.times[(scenario.times >= fault.start_ms) & (scenario.times < fault.end_ms)]
     if not len(during):
@@ -170,17 +169,17 @@ def _affected(scenario: Scenario, fault: Fault, traits: LinkCharacteristics) -> 
     done = compute_impairments(scenario.fleet, [fault], during)
     radio = compute_reception(traits.budget, done, np.zeros_like(done.uplink))
     fall: Floats = traits.budget.esno - radio.esno.min(axis=0)
-    outage: NDArray[np.bool_] = done.outage.max(axis=0) > 0.5
+    outage: Bools = done.outage.max(axis=0) > 0.5
     return (fall >= NOTABLE_DB) | outage | _congested(traits, done, during)
 
 
-def _congested(traits: LinkCharacteristics, done: Impairments, during: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _congested(traits: LinkCharacteristics, done: Impairments, during: Integers) -> Bools:
     healthy: Floats = np.minimum(
         100.0, 100.0 * traits.demand * diurnal_demand(during, traits.longitude) / traits.capacity
     )
     used = np.minimum(100.0, healthy * (1.0 + done.load))
     least_rise, least = CONGESTED_PCT
-    result: NDArray[np.bool_] = np.logical_or.reduce((used - healthy >= least_rise) & (used >= least), axis=0)
+    result: Bools = np.logical_or.reduce((used - healthy >= least_rise) & (used >= least), axis=0)
     return result
 
 

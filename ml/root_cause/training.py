@@ -4,11 +4,10 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ml.catalogue.models import Measure, Progress, Trained
 from ml.catalogue.root_causes import CLASSIFIED, NAMED
-from ml.numerics.arrays import Floats
+from ml.numerics.arrays import Bools, Floats
 from ml.numerics.scores import calibration_error
 from ml.root_cause.classifier import TREES, Classifier, ClassifierFeature
 from ml.root_cause.evaluation import Outcome, build_request, compute_measures, evaluate_request, evaluate_scenario
@@ -100,7 +99,7 @@ def _loss(scored: list[tuple[Example, list[Explanation]]], temperature: float) -
     return float(np.mean(losses))
 
 
-def _isotonic(sure: Floats, right: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _isotonic(sure: Floats, right: Bools) -> tuple[Floats, Floats]:
     """The map from posterior to observed frequency; a few imagined right and wrong answers keep it sober."""
     from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415 - a server that only analyses must not pay for it
 

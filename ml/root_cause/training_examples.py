@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import CLASSIFIED, RootCause
@@ -58,7 +57,7 @@ def extract_examples(incident: Scenario, request: Request) -> Iterator[Example]:
             )
 
 
-def stack_examples(examples: Iterable[Example]) -> tuple[Floats, NDArray[np.int64]]:
+def stack_examples(examples: Iterable[Example]) -> tuple[Floats, Integers]:
     """Features (rows, 10) and labels (rows,) of those that the classifier can learn from."""
     rows = [one for one in examples if one.is_classifiable]
     features = np.stack([one.features for one in rows if one.features is not None])

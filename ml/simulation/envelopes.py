@@ -1,4 +1,8 @@
-"""How faults unfold: envelopes from 0 to 1 over the time since they began, regular or with a seed's irregularities."""
+"""Envelopes: how a fault's strength, from 0 to 1, unfolds in time.
+
+Each takes the minutes since the fault began, shape (times,), the fault's duration in minutes, and a seed for
+irregularities (0: none), and returns the share of its strength at these times, shape (times,).
+"""
 
 from collections.abc import Callable
 from typing import Final
@@ -8,28 +12,28 @@ import numpy as np
 from ml.catalogue.units import DAY_MINUTES
 from ml.numerics.arrays import Floats
 
-# Minutes since the beginning, minutes that it lasts in all, seed of the irregularities (0: none) → envelope.
 Envelope = Callable[[Floats, float, int], Floats]
 
 QUICK_MINUTES: Final = 8.0
-INTERFERENCE_MINUTES: Final = ((12.0, 45.0), (5.0, 25.0))  # on, and off
+INTERFERENCE_MINUTES: Final = ((12.0, 45.0), (5.0, 25.0))  # ranges of the time on and the time off
 BLOCKAGE_MINUTES: Final = ((6.0, 20.0), (8.0, 35.0))
 RIPPLES: Final = 3
 
 
 def step(minutes: Floats, duration_minutes: float, seed: int) -> Floats:
+    """Full strength from the first minute."""
     del duration_minutes, seed
     return np.ones_like(minutes)
 
 
-def quick(minutes: Floats, duration_minutes: float, seed: int) -> Floats:
-    """A step, or with irregularities a quick onset: a mount that gives way in minutes."""
+def quick_step(minutes: Floats, duration_minutes: float, seed: int) -> Floats:
+    """A step; with odd seeds a ramp of minutes, as of a mount that gives way."""
     del duration_minutes
     return np.clip(minutes / QUICK_MINUTES, 0.1, 1.0) if seed % 2 else np.ones_like(minutes)
 
 
 def bell(minutes: Floats, duration_minutes: float, seed: int) -> Floats:
-    """Up and down once; irregular: in gusts."""
+    """Up and down once; with a seed in gusts."""
     envelope: Floats = np.sin(np.pi * np.clip(minutes / duration_minutes, 0.0, 1.0)) ** 0.7
     return envelope * _gusts(minutes / duration_minutes, seed) if seed else envelope
 
@@ -43,14 +47,14 @@ def _gusts(elapsed: Floats, seed: int) -> Floats:
 
 
 def drift(minutes: Floats, duration_minutes: float, seed: int) -> Floats:
-    """An angle that grows evenly until half-time: the pointing loss goes with its square."""
+    """An angle that grows evenly until half-time: the pointing loss grows with its square."""
     del seed
     envelope: Floats = np.minimum(1.0, 2.0 * minutes / duration_minutes) ** 2
     return envelope
 
 
 def waves(minutes: Floats, duration_minutes: float, seed: int) -> Floats:
-    """The satellite's daily figure of eight under an antenna that does not follow: every 12 h, or with odd seeds 24."""
+    """The satellite's daily figure of eight without tracking: a period of 12 h, with odd seeds of 24 h."""
     del duration_minutes
     period = DAY_MINUTES if seed % 2 else DAY_MINUTES / 2.0
     envelope: Floats = np.sin(np.pi * minutes / period) ** 2
@@ -58,7 +62,7 @@ def waves(minutes: Floats, duration_minutes: float, seed: int) -> Floats:
 
 
 def interference(minutes: Floats, duration_minutes: float, seed: int) -> Floats:
-    """Comes and goes, each time differently strong."""
+    """On and off; with a seed differently strong each time."""
     return _on_and_off(minutes, duration_minutes, seed, *INTERFERENCE_MINUTES, weakest=0.6 if seed else 1.0)
 
 
@@ -83,10 +87,8 @@ def _on_and_off(
     return envelope
 
 
-def busy(minutes: Floats, duration_minutes: float, seed: int) -> Floats:
-    """Demand that comes in quickly and swells and ebbs a little."""
-    return (
-        quick(minutes, duration_minutes, 1) * _gusts(minutes / duration_minutes, seed)
-        if seed
-        else np.ones_like(minutes)
-    )
+def busy_load(minutes: Floats, duration_minutes: float, seed: int) -> Floats:
+    """Demand that rises quickly and, with a seed, varies a little."""
+    if not seed:
+        return np.ones_like(minutes)
+    return quick_step(minutes, duration_minutes, 1) * _gusts(minutes / duration_minutes, seed)

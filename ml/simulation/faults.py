@@ -1,4 +1,4 @@
-"""Faults to simulate: who is hit, how hard, how long, and what that does to the links."""
+"""Faults to simulate: culprit, cause, strength and duration, and the impairments that they cause."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,15 +6,12 @@ from enum import StrEnum
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import RootCause
 from ml.catalogue.units import DAY_MINUTES, MINUTE_MS
-from ml.numerics.arrays import Floats
-from ml.simulation import effects
-from ml.simulation import envelopes as shapes
-from ml.simulation import footprints as reach
+from ml.numerics.arrays import Floats, Integers
+from ml.simulation import effects, envelopes, footprints
 from ml.simulation.effects import Effect, End
 from ml.simulation.envelopes import Envelope
 from ml.simulation.fleet import Fleet
@@ -22,11 +19,11 @@ from ml.simulation.impairments import Impairments
 
 
 class Variant(StrEnum):
-    """What exactly is broken, where a cause comes in several kinds; the first of each is what is meant by default."""
+    """What exactly is broken, for causes of several kinds; the first of each cause is its default."""
 
     TRANSMITTER = "TRANSMITTER"  # EQUIPMENT_FAILURE: the hub's amplifier or modulator is weak, and its meter says so
-    WAVEGUIDE = "WAVEGUIDE"  # behind that meter
-    OFF = "OFF"  # the hub's transmitter is lost altogether
+    WAVEGUIDE = "WAVEGUIDE"  # the loss is behind the power meter
+    OFF = "OFF"  # the hub's transmitter is off
     AMPLIFIER = "AMPLIFIER"  # the hub's low-noise amplifier; default if the fault's direction is inbound
     DEMODULATOR = "DEMODULATOR"
     DRIFT = "DRIFT"  # ANTENNA_ALIGNMENT
@@ -39,11 +36,11 @@ class Variant(StrEnum):
 
 @dataclass(frozen=True)
 class Fault:
-    """One true event. The culprit is whichever of network, site, link and (satellite, transponder) is not None.
+    """A fault. The culprit is whichever of network, site, link and (satellite, transponder) is not None.
 
     A sun transit is over a hub `site` (inbound) or, with direction outbound, over the remotes of `satellite` around
-    `site`. `direction` limits a fault to one direction (None: as its cause has it); times are epoch ms, the end
-    excluded; strength 0 to 1; `irregularity` seeds its whims (0: none); `radius_km`: of a rain cell over a remote.
+    `site`. start_ms, end_ms: epoch ms, end excluded. strength: 0 to 1. direction: limits the fault to one direction,
+    None leaves it to the cause. irregularity: seeds its irregularities, 0 for none. radius_km: of a rain cell.
     """
 
     cause: str
@@ -67,11 +64,11 @@ class Fault:
 
 @dataclass(frozen=True)
 class FaultModel:
-    """How a cause shows; see the table in the domain notes."""
+    """How a cause impairs links: over time by its envelope, in the link budget by its effect."""
 
-    envelope_of: Envelope
-    effect: Callable[[Fault, End], Effect]  # `End`: where the site at fault is
-    least_strength: float = 0.0  # of the effect, at strength 0: below that the cause is no cause
+    envelope: Envelope
+    effect: Callable[[Fault, End], Effect]  # `End`: the end of the links at which the culprit is
+    least_strength: float = 0.0  # the strength of the effect where the fault's is 0
 
 
 def _hub_chain(fault: Fault, end: End) -> Effect:
@@ -93,30 +90,35 @@ def _remote_chain(fault: Fault, end: End) -> Effect:
 
 
 FAULT_MODELS: Final[dict[str, FaultModel]] = {
-    RootCause.EQUIPMENT_FAILURE: FaultModel(shapes.step, _hub_chain),
-    RootCause.ANTENNA_ALIGNMENT: FaultModel(shapes.drift, lambda _, end: effects.pointing(end, 7.5)),
+    RootCause.EQUIPMENT_FAILURE: FaultModel(envelopes.step, _hub_chain),
+    RootCause.ANTENNA_ALIGNMENT: FaultModel(envelopes.drift, lambda _, end: effects.pointing_loss(end, 7.5)),
     RootCause.SATELLITE_INTERFERENCE: FaultModel(
-        shapes.interference, lambda fault, _: effects.interference(fault.direction, 8.0)
+        envelopes.interference, lambda fault, _: effects.interference(fault.direction, 8.0)
     ),
-    RootCause.ANTENNA_MISALIGNMENT: FaultModel(shapes.quick, lambda _, end: effects.pointing(end, 9.0)),
-    RootCause.RAIN_FADE: FaultModel(shapes.bell, lambda _, end: effects.rain(end, 8.0)),
+    RootCause.ANTENNA_MISALIGNMENT: FaultModel(envelopes.quick_step, lambda _, end: effects.pointing_loss(end, 9.0)),
+    RootCause.RAIN_FADE: FaultModel(envelopes.bell, lambda _, end: effects.rain(end, 8.0)),
     RootCause.SUN_TRANSIT: FaultModel(
-        shapes.step, lambda fault, _: effects.sun(fault.direction or Direction.IB, 10.0), least_strength=0.4
+        envelopes.step, lambda fault, _: effects.sun(fault.direction or Direction.IB, 10.0), least_strength=0.4
     ),
     RootCause.CONGESTION: FaultModel(
-        shapes.busy, lambda fault, _: effects.load(fault.direction, 3.0), least_strength=0.3
+        envelopes.busy_load, lambda fault, _: effects.load(fault.direction, 3.0), least_strength=0.3
     ),
-    RootCause.REMOTE_EQUIPMENT: FaultModel(shapes.step, _remote_chain),
+    RootCause.REMOTE_EQUIPMENT: FaultModel(envelopes.step, _remote_chain),
     RootCause.POWER_OUTAGE: FaultModel(
-        shapes.step, lambda fault, _: effects.outage(reported=fault.variant is not Variant.SILENCE)
+        envelopes.step, lambda fault, _: effects.outage(reported=fault.variant is not Variant.SILENCE)
     ),
-    RootCause.BLOCKAGE: FaultModel(shapes.blockage, lambda _, end: effects.obstruction(end, 30.0), least_strength=0.35),
+    RootCause.BLOCKAGE: FaultModel(
+        envelopes.blockage, lambda _, end: effects.obstruction(end, 30.0), least_strength=0.35
+    ),
 }
 HUB_SIDE: Final = {RootCause.EQUIPMENT_FAILURE, RootCause.ANTENNA_ALIGNMENT}
 
 
-def compute_impairments(fleet: Fleet, faults: list[Fault], times: NDArray[np.int64]) -> Impairments:
-    """The sum of all faults at `times` (epoch ms ascending). Raises KeyError for an unknown cause or site."""
+def compute_impairments(fleet: Fleet, faults: list[Fault], times: Integers) -> Impairments:
+    """Returns the sum of all faults. Raises KeyError for an unknown cause or site.
+
+    times: epoch ms, ascending, shape (times,).
+    """
     total = Impairments.none(len(times), len(fleet.links))
     for fault in faults:
         during = slice(*np.searchsorted(times, [fault.start_ms, fault.end_ms]).tolist())
@@ -138,25 +140,27 @@ def _end(fault: Fault, fleet: Fleet) -> End:
 
 
 def _depth(fault: Fault, fleet: Fleet, minutes: Floats) -> Floats:
-    """(times, links): how much of the fault's strength reaches each link."""
+    """Returns how much of the fault's strength reaches each link, shape (times, links)."""
     if fault.cause == RootCause.SUN_TRANSIT:
         return _transit(fault, fleet, minutes)
-    envelope_of = shapes.waves if fault.variant is Variant.WAVES else FAULT_MODELS[fault.cause].envelope_of
-    envelope = envelope_of(minutes, fault.minutes, fault.irregularity)[:, None]
+    unfold = envelopes.waves if fault.variant is Variant.WAVES else FAULT_MODELS[fault.cause].envelope
+    envelope = unfold(minutes, fault.minutes, fault.irregularity)[:, None]
     if fault.cause == RootCause.RAIN_FADE and fault.site and _end(fault, fleet) is End.REMOTE:
         centre = fleet.site_of[fault.site]
-        return envelope * reach.rain_cell(fleet, centre, fault.radius_km, minutes, fault.minutes, fault.irregularity)
+        return envelope * footprints.rain_cell(
+            fleet, centre, fault.radius_km, minutes, fault.minutes, fault.irregularity
+        )
     return envelope * _members(fault, fleet)
 
 
 def _members(fault: Fault, fleet: Fleet) -> Floats:
-    return reach.select_links(fleet, fault.network, fault.site, fault.link, fault.satellite, fault.transponder)
+    return footprints.select_links(fleet, fault.network, fault.site, fault.link, fault.satellite, fault.transponder)
 
 
 def _transit(fault: Fault, fleet: Fleet, minutes: Floats) -> Floats:
-    """At the same minutes of every day that the fault lasts."""
+    """Returns the depth of a sun transit, at the same minutes of every day of the fault, shape (times, links)."""
     phase = (minutes % DAY_MINUTES) / (fault.minutes % DAY_MINUTES or DAY_MINUTES)
     if fault.direction is Direction.OB and fault.site is not None:
-        seen = reach.sun_over_remotes(fleet, fleet.site_of[fault.site], phase)
-        return seen * reach.select_links(fleet, None, None, None, fault.satellite, None)
-    return reach.half_sine_pulse(phase)[:, None] * _members(fault, fleet)
+        seen = footprints.sun_over_remotes(fleet, fleet.site_of[fault.site], phase)
+        return seen * footprints.select_links(fleet, None, None, None, fault.satellite, None)
+    return footprints.half_sine_pulse(phase)[:, None] * _members(fault, fleet)

@@ -1,4 +1,4 @@
-"""An invented operator: satellites, sites, networks and links, plausible enough to demonstrate and train with."""
+"""A simulated operator's satellites, sites, networks and links, to demonstrate and train with."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +22,7 @@ class SatelliteSpec:
 
 @dataclass(frozen=True)
 class SiteSpec:
-    """A hub or a remote; degrees north and east, the dish in metres."""
+    """A hub or a remote; position in degrees north and east."""
 
     number: int
     name: str
@@ -35,7 +35,7 @@ class SiteSpec:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A hub's remotes on one transponder; `hub` is the number of its site."""
+    """The remotes of a hub on one transponder; `hub` is the number of the hub's site."""
 
     number: int
     name: str
@@ -47,7 +47,7 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class LinkSpec:
-    """One remote's pair of directions; `network` and `site` are numbers."""
+    """A remote's pair of directions; `network` and `site` are their numbers."""
 
     number: int
     name: str
@@ -74,19 +74,19 @@ class Fleet:
 
     @cached_property
     def link_networks(self) -> tuple[NetworkSpec, ...]:
-        """Of each link."""
+        """Each link's network, in the order of the links."""
         return tuple(self.network_of[link.network] for link in self.links)
 
     @cached_property
     def link_places(self) -> Floats:
-        """(2, links): degrees north and east of the remotes."""
+        """The remotes' degrees north and east, shape (2, links)."""
         sites = [self.site_of[link.site] for link in self.links]
         return np.array([[site.latitude for site in sites], [site.longitude for site in sites]])
 
 
 @dataclass(frozen=True)
 class _Region:
-    """Where remotes are, and what they are: latitude and longitude with how far they scatter, all in degrees."""
+    """The remotes of a network: their kind, and their position and scatter in degrees."""
 
     network: int
     kind: str
@@ -137,9 +137,9 @@ REGIONS: Final = (
 
 
 def demo_fleet(seed: int = 1, remotes: int = 120) -> Fleet:
-    """Three satellites, four hubs, six networks, and `remotes` remote sites with a link each.
+    """Returns three satellites, four hubs, six networks, and `remotes` remotes with a link each.
 
-    Hubs are numbered from 1, networks from 101, remotes from 1001, links from 5001. The seed moves the remotes.
+    Hubs are numbered from 1, networks from 101, remotes from 1001, links from 5001. The seed places the remotes.
     """
     rng = np.random.default_rng([seed, 101])
     sites = tuple(_remote(rng, order) for order in range(remotes))

@@ -1,4 +1,4 @@
-"""What faults do to link directions, as numbers that a link budget takes."""
+"""What faults do to link directions, as numbers for a link budget."""
 
 from dataclasses import dataclass, fields
 from typing import Self
@@ -10,12 +10,17 @@ from ml.numerics.arrays import Floats
 
 @dataclass(frozen=True)
 class Impairments:
-    """What all faults together do, each (times, 2 x links), the links' inbound columns first; zero: nothing.
+    """What all faults together do, each array of shape (times, 2 x links), inbound columns first; 0 is no effect.
 
-    uplink, downlink: dB change of what travels up to, and down from, the satellite; noise: what a receiver gains, in
-    units of its own healthy noise; interference: what a typical link gains, in units of its healthy noise; gain: dB
-    change of a receiver's amplification; demodulator: dB of Es/N0 lost in it; power: dB change of the transmitter;
-    load: demand added, as a fraction; dark: 1 where there is no electricity; silent: 1 where nobody even reports that.
+    uplink, downlink: change in dB of what travels up to, and down from, the satellite.
+    noise: noise added at the receiver, in units of its own healthy noise.
+    interference: interference added to a typical link, in units of its healthy noise.
+    gain: change of the receiver's amplification, dB.
+    demodulator: Es/N0 lost in the demodulator, dB.
+    power: change of the transmit power, dB.
+    load: demand added, as a fraction of the healthy demand.
+    outage: 1 without electricity.
+    unreported: 1 if nobody reports even the outage.
     """
 
     uplink: Floats
@@ -34,5 +39,5 @@ class Impairments:
         return cls(*(np.zeros((times, 2 * links)) for _ in fields(cls)))
 
     def during(self, rows: slice) -> Self:
-        """A view of some times, to add to."""
+        """Returns a view of some times, to add to."""
         return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))

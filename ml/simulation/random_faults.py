@@ -1,4 +1,4 @@
-"""Faults drawn at random, of every cause that there is."""
+"""Random faults of every cause."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from ml.simulation.faults import Fault, Variant
 from ml.simulation.fleet import Fleet, LinkSpec, NetworkSpec
 
 TRANSIT_MINUTES: Final = {Direction.IB: 12, Direction.OB: 20}  # at one place, and from the first remote to the last
-WIDE_RAIN: Final = 0.3  # of all rain falls on a hub, the rest on remotes
+HUB_RAIN: Final = 0.3  # share of rain over a hub, the rest is over remotes
 HUB_VARIANTS: Final = (Variant.TRANSMITTER, Variant.WAVEGUIDE, Variant.OFF, Variant.AMPLIFIER, Variant.DEMODULATOR)
 HUB_VARIANTS_CHANCE: Final = (0.25, 0.15, 0.1, 0.25, 0.25)
 
 
 @dataclass(frozen=True)
 class _Draw:
-    """A link by chance, and with it what it belongs to."""
+    """A random link with its network."""
 
     rng: np.random.Generator
     link: LinkSpec
@@ -38,10 +38,9 @@ class _Draw:
 def random_fault(
     fleet: Fleet, rng: np.random.Generator, start_ms: int, duration_ms: int, cause: str | None = None
 ) -> Fault:
-    """A clearly visible fault (strength 0.5 and more): what is not given of it is drawn.
+    """Returns a clearly visible fault, of strength 0.5 and more; without a `cause` a random one.
 
-    Only mobile sites are blocked: raises ValueError for a blockage where none is. A sun transit lasts less than
-    `duration_ms` if that is longer than one.
+    A sun transit is cut to its natural duration. Raises ValueError for a blockage in a fleet without mobile sites.
     """
     if cause == RootCause.BLOCKAGE and not _mobile(fleet):
         raise ValueError("A blockage cannot be drawn: no site of the fleet is mobile.")
@@ -62,7 +61,7 @@ def _mobile(fleet: Fleet) -> list[LinkSpec]:
 
 
 def _link(fleet: Fleet, rng: np.random.Generator, cause: str) -> LinkSpec:
-    """C band does not mind rain."""
+    """Returns a link that the cause can affect: rain hardly attenuates C band, only mobile sites are blocked."""
     links = list(fleet.links)
     if cause == RootCause.BLOCKAGE:
         links = _mobile(fleet)
@@ -87,7 +86,7 @@ def _interference(draw: _Draw) -> dict[str, Any]:
 
 
 def _rain(draw: _Draw) -> dict[str, Any]:
-    if draw.rng.random() < WIDE_RAIN:
+    if draw.rng.random() < HUB_RAIN:
         return {"site": draw.network.hub}
     return {"site": draw.link.site, "radius_km": round(float(draw.rng.uniform(12.0, 45.0)), 1)}
 

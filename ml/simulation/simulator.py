@@ -1,4 +1,4 @@
-"""Telemetry of an invented fleet, with faults: the same seed and time always give the same reading."""
+"""Telemetry of a simulated fleet under faults: the same seed and time always give the same reading."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -8,41 +8,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
-from ml.numerics.arrays import Floats
+from ml.numerics.arrays import Bools, Floats, Integers
 from ml.simulation import telemetry
 from ml.simulation.faults import Fault, compute_impairments
 from ml.simulation.fleet import Fleet
 from ml.simulation.impairments import Impairments
 from ml.simulation.noise import draw_gaps
 
-# A fault counts where it moves a reading by this many of the catalogue's least spreads; a network's readings are means
+# A fault is notable if it moves a reading by this many of the catalogue's least spreads; a network's readings are means
 # over its links and so move less.
 NOTABLE_SPREADS: Final = {TargetKind.NETWORK: 3.0, TargetKind.SITE: 6.0, TargetKind.LINK: 6.0}
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Rows sorted by time. number: of the target; direction: 'IB' or 'OB', links only; at: epoch ms.
+    """Samples sorted by time, each array of shape (rows,) unless said otherwise.
 
-    readings: (rows, metrics) in catalogue order; faulty: a fault notably moves at least one reading of the row.
+    number: the target's. direction: 'IB' or 'OB', None unless of links. at: epoch ms. readings: in catalogue order,
+    shape (rows, metrics). faulty: a fault notably moves at least one reading of the row.
     """
 
     kind: TargetKind
-    number: NDArray[np.int64]
+    number: Integers
     direction: NDArray[np.str_] | None
-    at: NDArray[np.int64]
+    at: Integers
     readings: Floats
-    faulty: NDArray[np.bool_]
+    faulty: Bools
 
-    def take(self, rows: NDArray[np.bool_]) -> "Samples":
-        """Only the rows where `rows` is true."""
+    def take(self, rows: Bools) -> "Samples":
+        """Returns the samples where `rows`, shape (rows,), is true."""
         direction = None if self.direction is None else self.direction[rows]
         return Samples(self.kind, self.number[rows], direction, self.at[rows], self.readings[rows], self.faulty[rows])
 
 
 def simulate(
     fleet: Fleet,
-    times: NDArray[np.int64],
+    times: Integers,
     faults: Sequence[Fault],
     seed: int,
     missing: float = 0.01,
@@ -50,11 +51,11 @@ def simulate(
     *,
     marked: bool = True,
 ) -> dict[TargetKind, Samples]:
-    """What the fleet reports at `times` (epoch ms ascending, not negative) under `faults`.
+    """Returns what a fleet reports under faults. Raises KeyError for a fault of unknown cause or culprit.
 
-    A fraction `missing` of the samples never arrives, half of it in bursts. Every (seed, time) stands alone: asking
-    for other times as well changes nothing. marked: faulty rows are, for which the healthy fleet is simulated as well.
-    Raises KeyError for a fault whose cause or culprit is unknown.
+    times: epoch ms, ascending, not negative; the readings at a time do not depend on the other times.
+    missing: the share of samples that never arrive, half of them in bursts.
+    marked: set `Samples.faulty`, for which the healthy fleet is simulated as well.
     """
     noise, arrived = _noise(fleet, times, seed, missing)
     impairments = compute_impairments(fleet, list(faults), times)
@@ -71,9 +72,9 @@ def simulate(
 
 
 def _noise(
-    fleet: Fleet, times: NDArray[np.int64], seed: int, missing: float
-) -> tuple[dict[TargetKind, Floats], dict[TargetKind, NDArray[np.bool_]]]:
-    """Per kind: normal deviates (times, streams, channels) and whether each sample arrives (times, streams)."""
+    fleet: Fleet, times: Integers, seed: int, missing: float
+) -> tuple[dict[TargetKind, Floats], dict[TargetKind, Bools]]:
+    """Returns by kind normal deviates (times, streams, channels), and which samples arrive (times, streams)."""
     sizes = {
         TargetKind.LINK: 2 * len(fleet.links),
         TargetKind.NETWORK: len(fleet.networks),
@@ -96,13 +97,13 @@ def _noise(
 
 def _readings(
     fleet: Fleet,
-    times: NDArray[np.int64],
+    times: Integers,
     traits: telemetry.LinkCharacteristics,
     impairments: Impairments,
     noise: dict[TargetKind, Floats],
     kinds: Collection[TargetKind],
 ) -> dict[TargetKind, Floats]:
-    """Per kind (times, streams, metrics), rounded as equipment would."""
+    """Returns readings by kind, rounded as equipment does, shape (times, streams, metrics)."""
     link = telemetry.simulate_links(traits, times, impairments, noise[TargetKind.LINK])
     readings = {TargetKind.LINK: link}
     if TargetKind.NETWORK in kinds:
@@ -112,18 +113,16 @@ def _readings(
     return {kind: telemetry.round_readings(CATALOGUE[kind], readings[kind]) for kind in kinds}
 
 
-def _faulty(kind: TargetKind, readings: Floats, healthy: Floats) -> NDArray[np.bool_]:
+def _faulty(kind: TargetKind, readings: Floats, healthy: Floats) -> Bools:
     if readings is healthy:
         return np.zeros(readings.shape[:2], dtype=bool)
     moved = np.abs(readings - healthy) > NOTABLE_SPREADS[kind] * CATALOGUE[kind].least_spread
     lost = np.isnan(readings) & ~np.isnan(healthy)
-    notable: NDArray[np.bool_] = np.logical_or.reduce(moved | lost, axis=-1)
+    notable: Bools = np.logical_or.reduce(moved | lost, axis=-1)
     return notable
 
 
-def _samples(
-    kind: TargetKind, fleet: Fleet, times: NDArray[np.int64], readings: Floats, faulty: NDArray[np.bool_]
-) -> Samples:
+def _samples(kind: TargetKind, fleet: Fleet, times: Integers, readings: Floats, faulty: Bools) -> Samples:
     targets: dict[TargetKind, tuple[Any, ...]] = {
         TargetKind.LINK: fleet.links * 2,
         TargetKind.NETWORK: fleet.networks,

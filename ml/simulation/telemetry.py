@@ -1,36 +1,40 @@
-"""What a fleet would report: signal, noise, demand and faults turned into readings of links, networks and sites."""
+"""Readings of links, networks and sites from link budgets, noise, demand and impairments."""
 
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ml.catalogue.metrics import Kind, grade
 from ml.catalogue.units import HOUR_MS
-from ml.numerics.arrays import Floats
+from ml.numerics.arrays import Bools, Floats, Integers
 from ml.simulation import noise as noises
 from ml.simulation.fleet import Fleet
 from ml.simulation.impairments import Impairments
 from ml.simulation.link_budget import FLOOR_DB, Budget, Reception, compute_reception, sigmoid
 
 CHANNELS: Final = 9  # independent normal deviates per stream and time
-# Standard deviations of a link with middling noise, tuned to real links: see notebooks/correlation.ipynb.
+# Standard deviations of a link with median noise, fitted to real links: see notebooks/correlation.ipynb.
 WHITE_DB: Final = 0.235
-LOW_FREQUENCY_DB: Final = np.array([0.16, 0.14, 0.08, 0.07])  # one for each of `noises.KNOTS_MINUTES`
-UNLIKE: Final = 0.5  # how differently noisy links are: standard deviation of the logarithm
-WHITER, REDDER = 0.8, 1.4  # the noisier a link, the slower is its noise: powers of how noisy it is
-LEVEL_STEPS_DB: Final = (0.1, 0.1, 0.3)  # what meters resolve
+LOW_FREQUENCY_DB: Final = np.array([0.16, 0.14, 0.08, 0.07])  # one for each of `noise.KNOTS_MINUTES`
+NOISINESS_SIGMA: Final = 0.5  # between links: standard deviation of the logarithm of the noise
+WHITE_POWER, LOW_FREQUENCY_POWER = 0.8, 1.4  # the noisier a link, the slower its noise: powers of its noisiness
+LEVEL_STEPS_DB: Final = (0.1, 0.1, 0.3)  # resolutions of meters
 ESNO_STEP_DB: Final = 0.1
-ALIKE: Final = 0.5  # correlation of the quick noise in a link's two directions
-ESNO_FOLLOWS: Final = 0.8  # of the level's fading: some of it is the meter's or the amplifier's own
-MUTE_SHARE: Final = 0.5  # of demodulators report nothing without lock, the rest their floor
+CORRELATION: Final = 0.5  # of the white noise in a link's two directions
+ESNO_SHARE: Final = 0.8  # of the level's fading shows in Es/N0: the rest is the meter's or the amplifier's own
+MUTE_SHARE: Final = 0.5  # of demodulators report nothing without lock, the others their floor
 NOT_IN_SERVICE: Final = 0.05
 
 
 @dataclass(frozen=True)
 class LinkCharacteristics:
-    """What is peculiar to each link direction: (2 x links,) each; `low_frequency_noise` in dB, (times, 2 x links)."""
+    """What is peculiar to each link direction, each array of shape (2 x links,) unless said otherwise.
+
+    level: healthy received power, dBm. power: transmit power, dBm. capacity, demand: Mbit/s. latency, jitter: ms.
+    white: standard deviation of the white noise, dB. longitude: of the remote, degrees east. level_step: the meter's
+    resolution, dB. mute: reports no Es/N0 without lock. low_frequency_noise: dB, shape (times, 2 x links).
+    """
 
     budget: Budget
     level: Floats
@@ -42,16 +46,17 @@ class LinkCharacteristics:
     white: Floats
     longitude: Floats
     level_step: Floats
-    mute: NDArray[np.bool_]
+    mute: Bools
     low_frequency_noise: Floats
 
 
-def draw_characteristics(fleet: Fleet, times: NDArray[np.int64], seed: int) -> LinkCharacteristics:
+def draw_characteristics(fleet: Fleet, times: Integers, seed: int) -> LinkCharacteristics:
     """Draws each link direction's character from the seed; only `low_frequency_noise` depends on `times` (epoch ms)."""
     rng = np.random.default_rng([seed, 202])
     streams = 2 * len(fleet.links)
     capacity = rng.uniform(3.0, 10.0, streams)
-    noisiness = np.clip(rng.lognormal(0.0, UNLIKE, streams), 0.3, 2.2)
+    noisiness = np.clip(rng.lognormal(0.0, NOISINESS_SIGMA, streams), 0.3, 2.2)
+    slow = np.tensordot(LOW_FREQUENCY_DB, noises.draw_low_frequency_noise(seed, times, len(fleet.links)), axes=1)
     return LinkCharacteristics(
         budget=Budget.draw(rng, len(fleet.links)),
         level=rng.uniform(-58.0, -32.0, streams),
@@ -60,28 +65,31 @@ def draw_characteristics(fleet: Fleet, times: NDArray[np.int64], seed: int) -> L
         demand=capacity * rng.uniform(0.25, 0.5, streams),
         latency=rng.uniform(585.0, 650.0, streams),
         jitter=rng.uniform(7.0, 18.0, streams),
-        white=WHITE_DB * noisiness**WHITER,
+        white=WHITE_DB * noisiness**WHITE_POWER,
         longitude=np.tile(fleet.link_places[1], 2),
         level_step=rng.choice(LEVEL_STEPS_DB, streams),
         mute=rng.random(streams) < MUTE_SHARE,
-        low_frequency_noise=noisiness**REDDER
-        * np.tensordot(LOW_FREQUENCY_DB, noises.draw_low_frequency_noise(seed, times, len(fleet.links)), axes=1),
+        low_frequency_noise=noisiness**LOW_FREQUENCY_POWER * slow,
     )
 
 
-def diurnal_demand(times: NDArray[np.int64], longitude: Floats) -> Floats:
-    """Demand by local solar time, (times, places): busiest at 15 h, quietest at 3 h, 1 on average."""
+def diurnal_demand(times: Integers, longitude: Floats) -> Floats:
+    """Returns demand by local solar time, 1 on average, most at 15 h, least at 3 h, shape (times, places).
+
+    times: epoch ms, shape (times,). longitude: degrees east, shape (places,).
+    """
     hour = times[:, None] / HOUR_MS + longitude / 15.0
     wave: Floats = 1.0 + 0.45 * np.sin(2.0 * np.pi * (hour - 9.0) / 24.0)
     return wave
 
 
-def simulate_links(
-    traits: LinkCharacteristics, times: NDArray[np.int64], impairments: Impairments, noise: Floats
-) -> Floats:
-    """Link readings (times, 2 x links, metrics) in catalogue order; `noise` (times, 2 x links, `CHANNELS`)."""
+def simulate_links(traits: LinkCharacteristics, times: Integers, impairments: Impairments, noise: Floats) -> Floats:
+    """Returns link readings in catalogue order, shape (times, 2 x links, metrics).
+
+    times: epoch ms, shape (times,). noise: normal deviates, shape (times, 2 x links, `CHANNELS`).
+    """
     fading = traits.low_frequency_noise + traits.white * _correlate_directions(noise[..., 0])
-    radio = compute_reception(traits.budget, impairments, ESNO_FOLLOWS * fading + 0.12 * noise[..., 1])
+    radio = compute_reception(traits.budget, impairments, ESNO_SHARE * fading + 0.12 * noise[..., 1])
     lit = impairments.outage < 0.5
     unlit = np.where(lit, 0.0, np.nan)  # without electricity nothing is reported but the uptime that says so
     alive = lit * radio.lock
@@ -96,7 +104,7 @@ def simulate_links(
     queue = np.clip(strain - 0.75, 0.0, 3.0)
     wrong = np.exp(0.5 * noise[..., 6] - 2.2) + 8.0 * sigmoid(2.0 * (3.5 - radio.esno))
     loss = np.minimum(100.0, wrong + 12.0 * np.maximum(strain - 1.0, 0.0) + 100.0 * (1.0 - alive))
-    heavy = np.exp(0.3 * noise[..., 5])  # delays are uneven, and so is their unevenness
+    heavy = np.exp(0.3 * noise[..., 5])  # delays have heavy tails
     columns = [
         np.minimum(demand, capacity) * alive,
         np.clip(100.0 * strain, 0.0, 100.0) * (alive > NOT_IN_SERVICE),
@@ -115,9 +123,9 @@ def simulate_links(
 
 
 def _correlate_directions(noise: Floats) -> Floats:
-    """The same air moves both directions of a link a little."""
+    """Returns noise that both directions of a link share in part: they cross the same air."""
     inbound, outbound = np.split(noise, 2, axis=1)
-    return np.concatenate([inbound, ALIKE * inbound + np.sqrt(1.0 - ALIKE**2) * outbound], axis=1)
+    return np.concatenate([inbound, CORRELATION * inbound + np.sqrt(1.0 - CORRELATION**2) * outbound], axis=1)
 
 
 def _esno(traits: LinkCharacteristics, radio: Reception) -> Floats:
@@ -132,7 +140,7 @@ def _stepped(values: Floats, step: Floats | float) -> Floats:
 
 
 def _power(traits: LinkCharacteristics, impairments: Impairments, radio: Reception, noise: Floats) -> Floats:
-    """A remote that has lost its hub transmits nothing, so there is nothing to report."""
+    """Returns the transmit power, dBm, NaN for remotes that have lost their hub: they transmit nothing."""
     power: Floats = traits.power + impairments.power + 0.12 * noise[..., 2] + 0.3 * np.tanh(traits.low_frequency_noise)
     links = power.shape[1] // 2
     power[:, :links][radio.lock[:, links:] < NOT_IN_SERVICE] = np.nan
@@ -145,26 +153,29 @@ def _graded(readings: Floats) -> Floats:
 
 
 def _capacity(traits: LinkCharacteristics, esno: Floats) -> Floats:
-    """Mbit/s: adaptive coding lowers it with Es/N0 as Shannon's bound does, after a little headroom."""
+    """Returns the capacity in Mbit/s: adaptive coding lowers it as Shannon's bound (1948) does, after some headroom."""
     bound = np.log2(1.0 + 10.0 ** (esno / 10.0)) / np.log2(1.0 + 10.0 ** (traits.budget.esno / 10.0))
     result: Floats = traits.capacity * np.clip(1.15 * bound, 0.02, 1.0)
     return result
 
 
 def _count(mean: Floats, noise: Floats) -> Floats:
-    """A whole number, nearly Poisson: square roots of counts are nearly normal with standard deviation a half."""
+    """Returns nearly Poisson counts: their square roots are nearly normal with sigma 1/2 (Anscombe, 1948)."""
     counts: Floats = np.round(np.maximum(0.0, np.sqrt(mean) + 0.5 * noise) ** 2)
     return counts
 
 
 def _uptime(alive: Floats, noise: Floats) -> Floats:
-    """Per cent, 100 but for the odd second that every counter loses."""
+    """Returns the uptime in per cent, 100 but for the odd second that every counter loses."""
     uptime: Floats = 100.0 * np.where(alive > 0.98, 1.0, alive) - 0.3 * np.clip(noise - 1.5, 0.0, 2.0)
     return uptime
 
 
 def simulate_networks(fleet: Fleet, link: Floats, noise: Floats) -> Floats:
-    """Network readings (times, networks, metrics) from the links'; `noise` (times, networks, `CHANNELS`)."""
+    """Returns network readings from the links', shape (times, networks, metrics).
+
+    link: shape (times, 2 x links, metrics). noise: normal deviates, shape (times, networks, `CHANNELS`).
+    """
     numbers = np.array([[network.number] for network in fleet.networks])
     member = np.tile(numbers == np.array([one.network for one in fleet.links]), 2)
     share = (member / np.maximum(1, member.sum(axis=1, keepdims=True))).T
@@ -176,15 +187,18 @@ def simulate_networks(fleet: Fleet, link: Floats, noise: Floats) -> Floats:
             np.maximum(0.0, link[..., 10] @ share + 0.08 * noise[..., 1]),
             latency @ share + 5.0 * noise[..., 2],
             np.clip(1e-4 * (link[..., 2] @ share) + 0.0015 + 4e-4 * noise[..., 3], 0.0, 1.0),
-            # Now and then a remote is switched off by its own people: no fault of the network's.
+            # Now and then a remote is switched off by its owner, which is no fault of the network.
             np.maximum(0.0, (up @ member.T) // 2.0 - np.floor(1.3 * np.maximum(0.0, noise[..., 4] - 1.7))),
         ],
         axis=-1,
     )
 
 
-def simulate_sites(fleet: Fleet, times: NDArray[np.int64], link: Floats, noise: Floats) -> Floats:
-    """Site readings (times, sites, metrics) from their links'; `noise` (times, sites, `CHANNELS`)."""
+def simulate_sites(fleet: Fleet, times: Integers, link: Floats, noise: Floats) -> Floats:
+    """Returns site readings from their links', shape (times, sites, metrics).
+
+    link: shape (times, 2 x links, metrics). noise: normal deviates, shape (times, sites, `CHANNELS`).
+    """
     hubs = np.array([network.hub for network in fleet.link_networks])
     numbers = np.array([[site.number] for site in fleet.sites])
     member = np.tile((numbers == np.array([one.site for one in fleet.links])) | (numbers == hubs), 2)
@@ -210,7 +224,10 @@ def simulate_sites(fleet: Fleet, times: NDArray[np.int64], link: Floats, noise: 
 
 
 def round_readings(kind: Kind, readings: Floats) -> Floats:
-    """As equipment reports it: counts whole, fractions to 4 decimals, the rest to 2, within the catalogue's range."""
+    """Returns readings as equipment reports them, within the catalogue's range.
+
+    Counts are whole, fractions have 4 decimals, other readings 2.
+    """
     for place, spec in enumerate(kind.specs):
         column = np.clip(readings[..., place], spec.low, spec.high)
         readings[..., place] = np.round(column, 0 if spec.whole else 4 if spec.high <= 1 else 2)

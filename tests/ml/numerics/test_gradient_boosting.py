@@ -19,8 +19,8 @@ from sklearn.ensemble import (
 from threadpoolctl import threadpool_limits
 
 from ml.numerics.arrays import Floats
-from ml.numerics.gradient_boosting import Boosted, probabilities
-from ml.numerics.trees import LANES
+from ml.numerics.gradient_boosting import BoostedTrees, class_probabilities
+from ml.numerics.trees import BLOCK_SIZE
 
 RNG = np.random.default_rng(11)
 EXACT = (GradientBoostingRegressor, GradientBoostingClassifier)
@@ -73,10 +73,10 @@ def test_predictions_equal_those_of_scikit_learn(
     rows = rng.choice(np.append(near, [np.nan, np.inf, -np.inf] if histogram else []), (300, columns))
     rows = rows if histogram else np.nan_to_num(rows, posinf=0.0)
 
-    boosted = Boosted.from_sklearn(model)
+    boosted = BoostedTrees.from_sklearn(model)
 
-    assert boosted.raw(rows).shape == expected(model, rows).shape
-    assert boosted.raw(rows) == pytest.approx(expected(model, rows), rel=1e-12, abs=1e-12)
+    assert boosted.decision_function(rows).shape == expected(model, rows).shape
+    assert boosted.decision_function(rows) == pytest.approx(expected(model, rows), rel=1e-12, abs=1e-12)
     if classes:
         assert np.abs(boosted.probabilities(rows) - model.predict_proba(rows)).max() < 1e-12
 
@@ -86,10 +86,10 @@ def test_leafwise_trees_of_any_depth_are_followed_to_their_leaves(settings: dict
     model = HistGradientBoostingClassifier(max_iter=20, min_samples_leaf=1, random_state=1, **settings)
     model.fit(HOLED, CLASS)
 
-    boosted = Boosted.from_sklearn(model)
+    boosted = BoostedTrees.from_sklearn(model)
 
-    rows = np.vstack([HOLED, RNG.normal(size=(LANES // boosted.trees.count + 9, 4))])
-    assert np.abs(boosted.raw(rows) - expected(model, rows)).max() < 1e-12
+    rows = np.vstack([HOLED, RNG.normal(size=(BLOCK_SIZE // boosted.trees.count + 9, 4))])
+    assert np.abs(boosted.decision_function(rows) - expected(model, rows)).max() < 1e-12
     assert boosted.trees.depth == max(tree.get_max_depth() for trees in model._predictors for tree in trees)
 
 
@@ -98,7 +98,7 @@ def test_that_a_value_is_missing_may_be_all_that_a_split_asks() -> None:
     model = HistGradientBoostingRegressor(max_iter=2).fit(np.where(missing, np.nan, 5.0)[:, None], missing)
     rows = np.array([[np.nan], [5.0], [np.inf], [-np.inf]])
 
-    raw = Boosted.from_sklearn(model).raw(rows)
+    raw = BoostedTrees.from_sklearn(model).decision_function(rows)
 
     assert np.inf in thresholds(model)
     assert raw == pytest.approx(expected(model, rows), rel=1e-12)
@@ -118,15 +118,15 @@ def test_that_a_value_is_missing_may_be_all_that_a_split_asks() -> None:
 def test_settings_that_change_the_sum_are_respected(model: Any) -> None:
     model.fit(FEATURES, CLASS)
 
-    boosted = Boosted.from_sklearn(model)
+    boosted = BoostedTrees.from_sklearn(model)
 
-    assert np.abs(boosted.raw(FEATURES) - expected(model, FEATURES)).max() < 1e-12
+    assert np.abs(boosted.decision_function(FEATURES) - expected(model, FEATURES)).max() < 1e-12
 
 
 def test_a_regression_with_a_logarithmic_link_predicts_the_logarithm() -> None:
     model = HistGradientBoostingRegressor(loss="poisson", max_iter=5).fit(FEATURES, CLASS)
 
-    raw = Boosted.from_sklearn(model).raw(FEATURES)
+    raw = BoostedTrees.from_sklearn(model).decision_function(FEATURES)
 
     assert np.exp(raw) == pytest.approx(model.predict(FEATURES), rel=1e-12)
 
@@ -146,45 +146,45 @@ def test_a_regression_with_a_logarithmic_link_predicts_the_logarithm() -> None:
 )
 def test_models_that_cannot_be_followed_are_refused(model: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Boosted.from_sklearn(model)
+        BoostedTrees.from_sklearn(model)
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf, 1e39])
 def test_features_that_a_model_cannot_know_are_refused(odd: float) -> None:
-    boosted = Boosted.from_sklearn(GradientBoostingClassifier(n_estimators=2).fit(FEATURES, CLASS))
+    boosted = BoostedTrees.from_sklearn(GradientBoostingClassifier(n_estimators=2).fit(FEATURES, CLASS))
 
     with pytest.raises(ValueError, match="missing"):
-        boosted.raw(np.array([[0.0, odd, 0.0, 0.0]]))
+        boosted.decision_function(np.array([[0.0, odd, 0.0, 0.0]]))
 
 
 @pytest.mark.parametrize("rows", [FEATURES[:, :3], FEATURES[0]])
 def test_rows_of_other_features_are_refused(rows: Floats) -> None:
-    boosted = Boosted.from_sklearn(HistGradientBoostingClassifier(max_iter=2).fit(FEATURES, CLASS))
+    boosted = BoostedTrees.from_sklearn(HistGradientBoostingClassifier(max_iter=2).fit(FEATURES, CLASS))
 
     with pytest.raises(ValueError, match="4 features"):
-        boosted.raw(rows)
+        boosted.decision_function(rows)
 
 
 def test_a_regression_has_no_probabilities() -> None:
-    boosted = Boosted.from_sklearn(GradientBoostingRegressor(n_estimators=2).fit(FEATURES, CLASS))
+    boosted = BoostedTrees.from_sklearn(GradientBoostingRegressor(n_estimators=2).fit(FEATURES, CLASS))
 
     with pytest.raises(ValueError, match="no classes"):
         boosted.probabilities(FEATURES)
 
 
 def test_no_rows_have_no_predictions() -> None:
-    boosted = Boosted.from_sklearn(GradientBoostingClassifier(n_estimators=2).fit(FEATURES, CLASS))
+    boosted = BoostedTrees.from_sklearn(GradientBoostingClassifier(n_estimators=2).fit(FEATURES, CLASS))
 
     assert boosted.probabilities(np.empty((0, 4))).shape == (0, 4)
 
 
 def test_probabilities_stand_extreme_decisions() -> None:
-    assert probabilities(np.array([-2000.0, 0.0, 2000.0])).tolist() == [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
+    assert class_probabilities(np.array([-2000.0, 0.0, 2000.0])).tolist() == [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
 
 
 @pytest.mark.parametrize("kind", [GradientBoostingClassifier, HistGradientBoostingClassifier])
 def test_a_saved_model_predicts_the_same_without_scikit_learn(kind: Any, tmp_path: Path) -> None:
-    boosted = Boosted.from_sklearn(kind(random_state=2).fit(FEATURES, CLASS))
+    boosted = BoostedTrees.from_sklearn(kind(random_state=2).fit(FEATURES, CLASS))
     np.savez(tmp_path / "model.npz", allow_pickle=False, rows=FEATURES, **boosted.to_arrays())
     code = """if True:
         import sys, numpy as np
@@ -200,7 +200,7 @@ def test_a_saved_model_predicts_the_same_without_scikit_learn(kind: Any, tmp_pat
     assert np.array_equal(np.load(tmp_path / "answer.npy"), boosted.probabilities(FEATURES))
 
 
-SAVED = Boosted.from_sklearn(GradientBoostingClassifier(n_estimators=3).fit(FEATURES, CLASS)).to_arrays()
+SAVED = BoostedTrees.from_sklearn(GradientBoostingClassifier(n_estimators=3).fit(FEATURES, CLASS)).to_arrays()
 NODES = len(SAVED["boosted_feature"])
 
 
@@ -213,7 +213,7 @@ def changed(name: str, place: int, value: float) -> Any:
 @pytest.mark.parametrize("name", SAVED)
 def test_a_saved_model_without_one_of_its_arrays_is_refused(name: str) -> None:
     with pytest.raises(KeyError, match=name):
-        Boosted.from_arrays({other: array for other, array in SAVED.items() if other != name})
+        BoostedTrees.from_arrays({other: array for other, array in SAVED.items() if other != name})
 
 
 @pytest.mark.parametrize(
@@ -251,11 +251,11 @@ def test_a_saved_model_without_one_of_its_arrays_is_refused(name: str) -> None:
 )
 def test_damaged_arrays_are_refused(name: str, damaged: Any) -> None:
     with pytest.raises(ValueError, match=r"\w+ .* \w+"):
-        Boosted.from_arrays(SAVED | {name: damaged})
+        BoostedTrees.from_arrays(SAVED | {name: damaged})
 
 
 def test_a_single_class_is_no_classification() -> None:
-    arrays = Boosted.from_sklearn(GradientBoostingRegressor(n_estimators=2).fit(FEATURES, CLASS)).to_arrays()
+    arrays = BoostedTrees.from_sklearn(GradientBoostingRegressor(n_estimators=2).fit(FEATURES, CLASS)).to_arrays()
 
     with pytest.raises(ValueError, match="fit the classes"):
-        Boosted.from_arrays(arrays | {"boosted_classes": np.array(1)})
+        BoostedTrees.from_arrays(arrays | {"boosted_classes": np.array(1)})

@@ -11,15 +11,15 @@ from hypothesis.extra.numpy import arrays
 from ml.numerics.arrays import Bools, Floats
 from ml.numerics.scores import (
     Alarms,
-    alarms,
     average_precision,
     calibration_error,
-    episodes,
-    events_of,
-    merged_rows,
-    near_events,
-    pooled,
-    threshold_within,
+    count_alarms,
+    count_episodes,
+    find_events,
+    find_threshold,
+    mask_near_events,
+    merge_gap_rows,
+    sum_alarms,
     vus_pr,
     widest_buffer,
 )
@@ -54,8 +54,8 @@ def incident(rows: int = 400, first: int = 200, last: int = 219) -> Bools:
 
 
 def test_events_are_runs_of_true_rows() -> None:
-    assert events_of(flags(1, 1, 0, 0, 1, 0, 1)).tolist() == [[0, 1], [4, 4], [6, 6]]
-    assert events_of(flags(0, 0)).shape == (0, 2)
+    assert find_events(flags(1, 1, 0, 0, 1, 0, 1)).tolist() == [[0, 1], [4, 4], [6, 6]]
+    assert find_events(flags(0, 0)).shape == (0, 2)
 
 
 def test_average_precision_is_the_mean_of_the_precision_at_each_true_row() -> None:
@@ -134,33 +134,33 @@ def test_only_the_order_of_scores_matters_for_ranking(labelled: tuple[Bools, Flo
 
 
 def test_alarms_that_are_near_each_other_are_one_episode() -> None:
-    assert episodes(flags(1, 0, 1, 0, 0, 1), gap=2) == 2
-    assert episodes(flags(1, 0, 1, 0, 0, 1), gap=3) == 1
-    assert episodes(flags(0, 0), gap=3) == 0
+    assert count_episodes(flags(1, 0, 1, 0, 0, 1), gap=2) == 2
+    assert count_episodes(flags(1, 0, 1, 0, 0, 1), gap=3) == 1
+    assert count_episodes(flags(0, 0), gap=3) == 0
 
 
 @pytest.mark.parametrize(("cadence", "rows"), [(60, 30), (300, 6), (420, 5), (3600, 2), (1, 60)])
 def test_near_is_half_an_hour_within_bounds(cadence: float, rows: int) -> None:
-    assert merged_rows(cadence) == rows
+    assert merge_gap_rows(cadence) == rows
 
 
 def test_the_threshold_takes_in_as_much_as_the_budget_allows() -> None:
     scores = floats(9, 8, 0, 0, 7, 0, 0, 6)
 
-    thresholds = [threshold_within(scores, np.ones(8, dtype=bool), allowed, gap=1) for allowed in (1, 2, 3)]
+    thresholds = [find_threshold(scores, np.ones(8, dtype=bool), allowed, gap=1) for allowed in (1, 2, 3)]
 
     assert thresholds == [7.0, 6.0, np.nextafter(0.0, -1.0)]  # with the zeros, everything is one episode
 
 
 def test_equal_scores_enter_together_or_not_at_all() -> None:
-    assert threshold_within(floats(5, 0, 0, 5, 0, 0), np.ones(6, dtype=bool), 1, gap=1) == 5.0
+    assert find_threshold(floats(5, 0, 0, 5, 0, 0), np.ones(6, dtype=bool), 1, gap=1) == 5.0
 
 
 def test_rows_that_do_not_count_cannot_cost_anything() -> None:
     counted = flags(0, 0, 1, 1)
 
-    assert threshold_within(floats(9, 0, 0, 1), counted, 1, gap=1) == np.nextafter(0.0, -1.0)
-    assert threshold_within(floats(9, 0, 0, 1), flags(0, 0, 0, 0), 1, gap=1) == -np.inf
+    assert find_threshold(floats(9, 0, 0, 1), counted, 1, gap=1) == np.nextafter(0.0, -1.0)
+    assert find_threshold(floats(9, 0, 0, 1), flags(0, 0, 0, 0), 1, gap=1) == -np.inf
 
 
 BUDGETS = st.tuples(LABELLED, st.integers(1, 6), st.integers(1, 12))
@@ -169,29 +169,29 @@ BUDGETS = st.tuples(LABELLED, st.integers(1, 6), st.integers(1, 12))
 @given(BUDGETS)
 def test_a_threshold_never_exceeds_its_budget(case: tuple[tuple[Bools, Floats], int, int]) -> None:
     (truth, scores), allowed, gap = case
-    counted = ~near_events(truth)
+    counted = ~mask_near_events(truth)
 
-    threshold = threshold_within(scores, counted, allowed, gap)
+    threshold = find_threshold(scores, counted, allowed, gap)
 
-    assert episodes((scores > threshold) & counted, gap) <= allowed
+    assert count_episodes((scores > threshold) & counted, gap) <= allowed
 
 
 @given(BUDGETS)
 def test_one_level_lower_would_exceed_it(case: tuple[tuple[Bools, Floats], int, int]) -> None:
     (truth, scores), allowed, gap = case
-    counted = ~near_events(truth)
+    counted = ~mask_near_events(truth)
 
-    threshold = threshold_within(scores, counted, allowed, gap)
+    threshold = find_threshold(scores, counted, allowed, gap)
 
     lower = (scores >= threshold) & counted
-    assert not counted.any() or (scores > threshold)[counted].all() or episodes(lower, gap) > allowed
+    assert not counted.any() or (scores > threshold)[counted].all() or count_episodes(lower, gap) > allowed
 
 
 @given(BUDGETS)
 def test_a_larger_budget_never_raises_the_threshold(case: tuple[tuple[Bools, Floats], int, int]) -> None:
     (truth, scores), allowed, gap = case
 
-    small, large = (threshold_within(scores, ~truth, number, gap) for number in (allowed, allowed + 1))
+    small, large = (find_threshold(scores, ~truth, number, gap) for number in (allowed, allowed + 1))
 
     assert large <= small
 
@@ -202,7 +202,7 @@ def test_alarms_are_counted_by_event_and_by_episode() -> None:
     scores = np.zeros(20)
     scores[alarmed] = 1.0
 
-    found = alarms(truth, scores, 0.5, gap=2, days=2.0)
+    found = count_alarms(truth, scores, 0.5, gap=2, days=2.0)
 
     assert found == Alarms(events=2, caught=2, false_alarms=1, days=2.0, delays=(1, 3))
     assert (found.recall, found.false_alarms_per_day, found.delay) == (1.0, 0.5, 2.0)
@@ -210,14 +210,14 @@ def test_alarms_are_counted_by_event_and_by_episode() -> None:
 
 
 def test_an_alarm_before_an_event_does_not_catch_it_nor_is_it_false() -> None:
-    found = alarms(flags(0, 0, 0, 1, 0, 0), floats(0, 1, 0, 0, 0, 0), 0.5, gap=1, days=1.0)
+    found = count_alarms(flags(0, 0, 0, 1, 0, 0), floats(0, 1, 0, 0, 0, 0), 0.5, gap=1, days=1.0)
 
     assert (found.caught, found.false_alarms, found.recall) == (0, 0, 0.0)
     assert np.isnan([found.precision, found.delay]).all()
 
 
 def test_series_are_pooled_by_their_events() -> None:
-    both = pooled([Alarms(1, 1, 0, 2.0, (4,)), Alarms(3, 0, 6, 1.0, ())])
+    both = sum_alarms([Alarms(1, 1, 0, 2.0, (4,)), Alarms(3, 0, 6, 1.0, ())])
 
     assert both == Alarms(4, 1, 6, 3.0, (4,))
     assert (both.recall, both.false_alarms_per_day) == (0.25, 2.0)
@@ -268,7 +268,7 @@ def random_case(seed: int) -> tuple[Bools, Floats, Any]:
 @pytest.mark.parametrize("seed", range(24))
 def test_ranking_agrees_with_the_judge(judge: ModuleType, seed: int) -> None:
     truth, scores, _ = random_case(seed)
-    widest = widest_buffer(events_of(truth))
+    widest = widest_buffer(find_events(truth))
 
     assert vus_pr(truth, scores) == pytest.approx(judge.vus_pr(truth, scores, widest, max(1, widest // 20)), abs=1e-9)
     assert average_precision(truth, scores) == pytest.approx(judge.average_precision(truth, scores), abs=1e-9)
@@ -277,10 +277,10 @@ def test_ranking_agrees_with_the_judge(judge: ModuleType, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(24))
 def test_thresholds_and_alarms_agree_with_the_judge(judge: ModuleType, seed: int) -> None:
     truth, scores, rng = random_case(seed)
-    gap, allowed, counted = int(rng.integers(1, 61)), int(rng.integers(1, 8)), ~near_events(truth)
+    gap, allowed, counted = int(rng.integers(1, 61)), int(rng.integers(1, 8)), ~mask_near_events(truth)
 
-    threshold = threshold_within(scores, counted, allowed, gap)
-    found = alarms(truth, scores, threshold, gap, 3.0)
+    threshold = find_threshold(scores, counted, allowed, gap)
+    found = count_alarms(truth, scores, threshold, gap, 3.0)
 
     expected = judge.event_metrics(truth, scores, threshold, gap, 3.0)
     assert threshold == judge.threshold_for(scores, np.flatnonzero(counted), allowed, gap)

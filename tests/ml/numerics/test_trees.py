@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import IsolationForest
 
-from ml.numerics.trees import LANES, Forest
+from ml.numerics.trees import BLOCK_SIZE, Forest
 
 RNG = np.random.default_rng(3)
 TRAINING = np.column_stack([RNG.normal(size=(2000, 4)), RNG.integers(0, 3, 2000)])
@@ -19,7 +19,7 @@ TRAINING = np.column_stack([RNG.normal(size=(2000, 4)), RNG.integers(0, 3, 2000)
 )
 def test_scores_equal_those_of_scikit_learn(settings: dict[str, int]) -> None:
     fitted = IsolationForest(random_state=4, **settings).fit(TRAINING)
-    rows = np.vstack([RNG.normal(size=(LANES // 100 + 9, 5)) * 3, TRAINING[:50], np.zeros((1, 5))])
+    rows = np.vstack([RNG.normal(size=(BLOCK_SIZE // 100 + 9, 5)) * 3, TRAINING[:50], np.zeros((1, 5))])
 
     scores = Forest.from_sklearn(fitted).score(rows)
 

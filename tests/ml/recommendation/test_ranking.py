@@ -14,7 +14,7 @@ from ml.catalogue.metrics import Direction
 from ml.catalogue.models import MODELS, PRIORITY, RANKING, Measure, Trained, objections
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.numerics.arrays import Floats
-from ml.numerics.gradient_boosting import Boosted
+from ml.numerics.gradient_boosting import BoostedTrees
 from ml.recommendation import training as recommendation_training
 from ml.recommendation.case import Candidate, Outcome, Past, Priority, Ranked, Situation
 from ml.recommendation.evaluation import ndcg_at_3, ranking_measures, rows_of
@@ -390,7 +390,7 @@ def test_any_bytes_are_no_model(data: bytes) -> None:
 
 def test_one_model_is_not_taken_for_the_other_nor_a_model_of_other_features() -> None:
     short = ranking().trees.trees
-    strange = Boosted(replace(short, columns=short.columns + 1), ranking().trees.baseline, 2)
+    strange = BoostedTrees(replace(short, columns=short.columns + 1), ranking().trees.baseline, 2)
 
     for model in (PriorityModel(ranking().trees), RankingModel(priority().trees), RankingModel(strange)):
         with pytest.raises(ValueError, match="something else"):
