@@ -31,8 +31,8 @@ from resolvers.base.errors import camel
 from resolvers.operations.maintenance import maintain
 from resolvers.store.telemetry import partitions
 from resolvers.store.telemetry import samples as telemetry
-from schema.inputs import LinkSampleInput, frame_of_samples
 from schema.root import schema
+from schema.telemetry.samples import LinkSampleInput, frame_of_samples
 
 LINKS = 1000
 BATCH = 10_000  # rows: of each direction of each link, five times

@@ -1,17 +1,17 @@
-"""Relay's object identification: one opaque id for every object, and lists in pages."""
+"""Relay's object identification: one opaque id for every object."""
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Self
 from uuid import UUID
 
 import strawberry
 from strawberry import ID
+from strawberry.types.lazy_type import LazyType
 
 from resolvers.context import Context
-from resolvers.lists.pagination import Page
 from resolvers.store.postgres.identifiers import entity_key
 
 Info = strawberry.Info[Context, None]
@@ -97,56 +97,6 @@ def _id_of(type_name: str) -> Callable[[Node], str]:
     return read
 
 
-T = TypeVar("T", bound=Node)
-
-
-@strawberry.type(description="Where a page lies in its list.")
-class PageInfo:
-    has_next_page: bool
-    has_previous_page: bool
-    start_cursor: str | None = strawberry.field(
-        description="The cursor of the first item: pass it as `before` to page backward. Null if the page is empty."
-    )
-    end_cursor: str | None = strawberry.field(
-        description="The cursor of the last item: pass it as `after` to page forward. Null if the page is empty."
-    )
-
-
-@strawberry.type(description="An item of a list, with its cursor.")
-class Edge(Generic[T]):
-    cursor: str = strawberry.field(description="The position of the item in the list, for `after` and `before`.")
-    node: T
-
-
-@strawberry.type(
-    description="A page of a list, as in the Relay specification: `first` items after the cursor `after`, or `last`"
-    " items before the cursor `before`. 50 items by default."
-)
-class Connection(Generic[T]):
-    page: strawberry.Private[Page[Any]]
-    nodes: list[T]
-    counter: strawberry.Private[Callable[[], Awaitable[int]]]
-
-    @strawberry.field
-    def edges(self) -> list[Edge[T]]:
-        return [Edge(cursor=c, node=n) for c, n in zip(self.page.cursors, self.nodes, strict=True)]
-
-    @strawberry.field
-    def page_info(self) -> PageInfo:
-        start, end = self.page.ends
-        return PageInfo(
-            has_next_page=self.page.has_next,
-            has_previous_page=self.page.has_previous,
-            start_cursor=start,
-            end_cursor=end,
-        )
-
-    @strawberry.field(
-        description="The length of the whole list. It takes a query of its own, so select it only if you need it."
-    )
-    async def total_count(self) -> int:
-        return await self.counter()
-
-
-def connection(page: Page[Any], node: type[T], counter: Callable[[], Awaitable[int]]) -> Connection[T]:
-    return Connection(page=page, nodes=[node.of(row) for row in page.rows], counter=counter)
+def later(name: str, module: str) -> Any:
+    """Returns a type of a room above. It is read when the schema is built, so that no room imports one above it."""
+    return LazyType(name, module)

@@ -4,12 +4,53 @@ import strawberry
 from graphql import GraphQLInputObjectType
 from strawberry.schema.config import StrawberryConfig
 
-from schema.mutations import Mutation
+from schema.accounts.mutations import AccountMutations
+from schema.accounts.queries import AccountQueries
+from schema.anomalies.mutations import AnomalyMutations
+from schema.anomalies.queries import AnomalyQueries
+from schema.anomalies.subscriptions import AnomalySubscriptions
+from schema.fleet.mutations import FleetMutations
+from schema.fleet.queries import FleetQueries
+from schema.models.mutations import ModelMutations
+from schema.models.queries import ModelQueries
+from schema.models.subscriptions import ModelSubscriptions
+from schema.nodes import NODES, NodeQueries
 from schema.problems import HANDLERS
-from schema.queries import NODES, Query
+from schema.recommendations.mutations import RecommendationMutations
+from schema.recommendations.queries import RecommendationQueries
+from schema.recommendations.subscriptions import RecommendationSubscriptions
 from schema.relay import read_from_rows
+from schema.root_causes.mutations import RootCauseMutations
+from schema.root_causes.queries import RootCauseQueries
 from schema.scalars import SCALARS
-from schema.subscriptions import Subscription
+from schema.telemetry.mutations import TelemetryMutations
+from schema.telemetry.subscriptions import TelemetrySubscriptions
+
+
+@strawberry.type
+class Query(
+    AccountQueries, NodeQueries, FleetQueries, AnomalyQueries, RootCauseQueries, RecommendationQueries, ModelQueries
+):
+    """What clients can ask."""
+
+
+@strawberry.type
+class Mutation(
+    RootCauseMutations,
+    RecommendationMutations,
+    AccountMutations,
+    FleetMutations,
+    TelemetryMutations,
+    AnomalyMutations,
+    ModelMutations,
+):
+    """What clients can change."""
+
+
+@strawberry.type
+class Subscription(AnomalySubscriptions, RecommendationSubscriptions, TelemetrySubscriptions, ModelSubscriptions):
+    """What clients can follow."""
+
 
 for _node in NODES.values():
     read_from_rows(_node)

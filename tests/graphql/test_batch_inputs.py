@@ -27,8 +27,8 @@ from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.detection.on_request import camel
 from resolvers.store.tables.core import Link
-from schema.inputs import Samples, frame_of_samples
 from schema.root import schema
+from schema.telemetry.samples import Samples, frame_of_samples
 from tests.helpers.support import NOW, Api, Factory, GraphQLFailed, ago, iso, record_samples
 
 BACKREF = GraphQLCoreConverter.DEFINITION_BACKREF

@@ -13,8 +13,8 @@ from resolvers.models.models import Model
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
 from resolvers.store.tables.core import ApiKey, Detection, Link, Site, User
 from resolvers.store.tables.models import ModelVersion, TrainingRun
-from schema.accounts import User as UserNode
-from schema.queries import NODES
+from schema.accounts.types import User as UserNode
+from schema.nodes import NODES
 from schema.relay import global_id, parse_id
 from tests.helpers.support import Api, Factory, ago, codes, id_of
 

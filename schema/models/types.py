@@ -1,13 +1,12 @@
-"""Models, their versions and what those measure, and how sensitive detection is, as clients see them."""
+"""Models and their versions."""
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import orjson
 import strawberry
 
-from ml.catalogue.metrics import TargetKind
 from ml.detection.detector import false_alarms_per_day
 from resolvers.lists.pagination import Window
 from resolvers.models import models
@@ -15,15 +14,13 @@ from resolvers.models.export import Files
 from resolvers.store.models import sensitivities
 from resolvers.store.tables import core as tables
 from resolvers.store.tables import models as model_tables
-from schema.accounts import User
+from schema.accounts.history import AuditEntry
+from schema.accounts.types import User
 from schema.batched_fields import needs, related
-from schema.directives import Cost, paged, sized
+from schema.connections import Connection, children_of
+from schema.directives import paged, sized
 from schema.enums import ModelStage
-from schema.problems import Conflict, Forbidden, InvalidInput, NotFound
-from schema.relay import Connection, Info, Node
-from schema.types import AuditEntry, children_of
-
-EXPORTED = Cost(weight=10)  # megabytes
+from schema.relay import Info, Node
 
 
 @strawberry.type(description="A trained model. It has versions, of which one is in use.")
@@ -181,34 +178,3 @@ class ModelExport:
     @classmethod
     def of(cls, files: Files) -> Self:
         return cls(file_name=f"{files.folder}.zip", archive=files.in_base64())
-
-
-@strawberry.type(
-    description="How readily anomalies are reported for a kind of target. 0 allows about one false alarm a month per"
-    " target, 1 about three a day."
-)
-class Sensitivity:
-    kind: TargetKind
-    value: float = strawberry.field(description="0 to 1. Default: 0.5.")
-    set_at: datetime | None = strawberry.field(description="When it was changed. Null if it is the default.")
-    row: strawberry.Private[model_tables.Sensitivity]
-
-    @classmethod
-    def of(cls, row: model_tables.Sensitivity) -> Self:
-        return cls(kind=row.kind, value=row.value, set_at=row.set_at, row=row)
-
-    @strawberry.field(description="How many false alarms a day it allows per target: 90^value / 30.")
-    def false_alarms_per_day(self) -> float:
-        return false_alarms_per_day(self.value)
-
-    set_by = related(
-        User | None,
-        tables.User,
-        by="set_by_id",
-        description="The admin who changed it. Null if nobody or the server's command line did.",
-    )
-
-
-ModelVersionResult = Annotated[ModelVersion | NotFound | Forbidden | Conflict, strawberry.union("ModelVersionResult")]
-ImportModelResult = Annotated[ModelVersion | InvalidInput | Forbidden | Conflict, strawberry.union("ImportModelResult")]
-SensitivityResult = Annotated[Sensitivity | InvalidInput | Forbidden, strawberry.union("SensitivityResult")]

@@ -1,27 +1,23 @@
-"""Analyses of root causes, as clients ask for them and see them."""
+"""Analyses of root causes."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import strawberry
-from strawberry import ID
 
 from ml.catalogue.root_causes import CAUSES, CulpritKind
 from ml.root_cause.report import Evidence as FoundEvidence
-from resolvers.root_causes import analyses as correlation
 from resolvers.store.tables import analysis_documents as patterns
 from resolvers.store.tables import core as tables
-from schema.accounts import User
+from schema.accounts.types import User
 from schema.batched_fields import NOWHERE, Pointer, needs, pointing, related
-from schema.directives import Name, sized
-from schema.enums import AnalysisScope, Direction, Role, RootCause
-from schema.problems import Forbidden, InvalidInput, NotFound
-from schema.relay import Info, Node
-from schema.root_fields import mutation
-from schema.types import TARGETS, Link, Network, Satellite, Site, Target
+from schema.directives import sized
+from schema.enums import AnalysisScope, Direction, RootCause
+from schema.fleet.types import TARGETS, Link, Network, Satellite, Site, Target
+from schema.relay import Info, Node, later
 
-if TYPE_CHECKING:
-    from schema.recommendations import Recommendation
+RECOMMENDATION = later("Recommendation", "schema.recommendations.types")
+
 
 Culprit = Annotated[
     Satellite | Site | Network | Link,
@@ -173,74 +169,11 @@ class CorrelationAnalysis(Node):
         return [DegradationPattern.of(pattern) for pattern in self.row.patterns]
 
     @strawberry.field(
-        description="The recommendations made for it so far, best first. `recommend` makes them.", directives=[sized(7)]
+        graphql_type=list[RECOMMENDATION],  # type: ignore[valid-type]
+        description="The recommendations made for it so far, best first. `recommend` makes them.",
+        directives=[sized(7)],
     )
     @needs("id")
-    async def recommendations(
-        self, info: Info
-    ) -> list[Annotated["Recommendation", strawberry.lazy("schema.recommendations")]]:
-        from schema.recommendations import Recommendation  # noqa: PLC0415  which knows this module
-
-        return [Recommendation.of(row) for row in await info.context.loaders.advice.load(self.row.id)]
-
-
-AnalyzeResult = Annotated[CorrelationAnalysis | InvalidInput | NotFound | Forbidden, strawberry.union("AnalyzeResult")]
-USUAL_HOURS = 24.0
-WINDOW = (
-    "The window is the `hoursLookback` hours (default 24, at most 2160, which is 90 days) up to `until` (default now)."
-)
-Hours = float | None
-Until = datetime | None
-
-
-def _hours(given: Hours) -> float:
-    return USUAL_HOURS if given is None else given
-
-
-@strawberry.type
-class Analyses:
-    """The part of `Mutation` that analyzes root causes."""
-
-    @mutation(
-        Role.OPERATOR,
-        rated=True,
-        description=f"Analyzes why the links of a network degraded. {WINDOW}",
-    )
-    async def analyze_network(
-        self, info: Info, network: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
-    ) -> AnalyzeResult:
-        key, hours = Network.key(network), _hours(hours_lookback)
-        return CorrelationAnalysis.of(await correlation.analyze_network(info.context, key, hours, until))
-
-    @mutation(
-        Role.OPERATOR,
-        rated=True,
-        description=f"Analyzes why the links served by a hub's antenna degraded. {WINDOW}",
-    )
-    async def analyze_hub_antenna(
-        self, info: Info, site: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
-    ) -> AnalyzeResult:
-        key, hours = Site.key(site), _hours(hours_lookback)
-        return CorrelationAnalysis.of(await correlation.analyze_hub(info.context, key, hours, until))
-
-    @mutation(
-        Role.OPERATOR,
-        rated=True,
-        description=f"Analyzes why the links on a satellite degraded. {WINDOW}",
-    )
-    async def analyze_satellite(
-        self, info: Info, name: Name, hours_lookback: Hours = USUAL_HOURS, until: Until = None
-    ) -> AnalyzeResult:
-        hours = _hours(hours_lookback)
-        return CorrelationAnalysis.of(await correlation.analyze_satellite(info.context, name, hours, until))
-
-    @mutation(
-        Role.OPERATOR,
-        rated=True,
-        description=f"Analyzes why a link degraded, in both directions, by comparing it with other links. {WINDOW}",
-    )
-    async def analyze_link_bidirectional(
-        self, info: Info, link: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
-    ) -> AnalyzeResult:
-        key, hours = Link.key(link), _hours(hours_lookback)
-        return CorrelationAnalysis.of(await correlation.analyze_link(info.context, key, hours, until))
+    async def recommendations(self, info: Info) -> list[Any]:
+        node = Node.named("Recommendation")
+        return [node.of(row) for row in await info.context.loaders.advice.load(self.row.id)]

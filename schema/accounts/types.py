@@ -1,4 +1,4 @@
-"""People and what they prove who they are with."""
+"""People, their sessions and API keys."""
 
 from datetime import datetime
 from typing import Any, Self, cast

@@ -1,20 +1,18 @@
-"""Trainings in the background, as clients ask for them and follow them."""
+"""Trainings in the background."""
 
 from datetime import datetime
-from typing import Annotated
 
 import strawberry
 
 from resolvers.models.training import Period
 from resolvers.store.tables import core as tables
 from resolvers.store.tables import models as model_tables
-from schema.accounts import User
+from schema.accounts.types import User
 from schema.batched_fields import related
 from schema.enums import TrainingStatus
-from schema.inputs import TimeWindow
-from schema.models import ModelVersion
-from schema.problems import Conflict, Forbidden, InvalidInput
+from schema.models.types import ModelVersion
 from schema.relay import Node
+from schema.telemetry.inputs import TimeWindow
 
 
 @strawberry.input(description="Which model to train, and on what.")
@@ -60,6 +58,3 @@ class TrainingRun(Node):
         by="started_by_id",
         description="The admin who started it. Null if the server or its command line did.",
     )
-
-
-TrainResult = Annotated[TrainingRun | InvalidInput | Forbidden | Conflict, strawberry.union("TrainResult")]

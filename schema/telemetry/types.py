@@ -1,18 +1,18 @@
-"""Telemetry as clients see it."""
+"""Series, statistics, and what becomes of recorded samples."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import strawberry
 
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
-from resolvers.context import Context
-from resolvers.lists.loaders import SeriesRequest
-from resolvers.store.telemetry.series import Series, Span
-from resolvers.telemetry import recording as metrics
+from resolvers.store.telemetry.series import Series
 from schema.directives import FREE, READING
-from schema.inputs import TimeWindow
-from schema.relay import Info, Node
+from schema.enums import Direction
+from schema.relay import later
 from schema.scalars import FloatArray, TimeArray
+
+LINK = later("Link", "schema.fleet.types")
+ANOMALY = later("Anomaly", "schema.anomalies.types")
 
 
 @strawberry.type(description="One metric of a series. Each array has one value per time; null means not measured.")
@@ -65,40 +65,34 @@ class MetricStatistics:
     last: float | None = strawberry.field(description="The newest value.")
 
 
-Wanted = Sequence[Metric] | None
+@strawberry.type(description="New samples of one direction of a link, as they were recorded.")
+class LinkMetricsEvent:
+    link: Any = strawberry.field(graphql_type=LINK)
+    direction: Direction
+    series: MetricSeries
 
 
-def _span(context: Context, kind: TargetKind, direction: str, wanted: Wanted, window: TimeWindow | None) -> Span:
-    window = window or TimeWindow()
-    hours = 24 if window.hours is None else window.hours
-    return metrics.build_span(context, kind, direction, wanted, window.from_, window.to, hours)
+@strawberry.type(description="A sample that was not stored.")
+class RejectedSample:
+    row: int = strawberry.field(description="Its position in the input, from 0.")
+    reason: str = strawberry.field(description="What is wrong with it.")
 
 
-async def series_of(
-    node: Node, info: Info, direction: str, wanted: Wanted, window: TimeWindow | None, max_points: int | None
-) -> MetricSeries:
-    kind = TargetKind(type(node).__name__.upper())
-    most = metrics.check_max_points(1000 if max_points is None else max_points)
-    request = SeriesRequest(_span(info.context, kind, direction, wanted, window), most)
-    return MetricSeries.of(kind, await info.context.loaders.series.load((request, node.row.id)))
-
-
-async def statistics_of(
-    node: Node, info: Info, direction: str, wanted: Wanted, window: TimeWindow | None
-) -> list[MetricStatistics]:
-    kind = TargetKind(type(node).__name__.upper())
-    span = _span(info.context, kind, direction, wanted, window)
-    found = await info.context.loaders.statistics.load((span, node.row.id))
-    return [
-        MetricStatistics(
-            metric=s.metric,
-            unit=CATALOGUE[kind].spec(s.metric).unit,
-            count=s.count,
-            min=s.min,
-            max=s.max,
-            mean=s.mean,
-            p95=s.p95,
-            last=s.last,
-        )
-        for s in found
-    ]
+@strawberry.type(description="What became of the samples that were sent. Sending them again is safe.")
+class RecordedMetrics:
+    accepted: int = strawberry.field(description="The number of samples that are now stored and scored.")
+    duplicates: int = strawberry.field(
+        description="The number of samples with a target, direction and time that is already stored. The stored sample"
+        " stays as it is."
+    )
+    rejected_count: int = strawberry.field(
+        description="The number of samples that were not stored, for example because their target is unknown, a value"
+        " is impossible, or their time is more than 5 minutes ahead."
+    )
+    rejected: list[RejectedSample] = strawberry.field(
+        description="The first 100 samples that were not stored, and why."
+    )
+    anomalies: list[Any] = strawberry.field(
+        graphql_type=list[ANOMALY],  # type: ignore[valid-type]
+        description="Anomalies that these samples opened, extended or ended.",
+    )

@@ -1,0 +1,42 @@
+"""Queries of users and API keys."""
+
+import strawberry
+from strawberry import ID
+
+from resolvers.accounts import api_keys, users
+from resolvers.lists.pagination import DEFAULT_PAGE, Window
+from schema.accounts.types import ApiKey, User
+from schema.connections import Connection, connect
+from schema.directives import page, sized
+from schema.enums import Role
+from schema.relay import Info
+from schema.root_fields import ANYBODY, query
+
+
+@strawberry.type
+class AccountQueries:
+    @query(ANYBODY, description="You. Null if you are not signed in.")
+    async def viewer(self, info: Info) -> User | None:
+        return User.maybe(await users.viewer(info.context))
+
+    @query(Role.ADMIN, page(), description="For admins. All users, with these values if they are given.")
+    async def users(
+        self,
+        info: Info,
+        role: Role | None = None,
+        is_active: bool | None = None,
+        first: int | None = None,
+        after: str | None = None,
+    ) -> Connection[User]:
+        found = await users.users(info.context, role, is_active, Window(first, after))
+        return connect(info, User, users.users_listing(role, is_active), found)
+
+    @query(
+        Role.VIEWER,
+        sized(DEFAULT_PAGE, "first"),
+        description="Your API keys, oldest first; admins see everybody's. `first` limits the number, 50 by default."
+        " `after` is the id of the last key of the page before. An API key cannot do this.",
+    )
+    async def api_keys(self, info: Info, first: int | None = None, after: ID | None = None) -> list[ApiKey]:
+        last_seen = None if after is None else ApiKey.key(after)
+        return [ApiKey.of(key) for key in await api_keys.listed(info.context, first, last_seen)]

@@ -1,0 +1,144 @@
+"""Anomalies and detections."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import strawberry
+
+from ml.catalogue.metrics import Metric, TargetKind
+from resolvers.lists.pagination import Window
+from resolvers.recommendations import recommendations
+from resolvers.store.tables import analyses as analysis_tables
+from resolvers.store.tables import core as tables
+from schema.accounts.history import AuditEntry, history_of
+from schema.accounts.types import User
+from schema.batched_fields import needs, pointing, related
+from schema.connections import Connection, children_of
+from schema.directives import paged, sized
+from schema.enums import AnomalyChange, AnomalyStatus, Direction, Severity, Verdict
+from schema.fleet.types import Target, target_of
+from schema.relay import Info, Node, later
+
+ANALYSIS = later("CorrelationAnalysis", "schema.root_causes.types")
+RECOMMENDATION = later("Recommendation", "schema.recommendations.types")
+
+
+@strawberry.type(description="What one metric contributed to the score.")
+class Contribution:
+    metric: Metric
+    observed: float | None = strawberry.field(description="The measured value. Null if it was not measured.")
+    expected: float | None = strawberry.field(description="The usual value at that time. Null if there is none.")
+    deviation: float = strawberry.field(
+        description="How far the observed value is above (positive) or below the expected one, in robust standard"
+        " deviations."
+    )
+    share: float = strawberry.field(description="Its part of the score, 0 to 1. All shares sum to 1.")
+
+    @classmethod
+    def of(cls, kept: dict[str, Any]) -> "Contribution":
+        return cls(**{**kept, "metric": Metric(kept["metric"])})
+
+
+@strawberry.type(
+    description="A time during which a network, site or link did not behave as usual. Recorded metrics open and end"
+    " it; `detect…Anomaly` can open one too."
+)
+class Anomaly(Node):
+    kind: TargetKind
+    direction: Direction | None = strawberry.field(
+        description="The direction of a link, if known. Null for a network or a site."
+    )
+    status: AnomalyStatus
+    severity: Severity
+    score: float = strawberry.field(description="The highest anomaly score so far, above 0 and at most 1.")
+    confidence: float = strawberry.field(description="The calibrated probability, 0 to 1, that it is a real fault.")
+    model_version: str = strawberry.field(description="The version of the detection model that opened it.")
+    started_at: datetime = strawberry.field(description="The time of its first anomalous sample.")
+    last_seen_at: datetime = strawberry.field(description="The time of its newest anomalous sample.")
+    ended_at: datetime | None = strawberry.field(description="Null while it lasts.")
+    detected_at: datetime = strawberry.field(description="When the server noticed it.")
+    feedback: Verdict | None = strawberry.field(description="The latest verdict of `judgeAnomaly`. Null if none.")
+
+    target = pointing(Target, target_of, needs=("kind", "target_id"))
+
+    @strawberry.field(
+        description="What each metric contributed to the highest score. Largest share first.", directives=[sized(12)]
+    )
+    @needs("contributions")
+    def contributions(self) -> list[Contribution]:
+        return [Contribution.of(kept) for kept in self.row.contributions]
+
+    analysis = related(
+        ANALYSIS | None,
+        analysis_tables.CorrelationAnalysis,
+        by="analysis_id",
+        description="The automatic analysis that explains this anomaly, if any.",
+    )
+    acknowledged_by = related(
+        User | None, tables.User, by="acknowledged_by_id", description="Null if nobody acknowledged it."
+    )
+
+    @strawberry.field(description="Everything that happened to it. Oldest first.", directives=[sized(10)])
+    @needs("id")
+    async def history(self, info: Info) -> list[AuditEntry]:
+        return await history_of(info, self.row.id)
+
+    @paged(
+        7,
+        graphql_type=Connection[RECOMMENDATION],  # type: ignore[valid-type]
+        description="The current recommendations, best first. `recommend` makes them.",
+    )
+    @needs("id")
+    async def recommendations(self, info: Info, first: int | None = None, after: str | None = None) -> Connection[Any]:
+        node = Node.named("Recommendation")
+        return await children_of(info, node, recommendations.of_anomalies, self.row.id, Window(first, after))
+
+
+@strawberry.type(description="The result of `detect…Anomaly`: whether one set of measurements is anomalous.")
+class Detection(Node):
+    kind: TargetKind
+    is_anomaly: bool
+    anomaly_score: float = strawberry.field(
+        description="-1 (usual) to 1 (extreme). Above 0 if, and only if, `isAnomaly` is true."
+    )
+    confidence: float = strawberry.field(description="The calibrated probability, 0 to 1, that it is a real fault.")
+    model_version: str = strawberry.field(description="The version of the detection model that was used.")
+    created_at: datetime
+
+    target = pointing(
+        Target | None,
+        target_of,
+        needs=("kind", "target_id"),
+        description="The network, site or link that was measured. Null if none was given.",
+    )
+
+    @strawberry.field(
+        description="What each metric contributed to the score. Largest share first.", directives=[sized(12)]
+    )
+    @needs("contributions")
+    def contributions(self) -> list[Contribution]:
+        return [Contribution.of(kept) for kept in self.row.contributions]
+
+    requested_by = related(
+        User | None, tables.User, by="requested_by_id", description="Who asked for it. Null if the server did."
+    )
+    anomaly = related(
+        Anomaly | None,
+        tables.Anomaly,
+        by="anomaly_id",
+        description="The anomaly that it opened, or that was open already. Null if there is none.",
+    )
+
+
+@strawberry.type(description="Something happened to an anomaly.")
+class AnomalyEvent:
+    cursor: str = strawberry.field(description="Pass it as `after` to resume after this event.")
+    change: AnomalyChange
+    key: strawberry.Private[UUID]
+
+    anomaly = pointing(
+        Anomaly,
+        lambda event: (tables.Anomaly, event.key),
+        description="The anomaly in its current state, which may be newer than the event.",
+    )

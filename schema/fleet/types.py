@@ -1,0 +1,175 @@
+"""The fleet: satellites, sites, networks and links."""
+
+from typing import Annotated, Any
+
+import strawberry
+
+from ml.catalogue.metrics import TargetKind
+from resolvers.detection import anomalies
+from resolvers.detection.filters import AnomalyFilter as Filter
+from resolvers.fleet import topology
+from resolvers.lists.pagination import Window
+from resolvers.store.tables import core as tables
+from schema.batched_fields import Pointer, needs, related
+from schema.connections import Connection, children_of
+from schema.directives import QUERIED, MaxPoints, Metrics, paged, series
+from schema.enums import Band, Direction, SiteRole
+from schema.relay import Info, Node, later
+from schema.telemetry.inputs import TimeWindow
+from schema.telemetry.series import series_of, statistics_of
+from schema.telemetry.types import MetricSeries, MetricStatistics
+
+ANOMALY = later("Anomaly", "schema.anomalies.types")
+ANOMALY_FILTER = later("AnomalyFilter", "schema.anomalies.inputs") | None
+AnomalyFilter = Annotated[Any, strawberry.argument(graphql_type=ANOMALY_FILTER)]
+
+
+@strawberry.type
+class Observed(Node):
+    """What networks, sites and links share."""
+
+    @paged(
+        10,
+        graphql_type=Connection[ANOMALY],  # type: ignore[valid-type]
+        description="Anomalies of this target. Newest first.",
+    )
+    @needs("id")
+    async def anomalies(
+        self, info: Info, filter: AnomalyFilter = None, first: int | None = None, after: str | None = None
+    ) -> Connection[Any]:
+        kind = TargetKind(type(self).__name__.upper())
+        node, wanted = Node.named("Anomaly"), filter.value() if filter else Filter()
+        listing, window = anomalies.build_listing_of_kind, Window(first, after)
+        return await children_of(info, node, listing, self.row.id, window, kind, wanted)
+
+
+@strawberry.type
+class Measured(Observed):
+    """What networks and sites share; a link is measured in each direction."""
+
+    @series(metrics=7, description="Metrics over time. All of them by default.")
+    @needs("id")
+    async def series(
+        self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None, max_points: MaxPoints = 1000
+    ) -> MetricSeries:
+        return await series_of(self, info, "", metrics, window, max_points)
+
+    @strawberry.field(
+        description="Metrics over a window, one entry for each. All of them by default.", directives=[QUERIED]
+    )
+    @needs("id")
+    async def statistics(
+        self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None
+    ) -> list[MetricStatistics]:
+        return await statistics_of(self, info, "", metrics, window)
+
+
+@strawberry.type(description="A satellite. Its transponders carry networks.")
+class Satellite(Node):
+    name: str
+    longitude: float | None = strawberry.field(description="Orbital position in degrees east. Null if unknown.")
+
+    @paged(10, description="The networks on this satellite, by number.")
+    @needs("id")
+    async def networks(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Network"]:
+        return await children_of(info, Network, topology.satellite_networks, self.row.id, Window(first, after))
+
+
+@strawberry.type(description="A hub, whose antenna serves networks, or a remote, where links end.")
+class Site(Measured):
+    number: int = strawberry.field(description="Your own number of the site.")
+    name: str
+    role: SiteRole
+    latitude: float | None = strawberry.field(description="Degrees north. Null if unknown.")
+    longitude: float | None = strawberry.field(description="Degrees east. Null if unknown.")
+    antenna_diameter_m: float | None = strawberry.field(description="In meters. Null if unknown.")
+    mobile: bool = strawberry.field(description="True if the site moves, such as a ship.")
+
+    @paged(5, description="The networks that a hub's antenna serves, or that a remote has links in. By number.")
+    @needs("id")
+    async def networks(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Network"]:
+        return await children_of(info, Network, topology.site_networks, self.row.id, Window(first, after))
+
+    @paged(20, description="The links of a remote, or of all networks of a hub. By number.")
+    @needs("id")
+    async def links(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Link"]:
+        return await children_of(info, Link, topology.site_links, self.row.id, Window(first, after))
+
+
+@strawberry.type(description="The carriers of one hub chain on one transponder, and the links on them.")
+class Network(Measured):
+    number: int = strawberry.field(description="Your own number of the network.")
+    name: str
+    transponder: str | None = strawberry.field(description="The name of its transponder. Null if unknown.")
+    band: Band
+
+    hub = related(Site, tables.Site, by="hub_id", description="The site whose antenna serves the network.")
+    satellite = related(Satellite, tables.Satellite, by="satellite_id")
+
+    @paged(50, description="The links of the network, by number.")
+    @needs("id")
+    async def links(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Link"]:
+        return await children_of(info, Link, topology.network_links, self.row.id, Window(first, after))
+
+
+@strawberry.type(description="The connection of one remote to the hub of its network, in both directions.")
+class Link(Observed):
+    number: int = strawberry.field(description="Your own number of the link.")
+    name: str
+
+    network = related(Network, tables.Network, by="network_id")
+    site = related(Site, tables.Site, by="site_id", description="The remote at the end of the link.")
+
+    @strawberry.field(
+        description="The latest quality grade of a direction, 0 (dead) to 10 (perfect); below 7 is critical. Null if"
+        " none was recorded."
+    )
+    @needs("id")
+    async def grade(self, info: Info, direction: Direction) -> float | None:
+        return await info.context.loaders.grade.load((self.row.id, direction.value))
+
+    @series(metrics=12, description="Metrics of one direction over time. All of them by default.")
+    @needs("id")
+    async def series(
+        self,
+        info: Info,
+        direction: Direction,
+        metrics: Metrics = None,
+        window: TimeWindow | None = None,
+        max_points: MaxPoints = 1000,
+    ) -> MetricSeries:
+        return await series_of(self, info, direction, metrics, window, max_points)
+
+    @strawberry.field(
+        description="Metrics of one direction over a window, one entry for each. All of them by default.",
+        directives=[QUERIED],
+    )
+    @needs("id")
+    async def statistics(
+        self, info: Info, direction: Direction, metrics: Metrics = None, window: TimeWindow | None = None
+    ) -> list[MetricStatistics]:
+        return await statistics_of(self, info, direction, metrics, window)
+
+
+Target = Annotated[
+    Network | Site | Link,
+    strawberry.union("Target", description="What samples are measured on and anomalies are detected on."),
+]
+TARGETS: dict[TargetKind, type[tables.Table]] = {
+    TargetKind.NETWORK: tables.Network,
+    TargetKind.SITE: tables.Site,
+    TargetKind.LINK: tables.Link,
+}
+
+
+def target_of(node: Node) -> Pointer:
+    """Of an anomaly or a detection."""
+    return TARGETS[node.row.kind], node.row.target_id
+
+
+@strawberry.type(description="How many objects were created or updated.")
+class Topology:
+    satellites: int
+    sites: int
+    networks: int
+    links: int

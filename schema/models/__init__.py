@@ -1,0 +1,4 @@
+"""Models: versions, trainings, and the sensitivity of detection.
+
+Knows accounts alone.
+"""

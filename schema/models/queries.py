@@ -1,0 +1,51 @@
+"""Queries of models, trainings and sensitivities."""
+
+import strawberry
+from strawberry import ID
+
+from ml.catalogue.metrics import TargetKind
+from resolvers.detection import sensitivity
+from resolvers.lists.pagination import Window
+from resolvers.models import export as model_files
+from resolvers.models import models, training
+from schema.connections import Connection, connect
+from schema.directives import Cost, Name, page, sized
+from schema.enums import Role
+from schema.models.sensitivity import Sensitivity
+from schema.models.training import TrainingRun
+from schema.models.types import Model, ModelExport, ModelVersion
+from schema.relay import Info
+from schema.root_fields import query
+
+EXPORTED = Cost(weight=10)  # megabytes
+
+
+@strawberry.type
+class ModelQueries:
+    @query(Role.VIEWER, sized(6), description="All models, with or without a version.")
+    async def models(self, info: Info) -> list[Model]:
+        return [Model.of(model) for model in await models.listed(info.context)]
+
+    @query(Role.VIEWER, description="A model by its name. Null if there is none.")
+    async def model(self, info: Info, name: Name) -> Model | None:
+        return Model.maybe(await models.named(info.context, name))
+
+    @query(Role.ADMIN, EXPORTED, description="For admins. A model version as a file.")
+    async def export_model(self, info: Info, version: ID) -> ModelExport:
+        return ModelExport.of(await model_files.export(info.context, ModelVersion.key(version)))
+
+    @query(Role.VIEWER, description="How readily anomalies are reported for a kind of target.")
+    async def sensitivity(self, info: Info, kind: TargetKind) -> Sensitivity:
+        return Sensitivity.of(await sensitivity.get_sensitivity(info.context, kind))
+
+    @query(Role.VIEWER, page(20, "last"), description="Trainings, finished and unfinished. Newest first.")
+    async def training_runs(
+        self,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Connection[TrainingRun]:
+        found = await training.listed(info.context, Window(first, after, last, before))
+        return connect(info, TrainingRun, training.listing(), found)

@@ -1,0 +1,59 @@
+"""Mutations that recommend, and that record what came of it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+from strawberry import ID
+
+from resolvers.context import Context
+from resolvers.recommendations import recommendations
+from resolvers.store.tables.recommendations import Recommendation as Row
+from schema.anomalies.types import Anomaly, Detection
+from schema.directives import Note
+from schema.enums import Outcome, Role
+from schema.problems import Conflict, Forbidden, InvalidInput, NotFound
+from schema.recommendations.inputs import RecommendFor
+from schema.recommendations.types import Recommendation, Recommendations
+from schema.relay import Info, Node
+from schema.root_causes.types import CorrelationAnalysis
+from schema.root_fields import mutation
+
+SUBJECTS: dict[str, tuple[type[Node], Callable[[Context, UUID], Awaitable[list[Row]]]]] = {
+    "anomaly": (Anomaly, recommendations.for_anomaly),
+    "detection": (Detection, recommendations.for_detection),
+    "analysis": (CorrelationAnalysis, recommendations.for_analysis),
+}
+RecommendResult = Annotated[Recommendations | InvalidInput | NotFound | Forbidden, strawberry.union("RecommendResult")]
+RecommendationResult = Annotated[
+    Recommendation | InvalidInput | NotFound | Forbidden | Conflict, strawberry.union("RecommendationResult")
+]
+
+
+@strawberry.type
+class RecommendationMutations:
+    @mutation(
+        Role.OPERATOR,
+        rated=True,
+        description="Recommends 3 to 7 actions for an anomaly, a detection or an analysis, best first. Asked again, it"
+        " returns the same ones as long as nothing has changed.",
+    )
+    async def recommend(
+        self, info: Info, for_: Annotated[RecommendFor, strawberry.argument(name="for")]
+    ) -> RecommendResult:
+        [(of, id)] = ((name, id) for name, id in vars(for_).items() if id is not strawberry.UNSET)
+        node, about = SUBJECTS[of]
+        found = await about(info.context, node.key(id, UUID))
+        return Recommendations(recommendations=[Recommendation.of(row) for row in found])
+
+    @mutation(
+        Role.OPERATOR,
+        description="Records what came of a recommendation. The ranking learns from it. A later outcome replaces an"
+        " earlier one; the history keeps both.",
+    )
+    async def record_outcome(
+        self, info: Info, recommendation: ID, outcome: Outcome, note: Note = None
+    ) -> RecommendationResult:
+        key = Recommendation.key(recommendation, UUID)
+        return Recommendation.of(await recommendations.record_outcome(info.context, key, outcome, note))

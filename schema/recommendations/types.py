@@ -1,0 +1,104 @@
+"""Recommendations."""
+
+from collections.abc import Awaitable
+from datetime import datetime
+from uuid import UUID
+
+import strawberry
+
+from ml.recommendation.case import Past
+from resolvers.store.tables import analyses as analysis_tables
+from resolvers.store.tables import core as tables
+from resolvers.store.tables.recommendations import Recommendation as Row
+from schema.accounts.history import AuditEntry, history_of
+from schema.accounts.types import User
+from schema.anomalies.types import Anomaly
+from schema.batched_fields import NOWHERE, needs, pointing, related
+from schema.directives import sized
+from schema.enums import Outcome, Priority, RootCause
+from schema.relay import Info, Node
+from schema.root_causes.types import CULPRITS, CorrelationAnalysis, Culprit
+
+
+@strawberry.type(description="An action that should help with a fault.")
+class Recommendation(Node):
+    title: str = strawberry.field(description="The action in a few words.")
+    description: str = strawberry.field(
+        description="What was found, who should do what, and which metric to check afterwards."
+    )
+    priority: Priority
+    rank_score: float = strawberry.field(description="How much it is expected to help, 0 to 1. Higher is better.")
+    tags: list[str] = strawberry.field(
+        description="Topics: any of rf, hub, remote, satellite, power, capacity, configuration, software, weather,"
+        " vendor, customer, safety, field, monitoring.",
+        directives=[sized(4)],
+    )
+    root_cause: RootCause | None = strawberry.field(
+        description="The root cause it is for. Null if it follows from the metrics alone."
+    )
+    outcome: Outcome
+    outcome_note: str | None = strawberry.field(description="The note given with the outcome, if any.")
+    model_version: str = strawberry.field(description="The version of the ranking model that was used.")
+    created_at: datetime
+    superseded_at: datetime | None = strawberry.field(
+        description="When newer recommendations replaced it because the situation had changed. Null if it is current."
+    )
+
+    requested_by = related(
+        User | None,
+        tables.User,
+        by="requested_by_id",
+        description="Who asked for it. Null if the server made it on its own.",
+    )
+
+    @strawberry.field(
+        description="How often this action has solved this root cause so far, 0 to 1. Null if no outcome is recorded."
+    )
+    @needs("action", "root_cause")
+    async def success_rate(self, info: Info) -> float | None:
+        past = await self._past(info)
+        tried = past.solved + past.failed
+        return past.solved / tried if tried else None
+
+    @strawberry.field(description="The number of outcomes, SOLVED or DID_NOT_HELP, behind `successRate`.")
+    @needs("action", "root_cause")
+    async def sample_size(self, info: Info) -> int:
+        past = await self._past(info)
+        return past.solved + past.failed
+
+    culprit = pointing(
+        Culprit | None,
+        lambda node: NOWHERE if node.row.target_kind is None else (CULPRITS[node.row.target_kind], node.row.target_id),
+        needs=("target_kind", "target_id"),
+        description="What to act on. Null if nothing in particular.",
+    )
+    anomaly = related(
+        Anomaly | None, tables.Anomaly, by="anomaly_id", description="The anomaly it was requested for, if any."
+    )
+    analysis = related(
+        CorrelationAnalysis | None,
+        analysis_tables.CorrelationAnalysis,
+        by="analysis_id",
+        description="The analysis it was requested for, or that explains the anomaly, if any.",
+    )
+
+    @strawberry.field(description="Everything that happened to it. Oldest first.", directives=[sized(5)])
+    @needs("id")
+    async def history(self, info: Info) -> list[AuditEntry]:
+        return await history_of(info, self.row.id)
+
+    def _past(self, info: Info) -> Awaitable[Past]:
+        return info.context.loaders.past.load((self.row.action, self.row.root_cause))
+
+
+@strawberry.type(description="A recommendation was made.")
+class RecommendationEvent:
+    cursor: str = strawberry.field(description="Pass it as `after` to resume after this event.")
+    key: strawberry.Private[UUID]
+
+    recommendation = pointing(Recommendation, lambda event: (Row, event.key))
+
+
+@strawberry.type(description="Recommended actions, best first. Empty if nothing is wrong.")
+class Recommendations:
+    recommendations: list[Recommendation] = strawberry.field(directives=[sized(7)])

@@ -1,0 +1,4 @@
+"""Root causes: analyses of why links degrade together.
+
+Knows the fleet and accounts; recommendations are named, not imported.
+"""

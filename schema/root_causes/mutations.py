@@ -1,0 +1,75 @@
+"""Mutations that analyze root causes."""
+
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+from strawberry import ID
+
+from resolvers.root_causes import analyses as correlation
+from schema.directives import Name
+from schema.enums import Role
+from schema.fleet.types import Link, Network, Site
+from schema.problems import Forbidden, InvalidInput, NotFound
+from schema.relay import Info
+from schema.root_causes.types import CorrelationAnalysis
+from schema.root_fields import mutation
+
+AnalyzeResult = Annotated[CorrelationAnalysis | InvalidInput | NotFound | Forbidden, strawberry.union("AnalyzeResult")]
+USUAL_HOURS = 24.0
+WINDOW = (
+    "The window is the `hoursLookback` hours (default 24, at most 2160, which is 90 days) up to `until` (default now)."
+)
+Hours = float | None
+Until = datetime | None
+
+
+def _hours(given: Hours) -> float:
+    return USUAL_HOURS if given is None else given
+
+
+@strawberry.type
+class RootCauseMutations:
+    @mutation(
+        Role.OPERATOR,
+        rated=True,
+        description=f"Analyzes why the links of a network degraded. {WINDOW}",
+    )
+    async def analyze_network(
+        self, info: Info, network: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
+    ) -> AnalyzeResult:
+        key, hours = Network.key(network), _hours(hours_lookback)
+        return CorrelationAnalysis.of(await correlation.analyze_network(info.context, key, hours, until))
+
+    @mutation(
+        Role.OPERATOR,
+        rated=True,
+        description=f"Analyzes why the links served by a hub's antenna degraded. {WINDOW}",
+    )
+    async def analyze_hub_antenna(
+        self, info: Info, site: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
+    ) -> AnalyzeResult:
+        key, hours = Site.key(site), _hours(hours_lookback)
+        return CorrelationAnalysis.of(await correlation.analyze_hub(info.context, key, hours, until))
+
+    @mutation(
+        Role.OPERATOR,
+        rated=True,
+        description=f"Analyzes why the links on a satellite degraded. {WINDOW}",
+    )
+    async def analyze_satellite(
+        self, info: Info, name: Name, hours_lookback: Hours = USUAL_HOURS, until: Until = None
+    ) -> AnalyzeResult:
+        hours = _hours(hours_lookback)
+        return CorrelationAnalysis.of(await correlation.analyze_satellite(info.context, name, hours, until))
+
+    @mutation(
+        Role.OPERATOR,
+        rated=True,
+        description=f"Analyzes why a link degraded, in both directions, by comparing it with other links. {WINDOW}",
+    )
+    async def analyze_link_bidirectional(
+        self, info: Info, link: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
+    ) -> AnalyzeResult:
+        key, hours = Link.key(link), _hours(hours_lookback)
+        return CorrelationAnalysis.of(await correlation.analyze_link(info.context, key, hours, until))

@@ -1,0 +1,76 @@
+"""Mutations that record samples."""
+
+from typing import Annotated, Any
+
+import strawberry
+
+from ml.catalogue.metrics import TargetKind
+from resolvers.telemetry import recording as metrics
+from resolvers.telemetry.file_import import import_upload
+from resolvers.telemetry.recording import RecordedBatch
+from schema.directives import Batch
+from schema.enums import Role
+from schema.problems import Forbidden, InvalidInput
+from schema.relay import Info, Node
+from schema.root_fields import mutation
+from schema.scalars import Upload
+from schema.telemetry.columns import LinkColumns, NetworkColumns, SiteColumns, frame_of_columns
+from schema.telemetry.samples import LinkSampleInput, NetworkSampleInput, SiteSampleInput, frame_of_samples
+from schema.telemetry.types import RecordedMetrics, RejectedSample
+
+RecordResult = Annotated[RecordedMetrics | InvalidInput | Forbidden, strawberry.union("RecordResult")]
+
+
+def _recorded(recorded: RecordedBatch) -> RecordedMetrics:
+    return RecordedMetrics(
+        accepted=recorded.accepted,
+        duplicates=recorded.duplicates,
+        rejected_count=recorded.rejected_count,
+        rejected=[RejectedSample(row=r.row, reason=r.reason) for r in recorded.rejected],
+        anomalies=[Node.named("Anomaly").of(row) for row in recorded.anomalies],
+    )
+
+
+async def _record_samples(info: Info, kind: TargetKind, samples: list[Any]) -> RecordedMetrics:
+    return _recorded(await metrics.record(info.context, kind, frame_of_samples(kind, samples)))
+
+
+async def _record_columns(info: Info, kind: TargetKind, columns: object) -> RecordedMetrics:
+    return _recorded(await metrics.record(info.context, kind, frame_of_columns(kind, columns)))
+
+
+@strawberry.type
+class TelemetryMutations:
+    @mutation(Role.OPERATOR, description="Stores measurements of networks and looks for anomalies in them.")
+    async def record_network_metrics(self, info: Info, samples: Batch[NetworkSampleInput]) -> RecordResult:
+        return await _record_samples(info, TargetKind.NETWORK, [*samples])
+
+    @mutation(Role.OPERATOR, description="Stores measurements of sites and looks for anomalies in them.")
+    async def record_site_metrics(self, info: Info, samples: Batch[SiteSampleInput]) -> RecordResult:
+        return await _record_samples(info, TargetKind.SITE, [*samples])
+
+    @mutation(Role.OPERATOR, description="Stores measurements of links and looks for anomalies in them.")
+    async def record_link_metrics(self, info: Info, samples: Batch[LinkSampleInput]) -> RecordResult:
+        return await _record_samples(info, TargetKind.LINK, [*samples])
+
+    @mutation(Role.OPERATOR, description="The same as `recordNetworkMetrics`, with columns instead of a list. Faster.")
+    async def record_network_columns(self, info: Info, columns: NetworkColumns) -> RecordResult:
+        return await _record_columns(info, TargetKind.NETWORK, columns)
+
+    @mutation(Role.OPERATOR, description="The same as `recordSiteMetrics`, with columns instead of a list. Faster.")
+    async def record_site_columns(self, info: Info, columns: SiteColumns) -> RecordResult:
+        return await _record_columns(info, TargetKind.SITE, columns)
+
+    @mutation(Role.OPERATOR, description="The same as `recordLinkMetrics`, with columns instead of a list. Faster.")
+    async def record_link_columns(self, info: Info, columns: LinkColumns) -> RecordResult:
+        return await _record_columns(info, TargetKind.LINK, columns)
+
+    @mutation(
+        Role.OPERATOR,
+        description="Records samples from a CSV or Parquet file. Its columns are named like the fields of the sample"
+        " input of this kind. The file is stored in batches: after a failure the earlier batches stay, and you can"
+        " send the file again.",
+    )
+    async def import_metrics(self, info: Info, kind: TargetKind, file: Upload) -> RecordResult:
+        upload: Any = file
+        return _recorded(await import_upload(info.context, kind, upload.filename, upload.file))

@@ -1,0 +1,98 @@
+"""Samples as a list: one object for each."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import strawberry
+
+from ml.catalogue.metrics import CATALOGUE, TargetKind
+from resolvers.base.errors import camel
+from schema.enums import Direction
+from schema.input_mappings import keep_mappings
+from schema.telemetry.inputs import AT, L, N, S, optional_metric
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
+
+
+class Samples(dict[str, list[Any]]):
+    """Columns by the fields' names in GraphQL: in a list of samples, one that stands for many."""
+
+
+class Sample:
+    """Comes by the ten thousand and goes into a frame: an object for each would be made for nothing.
+
+    So a sample stays as GraphQL has it, and where all are coerced together, they are columns.
+    """
+
+    of_columns = Samples
+
+
+@strawberry.input(description="One measurement. A metric that is null was not measured; at least one must be given.")
+class NetworkSampleInput(Sample):
+    network: int = strawberry.field(description="The network's number.")
+    at: datetime = strawberry.field(description=AT)
+    bandwidth_mbps: float | None = optional_metric(N.kind, "bandwidth_mbps")
+    packet_loss_pct: float | None = optional_metric(N.kind, "packet_loss_pct")
+    latency_ms: float | None = optional_metric(N.kind, "latency_ms")
+    error_rate: float | None = optional_metric(N.kind, "error_rate")
+    connections: int | None = optional_metric(N.kind, "connections")
+
+
+@strawberry.input(description="One measurement. A metric that is null was not measured; at least one must be given.")
+class SiteSampleInput(Sample):
+    site: int = strawberry.field(description="The site's number.")
+    at: datetime = strawberry.field(description=AT)
+    response_time_ms: float | None = optional_metric(S.kind, "response_time_ms")
+    error_rate: float | None = optional_metric(S.kind, "error_rate")
+    uptime_pct: float | None = optional_metric(S.kind, "uptime_pct")
+    cpu_pct: float | None = optional_metric(S.kind, "cpu_pct")
+    memory_pct: float | None = optional_metric(S.kind, "memory_pct")
+    request_count: int | None = optional_metric(S.kind, "request_count")
+    error_count: int | None = optional_metric(S.kind, "error_count")
+
+
+@strawberry.input(description="One measurement. A metric that is null was not measured; at least one must be given.")
+class LinkSampleInput(Sample):
+    link: int = strawberry.field(description="The link's number.")
+    direction: Direction
+    at: datetime = strawberry.field(description=AT)
+    throughput_mbps: float | None = optional_metric(L.kind, "throughput_mbps")
+    utilization_pct: float | None = optional_metric(L.kind, "utilization_pct")
+    errors: int | None = optional_metric(L.kind, "errors")
+    discards: int | None = optional_metric(L.kind, "discards")
+    uptime_pct: float | None = optional_metric(L.kind, "uptime_pct")
+    esno_db: float | None = optional_metric(L.kind, "esno_db")
+    rx_level_dbm: float | None = optional_metric(L.kind, "rx_level_dbm")
+    tx_power_dbm: float | None = optional_metric(L.kind, "tx_power_dbm")
+    latency_ms: float | None = optional_metric(L.kind, "latency_ms")
+    jitter_ms: float | None = optional_metric(L.kind, "jitter_ms")
+    packet_loss_pct: float | None = optional_metric(L.kind, "packet_loss_pct")
+    grade: float | None = strawberry.field(
+        default=None,
+        description="Quality grade, 0 (dead) to 10 (perfect); below 7 is critical. If null, the server computes it"
+        " from Es/N0, packet loss, latency and uptime.",
+    )
+
+
+keep_mappings(NetworkSampleInput, SiteSampleInput, LinkSampleInput)
+
+
+def frame_of_samples(kind: TargetKind, samples: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """The frame that `metrics.record` takes, of samples as they come (see `Sample`)."""
+    key = kind.value.lower()
+    given = samples[0] if samples and isinstance(samples[0], Samples) else _columns_of(kind, samples)
+    data = {"number": pl.Series(given[key], dtype=pl.Int64)}
+    if kind is TargetKind.LINK:
+        data["direction"] = pl.Series(given["direction"], dtype=pl.String)
+    data["at"] = pl.Series([(at - EPOCH) // MILLISECOND for at in given["at"]], dtype=pl.Int64)
+    for column in CATALOGUE[kind].columns:
+        data[column] = pl.Series(given[camel(column)], dtype=pl.Float64, strict=False)
+    return pl.DataFrame(data)
+
+
+def _columns_of(kind: TargetKind, samples: Sequence[Mapping[str, Any]]) -> Samples:
+    names = (kind.value.lower(), "direction", "at", *map(camel, CATALOGUE[kind].columns))
+    return Samples({name: [sample.get(name) for sample in samples] for name in names})

@@ -1,0 +1,31 @@
+"""New samples, live."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import strawberry
+from strawberry import ID
+
+from ml.catalogue.metrics import TargetKind
+from resolvers.store.tables import core as tables
+from resolvers.store.telemetry.live_samples import NewSamples
+from resolvers.telemetry import recording as metrics
+from schema.enums import Role
+from schema.relay import Info, Node
+from schema.root_fields import subscription
+from schema.telemetry.types import LinkMetricsEvent, MetricSeries
+
+
+@strawberry.type
+class TelemetrySubscriptions:
+    @subscription(Role.VIEWER, description="New samples of these links as they are stored. At most 1000 links.")
+    async def link_metrics_recorded(self, info: Info, links: list[ID]) -> AsyncGenerator[LinkMetricsEvent, None]:
+        return _measured(
+            info, await metrics.follow_samples(info.context, [Node.named("Link").key(link) for link in links])
+        )
+
+
+async def _measured(info: Info, followed: AsyncIterator[NewSamples]) -> AsyncGenerator[LinkMetricsEvent, None]:
+    async for stored in followed:
+        link = Node.named("Link").of(await info.context.loaders.of(tables.Link).load(stored.link_id))
+        series = MetricSeries.of(TargetKind.LINK, stored.series)
+        yield LinkMetricsEvent(link=link, direction=stored.direction, series=series)
