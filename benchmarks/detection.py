@@ -16,10 +16,10 @@ from sklearn.ensemble import IsolationForest
 
 from ml.catalogue.metrics import CATALOGUE, TargetKind
 from ml.detection.detector import Detector
-from ml.detection.features import FEATURES, Memory, Rows, follow
-from ml.detection.profile_fitting import GROWN_FROM, ROWS_PER_TREE, TREES, learn
+from ml.detection.features import FEATURES, Memory, StreamSamples, compute_features
+from ml.detection.profile_fitting import MAX_FOREST_ROWS, ROWS_PER_TREE, TREES, fit_profiles
 from ml.detection.profiles import Profiles
-from ml.detection.training import fitted
+from ml.detection.training import fit_detector
 from ml.numerics.arrays import Floats
 from ml.numerics.trees import Forest
 
@@ -35,21 +35,23 @@ MANY = ("10 000 samples of 1 000 targets", 1000, 10, 150e-3, 15)
 
 def main() -> None:
     past = telemetry(streams=4, rows=HISTORY // 4)
-    detector = fitted(LINK, past, seed=1)
-    rival = IsolationForest(n_estimators=TREES, max_samples=ROWS_PER_TREE, random_state=1).fit(wide(GROWN_FROM))
+    detector = fit_detector(LINK, past, seed=1)
+    rival = IsolationForest(n_estimators=TREES, max_samples=ROWS_PER_TREE, random_state=1).fit(wide(MAX_FOREST_ROWS))
     print("| What | Ours | scikit-learn's forest on as many rows | Ratio | Target |\n|---|---|---|---|---|")
-    judging(detector, learn(past, detector.scales, detector.forest), rival)
+    judging(detector, fit_profiles(past, detector.scales, detector.forest), rival)
     learning(detector, rival)
     forests(rival)
 
 
-def telemetry(streams: int, rows: int, first: int = 0) -> Rows:
+def telemetry(streams: int, rows: int, first: int = 0) -> StreamSamples:
     """Healthy links, each around its own level; the same for the same arguments."""
     rng = np.random.default_rng([streams, first])
     level = LINK.usual + rng.normal(0, 0.3, (streams, 1, METRICS)) * LINK.usual_spread
     values = level + rng.normal(0, 1, (streams, rows, METRICS)) * LINK.least_spread
     at = START_MS + STEP_MS * np.arange(first, first + rows)
-    return Rows(values.reshape(-1, METRICS), np.tile(at, streams), np.repeat(np.arange(streams), rows), streams)
+    return StreamSamples(
+        values.reshape(-1, METRICS), np.tile(at, streams), np.repeat(np.arange(streams), rows), streams
+    )
 
 
 def wide(rows: int) -> Floats:
@@ -64,16 +66,16 @@ def judging(detector: Detector, known: Profiles, rival: IsolationForest) -> None
     """One sample, and a batch of many targets', each by its own profile and from its own memory."""
     for what, streams, rows, target, rounds in (ONE, MANY):
         profiles = known.take(np.resize(np.arange(len(known)), streams))
-        _, memory = follow(Memory.blank(streams, METRICS), telemetry(streams, 100), profiles.pace)
+        _, memory = compute_features(Memory.blank(streams, METRICS), telemetry(streams, 100), profiles.smoothing_scales)
         batch = telemetry(streams, rows, first=100)
-        judge = partial(detector.judge, batch, profiles, memory)
+        judge = partial(detector.score, batch, profiles, memory)
         ours, theirs = compared(judge, partial(rival.score_samples, wide(len(batch.values))), rounds)
         tell(f"{what} through the whole detector", ours, theirs, target)
 
 
 def learning(detector: Detector, rival: IsolationForest) -> None:
     history = telemetry(1, HISTORY)
-    study = partial(learn, history, detector.scales, detector.forest)
+    study = partial(fit_profiles, history, detector.scales, detector.forest)
     ours, theirs = compared(study, partial(rival.score_samples, wide(HISTORY)), 9)
     tell(f"one profile learned from {spaced(HISTORY)} samples", ours, theirs)
 

@@ -22,9 +22,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ml.benchmark import dataset as folders
+from bcom_graphql.cli.series_folder import read_index, read_series
 from ml.benchmark import protocol
-from ml.benchmark.protocol import Figures, Group, Measured, Scorer
+from ml.benchmark.dataset import SeriesInfo, UnusableSeries, select_series
+from ml.benchmark.protocol import Figures, Group, Scorer, SeriesResult
 from resolvers.base.errors import ClientError, InvalidInput
 
 
@@ -63,7 +64,7 @@ class Task:
 
     contestant: Contestant
     folder: Path
-    entry: folders.Entry
+    info: SeriesInfo
     budget: float
 
 
@@ -81,37 +82,37 @@ def evaluate(
     if not isfinite(budget):
         raise InvalidInput("The budget must be a finite number of false alarms a day.")
     contestants = [one for one in Contestant if one in (detector or ALL)]
-    with _broken_folders_are_bad_input():
-        entries = folders.chosen(folders.read_index(folder), dataset or [], max_series)
-        entries.sort(key=lambda entry: -entry.metrics)  # the longest first, so that processes end together
-        tasks = [Task(one, folder, entry, budget) for entry in entries for one in contestants]
+    with _report_as_bad_input():
+        series = select_series(read_index(folder), dataset or [], max_series)
+        series.sort(key=lambda info: -info.metrics)  # the longest first, so that processes end together
+        tasks = [Task(one, folder, info, budget) for info in series for one in contestants]
         measured = _measure_all(tasks, jobs)
     _report({one: measured[one] for one in contestants}, budget, by_dataset)
 
 
 @contextmanager
-def _broken_folders_are_bad_input() -> Iterator[None]:
+def _report_as_bad_input() -> Iterator[None]:
     try:
         yield
-    except folders.BrokenFolder as error:
+    except UnusableSeries as error:
         raise InvalidInput(str(error)) from error
 
 
 # ---------------------------------------------------------------- measuring
 
 
-def _measure_all(tasks: Sequence[Task], jobs: int) -> Mapping[Contestant, Sequence[Measured]]:
-    measured: dict[Contestant, list[Measured]] = {task.contestant: [] for task in tasks}
+def _measure_all(tasks: Sequence[Task], jobs: int) -> Mapping[Contestant, Sequence[SeriesResult]]:
+    measured: dict[Contestant, list[SeriesResult]] = {task.contestant: [] for task in tasks}
     columns = (TextColumn("{task.description:45}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         shown = bar.add_task("Evaluating", total=len(tasks))
         for task, one in _done(tasks, min(jobs, len(tasks))):
             measured[task.contestant].append(one)
-            bar.update(shown, advance=1, description=f"Evaluating: {task.entry.name}"[:45])
+            bar.update(shown, advance=1, description=f"Evaluating: {task.info.name}"[:45])
     return measured
 
 
-def _done(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Measured]]:
+def _done(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, SeriesResult]]:
     """Each as it ends, here or in other processes."""
     if jobs == 1:
         yield from ((task, _measure(task)) for task in tasks)
@@ -153,42 +154,44 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _measure(task: Task) -> Measured:
-    """Raises BrokenFolder."""
+def _measure(task: Task) -> SeriesResult:
+    """Raises UnusableSeries."""
     scorer = _scorer(task.contestant)
-    series = folders.read_series(task.folder, task.entry)
-    parts = protocol.split(series)
+    series = read_series(task.folder, task.info)
+    parts = protocol.split_series(series)
     began = perf_counter()
     try:
         scores = scorer(parts.train, parts.rest, parts.context)
     except Exception as error:
-        error.add_note(f"It happened on the series {task.entry.name}.")
+        error.add_note(f"It happened on the series {task.info.name}.")
         raise
-    return protocol.measured(series, parts, scores, perf_counter() - began, task.budget)
+    return protocol.measure_series(series, parts, scores, perf_counter() - began, task.budget)
 
 
 def _scorer(contestant: Contestant) -> Scorer:
     """Other commands must not pay for importing what learns."""
     if contestant is Contestant.OURS:
-        from ml.detection import series_detector as benchmark  # noqa: PLC0415
+        from ml.detection import series_detector  # noqa: PLC0415
 
-        return benchmark.score
-    from ml.benchmark import reference_detectors as rivals  # noqa: PLC0415
+        return series_detector.score
+    from ml.benchmark import reference_detectors as reference  # noqa: PLC0415
 
-    return rivals.isolation_forest if contestant is Contestant.ISOLATION_FOREST else rivals.median_mad
+    if contestant is Contestant.ISOLATION_FOREST:
+        return reference.score_isolation_forest
+    return reference.score_median_mad
 
 
 # ---------------------------------------------------------------- telling
 
 
-def _report(measured: Mapping[Contestant, Sequence[Measured]], budget: float, by_dataset: bool) -> None:
-    groups = {contestant: protocol.grouped(series) for contestant, series in measured.items()}
+def _report(measured: Mapping[Contestant, Sequence[SeriesResult]], budget: float, by_dataset: bool) -> None:
+    groups = {contestant: protocol.group_by_dataset(series) for contestant, series in measured.items()}
     first = next(iter(groups.values()))
-    means = {one: protocol.averaged(each) for one, each in groups.items()}
+    means = {one: protocol.average_groups(each) for one, each in groups.items()}
     table = _table(["data set", "detector"] if by_dataset else ["detector"])
     for order, group in enumerate(first if by_dataset else ()):
         name = group.dataset if group.counts else f"{group.dataset}, under a day"
-        _add(table, [name], {one: protocol.summarised(each[order].series) for one, each in groups.items()})
+        _add(table, [name], {one: protocol.summarise(each[order].series) for one, each in groups.items()})
     _add(table, ["mean"] if by_dataset else [], means)
     out = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     out.print(table)

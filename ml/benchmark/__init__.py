@@ -1,4 +1,5 @@
-"""How good is a detector on somebody's labelled series?
+"""Answers: how good is a detector on somebody's labelled series?
 
-Offers data sets, the protocol and reference detectors to beat. Must not know how ours works.
+Offers series, the protocol, and reference detectors to beat.
+Must not know how our detector works, nor in which files the series lie.
 """

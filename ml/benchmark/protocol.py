@@ -1,7 +1,7 @@
-"""How detectors are compared on labelled series: what they may learn from, what is measured, and how it is averaged.
+"""How detectors are compared on labelled series: what they learn from, what is measured, and how it is averaged.
 
-The first 70 % of a series' history is for learning. The rest of it is scored together with what follows, and sets the
-threshold that a deployed detector would have; what follows is the test. No label is seen before the measuring.
+A detector learns from the first 70 % of a series' history. It scores the rest of the history and the test rows behind
+it; the rest sets the threshold that a deployed detector would have. No label is seen before the measuring.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ml.benchmark.dataset import BrokenFolder, Series
+from ml.benchmark.dataset import Series, UnusableSeries
 from ml.catalogue.units import DAY_SECONDS
 from ml.numerics.arrays import Bools, Floats
 from ml.numerics.scores import (
@@ -26,15 +26,22 @@ from ml.numerics.scores import (
 )
 
 LEARNING_SHARE: Final = 0.7
-LEAST_ROWS: Final = 8  # of learning
+MIN_LEARNING_ROWS: Final = 8
 GREATEST: Final = 1e12  # stands for an infinite score
 
-Scorer = Callable[[Floats, Floats, dict[str, Any]], Floats]  # train, what follows, context → scores of what follows
+Scorer = Callable[[Floats, Floats, dict[str, Any]], Floats]  # train, rest, context → scores of the rest
 
 
 @dataclass(frozen=True)
 class Split:
-    """`calibration`: how many rows of `rest` precede the test; `truth` (rows of the test,)."""
+    """The parts of one series.
+
+    train: what a detector learns from, shape (rows, metrics).
+    rest: what it scores, shape (rows, metrics).
+    context: see `ml.detection.series_detector.score`.
+    calibration: how many rows of `rest` precede the test.
+    truth: which test rows lie in an event, shape (test rows,).
+    """
 
     train: Floats
     rest: Floats
@@ -44,8 +51,12 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One series: `oracle` with the best threshold that keeps the budget, `deployed` with the one known beforehand."""
+class SeriesResult:
+    """How good the scores of one series are.
+
+    oracle: alarms at the best threshold that keeps the budget.
+    deployed: alarms at the threshold that is known before the test.
+    """
 
     dataset: str
     anomaly_rate: float
@@ -57,21 +68,21 @@ class Measured:
 
     @property
     def short(self) -> bool:
-        """Whether less than a day was tested: a daily budget means nothing there."""
+        """Whether less than a day was tested, for which a daily budget means nothing."""
         return self.oracle.days < 1.0
 
 
 @dataclass(frozen=True)
 class Group:
-    """Series of one data set; `counts`: in the mean over data sets."""
+    """The results of one data set; `counts`: in the mean over data sets."""
 
     dataset: str
     counts: bool
-    series: tuple[Measured, ...]
+    series: tuple[SeriesResult, ...]
 
     @property
     def events(self) -> int:
-        return sum(one.oracle.events for one in self.series)
+        return sum(result.oracle.events for result in self.series)
 
 
 @dataclass(frozen=True)
@@ -90,85 +101,96 @@ class Figures:
     microseconds_per_row: float
 
 
-def split(series: Series) -> Split:
-    """Raises BrokenFolder where a part would be empty."""
-    entry = series.entry
-    history = int(np.searchsorted(series.at, entry.train_end))
-    if history < LEAST_ROWS or history == len(series.at):
-        found = f"{history} of its {len(series.at)} rows are"
-        raise BrokenFolder(
-            f"{entry.name} needs {LEAST_ROWS} rows before its train_end and one after it; {found} before."
+def split_series(series: Series) -> Split:
+    """Splits a series in time. Raises UnusableSeries where a part would be empty."""
+    info = series.info
+    history = int(np.searchsorted(series.at, info.train_end))
+    if history < MIN_LEARNING_ROWS or history == len(series.at):
+        present = f"{history} of its {len(series.at)} rows are"
+        raise UnusableSeries(
+            f"{info.name} needs {MIN_LEARNING_ROWS} rows before its train_end and one after it; {present} before."
         )
-    learning = max(int(LEARNING_SHARE * history), LEAST_ROWS)
+    learning = max(int(LEARNING_SHARE * history), MIN_LEARNING_ROWS)
     context = {
         "train_ts": series.at[:learning],
         "test_ts": series.at[learning:],
-        "cadence_s": entry.cadence_s,
-        "series_id": entry.name,
+        "cadence_s": info.cadence_s,
+        "series_id": info.name,
     }
     values = series.values
     return Split(values[:learning], values[learning:], context, history - learning, series.truth[history:])
 
 
-def measured(series: Series, parts: Split, scores: Floats, seconds: float, budget_per_day: float) -> Measured:
-    """How good these scores of `parts.rest` are. Raises ValueError where they are not one for each row."""
+def measure_series(series: Series, parts: Split, scores: Floats, seconds: float, budget_per_day: float) -> SeriesResult:
+    """Measures scores of `parts.rest`, shape (rows,). Raises ValueError for another shape.
+
+    seconds: that learning and scoring took.
+    budget_per_day: false alarms.
+    """
     if scores.shape != (len(parts.rest),):
         raise ValueError(f"{len(parts.rest)} rows have scores of the shape {scores.shape}")
     finite = np.nan_to_num(scores.astype(np.float64), nan=0.0, posinf=GREATEST, neginf=-GREATEST)
     before, scored, truth = finite[: parts.calibration], finite[parts.calibration :], parts.truth
-    cadence = series.entry.cadence_s
+    cadence = series.info.cadence_s
     gap, days = merge_gap_rows(cadence), len(scored) * cadence / DAY_SECONDS
     allowed = allowed_episodes(budget_per_day, days)
     allowed_before = allowed_episodes(budget_per_day, len(before) * cadence / DAY_SECONDS)
     best = find_threshold(scored, ~mask_near_events(truth), allowed, gap)
-    known = find_threshold(before, np.ones(len(before), dtype=bool), allowed_before, gap)
-    return Measured(
-        dataset=series.entry.dataset,
+    promised = find_threshold(before, np.ones(len(before), dtype=bool), allowed_before, gap)
+    return SeriesResult(
+        dataset=series.info.dataset,
         anomaly_rate=float(truth.mean()),
         vus_pr=vus_pr(truth, scored),
         auc_pr=average_precision(truth, scored),
         oracle=count_alarms(truth, scored, best, gap, days),
-        deployed=count_alarms(truth, scored, known, gap, days),
+        deployed=count_alarms(truth, scored, promised, gap, days),
         microseconds_per_row=1e6 * seconds / len(scores),
     )
 
 
-def summarised(series: Sequence[Measured]) -> Figures:
-    """Ranking is the mean over the series with events; events and false alarms are pooled; the rest is the median."""
-    oracle, deployed = sum_alarms(one.oracle for one in series), sum_alarms(one.deployed for one in series)
-    eventful = [one for one in series if one.oracle.events]
+def summarise(results: Sequence[SeriesResult]) -> Figures:
+    """Returns the mean of ranking figures over the series with events, and the median of times and false alarms.
+
+    Events and false alarms of all series are pooled.
+    """
+    oracle, deployed = (
+        sum_alarms(result.oracle for result in results),
+        sum_alarms(result.deployed for result in results),
+    )
+    eventful = [result for result in results if result.oracle.events]
     return Figures(
-        anomaly_rate=_mean(one.anomaly_rate for one in eventful),
-        vus_pr=_mean(one.vus_pr for one in eventful),
-        auc_pr=_mean(one.auc_pr for one in eventful),
+        anomaly_rate=_mean(result.anomaly_rate for result in eventful),
+        vus_pr=_mean(result.vus_pr for result in eventful),
+        auc_pr=_mean(result.auc_pr for result in eventful),
         recall=oracle.recall,
         precision=oracle.precision,
         deployed_recall=deployed.recall,
         false_alarms_per_day=deployed.false_alarms_per_day,
-        median_false_alarms_per_day=float(np.median([one.deployed.false_alarms_per_day for one in series])),
+        median_false_alarms_per_day=float(np.median([result.deployed.false_alarms_per_day for result in results])),
         delay=deployed.delay,
-        microseconds_per_row=float(np.median([one.microseconds_per_row for one in series])),
+        microseconds_per_row=float(np.median([result.microseconds_per_row for result in results])),
     )
 
 
-def grouped(series: Sequence[Measured]) -> list[Group]:
-    """By data set; series that were tested for less than a day by themselves, behind the others.
+def group_by_dataset(results: Sequence[SeriesResult]) -> list[Group]:
+    """Groups results by data set; those of series tested for less than a day form groups of their own, at the end.
 
-    These count in no mean, for a daily budget says nothing of them; but where there are no others, they do.
+    These count in no mean, as a daily budget says nothing of them; but where there are no others, they do.
     """
-    long, short = ([one for one in series if one.short is shortness] for shortness in (False, True))
-    return [*_groups(long, counts=True), *_groups(short, counts=not long)]
+    long, short = ([result for result in results if result.short is shortness] for shortness in (False, True))
+    return [*_group(long, counts=True), *_group(short, counts=not long)]
 
 
-def _groups(series: Sequence[Measured], *, counts: bool) -> list[Group]:
-    names = sorted({one.dataset for one in series})
-    return [Group(name, counts, tuple(one for one in series if one.dataset == name)) for name in names]
+def _group(results: Sequence[SeriesResult], *, counts: bool) -> list[Group]:
+    names = sorted({result.dataset for result in results})
+    return [Group(name, counts, tuple(result for result in results if result.dataset == name)) for name in names]
 
 
-def averaged(groups: Sequence[Group]) -> Figures:
-    """The mean over the data sets that count: a big one does not rule. Of each figure, over those that have it."""
-    every = [summarised(group.series) for group in groups if group.counts]
-    return Figures(**{field.name: _mean(getattr(one, field.name) for one in every) for field in fields(Figures)})
+def average_groups(groups: Sequence[Group]) -> Figures:
+    """Returns the mean over the data sets that count, so that a big one does not rule; of each figure that is known."""
+    every = [summarise(group.series) for group in groups if group.counts]
+    names = [field.name for field in fields(Figures)]
+    return Figures(**{name: _mean(getattr(figures, name) for figures in every) for name in names})
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -1,4 +1,5 @@
-"""Which readings are anomalous?
+"""Answers: which readings are anomalous?
 
-Offers features, profiles of what is ordinary, the detector, its training, and episodes. Must not know root causes.
+Offers features, stream profiles, the detector, its training and evaluation, and episodes.
+Must not know root causes, recommendations or benchmarks, nor where samples are stored.
 """

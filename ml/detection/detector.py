@@ -1,4 +1,4 @@
-"""Tells odd samples from ordinary ones: eight views of how a sample differs from its stream's past, on one scale."""
+"""Scores samples by an ensemble that compares each with its own stream's past."""
 
 import json
 from dataclasses import dataclass, fields, replace
@@ -9,59 +9,76 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.catalogue.metrics import CATALOGUE, Kind, TargetKind
-from ml.detection.calibration import threshold
-from ml.detection.features import FEATURES, Feature, Memory, Rows, follow
-from ml.detection.profiles import HOURS, Profiles, Scales, deviations, profile_shapes
-from ml.detection.scorers import CHUNK_ROWS, View, fused, views
-from ml.numerics.arrays import Floats
+from ml.catalogue.units import DAY_SECONDS
+from ml.detection.calibration import compute_threshold
+from ml.detection.features import FEATURES, NOMINAL_CADENCE_SECONDS, Feature, Memory, StreamSamples, compute_features
+from ml.detection.profiles import HOURS, MetricScales, Profiles, list_profile_shapes, standardize
+from ml.detection.scorers import CHUNK_ROWS, BaseScorer, compute_base_scores, compute_ensemble_score
+from ml.numerics.arrays import Bools, Floats, Floats32, Integers
 from ml.numerics.artefacts import name_damage, read_arrays, write_arrays
 from ml.numerics.trees import Forest
 
-WARM_SAMPLES: Final = 500  # what rests on fewer is young, and the confidence built on it capped
-COLD_CONFIDENCE: Final = 0.5  # the cap where there is no baseline of the target's own
-STRANGER: Final = 1.5  # a target without a baseline of its own may differ from its fleet in several metrics at once
-TRUSTED_DAYS: Final = 2.0  # of history at which a stream's own threshold counts for as much as the fleet's
-OPTIMISM_DAYS: Final = 3.0  # of history that double the alarms promised: what is learned from fits itself best
-NOMINAL_SECONDS: Final = 300.0  # between samples, where nobody knows
-LARGEST: Final = 1e6  # deviations beyond this say no more
-TELLING: Final = (Feature.RESIDUAL, Feature.JUMP, Feature.DEVIATION)  # that explain a verdict
+WARM_SAMPLES: Final = 500  # a profile that rests on fewer is young, and the confidence built on it capped
+COLD_CONFIDENCE: Final = 0.5  # the cap without any baseline of the target's own
+COLD_START_SPREAD: Final = 1.5  # a target without a baseline may differ from its fleet in several metrics at once
+THRESHOLD_SHRINKAGE_DAYS: Final = 2.0  # of history at which a stream's own threshold counts for as much as the fleet's
+OPTIMISM_DAYS: Final = 3.0  # of history that double the promised alarms: a profile fits the past it learned from best
+MAX_REPORTED_DEVIATION: Final = 1e6
+EXPLAINING_FEATURES: Final = (Feature.RESIDUAL, Feature.JUMP, Feature.DEVIATION)
+ARRAY_NAMES: Final = {  # of a profile's fields in an artefact: stored versions have these
+    "samples": "samples",
+    "cadence_seconds": "cadence",
+    "hourly_median": "usual",
+    "hourly_volatility": "restless",
+    "noise_floor": "floor",
+    "centre": "centre",
+    "spread": "spread",
+    "whitening": "whiten",
+    "knots": "knots",
+    "tail_scale": "beyond",
+    "peaks": "peaks",
+}
 
 
 @dataclass(frozen=True)
-class Verdicts:
-    """One row per sample. NaN score and 0 confidence where no metric could be judged.
+class Scores:
+    """One row per sample. Score and surprisal are NaN, and confidence 0, where no metric could be scored.
 
-    score (rows,): -1 to 1, above 0 exactly when it alarms; surprise (rows,): what the views say together;
-    confidence (rows,): probability of a real event;
-    found (rows, 6, metrics): features in signed robust standard deviations, 0 for the better, NaN where not measured
-    or without baseline; expected (rows, metrics): what is usual at that hour; deviations (rows, metrics): from that,
-    those for the better too; memory: of each stream behind its last row.
+    score: -1 to 1, above 0 exactly when the sample alarms, shape (rows,).
+    surprisal: the ensemble score, from 0, shape (rows,).
+    confidence: probability that a true event is under way, shape (rows,).
+    standardized: features in robust standard deviations, shape (rows, 6, metrics); 0 for the better, NaN where not
+        measured or without baseline.
+    expected: median at that hour in the metric's unit, shape (rows, metrics).
+    deviations: from that in robust standard deviations, those for the better too, shape (rows, metrics).
+    memory: of each stream behind its last row.
     """
 
     score: Floats
-    surprise: Floats
+    surprisal: Floats
     confidence: Floats
-    found: Floats
+    standardized: Floats
     expected: Floats
     deviations: Floats
     memory: Memory
 
-    def reordered(self, order: NDArray[np.intp], streams: int) -> "Verdicts":
-        """The rows in another order, and the memory of only the first `streams`."""
+    def reorder(self, order: NDArray[np.intp], streams: int) -> "Scores":
+        """Returns the rows in another order, and the memory of only the first `streams`."""
         rows = {field.name: getattr(self, field.name)[order] for field in fields(self) if field.name != "memory"}
-        return Verdicts(**rows, memory=self.memory.take(np.arange(streams)))
+        return Scores(**rows, memory=self.memory.take(np.arange(streams)))
 
-    def shares(self, row: int) -> Floats:
-        """Each metric's part in the verdict, 0 to 1, summing to 1; even where nothing deviates, 0 where not measured.
+    def compute_shares(self, row: int) -> Floats:
+        """Returns each metric's share of the score, 0 to 1, shape (metrics,), 0 where not measured.
 
-        By its largest deviation from the usual, the last sample and the last half hour: measured to name an implicated
-        metric first about as often as attributions of the forest do, at a thousandth of their cost.
+        Shares add up to 1 and are equal where nothing deviates. They are the squared largest deviations from the
+        median, the last sample and the last half hour. Measured on labelled series, they name an implicated metric
+        first about as often as attributions of the forest do, at a thousandth of their cost.
         """
-        apart = np.abs(self.found[row, TELLING])
-        known = ~np.isnan(apart).all(axis=0)
-        weight = np.square(np.where(np.isnan(apart), 0.0, apart).max(axis=0))
+        deviations = np.abs(self.standardized[row, EXPLAINING_FEATURES])
+        measured = ~np.isnan(deviations).all(axis=0)
+        weight = np.square(np.where(np.isnan(deviations), 0.0, deviations).max(axis=0))
         if not weight.any():
-            weight = known.astype(np.float64)
+            weight = measured.astype(np.float64)
         result: Floats = weight / max(float(weight.sum()), float(np.finfo(np.float64).tiny))
         return result
 
@@ -70,8 +87,8 @@ class Verdicts:
 class Detector:
     """A trained model of one kind of target.
 
-    prior: one profile, of a stream that nothing is known of but each metric's centre and spread, in units of these;
-    confidence_x, confidence_y: knots of the map from what the views say together to the probability of an event.
+    prior: one profile, of a stream of which only each metric's centre and spread are known, in units of these.
+    confidence_x, confidence_y: knots of the map from ensemble score to the probability of a true event, shape (knots,).
     """
 
     kind: TargetKind
@@ -82,110 +99,127 @@ class Detector:
     confidence_y: Floats
 
     @cached_property
-    def scales(self) -> Scales:
-        return scales_of(CATALOGUE[self.kind])
+    def scales(self) -> MetricScales:
+        """What the catalogue knows of the kind's metrics."""
+        return make_metric_scales(CATALOGUE[self.kind])
 
-    def judge(self, rows: Rows, profiles: Profiles, memory: Memory, sensitivity: float = 0.5) -> Verdicts:
-        """Judge samples, sorted by stream and time, by their streams' profiles and what is remembered of these.
+    def score(self, samples: StreamSamples, profiles: Profiles, memory: Memory, sensitivity: float = 0.5) -> Scores:
+        """Scores samples by the profiles and the memory of their streams.
 
-        `sensitivity` 0 to 1 (clipped) allows 90^s / 30 false alarms per day and target.
+        sensitivity: from 0 to 1 (clipped); s allows 90^s / 30 false alarms per day and target.
         """
-        raw, memory = follow(memory, rows, profiles.pace)
-        found, together = np.empty_like(raw), np.empty(len(raw))
+        raw, memory = compute_features(memory, samples, profiles.smoothing_scales)
+        standardized, ensemble = np.empty_like(raw), np.empty(len(raw))
         for first in range(0, len(raw), CHUNK_ROWS):
             part = slice(first, first + CHUNK_ROWS)
-            chunk = Rows(rows.values[part], rows.at[part], rows.stream[part], rows.streams)
-            found[part] = deviations(profiles, self.scales, chunk, raw[part])
-            odd = views(found[part], profiles.whiten, chunk.stream, self.forest)
-            together[part] = fused(odd, profiles, chunk.stream)
-        judged = ~np.isnan(found[:, Feature.RESIDUAL]).all(axis=1)
-        limit = self.threshold(profiles, sensitivity)[rows.stream]
-        score = np.where(judged, (together - limit) / (together + limit), np.nan)
-        confidence = np.where(judged, self._confidence(together, profiles.samples[rows.stream]), 0.0)
-        return Verdicts(
-            score, np.where(judged, together, np.nan), confidence, found, *self._residual(rows, profiles), memory
-        )
+            chunk = StreamSamples(samples.values[part], samples.at[part], samples.stream[part], samples.streams)
+            standardized[part] = standardize(profiles, self.scales, chunk, raw[part])
+            base_scores = compute_base_scores(standardized[part], profiles.whitening, chunk.stream, self.forest)
+            ensemble[part] = compute_ensemble_score(base_scores, profiles, chunk.stream)
+        is_scored = ~np.isnan(standardized[:, Feature.RESIDUAL]).all(axis=1)
+        limit = self.compute_thresholds(profiles, sensitivity)[samples.stream]
+        score = np.where(is_scored, (ensemble - limit) / (ensemble + limit), np.nan)
+        confidence = np.where(is_scored, self._compute_confidence(ensemble, profiles.samples[samples.stream]), 0.0)
+        surprisal = np.where(is_scored, ensemble, np.nan)
+        expected, deviations = self._compute_deviations(samples, profiles)
+        return Scores(score, surprisal, confidence, standardized, expected, deviations, memory)
 
-    def _residual(self, rows: Rows, profiles: Profiles) -> tuple[Floats, Floats]:
-        """What is usual, and how far from it in robust standard deviations each metric is, (rows, metrics)."""
-        spread = profiles.spread[rows.stream, Feature.RESIDUAL]
-        expected = profiles.usual[rows.stream, rows.hours] + profiles.centre[rows.stream, Feature.RESIDUAL]
-        return expected, np.minimum(np.maximum((rows.values - expected) / spread, -LARGEST), LARGEST)
+    def _compute_deviations(self, samples: StreamSamples, profiles: Profiles) -> tuple[Floats, Floats]:
+        """Returns the expected values, and how far the values are from them in robust standard deviations."""
+        stream = samples.stream
+        spread = profiles.spread[stream, Feature.RESIDUAL]
+        expected = profiles.hourly_median[stream, samples.hours] + profiles.centre[stream, Feature.RESIDUAL]
+        deviations = (samples.values - expected) / spread
+        return expected, np.minimum(np.maximum(deviations, -MAX_REPORTED_DEVIATION), MAX_REPORTED_DEVIATION)
 
-    def _confidence(self, together: Floats, samples: NDArray[np.float32]) -> Floats:
-        probability = np.interp(together, self.confidence_x, self.confidence_y)
+    def _compute_confidence(self, ensemble: Floats, samples: Floats32) -> Floats:
+        """Returns probabilities, shape (rows,), capped where a profile rests on few `samples` (rows,)."""
+        probability = np.interp(ensemble, self.confidence_x, self.confidence_y)
         cap = COLD_CONFIDENCE + (1.0 - COLD_CONFIDENCE) * np.minimum(samples, WARM_SAMPLES) / WARM_SAMPLES
         result: Floats = np.minimum(probability, cap)
         return result
 
-    def threshold(self, profiles: Profiles, sensitivity: float) -> Floats:
-        """What the views must say together for an alarm, (streams,): passed as often as the budget allows."""
+    def compute_thresholds(self, profiles: Profiles, sensitivity: float) -> Floats:
+        """Returns the ensemble score from which each stream alarms, shape (streams,).
+
+        It is exceeded as often as the budget of this sensitivity allows.
+        """
         per_day = false_alarms_per_day(sensitivity)
-        days = np.maximum(profiles.samples * profiles.cadence / 86_400.0, 0.1)
-        trust = days / (days + TRUSTED_DAYS)
-        result: Floats = trust * threshold(profiles.peaks.astype(np.float64), per_day / (1.0 + OPTIMISM_DAYS / days))
-        result += (1.0 - trust) * threshold(self.prior.peaks.astype(np.float64), per_day)
+        days = np.maximum(profiles.samples * profiles.cadence_seconds / DAY_SECONDS, 0.1)
+        trust = days / (days + THRESHOLD_SHRINKAGE_DAYS)
+        own = compute_threshold(profiles.peaks.astype(np.float64), per_day / (1.0 + OPTIMISM_DAYS / days))
+        result: Floats = trust * own
+        result += (1.0 - trust) * compute_threshold(self.prior.peaks.astype(np.float64), per_day)
         return result
 
-    def presumed(self, centre: Floats, spread: Floats, samples: NDArray[np.int64]) -> Profiles:
-        """Profiles of streams of which only each metric's centre and spread (streams, metrics) are known.
+    def make_prior_profiles(self, centre: Floats, spread: Floats, samples: Integers) -> Profiles:
+        """Returns profiles of streams of which only each metric's centre and spread are known.
 
-        `samples` (streams,): how many these rest on, 0 = they are the fleet's or the catalogue's. A young one's spread
-        is widened, as it has not seen a whole day yet. A metric with NaN there takes no part.
+        centre, spread: in the metrics' units, shape (streams, metrics); a metric with NaN takes no part.
+        samples: how many these rest on, 0 = they are the fleet's or the catalogue's, shape (streams,).
+
+        A young stream's spread is widened, as it has not seen a whole day yet.
         """
         young = np.sqrt(WARM_SAMPLES / np.clip(samples, 1, WARM_SAMPLES))
-        wide = np.where(samples > 0, young, STRANGER)[:, None, None]
-        prior, streams, unit = self.prior, len(centre), spread[:, None, :]
-        middle, width = prior.centre * unit, prior.spread * unit * wide
-        restless = prior.centre[:, Feature.VOLATILITY] + np.log(spread)  # of a stranger nobody knows how restless it is
-        middle[:, Feature.VOLATILITY] = np.where(samples[:, None] > 0, restless, np.nan)
-        width[:, Feature.VOLATILITY] = prior.spread[:, Feature.VOLATILITY] * wide[:, 0]
-        whole = np.broadcast_to
-        known = {
+        width = np.where(samples > 0, young, COLD_START_SPREAD)[:, None, None]
+        prior, streams, metrics, unit = self.prior, len(centre), centre.shape[1], spread[:, None, :]
+        feature_centre, feature_spread = prior.centre * unit, prior.spread * unit * width
+        # Nobody knows how volatile a stream without samples is.
+        volatility = prior.centre[:, Feature.VOLATILITY] + np.log(spread)
+        feature_centre[:, Feature.VOLATILITY] = np.where(samples[:, None] > 0, volatility, np.nan)
+        feature_spread[:, Feature.VOLATILITY] = prior.spread[:, Feature.VOLATILITY] * width[:, 0]
+        repeat = np.broadcast_to
+        own = {
             "samples": samples,
-            "cadence": whole(NOMINAL_SECONDS, streams),
-            "usual": whole(centre[:, None, :], (streams, HOURS, centre.shape[1])),
-            "restless": whole(0.0, (streams, HOURS, centre.shape[1])),
-            "floor": np.maximum(prior.floor * spread, self.scales.least_spread),
-            "centre": middle,
-            "spread": width,
+            "cadence_seconds": repeat(NOMINAL_CADENCE_SECONDS, streams),
+            "hourly_median": repeat(centre[:, None, :], (streams, HOURS, metrics)),
+            "hourly_volatility": repeat(0.0, (streams, HOURS, metrics)),
+            "noise_floor": np.maximum(prior.noise_floor * spread, self.scales.least_spread),
+            "centre": feature_centre,
+            "spread": feature_spread,
         }
-        rest = {
-            name: whole(getattr(prior, name)[0], (streams, *getattr(prior, name).shape[1:]))
-            for name in ("whiten", "knots", "beyond", "peaks")
+        shared = {
+            name: repeat(getattr(prior, name)[0], (streams, *getattr(prior, name).shape[1:]))
+            for name in ("whitening", "knots", "tail_scale", "peaks")
         }
-        return Profiles(**{name: np.array(values, dtype=np.float32) for name, values in (known | rest).items()})
+        return Profiles(**{name: np.array(values, dtype=np.float32) for name, values in (own | shared).items()})
 
-    def adopted(self, profiles: Profiles, own: NDArray[np.bool_]) -> Profiles:
-        """The same; where they were learned with another model's forest (not `own`), its view is calibrated as new."""
+    def recalibrate(self, profiles: Profiles, own: Bools) -> Profiles:
+        """Returns the profiles with the prior's tails of the forest's scores where another version's forest set them.
+
+        own: which profiles were fitted with this version's forest, shape (streams,).
+        """
         if own.all():
             return profiles
-        knots, beyond = profiles.knots.copy(), profiles.beyond.copy()
-        knots[~own, View.ISOLATION] = self.prior.knots[0, View.ISOLATION]
-        beyond[~own, View.ISOLATION] = self.prior.beyond[0, View.ISOLATION]
-        return replace(profiles, knots=knots, beyond=beyond)
+        knots, tail_scale = profiles.knots.copy(), profiles.tail_scale.copy()
+        knots[~own, BaseScorer.ISOLATION] = self.prior.knots[0, BaseScorer.ISOLATION]
+        tail_scale[~own, BaseScorer.ISOLATION] = self.prior.tail_scale[0, BaseScorer.ISOLATION]
+        return replace(profiles, knots=knots, tail_scale=tail_scale)
 
     def to_bytes(self) -> bytes:
-        """An .npz artefact without pickle; the same detector gives the same bytes."""
+        """Returns an `.npz` artefact without pickle; the same detector gives the same bytes."""
         text = json.dumps({"kind": self.kind.value}).encode()
         arrays: dict[str, NDArray[Any]] = {
             "header": np.frombuffer(text, dtype=np.uint8),
             "confidence_x": self.confidence_x,
             "confidence_y": self.confidence_y,
         }
-        arrays |= {f"prior_{field.name}": getattr(self.prior, field.name) for field in fields(Profiles)}
+        arrays |= {f"prior_{array}": getattr(self.prior, field) for field, array in ARRAY_NAMES.items()}
         return write_arrays(arrays | self.forest.to_arrays())
 
     @classmethod
     def from_bytes(cls, data: bytes, version: str) -> Self:
-        """Read what `to_bytes` wrote, under the name that it is kept by. Raises ValueError where `data` is damaged."""
+        """Reads what `to_bytes` wrote. Raises ValueError where `data` is damaged.
+
+        version: the name that the detector is stored under.
+        """
         with name_damage("a detector"):
             arrays = read_arrays(data)
             detector = cls(
                 TargetKind(json.loads(arrays["header"].tobytes())["kind"]),
                 version,
                 Forest.from_arrays(arrays),
-                Profiles(*(arrays[f"prior_{field.name}"] for field in fields(Profiles))),
+                Profiles(**{field: arrays[f"prior_{array}"] for field, array in ARRAY_NAMES.items()}),
                 arrays["confidence_x"],
                 arrays["confidence_y"],
             )
@@ -193,31 +227,37 @@ class Detector:
         return detector
 
     def _check(self) -> None:
+        """Raises ValueError where the arrays do not fit together."""
         metrics = len(CATALOGUE[self.kind].specs)
         shapes = [getattr(self.prior, field.name).shape for field in fields(Profiles)]
         knots = self.confidence_x
-        fits = shapes == [(1, *shape) for shape in profile_shapes(metrics)]
+        fits = shapes == [(1, *shape) for shape in list_profile_shapes(metrics)]
         fits &= self.forest.trees.columns == FEATURES * metrics
         fits &= knots.ndim == 1 and len(knots) >= 2 and knots.shape == self.confidence_y.shape
         if not fits:
             raise ValueError(f"not a detector for the {metrics} metrics of a {self.kind}")
-        if not self._possible():
+        if not self._is_possible():
             raise ValueError("not a detector's artefact, or a damaged one: a number in it is impossible")
 
-    def _possible(self) -> bool:
-        prior, chance = self.prior, self.confidence_y
-        numbers = [getattr(prior, field.name) for field in fields(Profiles)] + [self.confidence_x, chance]
-        if not all(each.dtype.kind == "f" and np.isfinite(each).all() for each in numbers):
+    def _is_possible(self) -> bool:
+        prior, probability = self.prior, self.confidence_y
+        numbers = [getattr(prior, field.name) for field in fields(Profiles)] + [self.confidence_x, probability]
+        if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in numbers):
             return False
-        positive = all((each > 0.0).all() for each in (prior.cadence, prior.spread, prior.beyond, prior.peaks))
-        ascending = all((np.diff(each) >= 0.0).all() for each in (prior.knots, self.confidence_x, chance))
-        return positive and ascending and bool(chance[0] >= 0.0 and chance[-1] <= 1.0)
+        positive = (prior.cadence_seconds, prior.spread, prior.tail_scale, prior.peaks)
+        ascending = (prior.knots, self.confidence_x, probability)
+        return (
+            all((array > 0.0).all() for array in positive)
+            and all((np.diff(array) >= 0.0).all() for array in ascending)
+            and bool(probability[0] >= 0.0 and probability[-1] <= 1.0)
+        )
 
 
-def scales_of(kind: Kind) -> Scales:
-    return Scales(kind.least_spread, kind.harmless_sign)
+def make_metric_scales(kind: Kind) -> MetricScales:
+    """Returns what the catalogue knows of the kind's metrics."""
+    return MetricScales(kind.least_spread, kind.harmless_sign)
 
 
 def false_alarms_per_day(sensitivity: float) -> float:
-    """The budget per target: 90^s / 30, from one a month at 0 to three a day at 1."""
+    """Returns the budget per target: 90^s / 30, from one a month at 0 to three a day at 1."""
     return float(90.0 ** min(max(sensitivity, 0.0), 1.0) / 30.0)

@@ -7,13 +7,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.numerics.arrays import Floats
+from ml.catalogue.units import HOUR_MS
+from ml.numerics.arrays import Floats, Integers
 
 EXTREME: Final = 0.4  # a score from here on opens an episode at once
-PERSIST: Final = 3  # milder alarms open one when they are as many
-HOLE: Final = 2  # quiet samples in a row that pending alarms survive
-QUIETS: Final = 5  # quiet samples in a row that end an episode
-GAP_MS: Final = 3_600_000  # silence longer than an hour: nobody knows what happened, so begin anew
+MIN_ALARMS: Final = 3  # so many milder alarms open one
+MAX_GAP: Final = 2  # clear samples in a row that pending alarms survive
+CLEAR_COUNT: Final = 5  # clear samples in a row that end an episode
+GAP_MS: Final = HOUR_MS  # after a longer silence nothing is known of the time between: everything begins anew
 
 
 class Severity(StrEnum):
@@ -30,11 +31,15 @@ class Severity(StrEnum):
         return list(Severity).index(self)
 
 
-def severity(score: float, metrics: int, duration_seconds: float) -> Severity:
-    """One step for each: peak score from 0.3, peak score from 0.45, three metrics take part, an hour or more long.
+def rate_severity(score: float, metrics: int, duration_seconds: float) -> Severity:
+    """Returns the severity of an episode.
 
-    A peak of 0.75 and more (an outage) is critical by itself. `score` -1 to 1, `metrics` the number of metrics with a
-    notable share, `duration_seconds` from the first alarm to the last.
+    One step up for each of: a peak score from 0.3, a peak score from 0.45, three metrics that take part, a duration
+    from an hour. A peak from 0.75 (an outage) is critical by itself.
+
+    score: the peak, -1 to 1.
+    metrics: how many metrics have a notable share of the peak's score.
+    duration_seconds: from the first alarm to the last.
     """
     steps = (score >= 0.3) + (score >= 0.45) + (metrics >= 3) + (duration_seconds >= 3600)
     return list(Severity)[3 if score >= 0.75 else min(3, int(steps))]
@@ -42,15 +47,17 @@ def severity(score: float, metrics: int, duration_seconds: float) -> Severity:
 
 @dataclass(frozen=True, slots=True)
 class EpisodeState:
-    """Where one stream stands between two batches.
+    """Where one stream stands between two batches; times are epoch ms.
 
-    `alarms` pending or counted so far, `quiets` in a row since the last alarm, `since` the first alarm of the pending
-    run and `seen_at` the last scored sample (both epoch ms).
+    alarms: pending or counted so far.
+    clear_count: clear samples in a row since the last alarm.
+    since: the first alarm of the pending run.
+    seen_at: the newest scored sample.
     """
 
     open: bool = False
     alarms: int = 0
-    quiets: int = 0
+    clear_count: int = 0
     since: int | None = None
     seen_at: int | None = None
 
@@ -59,11 +66,12 @@ class EpisodeState:
 class Episode:
     """What a batch adds to one episode; times are epoch ms.
 
-    `opened`: it begins in this batch, else it continues the one open before. `started_at`: its first alarm (which may
-    have been pending since before this batch); of a continued one the first alarm within this batch, or the first
-    sample seen when it just closes. `last_seen_at`: the last alarm, and `peak`: the row of the highest score; both
-    None when it closes without an alarm in this batch. `alarms`: those of this batch and, when it opens, those
-    that were pending: summed over batches they are the episode's.
+    opened: it begins in this batch; else it continues the one that was open.
+    started_at: its first alarm, which may have been pending since before this batch. Of a continued episode the first
+        alarm within this batch, or the first sample seen if it only closes.
+    last_seen_at: the last alarm; None when it closes without an alarm in this batch.
+    peak: the row of the highest score; None likewise.
+    alarms: those of this batch and, when it opens, those that were pending. Their sum over batches is the episode's.
     """
 
     opened: bool
@@ -74,34 +82,35 @@ class Episode:
     closed: bool
 
 
-def follow(state: EpisodeState, times: NDArray[np.int64], scores: Floats) -> tuple[EpisodeState, list[Episode]]:
-    """Follow one stream through a batch: `times` (rows,) in epoch ms ascending, `scores` (rows,), NaN = unscored.
+def track_episodes(state: EpisodeState, times: Integers, scores: Floats) -> tuple[EpisodeState, list[Episode]]:
+    """Returns the state after a batch of one stream, and the episodes that have alarms or close in it, by time.
 
-    Returns the state after the batch and, in order of time, every episode that has alarms in it or closes in it.
+    times: epoch ms, ascending, shape (rows,).
+    scores: above 0 is an alarm, shape (rows,), NaN where not scored.
     """
-    rows = _that_matter(state, scores)
-    course = _Course(state)
+    rows = _find_relevant_rows(state, scores)
+    walk = _BatchWalk(state)
     for row, at, score in zip(rows.tolist(), times[rows].tolist(), scores[rows].tolist(), strict=True):
-        course.step(row, at, score)
-    course.flush(closed=False)
+        walk.step(row, at, score)
+    walk.flush(closed=False)
     scored = np.flatnonzero(~np.isnan(scores))
     last = int(times[scored[-1]]) if len(scored) else state.seen_at
-    return replace(course.state, seen_at=last), course.episodes
+    return replace(walk.state, seen_at=last), walk.episodes
 
 
-def _that_matter(state: EpisodeState, scores: Floats) -> NDArray[np.intp]:
-    """Scored rows but those so long after any alarm that nothing is open or pending any more: they change nothing."""
+def _find_relevant_rows(state: EpisodeState, scores: Floats) -> NDArray[np.intp]:
+    """Returns the scored rows, but not those so long after any alarm that they change nothing."""
     scored = np.flatnonzero(~np.isnan(scores))
     alarmed = np.flatnonzero(scores[scored] > 0)
     before = np.searchsorted(alarmed, np.arange(len(scored)), side="right") - 1
     idle = not state.open and state.alarms == 0
-    last_alarm = np.append(alarmed, -QUIETS - 1 if idle else -1)[before]  # -1 picks the one before this batch
-    kept: NDArray[np.intp] = scored[np.arange(len(scored)) - last_alarm <= QUIETS]
-    return kept
+    last_alarm = np.append(alarmed, -CLEAR_COUNT - 1 if idle else -1)[before]  # -1 picks the one before this batch
+    relevant: NDArray[np.intp] = scored[np.arange(len(scored)) - last_alarm <= CLEAR_COUNT]
+    return relevant
 
 
-class _Course:
-    """A stream's way through one batch."""
+class _BatchWalk:
+    """Walks through one batch of a stream, sample by sample."""
 
     def __init__(self, state: EpisodeState) -> None:
         self.state = state
@@ -113,36 +122,36 @@ class _Course:
         if self.state.seen_at is not None and at - self.state.seen_at > GAP_MS:
             self._end(at)
         if score > 0:
-            self._alarm(row, at, score)
+            self._add_alarm(row, at, score)
         else:
-            self._quiet(at)
+            self._add_clear(at)
         self.state = replace(self.state, seen_at=at)
 
-    def _alarm(self, row: int, at: int, score: float) -> None:
+    def _add_alarm(self, row: int, at: int, score: float) -> None:
         before = self.state
         self.alarms.append((row, at, score))
         alarms = before.alarms + 1
-        opens = not before.open and (score >= EXTREME or alarms >= PERSIST)
+        opens = not before.open and (score >= EXTREME or alarms >= MIN_ALARMS)
         since = at if before.since is None and not before.open else before.since
         self.opened = self.opened or opens
-        self.state = replace(before, open=before.open or opens, alarms=alarms, quiets=0, since=since)
+        self.state = replace(before, open=before.open or opens, alarms=alarms, clear_count=0, since=since)
 
-    def _quiet(self, at: int) -> None:
+    def _add_clear(self, at: int) -> None:
         if not self.state.open and self.state.alarms == 0:
-            return  # nothing to wait for the end of
-        quiets = self.state.quiets + 1
-        self.state = replace(self.state, quiets=quiets)
-        if quiets >= QUIETS or (not self.state.open and quiets > HOLE):
+            return  # there is nothing to end
+        clear_count = self.state.clear_count + 1
+        self.state = replace(self.state, clear_count=clear_count)
+        if clear_count >= CLEAR_COUNT or (not self.state.open and clear_count > MAX_GAP):
             self._end(at)
 
     def _end(self, at: int) -> None:
-        """Close what is open, forget what is pending."""
+        """Closes what is open and forgets what is pending."""
         self.flush(closed=self.state.open, at=at)
         self.opened, self.alarms = False, []
         self.state = EpisodeState()
 
     def flush(self, *, closed: bool, at: int = 0) -> None:
-        """Report the open episode, if this batch adds to it."""
+        """Reports the open episode, if this batch adds to it."""
         if not self.state.open or not (self.alarms or closed):
             return
         since = self.state.since if self.opened else None

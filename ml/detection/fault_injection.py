@@ -1,19 +1,20 @@
-"""Faults put into real telemetry, where nobody knows the true ones: step, spike, freeze, drift and fade."""
+"""Injects synthetic faults into real telemetry, whose true faults nobody knows: step, spike, freeze, drift and fade."""
 
 from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ml.detection.profiles import Scales
-from ml.numerics.arrays import Floats
+from ml.detection.profiles import MetricScales
+from ml.numerics.arrays import Bools, Floats
+from ml.numerics.robust import MAD_TO_SIGMA
 
-EVERY_ROWS: Final = 150  # one fault in so many rows of a stream, on average
+ROWS_PER_FAULT: Final = 150  # of a stream, on average
 LENGTHS: Final = (3, 24)  # rows
 SIZES: Final = (4.0, 12.0)  # robust standard deviations
+AFFECTED_SHARE: Final = 0.4  # of the metrics, on average
 
-Fault = Callable[[Floats, Floats], Floats]  # values and the full size (metrics,) → values with the fault
+Fault = Callable[[Floats, Floats], Floats]  # values (rows, metrics) and full size (metrics,) → values with the fault
 
 
 def _step(values: Floats, size: Floats) -> Floats:
@@ -27,7 +28,7 @@ def _spike(values: Floats, size: Floats) -> Floats:
 
 
 def _freeze(values: Floats, size: Floats) -> Floats:
-    """The last reading before everything stands still, and some way off."""
+    """Repeats the last reading before the fault, some way off."""
     return np.broadcast_to(values[0] + 0.5 * size, values.shape).copy()
 
 
@@ -42,30 +43,34 @@ def _fade(values: Floats, size: Floats) -> Floats:
 FAULTS: Final[tuple[Fault, ...]] = (_step, _spike, _freeze, _drift, _fade)
 
 
-def inject(values: Floats, scales: Scales, rng: np.random.Generator) -> tuple[Floats, NDArray[np.bool_]]:
-    """One stream's values (rows, metrics) with faults in some of its metrics, for the worse, and the rows they hit."""
+def inject_faults(values: Floats, scales: MetricScales, rng: np.random.Generator) -> tuple[Floats, Bools]:
+    """Returns one stream's values with faults for the worse in some metrics, and which rows are faulty.
+
+    values: shape (rows, metrics), NaN where not measured. The result has the same shape, the mask shape (rows,).
+    """
     result = values.copy()
-    faulty: NDArray[np.bool_] = np.zeros(len(values), dtype=bool)
+    faulty: Bools = np.zeros(len(values), dtype=bool)
     if not len(values):
         return result, faulty
-    spread = np.maximum(1.4826 * _median(np.abs(values - _median(values))), scales.least_spread)
-    for _ in range(rng.poisson(len(values) / EVERY_ROWS)):
+    spread = np.maximum(MAD_TO_SIGMA * _median(np.abs(values - _median(values))), scales.least_spread)
+    for _ in range(rng.poisson(len(values) / ROWS_PER_FAULT)):
         length = int(rng.integers(*LENGTHS))
         if length >= len(values):
             continue
         first = int(rng.integers(0, len(values) - length))
         rows = slice(first, first + length)
         worse = np.where(scales.harmless_sign == 0.0, rng.choice((-1.0, 1.0)), -scales.harmless_sign)
-        hit: NDArray[np.bool_] = np.asarray(rng.random(values.shape[1]) < 0.4)
-        hit[rng.integers(values.shape[1])] = True
-        size = np.where(hit, worse * spread * rng.uniform(*SIZES), 0.0)
+        affected: Bools = np.asarray(rng.random(values.shape[1]) < AFFECTED_SHARE)
+        affected[rng.integers(values.shape[1])] = True
+        size = np.where(affected, worse * spread * rng.uniform(*SIZES), 0.0)
         fault = FAULTS[int(rng.integers(len(FAULTS)))]
-        result[rows] = np.where(hit, fault(result[rows], size), result[rows])
+        result[rows] = np.where(affected, fault(result[rows], size), result[rows])
         faulty[rows] = True
     return result, faulty
 
 
 def _median(values: Floats) -> Floats:
+    """Returns each metric's median, shape (metrics,); 0 where nothing was measured."""
     known = np.where(np.isnan(values).all(axis=0), 0.0, values)
     result: Floats = np.nanmedian(known, axis=0)
     return result

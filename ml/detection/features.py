@@ -1,183 +1,206 @@
-"""How a sample differs from its own stream's past: six features per metric, from a memory of constant size."""
+"""Six features per metric that compare a sample with its own stream's past, computed from a state of constant size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.numerics.arrays import Floats
+from ml.catalogue.units import HOUR_MS
+from ml.numerics.arrays import Bools, Floats, Integers
 
 FAST_SECONDS: Final = 1800.0
 SLOW_SECONDS: Final = 43_200.0
-FAST_LEAST: Final = 3.0  # samples: fewer are no average
-SLOW_LEAST: Final = 36.0
-GAP_SECONDS: Final = 3600.0  # after a longer silence the last sample is no neighbour of this one any more
+FAST_MIN_SAMPLES: Final = 3.0  # an average over fewer samples would follow the noise
+SLOW_MIN_SAMPLES: Final = 36.0
+GAP_SECONDS: Final = 3600.0  # after a longer silence the last sample is not compared with this one
 GAP_SAMPLES: Final = 12.0
-NEVER: Final = -(2**62)  # no sample yet, in epoch ms
+NOMINAL_CADENCE_SECONDS: Final = 300.0  # assumed where a stream has too few samples to tell
+NEVER: Final = -(2**62)  # epoch ms of the newest sample of a stream without samples
 
 
 class Feature(IntEnum):
-    """In the order of every features array."""
+    """The second axis of every features array."""
 
-    RESIDUAL = 0  # from what is usual at this hour of the day
-    JUMP = 1  # from the sample before
-    SPIKE = 2  # of a jump from the jump before: the second difference
-    DEVIATION = 3  # from the average of the last half hour
-    SHIFT = 4  # of that average from the one of the last half day
-    VOLATILITY = 5  # log of the root mean square jump of the last half hour
+    RESIDUAL = 0  # value minus the median at this hour of the day
+    JUMP = 1  # value minus the previous value
+    SPIKE = 2  # jump minus the previous jump: the second difference
+    DEVIATION = 3  # value minus the average of the last half hour
+    SHIFT = 4  # average of the last half hour minus that of the last half day
+    VOLATILITY = 5  # logarithm of the root mean square jump of the last half hour
 
 
 FEATURES: Final = len(Feature)
-_ROWS: Final = 5  # of the memory per metric: last value, last jump, fast average, slow average, mean square jump
+_STATE_ROWS: Final = 5  # per metric: last value, last jump, fast average, slow average, mean square jump
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What is remembered of each stream: `values` (streams, 5, metrics), `count` (streams,) samples, `at` epoch ms.
+    """The state of many streams behind their newest samples.
 
-    `values`: the last value, the last jump, the fast and slow averages and the mean square jump; NaN before the first.
+    values: last value, last jump, fast average, slow average and mean square jump, shape (streams, 5, metrics),
+        NaN before the first sample.
+    count: samples seen so far, shape (streams,).
+    at: time of the newest sample in epoch ms, shape (streams,), `NEVER` before the first.
     """
 
     values: Floats
-    count: NDArray[np.int64]
-    at: NDArray[np.int64]
+    count: Integers
+    at: Integers
 
     @classmethod
     def blank(cls, streams: int, metrics: int) -> "Memory":
-        nothing = np.full((streams, _ROWS, metrics), np.nan)
-        return cls(nothing, np.zeros(streams, dtype=np.int64), np.full(streams, NEVER, dtype=np.int64))
+        """Returns the state of streams without samples."""
+        unknown = np.full((streams, _STATE_ROWS, metrics), np.nan)
+        return cls(unknown, np.zeros(streams, dtype=np.int64), np.full(streams, NEVER, dtype=np.int64))
 
     def take(self, which: NDArray[np.intp]) -> "Memory":
+        """Returns the state of these streams, in this order."""
         return Memory(self.values[which], self.count[which], self.at[which])
 
     def to_bytes(self) -> list[bytes]:
-        """One per stream; `from_bytes` reads them back, exactly."""
-        packed = np.empty(len(self.count), dtype=_packing(self.values.shape[2]))
+        """Returns one string of bytes per stream; `from_bytes` reads them back exactly."""
+        packed = np.empty(len(self.count), dtype=_make_packed_type(self.values.shape[2]))
         packed["values"], packed["count"], packed["at"] = self.values, self.count, self.at
         return [row.tobytes() for row in packed]
 
     @classmethod
     def from_bytes(cls, memories: Sequence[bytes | None], metrics: int) -> "Memory":
-        """Blank where there is none, or one of other metrics."""
-        packing = _packing(metrics)
-        fits = [one is not None and len(one) == packing.itemsize for one in memories]
-        nothing = bytes(packing.itemsize)
-        packed = np.frombuffer(
-            b"".join(one if fit and one else nothing for one, fit in zip(memories, fits, strict=True)), dtype=packing
-        )
-        known = np.array(fits, dtype=bool)
+        """Reads one state per stream; blank where there is none, or one of another number of metrics."""
+        packed_type = _make_packed_type(metrics)
+        valid = [memory is not None and len(memory) == packed_type.itemsize for memory in memories]
+        blank = bytes(packed_type.itemsize)
+        parts = (memory if memory and fits else blank for memory, fits in zip(memories, valid, strict=True))
+        packed = np.frombuffer(b"".join(parts), dtype=packed_type)
+        is_valid = np.array(valid, dtype=bool)
         return cls(
-            np.where(known[:, None, None], packed["values"], np.nan),
+            np.where(is_valid[:, None, None], packed["values"], np.nan),
             packed["count"].astype(np.int64),
-            np.where(known, packed["at"], NEVER),
+            np.where(is_valid, packed["at"], NEVER),
         )
 
 
-def _packing(metrics: int) -> np.dtype[np.void]:
-    return np.dtype([("values", "<f8", (_ROWS, metrics)), ("count", "<i8"), ("at", "<i8")])
+def _make_packed_type(metrics: int) -> np.dtype[np.void]:
+    return np.dtype([("values", "<f8", (_STATE_ROWS, metrics)), ("count", "<i8"), ("at", "<i8")])
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How streams move: cadence_seconds (streams,), a usual time between samples; floor and reach (streams, metrics).
+class SmoothingScales:
+    """The scales at which streams are smoothed.
 
-    Movements smaller than `floor` mean nothing; larger ones than `reach` count as that in what is remembered, so that
-    a fault is soon forgotten when it is over (robust exponential smoothing: Gelper, Fried and Croux, 2010).
+    The averages take in a movement only up to its clipping bound, so that a fault is soon forgotten once it is over
+    (robust exponential smoothing: Gelper, Fried and Croux, 2010).
+
+    cadence_seconds: usual time between samples, shape (streams,).
+    noise_floor: movements below this mean nothing, in the metric's unit, shape (streams, metrics).
+    clip_bound: larger movements count as this, in the metric's unit, shape (streams, metrics).
     """
 
     cadence_seconds: Floats
-    floor: Floats
-    reach: Floats
+    noise_floor: Floats
+    clip_bound: Floats
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Samples sorted by stream and time: values (rows, metrics), NaN = not measured; at (rows,) epoch ms.
+class StreamSamples:
+    """Samples of many streams, sorted by stream and time.
 
-    stream (rows,): which each is of, from 0 to `streams` - 1.
+    values: readings in the catalogue's order and units, shape (rows, metrics), NaN where not measured.
+    at: epoch ms, shape (rows,).
+    stream: the stream of each row, from 0 to `streams` - 1, shape (rows,).
+    streams: number of streams; some may have no rows.
     """
 
     values: Floats
-    at: NDArray[np.int64]
-    stream: NDArray[np.int64]
+    at: Integers
+    stream: Integers
     streams: int
 
     @cached_property
-    def hours(self) -> NDArray[np.int64]:
-        """Of the day, UTC, 0 to 23, (rows,)."""
-        hours: NDArray[np.int64] = self.at // 3_600_000 % 24
+    def hours(self) -> Integers:
+        """Hour of the day of each row, UTC, 0 to 23, shape (rows,)."""
+        hours: Integers = self.at // HOUR_MS % 24
         return hours
 
-    def where(self, chosen: NDArray[np.bool_]) -> "Rows":
-        """Some of them, of as many streams."""
-        return Rows(self.values[chosen], self.at[chosen], self.stream[chosen], self.streams)
+    @cached_property
+    def slices(self) -> list[slice]:
+        """The rows of each stream."""
+        bounds = np.searchsorted(self.stream, np.arange(self.streams + 1)).tolist()
+        return [slice(first, end) for first, end in pairwise(bounds)]
+
+    def where(self, chosen: Bools) -> "StreamSamples":
+        """Returns the chosen rows, of as many streams."""
+        return StreamSamples(self.values[chosen], self.at[chosen], self.stream[chosen], self.streams)
 
     @classmethod
-    def of_one(cls, values: Floats, at: NDArray[np.int64]) -> "Rows":
+    def of_one_stream(cls, values: Floats, at: Integers) -> "StreamSamples":
+        """Returns the samples of a single stream; shapes (rows, metrics) and (rows,)."""
         return cls(values, at, np.zeros(len(values), dtype=np.int64), 1)
 
 
-def follow(memory: Memory, rows: Rows, pace: Pace) -> tuple[Floats, Memory]:
-    """Raw features, (rows, 6, metrics), and the memory behind the last row of each stream.
+def compute_features(memory: Memory, samples: StreamSamples, scales: SmoothingScales) -> tuple[Floats, Memory]:
+    """Returns the raw features of each row, shape (rows, 6, metrics), and the state behind each stream's last row.
 
-    Each depends on its row and those before it only. The residual is still the value itself: what
-    is usual at its hour is for the caller to subtract. NaN where a metric was not measured; a metric that is missing
-    is remembered to have stayed where it was. Volatility and shift are NaN until their averages have filled.
+    Features are in their metric's unit, but volatility is a logarithm, and the residual is still the value itself: the
+    caller subtracts the median of its hour. A feature depends on its own row and on earlier ones only. It is NaN
+    where its metric was not measured; the state then assumes that the metric stayed as it was. Shift and volatility are
+    NaN until their averages have filled.
     """
-    course = _Course(memory, rows, pace)
-    starts = np.searchsorted(rows.stream, np.arange(rows.streams + 1))
+    batch = _FeatureBatch(memory, samples, scales)
+    starts = np.searchsorted(samples.stream, np.arange(samples.streams + 1))
     lengths = np.diff(starts)
     longest_first = np.argsort(-lengths, kind="stable")
     active = np.searchsorted(-lengths[longest_first], -np.arange(1, max(1, lengths.max(initial=0)) + 1), side="right")
     for step, count in enumerate(active.tolist()):
         if count:
             which = longest_first[:count]
-            course.step(which, starts[which] + step)
-    return course.features(), course.memory()
+            batch.step(which, starts[which] + step)
+    return batch.features(), batch.memory()
 
 
-class _Course:
-    """All streams on their way through a batch, one sample each at a time."""
+class _FeatureBatch:
+    """Walks through a batch, one sample of every stream at a time."""
 
-    def __init__(self, memory: Memory, rows: Rows, pace: Pace) -> None:
-        self.rows, self.least, self.reach = rows, pace.floor**2, pace.reach
-        cadence_seconds = pace.cadence_seconds
+    def __init__(self, memory: Memory, samples: StreamSamples, scales: SmoothingScales) -> None:
+        rows, metrics = samples.values.shape
+        cadence_seconds = scales.cadence_seconds
+        self.samples, self.squared_floor, self.clip_bound = samples, scales.noise_floor**2, scales.clip_bound
         self.values, self.count, self.at = memory.values.copy(), memory.count.copy(), memory.at.copy()
-        self.fast = smoothing(FAST_SECONDS, FAST_LEAST, cadence_seconds)[:, None]
-        self.slow = smoothing(SLOW_SECONDS, SLOW_LEAST, cadence_seconds)[:, None]
+        self.fast = compute_smoothing_weight(FAST_SECONDS, FAST_MIN_SAMPLES, cadence_seconds)[:, None]
+        self.slow = compute_smoothing_weight(SLOW_SECONDS, SLOW_MIN_SAMPLES, cadence_seconds)[:, None]
         self.gap_ms = 1000.0 * np.maximum(GAP_SECONDS, GAP_SAMPLES * cadence_seconds)
         self.filled = 1.0 / self.fast[:, 0]
-        self.raw = np.empty((len(rows.values), FEATURES, rows.values.shape[1]))
-        self.raw[:, Feature.RESIDUAL] = rows.values
+        self.raw = np.empty((rows, FEATURES, metrics))
+        self.raw[:, Feature.RESIDUAL] = samples.values
         self.jump, self.spike, self.deviation, self.shift, self.square = self.raw.swapaxes(0, 1)[Feature.JUMP :]
-        self.ready = np.empty(len(rows.values), dtype=bool)
+        self.ready = np.empty(rows, dtype=bool)
 
     def step(self, which: NDArray[np.intp], row: NDArray[np.intp]) -> None:
-        """Take the next sample, `row`, of each of the streams `which`."""
+        """Takes the next sample, at `row`, of each of the streams `which`; both of shape (active,)."""
         last, before, fast, slow, square = self.values[which].swapaxes(0, 1)
-        value = self.rows.values[row]
+        value = self.samples.values[row]
         missing = np.isnan(value)
         value = np.where(missing, last, value)
-        now = self.rows.at[row]
+        now = self.samples.at[row]
         fresh = (now - self.at[which] > self.gap_ms[which])[:, None]
         last = np.where(fresh | np.isnan(last), value, last)
         fast = np.where(fresh | np.isnan(fast), value, fast)
         slow = np.where(np.isnan(slow), value, slow)
         jump, deviation = value - last, value - fast
         before = np.where(fresh | np.isnan(before), 0.0, before)
-        reach = self.reach[which]
-        squared = np.minimum(np.abs(jump), reach) ** 2
+        bound = self.clip_bound[which]
+        squared = np.minimum(np.abs(jump), bound) ** 2
         square = np.where(np.isnan(square), squared, square)
         weight = self.fast[which]
-        fast = fast + weight * np.minimum(np.maximum(deviation, -reach), reach)  # np.clip takes thrice as long
-        slow = slow + self.slow[which] * np.minimum(np.maximum(value - slow, -reach), reach)
-        square = square + np.where(missing, 0.0, weight * (squared - square))  # what nobody saw is not calm
-        for place, remembered in enumerate((value, jump, fast, slow, square)):
-            self.values[which, place] = remembered
+        fast = fast + weight * np.minimum(np.maximum(deviation, -bound), bound)  # np.clip takes thrice as long
+        slow = slow + self.slow[which] * np.minimum(np.maximum(value - slow, -bound), bound)
+        square = square + np.where(missing, 0.0, weight * (squared - square))  # a missing sample is not a calm one
+        for place, state in enumerate((value, jump, fast, slow, square)):
+            self.values[which, place] = state
         self.count[which] += 1
         self.at[which] = now
         self.jump[row], self.spike[row], self.deviation[row] = jump, jump - before, deviation
@@ -185,16 +208,19 @@ class _Course:
         self.ready[row] = self.count[which] > self.filled[which]
 
     def features(self) -> Floats:
-        self.raw[:, Feature.VOLATILITY] = 0.5 * np.log(self.square + self.least[self.rows.stream])
+        self.raw[:, Feature.VOLATILITY] = 0.5 * np.log(self.square + self.squared_floor[self.samples.stream])
         self.raw[~self.ready, Feature.SHIFT :] = np.nan
-        result: Floats = np.where(np.isnan(self.rows.values)[:, None, :], np.nan, self.raw)
+        result: Floats = np.where(np.isnan(self.samples.values)[:, None, :], np.nan, self.raw)
         return result
 
     def memory(self) -> Memory:
         return Memory(self.values, self.count, self.at)
 
 
-def smoothing(seconds: float, least: float, cadence_seconds: Floats) -> Floats:
-    """The weight of the newest sample in an exponential average over so many seconds, but `least` samples or more."""
-    result: Floats = -np.expm1(-1.0 / np.maximum(least, seconds / cadence_seconds))
+def compute_smoothing_weight(seconds: float, min_samples: float, cadence_seconds: Floats) -> Floats:
+    """Returns the newest sample's weight in an exponential average over this time, shape of `cadence_seconds`.
+
+    The average spans at least `min_samples`.
+    """
+    result: Floats = -np.expm1(-1.0 / np.maximum(min_samples, seconds / cadence_seconds))
     return result

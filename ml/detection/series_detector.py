@@ -1,60 +1,67 @@
-"""The detector on any labelled series, for the protocol of `evaluate`: what it learns, it learns on the way."""
+"""The detector on any labelled series, for the protocol of `evaluate`: it learns the series as it goes."""
 
 from typing import Any, Final
 
 import numpy as np
 
-from ml.detection.features import Memory, Rows, follow
-from ml.detection.profile_fitting import calibrate, grown, learn_scales
-from ml.detection.profiles import Profiles, Scales, deviations
-from ml.detection.scorers import fused, views
+from ml.catalogue.units import DAY_SECONDS
+from ml.detection.features import Memory, StreamSamples, compute_features
+from ml.detection.profile_fitting import calibrate_profiles, fit_isolation_forest, fit_scales
+from ml.detection.profiles import MetricScales, Profiles, standardize
+from ml.detection.scorers import compute_base_scores, compute_ensemble_score
 from ml.numerics.arrays import Floats
+from ml.numerics.trees import Forest
 
-GROWTH: Final = 0.1  # a profile is learned again when its history has grown by this much
-LEAST_ROWS: Final = 30  # or by this many rows
+REFIT_GROWTH: Final = 0.1  # the profile is fitted again when its history has grown by this share
+REFIT_MIN_ROWS: Final = 30  # or by this many rows, whichever is more
 WINDOW_DAYS: Final = 30
 WINDOW_ROWS: Final = 50_000
-MEMORY: Final = 0.92  # of a suspicion, per sample: what is odd goes on mattering for a while
+DECAY: Final = 0.92  # of a score, per sample: what is unusual goes on mattering for a while
+SEED: Final = 1
 
 
 def score(train: Floats, test: Floats, context: dict[str, Any]) -> Floats:
-    """How odd each row of `test` (rows, metrics) is after all before it, (rows,); nothing is known of the metrics.
+    """Returns how unusual each row of `test` is after all before it, shape (rows of test,).
 
-    `context`: train_ts and test_ts (epoch s) and cadence_s. Causal: a row's score depends on no later one.
+    Nothing is assumed of the metrics. A row's score depends on no later one.
+
+    train, test: shape (rows, metrics), NaN where not measured.
+    context: train_ts and test_ts, epoch seconds of the rows; cadence_s, seconds between rows.
     """
     metrics = train.shape[1]
-    scales = Scales(np.zeros(metrics), np.zeros(metrics))
-    seconds = np.concatenate([context["train_ts"], context["test_ts"]])
-    rows = Rows.of_one(np.concatenate([train, test]).astype(np.float64), seconds.astype(np.int64) * 1000)
-    window = int(min(WINDOW_ROWS, WINDOW_DAYS * 86_400 / context["cadence_s"]))
-    known, forest, scores = len(train), None, []
-    while known < len(rows.values):
-        history = _part(rows, max(0, known - window), known)
-        profile, found = learn_scales(history, scales)
-        forest = forest or grown(found, seed=1)
-        profile = calibrate(profile, found, history, forest)
-        until = known + max(LEAST_ROWS, int(GROWTH * len(history.values)))
-        scores.append(
-            _judged(profile, scales, forest, _part(rows, max(0, known - window), until))[len(history.values) :]
-        )
-        known = until
-    return lasting(np.concatenate(scores))
+    scales = MetricScales(np.zeros(metrics), np.zeros(metrics))
+    at_ms = np.concatenate([context["train_ts"], context["test_ts"]]).astype(np.int64) * 1000
+    samples = StreamSamples.of_one_stream(np.concatenate([train, test]).astype(np.float64), at_ms)
+    window = int(min(WINDOW_ROWS, WINDOW_DAYS * DAY_SECONDS / context["cadence_s"]))
+    begin, forest, scores = len(train), None, []
+    while begin < len(samples.values):
+        history = _cut(samples, max(0, begin - window), begin)
+        profile, standardized = fit_scales(history, scales)
+        forest = forest or fit_isolation_forest(standardized, SEED)
+        profile = calibrate_profiles(profile, standardized, history, forest)
+        end = begin + max(REFIT_MIN_ROWS, int(REFIT_GROWTH * len(history.values)))
+        window_samples = _cut(samples, max(0, begin - window), end)
+        scores.append(_score_window(profile, scales, forest, window_samples)[len(history.values) :])
+        begin = end
+    return hold_scores(np.concatenate(scores))
 
 
-def _part(rows: Rows, first: int, end: int) -> Rows:
-    return Rows.of_one(rows.values[first:end], rows.at[first:end])
+def _cut(samples: StreamSamples, first: int, end: int) -> StreamSamples:
+    return StreamSamples.of_one_stream(samples.values[first:end], samples.at[first:end])
 
 
-def _judged(profile: Profiles, scales: Scales, forest: Any, rows: Rows) -> Floats:
-    memory = Memory.blank(1, rows.values.shape[1])
-    raw, _ = follow(memory, rows, profile.pace)
-    found = deviations(profile, scales, rows, raw)
-    return fused(views(found, profile.whiten, rows.stream, forest), profile, rows.stream)
+def _score_window(profile: Profiles, scales: MetricScales, forest: Forest, samples: StreamSamples) -> Floats:
+    """Returns ensemble scores, shape (rows,)."""
+    memory = Memory.blank(1, samples.values.shape[1])
+    raw, _ = compute_features(memory, samples, profile.smoothing_scales)
+    standardized = standardize(profile, scales, samples, raw)
+    base_scores = compute_base_scores(standardized, profile.whitening, samples.stream, forest)
+    return compute_ensemble_score(base_scores, profile, samples.stream)
 
 
-def lasting(scores: Floats) -> Floats:
-    """Each score, or what is left of an earlier one, whichever is greater."""
+def hold_scores(scores: Floats) -> Floats:
+    """Returns each score, or the decayed rest of an earlier one if that is greater, shape (rows,)."""
     result = scores.copy()
     for place in range(1, len(result)):
-        result[place] = max(result[place], MEMORY * result[place - 1])
+        result[place] = max(result[place], DECAY * result[place - 1])
     return result

@@ -1,33 +1,38 @@
-"""Trains a detector on a fleet's history or on simulated fleets, and measures it on what it has never seen."""
+"""Trains a detector on a fleet's history or on simulated fleets, and measures it on data that it has never seen."""
 
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ml.catalogue.metrics import CATALOGUE, Kind
 from ml.catalogue.models import DETECTORS, History, Measure, Progress, TooLittleHistory, Trained
 from ml.catalogue.units import DAY_MS
-from ml.detection import baselines
-from ml.detection.calibration import peaks_over, tails
-from ml.detection.detector import Detector, Verdicts, false_alarms_per_day, scales_of
-from ml.detection.episodes import EpisodeState
-from ml.detection.episodes import follow as follow_episodes
-from ml.detection.features import Feature, Memory, Rows, follow
-from ml.detection.held_out import STEP_MS, Trial, of_history, simulated, spans
-from ml.detection.profile_fitting import GROWN_FROM, ROWS_PER_TREE, TREES, grown, learn, learn_scales
-from ml.detection.profiles import HOURS, TOGETHER, Profiles, deviations
-from ml.detection.scorers import View, fused, views
-from ml.numerics.arrays import Floats
+from ml.detection.baselines import Baselines, fit_baselines
+from ml.detection.calibration import fit_peaks, fit_tails
+from ml.detection.detector import Detector, Scores, false_alarms_per_day, make_metric_scales
+from ml.detection.episodes import EpisodeState, track_episodes
+from ml.detection.features import Feature, Memory, StreamSamples, compute_features
+from ml.detection.held_out import STEP_MS, Trial, simulate_trial, split_history
+from ml.detection.profile_fitting import (
+    MAX_FOREST_ROWS,
+    ROWS_PER_TREE,
+    TREES,
+    fit_isolation_forest,
+    fit_profiles,
+    fit_scales,
+)
+from ml.detection.profiles import HOURS, JOINT_FEATURES, Profiles, standardize
+from ml.detection.scorers import BaseScorer, compute_base_scores, compute_ensemble_score
+from ml.numerics.arrays import Bools, Floats, Integers
 from ml.numerics.scores import calibration_error, vus_pr
 
 ALGORITHM: Final = "eight views of each stream's own past (isolation forest among them), fused as tail probabilities"
 HELD_OUT_SEED: Final = 900_001  # the same fleets for every version, so that versions compare; no training uses it
-LEAST_SAMPLES: Final = 500  # of a stream that is to be learned from
-LEAST_STREAMS: Final = 3
+MIN_STREAM_SAMPLES: Final = 500
+MIN_STREAMS: Final = 3
 VUS_STREAMS: Final = 40  # with events, evenly chosen: enough for the mean
-CAUTION: Final = 1.2  # of a prior's threshold: other fleets are unlike those it was learned from
+PRIOR_MARGIN: Final = 1.2  # on a prior's threshold: other fleets are unlike those it was learned from
 VERDICT_WEIGHT: Final = 10.0  # of a row that somebody judged, against one of the simulator's
 SLACK_MS: Final = 6 * STEP_MS  # an alarm so close to an event is no false one
 
@@ -39,60 +44,65 @@ def train(
     history: History | None = None,
     champion: Detector | None = None,
 ) -> Trained:
-    """A version of the detector `name` from `history`, else from the simulator, measured on what it did not learn from.
+    """Trains a version of the detector `name` on `history`, else on simulated fleets, and measures it on other data.
 
-    The same seed and history give the same artefact. Raises KeyError for a name that is none, TooLittleHistory.
+    The same seed and history give the same artefact. Raises KeyError for an unknown name, TooLittleHistory.
     """
     kind = CATALOGUE[DETECTORS[name]]
     progress(0.0, "reading the past")
-    history = _long_enough(history) if history else None
-    trials = of_history(history, scales_of(kind), seed) if history else (simulated(kind, seed), None)
+    history = _drop_short_streams(history) if history else None
+    trials = split_history(history, make_metric_scales(kind), seed) if history else (simulate_trial(kind, seed), None)
     calibration, own = trials
     progress(0.3, "learning what is ordinary")
-    left_out = _within(history.confirmed, calibration.past) if history else None
-    detector = fitted(kind, calibration.past, seed, left_out)
+    left_out = _mask_windows(history.confirmed, calibration.train) if history else None
+    detector = fit_detector(kind, calibration.train, seed, left_out)
     progress(0.5, "calibrating the confidence")
-    detector = confident(detector, calibration, history)
+    detector = calibrate_confidence(detector, calibration, history)
     progress(0.7, "measuring on what it has never seen")
-    unseen = [trial for trial in (own, simulated(kind, HELD_OUT_SEED)) if trial]
-    measures = [measure for trial in unseen for measure in measured(detector, trial)]
-    rival = [measure for trial in unseen for measure in measured(champion, trial)] if champion else []
+    unseen = [trial for trial in (own, simulate_trial(kind, HELD_OUT_SEED)) if trial]
+    measures = [measure for trial in unseen for measure in measure_detector(detector, trial)]
+    rival = [measure for trial in unseen for measure in measure_detector(champion, trial)] if champion else []
     progress(1.0, "done")
     return Trained(
         artefact=detector.to_bytes(),
         algorithm=ALGORITHM,
         features=tuple(f"{feature.name.lower()} of {column}" for feature in Feature for column in kind.columns),
-        hyperparameters={"trees": TREES, "rows_per_tree": ROWS_PER_TREE, "grown_from": GROWN_FROM, "views": len(View)},
+        hyperparameters={
+            "trees": TREES,
+            "rows_per_tree": ROWS_PER_TREE,
+            "grown_from": MAX_FOREST_ROWS,
+            "views": len(BaseScorer),
+        },
         seed=seed,
-        samples=len(calibration.past.values),
-        details=_details(calibration, history),
+        samples=len(calibration.train.values),
+        details=_describe(calibration, history),
         measures=tuple(measures),
         rival_measures=tuple(rival),
     )
 
 
-def _details(calibration: Trial, history: History | None) -> dict[str, object]:
+def _describe(calibration: Trial, history: History | None) -> dict[str, object]:
     verdicts = {"confirmed": len(history.confirmed), "dismissed": len(history.dismissed)} if history else {}
     return {
         "trained_on": history.dataset if history else calibration.dataset,
-        "streams": calibration.past.streams,
+        "streams": calibration.train.streams,
         "confidence_calibrated_on": calibration.dataset,
         "verdicts": verdicts,
     }
 
 
-def _long_enough(history: History) -> History:
-    """Only the streams that have enough samples, numbered anew. Raises TooLittleHistory."""
+def _drop_short_streams(history: History) -> History:
+    """Returns only the streams with enough samples, numbered anew. Raises TooLittleHistory."""
     counts = np.bincount(history.stream)
-    enough = counts >= LEAST_SAMPLES
-    if enough.sum() < LEAST_STREAMS:
+    enough = counts >= MIN_STREAM_SAMPLES
+    if enough.sum() < MIN_STREAMS:
         raise TooLittleHistory(
-            f"The history has {int(enough.sum())} targets and directions with at least {LEAST_SAMPLES} samples;"
-            f" {LEAST_STREAMS} are needed."
+            f"The history has {int(enough.sum())} targets and directions with at least {MIN_STREAM_SAMPLES} samples;"
+            f" {MIN_STREAMS} are needed."
         )
     number = np.cumsum(enough) - 1
     rows = enough[history.stream]
-    confirmed, dismissed = (_renumbered(windows, enough, number) for windows in (history.confirmed, history.dismissed))
+    confirmed, dismissed = (_renumber(windows, enough, number) for windows in (history.confirmed, history.dismissed))
     return replace(
         history,
         readings=history.readings[rows],
@@ -103,147 +113,160 @@ def _long_enough(history: History) -> History:
     )
 
 
-def _renumbered(windows: NDArray[np.int64], enough: NDArray[np.bool_], number: NDArray[np.int64]) -> NDArray[np.int64]:
+def _renumber(windows: Integers, enough: Bools, number: Integers) -> Integers:
     kept = windows[enough[windows[:, 0]]]
     return np.column_stack([number[kept[:, 0]], kept[:, 1:]]).astype(np.int64)
 
 
-def _within(windows: NDArray[np.int64], rows: Rows) -> NDArray[np.bool_]:
-    """Which rows lie in one of these windows (stream, first ms, last ms)."""
-    inside = np.zeros(len(rows.at), dtype=bool)
+def _mask_windows(windows: Integers, samples: StreamSamples) -> Bools:
+    """Returns which rows lie in one of the windows (stream, first ms, last ms), shape (rows,)."""
+    inside = np.zeros(len(samples.at), dtype=bool)
     for stream, first, last in windows.tolist():
-        inside |= (rows.stream == stream) & (rows.at >= first) & (rows.at <= last)
+        inside |= (samples.stream == stream) & (samples.at >= first) & (samples.at <= last)
     return inside
 
 
 # ---------------------------------------------------------------- fitting
 
 
-def fitted(kind: Kind, past: Rows, seed: int, left_out: NDArray[np.bool_] | None = None) -> Detector:
-    """Forest and prior from ordinary samples; it has no opinion on confidence yet."""
-    profiles, found = learn_scales(past, scales_of(kind), left_out)
-    values = past.values if left_out is None else np.where(left_out[:, None], np.nan, past.values)
-    base = baselines.learn(kind, values, past.stream, past.streams)
-    prior = _prior(profiles, found, base)
-    detector = Detector(kind.kind, "", grown(found, seed), prior, np.zeros(2), np.zeros(2))
-    return replace(detector, prior=_with_tails(detector, past, base))
+def fit_detector(kind: Kind, samples: StreamSamples, seed: int, left_out: Bools | None = None) -> Detector:
+    """Fits forest and prior to normal samples; the confidence stays 0 until `calibrate_confidence`.
+
+    left_out: rows that are not learned from, shape (rows,).
+    """
+    profiles, standardized = fit_scales(samples, make_metric_scales(kind), left_out)
+    values = samples.values if left_out is None else np.where(left_out[:, None], np.nan, samples.values)
+    base = fit_baselines(kind, values, samples.stream, samples.streams)
+    prior = _make_prior(profiles, standardized, base)
+    forest = fit_isolation_forest(standardized, seed)
+    detector = Detector(kind.kind, "", forest, prior, np.zeros(2), np.zeros(2))
+    return replace(detector, prior=_fit_prior_tails(detector, samples, base))
 
 
-def _prior(profiles: Profiles, found: Floats, base: baselines.Baselines) -> Profiles:
-    """Half of the streams vary more, in units of their spread."""
+def _make_prior(profiles: Profiles, standardized: Floats, base: Baselines) -> Profiles:
+    """Returns the median profile of the streams in units of their baselines' spreads, without tails."""
     unit = base.spread[:, None, :]
     centre, spread = profiles.centre / unit, profiles.spread / unit
     centre[:, Feature.VOLATILITY] = profiles.centre[:, Feature.VOLATILITY] - np.log(base.spread)
     spread[:, Feature.VOLATILITY] = profiles.spread[:, Feature.VOLATILITY]
     centre[:, Feature.RESIDUAL] = 0.0
     spread[:, Feature.RESIDUAL] = 1.0
-    metrics = found.shape[2]
-    nothing = np.zeros((1, HOURS, metrics))
-    arrays = (
-        np.zeros(1),
-        np.median(profiles.cadence, keepdims=True),
-        nothing,
-        nothing,
-        _middle(profiles.floor / base.spread),
-        _middle(centre),
-        _middle(spread),
-        np.tile(np.eye(metrics), (1, len(TOGETHER), 1, 1)),  # how metrics move together differs too much to presume
-        np.zeros_like(profiles.knots[:1]),
-        np.zeros_like(profiles.beyond[:1]),
-        np.zeros_like(profiles.peaks[:1]),
-    )
-    return Profiles(*(array.astype(np.float32) for array in arrays))
+    metrics = standardized.shape[2]
+    arrays: dict[str, Floats] = {
+        "samples": np.zeros(1),
+        "cadence_seconds": np.median(profiles.cadence_seconds, keepdims=True),
+        "hourly_median": np.zeros((1, HOURS, metrics)),
+        "hourly_volatility": np.zeros((1, HOURS, metrics)),
+        "noise_floor": _median_or_one(profiles.noise_floor / base.spread),
+        "centre": _median_or_one(centre),
+        "spread": _median_or_one(spread),
+        # How metrics move together differs too much between streams to assume anything.
+        "whitening": np.tile(np.eye(metrics), (1, len(JOINT_FEATURES), 1, 1)),
+        "knots": np.zeros_like(profiles.knots[:1]),
+        "tail_scale": np.zeros_like(profiles.tail_scale[:1]),
+        "peaks": np.zeros_like(profiles.peaks[:1]),
+    }
+    return Profiles(**{name: array.astype(np.float32) for name, array in arrays.items()})
 
 
-def _middle(values: Floats) -> Floats:
-    """The median over the streams that know it, else 1."""
+def _median_or_one(values: Floats) -> Floats:
+    """Returns the median over the streams that know it, else 1, with a first axis of length 1."""
     known = np.where(np.isnan(values).all(axis=0), 1.0, values)
     result: Floats = np.nanmedian(known, axis=0, keepdims=True)
     return result
 
 
-def _with_tails(detector: Detector, past: Rows, base: baselines.Baselines) -> Profiles:
-    """The prior with the tails of views on streams of which no more is known than centre and spread."""
-    presumed = detector.presumed(base.centre, base.spread, base.samples)
-    raw, _ = follow(Memory.blank(past.streams, past.values.shape[1]), past, presumed.pace)
-    found = deviations(presumed, detector.scales, past, raw)
-    odd = views(found, presumed.whiten, past.stream, detector.forest)
-    knots, beyond = (values[None].astype(np.float32) for values in tails(odd))
-    known = replace(presumed, knots=np.repeat(knots, past.streams, 0), beyond=np.repeat(beyond, past.streams, 0))
-    together = fused(odd, known, past.stream)
-    filled = [span for span in spans(past) if span.stop > span.start]
-    peaks = np.array([peaks_over(together[span], float(presumed.cadence[0])) for span in filled])
+def _fit_prior_tails(detector: Detector, samples: StreamSamples, base: Baselines) -> Profiles:
+    """Returns the prior with the tails of scores of streams of which only centre and spread are known."""
+    profiles = detector.make_prior_profiles(base.centre, base.spread, base.samples)
+    memory = Memory.blank(samples.streams, samples.values.shape[1])
+    raw, _ = compute_features(memory, samples, profiles.smoothing_scales)
+    standardized = standardize(profiles, detector.scales, samples, raw)
+    base_scores = compute_base_scores(standardized, profiles.whitening, samples.stream, detector.forest)
+    knots, tail_scale = (values[None].astype(np.float32) for values in fit_tails(base_scores))
+    tailed = replace(
+        profiles,
+        knots=np.repeat(knots, samples.streams, 0),
+        tail_scale=np.repeat(tail_scale, samples.streams, 0),
+    )
+    ensemble = compute_ensemble_score(base_scores, tailed, samples.stream)
+    filled = [rows for rows in samples.slices if rows.stop > rows.start]
+    peaks = np.array([fit_peaks(ensemble[rows], float(profiles.cadence_seconds[0])) for rows in filled])
     return replace(
         detector.prior,
         knots=knots,
-        beyond=beyond,
-        peaks=(np.median(peaks, axis=0, keepdims=True) * (CAUTION, CAUTION, 1.0)).astype(np.float32),
+        tail_scale=tail_scale,
+        peaks=(np.median(peaks, axis=0, keepdims=True) * (PRIOR_MARGIN, PRIOR_MARGIN, 1.0)).astype(np.float32),
     )
 
 
 # ---------------------------------------------------------------- measuring
 
 
-def confident(detector: Detector, trial: Trial, history: History | None = None) -> Detector:
-    """Fit the isotonic map from what the views say together to the probability of an event.
+def calibrate_confidence(detector: Detector, trial: Trial, history: History | None = None) -> Detector:
+    """Fits the isotonic map from ensemble score to the probability of a true event.
 
     What people said of anomalies in the trial's time weighs more: confirmed ones are events, dismissed ones are none.
     """
     from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415 - a server that only scores must not pay for it
 
-    surprise, truth = judged(detector, trial).surprise, trial.faulty.astype(np.float64)
+    surprisal, truth = score_trial(detector, trial).surprisal, trial.faulty.astype(np.float64)
     weight = np.ones(len(truth))
     if history:
-        said = [_within(windows, trial.ahead) for windows in (history.confirmed, history.dismissed)]
-        truth = np.where(said[0], 1.0, np.where(said[1], 0.0, truth))
-        weight[said[0] | said[1]] = VERDICT_WEIGHT
+        confirmed, dismissed = (
+            _mask_windows(windows, trial.test) for windows in (history.confirmed, history.dismissed)
+        )
+        truth = np.where(confirmed, 1.0, np.where(dismissed, 0.0, truth))
+        weight[confirmed | dismissed] = VERDICT_WEIGHT
     fit = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-    known = ~np.isnan(surprise)
-    fit.fit(surprise[known], truth[known], sample_weight=weight[known])
+    scored = ~np.isnan(surprisal)
+    fit.fit(surprisal[scored], truth[scored], sample_weight=weight[scored])
     return replace(detector, confidence_x=fit.X_thresholds_, confidence_y=fit.y_thresholds_)
 
 
-def judged(detector: Detector, trial: Trial, sensitivity: float = 0.5) -> Verdicts:
-    """The verdicts on what lies ahead, by what was learned from the past."""
-    past = trial.past
-    profiles = learn(past, detector.scales, detector.forest)
-    _, memory = follow(Memory.blank(past.streams, past.values.shape[1]), past, profiles.pace)
-    return detector.judge(trial.ahead, profiles, memory, sensitivity)
+def score_trial(detector: Detector, trial: Trial, sensitivity: float = 0.5) -> Scores:
+    """Returns the scores of the test samples, with profiles fitted to the train samples."""
+    samples = trial.train
+    profiles = fit_profiles(samples, detector.scales, detector.forest)
+    blank = Memory.blank(samples.streams, samples.values.shape[1])
+    _, memory = compute_features(blank, samples, profiles.smoothing_scales)
+    return detector.score(trial.test, profiles, memory, sensitivity)
 
 
-def measured(detector: Detector, trial: Trial, sensitivity: float = 0.5) -> tuple[Measure, ...]:
-    """VUS-PR, events found and false alarms at the budget, and calibration error of the confidence, on `trial`.
+def measure_detector(detector: Detector, trial: Trial, sensitivity: float = 0.5) -> tuple[Measure, ...]:
+    """Measures VUS-PR, event recall and false alarms at the budget, and the confidence's calibration error.
 
-    An event is a run of faulty rows of a stream; it is found when an episode overlaps it. An episode that overlaps
-    none, give or take half an hour, is a false alarm.
+    An event is a run of faulty rows of a stream; it counts as recalled when an episode overlaps it. An episode that
+    overlaps no event, give or take half an hour, is a false alarm.
     """
-    verdicts = judged(detector, trial, sensitivity)
-    streams = list(spans(trial.ahead))
-    counts = np.array([_tally(trial, span, verdicts.score[span]) for span in streams]).sum(axis=0)
-    days = sum(float(np.ptp(trial.ahead.at[span])) / DAY_MS for span in streams if span.stop > span.start)
+    scores = score_trial(detector, trial, sensitivity)
+    streams = trial.test.slices
+    counts = [_count_events(trial, rows, scores.score[rows]) for rows in streams]
+    false_alarms, events, recalled = np.array(counts).sum(axis=0)
+    days = sum(float(np.ptp(trial.test.at[rows])) / DAY_MS for rows in streams if rows.stop > rows.start)
     values = {
-        "vus_pr": _mean_vus(trial, verdicts.score, [span for span in streams if trial.faulty[span].any()]),
-        "event_recall": counts[2] / max(1, counts[1]),
-        "false_alarm_ratio": counts[0] / max(1e-9, days * false_alarms_per_day(sensitivity)),
-        "calibration_error": calibration_error(verdicts.confidence, trial.faulty),
+        "vus_pr": _average_vus(trial, scores.score, [rows for rows in streams if trial.faulty[rows].any()]),
+        "event_recall": recalled / max(1, events),
+        "false_alarm_ratio": false_alarms / max(1e-9, days * false_alarms_per_day(sensitivity)),
+        "calibration_error": calibration_error(scores.confidence, trial.faulty),
     }
     return tuple(Measure(name, float(value), len(trial.faulty), trial.dataset) for name, value in values.items())
 
 
-def _mean_vus(trial: Trial, scores: Floats, chosen: list[slice]) -> float:
-    """Over some of the streams with events."""
-    some = chosen[:: max(1, len(chosen) // VUS_STREAMS)]
-    known = np.nan_to_num(scores, nan=-1.0)
-    return float(np.mean([vus_pr(trial.faulty[span], known[span]) for span in some])) if some else 0.0
+def _average_vus(trial: Trial, scores: Floats, eventful: list[slice]) -> float:
+    """Returns the mean over some of the streams with events."""
+    chosen = eventful[:: max(1, len(eventful) // VUS_STREAMS)]
+    scored = np.nan_to_num(scores, nan=-1.0)
+    return float(np.mean([vus_pr(trial.faulty[rows], scored[rows]) for rows in chosen])) if chosen else 0.0
 
 
-def _tally(trial: Trial, rows: slice, scores: Floats) -> tuple[int, int, int]:
-    """False alarms, events and events found of one stream."""
-    at, faulty = trial.ahead.at[rows], trial.faulty[rows]
-    episodes = follow_episodes(EpisodeState(), at, scores)[1]
-    alarmed = [(one.started_at, one.last_seen_at or one.started_at) for one in episodes]
+def _count_events(trial: Trial, rows: slice, scores: Floats) -> tuple[int, int, int]:
+    """Returns one stream's false alarms, events and recalled events."""
+    at, faulty = trial.test.at[rows], trial.faulty[rows]
+    episodes = track_episodes(EpisodeState(), at, scores)[1]
+    alarmed = [(episode.started_at, episode.last_seen_at or episode.started_at) for episode in episodes]
     edges = np.flatnonzero(np.diff(np.concatenate([[0], faulty.astype(np.int8), [0]])))
     events = [(at[first], at[last - 1]) for first, last in zip(edges[::2], edges[1::2], strict=True)]
     false = sum(not any(a <= end + SLACK_MS and b >= start - SLACK_MS for start, end in events) for a, b in alarmed)
-    found = sum(any(a <= end and b >= start for a, b in alarmed) for start, end in events)
-    return false, len(events), found
+    recalled = sum(any(a <= end and b >= start for a, b in alarmed) for start, end in events)
+    return false, len(events), recalled

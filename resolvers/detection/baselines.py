@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import CATALOGUE, TargetKind
-from ml.detection.baselines import MIN_SAMPLES, Baselines, learn, or_usual, pooled
+from ml.detection.baselines import MIN_SAMPLES, Baselines, fill_from_catalogue, fit_baselines, pool_baselines
 from ml.numerics.arrays import Floats
 from resolvers.store.tables.core import Stream
 from resolvers.store.telemetry import samples as telemetry
@@ -66,7 +66,7 @@ async def refit(session: AsyncSession, streams: Streams, lesson: LearningBatch) 
     strides = np.maximum(1, np.minimum(LEARN_FROM, lesson.stored) // MAX_READ)
     index, readings = await telemetry.load_recent(session, streams.kind, keys, LEARN_FROM, strides.tolist())
     return RefittedBaselines(
-        lesson, await asyncio.to_thread(learn, CATALOGUE[streams.kind], readings, index, len(keys))
+        lesson, await asyncio.to_thread(fit_baselines, CATALOGUE[streams.kind], readings, index, len(keys))
     )
 
 
@@ -97,7 +97,7 @@ def _fill_cold_start(
     kind: TargetKind, centre: Floats, spread: Floats, samples: NDArray[np.int64]
 ) -> tuple[Floats, Floats]:
     strangers = (samples == 0)[:, None]
-    usual_centre, usual_spread = or_usual(CATALOGUE[kind], centre, spread)
+    usual_centre, usual_spread = fill_from_catalogue(CATALOGUE[kind], centre, spread)
     return np.where(strangers, usual_centre, centre), np.where(strangers, usual_spread, spread)
 
 
@@ -107,4 +107,4 @@ async def pool_fleet(session: AsyncSession, kind: TargetKind) -> tuple[Floats, F
     streams = list(await session.scalars(query.order_by(Stream.learned_samples.desc())))
     if not streams:
         return CATALOGUE[kind].usual, CATALOGUE[kind].usual_spread
-    return pooled(CATALOGUE[kind], *collect_baselines(kind, streams))
+    return pool_baselines(CATALOGUE[kind], *collect_baselines(kind, streams))

@@ -1,4 +1,4 @@
-"""Stored samples become verdicts, verdicts episodes, episodes anomalies: inside the ingest transaction."""
+"""Stored samples become scores, verdicts episodes, episodes anomalies: inside the ingest transaction."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import Direction
-from ml.detection.episodes import GAP_MS, Episode, EpisodeState, Severity, follow, severity
+from ml.detection.episodes import GAP_MS, Episode, EpisodeState, Severity, rate_severity, track_episodes
 from ml.detection.features import NEVER
 from resolvers.base.times import from_ms, to_ms
 from resolvers.detection.anomalies import AnomalyChange, publish_changes
@@ -40,7 +40,7 @@ class EpisodeTracker:
         """The anomalies that the batch opened, extended or ended: stored and told of."""
         await self._load([s.anomaly_id for s in self.streams.episode_states.values() if s.anomaly_id])
         starts = np.searchsorted(which, np.arange(len(self.streams.keys) + 1)).tolist()
-        alarming = np.unique(which[self.judged.verdicts.score > 0]).tolist()
+        alarming = np.unique(which[self.judged.scores.score > 0]).tolist()
         for number in sorted({*alarming, *self.streams.episode_states}):
             self._stream(number, starts[number], starts[number + 1])
         await self.session.flush()  # what ended, before what begins: a stream has one open anomaly at most
@@ -68,20 +68,20 @@ class EpisodeTracker:
         if since is None:
             seen_at = None if last == NEVER else last
             state = EpisodeState(
-                episode_state.anomaly_id is not None, episode_state.alarms, episode_state.quiets, None, seen_at
+                episode_state.anomaly_id is not None, episode_state.alarms, episode_state.clear_count, None, seen_at
             )
-        state, episodes = follow(state, self.times[rows], self.judged.verdicts.score[rows])
+        state, episodes = track_episodes(state, self.times[rows], self.judged.scores.score[rows])
         for episode in episodes:
             self._episode(number, episode, rows)
-        episode_state.alarms, episode_state.quiets, episode_state.alarming_since = (
+        episode_state.alarms, episode_state.clear_count, episode_state.alarming_since = (
             state.alarms,
-            state.quiets,
+            state.clear_count,
             state.since,
         )
 
     def _late(self, number: int, rows: slice) -> None:
         """Samples older than the newest that is stored: of the open episode, or of episodes that are over already."""
-        _, episodes = follow(EpisodeState(), self.times[rows], self.judged.verdicts.score[rows])
+        _, episodes = track_episodes(EpisodeState(), self.times[rows], self.judged.scores.score[rows])
         current = self._open_of(number)
         for episode in episodes:
             reach = (episode.last_seen_at or episode.started_at) + (0 if episode.closed else GAP_MS)
@@ -141,7 +141,7 @@ class EpisodeTracker:
     def _alarms(self, episode: Episode, rows: slice) -> list[int]:
         """The rows of this episode that alarm."""
         times, last = self.times[rows], episode.last_seen_at or episode.started_at
-        within = (times >= episode.started_at) & (times <= last) & (self.judged.verdicts.score[rows] > 0)
+        within = (times >= episode.started_at) & (times <= last) & (self.judged.scores.score[rows] > 0)
         alarms: list[int] = (rows.start + np.flatnonzero(within)).tolist()
         return alarms
 
@@ -149,12 +149,14 @@ class EpisodeTracker:
         """Row by row, so that it makes no difference how rows are cut into batches."""
         score, metrics, peak = anomaly.score, _metrics(anomaly), None
         for row in alarms:
-            if self.judged.verdicts.score[row] > score:
-                score, metrics, peak = float(self.judged.verdicts.score[row]), self.judged.metrics(row), row
+            if self.judged.scores.score[row] > score:
+                score, metrics, peak = float(self.judged.scores.score[row]), self.judged.metrics(row), row
             seconds = (int(self.times[row]) - to_ms(anomaly.started_at)) / 1000
-            anomaly.severity = max(anomaly.severity, severity(score, metrics, seconds), key=lambda level: level.rank)
+            anomaly.severity = max(
+                anomaly.severity, rate_severity(score, metrics, seconds), key=lambda level: level.rank
+            )
         if peak is not None:
-            anomaly.score, anomaly.confidence = score, float(self.judged.verdicts.confidence[peak])
+            anomaly.score, anomaly.confidence = score, float(self.judged.scores.confidence[peak])
             anomaly.contributions = self.judged.contributions(peak)
 
     def _end(self, anomaly: Anomaly) -> None:

@@ -1,4 +1,4 @@
-"""Verdicts on measurements that somebody asks for; kept for the record."""
+"""Scores on measurements that somebody asks for; kept for the record."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
-from ml.detection.baselines import or_usual
+from ml.detection.baselines import fill_from_catalogue
 from ml.detection.detector import Detector
-from ml.detection.episodes import severity
-from ml.detection.features import Memory, Rows
+from ml.detection.episodes import rate_severity
+from ml.detection.features import Memory, StreamSamples
 from ml.detection.profiles import Profiles
 from ml.numerics.arrays import Floats
 from resolvers.base.errors import InvalidInput, NotFound, camel
@@ -59,18 +59,18 @@ async def detect(
     limit = await context.services.sensitivity.of(kind) if sensitivity is None else sensitivity
     async with context.database.write() as session:
         past = await _past(context, session, detector, target_id, direction)
-        rows = Rows.of_one(readings, np.array([round(context.now.timestamp() * 1000)]))
-        verdicts = await asyncio.to_thread(detector.judge, rows, past.profile, past.memory, limit)
-        judged = ScoredBatch(CATALOGUE[kind], readings, verdicts)
+        rows = StreamSamples.of_one_stream(readings, np.array([round(context.now.timestamp() * 1000)]))
+        scores = await asyncio.to_thread(detector.score, rows, past.profile, past.memory, limit)
+        judged = ScoredBatch(CATALOGUE[kind], readings, scores)
         detection = Detection(
             id=uuid7(),
             kind=kind,
             target_id=target_id,
             direction=direction,
             measurements=dict(measurements),
-            is_anomaly=bool(verdicts.score[0] > 0),
-            anomaly_score=float(verdicts.score[0]),
-            confidence=float(verdicts.confidence[0]),
+            is_anomaly=bool(scores.score[0] > 0),
+            anomaly_score=float(scores.score[0]),
+            confidence=float(scores.confidence[0]),
             contributions=judged.contributions(0),
             model_version=detector.version,
             created_at=context.now,
@@ -112,7 +112,7 @@ async def _past(
     if streams:
         return Past(_presumed(detector, streams), blank)
     centre, spread = await baselines.pool_fleet(session, kind)
-    return Past(detector.presumed(centre[None], spread[None], np.zeros(1, dtype=np.int64)), blank)
+    return Past(detector.make_prior_profiles(centre[None], spread[None], np.zeros(1, dtype=np.int64)), blank)
 
 
 async def _streams(
@@ -129,9 +129,9 @@ def _presumed(detector: Detector, streams: list[Stream]) -> Profiles:
     """From the centre and spread of a stream; of a link without a direction: what is usual in either."""
     kind = CATALOGUE[detector.kind]
     centre, spread = baselines.collect_baselines(detector.kind, streams)
-    centre, spread = or_usual(kind, centre.mean(axis=0), spread.max(axis=0) + np.ptp(centre, axis=0) / 2)
+    centre, spread = fill_from_catalogue(kind, centre.mean(axis=0), spread.max(axis=0) + np.ptp(centre, axis=0) / 2)
     samples = min(stream.learned_samples for stream in streams)
-    return detector.presumed(centre[None], spread[None], np.array([samples]))
+    return detector.make_prior_profiles(centre[None], spread[None], np.array([samples]))
 
 
 async def _anomaly(context: Context, session: AsyncSession, detection: Detection, judged: ScoredBatch) -> UUID:
@@ -159,7 +159,7 @@ async def _anomaly(context: Context, session: AsyncSession, detection: Detection
         detected_at=context.now,
         score=detection.anomaly_score,
         confidence=detection.confidence,
-        severity=severity(detection.anomaly_score, judged.metrics(0), 0.0),
+        severity=rate_severity(detection.anomaly_score, judged.metrics(0), 0.0),
         contributions=detection.contributions,
     )
     session.add(anomaly)

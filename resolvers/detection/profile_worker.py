@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.metrics import CATALOGUE, TargetKind
 from ml.detection import baselines
 from ml.detection.detector import Detector
-from ml.detection.features import Rows
-from ml.detection.profile_fitting import learn
+from ml.detection.features import StreamSamples
+from ml.detection.profile_fitting import fit_profiles
 from ml.detection.profiles import Profiles
 from resolvers.base.errors import ClientError
 from resolvers.base.readings import to_readings
@@ -27,7 +27,7 @@ from resolvers.store.telemetry import profiles, streams
 from resolvers.store.telemetry import samples as telemetry
 from resolvers.store.telemetry.streams import StreamKey, Streams
 
-LEAST_SAMPLES: Final = 500  # younger streams are judged by a prior and their centre and spread
+MIN_SAMPLES: Final = 500  # younger streams are judged by a prior and their centre and spread
 LEARN_FROM: Final = 4320  # the newest samples: 15 days of one each five minutes
 REFIT_AFTER: Final = 72  # new samples (six hours), or a tenth more, whichever is later
 AT_ONCE: Final = 16  # streams
@@ -70,7 +70,7 @@ async def _round(services: Services, detector: Detector) -> int:
     async with services.database.read() as session:
         connection = await driver(session)
         due = await connection.fetch(
-            _DUE, detector.kind.value, LEAST_SAMPLES, REFIT_AFTER, LEARN_FROM, detector.version, AT_ONCE
+            _DUE, detector.kind.value, MIN_SAMPLES, REFIT_AFTER, LEARN_FROM, detector.version, AT_ONCE
         )
         if not due:
             return 0
@@ -114,7 +114,7 @@ def _learned(detector: Detector, frame: pl.DataFrame, streams: int, confirmed: N
     Confirmed anomalies (place, first and last ms) are not learned from: they must stay odd.
     """
     kind, places = CATALOGUE[detector.kind], frame["place"].to_numpy()
-    enough = np.bincount(places, minlength=streams) >= LEAST_SAMPLES
+    enough = np.bincount(places, minlength=streams) >= MIN_SAMPLES
     if not enough.any():
         return None
     kept = frame.filter(pl.Series(enough[places]))
@@ -122,10 +122,10 @@ def _learned(detector: Detector, frame: pl.DataFrame, streams: int, confirmed: N
     left_out = np.zeros(len(kept), dtype=bool)
     for place, first, last in confirmed.tolist():
         left_out |= (of == place) & (at >= first) & (at <= last)
-    rows = Rows(to_readings(kept, kind), at, (np.cumsum(enough) - 1)[of], int(enough.sum()))
+    rows = StreamSamples(to_readings(kept, kind), at, (np.cumsum(enough) - 1)[of], int(enough.sum()))
     ordinary = np.where(left_out[:, None], np.nan, rows.values)
-    base = baselines.learn(kind, ordinary, rows.stream, rows.streams)
-    learned = learn(rows, detector.scales, detector.forest, left_out if left_out.any() else None)
+    base = baselines.fit_baselines(kind, ordinary, rows.stream, rows.streams)
+    learned = fit_profiles(rows, detector.scales, detector.forest, left_out if left_out.any() else None)
     return _Learned(np.flatnonzero(enough).tolist(), learned, base)
 
 

@@ -10,7 +10,7 @@ from ml.artefacts import Fitted
 from ml.catalogue.metrics import CATALOGUE
 from ml.catalogue.models import Measure
 from ml.detection.detector import WARM_SAMPLES, Detector
-from ml.detection.features import Memory, Rows
+from ml.detection.features import Memory, StreamSamples
 
 SAMPLES: Final = 100
 
@@ -22,11 +22,11 @@ def latency(fitted: Fitted) -> tuple[Measure, ...]:
     detector = fitted
     took = []
     kind = CATALOGUE[detector.kind]
-    profile = detector.presumed(kind.usual[None], kind.usual_spread[None], np.array([WARM_SAMPLES]))
-    rows = Rows.of_one(kind.usual[None], np.zeros(1, dtype=np.int64))
+    profile = detector.make_prior_profiles(kind.usual[None], kind.usual_spread[None], np.array([WARM_SAMPLES]))
+    rows = StreamSamples.of_one_stream(kind.usual[None], np.zeros(1, dtype=np.int64))
     memory = Memory.blank(1, len(kind.specs))
     for _ in range(SAMPLES):
         began = time.perf_counter()
-        detector.judge(rows, profile, memory)
+        detector.score(rows, profile, memory)
         took.append(1000.0 * (time.perf_counter() - began))
     return (Measure("latency_ms", median(took), SAMPLES, "one sample at a time"),)

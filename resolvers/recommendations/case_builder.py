@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import Metric, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
-from ml.detection.episodes import Severity, severity
+from ml.detection.episodes import Severity, rate_severity
 from ml.recommendation.case import Situation
 from ml.recommendation.playbook.actions import Facts
 from resolvers.detection.scoring import NOTABLE_SHARE
@@ -67,7 +67,7 @@ async def _of_detection(session: AsyncSession, detection: Detection) -> Case:
     where = await place(session, detection.kind, detection.target_id) if known else Place()  # type: ignore[arg-type]
     seen = Situation(
         scope=CulpritKind(detection.kind),
-        severity=_severity(severity(detection.anomaly_score, metrics, 0.0)),
+        severity=_severity(rate_severity(detection.anomaly_score, metrics, 0.0)),
         confidence=detection.confidence,
         kind=detection.kind,
         shares=_shares(detection.contributions),

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from ml.artefacts import load
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from ml.catalogue.models import DETECTORS, Trained
-from ml.detection.detector import Detector, Verdicts
-from ml.detection.episodes import Episode, EpisodeState
-from ml.detection.episodes import follow as follow_episodes
-from ml.detection.features import Memory, Rows, follow
-from ml.detection.profile_fitting import learn
+from ml.detection.detector import Detector, Scores
+from ml.detection.episodes import Episode, EpisodeState, track_episodes
+from ml.detection.features import Memory, StreamSamples, compute_features
+from ml.detection.profile_fitting import fit_profiles
 from ml.detection.profiles import Profiles
 from ml.numerics.arrays import Floats
 from tests.helpers.shipped import shipped
@@ -47,7 +46,7 @@ def quiet(rows: int, kind: TargetKind = TargetKind.LINK, seed: int = 1) -> Float
 
 def episodes(scores: Floats) -> list[Episode]:
     """Of one stream; times count from its first row."""
-    return follow_episodes(EpisodeState(), STEP_MS * np.arange(len(scores)), scores)[1]
+    return track_episodes(EpisodeState(), STEP_MS * np.arange(len(scores)), scores)[1]
 
 
 def place(metric: Metric) -> int:
@@ -70,15 +69,15 @@ class Watch:
 
     @classmethod
     def after(cls, past: Floats, kind: TargetKind = TargetKind.LINK) -> "Watch":
-        rows = Rows.of_one(past, times(len(past)))
-        profiles = learn(rows, detector(kind).scales, detector(kind).forest)
-        _, memory = follow(Memory.blank(1, past.shape[1]), rows, profiles.pace)
+        rows = StreamSamples.of_one_stream(past, times(len(past)))
+        profiles = fit_profiles(rows, detector(kind).scales, detector(kind).forest)
+        _, memory = compute_features(Memory.blank(1, past.shape[1]), rows, profiles.smoothing_scales)
         return cls(detector(kind), profiles, memory, len(past))
 
-    def judge(self, values: Floats, at: NDArray[np.int64] | None = None, **also: Any) -> Verdicts:
+    def score(self, values: Floats, at: NDArray[np.int64] | None = None, **also: Any) -> Scores:
         """What comes next."""
         at = times(len(values), self.seen) if at is None else at
-        return self.detector.judge(Rows.of_one(values, at), self.profiles, self.memory, **also)
+        return self.detector.score(StreamSamples.of_one_stream(values, at), self.profiles, self.memory, **also)
 
 
 @cache

@@ -12,10 +12,11 @@ import polars as pl
 import pytest
 
 from bcom_graphql.cli import commands as cli
+from bcom_graphql.cli.series_folder import read_index, read_series
 from ml.benchmark import protocol
-from ml.benchmark import reference_detectors as rivals
-from ml.benchmark.dataset import BrokenFolder, chosen, read_index, read_series
-from ml.benchmark.protocol import Measured, Scorer
+from ml.benchmark import reference_detectors as reference
+from ml.benchmark.dataset import UnusableSeries, select_series
+from ml.benchmark.protocol import Scorer, SeriesResult
 from tests.helpers.places import SHARED
 from tests.helpers.processes import run
 
@@ -269,7 +270,7 @@ def test_series_are_read_in_the_order_of_time_with_gaps_filled_by_what_was_befor
 
 
 def test_seven_tenths_of_history_are_for_learning_and_labels_are_for_the_test_alone(folder: Path) -> None:
-    parts = protocol.split(read_series(folder, read_index(folder)[0]))
+    parts = protocol.split_series(read_series(folder, read_index(folder)[0]))
 
     assert (len(parts.train), parts.calibration, len(parts.rest), len(parts.truth)) == (630, 270, 870, 600)
     assert parts.context["test_ts"][0] == START + 300 * 630
@@ -279,25 +280,25 @@ def test_seven_tenths_of_history_are_for_learning_and_labels_are_for_the_test_al
 def test_a_data_set_is_chosen_by_name_and_all_are_where_none_is(folder: Path) -> None:
     entries = read_index(folder)
 
-    assert [one.name for one in chosen(entries, ["steady"], None)] == ["steady-1", "steady-2"]
-    assert [one.name for one in chosen(entries, [], 1)] == ["coarse-1", "slice-1", "steady-1"]
-    with pytest.raises(BrokenFolder, match="There is no data set other here"):
-        chosen(entries, ["other"], None)
+    assert [one.name for one in select_series(entries, ["steady"], None)] == ["steady-1", "steady-2"]
+    assert [one.name for one in select_series(entries, [], 1)] == ["coarse-1", "slice-1", "steady-1"]
+    with pytest.raises(UnusableSeries, match="There is no data set other here"):
+        select_series(entries, ["other"], None)
 
 
 def test_scores_that_are_no_numbers_count_as_none_and_too_few_are_a_bug(folder: Path) -> None:
     whole = read_series(folder, read_index(folder)[0])
-    parts = protocol.split(whole)
+    parts = protocol.split_series(whole)
     scores = np.full(len(parts.rest), np.nan)
 
-    silent = protocol.measured(whole, parts, scores, 1.0, 1.0)
+    silent = protocol.measure_series(whole, parts, scores, 1.0, 1.0)
 
     assert silent.auc_pr == pytest.approx(silent.anomaly_rate)
     with pytest.raises(ValueError, match="870 rows have scores of the shape"):
-        protocol.measured(whole, parts, scores[1:], 1.0, 1.0)
+        protocol.measure_series(whole, parts, scores[1:], 1.0, 1.0)
 
 
-@pytest.mark.parametrize("scorer", [rivals.isolation_forest, rivals.median_mad])
+@pytest.mark.parametrize("scorer", [reference.score_isolation_forest, reference.score_median_mad])
 def test_figures_agree_with_the_judge(folder: Path, scorer: Scorer) -> None:
     if not JUDGE.exists():
         pytest.skip("the judge's file is not here")
@@ -308,8 +309,8 @@ def test_figures_agree_with_the_judge(folder: Path, scorer: Scorer) -> None:
 
     expected = judge.summarise(judge.evaluate(scorer, folder))
 
-    for group in protocol.grouped([measured_by(scorer, folder, place) for place in range(4)]):
-        found, wanted = protocol.summarised(group.series), expected[group.dataset]
+    for group in protocol.group_by_dataset([measured_by(scorer, folder, place) for place in range(4)]):
+        found, wanted = protocol.summarise(group.series), expected[group.dataset]
         for name, key in AGREEING.items():
             assert getattr(found, name) == pytest.approx(wanted[key], abs=1e-9, nan_ok=True), (group.dataset, name)
 
@@ -327,7 +328,7 @@ AGREEING = {
 }
 
 
-def measured_by(scorer: Scorer, folder: Path, place: int) -> Measured:
+def measured_by(scorer: Scorer, folder: Path, place: int) -> SeriesResult:
     whole = read_series(folder, read_index(folder)[place])
-    parts = protocol.split(whole)
-    return protocol.measured(whole, parts, scorer(parts.train, parts.rest, parts.context), 1.0, 1.0)
+    parts = protocol.split_series(whole)
+    return protocol.measure_series(whole, parts, scorer(parts.train, parts.rest, parts.context), 1.0, 1.0)

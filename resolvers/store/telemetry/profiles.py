@@ -65,9 +65,9 @@ def combine_profiles(detector: Detector, presumed: Profiles, known: Sequence[Sto
     if not own:
         return presumed
     profiles = Profiles.from_bytes([content for _, _, content in own], len(CATALOGUE[detector.kind].specs))
-    adopted = detector.adopted(profiles, np.array([version == detector.version for _, version, _ in own]))
+    adopted = detector.recalibrate(profiles, np.array([version == detector.version for _, version, _ in own]))
     which = np.flatnonzero([one is not None for one in known])
-    return presumed.replaced(which, adopted)
+    return presumed.replace_at(which, adopted)
 
 
 async def store_profiles(

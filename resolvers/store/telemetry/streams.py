@@ -31,7 +31,7 @@ class StoredEpisodeState:
 
     anomaly_id: UUID | None = None  # the open episode's
     alarms: int = 0
-    quiets: int = 0
+    clear_count: int = 0
     alarming_since: int | None = None
 
     @property
@@ -174,7 +174,7 @@ async def store_episode_states(session: AsyncSession, streams: Streams) -> None:
         " alarming_since = to_timestamp($7::bigint / 1000.0)"
         " WHERE target_id = $1 AND direction = $2 AND kind = $3",
         [
-            (*streams.keys[number], streams.kind.value, s.anomaly_id, s.alarms, s.quiets, s.alarming_since)
+            (*streams.keys[number], streams.kind.value, s.anomaly_id, s.alarms, s.clear_count, s.alarming_since)
             for number, s in sorted(streams.episode_states.items())
         ],
     )

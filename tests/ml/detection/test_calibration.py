@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.detection.calibration import opening, peaks_over, surprise, tails, threshold
-from ml.detection.episodes import EpisodeState, follow
+from ml.detection.calibration import compute_surprisal, compute_threshold, find_opening_thresholds, fit_peaks, fit_tails
+from ml.detection.episodes import EpisodeState, track_episodes
 
 VALUES = np.random.default_rng(1).exponential(2.0, (100_000, 1))
 STEP_SECONDS = 300.0
@@ -16,8 +16,8 @@ def noise(seed: int) -> np.ndarray:
 
 
 def surprises(learned: np.ndarray, values: list[float] | np.ndarray) -> np.ndarray:
-    knots, beyond = tails(learned)
-    return surprise(np.array(values)[:, None], knots[None], beyond[None])[:, 0]
+    knots, beyond = fit_tails(learned)
+    return compute_surprisal(np.array(values)[:, None], knots[None], beyond[None])[:, 0]
 
 
 def test_surprise_counts_the_powers_of_ten_of_the_tail_probability() -> None:
@@ -41,10 +41,10 @@ def test_a_view_that_never_moved_is_surprised_but_finite() -> None:
 
 
 def test_each_row_is_judged_by_the_tails_of_its_own_stream() -> None:
-    learned = [tails(scale * VALUES) for scale in (1.0, 10.0)]
+    learned = [fit_tails(scale * VALUES) for scale in (1.0, 10.0)]
     knots, beyond = (np.stack(part) for part in zip(*learned, strict=True))
 
-    found = surprise(np.array([[5.0], [50.0]]), knots, beyond)[:, 0]
+    found = compute_surprisal(np.array([[5.0], [50.0]]), knots, beyond)[:, 0]
 
     assert found[0] == pytest.approx(found[1])
 
@@ -62,25 +62,25 @@ def test_nothing_to_learn_from_gives_finite_tails() -> None:
 
 @pytest.mark.parametrize("per_day", [0.1, 0.5, 3.0])
 def test_new_noise_opens_about_as_many_episodes_as_the_budget_allows(per_day: float) -> None:
-    limit = threshold(np.array([peaks_over(noise(1), STEP_SECONDS)]), per_day)[0]
+    limit = compute_threshold(np.array([fit_peaks(noise(1), STEP_SECONDS)]), per_day)[0]
 
     fresh = np.concatenate([noise(seed) for seed in (2, 3, 4)])
-    episodes = follow(EpisodeState(), 300_000 * np.arange(len(fresh)), (fresh - limit) / (fresh + limit))[1]
+    episodes = track_episodes(EpisodeState(), 300_000 * np.arange(len(fresh)), (fresh - limit) / (fresh + limit))[1]
 
     assert 0.6 < len(episodes) / (3 * DAYS * per_day) < 1.5
 
 
 def test_a_smaller_budget_means_a_higher_threshold() -> None:
-    peaks = np.array([peaks_over(noise(1), STEP_SECONDS)])
+    peaks = np.array([fit_peaks(noise(1), STEP_SECONDS)])
 
-    limits = [threshold(peaks, per_day)[0] for per_day in (3.0, 1.0, 0.1, 1 / 30)]
+    limits = [compute_threshold(peaks, per_day)[0] for per_day in (3.0, 1.0, 0.1, 1 / 30)]
 
     assert limits == sorted(set(limits))
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3, 11])
 def test_the_shortest_stretch_has_a_threshold(rows: int) -> None:
-    level, excess, rate = peaks_over(np.ones(rows), STEP_SECONDS)
+    level, excess, rate = fit_peaks(np.ones(rows), STEP_SECONDS)
 
     assert (level > 0.0, excess > 0.0, rate > 0.0) == (True, True, True)
 
@@ -89,7 +89,7 @@ def test_some_true_faults_among_the_peaks_do_not_raise_the_threshold_much() -> N
     spoilt = noise(1)
     spoilt[1000:1020] = 500.0
 
-    clean, other = (threshold(np.array([peaks_over(one, STEP_SECONDS)]), 0.3)[0] for one in (noise(1), spoilt))
+    clean, other = (compute_threshold(np.array([fit_peaks(one, STEP_SECONDS)]), 0.3)[0] for one in (noise(1), spoilt))
 
     assert other == pytest.approx(clean, rel=0.1)
 
@@ -97,8 +97,8 @@ def test_some_true_faults_among_the_peaks_do_not_raise_the_threshold_much() -> N
 @given(seed=st.integers(0, 10**6), rows=st.integers(1, 40))
 def test_a_threshold_just_below_the_opening_opens_an_episode(seed: int, rows: int) -> None:
     fused = np.random.default_rng(seed).exponential(1.0, rows) + 1e-3
-    limit = 0.999 * opening(fused).max()
+    limit = 0.999 * find_opening_thresholds(fused).max()
 
-    episodes = follow(EpisodeState(), 300_000 * np.arange(rows), (fused - limit) / (fused + limit))[1]
+    episodes = track_episodes(EpisodeState(), 300_000 * np.arange(rows), (fused - limit) / (fused + limit))[1]
 
     assert limit == 0.0 or len(episodes) > 0

@@ -7,9 +7,9 @@ import pytest
 
 from ml.artefacts import load
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
-from ml.detection.detector import Detector, Verdicts, false_alarms_per_day
+from ml.detection.detector import Detector, Scores, false_alarms_per_day
 from ml.detection.episodes import EXTREME
-from ml.detection.features import Feature, Memory, Rows
+from ml.detection.features import Feature, Memory, StreamSamples
 from tests.helpers.detectors import (
     DAY,
     LINK,
@@ -41,13 +41,13 @@ def faded(rows: int, first: int, end: int, fall: float = 6.0) -> np.ndarray:
     return values
 
 
-def as_stranger(values: np.ndarray, kind: TargetKind, samples: int = 0) -> Verdicts:
+def as_stranger(values: np.ndarray, kind: TargetKind, samples: int = 0) -> Scores:
     """Judged by the catalogue's usual values and spreads alone."""
     own, count = CATALOGUE[kind], len(values)
-    rows = Rows(values, np.full(count, START_MS), np.arange(count), count)
+    rows = StreamSamples(values, np.full(count, START_MS), np.arange(count), count)
     centre, spread = (np.tile(part, (count, 1)) for part in (own.usual, own.usual_spread))
-    profiles = detector(kind).presumed(centre, spread, np.full(count, samples))
-    return detector(kind).judge(rows, profiles, Memory.blank(count, values.shape[1]))
+    profiles = detector(kind).make_prior_profiles(centre, spread, np.full(count, samples))
+    return detector(kind).score(rows, profiles, Memory.blank(count, values.shape[1]))
 
 
 # ---------------------------------------------------------------- what is odd
@@ -55,31 +55,31 @@ def as_stranger(values: np.ndarray, kind: TargetKind, samples: int = 0) -> Verdi
 
 @KINDS
 def test_healthy_samples_are_ordinary(kind: TargetKind) -> None:
-    verdicts = watch(kind, days=14).judge(quiet(DAY, kind))
+    scored = watch(kind, days=14).score(quiet(DAY, kind))
 
-    assert np.median(verdicts.score) < -0.3
-    assert len(episodes(verdicts.score)) <= 1
-    assert np.median(verdicts.confidence) < 0.1
+    assert np.median(scored.score) < -0.3
+    assert len(episodes(scored.score)) <= 1
+    assert np.median(scored.confidence) < 0.1
 
 
 def test_a_six_decibel_fade_amid_healthy_metrics_is_found_and_explained() -> None:
-    verdicts = watch().judge(faded(30, 20, 30))
+    scored = watch().score(faded(30, 20, 30))
 
-    assert episodes(verdicts.score[:20]) == []
-    assert np.all(verdicts.score[20:30] > 0.2)
-    assert verdicts.confidence[20] > 0.7
-    assert LINK.metrics[int(verdicts.shares(20).argmax())] is Metric.ESNO_DB
+    assert episodes(scored.score[:20]) == []
+    assert np.all(scored.score[20:30] > 0.2)
+    assert scored.confidence[20] > 0.7
+    assert LINK.metrics[int(scored.compute_shares(20).argmax())] is Metric.ESNO_DB
 
 
 def test_a_six_decibel_fade_of_a_link_that_measures_only_its_level_is_found() -> None:
     past, values = only(("RX_LEVEL_DBM",), quiet(3 * DAY)), only(("RX_LEVEL_DBM",), quiet(30, seed=2))
     values[20:, LEVEL] -= 6.0
 
-    verdicts = Watch.after(past).judge(values)
+    scored = Watch.after(past).score(values)
 
-    assert episodes(verdicts.score[:20]) == []
-    assert verdicts.score[20] > 0.2
-    assert verdicts.shares(20)[LEVEL] == 1.0
+    assert episodes(scored.score[:20]) == []
+    assert scored.score[20] > 0.2
+    assert scored.compute_shares(20)[LEVEL] == 1.0
 
 
 @pytest.mark.parametrize("kind", [TargetKind.SITE, TargetKind.LINK])
@@ -87,7 +87,7 @@ def test_a_total_outage_is_extreme(kind: TargetKind) -> None:
     values = quiet(5, kind)
     values[4, CATALOGUE[kind].metrics.index(Metric.UPTIME_PCT)] = 0.0
 
-    assert watch(kind).judge(values).score[4] >= EXTREME
+    assert watch(kind).score(values).score[4] >= EXTREME
 
 
 def test_getting_better_is_no_fault() -> None:
@@ -95,18 +95,18 @@ def test_getting_better_is_no_fault() -> None:
     values[20:, ESNO] += 8.0
     values[20:, place(Metric.LATENCY_MS)] -= 100.0
 
-    verdicts = watch().judge(values)
+    scored = watch().score(values)
 
-    assert np.all(verdicts.found[20:22, : Feature.DEVIATION, ESNO] == 0.0)
-    assert episodes(verdicts.score) == []
-    assert verdicts.deviations[20, ESNO] == pytest.approx(32.0, rel=0.25)
+    assert np.all(scored.standardized[20:22, : Feature.DEVIATION, ESNO] == 0.0)
+    assert episodes(scored.score) == []
+    assert scored.deviations[20, ESNO] == pytest.approx(32.0, rel=0.25)
 
 
 def test_alarms_stop_soon_after_a_fault_has_ended() -> None:
-    verdicts = watch().judge(faded(200, 20, 56))
+    scored = watch().score(faded(200, 20, 56))
 
-    one = episodes(verdicts.score)[-1]
-    assert verdicts.score[20:56].min() > 0.2
+    one = episodes(scored.score)[-1]
+    assert scored.score[20:56].min() > 0.2
     assert one.closed
     assert one.last_seen_at <= STEP_MS * (56 + 3)
 
@@ -115,9 +115,9 @@ def test_a_flat_series_with_quantised_noise_stays_quiet() -> None:
     steps = np.random.default_rng(1).integers(-1, 2, (20 * DAY, 1)) * 0.1
     values = only(("RX_LEVEL_DBM",), -45.0 + np.tile(steps, len(LINK.specs)))
 
-    verdicts = Watch.after(values[: 14 * DAY]).judge(values[14 * DAY :], sensitivity=1.0)
+    scored = Watch.after(values[: 14 * DAY]).score(values[14 * DAY :], sensitivity=1.0)
 
-    assert len(episodes(verdicts.score)) < 1.6 * 6 * false_alarms_per_day(1.0)
+    assert len(episodes(scored.score)) < 1.6 * 6 * false_alarms_per_day(1.0)
 
 
 # ---------------------------------------------------------------- bad input
@@ -127,19 +127,19 @@ def test_a_row_of_nothing_is_not_judged_and_does_no_harm_to_the_next() -> None:
     values = quiet(30)
     values[10:20] = np.nan
 
-    verdicts = watch().judge(values)
+    scored = watch().score(values)
 
-    assert np.isnan(verdicts.score[10:20]).all()
-    assert np.all(verdicts.confidence[10:20] == 0.0)
-    assert verdicts.shares(15).sum() == 0.0
-    assert episodes(verdicts.score) == []
+    assert np.isnan(scored.score[10:20]).all()
+    assert np.all(scored.confidence[10:20] == 0.0)
+    assert scored.compute_shares(15).sum() == 0.0
+    assert episodes(scored.score) == []
 
 
 def test_no_rows_give_no_verdicts_and_leave_the_memory() -> None:
-    verdicts = watch().judge(np.empty((0, len(LINK.specs))))
+    scored = watch().score(np.empty((0, len(LINK.specs))))
 
-    assert verdicts.score.shape == (0,)
-    assert verdicts.memory.to_bytes() == watch().memory.to_bytes()
+    assert scored.score.shape == (0,)
+    assert scored.memory.to_bytes() == watch().memory.to_bytes()
 
 
 @pytest.mark.parametrize("constant", [0.0, 45.0])
@@ -148,10 +148,10 @@ def test_a_constant_series_is_ordinary_until_it_moves(constant: float) -> None:
     values = past[:30].copy()
     values[29] += np.where(LINK.harmless_sign > 0, -50.0, 50.0)
 
-    verdicts = Watch.after(past).judge(values)
+    scored = Watch.after(past).score(values)
 
-    assert np.all(verdicts.score[:29] < 0.0)
-    assert verdicts.score[29] > 0.0
+    assert np.all(scored.score[:29] < 0.0)
+    assert scored.score[29] > 0.0
 
 
 def test_metrics_that_were_never_measured_take_no_part_when_they_appear() -> None:
@@ -160,16 +160,16 @@ def test_metrics_that_were_never_measured_take_no_part_when_they_appear() -> Non
     values = quiet(20, seed=2)
     values[10:, ESNO] = -20.0
 
-    verdicts = Watch.after(past).judge(values)
+    scored = Watch.after(past).score(values)
 
-    assert episodes(verdicts.score) == []
-    assert verdicts.shares(15)[ESNO] == 0.0
+    assert episodes(scored.score) == []
+    assert scored.compute_shares(15)[ESNO] == 0.0
 
 
 def test_a_history_of_nothing_leads_to_no_verdict() -> None:
-    verdicts = Watch.after(np.full((DAY, len(LINK.specs)), np.nan)).judge(quiet(5))
+    scored = Watch.after(np.full((DAY, len(LINK.specs)), np.nan)).score(quiet(5))
 
-    assert np.isnan(verdicts.score).all()
+    assert np.isnan(scored.score).all()
 
 
 def test_a_counter_that_is_reset_is_odd_once() -> None:
@@ -179,29 +179,29 @@ def test_a_counter_that_is_reset_is_odd_once() -> None:
     past[:, counter], values[:, counter] = np.arange(3 * DAY), np.arange(200) + 3 * DAY
     values[20:, counter] -= 3 * DAY + 20
 
-    verdicts = Watch.after(past).judge(values)
+    scored = Watch.after(past).score(values)
 
-    one, *more = episodes(verdicts.score)
+    one, *more = episodes(scored.score)
     assert more == []
     assert (one.started_at, one.closed) == (20 * STEP_MS, True)
 
 
 @pytest.mark.parametrize("jump_rows", [-12, 5 * DAY], ids=["an hour repeated", "days of silence"])
 def test_a_clock_that_jumps_raises_no_alarm(jump_rows: int) -> None:
-    verdicts = watch().judge(quiet(40), at=times(40, watch().seen + jump_rows))
+    scored = watch().score(quiet(40), at=times(40, watch().seen + jump_rows))
 
-    assert np.isfinite(verdicts.score).all()
-    assert episodes(verdicts.score) == []
+    assert np.isfinite(scored.score).all()
+    assert episodes(scored.score) == []
 
 
 def test_impossibly_large_values_have_finite_verdicts() -> None:
     values = quiet(10)
     values[5:] = 1e150
 
-    verdicts = watch().judge(values)
+    scored = watch().score(values)
 
-    assert np.isfinite(verdicts.score).all()
-    assert verdicts.score[5] >= EXTREME
+    assert np.isfinite(scored.score).all()
+    assert scored.score[5] >= EXTREME
 
 
 # ---------------------------------------------------------------- batches
@@ -210,44 +210,46 @@ def test_impossibly_large_values_have_finite_verdicts() -> None:
 def test_a_verdict_depends_on_no_later_row() -> None:
     values = faded(80, 30, 50)
 
-    whole, part = watch().judge(values), watch().judge(values[:41])
+    whole, part = watch().score(values), watch().score(values[:41])
 
     assert part.score == pytest.approx(whole.score[:41], abs=1e-9)
     assert part.confidence == pytest.approx(whole.confidence[:41], abs=1e-9)
-    assert part.found == pytest.approx(whole.found[:41], abs=1e-9, nan_ok=True)
+    assert part.standardized == pytest.approx(whole.standardized[:41], abs=1e-9, nan_ok=True)
 
 
 @KINDS
 def test_a_stream_is_judged_alike_alone_and_in_company(kind: TargetKind) -> None:
     one, other = watch(kind), Watch.after(quiet(2 * DAY, kind, seed=3) + 1.0, kind)
     values = [quiet(20, kind), quiet(30, kind, seed=4)]
-    both = one.profiles.take(np.zeros(2, dtype=np.intp)).replaced(np.array([1]), other.profiles)
+    both = one.profiles.take(np.zeros(2, dtype=np.intp)).replace_at(np.array([1]), other.profiles)
     memory = Memory.from_bytes(one.memory.to_bytes() + other.memory.to_bytes(), values[0].shape[1])
     at = np.concatenate([times(20, one.seen), times(30, other.seen)])
 
-    together = detector(kind).judge(Rows(np.concatenate(values), at, np.repeat([0, 1], [20, 30]), 2), both, memory)
+    together = detector(kind).score(
+        StreamSamples(np.concatenate(values), at, np.repeat([0, 1], [20, 30]), 2), both, memory
+    )
 
-    alone = np.concatenate([one.judge(values[0]).score, other.judge(values[1]).score])
+    alone = np.concatenate([one.score(values[0]).score, other.score(values[1]).score])
     assert together.score == pytest.approx(alone, abs=1e-9)
 
 
 def test_one_sample_at_a_time_gives_the_verdicts_of_a_batch() -> None:
     values, state, scores = faded(40, 20, 30), watch(), []
     for row in values:
-        verdicts = state.judge(row[None])
-        scores.append(verdicts.score[0])
-        state = Watch(state.detector, state.profiles, verdicts.memory, state.seen + 1)
+        scored = state.score(row[None])
+        scores.append(scored.score[0])
+        state = Watch(state.detector, state.profiles, scored.memory, state.seen + 1)
 
-    assert scores == pytest.approx(watch().judge(values).score.tolist(), abs=1e-9)
+    assert scores == pytest.approx(watch().score(values).score.tolist(), abs=1e-9)
 
 
 def test_verdicts_can_be_put_into_another_order() -> None:
-    verdicts = watch().judge(faded(10, 5, 10))
+    scored = watch().score(faded(10, 5, 10))
 
-    turned = verdicts.reordered(np.arange(10)[::-1], 1)
+    turned = scored.reorder(np.arange(10)[::-1], 1)
 
-    assert turned.score.tolist() == verdicts.score.tolist()[::-1]
-    assert np.array_equal(turned.shares(0), verdicts.shares(9))
+    assert turned.score.tolist() == scored.score.tolist()[::-1]
+    assert np.array_equal(turned.compute_shares(0), scored.compute_shares(9))
 
 
 # ---------------------------------------------------------------- explanation
@@ -258,21 +260,21 @@ def test_shares_sum_to_one_and_leave_out_what_was_not_measured() -> None:
     values[np.random.default_rng(4).random(values.shape) < 0.5] = np.nan
     values[:, 0] = 5.0
 
-    verdicts = watch().judge(values)
+    scored = watch().score(values)
 
-    shares = np.stack([verdicts.shares(row) for row in range(60)])
+    shares = np.stack([scored.compute_shares(row) for row in range(60)])
     assert shares.sum(axis=1) == pytest.approx(np.ones(60))
     assert np.all((shares >= 0) & (shares <= 1))
     assert np.all(shares[np.isnan(values)] == 0.0)
 
 
 def test_where_nothing_deviates_the_shares_are_even() -> None:
-    verdicts = watch().judge(quiet(1))
-    found = np.where(np.arange(len(LINK.specs)) < 4, 0.0 * verdicts.found, np.nan)
+    scored = watch().score(quiet(1))
+    found = np.where(np.arange(len(LINK.specs)) < 4, 0.0 * scored.standardized, np.nan)
 
-    verdicts = replace(verdicts, found=found)
+    scored = replace(scored, standardized=found)
 
-    assert verdicts.shares(0) == pytest.approx([0.25] * 4 + [0.0] * (len(LINK.specs) - 4))
+    assert scored.compute_shares(0) == pytest.approx([0.25] * 4 + [0.0] * (len(LINK.specs) - 4))
 
 
 # ---------------------------------------------------------------- strangers and the young
@@ -326,18 +328,18 @@ def test_sensitivity_is_a_budget_from_one_a_month_to_three_a_day() -> None:
 def test_more_sensitivity_never_raises_a_threshold(kind: TargetKind) -> None:
     known = watch(kind)
 
-    limits = [float(known.detector.threshold(known.profiles, s)[0]) for s in np.linspace(0.0, 1.0, 11)]
+    limits = [float(known.detector.compute_thresholds(known.profiles, s)[0]) for s in np.linspace(0.0, 1.0, 11)]
 
     assert limits == sorted(limits, reverse=True)
     assert limits[0] > limits[-1] > 0.0
 
 
 def test_scores_stay_between_minus_one_and_one_and_are_positive_exactly_above_the_threshold() -> None:
-    verdicts = watch().judge(faded(40, 20, 30, fall=1.0), sensitivity=0.8)
+    scored = watch().score(faded(40, 20, 30, fall=1.0), sensitivity=0.8)
 
-    limit = watch().detector.threshold(watch().profiles, 0.8)[0]
-    assert np.all(np.abs(verdicts.score) <= 1.0)
-    assert np.array_equal(verdicts.score > 0, verdicts.surprise > limit)
+    limit = watch().detector.compute_thresholds(watch().profiles, 0.8)[0]
+    assert np.all(np.abs(scored.score) <= 1.0)
+    assert np.array_equal(scored.score > 0, scored.surprisal > limit)
 
 
 @KINDS
@@ -345,11 +347,11 @@ def test_confidence_never_falls_as_a_sample_grows_odder(kind: TargetKind) -> Non
     worse = np.where(CATALOGUE[kind].harmless_sign > 0, -1.0, 1.0) * CATALOGUE[kind].usual_spread
     values = CATALOGUE[kind].usual + np.linspace(0, 30, 60)[:, None] * worse
 
-    verdicts = as_stranger(values, kind, samples=5000)
+    scored = as_stranger(values, kind, samples=5000)
 
-    order = np.argsort(verdicts.surprise)
-    assert np.all(np.diff(verdicts.confidence[order]) >= 0)
-    assert (verdicts.confidence.min() < 0.2, verdicts.confidence.max() > 0.9) == (True, True)
+    order = np.argsort(scored.surprisal)
+    assert np.all(np.diff(scored.confidence[order]) >= 0)
+    assert (scored.confidence.min() < 0.2, scored.confidence.max() > 0.9) == (True, True)
 
 
 # ---------------------------------------------------------------- artefacts
@@ -362,7 +364,7 @@ def test_a_detector_survives_its_artefact(kind: TargetKind) -> None:
     again = load(f"anomaly_{kind.lower()}", known.detector.to_bytes(), "2.0.0")
 
     one, other = (
-        each.judge(Rows.of_one(quiet(20, kind), times(20)), known.profiles, known.memory)
+        each.score(StreamSamples.of_one_stream(quiet(20, kind), times(20)), known.profiles, known.memory)
         for each in (known.detector, again)
     )
     assert np.array_equal(one.score, other.score)

@@ -4,7 +4,17 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ml.detection.episodes import EXTREME, GAP_MS, PERSIST, QUIETS, Episode, EpisodeState, Severity, follow, severity
+from ml.detection.episodes import (
+    CLEAR_COUNT,
+    EXTREME,
+    GAP_MS,
+    MIN_ALARMS,
+    Episode,
+    EpisodeState,
+    Severity,
+    rate_severity,
+    track_episodes,
+)
 
 MINUTE = 60_000
 QUIET, MILD, EXTREME_ALARM, UNSCORED = -0.5, 0.1, EXTREME, np.nan
@@ -19,14 +29,14 @@ steps = st.lists(
 
 
 def run(*scores: float, every: int = 5 * MINUTE) -> list[Episode]:
-    return follow(EpisodeState(), every * np.arange(len(scores)), np.array(scores))[1]
+    return track_episodes(EpisodeState(), every * np.arange(len(scores)), np.array(scores))[1]
 
 
 def split(times: np.ndarray, scores: np.ndarray, cuts: list[int]) -> tuple[EpisodeState, list[tuple[int, Episode]]]:
     """Follow batch by batch; each episode with the number of rows before its batch."""
     state, found, bounds = EpisodeState(), [], [0, *sorted(min(cut, len(times)) for cut in cuts), len(times)]
     for first, last in itertools.pairwise(bounds):
-        state, episodes = follow(state, times[first:last], scores[first:last])
+        state, episodes = track_episodes(state, times[first:last], scores[first:last])
         found += [(first, episode) for episode in episodes]
     return state, found
 
@@ -49,8 +59,8 @@ def test_an_extreme_alarm_opens_an_episode_at_once() -> None:
 
 
 def test_mild_alarms_must_persist() -> None:
-    assert run(*[MILD] * (PERSIST - 1)) == []
-    assert run(*[MILD] * PERSIST) == [Episode(True, 0, 10 * MINUTE, 0, PERSIST, False)]
+    assert run(*[MILD] * (MIN_ALARMS - 1)) == []
+    assert run(*[MILD] * MIN_ALARMS) == [Episode(True, 0, 10 * MINUTE, 0, MIN_ALARMS, False)]
 
 
 def test_mild_alarms_persist_over_small_holes_only() -> None:
@@ -59,15 +69,15 @@ def test_mild_alarms_persist_over_small_holes_only() -> None:
 
 
 def test_an_episode_ends_with_the_quiet_after_it() -> None:
-    still_open = run(EXTREME_ALARM, *[QUIET] * (QUIETS - 1), 0.7)
-    ended = run(EXTREME_ALARM, *[QUIET] * QUIETS, 0.7)
+    still_open = run(EXTREME_ALARM, *[QUIET] * (CLEAR_COUNT - 1), 0.7)
+    ended = run(EXTREME_ALARM, *[QUIET] * CLEAR_COUNT, 0.7)
 
     assert [(one.alarms, one.closed, one.peak) for one in still_open] == [(2, False, 5)]
     assert [(one.alarms, one.closed, one.peak) for one in ended] == [(1, True, 0), (1, False, 6)]
 
 
 def test_unscored_samples_are_neither_alarms_nor_quiet() -> None:
-    episodes = run(EXTREME_ALARM, *[QUIET, UNSCORED, UNSCORED] * (QUIETS - 1), MILD)
+    episodes = run(EXTREME_ALARM, *[QUIET, UNSCORED, UNSCORED] * (CLEAR_COUNT - 1), MILD)
 
     assert [(one.alarms, one.closed) for one in episodes] == [(2, False)]
 
@@ -83,10 +93,10 @@ def test_a_long_silence_ends_what_was_open_and_forgets_what_was_pending() -> Non
 
 
 def test_closing_in_a_later_batch_is_reported_without_an_alarm() -> None:
-    times = MINUTE * np.arange(1 + QUIETS)
-    state, _ = follow(EpisodeState(), times[:1], np.array([0.9]))
+    times = MINUTE * np.arange(1 + CLEAR_COUNT)
+    state, _ = track_episodes(EpisodeState(), times[:1], np.array([0.9]))
 
-    state, episodes = follow(state, times[1:], np.full(QUIETS, QUIET))
+    state, episodes = track_episodes(state, times[1:], np.full(CLEAR_COUNT, QUIET))
 
     assert (episodes[0].opened, episodes[0].closed) == (False, True)
     assert (episodes[0].last_seen_at, episodes[0].peak, episodes[0].alarms) == (None, None, 0)
@@ -99,7 +109,7 @@ def test_cutting_a_sequence_into_batches_changes_no_episode(sequence: list, cuts
     times = np.cumsum([step for step, _ in sequence], dtype=np.int64)
     scores = np.array([score for _, score in sequence], dtype=np.float64)
 
-    state, whole = follow(EpisodeState(), times, scores)
+    state, whole = track_episodes(EpisodeState(), times, scores)
     state_of_parts, parts = split(times, scores, cuts)
 
     assert state == state_of_parts
@@ -127,7 +137,7 @@ def test_episodes_are_in_order_and_only_the_last_may_stay_open(sequence: list) -
     times = np.cumsum([step for step, _ in sequence], dtype=np.int64)
     scores = np.array([score for _, score in sequence], dtype=np.float64)
 
-    state, episodes = follow(EpisodeState(), times, scores)
+    state, episodes = track_episodes(EpisodeState(), times, scores)
 
     assert all(one.closed for one in episodes[:-1])
     assert state.open == bool(episodes and not episodes[-1].closed)
@@ -135,9 +145,9 @@ def test_episodes_are_in_order_and_only_the_last_may_stay_open(sequence: list) -
 
 
 def test_severities_rise_with_score_breadth_and_length() -> None:
-    assert severity(0.1, 1, 600) is Severity.LOW
-    assert severity(0.3, 1, 600) is Severity.MEDIUM
-    assert severity(0.3, 1, 7200) is Severity.HIGH
-    assert severity(0.55, 4, 600) is Severity.CRITICAL
-    assert severity(0.75, 1, 0) is Severity.CRITICAL
+    assert rate_severity(0.1, 1, 600) is Severity.LOW
+    assert rate_severity(0.3, 1, 600) is Severity.MEDIUM
+    assert rate_severity(0.3, 1, 7200) is Severity.HIGH
+    assert rate_severity(0.55, 4, 600) is Severity.CRITICAL
+    assert rate_severity(0.75, 1, 0) is Severity.CRITICAL
     assert [one.rank for one in Severity] == [0, 1, 2, 3]

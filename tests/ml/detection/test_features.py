@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.detection.features import FEATURES, GAP_SECONDS, Feature, Memory, Pace, Rows, follow
+from ml.detection.features import (
+    FEATURES,
+    GAP_SECONDS,
+    Feature,
+    Memory,
+    SmoothingScales,
+    StreamSamples,
+    compute_features,
+)
 
 METRICS = 3
 MINUTE = 60_000
@@ -13,9 +21,9 @@ DAY = 86_400_000
 GAP_MINUTES = int(GAP_SECONDS / 60)
 
 
-def pace(streams: int, seed: int = 0, reach: float = 2.0) -> Pace:
+def pace(streams: int, seed: int = 0, reach: float = 2.0) -> SmoothingScales:
     cadence = np.random.default_rng(seed).choice([60.0, 300.0, 900.0], streams)
-    return Pace(cadence, np.full((streams, METRICS), 0.01), np.full((streams, METRICS), reach))
+    return SmoothingScales(cadence, np.full((streams, METRICS), 0.01), np.full((streams, METRICS), reach))
 
 
 def stream(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -25,16 +33,18 @@ def stream(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]
     return values, MINUTE * rng.choice([0, 1, 5, 90, 3000], rows, p=[0.1, 0.3, 0.4, 0.1, 0.1]).cumsum()
 
 
-def joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> Rows:
+def joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> StreamSamples:
     values, at = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Rows(values, at, np.repeat(np.arange(len(parts)), [len(part[1]) for part in parts]), len(parts))
+    return StreamSamples(values, at, np.repeat(np.arange(len(parts)), [len(part[1]) for part in parts]), len(parts))
 
 
 def alone(values: list[float], step_minutes: float = 5.0) -> np.ndarray:
     """Features of one metric of one stream, (rows, 6)."""
-    rows = Rows.of_one(np.array(values)[:, None], (step_minutes * MINUTE * np.arange(len(values))).astype(np.int64))
-    own = Pace(np.array([60.0 * step_minutes]), np.full((1, 1), 0.01), np.full((1, 1), 2.0))
-    return follow(Memory.blank(1, 1), rows, own)[0][:, :, 0]
+    rows = StreamSamples.of_one_stream(
+        np.array(values)[:, None], (step_minutes * MINUTE * np.arange(len(values))).astype(np.int64)
+    )
+    own = SmoothingScales(np.array([60.0 * step_minutes]), np.full((1, 1), 0.01), np.full((1, 1), 2.0))
+    return compute_features(Memory.blank(1, 1), rows, own)[0][:, :, 0]
 
 
 @settings(max_examples=25, deadline=None)
@@ -43,13 +53,13 @@ def test_batches_of_any_cut_give_the_same_features_and_memory(seed: int, lengths
     rng = np.random.default_rng(seed)
     parts = [stream(rng, rows) for rows in lengths]
     bounds = [[0, *np.sort(rng.integers(0, rows + 1, cuts)).tolist(), rows] for rows in lengths]
-    whole, end = follow(Memory.blank(len(parts), METRICS), joined(parts), pace(len(parts), seed))
+    whole, end = compute_features(Memory.blank(len(parts), METRICS), joined(parts), pace(len(parts), seed))
 
     memory, found = Memory.blank(len(parts), METRICS), [[np.empty((0, FEATURES, METRICS))] for _ in parts]
     for turn in range(cuts + 1):
         places = [slice(bound[turn], bound[turn + 1]) for bound in bounds]
         batch = joined([(values[span], at[span]) for (values, at), span in zip(parts, places, strict=True)])
-        raw, memory = follow(memory, batch, pace(len(parts), seed))
+        raw, memory = compute_features(memory, batch, pace(len(parts), seed))
         for one in range(len(parts)):
             found[one].append(raw[batch.stream == one])
 
@@ -63,12 +73,12 @@ def test_batches_of_any_cut_give_the_same_features_and_memory(seed: int, lengths
 def test_a_stream_in_company_has_the_features_and_memory_it_has_alone(seed: int, lengths: list[int]) -> None:
     rng = np.random.default_rng(seed)
     parts, own = [stream(rng, rows) for rows in lengths], pace(len(lengths), seed)
-    together, end = follow(Memory.blank(len(parts), METRICS), joined(parts), own)
+    together, end = compute_features(Memory.blank(len(parts), METRICS), joined(parts), own)
 
     edges = np.cumsum([0, *lengths]).tolist()
     for one, (first, last) in enumerate(pairwise(edges)):
-        single = Pace(own.cadence_seconds[[one]], own.floor[[one]], own.reach[[one]])
-        raw, memory = follow(Memory.blank(1, METRICS), Rows.of_one(*parts[one]), single)
+        single = SmoothingScales(own.cadence_seconds[[one]], own.noise_floor[[one]], own.clip_bound[[one]])
+        raw, memory = compute_features(Memory.blank(1, METRICS), StreamSamples.of_one_stream(*parts[one]), single)
         assert np.allclose(raw, together[first:last], rtol=0, atol=1e-12, equal_nan=True)
         assert memory.to_bytes() == end.to_bytes()[one : one + 1]
 
@@ -77,7 +87,7 @@ def test_a_stream_in_company_has_the_features_and_memory_it_has_alone(seed: int,
 def test_a_memory_survives_its_bytes_exactly(seed: int, streams: int) -> None:
     rng = np.random.default_rng(seed)
     rows = joined([stream(rng, 9) for _ in range(streams)])
-    _, memory = follow(Memory.blank(streams, METRICS), rows, pace(streams))
+    _, memory = compute_features(Memory.blank(streams, METRICS), rows, pace(streams))
 
     again = Memory.from_bytes(memory.to_bytes(), METRICS)
 
@@ -104,10 +114,10 @@ def test_a_step_is_a_jump_once_and_a_deviation_that_fades() -> None:
 
 def test_after_a_long_silence_a_sample_has_no_neighbour() -> None:
     silence = [0, 5, 10, GAP_MINUTES + 11, GAP_MINUTES + 16]
-    rows = Rows.of_one(np.array([[0.0], [0.0], [0.0], [9.0], [9.5]]), MINUTE * np.array(silence))
-    own = Pace(np.array([300.0]), np.full((1, 1), 0.01), np.full((1, 1), 2.0))
+    rows = StreamSamples.of_one_stream(np.array([[0.0], [0.0], [0.0], [9.0], [9.5]]), MINUTE * np.array(silence))
+    own = SmoothingScales(np.array([300.0]), np.full((1, 1), 0.01), np.full((1, 1), 2.0))
 
-    raw, _ = follow(Memory.blank(1, 1), rows, own)
+    raw, _ = compute_features(Memory.blank(1, 1), rows, own)
 
     assert raw[3:, Feature.JUMP, 0].tolist() == [0.0, 0.5]
     assert raw[3, Feature.DEVIATION, 0] == 0.0
@@ -149,11 +159,11 @@ def test_an_outlier_moves_the_averages_by_no_more_than_the_reach() -> None:
 
 @pytest.mark.parametrize("jump_ms", [3 * DAY, -60 * MINUTE, 0])
 def test_a_clock_that_jumps_leaves_finite_features(jump_ms: int) -> None:
-    first = Rows.of_one(np.ones((30, METRICS)), DAY + 5 * MINUTE * np.arange(30))
-    _, memory = follow(Memory.blank(1, METRICS), first, pace(1))
-    later = Rows.of_one(np.ones((30, METRICS)), first.at + 30 * 5 * MINUTE + jump_ms)
+    first = StreamSamples.of_one_stream(np.ones((30, METRICS)), DAY + 5 * MINUTE * np.arange(30))
+    _, memory = compute_features(Memory.blank(1, METRICS), first, pace(1))
+    later = StreamSamples.of_one_stream(np.ones((30, METRICS)), first.at + 30 * 5 * MINUTE + jump_ms)
 
-    raw, after = follow(memory, later, pace(1))
+    raw, after = compute_features(memory, later, pace(1))
 
     assert np.isfinite(raw).all()
     assert after.count[0] == 60

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml.detection.series_detector import MEMORY, lasting, score
+from ml.detection.series_detector import DECAY, hold_scores, score
 
 TRAIN, TEST = 600, 200
 STEP_SECONDS = 600
@@ -62,4 +62,4 @@ def test_the_same_series_has_the_same_scores() -> None:
 
 
 def test_a_suspicion_lasts_a_while() -> None:
-    assert lasting(np.array([0.0, 1.0, 0.0, 0.95, 0.0])) == pytest.approx([0.0, 1.0, MEMORY, 0.95, 0.95 * MEMORY])
+    assert hold_scores(np.array([0.0, 1.0, 0.0, 0.95, 0.0])) == pytest.approx([0.0, 1.0, DECAY, 0.95, 0.95 * DECAY])

@@ -10,12 +10,12 @@ from ml.catalogue.metrics import CATALOGUE, TargetKind
 from ml.catalogue.models import DETECTORS, History, Measure, TooLittleHistory, Trained, objections
 from ml.catalogue.units import DAY_MS
 from ml.detection.detector import Detector, false_alarms_per_day
-from ml.detection.fault_injection import inject
-from ml.detection.features import Rows
-from ml.detection.held_out import Trial, of_history, simulated, spans
-from ml.detection.profile_fitting import learn
-from ml.detection.profiles import Profiles, Scales
-from ml.detection.training import LEAST_SAMPLES, confident, judged, train
+from ml.detection.fault_injection import inject_faults
+from ml.detection.features import StreamSamples
+from ml.detection.held_out import Trial, simulate_trial, split_history
+from ml.detection.profile_fitting import fit_profiles
+from ml.detection.profiles import MetricScales, Profiles
+from ml.detection.training import MIN_STREAM_SAMPLES, calibrate_confidence, score_trial, train
 from ml.numerics.arrays import Floats
 from ml.simulation.fleet import demo_fleet
 from ml.simulation.simulator import simulate
@@ -102,7 +102,7 @@ def test_too_little_history_is_refused_in_a_sentence(rows: tuple[int, ...], enou
         train("anomaly_site", history=little)
 
     assert str(refused.value) == (
-        f"The history has {enough} targets and directions with at least {LEAST_SAMPLES} samples; 3 are needed."
+        f"The history has {enough} targets and directions with at least {MIN_STREAM_SAMPLES} samples; 3 are needed."
     )
 
 
@@ -117,14 +117,14 @@ def test_a_name_that_is_no_model_is_refused() -> None:
 def likelihood(confirmed: np.ndarray, dismissed: np.ndarray) -> float:
     """Of an event at a moderate surprise, where people said so of the calm second of two sites."""
     own = detector(TargetKind.SITE)
-    whole = Rows(quiet(6 * DAY, TargetKind.SITE), np.tile(times(3 * DAY), 2), np.repeat([0, 1], 3 * DAY), 2)
+    whole = StreamSamples(quiet(6 * DAY, TargetKind.SITE), np.tile(times(3 * DAY), 2), np.repeat([0, 1], 3 * DAY), 2)
     later = whole.at >= START_MS + 2 * DAY_MS
     ahead = whole.where(later)
     faulty = np.zeros(len(ahead.at), dtype=bool)
     faulty[50:80] = True
     hit = replace(ahead, values=np.where(faulty[:, None], SITE.usual + 4.0 * SITE.least_spread, ahead.values))
     said = History("a fleet", whole.values, whole.stream, whole.at, confirmed, dismissed)
-    fitted = confident(own, Trial("", whole.where(~later), hit, faulty), said)
+    fitted = calibrate_confidence(own, Trial("", whole.where(~later), hit, faulty), said)
     return float(np.interp(0.3, fitted.confidence_x, fitted.confidence_y))
 
 
@@ -152,39 +152,39 @@ def fault_free(days: int, ahead: int, remotes: int) -> Trial:
     samples = simulate(demo_fleet(77, remotes), times(rows), [], seed=78, missing=0)[TargetKind.LINK]
     streams = len(samples.at) // rows
     order = np.lexsort((samples.at, np.arange(len(samples.at)) % streams))
-    whole = Rows(samples.readings[order], samples.at[order], np.repeat(np.arange(streams), rows), streams)
+    whole = StreamSamples(samples.readings[order], samples.at[order], np.repeat(np.arange(streams), rows), streams)
     later = whole.at >= START_MS + days * DAY_MS
     return Trial("", whole.where(~later), whole.where(later), np.zeros(streams * ahead * DAY, dtype=bool))
 
 
-def alarms_per_day(rows: Rows, scores: Floats) -> float:
-    return sum(len(episodes(scores[span])) for span in spans(rows)) / (len(scores) / DAY)
+def alarms_per_day(rows: StreamSamples, scores: Floats) -> float:
+    return sum(len(episodes(scores[span])) for span in rows.slices) / (len(scores) / DAY)
 
 
 @cache
 def calm_days() -> tuple[Trial, Floats, Profiles]:
     """After two weeks of history: what happens, how odd it is, and what was learned."""
     trial, own = fault_free(days=14, ahead=5, remotes=12), detector(TargetKind.LINK)
-    return trial, judged(own, trial).surprise, learn(trial.past, own.scales, own.forest)
+    return trial, score_trial(own, trial).surprisal, fit_profiles(trial.train, own.scales, own.forest)
 
 
 @pytest.mark.parametrize("sensitivity", [0.5, 1.0])
 def test_without_faults_about_as_many_alarms_are_raised_as_the_budget_allows(sensitivity: float) -> None:
     trial, surprise, profiles = calm_days()
-    limit = detector(TargetKind.LINK).threshold(profiles, sensitivity)[trial.ahead.stream]
+    limit = detector(TargetKind.LINK).compute_thresholds(profiles, sensitivity)[trial.test.stream]
 
     promised = false_alarms_per_day(sensitivity)
 
-    assert 0.5 < alarms_per_day(trial.ahead, (surprise - limit) / (surprise + limit)) / promised < 1.6
+    assert 0.5 < alarms_per_day(trial.test, (surprise - limit) / (surprise + limit)) / promised < 1.6
 
 
 @pytest.mark.parametrize("measured", [("RX_LEVEL_DBM", "TX_POWER_DBM"), ("THROUGHPUT_MBPS",), ("ERRORS", "LATENCY_MS")])
 def test_links_that_measure_little_raise_few_false_alarms(measured: tuple[str, ...]) -> None:
     whole = calm_days()[0]
-    some = [part.where(part.stream % 2 == 0) for part in (whole.past, whole.ahead)]
+    some = [part.where(part.stream % 2 == 0) for part in (whole.train, whole.test)]
     past, ahead = (replace(part, values=only(measured, part.values)) for part in some)
 
-    scores = judged(detector(TargetKind.LINK), Trial("", past, ahead, np.zeros(len(ahead.at), dtype=bool))).score
+    scores = score_trial(detector(TargetKind.LINK), Trial("", past, ahead, np.zeros(len(ahead.at), dtype=bool))).score
 
     assert alarms_per_day(ahead, scores) < 1.8 * false_alarms_per_day(0.5)
 
@@ -193,20 +193,20 @@ def test_links_that_measure_little_raise_few_false_alarms(measured: tuple[str, .
 
 
 def test_simulated_trials_differ_by_seed_and_have_their_faults_ahead() -> None:
-    one, other = (simulated(SITE, seed) for seed in (3, 4))
+    one, other = (simulate_trial(SITE, seed) for seed in (3, 4))
 
-    assert one.ahead.values.shape != other.ahead.values.shape or not np.array_equal(one.faulty, other.faulty)
-    assert one.past.at.max() < one.ahead.at.min()
+    assert one.test.values.shape != other.test.values.shape or not np.array_equal(one.faulty, other.faulty)
+    assert one.train.at.max() < one.test.at.min()
     assert 0.005 < one.faulty.mean() < 0.3
 
 
 def test_trials_of_a_history_lie_one_behind_the_other() -> None:
-    calibration, own = of_history(history(1000, 1000, 1000), Scales(SITE.least_spread, SITE.harmless_sign), 1)
+    calibration, own = split_history(history(1000, 1000, 1000), MetricScales(SITE.least_spread, SITE.harmless_sign), 1)
 
-    assert [len(part.at) for part in (calibration.past, calibration.ahead, own.past, own.ahead)] == [
+    assert [len(part.at) for part in (calibration.train, calibration.test, own.train, own.test)] == [
         3 * rows for rows in (600, 200, 800, 200)
     ]
-    assert calibration.past.at.max() < calibration.ahead.at.min() <= own.past.at.max() < own.ahead.at.min()
+    assert calibration.train.at.max() < calibration.test.at.min() <= own.train.at.max() < own.test.at.min()
     assert 0.0 < calibration.faulty.mean() < 0.4
 
 
@@ -214,7 +214,7 @@ def test_trials_of_a_history_lie_one_behind_the_other() -> None:
 
 
 def injected(values: Floats, seed: int = 1) -> tuple[Floats, np.ndarray]:
-    return inject(values, Scales(LINK.least_spread, LINK.harmless_sign), np.random.default_rng(seed))
+    return inject_faults(values, MetricScales(LINK.least_spread, LINK.harmless_sign), np.random.default_rng(seed))
 
 
 def test_faults_are_injected_only_where_it_says_so() -> None:
