@@ -13,7 +13,7 @@ from resolvers.base.rate_limits import Budget
 from resolvers.base.roles import Role
 from resolvers.base.tokens import API_KEY_PREFIX, bearer
 from resolvers.context import Columns, Context, Services, network_of
-from schema.column_selection import columns
+from schema.column_selection import select_columns
 
 
 class Door(Gate):
@@ -50,7 +50,7 @@ class Door(Gate):
             raise _refusal(error) from error
 
     def look_ahead(self, selected: Mapping[str, frozenset[str]]) -> Columns:
-        return columns(selected)
+        return select_columns(selected)
 
     def begin(self, context: Context, ahead: Columns) -> None:
         context.look_ahead(ahead)

@@ -7,7 +7,7 @@ from typing import Any
 from resolvers.base.roles import Role
 from schema.directives import Access
 from schema.root import schema
-from schema.root_fields import Rated
+from schema.root_fields import LimitRate
 
 ROOTS = ("Query", "Mutation", "Subscription")
 
@@ -28,7 +28,7 @@ def matrix() -> str:
     rows: dict[Role | None, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for root in ROOTS:
         for name in _fields(root):
-            rated = any(isinstance(extension, Rated) for extension in _definition(root, name).extensions)
+            rated = any(isinstance(extension, LimitRate) for extension in _definition(root, name).extensions)
             rows[declared(root, name)][root].append(f"`{name}`" + r"\*" * rated)
     lines = [f"| | {' | '.join(ROOTS)} |", "|---|---|---|---|"]
     for role in (None, *Role):

@@ -32,7 +32,7 @@ from resolvers.operations.maintenance import maintain
 from resolvers.store.telemetry import partitions
 from resolvers.store.telemetry import samples as telemetry
 from schema.root import schema
-from schema.telemetry.samples import LinkSampleInput, frame_of_samples
+from schema.telemetry.samples import LinkSampleInput, samples_to_frame
 
 LINKS = 1000
 BATCH = 10_000  # rows: of each direction of each link, five times
@@ -153,7 +153,7 @@ async def rows_parsed() -> None:
 
     async def ours() -> None:
         coerced = inputs.coerced(asked, orjson.loads(body)["variables"])
-        assert len(frame_of_samples(TargetKind.LINK, converted(coerced["samples"]))) == 2 * BATCH
+        assert len(samples_to_frame(TargetKind.LINK, converted(coerced["samples"]))) == 2 * BATCH
 
     async def stock() -> None:
         variables: Any = get_variable_values(core, asked.variable_definitions or (), orjson.loads(body)["variables"])

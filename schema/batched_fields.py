@@ -10,8 +10,8 @@ import strawberry
 from resolvers.store.tables.core import Table
 from schema.relay import Info, Node
 
-Pointer = tuple[type[Table], Any]  # which row: its entity and its key; no key, no row
-NOWHERE: Final[Pointer] = (Table, None)
+RowKey = tuple[type[Table], Any]  # which row: its entity and its key; no key, no row
+NO_ROW: Final[RowKey] = (Table, None)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -41,19 +41,21 @@ def needs(*columns: str) -> Callable[[Function], Function]:
     return declared
 
 
-def related(kind: Any, entity: type[Table], *, by: str, **options: Any) -> Any:
+def relation(kind: Any, entity: type[Table], *, by: str, **options: Any) -> Any:
     """A field: the object of type `kind` whose row of `entity` has the key that this row's column `by` holds."""
     key = attrgetter(f"row.{by}")
 
     async def together(sources: Sequence[Any], info: Info) -> Sequence[Any]:
         keys = [key(source) for source in sources]
-        found = _objects(entity, await _asked(info, entity, keys))
+        found = _wrap_rows(entity, await _load_rows(info, entity, keys))
         return [found[key] for key in keys]
 
     return _field(kind, together, (by,), options)
 
 
-def pointing(kind: Any, point: Callable[[Any], Pointer], *, needs: Sequence[str] = (), **options: Any) -> Any:
+def polymorphic_relation(
+    kind: Any, point: Callable[[Any], RowKey], *, needs: Sequence[str] = (), **options: Any
+) -> Any:
     """A field: the object of type `kind` that `point` finds the way to, which may be of one entity or another.
 
     `needs`: the columns that `point` reads.
@@ -67,23 +69,23 @@ def pointing(kind: Any, point: Callable[[Any], Pointer], *, needs: Sequence[str]
                 keys.setdefault(entity, []).append(key)
         if len(keys) == 1:
             [(entity, those)] = keys.items()
-            objects = _objects(entity, await _asked(info, entity, those))
+            objects = _wrap_rows(entity, await _load_rows(info, entity, those))
             return [objects[key] for _, key in pointers]
-        asked = await asyncio.gather(*(_asked(info, entity, those) for entity, those in keys.items()))
-        found = {entity: _objects(entity, rows) for entity, rows in zip(keys, asked, strict=True)}
+        asked = await asyncio.gather(*(_load_rows(info, entity, those) for entity, those in keys.items()))
+        found = {entity: _wrap_rows(entity, rows) for entity, rows in zip(keys, asked, strict=True)}
         return [None if key is None else found[entity][key] for entity, key in pointers]
 
     return _field(kind, together, needs, options)
 
 
-def _asked(info: Info, entity: type[Table], keys: Iterable[Any]) -> Awaitable[Mapping[Any, Any]]:
+def _load_rows(info: Info, entity: type[Table], keys: Iterable[Any]) -> Awaitable[Mapping[Any, Any]]:
     return info.context.loaders.of(entity).find({key for key in keys if key is not None})
 
 
-def _objects(entity: type[Table], rows: Mapping[Any, Any]) -> dict[Any, Any]:
+def _wrap_rows(entity: type[Table], rows: Mapping[Any, Any]) -> dict[Any, Any]:
     """By key: an object, None where there is none, or what went wrong."""
-    of = Node.named(entity.__name__).of
-    found = {key: row if row is None or isinstance(row, BaseException) else of(row) for key, row in rows.items()}
+    from_row = Node.find_type(entity.__name__).from_row
+    found = {key: row if row is None or isinstance(row, BaseException) else from_row(row) for key, row in rows.items()}
     found[None] = None
     return found
 

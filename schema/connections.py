@@ -63,11 +63,11 @@ class Connection(Generic[T]):
         return await self.counter()
 
 
-def connection(page: Page[Any], node: type[T], counter: Callable[[], Awaitable[int]]) -> Connection[T]:
-    return Connection(page=page, nodes=[node.of(row) for row in page.rows], counter=counter)
+def build_connection(page: Page[Any], node: type[T], counter: Callable[[], Awaitable[int]]) -> Connection[T]:
+    return Connection(page=page, nodes=[node.from_row(row) for row in page.rows], counter=counter)
 
 
-async def children_of(
+async def load_children(
     info: Info,
     node: type[T],
     make: Callable[..., Listing[Any]],
@@ -78,13 +78,13 @@ async def children_of(
     """Returns a page of the parent's list that `make` returns for these arguments."""
     loaders, children = info.context.loaders, Children(make, arguments)
     page = await loaders.page.load(((children, window), parent))
-    return connection(page, node, partial(loaders.count.load, (children, parent)))
+    return build_connection(page, node, partial(loaders.count.load, (children, parent)))
 
 
-def connect(info: Info, node: type[T], listing: Listing[Any], page: Page[Any]) -> Connection[T]:
-    return connection(page, node, partial(_count, info, listing))
+def page_to_connection(info: Info, node: type[T], listing: Listing[Any], page: Page[Any]) -> Connection[T]:
+    return build_connection(page, node, partial(_count_rows, info, listing))
 
 
-async def _count(info: Info, listing: Listing[Any]) -> int:
+async def _count_rows(info: Info, listing: Listing[Any]) -> int:
     async with info.context.reading():
         return await count(info.context.database, listing)

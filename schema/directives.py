@@ -60,23 +60,23 @@ class Constraint:
     max: int | None = strawberry.UNSET
 
 
-def sized(size: int, *slicing: str) -> ListSize:
+def list_size(size: int, *slicing: str) -> ListSize:
     """A list that is this long, unless an argument says otherwise."""
     return ListSize(assumed_size=size, slicing_arguments=[*slicing] or strawberry.UNSET)
 
 
-def page(usual: int = DEFAULT_PAGE, *slicing: str) -> ListSize:
+def connection_size(default: int = DEFAULT_PAGE, *slicing: str) -> ListSize:
     """A connection, of which this many nodes are usual where nothing else is asked."""
-    return ListSize(assumed_size=usual, slicing_arguments=["first", *slicing], sized_fields=["edges", "nodes"])
+    return ListSize(assumed_size=default, slicing_arguments=["first", *slicing], sized_fields=["edges", "nodes"])
 
 
-def paged(usual: int, **options: Any) -> Any:
+def connection_field(default: int, **options: Any) -> Any:
     """A connection to what belongs to a node, forward only."""
-    return strawberry.field(directives=[page(usual)], **options)
+    return strawberry.field(directives=[connection_size(default)], **options)
 
 
-QUERIED = Cost(weight=10)  # a query of its own over many samples
-READING = Cost(weight=0.01)  # of which a hundred take about a kilobyte
+QUERY_COST = Cost(weight=10)  # a query of its own over many samples
+READING_COST = Cost(weight=0.01)  # of which a hundred take about a kilobyte
 FREE = Cost(weight=0)
 Metrics = Annotated[list[Metric] | None, strawberry.argument(directives=[Constraint(max_items=len(Metric))])]
 Name = Annotated[str, strawberry.argument(directives=[Constraint(max_length=200)])]
@@ -86,8 +86,8 @@ Batch = Annotated[list[Item], strawberry.argument(directives=[Constraint(max_ite
 MaxPoints = Annotated[int | None, strawberry.argument(directives=[Constraint(max=LARGEST_SERIES)])]
 
 
-def series(metrics: int, **options: Any) -> Any:
+def series_field(metrics: int, **options: Any) -> Any:
     """A field for a series: it costs as much as its points times its metrics, of which this many are all."""
     points = ListSize(assumed_size=1000, slicing_arguments=["maxPoints"], sized_fields=["times", "columns"])
     columns = ListSize(assumed_size=metrics, slicing_arguments=["metrics"], sized_fields=["columns"])
-    return strawberry.field(directives=[QUERIED, points, columns], **options)
+    return strawberry.field(directives=[QUERY_COST, points, columns], **options)

@@ -9,7 +9,7 @@ from resolvers.lists.pagination import DEFAULT_PAGE
 from resolvers.nodes import load
 from schema.accounts.types import ApiKey, User
 from schema.anomalies.types import Anomaly, Detection
-from schema.directives import sized
+from schema.directives import list_size
 from schema.enums import Role
 from schema.fleet.types import Link, Network, Satellite, Site
 from schema.models.training import TrainingRun
@@ -39,25 +39,25 @@ NODES: dict[str, type[Node]] = {
 }
 
 
-async def _node(info: Info, id: ID) -> Node | None:
+async def _load_node(info: Info, id: ID) -> Node | None:
     try:
         type_name, key = parse_id(id)
     except ValueError:
         type_name = key = ""  # no type's name: access comes first
     row = await load(info.context, type_name, key)
-    return None if row is None else NODES[type_name].of(row)
+    return None if row is None else NODES[type_name].from_row(row)
 
 
 @strawberry.type
 class NodeQueries:
     @query(Role.VIEWER, description="An object by its id. Null if there is none.")
     async def node(self, info: Info, id: ID) -> Node | None:
-        return await _node(info, id)
+        return await _load_node(info, id)
 
     @query(
         Role.VIEWER,
-        sized(DEFAULT_PAGE, "ids"),
+        list_size(DEFAULT_PAGE, "ids"),
         description="Objects by their ids, in the same order. Null for each id that has no object.",
     )
     async def nodes(self, info: Info, ids: list[ID]) -> list[Node | None]:
-        return await gather(*(_node(info, id) for id in ids))
+        return await gather(*(_load_node(info, id) for id in ids))

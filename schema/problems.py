@@ -51,10 +51,10 @@ class HandleInvalidInput(strawberry.ExceptionHandler[errors.InvalidInput, Invali
 
 class HandleNotFound(strawberry.ExceptionHandler[errors.NotFound, NotFound]):
     def handle(self, exception: errors.NotFound, *, field: Any, info: Info) -> NotFound:
-        return NotFound(message=exception.message, id=_asked_for(info))
+        return NotFound(message=exception.message, id=_find_requested_id(info))
 
 
-def _asked_for(info: Info) -> ID | None:
+def _find_requested_id(info: Info) -> ID | None:
     """The id among the field's arguments, or in its input."""
     [field] = [selected for selected in info.selected_fields if isinstance(selected, SelectedField)]
     arguments = field.arguments

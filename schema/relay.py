@@ -32,8 +32,8 @@ def parse_id(id: str) -> tuple[str, str]:
     return type_name, key
 
 
-NO_ROW: dict[type, int | UUID] = {int: -1, UUID: UUID(int=0)}
-_NAMED: dict[str, "type[Node]"] = {}
+MISSING_KEYS: dict[type, int | UUID] = {int: -1, UUID: UUID(int=0)}
+_TYPES: dict[str, "type[Node]"] = {}
 
 
 @strawberry.interface(description="An object with an id. Fetch it again with `node` or `nodes`.")
@@ -44,25 +44,25 @@ class Node:
     row: strawberry.Private[Any]
 
     def __init_subclass__(cls) -> None:
-        _NAMED[cls.__name__] = cls
+        _TYPES[cls.__name__] = cls
 
     @staticmethod
-    def named(name: str) -> "type[Node]":
+    def find_type(name: str) -> "type[Node]":
         """The type of objects that is called so; an entity's is called like it."""
-        return _NAMED[name]
+        return _TYPES[name]
 
     @classmethod
-    def of(cls, row: Any) -> Self:
+    def from_row(cls, row: Any) -> Self:
         node = object.__new__(cls)  # there may be thousands in an answer
         node.row = row
         return node
 
     @classmethod
-    def maybe(cls, row: Any) -> Self | None:
-        return None if row is None else cls.of(row)
+    def from_optional_row(cls, row: Any) -> Self | None:
+        return None if row is None else cls.from_row(row)
 
     @classmethod
-    def key(cls, id: str, kind: type[int] | type[UUID] = int) -> Any:
+    def parse_key(cls, id: str, kind: type[int] | type[UUID] = int) -> Any:
         """The key in a global id of this very type; for any other id a key that no row has.
 
         So the resolver checks access before anybody learns that there is no such thing.
@@ -70,16 +70,16 @@ class Node:
         try:
             type_name, key = parse_id(id)
             parse = entity_key if kind is int else UUID
-            return parse(key) if type_name == cls.__name__ else NO_ROW[kind]
+            return parse(key) if type_name == cls.__name__ else MISSING_KEYS[kind]
         except ValueError:
-            return NO_ROW[kind]
+            return MISSING_KEYS[kind]
 
 
 def read_from_rows(cls: type[Node]) -> None:
     """Each field without a resolver becomes a view of the row's column of the same name."""
     for name in plain_fields(cls):
         setattr(cls, name, property(attrgetter(f"row.{name}")))
-    cls.id = property(_id_of(cls.__name__))  # type: ignore[assignment]
+    cls.id = property(_make_id_reader(cls.__name__))  # type: ignore[assignment]
 
 
 def plain_fields(cls: type[Node]) -> frozenset[str]:
@@ -88,7 +88,7 @@ def plain_fields(cls: type[Node]) -> frozenset[str]:
     return frozenset(f.python_name for f in fields if f.base_resolver is None and f.python_name != "id")
 
 
-def _id_of(type_name: str) -> Callable[[Node], str]:
+def _make_id_reader(type_name: str) -> Callable[[Node], str]:
     """`global_id` in one call: there may be thousands in an answer."""
 
     def read(node: Node) -> str:
@@ -97,6 +97,6 @@ def _id_of(type_name: str) -> Callable[[Node], str]:
     return read
 
 
-def later(name: str, module: str) -> Any:
+def lazy_type(name: str, module: str) -> Any:
     """Returns a type of a room above. It is read when the schema is built, so that no room imports one above it."""
     return LazyType(name, module)

@@ -52,8 +52,8 @@ class Subscription(AnomalySubscriptions, RecommendationSubscriptions, TelemetryS
     """What clients can follow."""
 
 
-for _node in NODES.values():
-    read_from_rows(_node)
+for _node_type in NODES.values():
+    read_from_rows(_node_type)
 
 schema = strawberry.Schema(
     query=Query,

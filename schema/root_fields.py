@@ -17,7 +17,7 @@ from schema.relay import Info
 ANYBODY = None
 
 
-class Fresh(FieldExtension):
+class ForgetLoaded(FieldExtension):
     """Mutations run one after the other: each must see what the one before it has done."""
 
     async def resolve_async(
@@ -27,7 +27,7 @@ class Fresh(FieldExtension):
         return await next_(source, info, **arguments)
 
 
-class Rated(FieldExtension):
+class LimitRate(FieldExtension):
     """So often an hour for each caller who may use this field, and for this field by itself."""
 
     def __init__(self, access: Role) -> None:
@@ -47,9 +47,11 @@ def query(access: Role | None, *directives: object, **options: Any) -> Any:
     return strawberry.field(directives=[Access(role=access), *directives], **options)
 
 
-def mutation(access: Role | None, *, rated: bool = False, **options: Any) -> Any:
-    """A field of `Mutation`; `rated`: one that is dear, and limited by RATE_ANALYSES."""
-    extensions: list[FieldExtension] = [Rated(access), Fresh()] if rated and access else [Fresh()]
+def mutation(access: Role | None, *, rate_limited: bool = False, **options: Any) -> Any:
+    """A field of `Mutation`; `rate_limited`: one that is dear, and limited by RATE_ANALYSES."""
+    extensions: list[FieldExtension] = (
+        [LimitRate(access), ForgetLoaded()] if rate_limited and access else [ForgetLoaded()]
+    )
     return strawberry.mutation(directives=[Access(role=access)], extensions=extensions, **options)
 
 

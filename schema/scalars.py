@@ -16,16 +16,16 @@ IntArray = NewType("IntArray", object)
 TimeArray = NewType("TimeArray", object)
 DirectionArray = NewType("DirectionArray", object)
 Upload = NewType("Upload", object)
-LONGEST_TIME = 40  # characters
-LONGEST_WORD = 10  # bytes
+MAX_TIME_LENGTH = 40  # characters
+MAX_WORD_BYTES = 10  # bytes
 
 
 def parse_time(value: object) -> datetime:
     """An RFC 3339 timestamp in UTC. Raises GraphQLError for anything else, and without an offset."""
     if not isinstance(value, str):
         raise GraphQLError("A DateTime is a string, such as 2026-01-31T12:00:00Z.")
-    if len(value) > LONGEST_TIME:
-        raise GraphQLError(f"A DateTime has at most {LONGEST_TIME} characters; this one has {len(value)}.")
+    if len(value) > MAX_TIME_LENGTH:
+        raise GraphQLError(f"A DateTime has at most {MAX_TIME_LENGTH} characters; this one has {len(value)}.")
     try:
         at = datetime.fromisoformat(value)
         if at.tzinfo is None:
@@ -35,7 +35,7 @@ def parse_time(value: object) -> datetime:
         raise GraphQLError(f"{value!r} is no RFC 3339 timestamp, such as 2026-01-31T12:00:00Z.") from None
 
 
-def show_time(at: datetime) -> str:
+def format_time(at: datetime) -> str:
     """With milliseconds where there are any, and Z."""
     text = orjson.dumps(at if at.tzinfo is UTC else at.astimezone(UTC), option=orjson.OPT_UTC_Z)  # the quickest way
     return f"{text[1:24].decode()}Z" if at.microsecond else text[1:-1].decode()
@@ -60,20 +60,22 @@ def _column(dtype: type[pl.DataType], of: str) -> Callable[[object], pl.Series]:
             column = pl.Series(value, dtype=dtype, strict=True)
         except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
             raise GraphQLError(f"Expected nothing but {of} or null in the list.") from None
-        if dtype is pl.String and column.str.len_bytes().gt(LONGEST_WORD).any():
+        if dtype is pl.String and column.str.len_bytes().gt(MAX_WORD_BYTES).any():
             raise GraphQLError(f"Expected nothing but {of} or null in the list.")
         return column
 
     return parse
 
 
-def _show(value: object) -> object:
+def _serialize_array(value: object) -> object:
     """A numpy array as it is: the JSON encoder writes it, NaN as null."""
     return value if isinstance(value, np.ndarray) else list(cast("Any", value))
 
 
 def _array(name: str, dtype: type[pl.DataType], of: str, description: str) -> ScalarDefinition:
-    return strawberry.scalar(name=name, description=description, serialize=_show, parse_value=_column(dtype, of))
+    return strawberry.scalar(
+        name=name, description=description, serialize=_serialize_array, parse_value=_column(dtype, of)
+    )
 
 
 SCALARS: dict[object, ScalarDefinition] = {
@@ -81,7 +83,7 @@ SCALARS: dict[object, ScalarDefinition] = {
         name="DateTime",
         description="An RFC 3339 timestamp, such as `2026-01-31T12:00:00Z`. Input needs an offset. Output is in UTC.",
         specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
-        serialize=show_time,
+        serialize=format_time,
         parse_value=parse_time,
     ),
     FloatArray: _array(

@@ -7,7 +7,7 @@ import strawberry
 
 from resolvers.store.tables import core as tables
 from schema.accounts.types import User
-from schema.batched_fields import pointing
+from schema.batched_fields import polymorphic_relation
 from schema.relay import Info
 
 
@@ -18,12 +18,12 @@ class AuditEntry:
     note: str | None = strawberry.field(description="The note that was given, if any.")
     by_id: strawberry.Private[int | None]
 
-    by = pointing(
+    by = polymorphic_relation(
         User | None, lambda entry: (tables.User, entry.by_id), description="Null if the server did it on its own."
     )
 
 
-async def history_of(info: Info, subject: UUID) -> list[AuditEntry]:
+async def load_history(info: Info, subject: UUID) -> list[AuditEntry]:
     """Of an anomaly or a recommendation."""
     entries = await info.context.loaders.history.load(subject)
     return [AuditEntry(at=e.at, action=e.action, note=e.note, by_id=e.by_id) for e in entries]

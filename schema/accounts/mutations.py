@@ -24,18 +24,18 @@ UserPasswordResult = Annotated[
 ApiKeyResult = Annotated[CreatedApiKey | InvalidInput | Forbidden, strawberry.union("ApiKeyResult")]
 
 
-def _session(signed_in: SignedIn) -> Session:
+def _to_session(signed_in: SignedIn) -> Session:
     return Session(
         access_token=signed_in.access_token,
         refresh_token=signed_in.refresh_token,
         token_type="Bearer",  # noqa: S106  RFC 6750's name of it
         expires_at=signed_in.expires_at,
-        user=User.own(signed_in.user),
+        user=User.from_own_row(signed_in.user),
     )
 
 
-def _password(given: GivenPassword) -> UserPassword:
-    return UserPassword(user=User.of(given.user), password=given.password)
+def _to_user_password(given: GivenPassword) -> UserPassword:
+    return UserPassword(user=User.from_row(given.user), password=given.password)
 
 
 @strawberry.type
@@ -48,11 +48,11 @@ class AccountMutations:
     )
     async def register(self, info: Info, input: RegisterInput) -> SessionResult:
         given = input.email, input.password, input.full_name, input.token
-        return _session(await accounts.register(info.context, *given))
+        return _to_session(await accounts.register(info.context, *given))
 
     @mutation(ANYBODY, description="Signs you in.")
     async def login(self, info: Info, input: LoginInput) -> SessionResult:
-        return _session(await accounts.login(info.context, input.email, input.password))
+        return _to_session(await accounts.login(info.context, input.email, input.password))
 
     @mutation(
         ANYBODY,
@@ -60,7 +60,7 @@ class AccountMutations:
         " session for good, as it may have been stolen.",
     )
     async def refresh_session(self, info: Info, refresh_token: str) -> SessionResult:
-        return _session(await sessions.refresh(info.context, refresh_token))
+        return _to_session(await sessions.refresh(info.context, refresh_token))
 
     @mutation(
         ANYBODY,
@@ -78,7 +78,7 @@ class AccountMutations:
         self, info: Info, current: str, new: str, revoke_api_keys: bool | None = False
     ) -> SessionResult:
         changed = await accounts.change_password(info.context, current, new, revoke_keys=bool(revoke_api_keys))
-        return _session(changed)
+        return _to_session(changed)
 
     @mutation(
         Role.ADMIN,
@@ -86,9 +86,9 @@ class AccountMutations:
         " Deactivating a user ends their sessions and revokes their API keys for good. An API key cannot do this.",
     )
     async def update_user(self, info: Info, input: UpdateUserInput) -> UserResult:
-        key = User.key(input.id)
+        key = User.parse_key(input.id)
         user = await users.update_user(info.context, key, input.full_name, input.role, input.is_active)
-        return User.of(user)
+        return User.from_row(user)
 
     @mutation(
         Role.ADMIN,
@@ -97,7 +97,7 @@ class AccountMutations:
     )
     async def create_user(self, info: Info, input: CreateUserInput) -> UserPasswordResult:
         role = input.role or Role.VIEWER
-        return _password(await users.create_user(info.context, input.email, input.full_name, role))
+        return _to_user_password(await users.create_user(info.context, input.email, input.full_name, role))
 
     @mutation(
         Role.ADMIN,
@@ -105,7 +105,7 @@ class AccountMutations:
         " their sessions and revokes their API keys. An API key cannot do this.",
     )
     async def reset_password(self, info: Info, user: ID) -> UserPasswordResult:
-        return _password(await users.reset_password(info.context, User.key(user)))
+        return _to_user_password(await users.reset_password(info.context, User.parse_key(user)))
 
     @mutation(
         Role.VIEWER,
@@ -116,7 +116,7 @@ class AccountMutations:
         self, info: Info, name: str, role: Role, expires_at: datetime | None = None
     ) -> ApiKeyResult:
         created = await api_keys.create(info.context, name, role, expires_at)
-        return CreatedApiKey(api_key=ApiKey.of(created.api_key), secret=created.secret)
+        return CreatedApiKey(api_key=ApiKey.from_row(created.api_key), secret=created.secret)
 
     @mutation(
         Role.VIEWER,
@@ -124,4 +124,4 @@ class AccountMutations:
         " API key cannot do this.",
     )
     async def revoke_api_key(self, info: Info, id: ID) -> ApiKey | None:
-        return ApiKey.of(await api_keys.revoke(info.context, ApiKey.key(id)))
+        return ApiKey.from_row(await api_keys.revoke(info.context, ApiKey.parse_key(id)))

@@ -6,8 +6,8 @@ from strawberry import ID
 from resolvers.accounts import api_keys, users
 from resolvers.lists.pagination import DEFAULT_PAGE, Window
 from schema.accounts.types import ApiKey, User
-from schema.connections import Connection, connect
-from schema.directives import page, sized
+from schema.connections import Connection, page_to_connection
+from schema.directives import connection_size, list_size
 from schema.enums import Role
 from schema.relay import Info
 from schema.root_fields import ANYBODY, query
@@ -17,9 +17,9 @@ from schema.root_fields import ANYBODY, query
 class AccountQueries:
     @query(ANYBODY, description="You. Null if you are not signed in.")
     async def viewer(self, info: Info) -> User | None:
-        return User.maybe(await users.viewer(info.context))
+        return User.from_optional_row(await users.viewer(info.context))
 
-    @query(Role.ADMIN, page(), description="For admins. All users, with these values if they are given.")
+    @query(Role.ADMIN, connection_size(), description="For admins. All users, with these values if they are given.")
     async def users(
         self,
         info: Info,
@@ -29,14 +29,14 @@ class AccountQueries:
         after: str | None = None,
     ) -> Connection[User]:
         found = await users.users(info.context, role, is_active, Window(first, after))
-        return connect(info, User, users.users_listing(role, is_active), found)
+        return page_to_connection(info, User, users.users_listing(role, is_active), found)
 
     @query(
         Role.VIEWER,
-        sized(DEFAULT_PAGE, "first"),
+        list_size(DEFAULT_PAGE, "first"),
         description="Your API keys, oldest first; admins see everybody's. `first` limits the number, 50 by default."
         " `after` is the id of the last key of the page before. An API key cannot do this.",
     )
     async def api_keys(self, info: Info, first: int | None = None, after: ID | None = None) -> list[ApiKey]:
-        last_seen = None if after is None else ApiKey.key(after)
-        return [ApiKey.of(key) for key in await api_keys.listed(info.context, first, last_seen)]
+        last_seen = None if after is None else ApiKey.parse_key(after)
+        return [ApiKey.from_row(key) for key in await api_keys.listed(info.context, first, last_seen)]

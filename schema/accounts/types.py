@@ -33,7 +33,7 @@ class User(Node):
     @strawberry.field(description="What the user may do. The error FORBIDDEN unless you are this user or an admin.")
     @needs("id", "role")
     def role(self, info: Info) -> Role:
-        return cast("Role", self._seen(info, "role"))
+        return cast("Role", self._get_if_allowed(info, "role"))
 
     @strawberry.field(
         description="False after an admin deactivated the account. The error FORBIDDEN unless you are this user or an"
@@ -41,9 +41,9 @@ class User(Node):
     )
     @needs("id", "is_active")
     def is_active(self, info: Info) -> bool:
-        return cast("bool", self._seen(info, "is_active"))
+        return cast("bool", self._get_if_allowed(info, "is_active"))
 
-    def _seen(self, info: Info, column: str) -> object:
+    def _get_if_allowed(self, info: Info, column: str) -> object:
         """Raises Forbidden."""
         if not self._may_see(info):
             raise Forbidden("Only admins see what their colleagues may do.", Role.ADMIN)
@@ -53,9 +53,9 @@ class User(Node):
         return self.is_own or users.may_see(info.context, self.row.id)
 
     @classmethod
-    def own(cls, row: Any) -> Self:
+    def from_own_row(cls, row: Any) -> Self:
         """For the very person."""
-        node = cls.of(row)
+        node = cls.from_row(row)
         node.is_own = True
         return node
 

@@ -77,16 +77,16 @@ class AnomalyFilter:
     started_after: datetime | None = strawberry.field(default=None, description="Started at this time or later.")
     started_before: datetime | None = strawberry.field(default=None, description="Started before this time.")
 
-    def value(self) -> Filter:
-        given = {**vars(self), "target": _target(self.target)}
+    def to_filter(self) -> Filter:
+        given = {**vars(self), "target": _parse_target(self.target)}
         return Filter(**given | {"statuses": None if self.statuses is None else tuple(self.statuses)})
 
 
-def filter_of(filter: AnomalyFilter | None) -> Filter:
-    return filter.value() if filter else Filter()
+def to_filter(filter: AnomalyFilter | None) -> Filter:
+    return filter.to_filter() if filter else Filter()
 
 
-def _target(id: ID | None) -> TargetKey | None:
+def _parse_target(id: ID | None) -> TargetKey | None:
     if id is None:
         return None
     try:

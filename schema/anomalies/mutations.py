@@ -26,52 +26,52 @@ AnomalyResult = Annotated[Anomaly | NotFound | Forbidden | Conflict, strawberry.
 class AnomalyMutations:
     @mutation(
         Role.OPERATOR,
-        rated=True,
+        rate_limited=True,
         description="Tells whether one set of measurements of a network is anomalous. If so, and the network is given,"
         " it opens an anomaly, unless one is open already.",
     )
     async def detect_network_anomaly(self, info: Info, input: DetectNetworkInput) -> DetectResult:
-        target = None if input.network is None else Network.key(input.network)
+        target = None if input.network is None else Network.parse_key(input.network)
         values = measurements(TargetKind.NETWORK, input)
         found = await detection.detect(info.context, TargetKind.NETWORK, values, target, None, input.sensitivity)
-        return Detection.of(found)
+        return Detection.from_row(found)
 
     @mutation(
         Role.OPERATOR,
-        rated=True,
+        rate_limited=True,
         description="Tells whether one set of measurements of a site is anomalous. If so, and the site is given, it"
         " opens an anomaly, unless one is open already.",
     )
     async def detect_site_anomaly(self, info: Info, input: DetectSiteInput) -> DetectResult:
-        target = None if input.site is None else Site.key(input.site)
+        target = None if input.site is None else Site.parse_key(input.site)
         values = measurements(TargetKind.SITE, input)
         found = await detection.detect(info.context, TargetKind.SITE, values, target, None, input.sensitivity)
-        return Detection.of(found)
+        return Detection.from_row(found)
 
     @mutation(
         Role.OPERATOR,
-        rated=True,
+        rate_limited=True,
         description="Tells whether one set of measurements of a link is anomalous. If so, and the link is given, it"
         " opens an anomaly, unless one is open already.",
     )
     async def detect_link_anomaly(self, info: Info, input: DetectLinkInput) -> DetectResult:
-        target = None if input.link is None else Link.key(input.link)
+        target = None if input.link is None else Link.parse_key(input.link)
         values = measurements(TargetKind.LINK, input)
         found = await detection.detect(
             info.context, TargetKind.LINK, values, target, input.direction, input.sensitivity
         )
-        return Detection.of(found)
+        return Detection.from_row(found)
 
     @mutation(Role.OPERATOR, description="Takes an open anomaly, so that your colleagues know that you work on it.")
     async def acknowledge_anomaly(self, info: Info, id: ID, note: Note = None) -> AnomalyResult:
-        return Anomaly.of(await anomalies.acknowledge(info.context, Anomaly.key(id, UUID), note))
+        return Anomaly.from_row(await anomalies.acknowledge(info.context, Anomaly.parse_key(id, UUID), note))
 
     @mutation(
         Role.OPERATOR,
         description="Ends an anomaly by hand. A new one opens if the target still does not behave as usual.",
     )
     async def resolve_anomaly(self, info: Info, id: ID, note: Note = None) -> AnomalyResult:
-        return Anomaly.of(await anomalies.resolve(info.context, Anomaly.key(id, UUID), note))
+        return Anomaly.from_row(await anomalies.resolve(info.context, Anomaly.parse_key(id, UUID), note))
 
     @mutation(
         Role.OPERATOR,
@@ -79,4 +79,4 @@ class AnomalyMutations:
         " replaces an earlier one.",
     )
     async def judge_anomaly(self, info: Info, id: ID, verdict: Verdict, note: Note = None) -> AnomalyResult:
-        return Anomaly.of(await anomalies.judge(info.context, Anomaly.key(id, UUID), verdict, note))
+        return Anomaly.from_row(await anomalies.judge(info.context, Anomaly.parse_key(id, UUID), verdict, note))

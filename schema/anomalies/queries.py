@@ -6,10 +6,10 @@ from ml.catalogue.metrics import TargetKind
 from resolvers.detection import anomalies
 from resolvers.detection import on_request as detection
 from resolvers.lists.pagination import DEFAULT_PAGE, Window
-from schema.anomalies.inputs import AnomalyFilter, filter_of
+from schema.anomalies.inputs import AnomalyFilter, to_filter
 from schema.anomalies.types import Anomaly, Detection
-from schema.connections import Connection, connect
-from schema.directives import page
+from schema.connections import Connection, page_to_connection
+from schema.directives import connection_size
 from schema.enums import AnomalyOrder, Role
 from schema.relay import Info
 from schema.root_fields import query
@@ -17,7 +17,7 @@ from schema.root_fields import query
 
 @strawberry.type
 class AnomalyQueries:
-    @query(Role.VIEWER, page(DEFAULT_PAGE, "last"), description="Results of `detect…Anomaly`. Newest first.")
+    @query(Role.VIEWER, connection_size(DEFAULT_PAGE, "last"), description="Results of `detect…Anomaly`. Newest first.")
     async def detections(
         self,
         info: Info,
@@ -29,9 +29,11 @@ class AnomalyQueries:
         before: str | None = None,
     ) -> Connection[Detection]:
         found = await detection.list_detections(info.context, kind, is_anomaly, Window(first, after, last, before))
-        return connect(info, Detection, detection.build_listing(kind, is_anomaly), found)
+        return page_to_connection(info, Detection, detection.build_listing(kind, is_anomaly), found)
 
-    @query(Role.VIEWER, page(DEFAULT_PAGE, "last"), description="Anomalies of all networks, sites and links.")
+    @query(
+        Role.VIEWER, connection_size(DEFAULT_PAGE, "last"), description="Anomalies of all networks, sites and links."
+    )
     async def anomalies(
         self,
         info: Info,
@@ -42,6 +44,6 @@ class AnomalyQueries:
         last: int | None = None,
         before: str | None = None,
     ) -> Connection[Anomaly]:
-        where, order = filter_of(filter), order_by or AnomalyOrder.NEWEST
+        where, order = to_filter(filter), order_by or AnomalyOrder.NEWEST
         found = await anomalies.list_anomalies(info.context, where, order, Window(first, after, last, before))
-        return connect(info, Anomaly, anomalies.build_listing(where, order), found)
+        return page_to_connection(info, Anomaly, anomalies.build_listing(where, order), found)

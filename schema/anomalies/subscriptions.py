@@ -8,7 +8,7 @@ import strawberry
 from resolvers.detection import anomalies
 from resolvers.store.events.log import Event
 from resolvers.store.events.subscribers import told
-from schema.anomalies.inputs import AnomalyFilter, filter_of
+from schema.anomalies.inputs import AnomalyFilter, to_filter
 from schema.anomalies.types import AnomalyEvent
 from schema.enums import AnomalyChange, Role
 from schema.relay import Info
@@ -33,8 +33,8 @@ class AnomalySubscriptions:
         after: str | None = None,
     ) -> AsyncGenerator[AnomalyEvent, None]:
         wanted = OPENED if changes is None else changes
-        return told(anomalies.follow_changes(info.context, filter_of(filter), wanted, after), _anomaly)  # type: ignore[return-value]
+        return told(anomalies.follow_changes(info.context, to_filter(filter), wanted, after), _to_event)  # type: ignore[return-value]
 
 
-def _anomaly(event: Event) -> AnomalyEvent:
+def _to_event(event: Event) -> AnomalyEvent:
     return AnomalyEvent(cursor=event.cursor, change=AnomalyChange(event.change), key=UUID(event.subject))

@@ -11,17 +11,17 @@ from resolvers.lists.pagination import Window
 from resolvers.recommendations import recommendations
 from resolvers.store.tables import analyses as analysis_tables
 from resolvers.store.tables import core as tables
-from schema.accounts.history import AuditEntry, history_of
+from schema.accounts.history import AuditEntry, load_history
 from schema.accounts.types import User
-from schema.batched_fields import needs, pointing, related
-from schema.connections import Connection, children_of
-from schema.directives import paged, sized
+from schema.batched_fields import needs, polymorphic_relation, relation
+from schema.connections import Connection, load_children
+from schema.directives import connection_field, list_size
 from schema.enums import AnomalyChange, AnomalyStatus, Direction, Severity, Verdict
-from schema.fleet.types import Target, target_of
-from schema.relay import Info, Node, later
+from schema.fleet.types import Target, get_target_key
+from schema.relay import Info, Node, lazy_type
 
-ANALYSIS = later("CorrelationAnalysis", "schema.root_causes.types")
-RECOMMENDATION = later("Recommendation", "schema.recommendations.types")
+ANALYSIS = lazy_type("CorrelationAnalysis", "schema.root_causes.types")
+RECOMMENDATION = lazy_type("Recommendation", "schema.recommendations.types")
 
 
 @strawberry.type(description="What one metric contributed to the score.")
@@ -36,7 +36,7 @@ class Contribution:
     share: float = strawberry.field(description="Its part of the score, 0 to 1. All shares sum to 1.")
 
     @classmethod
-    def of(cls, kept: dict[str, Any]) -> "Contribution":
+    def from_json(cls, kept: dict[str, Any]) -> "Contribution":
         return cls(**{**kept, "metric": Metric(kept["metric"])})
 
 
@@ -60,39 +60,40 @@ class Anomaly(Node):
     detected_at: datetime = strawberry.field(description="When the server noticed it.")
     feedback: Verdict | None = strawberry.field(description="The latest verdict of `judgeAnomaly`. Null if none.")
 
-    target = pointing(Target, target_of, needs=("kind", "target_id"))
+    target = polymorphic_relation(Target, get_target_key, needs=("kind", "target_id"))
 
     @strawberry.field(
-        description="What each metric contributed to the highest score. Largest share first.", directives=[sized(12)]
+        description="What each metric contributed to the highest score. Largest share first.",
+        directives=[list_size(12)],
     )
     @needs("contributions")
     def contributions(self) -> list[Contribution]:
-        return [Contribution.of(kept) for kept in self.row.contributions]
+        return [Contribution.from_json(kept) for kept in self.row.contributions]
 
-    analysis = related(
+    analysis = relation(
         ANALYSIS | None,
         analysis_tables.CorrelationAnalysis,
         by="analysis_id",
         description="The automatic analysis that explains this anomaly, if any.",
     )
-    acknowledged_by = related(
+    acknowledged_by = relation(
         User | None, tables.User, by="acknowledged_by_id", description="Null if nobody acknowledged it."
     )
 
-    @strawberry.field(description="Everything that happened to it. Oldest first.", directives=[sized(10)])
+    @strawberry.field(description="Everything that happened to it. Oldest first.", directives=[list_size(10)])
     @needs("id")
     async def history(self, info: Info) -> list[AuditEntry]:
-        return await history_of(info, self.row.id)
+        return await load_history(info, self.row.id)
 
-    @paged(
+    @connection_field(
         7,
         graphql_type=Connection[RECOMMENDATION],  # type: ignore[valid-type]
         description="The current recommendations, best first. `recommend` makes them.",
     )
     @needs("id")
     async def recommendations(self, info: Info, first: int | None = None, after: str | None = None) -> Connection[Any]:
-        node = Node.named("Recommendation")
-        return await children_of(info, node, recommendations.of_anomalies, self.row.id, Window(first, after))
+        node = Node.find_type("Recommendation")
+        return await load_children(info, node, recommendations.of_anomalies, self.row.id, Window(first, after))
 
 
 @strawberry.type(description="The result of `detect…Anomaly`: whether one set of measurements is anomalous.")
@@ -106,24 +107,24 @@ class Detection(Node):
     model_version: str = strawberry.field(description="The version of the detection model that was used.")
     created_at: datetime
 
-    target = pointing(
+    target = polymorphic_relation(
         Target | None,
-        target_of,
+        get_target_key,
         needs=("kind", "target_id"),
         description="The network, site or link that was measured. Null if none was given.",
     )
 
     @strawberry.field(
-        description="What each metric contributed to the score. Largest share first.", directives=[sized(12)]
+        description="What each metric contributed to the score. Largest share first.", directives=[list_size(12)]
     )
     @needs("contributions")
     def contributions(self) -> list[Contribution]:
-        return [Contribution.of(kept) for kept in self.row.contributions]
+        return [Contribution.from_json(kept) for kept in self.row.contributions]
 
-    requested_by = related(
+    requested_by = relation(
         User | None, tables.User, by="requested_by_id", description="Who asked for it. Null if the server did."
     )
-    anomaly = related(
+    anomaly = relation(
         Anomaly | None,
         tables.Anomaly,
         by="anomaly_id",
@@ -137,7 +138,7 @@ class AnomalyEvent:
     change: AnomalyChange
     key: strawberry.Private[UUID]
 
-    anomaly = pointing(
+    anomaly = polymorphic_relation(
         Anomaly,
         lambda event: (tables.Anomaly, event.key),
         description="The anomaly in its current state, which may be newer than the event.",

@@ -66,17 +66,17 @@ class TopologyInput:
 keep_mappings(TopologyInput)
 
 
-def topology_spec(input: object) -> topology.TopologySpec:
+def build_topology_spec(input: object) -> topology.TopologySpec:
     """What a `TopologyInput` asks for, null being as good as nothing. Takes long: it may be a whole fleet."""
     given = cast("Mapping[str, Any]", input)  # as GraphQL has it
     return topology.TopologySpec(
-        _specs(topology.SatelliteSpec, given["satellites"]),
-        _specs(topology.SiteSpec, given["sites"]),
-        _specs(topology.NetworkSpec, given["networks"]),
-        _specs(topology.LinkSpec, given["links"]),
+        _build_specs(topology.SatelliteSpec, given["satellites"]),
+        _build_specs(topology.SiteSpec, given["sites"]),
+        _build_specs(topology.NetworkSpec, given["networks"]),
+        _build_specs(topology.LinkSpec, given["links"]),
     )
 
 
-def _specs(of: type[Spec], entries: Sequence[Mapping[str, Any]] | None) -> list[Spec]:
+def _build_specs(of: type[Spec], entries: Sequence[Mapping[str, Any]] | None) -> list[Spec]:
     names = {camel(field.name): field.name for field in fields(cast("Any", of))}
     return [of(**{names[name]: value for name, value in one.items() if value is not None}) for one in entries or ()]

@@ -7,7 +7,7 @@ import strawberry
 
 from resolvers.fleet import topology
 from schema.enums import Role
-from schema.fleet.inputs import TopologyInput, topology_spec
+from schema.fleet.inputs import TopologyInput, build_topology_spec
 from schema.fleet.types import Topology
 from schema.problems import Forbidden, InvalidInput
 from schema.relay import Info
@@ -24,5 +24,5 @@ class FleetMutations:
         " entry is invalid.",
     )
     async def upsert_topology(self, info: Info, input: TopologyInput) -> TopologyResult:
-        spec = await asyncio.to_thread(topology_spec, input)
+        spec = await asyncio.to_thread(build_topology_spec, input)
         return Topology(**vars(await topology.upsert(info.context, spec)))

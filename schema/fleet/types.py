@@ -10,17 +10,17 @@ from resolvers.detection.filters import AnomalyFilter as Filter
 from resolvers.fleet import topology
 from resolvers.lists.pagination import Window
 from resolvers.store.tables import core as tables
-from schema.batched_fields import Pointer, needs, related
-from schema.connections import Connection, children_of
-from schema.directives import QUERIED, MaxPoints, Metrics, paged, series
+from schema.batched_fields import RowKey, needs, relation
+from schema.connections import Connection, load_children
+from schema.directives import QUERY_COST, MaxPoints, Metrics, connection_field, series_field
 from schema.enums import Band, Direction, SiteRole
-from schema.relay import Info, Node, later
+from schema.relay import Info, Node, lazy_type
 from schema.telemetry.inputs import TimeWindow
-from schema.telemetry.series import series_of, statistics_of
+from schema.telemetry.series import load_series, load_statistics
 from schema.telemetry.types import MetricSeries, MetricStatistics
 
-ANOMALY = later("Anomaly", "schema.anomalies.types")
-ANOMALY_FILTER = later("AnomalyFilter", "schema.anomalies.inputs") | None
+ANOMALY = lazy_type("Anomaly", "schema.anomalies.types")
+ANOMALY_FILTER = lazy_type("AnomalyFilter", "schema.anomalies.inputs") | None
 AnomalyFilter = Annotated[Any, strawberry.argument(graphql_type=ANOMALY_FILTER)]
 
 
@@ -28,7 +28,7 @@ AnomalyFilter = Annotated[Any, strawberry.argument(graphql_type=ANOMALY_FILTER)]
 class Observed(Node):
     """What networks, sites and links share."""
 
-    @paged(
+    @connection_field(
         10,
         graphql_type=Connection[ANOMALY],  # type: ignore[valid-type]
         description="Anomalies of this target. Newest first.",
@@ -38,30 +38,30 @@ class Observed(Node):
         self, info: Info, filter: AnomalyFilter = None, first: int | None = None, after: str | None = None
     ) -> Connection[Any]:
         kind = TargetKind(type(self).__name__.upper())
-        node, wanted = Node.named("Anomaly"), filter.value() if filter else Filter()
+        node, wanted = Node.find_type("Anomaly"), filter.to_filter() if filter else Filter()
         listing, window = anomalies.build_listing_of_kind, Window(first, after)
-        return await children_of(info, node, listing, self.row.id, window, kind, wanted)
+        return await load_children(info, node, listing, self.row.id, window, kind, wanted)
 
 
 @strawberry.type
 class Measured(Observed):
     """What networks and sites share; a link is measured in each direction."""
 
-    @series(metrics=7, description="Metrics over time. All of them by default.")
+    @series_field(metrics=7, description="Metrics over time. All of them by default.")
     @needs("id")
     async def series(
         self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None, max_points: MaxPoints = 1000
     ) -> MetricSeries:
-        return await series_of(self, info, "", metrics, window, max_points)
+        return await load_series(self, info, "", metrics, window, max_points)
 
     @strawberry.field(
-        description="Metrics over a window, one entry for each. All of them by default.", directives=[QUERIED]
+        description="Metrics over a window, one entry for each. All of them by default.", directives=[QUERY_COST]
     )
     @needs("id")
     async def statistics(
         self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None
     ) -> list[MetricStatistics]:
-        return await statistics_of(self, info, "", metrics, window)
+        return await load_statistics(self, info, "", metrics, window)
 
 
 @strawberry.type(description="A satellite. Its transponders carry networks.")
@@ -69,10 +69,10 @@ class Satellite(Node):
     name: str
     longitude: float | None = strawberry.field(description="Orbital position in degrees east. Null if unknown.")
 
-    @paged(10, description="The networks on this satellite, by number.")
+    @connection_field(10, description="The networks on this satellite, by number.")
     @needs("id")
     async def networks(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Network"]:
-        return await children_of(info, Network, topology.satellite_networks, self.row.id, Window(first, after))
+        return await load_children(info, Network, topology.satellite_networks, self.row.id, Window(first, after))
 
 
 @strawberry.type(description="A hub, whose antenna serves networks, or a remote, where links end.")
@@ -85,15 +85,17 @@ class Site(Measured):
     antenna_diameter_m: float | None = strawberry.field(description="In meters. Null if unknown.")
     mobile: bool = strawberry.field(description="True if the site moves, such as a ship.")
 
-    @paged(5, description="The networks that a hub's antenna serves, or that a remote has links in. By number.")
+    @connection_field(
+        5, description="The networks that a hub's antenna serves, or that a remote has links in. By number."
+    )
     @needs("id")
     async def networks(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Network"]:
-        return await children_of(info, Network, topology.site_networks, self.row.id, Window(first, after))
+        return await load_children(info, Network, topology.site_networks, self.row.id, Window(first, after))
 
-    @paged(20, description="The links of a remote, or of all networks of a hub. By number.")
+    @connection_field(20, description="The links of a remote, or of all networks of a hub. By number.")
     @needs("id")
     async def links(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Link"]:
-        return await children_of(info, Link, topology.site_links, self.row.id, Window(first, after))
+        return await load_children(info, Link, topology.site_links, self.row.id, Window(first, after))
 
 
 @strawberry.type(description="The carriers of one hub chain on one transponder, and the links on them.")
@@ -103,13 +105,13 @@ class Network(Measured):
     transponder: str | None = strawberry.field(description="The name of its transponder. Null if unknown.")
     band: Band
 
-    hub = related(Site, tables.Site, by="hub_id", description="The site whose antenna serves the network.")
-    satellite = related(Satellite, tables.Satellite, by="satellite_id")
+    hub = relation(Site, tables.Site, by="hub_id", description="The site whose antenna serves the network.")
+    satellite = relation(Satellite, tables.Satellite, by="satellite_id")
 
-    @paged(50, description="The links of the network, by number.")
+    @connection_field(50, description="The links of the network, by number.")
     @needs("id")
     async def links(self, info: Info, first: int | None = None, after: str | None = None) -> Connection["Link"]:
-        return await children_of(info, Link, topology.network_links, self.row.id, Window(first, after))
+        return await load_children(info, Link, topology.network_links, self.row.id, Window(first, after))
 
 
 @strawberry.type(description="The connection of one remote to the hub of its network, in both directions.")
@@ -117,8 +119,8 @@ class Link(Observed):
     number: int = strawberry.field(description="Your own number of the link.")
     name: str
 
-    network = related(Network, tables.Network, by="network_id")
-    site = related(Site, tables.Site, by="site_id", description="The remote at the end of the link.")
+    network = relation(Network, tables.Network, by="network_id")
+    site = relation(Site, tables.Site, by="site_id", description="The remote at the end of the link.")
 
     @strawberry.field(
         description="The latest quality grade of a direction, 0 (dead) to 10 (perfect); below 7 is critical. Null if"
@@ -128,7 +130,7 @@ class Link(Observed):
     async def grade(self, info: Info, direction: Direction) -> float | None:
         return await info.context.loaders.grade.load((self.row.id, direction.value))
 
-    @series(metrics=12, description="Metrics of one direction over time. All of them by default.")
+    @series_field(metrics=12, description="Metrics of one direction over time. All of them by default.")
     @needs("id")
     async def series(
         self,
@@ -138,17 +140,17 @@ class Link(Observed):
         window: TimeWindow | None = None,
         max_points: MaxPoints = 1000,
     ) -> MetricSeries:
-        return await series_of(self, info, direction, metrics, window, max_points)
+        return await load_series(self, info, direction, metrics, window, max_points)
 
     @strawberry.field(
         description="Metrics of one direction over a window, one entry for each. All of them by default.",
-        directives=[QUERIED],
+        directives=[QUERY_COST],
     )
     @needs("id")
     async def statistics(
         self, info: Info, direction: Direction, metrics: Metrics = None, window: TimeWindow | None = None
     ) -> list[MetricStatistics]:
-        return await statistics_of(self, info, direction, metrics, window)
+        return await load_statistics(self, info, direction, metrics, window)
 
 
 Target = Annotated[
@@ -162,7 +164,7 @@ TARGETS: dict[TargetKind, type[tables.Table]] = {
 }
 
 
-def target_of(node: Node) -> Pointer:
+def get_target_key(node: Node) -> RowKey:
     """Of an anomaly or a detection."""
     return TARGETS[node.row.kind], node.row.target_id
 

@@ -29,12 +29,12 @@ TrainResult = Annotated[TrainingRun | InvalidInput | Forbidden | Conflict, straw
 class ModelMutations:
     @mutation(
         Role.ADMIN,
-        rated=True,
+        rate_limited=True,
         description="For admins. Trains a new version of a model in the background; follow it with `trainingProgress`."
         " The first version of a model is put into use at once, a later one with `promoteModel`.",
     )
     async def train_model(self, info: Info, input: TrainModelInput) -> TrainResult:
-        return TrainingRun.of(await training.start(info.context, input.model, input.period, input.version))
+        return TrainingRun.from_row(await training.start(info.context, input.model, input.period, input.version))
 
     @mutation(
         Role.ADMIN,
@@ -44,14 +44,14 @@ class ModelMutations:
     async def promote_model(
         self, info: Info, version: ID, force: bool | None = False, note: Note = None
     ) -> ModelVersionResult:
-        key = ModelVersion.key(version)
-        return ModelVersion.of(await models.promote(info.context, key, force=bool(force), note=note))
+        key = ModelVersion.parse_key(version)
+        return ModelVersion.from_row(await models.promote(info.context, key, force=bool(force), note=note))
 
     @mutation(
         Role.ADMIN, description="For admins. Puts the version back into use that was in use before the current one."
     )
     async def rollback_model(self, info: Info, model: Name, note: Note = None) -> ModelVersionResult:
-        return ModelVersion.of(await models.rollback(info.context, model, note))
+        return ModelVersion.from_row(await models.rollback(info.context, model, note))
 
     @mutation(
         Role.ADMIN,
@@ -60,7 +60,7 @@ class ModelMutations:
     )
     async def import_model(self, info: Info, file: Upload) -> ImportModelResult:
         upload: Any = file
-        return ModelVersion.of(await model_files.import_zip(info.context, upload.file))
+        return ModelVersion.from_row(await model_files.import_zip(info.context, upload.file))
 
     @mutation(
         Role.ADMIN,
@@ -68,4 +68,4 @@ class ModelMutations:
         " recorded from now on.",
     )
     async def set_sensitivity(self, info: Info, kind: TargetKind, value: float) -> SensitivityResult:
-        return Sensitivity.of(await sensitivity.set_sensitivity(info.context, kind, value))
+        return Sensitivity.from_row(await sensitivity.set_sensitivity(info.context, kind, value))

@@ -8,8 +8,8 @@ from resolvers.detection import sensitivity
 from resolvers.lists.pagination import Window
 from resolvers.models import export as model_files
 from resolvers.models import models, training
-from schema.connections import Connection, connect
-from schema.directives import Cost, Name, page, sized
+from schema.connections import Connection, page_to_connection
+from schema.directives import Cost, Name, connection_size, list_size
 from schema.enums import Role
 from schema.models.sensitivity import Sensitivity
 from schema.models.training import TrainingRun
@@ -17,28 +17,28 @@ from schema.models.types import Model, ModelExport, ModelVersion
 from schema.relay import Info
 from schema.root_fields import query
 
-EXPORTED = Cost(weight=10)  # megabytes
+EXPORT_COST = Cost(weight=10)  # megabytes
 
 
 @strawberry.type
 class ModelQueries:
-    @query(Role.VIEWER, sized(6), description="All models, with or without a version.")
+    @query(Role.VIEWER, list_size(6), description="All models, with or without a version.")
     async def models(self, info: Info) -> list[Model]:
-        return [Model.of(model) for model in await models.listed(info.context)]
+        return [Model.from_row(model) for model in await models.listed(info.context)]
 
     @query(Role.VIEWER, description="A model by its name. Null if there is none.")
     async def model(self, info: Info, name: Name) -> Model | None:
-        return Model.maybe(await models.named(info.context, name))
+        return Model.from_optional_row(await models.named(info.context, name))
 
-    @query(Role.ADMIN, EXPORTED, description="For admins. A model version as a file.")
+    @query(Role.ADMIN, EXPORT_COST, description="For admins. A model version as a file.")
     async def export_model(self, info: Info, version: ID) -> ModelExport:
-        return ModelExport.of(await model_files.export(info.context, ModelVersion.key(version)))
+        return ModelExport.from_files(await model_files.export(info.context, ModelVersion.parse_key(version)))
 
     @query(Role.VIEWER, description="How readily anomalies are reported for a kind of target.")
     async def sensitivity(self, info: Info, kind: TargetKind) -> Sensitivity:
-        return Sensitivity.of(await sensitivity.get_sensitivity(info.context, kind))
+        return Sensitivity.from_row(await sensitivity.get_sensitivity(info.context, kind))
 
-    @query(Role.VIEWER, page(20, "last"), description="Trainings, finished and unfinished. Newest first.")
+    @query(Role.VIEWER, connection_size(20, "last"), description="Trainings, finished and unfinished. Newest first.")
     async def training_runs(
         self,
         info: Info,
@@ -48,4 +48,4 @@ class ModelQueries:
         before: str | None = None,
     ) -> Connection[TrainingRun]:
         found = await training.listed(info.context, Window(first, after, last, before))
-        return connect(info, TrainingRun, training.listing(), found)
+        return page_to_connection(info, TrainingRun, training.listing(), found)

@@ -10,7 +10,7 @@ from ml.detection.detector import false_alarms_per_day
 from resolvers.store.tables import core as tables
 from resolvers.store.tables import models as model_tables
 from schema.accounts.types import User
-from schema.batched_fields import related
+from schema.batched_fields import relation
 
 
 @strawberry.type(
@@ -24,14 +24,14 @@ class Sensitivity:
     row: strawberry.Private[model_tables.Sensitivity]
 
     @classmethod
-    def of(cls, row: model_tables.Sensitivity) -> Self:
+    def from_row(cls, row: model_tables.Sensitivity) -> Self:
         return cls(kind=row.kind, value=row.value, set_at=row.set_at, row=row)
 
     @strawberry.field(description="How many false alarms a day it allows per target: 90^value / 30.")
     def false_alarms_per_day(self) -> float:
         return false_alarms_per_day(self.value)
 
-    set_by = related(
+    set_by = relation(
         User | None,
         tables.User,
         by="set_by_id",

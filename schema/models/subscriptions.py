@@ -22,9 +22,9 @@ class ModelSubscriptions:
         " breaks, subscribe again.",
     )
     async def training_progress(self, info: Info, run: ID) -> AsyncGenerator[TrainingRun, None]:
-        return _trained(await training.follow(info.context, TrainingRun.key(run, UUID)))
+        return _stream_runs(await training.follow(info.context, TrainingRun.parse_key(run, UUID)))
 
 
-async def _trained(followed: AsyncIterator[model_tables.TrainingRun]) -> AsyncGenerator[TrainingRun, None]:
+async def _stream_runs(followed: AsyncIterator[model_tables.TrainingRun]) -> AsyncGenerator[TrainingRun, None]:
     async for row in followed:
-        yield TrainingRun.of(row)
+        yield TrainingRun.from_row(row)

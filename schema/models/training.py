@@ -8,7 +8,7 @@ from resolvers.models.training import Period
 from resolvers.store.tables import core as tables
 from resolvers.store.tables import models as model_tables
 from schema.accounts.types import User
-from schema.batched_fields import related
+from schema.batched_fields import relation
 from schema.enums import TrainingStatus
 from schema.models.types import ModelVersion
 from schema.relay import Node
@@ -46,13 +46,13 @@ class TrainingRun(Node):
     started_at: datetime | None = strawberry.field(description="Null while the run is queued.")
     finished_at: datetime | None = strawberry.field(description="Null until the run has succeeded or failed.")
 
-    version = related(
+    version = relation(
         ModelVersion | None,
         model_tables.ModelVersion,
         by="version_id",
         description="The version it trained. Null until it succeeds. `promoteModel` puts it into use.",
     )
-    started_by = related(
+    started_by = relation(
         User | None,
         tables.User,
         by="started_by_id",

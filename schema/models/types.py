@@ -16,9 +16,9 @@ from resolvers.store.tables import core as tables
 from resolvers.store.tables import models as model_tables
 from schema.accounts.history import AuditEntry
 from schema.accounts.types import User
-from schema.batched_fields import needs, related
-from schema.connections import Connection, children_of
-from schema.directives import paged, sized
+from schema.batched_fields import needs, relation
+from schema.connections import Connection, load_children
+from schema.directives import connection_field, list_size
 from schema.enums import ModelStage
 from schema.relay import Info, Node
 
@@ -29,13 +29,13 @@ class Model(Node):
 
     @strawberry.field(description="The version in use. Null until one is promoted.")
     async def champion(self, info: Info) -> "ModelVersion | None":
-        return ModelVersion.maybe(await info.context.loaders.champion.load(self.name))
+        return ModelVersion.from_optional_row(await info.context.loaders.champion.load(self.name))
 
-    @paged(20, description="Newest first.")
+    @connection_field(20, description="Newest first.")
     async def versions(
         self, info: Info, first: int | None = None, after: str | None = None
     ) -> Connection["ModelVersion"]:
-        return await children_of(info, ModelVersion, models.versions, self.name, Window(first, after))
+        return await load_children(info, ModelVersion, models.versions, self.name, Window(first, after))
 
 
 @strawberry.type(description="A named value.")
@@ -53,7 +53,7 @@ class ModelMetric:
     measured_at: datetime
 
     @classmethod
-    def of(cls, row: model_tables.ModelMetric) -> Self:
+    def from_row(cls, row: model_tables.ModelMetric) -> Self:
         return cls(
             name=row.name, value=row.value, samples=row.samples, dataset=row.dataset, measured_at=row.measured_at
         )
@@ -70,7 +70,7 @@ class FalsePositives:
     measured_at: datetime
 
     @classmethod
-    def of(cls, row: model_tables.ModelMetric) -> Self:
+    def from_row(cls, row: model_tables.ModelMetric) -> Self:
         """Of a `false_alarm_ratio`, which is kept as a share of the budget."""
         budget = false_alarms_per_day(sensitivities.USUAL)
         return cls(
@@ -93,64 +93,65 @@ class ModelVersion(Node):
     @strawberry.field
     @needs("model")
     async def model(self) -> Model:
-        return Model.of(models.Model(self.row.model))
+        return Model.from_row(models.Model(self.row.model))
 
     @strawberry.field
     @needs("id")
     async def stage(self, info: Info) -> ModelStage:
         return await info.context.loaders.stage.load(self.row.id)
 
-    @strawberry.field(description="The names of the inputs of the model.", directives=[sized(20)])
+    @strawberry.field(description="The names of the inputs of the model.", directives=[list_size(20)])
     @needs("features")
     def features(self) -> list[str]:
         return self.row.features  # type: ignore[no-any-return]
 
-    @strawberry.field(description="The settings of the algorithm, by name.", directives=[sized(20)])
+    @strawberry.field(description="The settings of the algorithm, by name.", directives=[list_size(20)])
     @needs("hyperparameters")
     def hyperparameters(self) -> list[Setting]:
-        return _settings(self.row.hyperparameters)
+        return _to_settings(self.row.hyperparameters)
 
     @strawberry.field(
-        description="The data it was trained and calibrated on, and the random seed, by name.", directives=[sized(10)]
+        description="The data it was trained and calibrated on, and the random seed, by name.",
+        directives=[list_size(10)],
     )
     @needs("details", "seed")
     def details(self) -> list[Setting]:
-        return _settings({**self.row.details, "seed": self.row.seed})
+        return _to_settings({**self.row.details, "seed": self.row.seed})
 
     @strawberry.field(description="The SHA-256 checksum of the artefact, in hexadecimal.")
     @needs("sha256")
     def sha256(self) -> str:
         return self.row.sha256.hex()  # type: ignore[no-any-return]
 
-    trained_by = related(
+    trained_by = relation(
         User | None,
         tables.User,
         by="trained_by_id",
         description="The admin who trained it. Null if the server, its command line or another installation did.",
     )
-    parent = related(
+    parent = relation(
         "ModelVersion | None",
         model_tables.ModelVersion,
         by="parent_id",
         description="The champion that it was compared with when it was trained. Null if there was none.",
     )
 
-    @strawberry.field(description="How well it does on data that its training did not see.", directives=[sized(10)])
+    @strawberry.field(description="How well it does on data that its training did not see.", directives=[list_size(10)])
     @needs("id")
     async def metrics(self, info: Info) -> list[ModelMetric]:
-        return [ModelMetric.of(row) for row in await info.context.loaders.model_metrics.load(self.row.id)]
+        return [ModelMetric.from_row(row) for row in await info.context.loaders.model_metrics.load(self.row.id)]
 
     @strawberry.field(
         description="False alarms, one entry per data set. Empty for a model that does not detect anomalies.",
-        directives=[sized(3)],
+        directives=[list_size(3)],
     )
     @needs("id")
     async def false_positives(self, info: Info) -> list[FalsePositives]:
         measured = await info.context.loaders.model_metrics.load(self.row.id)
-        return [FalsePositives.of(row) for row in measured if row.name == "false_alarm_ratio"]
+        return [FalsePositives.from_row(row) for row in measured if row.name == "false_alarm_ratio"]
 
     @strawberry.field(
-        description="Who imported it, promoted it or rolled back to it. Oldest first.", directives=[sized(5)]
+        description="Who imported it, promoted it or rolled back to it. Oldest first.", directives=[list_size(5)]
     )
     @needs("id")
     async def history(self, info: Info) -> list[AuditEntry]:
@@ -160,7 +161,7 @@ class ModelVersion(Node):
         ]
 
 
-def _settings(values: Mapping[str, Any]) -> list[Setting]:
+def _to_settings(values: Mapping[str, Any]) -> list[Setting]:
     """By name; what is no text as JSON."""
     return [
         Setting(name=name, value=value if isinstance(value, str) else orjson.dumps(value).decode())
@@ -176,5 +177,5 @@ class ModelExport:
     )
 
     @classmethod
-    def of(cls, files: Files) -> Self:
+    def from_files(cls, files: Files) -> Self:
         return cls(file_name=f"{files.folder}.zip", archive=files.in_base64())

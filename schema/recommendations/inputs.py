@@ -21,19 +21,19 @@ class RecommendationFilter:
     created_after: datetime | None = strawberry.field(default=None, description="Created at this time or later.")
     superseded: bool | None = strawberry.field(default=False, description="Include superseded recommendations.")
 
-    def value(self) -> Filter:
+    def to_filter(self) -> Filter:
         lists = {name: getattr(self, name) for name in ("priorities", "tags", "outcomes")}
         return Filter(
             **{name: None if given is None else tuple(given) for name, given in lists.items()},
             root_cause=self.root_cause,
-            anomaly=None if self.anomaly is None else Anomaly.key(self.anomaly, UUID),
+            anomaly=None if self.anomaly is None else Anomaly.parse_key(self.anomaly, UUID),
             created_after=self.created_after,
             superseded=bool(self.superseded),
         )
 
 
-def filter_of(filter: RecommendationFilter | None) -> Filter:
-    return filter.value() if filter else Filter()
+def to_filter(filter: RecommendationFilter | None) -> Filter:
+    return filter.to_filter() if filter else Filter()
 
 
 @strawberry.input(one_of=True, description="What recommendations are about: exactly one of these ids.")

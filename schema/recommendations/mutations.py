@@ -35,7 +35,7 @@ RecommendationResult = Annotated[
 class RecommendationMutations:
     @mutation(
         Role.OPERATOR,
-        rated=True,
+        rate_limited=True,
         description="Recommends 3 to 7 actions for an anomaly, a detection or an analysis, best first. Asked again, it"
         " returns the same ones as long as nothing has changed.",
     )
@@ -44,8 +44,8 @@ class RecommendationMutations:
     ) -> RecommendResult:
         [(of, id)] = ((name, id) for name, id in vars(for_).items() if id is not strawberry.UNSET)
         node, about = SUBJECTS[of]
-        found = await about(info.context, node.key(id, UUID))
-        return Recommendations(recommendations=[Recommendation.of(row) for row in found])
+        found = await about(info.context, node.parse_key(id, UUID))
+        return Recommendations(recommendations=[Recommendation.from_row(row) for row in found])
 
     @mutation(
         Role.OPERATOR,
@@ -55,5 +55,5 @@ class RecommendationMutations:
     async def record_outcome(
         self, info: Info, recommendation: ID, outcome: Outcome, note: Note = None
     ) -> RecommendationResult:
-        key = Recommendation.key(recommendation, UUID)
-        return Recommendation.of(await recommendations.record_outcome(info.context, key, outcome, note))
+        key = Recommendation.parse_key(recommendation, UUID)
+        return Recommendation.from_row(await recommendations.record_outcome(info.context, key, outcome, note))

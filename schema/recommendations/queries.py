@@ -4,10 +4,10 @@ import strawberry
 
 from resolvers.lists.pagination import Window
 from resolvers.recommendations import recommendations
-from schema.connections import Connection, connect
-from schema.directives import page
+from schema.connections import Connection, page_to_connection
+from schema.directives import connection_size
 from schema.enums import Role
-from schema.recommendations.inputs import RecommendationFilter, filter_of
+from schema.recommendations.inputs import RecommendationFilter, to_filter
 from schema.recommendations.types import Recommendation
 from schema.relay import Info
 from schema.root_fields import query
@@ -15,7 +15,7 @@ from schema.root_fields import query
 
 @strawberry.type
 class RecommendationQueries:
-    @query(Role.VIEWER, page(20, "last"), description="Recommendations that were made. Newest first.")
+    @query(Role.VIEWER, connection_size(20, "last"), description="Recommendations that were made. Newest first.")
     async def recommendations(
         self,
         info: Info,
@@ -25,6 +25,6 @@ class RecommendationQueries:
         last: int | None = None,
         before: str | None = None,
     ) -> Connection[Recommendation]:
-        where = filter_of(filter)
+        where = to_filter(filter)
         found = await recommendations.listed(info.context, where, Window(first, after, last, before))
-        return connect(info, Recommendation, recommendations.listing(where), found)
+        return page_to_connection(info, Recommendation, recommendations.listing(where), found)

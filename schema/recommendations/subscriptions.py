@@ -23,8 +23,8 @@ class RecommendationSubscriptions:
     async def recommendation_created(
         self, info: Info, after: str | None = None
     ) -> AsyncGenerator[RecommendationEvent, None]:
-        return told(recommendations.follow(info.context, after), _recommendation)  # type: ignore[return-value]
+        return told(recommendations.follow(info.context, after), _to_event)  # type: ignore[return-value]
 
 
-def _recommendation(event: Event) -> RecommendationEvent:
+def _to_event(event: Event) -> RecommendationEvent:
     return RecommendationEvent(cursor=event.cursor, key=UUID(event.subject))

@@ -10,11 +10,11 @@ from ml.recommendation.case import Past
 from resolvers.store.tables import analyses as analysis_tables
 from resolvers.store.tables import core as tables
 from resolvers.store.tables.recommendations import Recommendation as Row
-from schema.accounts.history import AuditEntry, history_of
+from schema.accounts.history import AuditEntry, load_history
 from schema.accounts.types import User
 from schema.anomalies.types import Anomaly
-from schema.batched_fields import NOWHERE, needs, pointing, related
-from schema.directives import sized
+from schema.batched_fields import NO_ROW, needs, polymorphic_relation, relation
+from schema.directives import list_size
 from schema.enums import Outcome, Priority, RootCause
 from schema.relay import Info, Node
 from schema.root_causes.types import CULPRITS, CorrelationAnalysis, Culprit
@@ -31,7 +31,7 @@ class Recommendation(Node):
     tags: list[str] = strawberry.field(
         description="Topics: any of rf, hub, remote, satellite, power, capacity, configuration, software, weather,"
         " vendor, customer, safety, field, monitoring.",
-        directives=[sized(4)],
+        directives=[list_size(4)],
     )
     root_cause: RootCause | None = strawberry.field(
         description="The root cause it is for. Null if it follows from the metrics alone."
@@ -44,7 +44,7 @@ class Recommendation(Node):
         description="When newer recommendations replaced it because the situation had changed. Null if it is current."
     )
 
-    requested_by = related(
+    requested_by = relation(
         User | None,
         tables.User,
         by="requested_by_id",
@@ -66,26 +66,26 @@ class Recommendation(Node):
         past = await self._past(info)
         return past.solved + past.failed
 
-    culprit = pointing(
+    culprit = polymorphic_relation(
         Culprit | None,
-        lambda node: NOWHERE if node.row.target_kind is None else (CULPRITS[node.row.target_kind], node.row.target_id),
+        lambda node: NO_ROW if node.row.target_kind is None else (CULPRITS[node.row.target_kind], node.row.target_id),
         needs=("target_kind", "target_id"),
         description="What to act on. Null if nothing in particular.",
     )
-    anomaly = related(
+    anomaly = relation(
         Anomaly | None, tables.Anomaly, by="anomaly_id", description="The anomaly it was requested for, if any."
     )
-    analysis = related(
+    analysis = relation(
         CorrelationAnalysis | None,
         analysis_tables.CorrelationAnalysis,
         by="analysis_id",
         description="The analysis it was requested for, or that explains the anomaly, if any.",
     )
 
-    @strawberry.field(description="Everything that happened to it. Oldest first.", directives=[sized(5)])
+    @strawberry.field(description="Everything that happened to it. Oldest first.", directives=[list_size(5)])
     @needs("id")
     async def history(self, info: Info) -> list[AuditEntry]:
-        return await history_of(info, self.row.id)
+        return await load_history(info, self.row.id)
 
     def _past(self, info: Info) -> Awaitable[Past]:
         return info.context.loaders.past.load((self.row.action, self.row.root_cause))
@@ -96,9 +96,9 @@ class RecommendationEvent:
     cursor: str = strawberry.field(description="Pass it as `after` to resume after this event.")
     key: strawberry.Private[UUID]
 
-    recommendation = pointing(Recommendation, lambda event: (Row, event.key))
+    recommendation = polymorphic_relation(Recommendation, lambda event: (Row, event.key))
 
 
 @strawberry.type(description="Recommended actions, best first. Empty if nothing is wrong.")
 class Recommendations:
-    recommendations: list[Recommendation] = strawberry.field(directives=[sized(7)])
+    recommendations: list[Recommendation] = strawberry.field(directives=[list_size(7)])

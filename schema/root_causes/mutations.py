@@ -24,7 +24,7 @@ Hours = float | None
 Until = datetime | None
 
 
-def _hours(given: Hours) -> float:
+def _or_default(given: Hours) -> float:
     return USUAL_HOURS if given is None else given
 
 
@@ -32,44 +32,44 @@ def _hours(given: Hours) -> float:
 class RootCauseMutations:
     @mutation(
         Role.OPERATOR,
-        rated=True,
+        rate_limited=True,
         description=f"Analyzes why the links of a network degraded. {WINDOW}",
     )
     async def analyze_network(
         self, info: Info, network: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
     ) -> AnalyzeResult:
-        key, hours = Network.key(network), _hours(hours_lookback)
-        return CorrelationAnalysis.of(await correlation.analyze_network(info.context, key, hours, until))
+        key, hours = Network.parse_key(network), _or_default(hours_lookback)
+        return CorrelationAnalysis.from_row(await correlation.analyze_network(info.context, key, hours, until))
 
     @mutation(
         Role.OPERATOR,
-        rated=True,
+        rate_limited=True,
         description=f"Analyzes why the links served by a hub's antenna degraded. {WINDOW}",
     )
     async def analyze_hub_antenna(
         self, info: Info, site: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
     ) -> AnalyzeResult:
-        key, hours = Site.key(site), _hours(hours_lookback)
-        return CorrelationAnalysis.of(await correlation.analyze_hub(info.context, key, hours, until))
+        key, hours = Site.parse_key(site), _or_default(hours_lookback)
+        return CorrelationAnalysis.from_row(await correlation.analyze_hub(info.context, key, hours, until))
 
     @mutation(
         Role.OPERATOR,
-        rated=True,
+        rate_limited=True,
         description=f"Analyzes why the links on a satellite degraded. {WINDOW}",
     )
     async def analyze_satellite(
         self, info: Info, name: Name, hours_lookback: Hours = USUAL_HOURS, until: Until = None
     ) -> AnalyzeResult:
-        hours = _hours(hours_lookback)
-        return CorrelationAnalysis.of(await correlation.analyze_satellite(info.context, name, hours, until))
+        hours = _or_default(hours_lookback)
+        return CorrelationAnalysis.from_row(await correlation.analyze_satellite(info.context, name, hours, until))
 
     @mutation(
         Role.OPERATOR,
-        rated=True,
+        rate_limited=True,
         description=f"Analyzes why a link degraded, in both directions, by comparing it with other links. {WINDOW}",
     )
     async def analyze_link_bidirectional(
         self, info: Info, link: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
     ) -> AnalyzeResult:
-        key, hours = Link.key(link), _hours(hours_lookback)
-        return CorrelationAnalysis.of(await correlation.analyze_link(info.context, key, hours, until))
+        key, hours = Link.parse_key(link), _or_default(hours_lookback)
+        return CorrelationAnalysis.from_row(await correlation.analyze_link(info.context, key, hours, until))

@@ -4,8 +4,8 @@ import strawberry
 
 from resolvers.lists.pagination import Window
 from resolvers.root_causes import analyses as correlation
-from schema.connections import Connection, connect
-from schema.directives import page
+from schema.connections import Connection, page_to_connection
+from schema.directives import connection_size
 from schema.enums import AnalysisScope, Role
 from schema.relay import Info
 from schema.root_causes.types import CorrelationAnalysis
@@ -14,7 +14,7 @@ from schema.root_fields import query
 
 @strawberry.type
 class RootCauseQueries:
-    @query(Role.VIEWER, page(20, "last"), description="Analyses of root causes. Newest first.")
+    @query(Role.VIEWER, connection_size(20, "last"), description="Analyses of root causes. Newest first.")
     async def correlation_analyses(
         self,
         info: Info,
@@ -25,4 +25,4 @@ class RootCauseQueries:
         before: str | None = None,
     ) -> Connection[CorrelationAnalysis]:
         found = await correlation.listed(info.context, scope, Window(first, after, last, before))
-        return connect(info, CorrelationAnalysis, correlation.listing(scope), found)
+        return page_to_connection(info, CorrelationAnalysis, correlation.listing(scope), found)

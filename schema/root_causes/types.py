@@ -10,13 +10,13 @@ from ml.root_cause.report import Evidence as FoundEvidence
 from resolvers.store.tables import analysis_documents as patterns
 from resolvers.store.tables import core as tables
 from schema.accounts.types import User
-from schema.batched_fields import NOWHERE, Pointer, needs, pointing, related
-from schema.directives import sized
+from schema.batched_fields import NO_ROW, RowKey, needs, polymorphic_relation, relation
+from schema.directives import list_size
 from schema.enums import AnalysisScope, Direction, RootCause
 from schema.fleet.types import TARGETS, Link, Network, Satellite, Site, Target
-from schema.relay import Info, Node, later
+from schema.relay import Info, Node, lazy_type
 
-RECOMMENDATION = later("Recommendation", "schema.recommendations.types")
+RECOMMENDATION = lazy_type("Recommendation", "schema.recommendations.types")
 
 
 Culprit = Annotated[
@@ -35,8 +35,8 @@ CULPRITS: dict[CulpritKind, type[tables.Table]] = {
 }
 
 
-def culprit_of(culprit: patterns.Culprit | None) -> Pointer:
-    return NOWHERE if culprit is None else (CULPRITS[culprit.kind], culprit.key)
+def get_culprit_key(culprit: patterns.Culprit | None) -> RowKey:
+    return NO_ROW if culprit is None else (CULPRITS[culprit.kind], culprit.key)
 
 
 @strawberry.type(description="An observation that speaks for or against the root cause.")
@@ -49,7 +49,7 @@ class Evidence:
     )
 
     @classmethod
-    def of(cls, found: FoundEvidence) -> "Evidence":
+    def from_evidence(cls, found: FoundEvidence) -> "Evidence":
         return cls(**vars(found))
 
 
@@ -59,9 +59,9 @@ class Hypothesis:
     probability: float = strawberry.field(description="0 to 1.")
     at_fault: strawberry.Private[patterns.Culprit | None]
 
-    culprit = pointing(
+    culprit = polymorphic_relation(
         Culprit | None,
-        lambda hypothesis: culprit_of(hypothesis.at_fault),
+        lambda hypothesis: get_culprit_key(hypothesis.at_fault),
         description="What would be at fault. Null if nothing in particular.",
     )
 
@@ -79,7 +79,7 @@ class DegradationPattern:
     found: strawberry.Private[patterns.Pattern]
 
     @classmethod
-    def of(cls, found: patterns.Pattern) -> "DegradationPattern":
+    def from_pattern(cls, found: patterns.Pattern) -> "DegradationPattern":
         same = ("description", "severity", "confidence", "started_at", "ended_at")
         return cls(root_cause=found.cause, found=found, **{name: getattr(found, name) for name in same})
 
@@ -87,18 +87,18 @@ class DegradationPattern:
     def pattern_type(self) -> str:
         return CAUSES[self.root_cause].pattern_type
 
-    @strawberry.field(description="The links of the pattern, worst first.", directives=[sized(20)])
+    @strawberry.field(description="The links of the pattern, worst first.", directives=[list_size(20)])
     async def affected_links(self, info: Info) -> list[Link]:
         rows = await info.context.loaders.of(tables.Link).load_many(self.found.links)
-        return [Link.of(row) for row in rows if row]
+        return [Link.from_row(row) for row in rows if row]
 
-    @strawberry.field(description="The directions that degraded.", directives=[sized(2)])
+    @strawberry.field(description="The directions that degraded.", directives=[list_size(2)])
     def affected_directions(self) -> list[Direction]:
         return [*self.found.directions]
 
-    culprit = pointing(
+    culprit = polymorphic_relation(
         Culprit | None,
-        lambda pattern: culprit_of(pattern.found.culprit),
+        lambda pattern: get_culprit_key(pattern.found.culprit),
         description="What is at fault. Null if nothing in particular.",
     )
 
@@ -109,13 +109,13 @@ class DegradationPattern:
     def culprit_transponder(self) -> str | None:
         return None if self.found.culprit is None else self.found.culprit.transponder
 
-    @strawberry.field(description="What speaks for and against the root cause.", directives=[sized(10)])
+    @strawberry.field(description="What speaks for and against the root cause.", directives=[list_size(10)])
     def evidence(self) -> list[Evidence]:
-        return [Evidence.of(one) for one in self.found.evidence]
+        return [Evidence.from_evidence(one) for one in self.found.evidence]
 
     @strawberry.field(
         description="All root causes considered, most probable first. The probabilities sum to 1.",
-        directives=[sized(10)],
+        directives=[list_size(10)],
     )
     def hypotheses(self) -> list[Hypothesis]:
         return [
@@ -142,19 +142,19 @@ class CorrelationAnalysis(Node):
     duration_ms: float = strawberry.field(description="How long the analysis took, in milliseconds.")
     model_version: str = strawberry.field(description="The version of the model `root_cause` that was used.")
 
-    satellite = related(
+    satellite = relation(
         Satellite | None,
         tables.Satellite,
         by="satellite_id",
         description="The satellite that was analyzed. Null for another scope.",
     )
-    target = pointing(
+    target = polymorphic_relation(
         Target | None,
-        lambda node: NOWHERE if node.row.target_kind is None else (TARGETS[node.row.target_kind], node.row.target_id),
+        lambda node: NO_ROW if node.row.target_kind is None else (TARGETS[node.row.target_kind], node.row.target_id),
         needs=("target_kind", "target_id"),
         description="The network, hub or link that was analyzed. Null if a satellite was.",
     )
-    requested_by = related(
+    requested_by = relation(
         User | None,
         tables.User,
         by="requested_by_id",
@@ -162,18 +162,18 @@ class CorrelationAnalysis(Node):
     )
 
     @strawberry.field(
-        description="What was found, most confident first. Empty if nothing degraded.", directives=[sized(3)]
+        description="What was found, most confident first. Empty if nothing degraded.", directives=[list_size(3)]
     )
     @needs("patterns")
     def patterns(self) -> list[DegradationPattern]:
-        return [DegradationPattern.of(pattern) for pattern in self.row.patterns]
+        return [DegradationPattern.from_pattern(pattern) for pattern in self.row.patterns]
 
     @strawberry.field(
         graphql_type=list[RECOMMENDATION],  # type: ignore[valid-type]
         description="The recommendations made for it so far, best first. `recommend` makes them.",
-        directives=[sized(7)],
+        directives=[list_size(7)],
     )
     @needs("id")
     async def recommendations(self, info: Info) -> list[Any]:
-        node = Node.named("Recommendation")
-        return [node.of(row) for row in await info.context.loaders.advice.load(self.row.id)]
+        node = Node.find_type("Recommendation")
+        return [node.from_row(row) for row in await info.context.loaders.advice.load(self.row.id)]

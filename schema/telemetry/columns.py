@@ -54,7 +54,7 @@ class LinkColumns:
     grade: FloatArray | None = optional_metric(L.kind, "grade")
 
 
-def frame_of_columns(kind: TargetKind, columns: object) -> pl.DataFrame:
+def columns_to_frame(kind: TargetKind, columns: object) -> pl.DataFrame:
     """The frame that `metrics.record` takes. Raises InvalidInput for unequal lengths."""
     given: dict[str, pl.Series] = {name: value for name, value in vars(columns).items() if value is not None}
     rows = len(given["at"])

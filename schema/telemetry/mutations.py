@@ -14,29 +14,29 @@ from schema.problems import Forbidden, InvalidInput
 from schema.relay import Info, Node
 from schema.root_fields import mutation
 from schema.scalars import Upload
-from schema.telemetry.columns import LinkColumns, NetworkColumns, SiteColumns, frame_of_columns
-from schema.telemetry.samples import LinkSampleInput, NetworkSampleInput, SiteSampleInput, frame_of_samples
+from schema.telemetry.columns import LinkColumns, NetworkColumns, SiteColumns, columns_to_frame
+from schema.telemetry.samples import LinkSampleInput, NetworkSampleInput, SiteSampleInput, samples_to_frame
 from schema.telemetry.types import RecordedMetrics, RejectedSample
 
 RecordResult = Annotated[RecordedMetrics | InvalidInput | Forbidden, strawberry.union("RecordResult")]
 
 
-def _recorded(recorded: RecordedBatch) -> RecordedMetrics:
+def _to_recorded_metrics(recorded: RecordedBatch) -> RecordedMetrics:
     return RecordedMetrics(
         accepted=recorded.accepted,
         duplicates=recorded.duplicates,
         rejected_count=recorded.rejected_count,
         rejected=[RejectedSample(row=r.row, reason=r.reason) for r in recorded.rejected],
-        anomalies=[Node.named("Anomaly").of(row) for row in recorded.anomalies],
+        anomalies=[Node.find_type("Anomaly").from_row(row) for row in recorded.anomalies],
     )
 
 
 async def _record_samples(info: Info, kind: TargetKind, samples: list[Any]) -> RecordedMetrics:
-    return _recorded(await metrics.record(info.context, kind, frame_of_samples(kind, samples)))
+    return _to_recorded_metrics(await metrics.record(info.context, kind, samples_to_frame(kind, samples)))
 
 
 async def _record_columns(info: Info, kind: TargetKind, columns: object) -> RecordedMetrics:
-    return _recorded(await metrics.record(info.context, kind, frame_of_columns(kind, columns)))
+    return _to_recorded_metrics(await metrics.record(info.context, kind, columns_to_frame(kind, columns)))
 
 
 @strawberry.type
@@ -73,4 +73,4 @@ class TelemetryMutations:
     )
     async def import_metrics(self, info: Info, kind: TargetKind, file: Upload) -> RecordResult:
         upload: Any = file
-        return _recorded(await import_upload(info.context, kind, upload.filename, upload.file))
+        return _to_recorded_metrics(await import_upload(info.context, kind, upload.filename, upload.file))

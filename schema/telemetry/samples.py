@@ -80,10 +80,10 @@ class LinkSampleInput(Sample):
 keep_mappings(NetworkSampleInput, SiteSampleInput, LinkSampleInput)
 
 
-def frame_of_samples(kind: TargetKind, samples: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+def samples_to_frame(kind: TargetKind, samples: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """The frame that `metrics.record` takes, of samples as they come (see `Sample`)."""
     key = kind.value.lower()
-    given = samples[0] if samples and isinstance(samples[0], Samples) else _columns_of(kind, samples)
+    given = samples[0] if samples and isinstance(samples[0], Samples) else _samples_to_columns(kind, samples)
     data = {"number": pl.Series(given[key], dtype=pl.Int64)}
     if kind is TargetKind.LINK:
         data["direction"] = pl.Series(given["direction"], dtype=pl.String)
@@ -93,6 +93,6 @@ def frame_of_samples(kind: TargetKind, samples: Sequence[Mapping[str, Any]]) -> 
     return pl.DataFrame(data)
 
 
-def _columns_of(kind: TargetKind, samples: Sequence[Mapping[str, Any]]) -> Samples:
+def _samples_to_columns(kind: TargetKind, samples: Sequence[Mapping[str, Any]]) -> Samples:
     names = (kind.value.lower(), "direction", "at", *map(camel, CATALOGUE[kind].columns))
     return Samples({name: [sample.get(name) for sample in samples] for name in names})

@@ -11,29 +11,31 @@ from schema.relay import Info, Node
 from schema.telemetry.inputs import TimeWindow
 from schema.telemetry.types import MetricSeries, MetricStatistics
 
-Wanted = Sequence[Metric] | None
+MetricNames = Sequence[Metric] | None
 
 
-def _span(context: Context, kind: TargetKind, direction: str, wanted: Wanted, window: TimeWindow | None) -> Span:
+def _build_span(
+    context: Context, kind: TargetKind, direction: str, wanted: MetricNames, window: TimeWindow | None
+) -> Span:
     window = window or TimeWindow()
     hours = 24 if window.hours is None else window.hours
     return metrics.build_span(context, kind, direction, wanted, window.from_, window.to, hours)
 
 
-async def series_of(
-    node: Node, info: Info, direction: str, wanted: Wanted, window: TimeWindow | None, max_points: int | None
+async def load_series(
+    node: Node, info: Info, direction: str, wanted: MetricNames, window: TimeWindow | None, max_points: int | None
 ) -> MetricSeries:
     kind = TargetKind(type(node).__name__.upper())
     most = metrics.check_max_points(1000 if max_points is None else max_points)
-    request = SeriesRequest(_span(info.context, kind, direction, wanted, window), most)
-    return MetricSeries.of(kind, await info.context.loaders.series.load((request, node.row.id)))
+    request = SeriesRequest(_build_span(info.context, kind, direction, wanted, window), most)
+    return MetricSeries.from_series(kind, await info.context.loaders.series.load((request, node.row.id)))
 
 
-async def statistics_of(
-    node: Node, info: Info, direction: str, wanted: Wanted, window: TimeWindow | None
+async def load_statistics(
+    node: Node, info: Info, direction: str, wanted: MetricNames, window: TimeWindow | None
 ) -> list[MetricStatistics]:
     kind = TargetKind(type(node).__name__.upper())
-    span = _span(info.context, kind, direction, wanted, window)
+    span = _build_span(info.context, kind, direction, wanted, window)
     found = await info.context.loaders.statistics.load((span, node.row.id))
     return [
         MetricStatistics(

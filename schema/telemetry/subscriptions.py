@@ -19,13 +19,13 @@ from schema.telemetry.types import LinkMetricsEvent, MetricSeries
 class TelemetrySubscriptions:
     @subscription(Role.VIEWER, description="New samples of these links as they are stored. At most 1000 links.")
     async def link_metrics_recorded(self, info: Info, links: list[ID]) -> AsyncGenerator[LinkMetricsEvent, None]:
-        return _measured(
-            info, await metrics.follow_samples(info.context, [Node.named("Link").key(link) for link in links])
+        return _stream_samples(
+            info, await metrics.follow_samples(info.context, [Node.find_type("Link").parse_key(link) for link in links])
         )
 
 
-async def _measured(info: Info, followed: AsyncIterator[NewSamples]) -> AsyncGenerator[LinkMetricsEvent, None]:
+async def _stream_samples(info: Info, followed: AsyncIterator[NewSamples]) -> AsyncGenerator[LinkMetricsEvent, None]:
     async for stored in followed:
-        link = Node.named("Link").of(await info.context.loaders.of(tables.Link).load(stored.link_id))
-        series = MetricSeries.of(TargetKind.LINK, stored.series)
+        link = Node.find_type("Link").from_row(await info.context.loaders.of(tables.Link).load(stored.link_id))
+        series = MetricSeries.from_series(TargetKind.LINK, stored.series)
         yield LinkMetricsEvent(link=link, direction=stored.direction, series=series)

@@ -6,22 +6,22 @@ import strawberry
 
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from resolvers.store.telemetry.series import Series
-from schema.directives import FREE, READING
+from schema.directives import FREE, READING_COST
 from schema.enums import Direction
-from schema.relay import later
+from schema.relay import lazy_type
 from schema.scalars import FloatArray, TimeArray
 
-LINK = later("Link", "schema.fleet.types")
-ANOMALY = later("Anomaly", "schema.anomalies.types")
+LINK = lazy_type("Link", "schema.fleet.types")
+ANOMALY = lazy_type("Anomaly", "schema.anomalies.types")
 
 
 @strawberry.type(description="One metric of a series. Each array has one value per time; null means not measured.")
 class MetricColumn:
     metric: Metric
     unit: str = strawberry.field(description="Such as `dB`. Empty for a count or a ratio.")
-    mean: FloatArray = strawberry.field(description="The mean of each bucket.", directives=[READING])
-    min: FloatArray = strawberry.field(description="The lowest value of each bucket.", directives=[READING])
-    max: FloatArray = strawberry.field(description="The highest value of each bucket.", directives=[READING])
+    mean: FloatArray = strawberry.field(description="The mean of each bucket.", directives=[READING_COST])
+    min: FloatArray = strawberry.field(description="The lowest value of each bucket.", directives=[READING_COST])
+    max: FloatArray = strawberry.field(description="The highest value of each bucket.", directives=[READING_COST])
 
 
 @strawberry.type(
@@ -34,12 +34,12 @@ class MetricSeries:
         " max are equal."
     )
     times: TimeArray = strawberry.field(
-        description="The times of the samples, or the starts of the buckets, ascending.", directives=[READING]
+        description="The times of the samples, or the starts of the buckets, ascending.", directives=[READING_COST]
     )
     columns: list[MetricColumn] = strawberry.field(description="One for each metric.", directives=[FREE])
 
     @classmethod
-    def of(cls, kind: TargetKind, series: Series) -> "MetricSeries":
+    def from_series(cls, kind: TargetKind, series: Series) -> "MetricSeries":
         columns = [
             MetricColumn(
                 metric=metric,

@@ -28,7 +28,7 @@ from resolvers.context import Context
 from resolvers.detection.on_request import camel
 from resolvers.store.tables.core import Link
 from schema.root import schema
-from schema.telemetry.samples import Samples, frame_of_samples
+from schema.telemetry.samples import Samples, samples_to_frame
 from tests.helpers.support import NOW, Api, Factory, GraphQLFailed, ago, iso, record_samples
 
 BACKREF = GraphQLCoreConverter.DEFINITION_BACKREF
@@ -198,11 +198,11 @@ def test_samples_give_the_same_frame_by_either_way(kind: TargetKind) -> None:
     ]
     each = coerce_input_value(rows, GraphQLNonNull(GraphQLList(GraphQLNonNull(of))))
 
-    together = frame_of_samples(kind, [Samples(ours(of, rows))])
+    together = samples_to_frame(kind, [Samples(ours(of, rows))])
 
     assert len(together) == 3
-    assert_frame_equal(together, frame_of_samples(kind, each))
-    assert_frame_equal(frame_of_samples(kind, [Samples(ours(of, []))]), frame_of_samples(kind, []))
+    assert_frame_equal(together, samples_to_frame(kind, each))
+    assert_frame_equal(samples_to_frame(kind, [Samples(ours(of, []))]), samples_to_frame(kind, []))
 
 
 # ---------------------------------------------------------------- through the door

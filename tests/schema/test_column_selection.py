@@ -10,7 +10,7 @@ from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.nodes import NODE_TABLES
 from resolvers.store.tables.core import Anomaly, Link, Network, Site, User
-from schema.column_selection import columns, needed
+from schema.column_selection import find_columns, select_columns
 from tests.helpers.support import Api, Factory, ago, id_of
 
 PAGE = """{ anomalies(first: 5) { nodes { id severity
@@ -32,7 +32,7 @@ def test_plain_fields_need_their_own_columns_and_relations_the_keys_they_go_by()
         "Sensitivity": frozenset({"value"}),  # an entity, but no node
     }
 
-    assert columns(selected) == {
+    assert select_columns(selected) == {
         Anomaly: {"id", "started_at", "kind", "target_id", "contributions"},
         Network: {"hub_id"},
         Link: frozenset(),
@@ -43,7 +43,7 @@ def test_plain_fields_need_their_own_columns_and_relations_the_keys_they_go_by()
 def test_every_field_of_an_entity_says_what_it_needs(name: str) -> None:
     known = {column.name for column in NODE_TABLES[name].__table__.c}
 
-    for field, needs in needed(name).items():
+    for field, needs in find_columns(name).items():
         assert needs is not None, f"{name}.{field} would read whole rows"
         assert needs <= known
 

@@ -225,10 +225,10 @@ def test_any_text_is_an_id_or_refused_as_none(text: str) -> None:
 
 @given(st.one_of(st.text().map(raw), st.text().map(lambda key: raw(f"User:{key}")), st.integers().map(str)))
 def test_any_text_is_a_key_of_the_type_or_one_that_no_row_has(text: str) -> None:
-    key = UserNode.key(text)
+    key = UserNode.parse_key(text)
 
     assert key == -1 or 0 <= key < 2**31
 
 
 def test_an_id_of_another_type_is_a_key_that_no_row_has() -> None:
-    assert UserNode.key(id_of(Site(id=1))) == -1
+    assert UserNode.parse_key(id_of(Site(id=1))) == -1
