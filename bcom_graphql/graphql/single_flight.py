@@ -1,21 +1,10 @@
-"""Executed once, told to many: what an event gives is the same for all who ask the same of it.
-
-The same is asked by the same document and operation, with the same values of all variables that reach what is selected
-of the event, and the same standing. Variables that only go into the root field's arguments, filters and cursors, decide
-which events a subscriber gets and not what these look like, so a thousand different filters share an execution, and so
-does whoever comes back with a cursor of its own.
-"""
+"""Runs work once for all who ask for the same at the same time, and keeps its results for a while."""
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Hashable, Mapping
+from collections.abc import Callable, Coroutine, Hashable
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
-
-import orjson
-from graphql import DocumentNode, FieldNode, OperationDefinitionNode
-
-from bcom_graphql.graphql.documents.variable_uses import Uses
 
 MOST: Final = 4096  # answers kept for those who are behind; they are executed anew for whoever is further behind
 MOST_BYTES: Final = 16 * 1024 * 1024  # of them as JSON; as objects they take several times that
@@ -58,18 +47,3 @@ class Shared(Generic[Value]):
         self._bytes += self._sizes[key]
         while len(self._tasks) > self._most or self._bytes > self._most_bytes:
             self.forget(next(iter(self._tasks)))
-
-
-def reaching(operation: OperationDefinitionNode, document: DocumentNode) -> frozenset[str]:
-    """The variables that reach what a subscription selects of its events, by directives and fragments too."""
-    root = operation.selection_set.selections
-    whole = len(root) != 1 or not isinstance(root[0], FieldNode)
-    field: Any = root[0]
-    parts = [operation.selection_set] if whole else [*(field.directives or ()), field.selection_set]
-    return Uses(document).of(*parts)
-
-
-def values(names: frozenset[str], variables: Mapping[str, object]) -> str:
-    """Of these variables, as they were sent: the same text for the same values."""
-    given = {name: variables[name] for name in names if name in variables}
-    return orjson.dumps(given, option=orjson.OPT_SORT_KEYS).decode()  # its bytes may sit in a buffer of kilobytes

@@ -6,13 +6,20 @@ from collections.abc import Callable, Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from bcom_graphql.graphql.execution.broadcast import AT_ONCE, Group, Member, Receiver
+from bcom_graphql.graphql.execution.broadcast import EVENTS_PER_ROUND, Broadcast, Receiver, Subscriber
 
 
 class Reader:
     """A subscriber who reads when it is open: the source of its events, and where its answers go."""
 
-    def __init__(self, group: Group[str], *, opened: bool = True, at_once: bool = True, breaks_at: str = "") -> None:
+    def __init__(
+        self,
+        broadcast: Broadcast[str],
+        *,
+        opened: bool = True,
+        at_once: bool = True,
+        breaks_at: str = "",
+    ) -> None:
         self.read: list[str] = []
         self.open = asyncio.Event()
         if opened:
@@ -22,8 +29,8 @@ class Reader:
         self.taken = self.writes = 0
         self.left = False
         self.why: Exception | None = None
-        self.member = Member(group, self, self._ended)
-        self.member.take(self)
+        self.subscriber = Subscriber(broadcast, self, self._ended)
+        self.subscriber.take(self)
 
     def take_over(self, receiver: Receiver) -> "Reader":
         self.receiver = receiver
@@ -56,9 +63,9 @@ class Reader:
         self.why = why
 
 
-async def as_it_is(tell: Callable[[str], str], event: str, together: object = None) -> str:
+async def as_it_is(make_payload: Callable[[str], str], event: str, context: object = None) -> str:
     await asyncio.sleep(0)
-    return tell(event)
+    return make_payload(event)
 
 
 def tell(answers: str, *readers: Reader) -> None:
@@ -73,8 +80,8 @@ async def settle() -> None:
 
 
 async def test_all_get_everything_in_order() -> None:
-    group = Group(as_it_is)
-    readers = [Reader(group), Reader(group), Reader(group, at_once=False)]
+    broadcast = Broadcast(as_it_is)
+    readers = [Reader(broadcast), Reader(broadcast), Reader(broadcast, at_once=False)]
 
     tell("abc", *readers)
     await settle()
@@ -88,14 +95,14 @@ async def test_all_get_everything_in_order() -> None:
 async def test_an_event_is_worked_out_once_for_all() -> None:
     worked = 0
 
-    async def work(tell: Callable[[str], str], event: str, together: object = None) -> str:
+    async def work(make_payload: Callable[[str], str], event: str, context: object = None) -> str:
         nonlocal worked
         worked += 1
-        return tell(event)
+        return make_payload(event)
 
-    group = Group(work)
+    broadcast = Broadcast(work)
 
-    tell("a", *(Reader(group) for _ in range(3)))
+    tell("a", *(Reader(broadcast) for _ in range(3)))
     await settle()
 
     assert worked == 1
@@ -105,8 +112,8 @@ async def test_what_comes_together_is_written_in_one_go_as_far_as_it_can_be_told
     def fails(_: str) -> str:
         raise RuntimeError("away")
 
-    group = Group(as_it_is)
-    well, unlucky = Reader(group), Reader(group)
+    broadcast = Broadcast(as_it_is)
+    well, unlucky = Reader(broadcast), Reader(broadcast)
 
     tell("ab", well, unlucky)
     unlucky.receiver.receive("c", fails)
@@ -119,9 +126,9 @@ async def test_what_comes_together_is_written_in_one_go_as_far_as_it_can_be_told
 
 
 async def test_however_many_come_they_are_told_in_order() -> None:
-    group = Group(as_it_is)
-    events = [chr(number) for number in range(200, 200 + 5 * AT_ONCE + 3)]
-    reader = Reader(group)
+    broadcast = Broadcast(as_it_is)
+    events = [chr(number) for number in range(200, 200 + 5 * EVENTS_PER_ROUND + 3)]
+    reader = Reader(broadcast)
 
     tell("".join(events), reader)
     await settle()
@@ -133,15 +140,15 @@ async def test_however_many_come_they_are_told_in_order() -> None:
 async def test_what_is_worked_out_together_shares_what_is_made_for_it() -> None:
     shared: dict[str, object] = {}
 
-    async def work(tell: Callable[[str], str], event: str, together: object = None) -> str:
-        shared[event] = together
-        return tell(event)
+    async def work(make_payload: Callable[[str], str], event: str, context: object = None) -> str:
+        shared[event] = context
+        return make_payload(event)
 
-    group = Group(work, object)
+    broadcast = Broadcast(work, object)
 
-    tell("ab", Reader(group))
+    tell("ab", Reader(broadcast))
     await settle()
-    tell("c", Reader(group))
+    tell("c", Reader(broadcast))
     await settle()
 
     assert shared["a"] is shared["b"] is not shared["c"]
@@ -149,8 +156,8 @@ async def test_what_is_worked_out_together_shares_what_is_made_for_it() -> None:
 
 
 async def test_who_does_not_read_holds_nobody_up_and_misses_nothing() -> None:
-    group = Group(as_it_is)
-    slow, quick = Reader(group, opened=False), Reader(group)
+    broadcast = Broadcast(as_it_is)
+    slow, quick = Reader(broadcast, opened=False), Reader(broadcast)
 
     tell("abc", slow, quick)
     await settle()
@@ -166,8 +173,8 @@ async def test_who_does_not_read_holds_nobody_up_and_misses_nothing() -> None:
 
 
 async def test_the_end_comes_behind_what_was_told_before() -> None:
-    group = Group(as_it_is)
-    slow, quick = Reader(group, opened=False), Reader(group)
+    broadcast = Broadcast(as_it_is)
+    slow, quick = Reader(broadcast, opened=False), Reader(broadcast)
 
     tell("ab", slow, quick)
     for reader in (slow, quick):
@@ -188,8 +195,8 @@ async def test_who_is_behind_gets_nothing_that_comes_after_what_could_not_be_tol
     def fails(_: str) -> str:
         raise RuntimeError("away")
 
-    group = Group(as_it_is)
-    slow = Reader(group, opened=False)
+    broadcast = Broadcast(as_it_is)
+    slow = Reader(broadcast, opened=False)
 
     tell("a", slow)
     slow.receiver.receive("b", fails)
@@ -203,8 +210,8 @@ async def test_who_is_behind_gets_nothing_that_comes_after_what_could_not_be_tol
 
 
 async def test_who_breaks_ends_alone() -> None:
-    group = Group(as_it_is)
-    broken, well = Reader(group, breaks_at="b"), Reader(group)
+    broadcast = Broadcast(as_it_is)
+    broken, well = Reader(broadcast, breaks_at="b"), Reader(broadcast)
 
     tell("abc", broken, well)
     await settle()
@@ -215,8 +222,8 @@ async def test_who_breaks_ends_alone() -> None:
 
 
 async def test_who_breaks_while_it_catches_up_ends_alone_too() -> None:
-    group = Group(as_it_is)
-    broken = Reader(group, opened=False, breaks_at="b")
+    broadcast = Broadcast(as_it_is)
+    broken = Reader(broadcast, opened=False, breaks_at="b")
 
     tell("abc", broken)
     await settle()
@@ -229,14 +236,14 @@ async def test_who_breaks_while_it_catches_up_ends_alone_too() -> None:
 
 @pytest.mark.parametrize("opened", [True, False])
 async def test_who_leaves_is_told_nothing_more_nor_why(opened: bool) -> None:
-    group = Group(as_it_is)
-    gone, other = Reader(group, opened=opened), Reader(group)
+    broadcast = Broadcast(as_it_is)
+    gone, other = Reader(broadcast, opened=opened), Reader(broadcast)
 
     tell("a", gone, other)
     await settle()
     before = [*gone.read]
     tell("b", gone, other)
-    gone.member.leave()
+    gone.subscriber.leave()
     gone.open.set()
     await settle()
 
@@ -245,17 +252,17 @@ async def test_who_leaves_is_told_nothing_more_nor_why(opened: bool) -> None:
     assert other.read == [*"ab"]
 
 
-async def test_a_group_that_the_last_has_left_is_given_up() -> None:
+async def test_a_broadcast_that_the_last_has_left_is_given_up() -> None:
     given_up: list[bool] = []
-    group = Group(as_it_is, empty=lambda: given_up.append(True))
-    readers = [Reader(group), Reader(group, breaks_at="a")]
+    broadcast = Broadcast(as_it_is, on_empty=lambda: given_up.append(True))
+    readers = [Reader(broadcast), Reader(broadcast, breaks_at="a")]
 
     tell("a", *readers)
     await settle()
     before = [*given_up]
     for reader in readers:
-        reader.member.leave()
-        reader.member.leave()
+        reader.subscriber.leave()
+        reader.subscriber.leave()
 
     assert (before, given_up) == ([], [True])
 
@@ -270,13 +277,13 @@ async def test_who_misses_an_event_by_our_fault_is_told_and_those_who_come_later
         if error := next(shared):
             raise error
 
-    group = Group(as_it_is, fail_once)
-    first = Reader(group)
+    broadcast = Broadcast(as_it_is, fail_once)
+    first = Reader(broadcast)
 
     with capture_logs() as logs:
         tell("a", first)
         await settle()
-    second = Reader(group)
+    second = Reader(broadcast)
     tell("b", second)
     await settle()
 
@@ -286,13 +293,13 @@ async def test_who_misses_an_event_by_our_fault_is_told_and_those_who_come_later
 
 
 async def test_work_that_is_cancelled_ends_its_subscribers_and_nobody_else() -> None:
-    async def work(tell: Callable[[str], str], event: str, together: object = None) -> str:
+    async def work(make_payload: Callable[[str], str], event: str, context: object = None) -> str:
         if event == "a":
             raise asyncio.CancelledError
-        return tell(event)
+        return make_payload(event)
 
-    group = Group(work)
-    first, second = Reader(group), Reader(group)
+    broadcast = Broadcast(work)
+    first, second = Reader(broadcast), Reader(broadcast)
 
     tell("a", first)
     await settle()
@@ -307,8 +314,8 @@ async def test_a_subscriber_whose_source_breaks_mutes_nobody_else() -> None:
     def broken() -> None:
         raise RuntimeError("source")
 
-    group = Group(as_it_is)
-    bad, good = Reader(group), Reader(group)
+    broadcast = Broadcast(as_it_is)
+    bad, good = Reader(broadcast), Reader(broadcast)
     bad.done = broken  # type: ignore[method-assign]
 
     with capture_logs() as logs:

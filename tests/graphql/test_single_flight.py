@@ -11,7 +11,8 @@ import pytest
 from graphql import OperationDefinitionNode, parse
 
 from bcom_graphql.graphql.compiled.plan import ExecutionPlan
-from bcom_graphql.graphql.single_flight import Shared, reaching, values
+from bcom_graphql.graphql.documents.payload_variables import encode_variables, find_payload_variables
+from bcom_graphql.graphql.single_flight import Shared
 from resolvers.base.errors import Unavailable
 from resolvers.base.roles import Role
 from resolvers.context import Services
@@ -263,11 +264,11 @@ def test_only_what_reaches_the_selection_tells_subscribers_apart(document: str, 
     operation = tree.definitions[0]
     assert isinstance(operation, OperationDefinitionNode)
 
-    assert reaching(operation, tree) == expected
+    assert find_payload_variables(operation, tree) == expected
 
 
 def test_the_order_of_variables_tells_nobody_apart() -> None:
     names = frozenset({"a", "b"})
 
-    assert values(names, {"a": 1, "b": [2], "c": 3}) == values(names, {"c": 4, "b": [2], "a": 1})
-    assert values(names, {"a": 1}) != values(names, {"a": 1, "b": None})
+    assert encode_variables(names, {"a": 1, "b": [2], "c": 3}) == encode_variables(names, {"c": 4, "b": [2], "a": 1})
+    assert encode_variables(names, {"a": 1}) != encode_variables(names, {"a": 1, "b": None})

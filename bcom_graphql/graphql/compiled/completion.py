@@ -6,7 +6,7 @@ not come here: generated code settles leaves and calls itself for objects, see `
 
 from collections.abc import AsyncIterable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from graphql import (
     GraphQLAbstractType,
@@ -27,13 +27,10 @@ from graphql.pyutils import is_iterable
 from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
 
 from bcom_graphql.graphql.compiled.resolve_info import info_at
-from bcom_graphql.graphql.compiled.state import Complete, Position, Run, is_awaitable
-
-if TYPE_CHECKING:
-    from bcom_graphql.graphql.compiled.fields import Field
+from bcom_graphql.graphql.compiled.state import Complete, Position, Run, SelectedField, is_awaitable
 
 
-def completer(field: "Field", type: GraphQLOutputType) -> Complete:
+def completer(field: SelectedField, type: GraphQLOutputType) -> Complete:
     """Completes values of this type at positions of this field; the position says whether it allows null."""
     inner: Any = get_nullable_type(type)
     if is_list_type(inner):
@@ -45,7 +42,7 @@ def completer(field: "Field", type: GraphQLOutputType) -> Complete:
     return field.plan.shape(field, cast("GraphQLObjectType", inner)).complete
 
 
-def _leaves(field: "Field", of: GraphQLLeafType) -> Complete:
+def _leaves(field: SelectedField, of: GraphQLLeafType) -> Complete:
     def complete(run: Run, value: Any, at: Position) -> Any:
         if field.settled(run, value, at, complete):
             return None
@@ -57,7 +54,7 @@ def _leaves(field: "Field", of: GraphQLLeafType) -> Complete:
     return complete
 
 
-def _lists(field: "Field", of: GraphQLList[Any]) -> Complete:
+def _lists(field: SelectedField, of: GraphQLList[Any]) -> Complete:
     nullable = not is_non_null_type(of.of_type)
     item = completer(field, of.of_type)
 
@@ -76,7 +73,7 @@ def _lists(field: "Field", of: GraphQLList[Any]) -> Complete:
     return complete
 
 
-def _iterated(field: "Field", values: Any) -> list[Any]:
+def _iterated(field: SelectedField, values: Any) -> list[Any]:
     if not is_iterable(values):
         message = f"Expected Iterable, but did not find one for field '{field.parent}.{field.name}'."
         raise GraphQLError(message)
@@ -87,7 +84,7 @@ async def _gathered(values: AsyncIterable[Any]) -> list[Any]:
     return [value async for value in values]
 
 
-def _abstract(field: "Field", of: GraphQLAbstractType) -> Complete:
+def _abstract(field: SelectedField, of: GraphQLAbstractType) -> Complete:
     """Of an interface or a union. The class of a value decides its type, for all but unusual ones: it is remembered."""
     resolve_type = of.resolve_type or default_type_resolver
     known: dict[type, Complete] = {}
@@ -122,7 +119,7 @@ def _abstract(field: "Field", of: GraphQLAbstractType) -> Complete:
     return complete
 
 
-def _runtime_type(field: "Field", of: GraphQLAbstractType, name: Any, value: Any) -> GraphQLObjectType:
+def _runtime_type(field: SelectedField, of: GraphQLAbstractType, name: Any, value: Any) -> GraphQLObjectType:
     """Raises GraphQLError for a name that no possible type has."""
     executor: Any = SimpleNamespace(schema=field.plan.schema)
     details: Any = [SimpleNamespace(node=node) for node in field.nodes]

@@ -7,7 +7,7 @@ it is declared; what they await goes on side by side.
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from graphql import (
     FieldNode,
@@ -26,15 +26,13 @@ from bcom_graphql.graphql.compiled.state import (
     Complete,
     Position,
     Run,
+    Selections,
     Waiting,
     is_awaitable,
     outcome,
     outcomes,
 )
 from bcom_graphql.graphql.compiled.strawberry_adapter import Resolve, around, calling
-
-if TYPE_CHECKING:
-    from bcom_graphql.graphql.compiled.plan import ExecutionPlan
 
 TYPENAME = "__typename"
 Together = Callable[[Sequence[Any], Any], Awaitable[Sequence[Any]]]
@@ -45,7 +43,7 @@ class Field:
 
     def __init__(
         self,
-        plan: "ExecutionPlan",
+        plan: Selections,
         parent: GraphQLObjectType,
         key: str,
         nodes: list[FieldNode],

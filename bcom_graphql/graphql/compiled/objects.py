@@ -23,33 +23,29 @@ everything else, is passed in as values.
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from graphql import GraphQLError, GraphQLObjectType
 from graphql.pyutils import inspect
 
+from bcom_graphql.graphql.compiled.fields import Field
 from bcom_graphql.graphql.compiled.leaves import Names, are_leaves, expression
 from bcom_graphql.graphql.compiled.resolve_info import info_at
-from bcom_graphql.graphql.compiled.state import Around, Position, Run, is_awaitable
-
-if TYPE_CHECKING:
-    from bcom_graphql.graphql.compiled.fields import Field
-    from bcom_graphql.graphql.compiled.plan import ExecutionPlan
-
+from bcom_graphql.graphql.compiled.state import Around, CompleteObject, Position, Run, Selections, is_awaitable
 
 MOST_CLASSES: Final = 64  # of one shape's objects that are remembered; who makes more makes them all the time
 
 
-class CompleteObject(Protocol):
-    """From an object to what is selected of it, at a position; `sure`: it is of the type, and needs no look."""
+class Plan(Selections, Protocol):
+    """An operation's plan, which knows what is selected of each type."""
 
-    def __call__(self, run: Run, source: Any, at: Any, /, *, sure: bool = False) -> Any: ...
+    def fields(self, owner: Field | None, type: GraphQLObjectType) -> list[Field]: ...
 
 
 class Shape:
     """What is selected of objects of one type, as the value of one field; without `owner` of the operation's root."""
 
-    def __init__(self, plan: "ExecutionPlan", owner: "Field | None", type: GraphQLObjectType) -> None:
+    def __init__(self, plan: Plan, owner: Field | None, type: GraphQLObjectType) -> None:
         self._plan, self._owner, self.type = plan, owner, type
         self.fields: list[Field] = plan.fields(owner, type)
         self.classes = set[Any]()  # of objects that need no further look
@@ -124,7 +120,7 @@ class Shape:
         return self.complete(run, source, at, sure=True)
 
 
-def _value(field: "Field", number: int, names: Names) -> str:
+def _value(field: Field, number: int, names: Names) -> str:
     """Of a field in the dictionary: at once, or a place for it."""
     if field.is_typename:
         names[f"name{number}"] = field.parent.name
@@ -134,7 +130,7 @@ def _value(field: "Field", number: int, names: Names) -> str:
     return "None"
 
 
-def _statement(field: "Field", number: int, names: Names) -> str:
+def _statement(field: Field, number: int, names: Names) -> str:
     """What else a field needs."""
     if field.is_typename or (field.attribute is not None and are_leaves(field.type)):
         return ""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from graphql import (
     FieldNode,
@@ -15,10 +15,7 @@ from graphql import (
 from graphql.pyutils import Path
 from graphql.type import GraphQLResolveInfoHelpers
 
-from bcom_graphql.graphql.compiled.state import Around, Position, Run, is_awaitable
-
-if TYPE_CHECKING:
-    from bcom_graphql.graphql.compiled.fields import Field
+from bcom_graphql.graphql.compiled.state import Around, Position, Run, SelectedField, is_awaitable
 
 
 class ResolveInfo:
@@ -26,7 +23,7 @@ class ResolveInfo:
 
     __slots__ = ("_around", "_field", "_run")
 
-    def __init__(self, run: Run, field: "Field", around: Around) -> None:
+    def __init__(self, run: Run, field: SelectedField, around: Around) -> None:
         self._run, self._field, self._around = run, field, around
 
     @property
@@ -90,7 +87,7 @@ class ResolveInfo:
         return HELPERS
 
 
-def info_at(run: Run, field: "Field", at: Position) -> Any:
+def info_at(run: Run, field: SelectedField, at: Position) -> Any:
     """Of a field, from the position of a value of it, which may be anywhere in its lists."""
     while isinstance(at[1], int):
         at = at[0]

@@ -7,18 +7,23 @@ where null is not allowed, the nearest position around it that allows one is put
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from graphql import (
     ExecutionResult,
+    FieldNode,
+    FragmentDefinitionNode,
     GraphQLError,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    OperationDefinitionNode,
     located_error,
 )
 from graphql.execution.values import VariableValues
 from strawberry.execution import optimized_is_awaitable
 
-if TYPE_CHECKING:
-    from bcom_graphql.graphql.compiled.fields import Field
+from bcom_graphql.graphql.compiled.strawberry_adapter import Declarations
 
 is_awaitable = optimized_is_awaitable
 Position = tuple[Any, str | int, bool]  # what it is in, its key or index, whether it may be null
@@ -27,7 +32,48 @@ Around = Position | None  # None: of the whole answer
 
 
 Waiting = tuple[Any, dict[str, Any], Position]  # a source or an awaitable, the object that it goes into, and where
-Loose = tuple["Field", Awaitable[Any], Position, Complete]
+Loose = tuple["SelectedField", Awaitable[Any], Position, Complete]
+
+
+class CompleteObject(Protocol):
+    """Completes an object at a position. `sure`: it is known to be of the type."""
+
+    def __call__(self, run: "Run", source: Any, at: Any, /, *, sure: bool = False) -> Any: ...
+
+
+class ObjectSelection(Protocol):
+    """What is selected of one object type; see `objects.Shape`. `classes`: those whose objects are of the type."""
+
+    classes: set[Any]
+
+    @property
+    def complete(self) -> CompleteObject: ...
+
+
+class Selections(Protocol):
+    """What completing needs of an operation's plan; see `plan.ExecutionPlan`."""
+
+    schema: GraphQLSchema
+    operation: OperationDefinitionNode
+    fragment_definitions: Mapping[str, FragmentDefinitionNode]
+    declared: Declarations
+
+    def shape(self, owner: Any, type: GraphQLObjectType) -> ObjectSelection: ...
+
+
+class SelectedField(Protocol):
+    """What completing needs of a field; see `fields.Field`."""
+
+    plan: Selections
+    parent: GraphQLObjectType
+    key: str
+    name: str
+    nodes: list[FieldNode]
+    type: GraphQLOutputType
+
+    def settled(self, run: "Run", value: Any, at: Position, complete: Complete) -> bool: ...
+
+    async def settle(self, run: "Run", waiting: list[Waiting]) -> None: ...
 
 
 class AllNull(BaseException):
@@ -55,8 +101,8 @@ class Run:
         self.context = context
         self.variables = variables
         self.hide_suggestions = hide_suggestions
-        self.arguments: dict[Field, Any] = {}
-        self.pending: defaultdict[Field, list[Waiting]] = defaultdict(list)
+        self.arguments: dict[SelectedField, Any] = {}
+        self.pending: defaultdict[SelectedField, list[Waiting]] = defaultdict(list)
         self.loose: list[Loose] = []
         self.data: dict[str, Any] = {}
         self.errors: list[GraphQLError] = []
@@ -64,12 +110,12 @@ class Run:
 
     # ------------------------------------------------------------ failures
 
-    def null(self, field: "Field", at: Position) -> None:
+    def null(self, field: SelectedField, at: Position) -> None:
         """Instead of a value. Null where it is allowed, else a failure."""
         if not at[2]:
             self.fail(field, TypeError(f"Cannot return null for non-nullable field {field.parent}.{field.name}."), at)
 
-    def fail(self, field: "Field", error: Exception, at: Position) -> None:
+    def fail(self, field: SelectedField, error: Exception, at: Position) -> None:
         """Of several failures that leave the same null, or one in another, the first is told of."""
         located = located_error(error, field.nodes, path_of(at))
         around: Around = at
@@ -100,7 +146,7 @@ class Run:
 
     # ------------------------------------------------------------ what is still to come
 
-    def later(self, field: "Field", awaitable: Awaitable[Any], at: Position, complete: Complete) -> None:
+    def later(self, field: SelectedField, awaitable: Awaitable[Any], at: Position, complete: Complete) -> None:
         """An awaitable where values usually are: within a list, or an attribute."""
         self.loose.append((field, awaitable, at, complete))
 
@@ -134,7 +180,9 @@ class Run:
                 alive.append(one)
         return alive
 
-    async def _settle_loose(self, field: "Field", awaitable: Awaitable[Any], at: Position, complete: Complete) -> None:
+    async def _settle_loose(
+        self, field: SelectedField, awaitable: Awaitable[Any], at: Position, complete: Complete
+    ) -> None:
         value = complete(self, await outcome(awaitable), at)
         *path, key = path_of(at)
         container = self._within(path)
@@ -157,7 +205,7 @@ def path_of(at: Around) -> list[str | int]:
     return path
 
 
-def abandon(pending: "Mapping[Field, list[Waiting]]", loose: list[Loose]) -> None:
+def abandon(pending: Mapping[SelectedField, list[Waiting]], loose: list[Loose]) -> None:
     """Close what nobody is going to wait for."""
     for waiting in pending.values():
         for one in waiting:

@@ -26,12 +26,12 @@ from bcom_graphql.graphql.documents.constraints import Arguments, Constraints
 from bcom_graphql.graphql.documents.costs import Costs, Pricer
 from bcom_graphql.graphql.documents.literals import LiteralsRule
 from bcom_graphql.graphql.documents.overlapping_fields import FieldsMergeRule
+from bcom_graphql.graphql.documents.payload_variables import find_payload_variables
 from bcom_graphql.graphql.documents.token_count import count_tokens
 from bcom_graphql.graphql.documents.variable_uses import RootUses
 from bcom_graphql.graphql.documents.variables import Variables
 from bcom_graphql.graphql.errors import MOST_REFUSALS, bad_request, too_complex
 from bcom_graphql.graphql.limits import Limits
-from bcom_graphql.graphql.single_flight import reaching
 from bcom_graphql.graphql.threads import READING
 
 LONGEST_TOKEN: Final = 40  # characters, on average: what is longer has no business in a document
@@ -56,7 +56,7 @@ class Plan:
     node: OperationDefinitionNode
     costs: Costs
     looking_points: int  # what introspection costs, which no price of a field says
-    reaching: frozenset[str]  # of a subscription: variables on which what it selects of its events depends
+    payload_variables: frozenset[str]  # of a subscription; see the module of that name
     compiled: Compiled
     variables: Variables
     uses: RootUses
@@ -113,7 +113,7 @@ class Operations:
             node,
             self._pricer.costs(node),
             self._measurer.operation(node).looked_at * POINTS_OF_LOOK,
-            reaching(node, self._tree) if node.operation is OperationType.SUBSCRIPTION else frozenset(),
+            find_payload_variables(node, self._tree) if node.operation is OperationType.SUBSCRIPTION else frozenset(),
             compiled := Compiled(self._schema, self._tree, node),
             Variables(self._schema, node),
             RootUses.of(node, self._tree),

@@ -1,14 +1,16 @@
-"""Live events straight to their sockets: executed once, then written to one subscriber after the other.
+"""Pushes live events to many sockets: each event is executed once and written to one subscriber after the other.
 
-A task for each subscriber costs more to wake than a socket to write to, and more to keep than all else about it. So
-whoever has caught up hands its source over, and ends: events are pushed from then on, gathered by what is asked of
-them, executed once, and written in one loop. A socket that takes no more for now holds nobody up: a task of its own
-goes on sending, and what comes meanwhile waits behind that. The source bounds how much that may become.
+Waking a task for each subscriber costs more than writing to its socket, and keeping the task costs more memory than all
+else about a subscriber. So a subscriber that has caught up hands over its event source, and its task ends. From then on
+events are pushed: collected by broadcast (all who asked the same), executed once, written in one loop. A socket that
+takes no more for now delays nobody: a task of its own goes on sending, and later events queue behind it. The event
+source bounds that queue.
 """
 
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice, takewhile
 from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
@@ -17,105 +19,107 @@ import structlog
 
 from bcom_graphql.graphql.execution.operation_metrics import MESSAGES
 
-AT_ONCE: Final = 8  # events that are worked out together
-AT_A_STRETCH: Final = 250  # sockets that are written to before others have the event loop
+EVENTS_PER_ROUND: Final = 8  # executed side by side, in one context
+WRITES_PER_TURN: Final = 250  # before other tasks get the event loop
+
+Response = TypeVar("Response")
+Response_co = TypeVar("Response_co", covariant=True)
+Response_contra = TypeVar("Response_contra", contravariant=True)
+MakePayload = Callable[[Any], Any]  # from an event to the value of the subscription's root field
 
 logger = structlog.get_logger(__name__)
 
-Answer = TypeVar("Answer")
-Answer_co = TypeVar("Answer_co", covariant=True)
-Sent_contra = TypeVar("Sent_contra", contravariant=True)
-Tell = Callable[[Any], Any]
+
+class Execute(Protocol[Response_co]):
+    """Executes the operation for one event, in the context shared by its round."""
+
+    def __call__(self, make_payload: MakePayload, event: Any, context: Any = None) -> Awaitable[Response_co]: ...
 
 
-class Work(Protocol[Answer_co]):
-    """Makes an answer of what makes an event's value, the event, and what events that are worked out together share."""
-
-    def __call__(self, tell: Tell, event: Any, together: Any = None) -> Awaitable[Answer_co]: ...
-
-
-class Source(Protocol):
-    """Where a subscriber's events come from, taken over."""
+class EventSource(Protocol):
+    """A source of events that was taken over."""
 
     def done(self) -> None:
-        """With one event more."""
+        """One more event was sent."""
 
     def leave(self) -> None:
-        """No more of them."""
+        """No more events are wanted."""
 
 
 class Receiver(Protocol):
-    """Who takes a source over."""
+    """Takes a source over."""
 
-    def receive(self, event: Any, tell: Tell) -> None:
-        """An event, the same object for all, and what makes its value."""
+    def receive(self, event: Any, make_payload: MakePayload) -> None:
+        """Accepts an event, which is the same object for all receivers."""
 
     def lose(self, why: Exception) -> None:
-        """The error that ends the events, last."""
+        """Accepts the error that ends the events."""
 
 
 @runtime_checkable
 class CaughtUp(Protocol):
-    """What a source yields once, when nothing waits in it any more: it may be taken over then, and closed."""
+    """Yielded by a source once nothing waits in it any more: it may be taken over then, and closed."""
 
-    def take_over(self, receiver: Receiver) -> Source:
-        """Have events pushed, from now on."""
-
-
-class Outlet(Protocol[Sent_contra]):
-    """Where a subscriber's answers go."""
-
-    def write(self, answers: Sequence[Sent_contra]) -> bool:
-        """If it takes them right now; else nothing of them is written."""
-
-    async def send(self, answer: Sent_contra) -> None:
-        """When it takes it."""
+    def take_over(self, receiver: Receiver) -> EventSource:
+        """Pushes events to the receiver from now on."""
 
 
-class Member(Generic[Answer]):
-    """A subscriber among those who ask the same; `ended` is told why nothing more can be sent, unless it left."""
+class Sink(Protocol[Response_contra]):
+    """Where a subscriber's responses go."""
 
-    __slots__ = ("_ended", "_group", "_outlet", "_sending", "_source", "_waiting", "is_over")
+    def write(self, responses: Sequence[Response_contra]) -> bool:
+        """Writes all of them and returns True, or nothing and False where it takes no more right now."""
 
-    def __init__(self, group: "Group[Answer]", outlet: Outlet[Answer], ended: Callable[[Exception], None]) -> None:
-        self._group, self._outlet, self._ended = group, outlet, ended
-        self._source: Source
+    async def send(self, response: Response_contra) -> None:
+        """Sends it as soon as possible."""
+
+
+class Subscriber(Generic[Response]):
+    """One of a broadcast. `on_end` gets the reason why nothing more can be sent, unless the subscriber left."""
+
+    __slots__ = ("_broadcast", "_on_end", "_sending", "_sink", "_source", "_waiting", "is_over")
+
+    def __init__(
+        self, broadcast: "Broadcast[Response]", sink: Sink[Response], on_end: Callable[[Exception], None]
+    ) -> None:
+        self._broadcast, self._sink, self._on_end = broadcast, sink, on_end
+        self._source: EventSource
         self._sending: asyncio.Task[None] | None = None
-        self._waiting: deque[Callable[[], Awaitable[Answer]]]  # not answers: a thousand may be of any size
+        self._waiting: deque[Callable[[], Awaitable[Response]]]  # not responses: a thousand may be of any size
         self.is_over = False
 
     def take(self, source: CaughtUp) -> None:
-        """Its events, from now on."""
-        self._group.members += 1
+        """Has the source push its events here."""
+        self._broadcast.subscribers += 1
         self._source = source.take_over(self)
 
-    def receive(self, event: Any, tell: Tell) -> None:
-        self._group.add(event, tell, self)
+    def receive(self, event: Any, make_payload: MakePayload) -> None:
+        self._broadcast.add(event, make_payload, self)
 
     def lose(self, why: Exception) -> None:
-        """Behind the events that it was told of."""
-        self._group.add(why, _fail, self)
+        """Ends behind the events that were received before."""
+        self._broadcast.add(why, _fail, self)
 
-    def offer(self, batches: "Sequence[Batch[Answer]]") -> None:
-        """Send what they are answered with, now if the socket takes it, else when it does."""
+    def deliver(self, deliveries: "Sequence[Delivery[Response]]") -> None:
+        """Sends their responses: now if the socket takes them, else when it does."""
         if self.is_over:
             return
         if self._sending is not None:
-            self._waiting.extend(batch.work for batch in batches)
+            self._waiting.extend(delivery.execute for delivery in deliveries)
             return
-        good = [*takewhile(lambda batch: batch.why is None, batches)]
+        good = [*takewhile(lambda delivery: delivery.error is None, deliveries)]
         try:
-            written = not good or self._outlet.write([batch.answer for batch in good])
+            is_written = not good or self._sink.write([delivery.response for delivery in good])
         except Exception as error:  # noqa: BLE001  it is this subscriber's, who is told
             self.end(error)
             return
-        if not written:
-            self._waiting = deque(batch.work for batch in batches)
-            self._sending = asyncio.create_task(self._go_on())
+        if not is_written:
+            self._waiting = deque(delivery.execute for delivery in deliveries)
+            self._sending = asyncio.create_task(self._send_waiting())
             return
         for _ in good:
             self._source.done()
-        if why := next((batch.why for batch in batches if batch.why is not None), None):
+        if why := next((delivery.error for delivery in deliveries if delivery.error is not None), None):
             self.end(why)
 
     def leave(self) -> None:
@@ -123,19 +127,21 @@ class Member(Generic[Answer]):
             self._sending.cancel()
         if not self.is_over:
             self.is_over = True
+            self._broadcast.leave()
             self._source.leave()
-            self._group.leave()
 
     def end(self, why: Exception) -> None:
-        """Leaves, and tells why."""
+        """Leaves, and tells the subscriber why."""
         if not self.is_over:
-            self.leave()
-            self._ended(why)
+            try:
+                self.leave()
+            finally:
+                self._on_end(why)
 
-    async def _go_on(self) -> None:
+    async def _send_waiting(self) -> None:
         try:
             while self._waiting:
-                await self._outlet.send(await self._waiting.popleft()())
+                await self._sink.send(await self._waiting.popleft()())
                 self._source.done()
         except Exception as error:  # noqa: BLE001  as above
             self._sending = None  # it is this task, which must not cancel itself
@@ -144,103 +150,110 @@ class Member(Generic[Answer]):
             self._sending = None
 
 
-class Abandoned(Exception):
-    """The work on an event was cancelled, though nobody wanted the broadcast to end."""
+class ExecutionCancelled(Exception):
+    """The execution for an event was cancelled, though nobody had asked for that."""
 
 
 def _fail(why: Exception) -> Any:
     raise why
 
 
-class Batch(Generic[Answer]):
-    """An event and to whom it is to be sent; once it is worked out, its answer, or why there is none.
+class Delivery(Generic[Response]):
+    """An event and who gets it; once it is executed, its response or the error.
 
-    `work` makes the answer anew, which whoever cannot be sent it now keeps in its place, as it may be of any size.
+    A subscriber that cannot be sent the response now keeps `execute` in its place, as responses may be of any size.
     """
 
-    __slots__ = ("answer", "event", "members", "why", "work")
+    __slots__ = ("error", "event", "execute", "response", "subscribers")
 
-    def __init__(self, event: Any, work: Callable[..., Awaitable[Answer]]) -> None:
-        self.event, self.work = event, work
-        self.members: list[Member[Answer]] = []
-        self.answer: Answer
-        self.why: Exception | None = None
+    def __init__(self, event: Any, execute: Callable[..., Awaitable[Response]]) -> None:
+        self.event, self.execute = event, execute
+        self.subscribers: list[Subscriber[Response]] = []
+        self.response: Response
+        self.error: Exception | None = None
 
-    async def work_out(self, together: Any) -> None:
+    async def prepare(self, context: Any) -> None:
         try:
-            self.answer = await self.work(together=together)
-        except Exception as error:  # noqa: BLE001  whoever waits for it is told, and it is logged where it is our fault
-            self.why = error
+            self.response = await self.execute(context=context)
+        except Exception as error:  # noqa: BLE001  subscribers are told, and it is logged where it is our fault
+            self.error = error
 
 
-class Group(Generic[Answer]):
-    """All who ask the same; events are worked out together where several have come, and sent in their order.
+class Broadcast(Generic[Response]):
+    """All subscribers that ask the same. Events that came together are executed together, and sent in their order.
 
-    together: makes what those share. empty: called when the last has left.
+    make_context: makes the context that a round of events shares.
+    on_empty: called when the last subscriber has left.
     """
 
     def __init__(
         self,
-        work: Work[Answer],
-        together: Callable[[], Any] = lambda: None,
-        empty: Callable[[], object] = lambda: None,
+        execute: Execute[Response],
+        make_context: Callable[[], Any] = lambda: None,
+        on_empty: Callable[[], object] = lambda: None,
     ) -> None:
-        self.members = 0
-        self._work, self._together, self._empty = work, together, empty
-        self._batches = deque[Batch[Answer]]()
+        self.subscribers = 0
+        self._execute, self._make_context, self._on_empty = execute, make_context, on_empty
+        self._deliveries = deque[Delivery[Response]]()
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, event: Any, tell: Tell, member: Member[Answer]) -> None:
-        """For one more member. All are told of an event before anybody is of the next."""
-        if not self._batches or self._batches[-1].event is not event:
-            self._batches.append(Batch(event, partial(self._work, tell, event)))
-        self._batches[-1].members.append(member)
+    def add(self, event: Any, make_payload: MakePayload, subscriber: Subscriber[Response]) -> None:
+        """Queues the event for one more subscriber. All get an event before any gets the next."""
+        if not self._deliveries or self._deliveries[-1].event is not event:
+            self._deliveries.append(Delivery(event, partial(self._execute, make_payload, event)))
+        self._deliveries[-1].subscribers.append(subscriber)
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="broadcast")
 
     def leave(self) -> None:
-        """One member less."""
-        self.members -= 1
-        if not self.members:
-            self._empty()
+        """One subscriber less."""
+        self.subscribers -= 1
+        if not self.subscribers:
+            self._on_empty()
 
     async def _run(self) -> None:
         try:
-            while self._batches:
-                batches = [*islice(self._batches, AT_ONCE)]
-                await self._work_out(batches)
-                for _ in batches:  # until now, whoever else gets the last event could be added
-                    self._batches.popleft()
-                await self._send(batches)
+            while self._deliveries:
+                deliveries = [*islice(self._deliveries, EVENTS_PER_ROUND)]
+                await self._prepare(deliveries)
+                for _ in deliveries:  # until now, further subscribers could be added to the last event
+                    self._deliveries.popleft()
+                await self._send(deliveries)
         finally:
             self._task = None
 
-    async def _work_out(self, batches: Sequence[Batch[Answer]]) -> None:
-        """Whatever fails here unforeseen is logged, and ends those who would have missed an event."""
+    async def _prepare(self, deliveries: Sequence[Delivery[Response]]) -> None:
+        """Executes them side by side. An unforeseen error ends the subscribers that miss an event by it."""
+        errors: Sequence[BaseException | None]
         try:
-            together = self._together()
-            works = (batch.work_out(together) for batch in batches)
-            failures: Sequence[BaseException | None]
-            failures = await asyncio.gather(*works, return_exceptions=True)  # what is cancelled fails alone
+            context = self._make_context()
+            executions = (delivery.prepare(context) for delivery in deliveries)
+            errors = await asyncio.gather(*executions, return_exceptions=True)  # what is cancelled fails alone
         except Exception as error:
             logger.exception("a broadcast failed; its subscribers are told")
-            failures = [error] * len(batches)
-        for batch, failure in zip(batches, failures, strict=True):
-            if failure is not None:
-                batch.why = failure if isinstance(failure, Exception) else Abandoned(repr(failure))
+            errors = [error] * len(deliveries)
+        for delivery, unforeseen in zip(deliveries, errors, strict=True):
+            if unforeseen is not None:
+                delivery.error = unforeseen if isinstance(unforeseen, Exception) else ExecutionCancelled()
 
-    async def _send(self, batches: Sequence[Batch[Answer]]) -> None:
-        """To each member all of its answers in one go: what a write costs hardly depends on how much it writes."""
-        by_member: defaultdict[Member[Answer], list[Batch[Answer]]] = defaultdict(list)
-        for batch in batches:
-            for member in batch.members:
-                by_member[member].append(batch)
-        for number, (member, own) in enumerate(by_member.items(), 1):
-            try:
-                member.offer(own)
-            except Exception as error:
-                logger.exception("a subscriber could not be sent to; it is told")
-                member.end(error)
-            if number % AT_A_STRETCH == 0:
+    async def _send(self, deliveries: Sequence[Delivery[Response]]) -> None:
+        """Writes to each subscriber once: a write hardly costs more for several responses than for one."""
+        by_subscriber: defaultdict[Subscriber[Response], list[Delivery[Response]]] = defaultdict(list)
+        for delivery in deliveries:
+            for subscriber in delivery.subscribers:
+                by_subscriber[subscriber].append(delivery)
+        for number, (subscriber, own) in enumerate(by_subscriber.items(), 1):
+            _deliver(subscriber, own)
+            if number % WRITES_PER_TURN == 0:
                 await asyncio.sleep(0)
-        MESSAGES.inc(sum(len(batch.members) for batch in batches if batch.why is None))
+        MESSAGES.inc(sum(len(delivery.subscribers) for delivery in deliveries if delivery.error is None))
+
+
+def _deliver(subscriber: Subscriber[Response], deliveries: Sequence[Delivery[Response]]) -> None:
+    """Ends a subscriber whose delivery fails unforeseen; the others still get theirs."""
+    try:
+        subscriber.deliver(deliveries)
+    except Exception as error:
+        logger.exception("a subscriber could not be sent its events")
+        with suppress(Exception):  # logged above
+            subscriber.end(error)

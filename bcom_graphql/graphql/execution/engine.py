@@ -6,7 +6,7 @@ Strawberry defines the types, and `compiled` executes what is asked of them. Onl
 that HTTP, WebSockets and event streams cannot differ in it.
 """
 
-from collections.abc import AsyncGenerator, Callable, Collection, Hashable
+from collections.abc import AsyncGenerator, Collection, Hashable
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Protocol
@@ -19,13 +19,15 @@ from strawberry.schema import Schema
 from bcom_graphql.graphql.compiled import Execution
 from bcom_graphql.graphql.deadlines import Deadline
 from bcom_graphql.graphql.documents.batch_inputs import Inputs
+from bcom_graphql.graphql.documents.payload_variables import encode_variables
 from bcom_graphql.graphql.documents.raw_variables import are_many, count, cut, refuse_long_lists
 from bcom_graphql.graphql.documents.reader import Document, Plan, points_of
 from bcom_graphql.graphql.documents.store import DocumentStore
 from bcom_graphql.graphql.errors import Refused, Rejected, presented, too_complex
 from bcom_graphql.graphql.execution import spans
 from bcom_graphql.graphql.execution.application import Gate
-from bcom_graphql.graphql.execution.broadcast import CaughtUp, Group, Member, Outlet
+from bcom_graphql.graphql.execution.broadcast import Broadcast, CaughtUp, MakePayload, Sink, Subscriber
+from bcom_graphql.graphql.execution.graphql_request import GraphQLRequest
 from bcom_graphql.graphql.execution.operation_metrics import (
     MESSAGES,
     NOT_COMPILED,
@@ -38,9 +40,8 @@ from bcom_graphql.graphql.execution.operation_metrics import (
 from bcom_graphql.graphql.execution.response_encoding import Room
 from bcom_graphql.graphql.execution.responses import Answer, Prepared
 from bcom_graphql.graphql.limits import Introspection, Limits
-from bcom_graphql.graphql.single_flight import Shared, values
+from bcom_graphql.graphql.single_flight import Shared
 from bcom_graphql.graphql.threads import COERCING, READING
-from bcom_graphql.graphql.transports.requests import Operation
 
 logger = structlog.get_logger(__name__)
 
@@ -49,14 +50,14 @@ AWAY = "SERVICE_UNAVAILABLE"
 NOTHING: list[object] = []  # stands in for a variable that is coerced already
 
 
-class Live(Outlet[Answer], Protocol):
+class LiveSink(Sink[Answer], Protocol):
     """Where a subscription's events are pushed, once it has caught up."""
 
-    def begin(self, member: Member[Answer]) -> None:
-        """It is pushed from now on, until the member leaves or it ends."""
+    def begin(self, subscriber: Subscriber[Answer]) -> None:
+        """Events are pushed from now on, until the subscriber leaves or `end` is called."""
 
     def end(self, last: Answer) -> None:
-        """Nothing more is pushed; the error to tell."""
+        """Nothing more is pushed after this error."""
 
 
 class Interrupted(Exception):
@@ -91,15 +92,15 @@ class Engine:
         self._meters = Meters()
         time_root_fields(self._schema)
         self._shared = Shared[Answer](lambda answer: len(answer.encoded))
-        self._groups: dict[Hashable, Group[Answer]] = {}
+        self._broadcasts: dict[Hashable, Broadcast[Answer]] = {}
 
-    async def prepare(self, asked: Operation, context: Any, allowed: Collection[OperationType]) -> Prepared:
+    async def prepare(self, asked: GraphQLRequest, context: Any, allowed: Collection[OperationType]) -> Prepared:
         """Raises Refused or Rejected for what may not begin."""
         with Watch(self._meters.unknown) as watch:
             return await self._prepared(watch, asked, context, allowed)
 
     async def _prepared(
-        self, watch: Watch, asked: Operation, context: Any, allowed: Collection[OperationType]
+        self, watch: Watch, asked: GraphQLRequest, context: Any, allowed: Collection[OperationType]
     ) -> Prepared:
         may_look = self._may_look(context)
         document = await self._document(asked, context, hide_suggestions=not may_look)
@@ -130,13 +131,13 @@ class Engine:
         share = self._share(document, plan, asked, context)
         return Prepared(document.hash, plan, execution, context, cost, watch, share)
 
-    def _share(self, document: Document, plan: Plan, asked: Operation, context: Any) -> Hashable | None:
+    def _share(self, document: Document, plan: Plan, asked: GraphQLRequest, context: Any) -> Hashable | None:
         if plan.type is not OperationType.SUBSCRIPTION:
             return None
         standing = self._gate.identity(context).standing
-        return document.hash, asked.name, values(plan.reaching, asked.variables or {}), standing
+        return document.hash, asked.name, encode_variables(plan.payload_variables, asked.variables or {}), standing
 
-    async def _document(self, asked: Operation, context: Any, *, hide_suggestions: bool) -> Document:
+    async def _document(self, asked: GraphQLRequest, context: Any, *, hide_suggestions: bool) -> Document:
         """Paid for before it is looked for, so that what is refused is not free."""
         text = asked.query
         reading = 0 if text is None or self._documents.knows(text) else points_of(text)
@@ -228,21 +229,21 @@ class Engine:
             what = {"operation": name, "type": plan.type.value, "document": prepared.document, "cost": prepared.cost}
             logger.warning("slow operation", seconds=round(seconds, 3), **what)
 
-    async def answers(self, prepared: Prepared, live: Live | None = None) -> AsyncGenerator[Answer, None]:
+    async def answers(self, prepared: Prepared, sink: LiveSink | None = None) -> AsyncGenerator[Answer, None]:
         """One answer, or a subscription's many. Raises Rejected when it does not begin.
 
-        With `live` this may end when the events that have been are told, and those to come are pushed there.
+        With `sink` this may end when the events that have been are told, and those to come are pushed there.
         """
         if prepared.plan.type is not OperationType.SUBSCRIPTION:
             return self._only(prepared)
-        if live is not None:
+        if sink is not None:
             self._gate.push(prepared.context)
         with prepared.watch:
             source = await prepared.execution.events(prepared.context)
             if isinstance(source, ExecutionResult):
                 raise Rejected(source.errors or ())
         prepared.watch.end()
-        return self._each(prepared, source, live)
+        return self._each(prepared, source, sink)
 
     async def _only(self, prepared: Prepared) -> AsyncGenerator[Answer, None]:
         try:
@@ -251,15 +252,15 @@ class Engine:
             yield Answer({"errors": refused.presented()}, executed=False)
 
     async def _each(
-        self, prepared: Prepared, source: AsyncGenerator[Any, None], live: Live | None
+        self, prepared: Prepared, source: AsyncGenerator[Any, None], sink: LiveSink | None
     ) -> AsyncGenerator[Answer, None]:
         """What each event gives. A source that fails ends the stream, with the error as its last answer."""
         request_id = self._gate.request_id()
         try:
             async with aclosing(source) as events:
                 async for event in events:
-                    if live is not None and isinstance(event, CaughtUp):
-                        self._push(prepared, event, request_id, live)
+                    if sink is not None and isinstance(event, CaughtUp):
+                        self._push(prepared, event, request_id, sink)
                         return
                     answer = await self._of_event(prepared, event, request_id)
                     MESSAGES.inc()
@@ -267,19 +268,19 @@ class Engine:
         except Exception as error:  # noqa: BLE001  presented to the client, and logged where it is our fault
             yield _last(error, prepared.plan.node, request_id)
 
-    def _push(self, prepared: Prepared, source: CaughtUp, request_id: str, live: Live) -> None:
-        """To all who share it together; the first of them stands for all."""
-        group = self._groups.get(prepared.share)
-        if group is None:
-            group = self._groups[prepared.share] = Group(
+    def _push(self, prepared: Prepared, source: CaughtUp, request_id: str, sink: LiveSink) -> None:
+        """Pushes events to all who asked the same together; the first of them stands for all."""
+        broadcast = self._broadcasts.get(prepared.share)
+        if broadcast is None:
+            broadcast = self._broadcasts[prepared.share] = Broadcast(
                 partial(self._of_pushed, prepared, request_id),
                 partial(self._gate.fresh, prepared.context),
-                partial(self._groups.pop, prepared.share),
+                partial(self._broadcasts.pop, prepared.share),
             )
         operation = prepared.plan.node
-        member = Member(group, live, lambda error: live.end(_last(error, operation, request_id)))
-        member.take(source)
-        live.begin(member)
+        subscriber = Subscriber(broadcast, sink, lambda error: sink.end(_last(error, operation, request_id)))
+        subscriber.take(source)
+        sink.begin(subscriber)
 
     async def _of_event(self, prepared: Prepared, event: object, request_id: str, context: Any = None) -> Answer:
         """Executed for all who share it where the event can be told from others, in this context of nobody's own."""
@@ -295,10 +296,10 @@ class Engine:
         return answer
 
     async def _of_pushed(
-        self, prepared: Prepared, request_id: str, tell: Callable[[Any], Any], event: Any, together: Any = None
+        self, prepared: Prepared, request_id: str, make_payload: MakePayload, event: Any, context: Any = None
     ) -> Answer:
         """Those that are executed together share a context: its loaders ask the database once for all of them."""
-        return await self._of_event(prepared, tell(event), request_id, together)
+        return await self._of_event(prepared, make_payload(event), request_id, context)
 
     async def _for_all(self, prepared: Prepared, event: object, request_id: str, event_id: str, context: Any) -> Answer:
         context = context or self._gate.fresh(prepared.context)

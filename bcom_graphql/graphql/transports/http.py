@@ -24,6 +24,7 @@ from bcom_graphql.graphql.documents.store import DocumentStore
 from bcom_graphql.graphql.errors import STATUS, Refused, Rejected, bad_request
 from bcom_graphql.graphql.execution.application import Client, Gate
 from bcom_graphql.graphql.execution.engine import LEAST_POINTS, Engine, WrongOperationType
+from bcom_graphql.graphql.execution.graphql_request import GraphQLRequest
 from bcom_graphql.graphql.execution.response_encoding import Room
 from bcom_graphql.graphql.execution.responses import Answer, Wait
 from bcom_graphql.graphql.json import encode
@@ -34,7 +35,6 @@ from bcom_graphql.graphql.transports.pending_sockets import Pending
 from bcom_graphql.graphql.transports.requests import (
     EVENT_STREAM,
     JSON,
-    Operation,
     address_of,
     answer_type,
     is_multipart,
@@ -169,7 +169,7 @@ class GraphQLServer(GraphQL[Any, None]):
         status = 200 if answer.executed or media == JSON else 400
         return _response(request, media, answer.encoded, status, cost=answer.cost, wait=answer.wait)
 
-    async def _received(self, request: Arrival) -> Operation | list[Operation]:
+    async def _received(self, request: Arrival) -> GraphQLRequest | list[GraphQLRequest]:
         """What is asked, once all of it has arrived; a trickle must not hold its place for ever. Raises Refused."""
         deadline = Deadline(self.limits.seconds)
         try:
@@ -191,7 +191,7 @@ class GraphQLServer(GraphQL[Any, None]):
         """How long an operation may take; longer with files."""
         return self.limits.upload_seconds if is_multipart(request.given) else self.limits.seconds
 
-    async def _of_batch(self, request: Arrival, operation: Operation, allowed: Allowed, room: Room) -> Answer:
+    async def _of_batch(self, request: Arrival, operation: GraphQLRequest, allowed: Allowed, room: Room) -> Answer:
         """One that may not begin leaves the others alone."""
         try:
             return await self._execute(request, operation, allowed, room)
@@ -201,7 +201,7 @@ class GraphQLServer(GraphQL[Any, None]):
             return Answer({"errors": refused.presented()}, executed=False, wait=wait)
 
     async def _execute(
-        self, request: Arrival, operation: Operation, allowed: Allowed, room: Room | None = None
+        self, request: Arrival, operation: GraphQLRequest, allowed: Allowed, room: Room | None = None
     ) -> Answer:
         """In a context of its own, also within a batch. Raises Refused."""
         try:
@@ -213,7 +213,7 @@ class GraphQLServer(GraphQL[Any, None]):
         except WrongOperationType as wrong:
             raise _wrong_way(wrong.type, request.method) from wrong
 
-    async def _event_stream(self, request: Arrival, asked: Operation | list[Operation]) -> Response:
+    async def _event_stream(self, request: Arrival, asked: GraphQLRequest | list[GraphQLRequest]) -> Response:
         """One operation's answers as server-sent events. Raises Refused when it does not begin."""
         if isinstance(asked, list) or is_multipart(request.given):
             raise bad_request("A batch, or a request with files, cannot be answered with an event stream.")

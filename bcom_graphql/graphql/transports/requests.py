@@ -7,12 +7,13 @@ https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md (distinct conne
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache, partial
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 from starlette.requests import HTTPConnection
 
 from bcom_graphql.graphql.deadlines import Deadline
 from bcom_graphql.graphql.errors import Refused, bad_request
+from bcom_graphql.graphql.execution.graphql_request import GraphQLRequest
 from bcom_graphql.graphql.json import parsed
 from bcom_graphql.graphql.limits import Allowance, Limits
 from bcom_graphql.graphql.transports.bodies import Admission, Arrival, Body, read_json
@@ -26,49 +27,8 @@ EVENT_STREAM = "text/event-stream"
 MULTIPART = "multipart/form-data"
 PREFLIGHTED = ("graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name")
 SIMPLE_TYPES = ("", "application/x-www-form-urlencoded", "text/plain", MULTIPART)
-MEMBERS: Final[tuple[tuple[str, type, str], ...]] = (
-    ("query", str, "a string"),
-    ("variables", dict, "an object"),
-    ("operationName", str, "a string"),
-    ("extensions", dict, "an object"),
-    ("documentId", str, "a string"),
-)
 UTF_8 = ("utf-8", "utf8", "us-ascii")  # the last is a part of it
 DIFFERENT_HEADERS = 64  # of which we remember what they say: there are as many as there are kinds of clients
-
-
-class Operation(NamedTuple):
-    """One operation of a request: a document, or the id of one, and what to do with it."""
-
-    query: str | None
-    variables: dict[str, Any] | None = None
-    name: str | None = None
-    document_id: str | None = None
-
-    @classmethod
-    def of(cls, body: Any) -> "Operation":
-        """Raises Refused for what is none."""
-        if not isinstance(body, dict):
-            raise bad_request("A request is a JSON object with `query`, or a list of such.")
-        for name, kind, words in MEMBERS:
-            if (value := body.get(name)) is not None and not isinstance(value, kind):
-                raise bad_request(f"`{name}` must be {words}.")
-        query, id = body.get("query") or None, _document_id(body)
-        if query is None and id is None:
-            raise bad_request("A request needs a `query`, a `documentId` or `extensions.persistedQuery`.")
-        return cls(query, body.get("variables"), body.get("operationName"), id)
-
-
-def _document_id(body: dict[str, Any]) -> str | None:
-    """Of a registered document, or the SHA-256 of an automatic persisted query (Apollo's protocol, version 1)."""
-    persisted = (body.get("extensions") or {}).get("persistedQuery")
-    if persisted is None:
-        id: str | None = body.get("documentId")
-        return id.removeprefix("sha256:") if id else None
-    hash = persisted.get("sha256Hash") if isinstance(persisted, dict) and persisted.get("version", 1) == 1 else None
-    if not isinstance(hash, str):
-        raise bad_request("`extensions.persistedQuery` has `version: 1` and a `sha256Hash`.")
-    return hash.lower()
 
 
 @lru_cache(DIFFERENT_HEADERS)
@@ -125,14 +85,14 @@ def is_multipart(headers: Mapping[str, str]) -> bool:
 
 async def operations(
     request: Arrival, limits: Limits, deadline: Deadline, spool: Spool, admit: Callable[..., Awaitable[Allowance]]
-) -> Operation | list[Operation]:
+) -> GraphQLRequest | list[GraphQLRequest]:
     """What is asked, of a POST's body or a GET's query string. Raises Refused with the status that says why.
 
     `admit` says how much whoever asks may send, files or none; it is asked when there is more than anybody may send.
     Files stay open until the request's lease is closed, memory is held until its place is left.
     """
     if request.method == "GET":
-        return Operation.of(_from_query_string(request.query_params, limits.allowance(signed_in=False)))
+        return GraphQLRequest.of(_from_query_string(request.query_params, limits.allowance(signed_in=False)))
     if request.method != "POST":
         raise bad_request("Use GET for queries and POST for everything.", 405, allow="GET, POST")
     media, charset = _content_type(request.given.get("content-type", ""))
@@ -147,10 +107,10 @@ async def operations(
     else:
         asked = await read_json(body, admission)
     if not isinstance(asked, list):
-        return Operation.of(asked)
+        return GraphQLRequest.of(asked)
     if not 1 <= len(asked) <= limits.batch:
         raise bad_request(f"A batch has 1 to {limits.batch} operations; this one has {len(asked)}.")
-    return [Operation.of(entry) for entry in asked]
+    return [GraphQLRequest.of(entry) for entry in asked]
 
 
 @lru_cache(DIFFERENT_HEADERS)

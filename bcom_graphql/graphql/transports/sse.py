@@ -16,9 +16,10 @@ from starlette.types import Receive, Scope, Send
 from bcom_graphql.graphql.errors import Refused
 from bcom_graphql.graphql.execution.application import Client
 from bcom_graphql.graphql.execution.engine import Engine
+from bcom_graphql.graphql.execution.graphql_request import GraphQLRequest
 from bcom_graphql.graphql.execution.responses import Answer
 from bcom_graphql.graphql.transports.connections import GOING_AWAY, Connection, Connections
-from bcom_graphql.graphql.transports.requests import EVENT_STREAM, Operation
+from bcom_graphql.graphql.transports.requests import EVENT_STREAM
 
 KEEP_ALIVE_SECONDS = 12.0
 KEEP_ALIVE = b":\n\n"
@@ -39,7 +40,7 @@ class EventStream(StreamingResponse):
         self._answers: AsyncGenerator[Answer, None]
         self._next: asyncio.Task[Answer | None] | None = None
 
-    async def begin(self, asked: Operation, allowed: Collection[OperationType]) -> None:
+    async def begin(self, asked: GraphQLRequest, allowed: Collection[OperationType]) -> None:
         """Raises Refused, Rejected or WrongOperationType when there is nothing to stream."""
         context = await self._gate.open(self._client)
         prepared = await self._engine.prepare(asked, context, allowed)

@@ -9,7 +9,7 @@ too many sockets, or the server is overloaded.
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 import structlog
 from graphql import GraphQLFormattedError, OperationType
@@ -20,19 +20,17 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, SubscribeMessage
 
 from bcom_graphql.graphql.errors import Refused, Rejected, masked
-from bcom_graphql.graphql.execution.application import Client
-from bcom_graphql.graphql.execution.broadcast import Member
+from bcom_graphql.graphql.execution.application import Client, Gate
+from bcom_graphql.graphql.execution.broadcast import Subscriber
+from bcom_graphql.graphql.execution.engine import Engine
+from bcom_graphql.graphql.execution.graphql_request import GraphQLRequest
 from bcom_graphql.graphql.execution.responses import Answer
 from bcom_graphql.graphql.json import encode, parsed
-from bcom_graphql.graphql.limits import Allowance
-from bcom_graphql.graphql.transports.connections import GOING_AWAY, Connection
+from bcom_graphql.graphql.limits import Allowance, Limits
+from bcom_graphql.graphql.transports.connections import GOING_AWAY, Connection, Connections
 from bcom_graphql.graphql.transports.pending_sockets import PendingSocket
-from bcom_graphql.graphql.transports.requests import Operation as Asked
 from bcom_graphql.graphql.transports.requests import address_of
 from bcom_graphql.graphql.transports.websocket_protocol import ADMIT, WRITE
-
-if TYPE_CHECKING:
-    from bcom_graphql.graphql.transports.http import GraphQLServer
 
 logger = structlog.get_logger(__name__)
 
@@ -45,11 +43,20 @@ LONGEST_REASON = 123  # bytes, RFC 6455
 ANY = frozenset(OperationType)
 
 
+class Endpoint(Protocol):
+    """What a socket needs of the endpoint that it was opened at."""
+
+    engine: Engine
+    gate: Gate
+    limits: Limits
+    connections: Connections
+
+
 class TextFrames(ASGIWebSocketAdapter):
     """The subprotocol speaks in text frames, whatever the encoder returns."""
 
     ws: WebSocket
-    view: "GraphQLServer"
+    view: Endpoint  # type: ignore[assignment]  # narrower than Strawberry's
     allowed: Allowance | None = None  # of a message, once it is known whose the socket is
 
     def write(self, texts: Sequence[bytes]) -> bool:
@@ -93,13 +100,13 @@ class TextFrames(ASGIWebSocketAdapter):
 class Running(Operation[Any, None]):
     """An operation of a socket. `head`: what stands before the payload in each of its messages."""
 
-    __slots__ = ["head", "member"]
+    __slots__ = ["head", "subscriber"]
     handler: "Handler"
 
-    def __init__(self, handler: "Handler", id: str, asked: Asked) -> None:
+    def __init__(self, handler: "Handler", id: str, asked: GraphQLRequest) -> None:
         super().__init__(handler, id, "", None, None)  # what is asked is nobody's business any more when it is live
         self.head = b'{"id":' + encode(id) + b',"type":"next","payload":'
-        self.member: Member[Answer] | None = None
+        self.subscriber: Subscriber[Answer] | None = None
 
     def write(self, answers: Sequence[Answer]) -> bool:
         """To all who share an answer the same bytes, behind each one's own id."""
@@ -125,16 +132,16 @@ class Running(Operation[Any, None]):
         message: Any = {"id": self.id, "type": "error", "payload": errors}
         await self.send_operation_message(message)
 
-    def begin(self, member: Member[Answer]) -> None:
-        self.member = member
+    def begin(self, subscriber: Subscriber[Answer]) -> None:
+        self.subscriber = subscriber
 
     def end(self, last: Answer) -> None:
         self.task = asyncio.create_task(self.send(last))
 
     def stop(self) -> None:
         """Nothing more is said of it."""
-        if self.member is not None:
-            self.member.leave()
+        if self.subscriber is not None:
+            self.subscriber.leave()
         if self.task is not None:
             self.task.cancel()
 
@@ -142,7 +149,7 @@ class Running(Operation[Any, None]):
 class Handler(BaseGraphQLTransportWSHandler[Any, None]):
     """One socket. Its credentials are checked when it opens, at each operation, when they change and when they end."""
 
-    view: "GraphQLServer"
+    view: Endpoint  # type: ignore[assignment]  # narrower than Strawberry's
     websocket: TextFrames
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -220,7 +227,9 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
             await self.websocket.close(4401, "Unauthorized")
             return
         try:
-            asked = Asked.of(cast("dict[str, Any]", message).pop("payload"))  # which is kept until the next comes
+            asked = GraphQLRequest.of(
+                cast("dict[str, Any]", message).pop("payload")
+            )  # which is kept until the next comes
         except Refused as refused:
             await self.handle_invalid_message(str(refused))
             return
@@ -239,7 +248,7 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
     async def _say(self, message: Any) -> None:
         await self.send_message(message)
 
-    async def _run(self, running: Running, asked: Asked) -> None:
+    async def _run(self, running: Running, asked: GraphQLRequest) -> None:
         """With a context of its own: loaders must not outlive an operation, nor credentials go unchecked."""
         with suppress(WebSocketDisconnected):
             try:
@@ -255,13 +264,13 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
         if running.task is asyncio.current_task():  # else it is telling already why nothing more is pushed
             running.task = None
 
-    async def _answer(self, running: Running, asked: Asked) -> None:
+    async def _answer(self, running: Running, asked: GraphQLRequest) -> None:
         context = await self.view.gate.open(self._client)
         prepared = await self.view.engine.prepare(asked, context, ANY)
         async with aclosing(await self.view.engine.answers(prepared, running)) as answers:
             async for answer in answers:
                 await running.tell(answer)
-        if running.member is None:
+        if running.subscriber is None:
             await running.send_operation_message({"id": running.id, "type": "complete"})
 
     async def cleanup_operation(self, operation_id: str) -> None:
