@@ -23,13 +23,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bcom_graphql import demo
-from bcom_graphql.authentication import Door
+from bcom_graphql.authentication import ApplicationGate
 from bcom_graphql.graphql.documents.store import read_trusted
-from bcom_graphql.graphql.errors import Refused, masked
+from bcom_graphql.graphql.errors import RequestError, mask_error
 from bcom_graphql.graphql.transports import ide
-from bcom_graphql.graphql.transports.http import COST_HEADER, GraphQLServer, Ide, denial
+from bcom_graphql.graphql.transports.http import COST_HEADER, GraphQLServer, IdePage, make_denial
 from bcom_graphql.graphql.transports.open_connections import STATE, OpenConnections
-from bcom_graphql.hosts import Hosts
+from bcom_graphql.hosts import AllowedHosts
 from bcom_graphql.observability import tracing
 from bcom_graphql.observability.health import Health
 from bcom_graphql.observability.logging import REQUEST_ID_HEADER, RequestId, configure_logging, request_id
@@ -146,8 +146,8 @@ def application(services: Services, settings: Settings, end_tracing: Callable[[]
     """The Starlette app over these services. Raises ValueError for trusted documents that cannot be read."""
     server = GraphQLServer(
         schema,
-        Door(services),
-        Ide(ide.page(), partial(ide.policy, built=ide.is_built())),
+        ApplicationGate(services),
+        IdePage(ide.page(), partial(ide.policy, built=ide.is_built())),
         settings.limits,
         trusted=read_trusted(settings.trusted_documents) if settings.trusted_documents else None,
         allowed_origins=settings.allowed_origins,
@@ -205,7 +205,7 @@ def application(services: Services, settings: Settings, end_tracing: Callable[[]
             *([Middleware(tracing.Continued)] if settings.traces else []),
             Middleware(RequestId),
             Middleware(SecurityHeaders),
-            Middleware(Hosts, allowed=settings.hosts),
+            Middleware(AllowedHosts, allowed=settings.hosts),
             *_cors(settings.allowed_origins),
             Middleware(_Shortcut, server, path=settings.graphql_path),
         ],
@@ -236,7 +236,7 @@ class _Shortcut:
             return self._server
         if scope["type"] == "http":
             return self._app
-        return denial(Refused(f"WebSockets are at {self._paths[0]}.", {"code": "NOT_FOUND"}, 404))
+        return make_denial(RequestError(f"WebSockets are at {self._paths[0]}.", {"code": "NOT_FOUND"}, 404))
 
 
 def _when_told_to_stop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -285,7 +285,7 @@ def _cors(origins: list[str]) -> list[Middleware]:
 async def _failed(_: Request, error: Exception) -> Response:
     """What nobody foresaw, outside of any operation."""
     headers = {**ALWAYS, REQUEST_ID_HEADER: request_id.get()}  # this answer passes no middleware
-    return JSONResponse({"errors": [masked(error, request_id.get())]}, 500, headers)
+    return JSONResponse({"errors": [mask_error(error, request_id.get())]}, 500, headers)
 
 
 async def _watch_access(services: Services, server: GraphQLServer) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bcom_graphql.graphql.errors import Refused
+from bcom_graphql.graphql.errors import RequestError
 from bcom_graphql.graphql.execution.application import Client, Gate, Identity
 from bcom_graphql.observability.logging import request_id
 from bcom_graphql.permissions import needed
@@ -16,77 +16,77 @@ from resolvers.context import Columns, Context, Services, network_of
 from schema.column_selection import select_columns
 
 
-class Door(Gate):
+class ApplicationGate(Gate):
     """The protocol server's gate into the application."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def open(self, client: Client) -> Context:
-        """A context for one operation, anonymous without `authorization`. Raises Refused."""
+    async def open_context(self, client: Client) -> Context:
+        """A context for one operation, anonymous without `authorization`. Raises RequestError."""
         context = Context(self._services, address=client.address, resume_after=client.resume_after)
         try:
             await _identify(context, client.credentials)
         except ClientError as error:
-            raise _refusal(error) from error
+            raise _to_request_error(error) from error
         return context
 
-    def identity(self, context: Context) -> Identity:
+    def identify(self, context: Context) -> Identity:
         """A caller's connections are found by the subject of the events that tell of changed access."""
         caller = context.caller
         if caller is None:
             return Identity(f"address {network_of(context.address)}", None, None, signed_in=False)
         return Identity(str(caller.user_id), caller.role, caller.expires_at, signed_in=True)
 
-    def may(self, context: Context, root: str, field: str) -> bool:
+    def may_use(self, context: Context, root: str, field: str) -> bool:
         role, caller = needed(root, field), context.caller
         return role is None or (caller is not None and caller.role.rank >= role.rank)
 
-    def admit_files(self, context: Context) -> None:
+    def check_may_upload(self, context: Context) -> None:
         """Nothing that takes files is for less than operators."""
         try:
             context.require(Role.OPERATOR, "send files")
         except ClientError as error:
-            raise _refusal(error) from error
+            raise _to_request_error(error) from error
 
     def look_ahead(self, selected: Mapping[str, frozenset[str]]) -> Columns:
         return select_columns(selected)
 
-    def begin(self, context: Context, ahead: Columns) -> None:
+    def begin_operation(self, context: Context, ahead: Columns) -> None:
         context.look_ahead(ahead)
 
-    def fresh(self, context: Context) -> Context:
+    def make_shared_context(self, context: Context) -> Context:
         caller = context.caller
         shared = None if caller is None else Caller(SYSTEM.user_id, caller.role)
         return Context(self._services, shared, columns=context.columns)
 
-    def push(self, context: Context) -> None:
+    def allow_push(self, context: Context) -> None:
         context.pushes = True
 
-    async def settled(self) -> None:
+    async def wait_until_sent(self) -> None:
         await self._services.feed.settled()
 
-    async def spend(self, context: Context, points: int) -> None:
+    async def charge(self, context: Context, points: int) -> None:
         try:
             await context.spend(Budget.OPERATIONS, cost=points)
         except ClientError as error:
-            raise _refusal(error) from error
+            raise _to_request_error(error) from error
 
     def request_id(self) -> str:
         return request_id.get()
 
 
-def _refusal(error: ClientError) -> Refused:
+def _to_request_error(error: ClientError) -> RequestError:
     """What the application raises for clients, as the protocol server's."""
-    return Refused(error.message, error.extensions)
+    return RequestError(error.message, error.extensions)
 
 
 async def _identify(context: Context, credentials: Mapping[str, object]) -> None:
     """Raises Unauthenticated, Unavailable."""
-    given = next((value for name, value in credentials.items() if name.lower() == "authorization"), None)
-    if given is None or given == "":
+    authorization = next((value for name, value in credentials.items() if name.lower() == "authorization"), None)
+    if authorization is None or authorization == "":
         return
-    secret = bearer(given)
+    secret = bearer(authorization)
     if secret is None:
         raise Unauthenticated("Authorization must be `Bearer` and an access token or an API key.")
     identify = api_keys.identify if secret.startswith(API_KEY_PREFIX) else sessions.identify

@@ -10,9 +10,9 @@ ALLOWED: Final = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_.-]+))(?::[0-9]{0,5})?", re.IGNORECASE)
 
 
-def passes(host: str, allowed: Collection[str]) -> bool:
+def is_allowed(host: str, allowed: Collection[str]) -> bool:
     """Whether a Host header names this server. `allowed`: names, `*.example.com` for those below one, `*` for all."""
-    name = name_of(host)
+    name = parse_host(host)
     if name is None:
         return False
     if ANY in allowed or "." not in name or name.endswith(".localhost") or _is_address(name):
@@ -20,7 +20,7 @@ def passes(host: str, allowed: Collection[str]) -> bool:
     return name in allowed or any(name.endswith(each[1:]) for each in allowed if each.startswith("*."))
 
 
-def name_of(host: str) -> str | None:
+def parse_host(host: str) -> str | None:
     """A Host header without its port, in lower case; "" of an empty one, None of what is none."""
     if not host:
         return ""

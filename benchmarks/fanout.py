@@ -59,8 +59,12 @@ async def serving(made: World, which: str) -> AsyncIterator[tuple[int, int]]:
         "LOG_LEVEL": "error",
         "COMPILED": "false" if which == "not compiled" else "true",
     }
-    ws = "bcom_graphql.graphql.transports.websocket_protocol:Sockets" if which in ("ours", "not compiled") else "auto"
-    http = "bcom_graphql.graphql.transports.http_protocol:Requests" if which in ("ours", "not compiled") else "auto"
+    ws = (
+        "bcom_graphql.graphql.transports.websocket_protocol:WebSocketProtocol"
+        if which in ("ours", "not compiled")
+        else "auto"
+    )
+    http = "bcom_graphql.graphql.transports.http_protocol:HttpProtocol" if which in ("ours", "not compiled") else "auto"
     options = [
         "--factory",
         "--http",

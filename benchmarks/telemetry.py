@@ -23,7 +23,7 @@ from strawberry.types import get_object_definition
 from strawberry.types.arguments import convert_argument
 from strawberry.types.base import StrawberryList
 
-from bcom_graphql.graphql.documents.batch_inputs import Inputs
+from bcom_graphql.graphql.documents.batch_inputs import BatchInputs
 from benchmarks.world import Client, World, operation, world
 from ml.catalogue.metrics import CATALOGUE, TargetKind
 from ml.numerics.arrays import Floats
@@ -140,7 +140,7 @@ async def copy_in(connection: Any, records: list[tuple[Any, ...]]) -> None:
 
 async def rows_parsed() -> None:
     """From a request's JSON to the frame that is recorded, without a server; stock: an object for each row."""
-    core, inputs = schema._schema, Inputs(schema._schema)  # noqa: SLF001  graphql-core's
+    core, inputs = schema._schema, BatchInputs(schema._schema)  # noqa: SLF001  graphql-core's
     [asked] = parse(ROWS).definitions
     assert isinstance(asked, OperationDefinitionNode)
     body = operation(ROWS, samples=as_rows(Fleet(LINKS).batch([NOW + MINUTE * index for index in range(10)])))
@@ -152,7 +152,7 @@ async def rows_parsed() -> None:
         return convert_argument(samples, of, schema.schema_converter.scalar_registry, schema.config)
 
     async def ours() -> None:
-        coerced = inputs.coerced(asked, orjson.loads(body)["variables"])
+        coerced = inputs.coerce(asked, orjson.loads(body)["variables"])
         assert len(samples_to_frame(TargetKind.LINK, converted(coerced["samples"]))) == 2 * BATCH
 
     async def stock() -> None:

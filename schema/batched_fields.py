@@ -15,7 +15,7 @@ NO_ROW: Final[RowKey] = (Table, None)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Together(Protocol):
+class ResolveMany(Protocol):
     """Resolves a field for many objects at once.
 
     One value for each, in their order: an object, None, or an exception that is to be raised for that one.
@@ -27,7 +27,7 @@ class Together(Protocol):
 class Resolver(Protocol):
     """What is known of a field's resolver function, besides how to call it."""
 
-    together: Together
+    resolve_many: ResolveMany
     needs: frozenset[str]  # columns of the row; where it is missing, all of them
 
 
@@ -45,12 +45,12 @@ def relation(kind: Any, entity: type[Table], *, by: str, **options: Any) -> Any:
     """A field: the object of type `kind` whose row of `entity` has the key that this row's column `by` holds."""
     key = attrgetter(f"row.{by}")
 
-    async def together(sources: Sequence[Any], info: Info) -> Sequence[Any]:
+    async def resolve_many(sources: Sequence[Any], info: Info) -> Sequence[Any]:
         keys = [key(source) for source in sources]
         found = _wrap_rows(entity, await _load_rows(info, entity, keys))
         return [found[key] for key in keys]
 
-    return _field(kind, together, (by,), options)
+    return _field(kind, resolve_many, (by,), options)
 
 
 def polymorphic_relation(
@@ -61,7 +61,7 @@ def polymorphic_relation(
     `needs`: the columns that `point` reads.
     """
 
-    async def together(sources: Sequence[Any], info: Info) -> Sequence[Any]:
+    async def resolve_many(sources: Sequence[Any], info: Info) -> Sequence[Any]:
         pointers = [point(source) for source in sources]
         keys: dict[type[Table], list[Any]] = {}
         for entity, key in pointers:
@@ -75,7 +75,7 @@ def polymorphic_relation(
         found = {entity: _wrap_rows(entity, rows) for entity, rows in zip(keys, asked, strict=True)}
         return [None if key is None else found[entity][key] for entity, key in pointers]
 
-    return _field(kind, together, needs, options)
+    return _field(kind, resolve_many, needs, options)
 
 
 def _load_rows(info: Info, entity: type[Table], keys: Iterable[Any]) -> Awaitable[Mapping[Any, Any]]:
@@ -90,13 +90,13 @@ def _wrap_rows(entity: type[Table], rows: Mapping[Any, Any]) -> dict[Any, Any]:
     return found
 
 
-def _field(kind: Any, together: Together, columns: Sequence[str], options: dict[str, Any]) -> Any:
+def _field(kind: Any, resolve_many: ResolveMany, columns: Sequence[str], options: dict[str, Any]) -> Any:
     async def one(self: Any, info: Info) -> Any:
-        [found] = await together([self], info)
+        [found] = await resolve_many([self], info)
         if isinstance(found, BaseException):
             raise found
         return found
 
     needs(*columns)(one)
-    cast("Resolver", one).together = together
+    cast("Resolver", one).resolve_many = resolve_many
     return strawberry.field(resolver=one, graphql_type=kind, **options)

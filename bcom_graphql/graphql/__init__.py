@@ -1,1 +1,4 @@
-"""The protocol server; knows nothing of our types."""
+"""A GraphQL server: transports, documents, execution, and compiled operations.
+
+Must not know our schema, resolvers or settings.
+"""

@@ -1,15 +1,15 @@
-"""`asyncio.timeout` for every request: without coroutines, and without a timer of the event loop for each."""
+"""A cheap `asyncio.timeout` for every request: no coroutine, and no event loop timer for each."""
 
 import asyncio
 from types import TracebackType
 from typing import Any, Final, Self
 
-SHORT: Final = 5.0  # seconds; a shorter time has a timer of its own
-TICK: Final = 0.25  # seconds between two looks at the longer ones
+SHORT_SECONDS: Final = 5.0  # a shorter deadline has a timer of its own
+TICK_SECONDS: Final = 0.25  # between two checks of the longer ones
 
 
 class Deadline:
-    """Cancels what its task does within it when the time is up, or a tick later. Raises TimeoutError then."""
+    """Cancels its task when the time is up, or a tick later, and raises TimeoutError then."""
 
     __slots__ = ("_began", "_loop", "_requests", "_task", "_timer", "at", "is_over", "seconds")
 
@@ -23,7 +23,7 @@ class Deadline:
         self._requests = self._task.cancelling()
         self._began = loop.time()
         self.at = self._began + self.seconds
-        self._timer = None if self.seconds >= SHORT else loop.call_at(self.at, self.expire)
+        self._timer = None if self.seconds >= SHORT_SECONDS else loop.call_at(self.at, self.expire)
         if self._timer is None:
             _watch(loop, self)
         return self
@@ -36,8 +36,8 @@ class Deadline:
         if self.is_over and self._task.uncancel() <= self._requests and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
-    def move(self, seconds: float) -> None:
-        """To so many seconds after the beginning."""
+    def reschedule(self, seconds: float) -> None:
+        """Moves the deadline to so many seconds after the beginning."""
         self.seconds = seconds
         self.at = self._began + seconds
         if self._timer is not None:
@@ -45,7 +45,7 @@ class Deadline:
             self._timer = self._loop.call_at(self.at, self.expire)
 
     def expire(self) -> None:
-        """The time is up."""
+        """Cancels the task."""
         self.is_over = True
         self._task.cancel()
 
@@ -57,16 +57,16 @@ def _watch(loop: asyncio.AbstractEventLoop, deadline: Deadline) -> None:
     watched = _watched.get(loop)
     if watched is None:
         watched = _watched[loop] = set()
-        loop.call_later(TICK, _look, loop)
+        loop.call_later(TICK_SECONDS, _check_watched, loop)
     watched.add(deadline)
 
 
-def _look(loop: asyncio.AbstractEventLoop) -> None:
-    """Until there is nothing to look at."""
+def _check_watched(loop: asyncio.AbstractEventLoop) -> None:
+    """Expires what is due, and comes back while there are deadlines."""
     watched, now = _watched[loop], loop.time()
-    for deadline in [one for one in watched if one.at <= now and not one.is_over]:
+    for deadline in [each for each in watched if each.at <= now and not each.is_over]:
         deadline.expire()
     if watched:
-        loop.call_later(TICK, _look, loop)
+        loop.call_later(TICK_SECONDS, _check_watched, loop)
     else:
         del _watched[loop]

@@ -6,26 +6,28 @@ from collections.abc import Callable, Coroutine, Hashable
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
-MOST: Final = 4096  # answers kept for those who are behind; they are executed anew for whoever is further behind
-MOST_BYTES: Final = 16 * 1024 * 1024  # of them as JSON; as objects they take several times that
+MAX_ENTRIES: Final = 4096  # results kept for those who are behind; the work is done again for those further behind
+MAX_BYTES: Final = 16 * 1024 * 1024  # of results as JSON; as objects they take several times that
 
 Value = TypeVar("Value")
 
 
-class Shared(Generic[Value]):
-    """Work by its key, done once: for all who ask while it is going on, and for those who ask soon after.
+class SingleFlightCache(Generic[Value]):
+    """Runs work once per key, for all who ask while it runs or soon after.
 
-    `size`: of a result, in bytes, so that not only their number is bounded but also what they hold.
+    `size`: returns the bytes of a result; the cache is bounded in results and in bytes.
     """
 
-    def __init__(self, size: Callable[[Value], int], most: int = MOST, most_bytes: int = MOST_BYTES) -> None:
-        self._size, self._most, self._most_bytes = size, most, most_bytes
+    def __init__(
+        self, size: Callable[[Value], int], max_entries: int = MAX_ENTRIES, max_bytes: int = MAX_BYTES
+    ) -> None:
+        self._size, self._max_entries, self._max_bytes = size, max_entries, max_bytes
         self._tasks: OrderedDict[Hashable, asyncio.Task[Value]] = OrderedDict()
         self._sizes: dict[Hashable, int] = {}
         self._bytes = 0
 
-    async def of(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
-        """Raises what the work raises. Who stops waiting does not stop it for the others."""
+    async def get_or_run(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
+        """Returns the result for the key. Raises what the work raises. Cancelling a caller does not cancel the work."""
         task = self._tasks.get(key)
         if task is None:
             task = self._tasks[key] = asyncio.create_task(work())
@@ -33,7 +35,7 @@ class Shared(Generic[Value]):
         return task.result() if task.done() else await asyncio.shield(task)
 
     def forget(self, key: Hashable) -> None:
-        """Do it anew for whoever asks next: it failed, or there is too much."""
+        """Drops a result, so that the next caller runs the work again."""
         self._tasks.pop(key, None)
         self._bytes -= self._sizes.pop(key, 0)
 
@@ -45,5 +47,5 @@ class Shared(Generic[Value]):
             return
         self._sizes[key] = self._size(task.result())
         self._bytes += self._sizes[key]
-        while len(self._tasks) > self._most or self._bytes > self._most_bytes:
+        while len(self._tasks) > self._max_entries or self._bytes > self._max_bytes:
             self.forget(next(iter(self._tasks)))

@@ -1,4 +1,4 @@
-"""Long work beside the event loop, which goes on meanwhile."""
+"""Runs long work in threads, so that the event loop goes on."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from typing import Any, Final, TypeVar
 Result = TypeVar("Result")
 
 
-class Aside:
-    """Threads of their own: what waits for one kind of work keeps no other waiting, passwords for example."""
+class WorkerThreads:
+    """Threads for one kind of work, so that it does not delay other kinds, such as hashing passwords."""
 
     def __init__(self, name: str, threads: int) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
-    async def run(self, work: Callable[..., Result], *given: Any, **options: Any) -> Result:
-        """What the work returns; it must not change what the event loop reads. Raises what it raises."""
-        call = partial(copy_context().run, work, *given, **options)
+    async def run(self, work: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+        """Returns what the work returns, and raises what it raises. It must not change what the event loop reads."""
+        call = partial(copy_context().run, work, *arguments, **options)
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
 
-READING: Final = Aside("reading", 1)  # documents, which anybody may send
-COERCING: Final = Aside("coercing", 2)  # variables
+DOCUMENT_THREADS: Final = WorkerThreads("reading", 1)  # reads documents, which anybody may send
+VARIABLE_THREADS: Final = WorkerThreads("coercing", 2)  # coerces variables

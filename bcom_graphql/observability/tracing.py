@@ -63,7 +63,7 @@ def trace_statements(engine: AsyncEngine) -> None:
     """Within what is traced. Their text has placeholders, never what is put there."""
 
     def begin(_: Any, __: Any, statement: str, ___: Any, execution: Any, ____: Any) -> None:
-        if spans.is_collected():
+        if spans.is_recording():
             execution.span = _begun(statement)
 
     def end(_: Any, __: Any, ___: Any, ____: Any, execution: Any, _____: Any) -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
-from bcom_graphql.graphql.documents.batch_inputs import Inputs, Table
+from bcom_graphql.graphql.documents.batch_inputs import BatchInputs, InputTable
 from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers.base.access import SYSTEM
 from resolvers.base.roles import Role
@@ -74,7 +74,7 @@ def stock(of: GraphQLInputObjectType, rows: Any) -> Any:
 
 
 def ours(of: GraphQLInputObjectType, rows: Any) -> Any:
-    table = Table.of(of)
+    table = InputTable.of(of)
     assert table is not None
     try:
         return table.columns(rows)
@@ -142,7 +142,7 @@ def test_so_it_is_with_other_leaves_and_defaults(rows: list[Any]) -> None:
 
 @pytest.mark.parametrize("name", ["Deep", "Listed", "One"])
 def test_what_is_not_flat_is_left_to_graphql_core(name: str) -> None:
-    assert Table.of(input_type(name)) is None
+    assert InputTable.of(input_type(name)) is None
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_only_lists_of_input_objects_are_taken(
 
     extend(monkeypatch, "Plain", Wanting)
 
-    coerced = Inputs(OTHERS).coerced(operation, {"rows": rows})
+    coerced = BatchInputs(OTHERS).coerce(operation, {"rows": rows})
 
     assert ("rows" in coerced) is done
     assert not done or coerced["rows"] == [ours(input_type("Plain"), rows)]
@@ -183,7 +183,7 @@ def test_only_where_a_class_wants_columns_and_all_fields_are_leaves(monkeypatch:
     extend(monkeypatch, "Deep", Wanting)
     extend(monkeypatch, "Plain", object)
 
-    assert Inputs(OTHERS).coerced(operation, {"rows": []}) == {}
+    assert BatchInputs(OTHERS).coerce(operation, {"rows": []}) == {}
 
 
 @pytest.mark.parametrize("kind", TargetKind)

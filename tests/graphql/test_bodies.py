@@ -18,7 +18,7 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from bcom_graphql.graphql.json import HOLE, count_values, loaded
+from bcom_graphql.graphql.json import PLACEHOLDER, count_values, parse_long_json
 from bcom_graphql.observability.logging import configure_logging
 from resolvers.base.roles import Role
 from tests.graphql.test_uploads import IMPORT, PLACE, operation
@@ -569,7 +569,7 @@ async def test_json_is_read_as_well_known_clients_write_it(api: Api, kind: str, 
 
 def some_json(chance: random.Random, depth: int = 4) -> Any:
     """Full of what looks like a place to cut."""
-    leaf = chance.choice(["},{", "}]", '"[{', "\\", 1.5, None, True, HOLE[:9], "é", [], {}])
+    leaf = chance.choice(["},{", "}]", '"[{', "\\", 1.5, None, True, PLACEHOLDER[:9], "é", [], {}])
     if depth == 0 or chance.random() < 0.2:
         return leaf
     inner = [some_json(chance, depth - 1) for _ in range(chance.randrange(9))]
@@ -586,7 +586,7 @@ async def test_json_in_pieces_is_the_same_as_in_one(seed: int) -> None:
         value = chance.choice([whole, rows, some_json(chance)])
         text = json.dumps(value, indent=chance.choice([None, 1]), ensure_ascii=chance.random() < 0.5).encode()
 
-        assert await loaded(text, "The text", piece=chance.randrange(1, 90)) == value
+        assert await parse_long_json(text, "The text", piece=chance.randrange(1, 90)) == value
 
 
 async def test_a_long_list_of_objects_leaves_others_their_turns() -> None:
@@ -601,7 +601,7 @@ async def test_a_long_list_of_objects_leaves_others_their_turns() -> None:
             await asyncio.sleep(0)
 
     counting = asyncio.create_task(count_turns())
-    value = await loaded(text, "The text", piece=len(text) // 20)
+    value = await parse_long_json(text, "The text", piece=len(text) // 20)
     counting.cancel()
 
     assert len(value["variables"]["rows"]) == 10_000

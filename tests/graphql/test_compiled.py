@@ -19,7 +19,7 @@ from graphql import (
 )
 from graphql.execution.values import get_variable_values
 
-from bcom_graphql.graphql.compiled import Compiled, Execution
+from bcom_graphql.graphql.compiled import CompiledOperation, Execution
 from bcom_graphql.graphql.compiled.plan import ExecutionPlan
 from bcom_graphql.graphql.json import encode
 from tests.helpers.fakes import Later
@@ -28,11 +28,11 @@ from tests.helpers.zoo import ZOO, Context
 # ---------------------------------------------------------------- both ways
 
 
-def compiled(schema: GraphQLSchema, text: str) -> Compiled:
+def compiled(schema: GraphQLSchema, text: str) -> CompiledOperation:
     document = parse(text)
     assert not validate(schema, document)
     [operation] = [one for one in document.definitions if isinstance(one, OperationDefinitionNode)]
-    return Compiled(schema, document, operation)
+    return CompiledOperation(schema, document, operation)
 
 
 def execution(schema: GraphQLSchema, text: str, variables: dict[str, Any] | None = None) -> Execution:
@@ -299,7 +299,7 @@ async def test_what_conditions_say_makes_different_plans_of_one_operation() -> N
     assert everything.data == {"name": "n", "node": {"must": "m", "any": 1}}
 
 
-def plan(operation: Compiled, **given: Any) -> ExecutionPlan | None:
+def plan(operation: CompiledOperation, **given: Any) -> ExecutionPlan | None:
     values = get_variable_values(SDL, operation.node.variable_definitions or (), given)
     assert not isinstance(values, list)
     return operation.plan(values)
@@ -350,7 +350,7 @@ def test_what_another_operation_spreads_decides_nothing() -> None:
     document = parse("query A { name } query B($b: Boolean!) { ...F } fragment F on Query { name @include(if: $b) }")
     operation: Any = document.definitions[0]
 
-    assert plan(Compiled(SDL, document, operation)) is not None
+    assert plan(CompiledOperation(SDL, document, operation)) is not None
 
 
 async def test_a_value_that_fails_when_it_is_looked_at_is_null() -> None:

@@ -31,7 +31,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis_graphql import from_schema, nodes
 
-from bcom_graphql.graphql.compiled import Compiled, Execution
+from bcom_graphql.graphql.compiled import CompiledOperation, Execution
 from bcom_graphql.graphql.json import encode
 from schema.root import schema
 from tests.helpers.fakes import Context, Fakes
@@ -88,7 +88,7 @@ def executions(document: DocumentNode, seed: int, mischief: int) -> Iterator[tup
             variables = get_variable_values(SCHEMA, definitions, given)
             if isinstance(variables, list):  # an Upload, which no JSON can give
                 continue
-            compiled, fakes = Compiled(SCHEMA, document, operation), Fakes(SCHEMA, seed, mischief)
+            compiled, fakes = CompiledOperation(SCHEMA, document, operation), Fakes(SCHEMA, seed, mischief)
             with fakes.resolving():
                 plan = compiled.plan(variables)
             assert plan is not None

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bcom_graphql import app
-from bcom_graphql.graphql.compiled import Compiled
+from bcom_graphql.graphql.compiled import CompiledOperation
 from bcom_graphql.graphql.execution.operation_metrics import NOT_COMPILED
 from resolvers.base.roles import Role
 from resolvers.context import Services
@@ -39,7 +39,7 @@ async def test_both_answer_the_same(api: Api, make: Factory, document: str, monk
     variables = {"id": id_of(anomalies[0])} if "$id" in document else {}
 
     compiled = await viewer.execute(document, **variables)
-    monkeypatch.setattr(Compiled, "plan", lambda *_: None)
+    monkeypatch.setattr(CompiledOperation, "plan", lambda *_: None)
     other = await viewer.execute(document, **variables)
 
     assert without_request_ids(compiled) == without_request_ids(other)

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from bcom_graphql.graphql.limits import Limits
 from bcom_graphql.graphql.transports.open_connections import STATE, OpenConnections
-from bcom_graphql.graphql.transports.pending_sockets import Pending
+from bcom_graphql.graphql.transports.pending_sockets import PendingSockets
 from tests.fuzz.adversary_connections import ATTACKS, PIECE
 from tests.helpers.support import Api, Server, serving, until
 
@@ -338,7 +338,7 @@ def test_connections_are_fewer_than_the_files_that_may_be_open() -> None:
     connections = OpenConnections(Limits(open_connections=10**9))
     connections.number = 10**7
 
-    assert connections.are_too_many
+    assert connections.is_over_limit
 
 
 async def test_sockets_that_wait_with_their_connection_init_are_limited_by_address(server: Server) -> None:
@@ -442,7 +442,7 @@ async def test_a_client_that_sends_much_at_once_is_answered_in_order(api: Api) -
 
 
 def test_of_sockets_that_wait_in_all_the_oldest_makes_way() -> None:
-    pending, gone = Pending(2), list[int]()
+    pending, gone = PendingSockets(2), list[int]()
     sockets = [pending.add(f"192.0.2.{number // 2}") for number in range(8)]
     for number, socket in enumerate(sockets):
         socket.make_way = partial(gone.append, number)

@@ -46,8 +46,8 @@ LISTS = [(name, one) for name, one in OURS if is_list_type(get_nullable_type(one
 def test_the_whole_schema_has_no_string_and_no_list_without_an_end() -> None:
     constraints = Constraints(2000)
 
-    longest = {name: found.characters if (found := constraints.of(one)) else None for name, one in STRINGS}
-    most = {name: found.entries if (found := constraints.of(one)) else None for name, one in LISTS}
+    longest = {name: found.characters if (found := constraints.find(one)) else None for name, one in STRINGS}
+    most = {name: found.entries if (found := constraints.find(one)) else None for name, one in LISTS}
 
     assert len(STRINGS) > 50
     assert {name for name, characters in longest.items() if not characters or characters > 4000} == set()

@@ -6,8 +6,8 @@ from graphql import parse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcom_graphql.graphql.documents.costs import Bill, Pricer
-from bcom_graphql.graphql.errors import Refused
+from bcom_graphql.graphql.documents.costs import CostAnalyzer, CostEvaluator
+from bcom_graphql.graphql.errors import RequestError
 from bcom_graphql.graphql.limits import Limits
 from schema.root import schema as served
 from tests.helpers.support import Api, Server
@@ -18,9 +18,9 @@ LARGEST_PAGE = 500
 
 def cost(document: str, **variables: object) -> int:
     tree = parse(document)
-    pricer = Pricer(served._schema, tree, LARGEST_PAGE)
+    analyzer = CostAnalyzer(served._schema, tree, LARGEST_PAGE)
     operation = next(d for d in tree.definitions if d.kind == "operation_definition")
-    return Bill(variables, LARGEST_PAGE).total(pricer.operation(operation))
+    return CostEvaluator(variables, LARGEST_PAGE).total(analyzer.analyze(operation))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_dashboard_of_a_link_is_cheap_and_a_gigabyte_of_series_is_refused() ->
     ],
 )
 def test_a_page_that_is_too_large_is_refused_wherever_it_stands(document: str) -> None:
-    with pytest.raises(Refused, match="asks for 501; a page has at most 500"):
+    with pytest.raises(RequestError, match="asks for 501; a page has at most 500"):
         cost(document, n=501)
 
 

@@ -17,14 +17,14 @@ async def test_what_takes_too_long_is_a_timeout_and_its_task_goes_on() -> None:
 
 
 async def test_a_long_time_is_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadlines, "SHORT", 0.0)
+    monkeypatch.setattr(deadlines, "SHORT_SECONDS", 0.0)
 
     with pytest.raises(TimeoutError), Deadline(0.01):
         await asyncio.sleep(10)
     with Deadline(0.01):
         await asyncio.sleep(0)
 
-    await asyncio.sleep(2 * deadlines.TICK)
+    await asyncio.sleep(2 * deadlines.TICK_SECONDS)
     assert asyncio.get_running_loop() not in deadlines._watched  # nobody looks any more
 
 

@@ -14,7 +14,7 @@ from graphql import build_schema, get_introspection_query
 from bcom_graphql.graphql.compiled.arguments import NO_VARIABLES
 from bcom_graphql.graphql.documents.reader import Document
 from bcom_graphql.graphql.documents.store import DocumentStore, read_trusted
-from bcom_graphql.graphql.errors import Refused
+from bcom_graphql.graphql.errors import RequestError
 from bcom_graphql.graphql.limits import Limits
 from resolvers.base.roles import Role
 from schema.root import schema
@@ -36,18 +36,18 @@ def persisted(text: str) -> dict[str, Any]:
 def test_a_valid_document_is_read_once() -> None:
     store = DocumentStore(SCHEMA, Limits())
 
-    first, second = store.sent(QUERY), store.sent(QUERY)
+    first, second = store.read(QUERY), store.read(QUERY)
 
     assert first is second
-    assert store.knows(QUERY)
+    assert store.contains(QUERY)
 
 
 @pytest.mark.parametrize("text", ["{ nonsense }", "{ oops", "{ name " * 300, "{ name }" + " " * 200_000])
 def test_a_document_that_cannot_be_executed_takes_no_memory_and_is_paid_for_again(text: str) -> None:
     store = DocumentStore(SCHEMA, Limits())
 
-    assert store.sent(text).errors
-    assert not store.knows(text)
+    assert store.read(text).errors
+    assert not store.contains(text)
 
 
 async def test_a_new_document_is_paid_for_and_a_refused_one_each_time(server: Server) -> None:
@@ -71,16 +71,16 @@ async def test_who_asks_for_the_same_long_document_at_once_waits_for_one_reading
 
 
 def test_the_store_forgets_what_was_not_asked_for_longest() -> None:
-    store = DocumentStore(SCHEMA, Limits(), cached_bytes=12 * DocumentStore(SCHEMA, Limits()).sent(QUERY).bytes)
+    store = DocumentStore(SCHEMA, Limits(), cached_bytes=12 * DocumentStore(SCHEMA, Limits()).read(QUERY).bytes)
     others = [f"{{ a{number}: name }}" for number in range(30)]
 
     for other in others:
-        store.sent(other)
-        store.sent(QUERY)
+        store.read(other)
+        store.read(QUERY)
 
-    assert store.knows(QUERY)
-    assert not store.knows(others[0])
-    assert 2 < sum(store.knows(other) for other in others) <= 12
+    assert store.contains(QUERY)
+    assert not store.contains(others[0])
+    assert 2 < sum(store.contains(other) for other in others) <= 12
 
 
 def test_a_long_document_takes_the_place_of_many() -> None:
@@ -88,36 +88,36 @@ def test_a_long_document_takes_the_place_of_many() -> None:
     texts = [f"{{ name }} # {number}" + " " * 20_000 for number in range(30)]
 
     for text in texts:
-        store.sent(text)
+        store.read(text)
 
-    assert sum(map(store.knows, texts)) <= 25
+    assert sum(map(store.contains, texts)) <= 25
 
 
 def test_no_document_pushes_out_all_others() -> None:
     store = DocumentStore(SCHEMA, Limits(root_fields=1_000), cached_bytes=1_000_000)
-    store.sent(QUERY)
+    store.read(QUERY)
     large = "{ " + "name " * 1_000 + "}"
 
-    assert store.sent(large).plan(None)
-    assert not store.knows(large)
-    assert store.knows(QUERY)
+    assert store.read(large).plan(None)
+    assert not store.contains(large)
+    assert store.contains(QUERY)
 
 
 def test_a_document_that_grows_with_its_plans_is_weighed_again() -> None:
     store = DocumentStore(SCHEMA, Limits(root_fields=100), cached_bytes=3_000_000)
-    store.sent(QUERY)
+    store.read(QUERY)
     text = "{ " + " ".join(f"a{number}: name" for number in range(100)) + " }"
-    growing = store.sent(text)
+    growing = store.read(text)
     before = growing.bytes
 
     growing.plan(None).compiled.prepare(NO_VARIABLES)
-    was_known = store.knows(text)
+    was_known = store.contains(text)
     store.weigh(growing)
 
     assert was_known
     assert growing.bytes > before + 100 * 1_000
-    assert not store.knows(text)
-    assert store.knows(QUERY)
+    assert not store.contains(text)
+    assert store.contains(QUERY)
 
 
 MANY = "".join(f"a{number}: node(id: 1) {{ id ... on Link {{ number name }} }} " for number in range(40))
@@ -136,7 +136,7 @@ WEIGHED = {
 @pytest.mark.parametrize("text", WEIGHED.values(), ids=[*WEIGHED])
 def test_a_document_is_counted_at_no_less_than_half_of_what_it_weighs(text: str) -> None:
     def read() -> Document:
-        document = DocumentStore(schema._schema, Limits()).sent(text)
+        document = DocumentStore(schema._schema, Limits()).read(text)
         document.plan("Q1" if "Q1" in text else None).compiled.prepare(NO_VARIABLES)
         return document
 
@@ -154,7 +154,7 @@ def test_a_document_is_counted_at_no_less_than_half_of_what_it_weighs(text: str)
 async def test_only_the_operation_that_is_asked_for_is_planned(api: Api) -> None:
     text = " ".join(f"query Q{number} {{ viewer {{ ...F }} }}" for number in range(50)) + " fragment F on User { id }"
     store = DocumentStore(schema._schema, Limits())
-    document = store.sent(text)
+    document = store.read(text)
     before = document.bytes
 
     document.plan("Q7").compiled.prepare(NO_VARIABLES)
@@ -258,10 +258,10 @@ def test_a_file_that_holds_no_documents_is_said_to_hold_none(tmp_path: Path, con
 def test_an_unregistered_document_that_others_would_know_is_not_found() -> None:
     store = DocumentStore(SCHEMA, Limits(), {"a": QUERY})
 
-    with pytest.raises(Refused):
-        store.sent("{ friend { name } }")
-    with pytest.raises(Refused):
-        store.named(sha256("{ friend { name } }"))
+    with pytest.raises(RequestError):
+        store.read("{ friend { name } }")
+    with pytest.raises(RequestError):
+        store.get_registered(sha256("{ friend { name } }"))
 
 
 async def test_looking_at_the_schema_and_sending_what_does_not_fit_are_paid_for(server: Server) -> None:
@@ -270,10 +270,10 @@ async def test_looking_at_the_schema_and_sending_what_does_not_fit_are_paid_for(
 
     async with server(rate_operations="10000/minute") as api:
         viewer, other = await api.as_(Role.VIEWER), await api.as_(Role.VIEWER)
-        looking = [await codes(viewer, get_introspection_query()) for _ in range(4)]
+        looks = [await codes(viewer, get_introspection_query()) for _ in range(4)]
         wrong = [await codes(other, document, filter=filter) for _ in range(5)]
 
-    assert looking[0] == []
-    assert looking[-1] == ["RATE_LIMITED"]
+    assert looks[0] == []
+    assert looks[-1] == ["RATE_LIMITED"]
     assert set(wrong[0]) == {"BAD_USER_INPUT"}
     assert wrong[-1] == ["RATE_LIMITED"]

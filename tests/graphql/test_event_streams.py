@@ -15,7 +15,7 @@ import anyio
 import httpx
 import pytest
 
-from bcom_graphql.authentication import Door
+from bcom_graphql.authentication import ApplicationGate
 from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.store.tables.core import SignIn, User
@@ -475,15 +475,15 @@ async def test_a_stream_ends_with_its_access_token(api: Api, make: Factory) -> N
 async def test_access_that_ends_while_a_stream_begins_is_not_missed(
     api: Api, make: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    user, admin, spend = await make.user(), await api.as_(Role.ADMIN), Door.spend
+    user, admin, charge = await make.user(), await api.as_(Role.ADMIN), ApplicationGate.charge
     theirs = await api.of(user)
 
-    async def spend_slowly(door: Door, context: Context, points: int) -> None:
-        await spend(door, context, points)
+    async def charge_slowly(gate: ApplicationGate, context: Context, points: int) -> None:
+        await charge(gate, context, points)
         if context.caller and context.caller.user_id == user.id:
             await deactivate(admin, user)
 
-    monkeypatch.setattr(Door, "spend", spend_slowly)
+    monkeypatch.setattr(ApplicationGate, "charge", charge_slowly)
 
     assert await refusal(theirs, WATCH) == (401, "application/json", "UNAUTHENTICATED")
 

@@ -13,7 +13,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.frames import Frame, Opcode
 
 from bcom_graphql import app
-from bcom_graphql.graphql.transports.websocket_protocol import WRITE, Sockets, head
+from bcom_graphql.graphql.transports.websocket_protocol import WRITE, WebSocketProtocol, make_frame_head
 from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.store.events import subscribers as following
@@ -24,8 +24,8 @@ LENGTHS = [0, 1, 125, 126, 127, 65_535, 65_536, 200_000]
 LONG = "🛰 né " * 600
 WATCH = """subscription { anomalyDetected(changes: [ACKNOWLEDGED]) { anomaly { id history { note } } } }"""
 ACKNOWLEDGE = "mutation ($id: ID!, $note: String) { acknowledgeAnomaly(id: $id, note: $note) { __typename } }"
-SHORT = {"ws": Sockets, "ws_per_message_deflate": False}
-COMPRESSED = {"ws": Sockets, "ws_per_message_deflate": True}
+SHORT = {"ws": WebSocketProtocol, "ws_per_message_deflate": False}
+COMPRESSED = {"ws": WebSocketProtocol, "ws_per_message_deflate": True}
 UVICORN_S_OWN = {"ws": "auto", "ws_per_message_deflate": False}
 
 
@@ -33,27 +33,27 @@ UVICORN_S_OWN = {"ws": "auto", "ws_per_message_deflate": False}
 def written(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each text that was tried to be written the short way was."""
     seen: list[bool] = []
-    write = Sockets.write
+    write = WebSocketProtocol.write
 
-    def noted(self: Sockets, texts: Sequence[bytes]) -> bool:
+    def noted(self: WebSocketProtocol, texts: Sequence[bytes]) -> bool:
         seen.append(write(self, texts))
         return seen[-1]
 
-    monkeypatch.setattr(Sockets, "write", noted)
+    monkeypatch.setattr(WebSocketProtocol, "write", noted)
     return seen
 
 
 @pytest.fixture
-def protocols(monkeypatch: pytest.MonkeyPatch) -> list[Sockets]:
+def protocols(monkeypatch: pytest.MonkeyPatch) -> list[WebSocketProtocol]:
     """The server's side of each socket, in the order of their opening."""
-    seen: list[Sockets] = []
-    connect = Sockets.handle_connect
+    seen: list[WebSocketProtocol] = []
+    connect = WebSocketProtocol.handle_connect
 
-    def noted(self: Sockets, *arguments: Any) -> None:
+    def noted(self: WebSocketProtocol, *arguments: Any) -> None:
         seen.append(self)
         connect(self, *arguments)
 
-    monkeypatch.setattr(Sockets, "handle_connect", noted)
+    monkeypatch.setattr(WebSocketProtocol, "handle_connect", noted)
     return seen
 
 
@@ -76,7 +76,7 @@ async def acknowledged(operator: Api, make: Factory, note: str = LONG) -> dict[s
 def test_a_head_is_the_one_of_the_long_way(length: int) -> None:
     text = b"x" * length
 
-    assert head(length) + text == Frame(Opcode.TEXT, text).serialize(mask=False)
+    assert make_frame_head(length) + text == Frame(Opcode.TEXT, text).serialize(mask=False)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ async def test_events_arrive_whatever_way_the_server_has(
 
 @pytest.mark.parametrize("operator", [SHORT], ids=["short"], indirect=True)
 async def test_who_does_not_read_waits_alone_and_gets_all_of_it_in_order(
-    operator: Api, make: Factory, written: list[bool], protocols: list[Sockets]
+    operator: Api, make: Factory, written: list[bool], protocols: list[WebSocketProtocol]
 ) -> None:
     """The peer's window is closed, as the server sees it, until it is opened again."""
     async with operator.socket() as slow, operator.socket() as quick:
@@ -131,7 +131,7 @@ async def test_who_does_not_read_waits_alone_and_gets_all_of_it_in_order(
 
 @pytest.mark.parametrize("operator", [SHORT], ids=["short"], indirect=True)
 async def test_who_falls_too_far_behind_is_told_where_to_go_on_and_misses_nothing(
-    operator: Api, make: Factory, protocols: list[Sockets], monkeypatch: pytest.MonkeyPatch
+    operator: Api, make: Factory, protocols: list[WebSocketProtocol], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(following, "QUEUE_LENGTH", 3)
     async with operator.socket() as slow, operator.socket() as quick:

@@ -41,7 +41,7 @@ TEXTS = {
 }
 
 
-def parsed(text: str) -> None:
+def parse_json(text: str) -> None:
     try:
         parse(text, max_lexical_tokens=Limits().tokens)
     except GraphQLError as error:
@@ -49,7 +49,7 @@ def parsed(text: str) -> None:
 
 
 def read(text: str) -> None:
-    DocumentStore(schema._schema, Limits(tokens=5_000)).sent(text)
+    DocumentStore(schema._schema, Limits(tokens=5_000)).read(text)
 
 
 def seconds(work: Callable[[str], object], text: str) -> float:
@@ -62,7 +62,7 @@ def seconds(work: Callable[[str], object], text: str) -> float:
     return min(taken)
 
 
-@pytest.mark.parametrize("work", [count_tokens, parsed, read])
+@pytest.mark.parametrize("work", [count_tokens, parse_json, read])
 @pytest.mark.parametrize("text", TEXTS.values(), ids=[*TEXTS])
 def test_four_times_the_text_takes_about_four_times_as_long(
     work: Callable[[str], object], text: tuple[str, str, str]

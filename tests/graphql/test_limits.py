@@ -169,7 +169,7 @@ async def test_a_hostile_document_gets_an_answer_and_the_next_one_too(api: Api, 
 
 @given(st.text(alphabet="{}()[]:!$@=\"\\ \n#.,aZ_09-é'&|", max_size=60))
 def test_any_text_is_a_document_or_has_errors(source: str) -> None:
-    document = DocumentStore(schema._schema, Limits()).sent(source)
+    document = DocumentStore(schema._schema, Limits()).read(source)
 
     assert bool(document.errors) != bool(document.operations)
 
@@ -195,7 +195,7 @@ def test_fragments_that_double_are_priced_as_often_as_they_are_spread() -> None:
     doubling = "".join(f"fragment F{n} on User {{ ...F{n + 1} ...F{n + 1} }}" for n in range(13))
     source = f"{{ viewer {{ ...F0 }} }} {doubling} fragment F13 on User {{ id }}"
 
-    document = DocumentStore(schema._schema, Limits()).sent(source)
+    document = DocumentStore(schema._schema, Limits()).read(source)
 
     assert not document.errors
     assert document.plan(None).costs.total({}) == 1

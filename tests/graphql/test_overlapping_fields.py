@@ -8,7 +8,7 @@ from graphql.validation import OverlappingFieldsCanBeMergedRule
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bcom_graphql.graphql.documents.overlapping_fields import MOST_ERRORS, MOST_STEPS, FieldsMergeRule
+from bcom_graphql.graphql.documents.overlapping_fields import MAX_ERRORS, MAX_STEPS, FieldsMergeRule
 
 SCHEMA = build_schema("""
     type Query { dog: Dog  being: Being  pet: Pet }
@@ -204,7 +204,7 @@ def test_a_conflict_is_reported_once_wherever_it_is_met() -> None:
 def test_after_a_few_errors_it_is_enough() -> None:
     found = conflicts("{ dog { " + " ".join(f"x{index}: name x{index}: age" for index in range(1000)) + " } }")
 
-    assert len(found) == MOST_ERRORS
+    assert len(found) == MAX_ERRORS
 
 
 # ---------------------------------------------------------------- as the rule that it replaces
@@ -312,4 +312,4 @@ def test_a_document_that_multiplies_its_fields_without_end_is_refused(document: 
 
 @pytest.mark.parametrize("document", [fragments_that_differ(5), types_that_alternate(6), cycles(3, 5, 7)])
 def test_a_document_that_multiplies_its_fields_a_little_is_checked(document: str) -> None:
-    assert 0 < steps(document) < MOST_STEPS / 5
+    assert 0 < steps(document) < MAX_STEPS / 5

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcom_graphql.graphql.errors import Refused
-from bcom_graphql.graphql.execution.response_encoding import Room, written
+from bcom_graphql.graphql.errors import RequestError
+from bcom_graphql.graphql.execution.response_encoding import ByteBudget, encode_within
 from bcom_graphql.graphql.json import encode
 from resolvers.base.roles import Role
 from tests.helpers.support import Factory, Server
@@ -24,7 +24,7 @@ SMALL = "{ __typename }"
 
 @given(VALUES, st.integers(2, 50))
 def test_written_in_pieces_an_answer_is_what_it_is_at_once(value: Any, piece: int) -> None:
-    in_pieces = asyncio.run(written(value, Room(10**9), piece=piece))
+    in_pieces = asyncio.run(encode_within(value, ByteBudget(10**9), piece=piece))
 
     assert in_pieces == encode(value)
 
@@ -41,7 +41,7 @@ async def test_numbers_are_written_in_pieces_with_turns_for_others_in_between() 
     columns = [{"mean": np.full(100_000, 0.5, dtype=np.float32)} for _ in range(40)]
     waiting = asyncio.create_task(others())
 
-    text = await written({"data": columns}, Room(10**9))
+    text = await encode_within({"data": columns}, ByteBudget(10**9))
 
     waiting.cancel()
     assert len(orjson.loads(text)["data"]) == 40
@@ -51,15 +51,15 @@ async def test_numbers_are_written_in_pieces_with_turns_for_others_in_between() 
 async def test_what_grows_beyond_the_room_is_given_up_before_all_of_it_is_written() -> None:
     written_so_far = list[int]()
 
-    class Watched(Room):
-        def take(self, size: int) -> None:
+    class Watched(ByteBudget):
+        def spend(self, size: int) -> None:
             written_so_far.append(size)
-            super().take(size)
+            super().spend(size)
 
     columns = [np.full(100_000, 0.5, dtype=np.float32) for _ in range(100)]
 
-    with pytest.raises(Refused, match="more than 2000000 bytes"):
-        await written(columns, Watched(2_000_000))
+    with pytest.raises(RequestError, match="more than 2000000 bytes"):
+        await encode_within(columns, Watched(2_000_000))
 
     assert sum(written_so_far) < 4_000_000
 

@@ -221,7 +221,7 @@ async def test_a_failure_outside_of_any_operation_is_masked_too(api: Api, monkey
     def fail(*_: object) -> None:
         raise RuntimeError("SELECT secret FROM nowhere")
 
-    monkeypatch.setattr("bcom_graphql.graphql.transports.http.answer_type", fail)
+    monkeypatch.setattr("bcom_graphql.graphql.transports.http.choose_media_type", fail)
 
     answer = await api.http.post(api.url, json=VIEWER, headers={"x-request-id": "mine"})
 

@@ -12,7 +12,7 @@ from graphql import OperationDefinitionNode, parse
 
 from bcom_graphql.graphql.compiled.plan import ExecutionPlan
 from bcom_graphql.graphql.documents.payload_variables import encode_variables, find_payload_variables
-from bcom_graphql.graphql.single_flight import Shared
+from bcom_graphql.graphql.single_flight import SingleFlightCache
 from resolvers.base.errors import Unavailable
 from resolvers.base.roles import Role
 from resolvers.context import Services
@@ -216,11 +216,11 @@ async def test_work_is_done_once_and_forgotten_when_there_is_too_much() -> None:
         done.append(number)
         return number
 
-    shared = Shared[int](lambda _: 1, most=2)
-    together = await asyncio.gather(*(shared.of("a", lambda: work(1)) for _ in range(3)))
+    shared = SingleFlightCache[int](lambda _: 1, max_entries=2)
+    together = await asyncio.gather(*(shared.get_or_run("a", lambda: work(1)) for _ in range(3)))
     for key in "bcb":
-        await shared.of(key, lambda: work(2))
-    await shared.of("a", lambda: work(3))
+        await shared.get_or_run(key, lambda: work(2))
+    await shared.get_or_run("a", lambda: work(3))
 
     assert together == [1, 1, 1]
     assert done == [1, 2, 2, 3]
@@ -235,12 +235,12 @@ async def test_large_results_are_forgotten_sooner_and_failures_at_once() -> None
             raise ValueError(text)
         return text
 
-    shared = Shared[str](len, most_bytes=10)
+    shared = SingleFlightCache[str](len, max_bytes=10)
     for text in ("small", "small", "x" * 8, "small", "y" * 20, "y" * 20):
-        await shared.of(text, partial(work, text))
+        await shared.get_or_run(text, partial(work, text))
     for _ in range(2):
         with pytest.raises(ValueError, match="fails"):
-            await shared.of("fails", partial(work, "fails"))
+            await shared.get_or_run("fails", partial(work, "fails"))
 
     assert done == ["small", "x" * 8, "small", "y" * 20, "y" * 20, "fails", "fails"]
 

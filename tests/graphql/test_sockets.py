@@ -16,7 +16,7 @@ import anyio
 import pytest
 import websockets
 
-from bcom_graphql.authentication import Door
+from bcom_graphql.authentication import ApplicationGate
 from bcom_graphql.graphql.execution.application import Client
 from resolvers.base.roles import Role
 from resolvers.context import Context
@@ -626,7 +626,7 @@ async def test_a_clock_that_is_set_ahead_ends_sockets_whose_tokens_have_expired_
     monkeypatch.setattr(
         "bcom_graphql.graphql.transports.connections.time", SimpleNamespace(time=lambda: time.time() - behind[0])
     )
-    monkeypatch.setattr("bcom_graphql.graphql.transports.connections.LONGEST_TIMER", 0.1)
+    monkeypatch.setattr("bcom_graphql.graphql.transports.connections.MAX_TIMER_SECONDS", 0.1)
     theirs = await short_lived(api, await make.user(), timedelta(seconds=1))
 
     async with theirs.socket() as socket:
@@ -638,16 +638,16 @@ async def test_a_clock_that_is_set_ahead_ends_sockets_whose_tokens_have_expired_
 async def test_access_that_ends_while_a_socket_opens_is_not_missed(
     api: Api, make: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    user, admin, open = await make.user(), await api.as_(Role.ADMIN), Door.open
+    user, admin, open = await make.user(), await api.as_(Role.ADMIN), ApplicationGate.open_context
     theirs = await api.of(user)
 
-    async def open_slowly(door: Door, client: Client) -> Context:
-        context = await open(door, client)
+    async def open_slowly(gate: ApplicationGate, client: Client) -> Context:
+        context = await open(gate, client)
         if context.caller and context.caller.user_id == user.id:
             await change(admin, user, isActive=False)
         return context
 
-    monkeypatch.setattr(Door, "open", open_slowly)
+    monkeypatch.setattr(ApplicationGate, "open_context", open_slowly)
 
     async with raw(theirs) as socket:
         await socket.send(type="connection_init", payload=theirs.headers)

@@ -84,7 +84,7 @@ async def test_what_fails_says_how(api: Api, collected: Collected) -> None:
     await api.execute("{ nothing }")
 
     found = collected()
-    for name, code in (("query Sites", "UNAUTHENTICATED"), (spans.UNREAD, "GRAPHQL_VALIDATION_FAILED")):
+    for name, code in (("query Sites", "UNAUTHENTICATED"), (spans.UNKNOWN_NAME, "GRAPHQL_VALIDATION_FAILED")):
         assert found[name].status.status_code is StatusCode.ERROR
         assert (found[name].attributes or {})["error.type"] == code
 
@@ -97,8 +97,8 @@ async def test_an_event_is_one_span_for_all_who_ask_the_same(
         await one.subscribe(WATCH)
         await other.subscribe(WATCH)
         begun: list[Any] = []
-        begin = spans.begin
-        monkeypatch.setattr(spans, "begin", lambda: begun.append(span := begin()) or span)
+        begin = spans.start
+        monkeypatch.setattr(spans, "start", lambda: begun.append(span := begin()) or span)
 
         await operator.run(ACKNOWLEDGE, id=id_of(await make.anomaly()))
         for socket in (one, other):
@@ -112,7 +112,7 @@ async def test_without_anybody_who_collects_nothing_is_recorded(services: Servic
     async with serving(app.application(services, settings_of(database_url))) as url, Api.to(url, services) as api:
         await (await api.as_(Role.VIEWER)).run(SITES)
 
-    assert not spans.begin().is_recording()
+    assert not spans.start().is_recording()
 
 
 @pytest.fixture

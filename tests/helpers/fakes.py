@@ -181,19 +181,19 @@ class Fakes:
         def now(*arguments: Any, **_: Any) -> Any:
             return self.value(field.type, key(arguments[0] if arguments else None))
 
-        async def together(sources: Any, _: Any) -> list[Any]:
+        async def resolve_many(sources: Any, _: Any) -> list[Any]:
             await asyncio.sleep(0)
             return [self.outcome(field.type, key(source)) for source in sources]
 
-        if hasattr(real, "together"):
+        if hasattr(real, "resolve_many"):
 
             async def one(source: Any, **_: Any) -> Any:
-                [found] = await together([source], None)
+                [found] = await resolve_many([source], None)
                 if isinstance(found, Exception):
                     raise found
                 return found
 
-            one.together = together  # type: ignore[attr-defined]
+            one.resolve_many = resolve_many  # type: ignore[attr-defined]
             return one
         return later if declared.is_async else now
 

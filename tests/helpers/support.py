@@ -17,8 +17,8 @@ import websockets
 from sqlalchemy import text
 from starlette.applications import Starlette
 
-from bcom_graphql.graphql.transports.http_protocol import Requests
-from bcom_graphql.graphql.transports.websocket_protocol import Sockets
+from bcom_graphql.graphql.transports.http_protocol import HttpProtocol
+from bcom_graphql.graphql.transports.websocket_protocol import WebSocketProtocol
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.detection.episodes import Severity
 from resolvers.base.roles import Role
@@ -96,8 +96,8 @@ async def serving(application: Starlette, port: int = 0, **options: Any) -> Asyn
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else asyncio's answers wait 40 ms for an ACK
     usual: dict[str, Any] = {
         "log_level": "critical",
-        "http": Requests,
-        "ws": Sockets,
+        "http": HttpProtocol,
+        "ws": WebSocketProtocol,
         "ws_per_message_deflate": False,
         "timeout_graceful_shutdown": 1,
         "lifespan": "on",

@@ -58,16 +58,16 @@ class Context:
 Info = strawberry.Info[Context, None]
 
 
-def for_each(together: Callable[..., Any]) -> Any:
+def for_each(resolve_many: Callable[..., Any]) -> Any:
     """A resolver that resolves many objects at once, or one."""
 
     async def one(self: Any, info: Info) -> Any:
-        [found] = await together([self], info)
+        [found] = await resolve_many([self], info)
         if isinstance(found, Exception):
             raise found
         return found
 
-    one.together = together  # type: ignore[attr-defined]
+    one.resolve_many = resolve_many  # type: ignore[attr-defined]
     return one
 
 

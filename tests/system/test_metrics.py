@@ -203,8 +203,8 @@ async def test_an_operation_that_nobody_waits_for_any_more_is_counted_as_such(
 async def test_names_are_told_apart_up_to_a_bound_and_strangers_take_the_first_only(
     operator: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bcom_graphql.graphql.execution.operation_metrics.MOST_NAMES", 3)
-    monkeypatch.setattr("bcom_graphql.graphql.execution.operation_metrics.NAMES_OF_STRANGERS", 1)
+    monkeypatch.setattr("bcom_graphql.graphql.execution.operation_metrics.MAX_NAMES", 3)
+    monkeypatch.setattr("bcom_graphql.graphql.execution.operation_metrics.MAX_ANONYMOUS_NAMES", 1)
     stranger = operator.with_token(None)
     before = await scrape(operator)
     for name in ("StrangeA", "StrangeB", "StrangeB"):

@@ -1,8 +1,8 @@
-"""Fields of a selection: how each gets its value, for one object or for all that wait for it.
+"""Resolves the fields of a selection, for one object or for all pending ones.
 
-Most are attributes, which generated code reads by itself (see `shapes.py`). A resolver that knows how to resolve many
-objects together (its function has `together`) is called once for all of them. Any other is called for each object, as
-it is declared; what they await goes on side by side.
+Most fields are attributes, which generated code reads by itself (see `objects.py`). A resolver that can resolve many
+objects at once (its function has `resolve_many`) is called once for all of them. Any other is called for each object;
+their awaitables run side by side.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,27 +19,27 @@ from graphql import (
 )
 
 from bcom_graphql.graphql.compiled.arguments import Arguments
-from bcom_graphql.graphql.compiled.completion import completer
+from bcom_graphql.graphql.compiled.completion import make_completer
 from bcom_graphql.graphql.compiled.resolve_info import ResolveInfo
 from bcom_graphql.graphql.compiled.state import (
-    Around,
     Complete,
+    ExecutionState,
+    ParentPosition,
+    PendingValue,
     Position,
-    Run,
     Selections,
-    Waiting,
+    await_all_or_errors,
+    await_or_error,
     is_awaitable,
-    outcome,
-    outcomes,
 )
-from bcom_graphql.graphql.compiled.strawberry_adapter import Resolve, around, calling
+from bcom_graphql.graphql.compiled.strawberry_adapter import Resolve, get_wrapper, make_caller
 
 TYPENAME = "__typename"
-Together = Callable[[Sequence[Any], Any], Awaitable[Sequence[Any]]]
+ResolveMany = Callable[[Sequence[Any], Any], Awaitable[Sequence[Any]]]
 
 
 class Field:
-    """One field of the answer: all nodes of one response key, in a selection on one object type."""
+    """One field of the response: all nodes of one response key, in a selection on one object type."""
 
     def __init__(
         self,
@@ -55,97 +55,97 @@ class Field:
         self.type = definition.type
         self.nullable = not is_non_null_type(self.type)
         self.attribute = plan.declared.attribute(definition)
-        self._given = Arguments(definition, nodes[0])
+        self._arguments_of_node = Arguments(definition, nodes[0])
         self._resolve: Resolve = definition.resolve or default_field_resolver
-        self._declared = plan.declared.bare(definition)
-        self.together: Together | None = None
+        self._declared = plan.declared.find_plain_field(definition)
+        self.resolve_many: ResolveMany | None = None
         if self._declared is not None:
             resolver: Any = self._declared.base_resolver
-            self.together = getattr(resolver.wrapped_func, "together", None)
-            self._resolve = around(definition)(calling(resolver))
+            self.resolve_many = getattr(resolver.wrapped_func, "resolve_many", None)
+            self._resolve = get_wrapper(definition)(make_caller(resolver))
             self._converted = plan.declared.arguments(definition, self._declared)
 
     @cached_property
     def complete(self) -> Complete:
-        """Completes values of it."""
-        return completer(self, self.type)
+        """Completes a value of the field."""
+        return make_completer(self, self.type)
 
-    def settled(self, run: Run, value: Any, at: Position, complete: Complete) -> bool:
-        """Whether there is no value to complete: null, an exception returned instead of raised, or one to wait for."""
+    def complete_special(self, state: ExecutionState, value: Any, at: Position, complete: Complete) -> bool:
+        """Handles null, a returned exception, and an awaitable. Returns False for any other value."""
         if value is None or value is Undefined:
-            run.null(self, at)
+            state.set_null(self, at)
         elif isinstance(value, Exception):
-            run.fail(self, value, at)
+            state.add_error(self, value, at)
         elif is_awaitable(value):
-            run.later(self, value, at, complete)
+            state.defer(self, value, at, complete)
         else:
             return False
         return True
 
     # ------------------------------------------------------------ for one object
 
-    def begin(self, run: Run, source: Any, into: dict[str, Any], within: Around) -> None:
-        """Its value now, or a place for it, and what fills that among what the run has to do."""
+    def begin(self, state: ExecutionState, source: Any, into: dict[str, Any], within: ParentPosition) -> None:
+        """Puts the field's value into an object, or leaves its place empty and the field pending."""
         at = (within, self.key, self.nullable)
         into[self.key] = self.parent.name if self.is_typename else None
         if self.is_typename:
             return
-        if self.together is not None:
-            run.pending[self].append((source, into, at))
+        if self.resolve_many is not None:
+            state.pending[self].append((source, into, at))
             return
         try:
-            value = self._value(run, source, within)
+            value = self._make_value_source(state, source, within)
             waits = is_awaitable(value)
-        except Exception as error:  # noqa: BLE001  told where it belongs
-            run.fail(self, error, at)
+        except Exception as error:  # noqa: BLE001  reported at its position
+            state.add_error(self, error, at)
             return
         if waits:
-            run.pending[self].append((value, into, at))
+            state.pending[self].append((value, into, at))
         else:
-            into[self.key] = self.complete(run, value, at)
+            into[self.key] = self.complete(state, value, at)
 
-    def _value(self, run: Run, source: Any, within: Around) -> Any:
+    def _make_value_source(self, state: ExecutionState, source: Any, within: ParentPosition) -> Any:
         if self.attribute is not None:
             return getattr(source, self.attribute)
-        info = self._info(run, within)
-        return self._resolve(source, info, **self._arguments(run, info))
+        info = self._info(state, within)
+        return self._resolve(source, info, **self._arguments(state, info))
 
-    def _info(self, run: Run, within: Around) -> Any:
-        raw = ResolveInfo(run, self, within)
+    def _info(self, state: ExecutionState, within: ParentPosition) -> Any:
+        raw = ResolveInfo(state, self, within)
         return raw if self._declared is None else self.plan.declared.info(raw, self._declared)
 
-    def _arguments(self, run: Run, info: Any) -> dict[str, Any]:
-        """The same for all objects of an execution. Raises what is wrong with them for each of them."""
+    def _arguments(self, state: ExecutionState, info: Any) -> dict[str, Any]:
+        """Returns the arguments, coerced once per execution. Raises the error again for each object."""
         if not self.definition.args:
             return {}
-        if self not in run.arguments:
+        if self not in state.arguments:
             try:
-                run.arguments[self] = self._read(run, info)
+                state.arguments[self] = self._read(state, info)
             except Exception as error:  # noqa: BLE001  see above
-                run.arguments[self] = error
-        found = run.arguments[self]
-        if isinstance(found, Exception):
-            raise found
-        return found  # type: ignore[no-any-return]
+                state.arguments[self] = error
+        arguments = state.arguments[self]
+        if isinstance(arguments, Exception):
+            raise arguments
+        return arguments  # type: ignore[no-any-return]
 
-    def _read(self, run: Run, info: Any) -> dict[str, Any]:
-        values = self._given.values(run.variables, hide_suggestions=run.hide_suggestions)
+    def _read(self, state: ExecutionState, info: Any) -> dict[str, Any]:
+        values = self._arguments_of_node.values(state.variables, hide_suggestions=state.hide_suggestions)
         return values if self._declared is None else self._converted(values, info)
 
     # ------------------------------------------------------------ for all that wait
 
-    async def settle(self, run: Run, waiting: list[Waiting]) -> None:
-        """Their values, and all that is below them."""
+    async def resolve_pending(self, state: ExecutionState, waiting: list[PendingValue]) -> None:
+        """Resolves and completes the values of all pending objects, and everything below them."""
         key, complete = self.key, self.complete
-        for (_, into, at), value in zip(waiting, await self._values(run, waiting), strict=True):
-            into[key] = complete(run, value, at)
-        await run.settle()
+        for (_, into, at), value in zip(waiting, await self._values(state, waiting), strict=True):
+            into[key] = complete(state, value, at)
+        await state.resolve_pending()
 
-    async def _values(self, run: Run, waiting: list[Waiting]) -> Sequence[Any]:
-        first = [one[0] for one in waiting]
-        if self.together is None or not waiting:
-            return await outcomes(first)
-        values = await outcome(self.together(first, self._info(run, waiting[0][2][0])))
-        if not isinstance(values, Exception) and len(values) != len(first):
-            values = ValueError(f"{self.parent}.{self.name} has {len(values)} values for {len(first)} objects")
-        return [values] * len(first) if isinstance(values, Exception) else values
+    async def _values(self, state: ExecutionState, waiting: list[PendingValue]) -> Sequence[Any]:
+        sources = [value[0] for value in waiting]
+        if self.resolve_many is None or not waiting:
+            return await await_all_or_errors(sources)
+        values = await await_or_error(self.resolve_many(sources, self._info(state, waiting[0][2][0])))
+        if not isinstance(values, Exception) and len(values) != len(sources):
+            values = ValueError(f"{self.parent}.{self.name} has {len(values)} values for {len(sources)} objects")
+        return [values] * len(sources) if isinstance(values, Exception) else values

@@ -1,7 +1,7 @@
-"""Leaves: Python expressions that take a value straight to what the JSON encoder writes.
+"""Generates the Python expressions that turn leaf values into what the JSON encoder writes.
 
-A value of the expected class costs one comparison. Any other goes to graphql-core's own coercion, which accepts it or
-says what is wrong with it; what is no value of a leaf at all, such as an awaitable, raises Unusual.
+A value of the expected class costs one comparison. Any other goes to graphql-core's coercion, which accepts it or
+raises. A value that is no leaf at all, such as an awaitable, raises Unusual.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from graphql import (
 )
 
 Names = dict[str, Any]
-Strict = Callable[[Any], Any]
+StrictCoerce = Callable[[Any], Any]
 VALUES: Final = frozenset({str, int, float, bool, bytes, list, tuple, dict, datetime, date, UUID, Decimal, np.ndarray})
 FITS: Final = {  # {0} is evaluated first
     GraphQLInt.name: "{0}.__class__ is int and -2147483648 <= value <= 2147483647",
@@ -41,32 +41,32 @@ FITS: Final = {  # {0} is evaluated first
 
 
 class Unusual(Exception):
-    """Not to be settled in an expression."""
+    """A value that an expression cannot handle."""
 
 
-def are_leaves(of: GraphQLOutputType) -> bool:
-    """Whether there are but leaves in it: one, or lists of them."""
+def is_leaf_or_leaf_list(of: GraphQLOutputType) -> bool:
+    """Tells whether a type is a leaf, or lists of leaves."""
     inner: Any = get_nullable_type(of)
-    return are_leaves(inner.of_type) if is_list_type(inner) else is_leaf_type(inner)
+    return is_leaf_or_leaf_list(inner.of_type) if is_list_type(inner) else is_leaf_type(inner)
 
 
-def expression(of: GraphQLOutputType, source: str, number: int, names: Names) -> str:
-    """What the encoder writes for the value that `source` is an expression of.
+def make_expression(of: GraphQLOutputType, source: str, number: int, names: Names) -> str:
+    """Returns an expression for the JSON value of the expression `source`.
 
-    `names` gets what the expression refers to, told apart from other leaves' by `number`. It raises what the coercion
-    raises, or Unusual.
+    Adds what it refers to to `names`, numbered to keep it apart from other leaves. It raises what the coercion raises,
+    or Unusual.
     """
     if is_non_null_type(of):
-        return _expression(of.of_type, f"(value := {source})", number, names)
-    return f"None if (value := {source}) is None else {_expression(of, 'value', number, names)}"
+        return _make_expression(of.of_type, f"(value := {source})", number, names)
+    return f"None if (value := {source}) is None else {_make_expression(of, 'value', number, names)}"
 
 
-def _expression(of: Any, first: str, number: int, names: Names) -> str:
+def _make_expression(of: Any, first: str, number: int, names: Names) -> str:
     leaf = f"leaf{number}"
-    names[leaf] = _strict(of)
+    names[leaf] = _make_strict(of)
     if is_leaf_type(of) and of.name in FITS:
         return f"value if {FITS[of.name].format(first)} else {leaf}(value)"
-    if members := _members(of):
+    if members := _find_members(of):
         names[f"members{number}"], names[f"class{number}"] = members, type(next(iter(members)))
         return f"members{number}[value] if {first}.__class__ is class{number} else {leaf}(value)"
     if is_leaf_type(of):
@@ -76,21 +76,21 @@ def _expression(of: Any, first: str, number: int, names: Names) -> str:
     return f"{leaf}({first})"
 
 
-def _members(of: Any) -> dict[Enum, str]:
-    """The names that clients know a Python enumeration's members by."""
+def _find_members(of: Any) -> dict[Enum, str]:
+    """Returns the GraphQL names of a Python enumeration's members."""
     wrapped = getattr(of, "wrapped_cls", None)
     if not isinstance(of, GraphQLEnumType) or wrapped is None:
         return {}
     return {member: of.coerce_output_value(member) for member in wrapped}
 
 
-def _strict(of: Any) -> Strict:
-    """Of what is neither null nor to be waited for. Raises Unusual for what may be."""
-    return _strict_list(of.of_type) if is_list_type(of) else _strict_leaf(of)
+def _make_strict(of: Any) -> StrictCoerce:
+    """Returns the coercion of values that are not null. It raises Unusual for an awaitable or the like."""
+    return _make_strict_list(of.of_type) if is_list_type(of) else _make_strict_leaf(of)
 
 
-def _strict_leaf(of: GraphQLLeafType) -> Strict:
-    coerce, members = of.coerce_output_value, cast("dict[Any, str]", _members(of))
+def _make_strict_leaf(of: GraphQLLeafType) -> StrictCoerce:
+    coerce, members = of.coerce_output_value, cast("dict[Any, str]", _find_members(of))
 
     def leaf(value: Any) -> Any:
         if value.__class__ not in VALUES and value not in members:
@@ -103,14 +103,14 @@ def _strict_leaf(of: GraphQLLeafType) -> Strict:
     return leaf
 
 
-def _strict_list(of: GraphQLOutputType) -> Strict:
-    item = _strict(get_nullable_type(of))
+def _make_strict_list(of: GraphQLOutputType) -> StrictCoerce:
+    item = _make_strict(get_nullable_type(of))
     if is_non_null_type(of):
-        return lambda values: [*map(item, _list(values))]
-    return lambda values: [None if value is None else item(value) for value in _list(values)]
+        return lambda values: [*map(item, _check_list(values))]
+    return lambda values: [None if value is None else item(value) for value in _check_list(values)]
 
 
-def _list(values: Any) -> list[Any]:
+def _check_list(values: Any) -> list[Any]:
     if values.__class__ is not list:
         raise Unusual
     return values

@@ -1,7 +1,7 @@
-"""One operation of a document: compiled for each combination of what its @skip and @include say, then executed.
+"""Compiles an operation for each combination of its @skip and @include, and executes it.
 
-What cannot be compiled is executed by graphql-core, the whole of it: other directives, conditions that are null, and
-operations with more combinations than are kept.
+graphql-core executes operations that cannot be compiled: with other directives, conditions that are null, or more
+combinations than are kept.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -32,12 +32,12 @@ from strawberry.utils.await_maybe import await_maybe
 
 from bcom_graphql.graphql.compiled.plan import ExecutionPlan
 
-MOST_PLANS: Final = 16  # of one operation: four variables that decide
+MAX_PLANS: Final = 16  # of one operation, as four deciding variables make
 SUPPORTED: Final = (GraphQLSkipDirective.name, GraphQLIncludeDirective.name)
 
 
-class Compiled:
-    """An operation and its plans, which are made as they are first needed."""
+class CompiledOperation:
+    """An operation and its plans, which are made when they are first needed."""
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode, node: OperationDefinitionNode) -> None:
         self.schema, self.node = schema, node
@@ -48,7 +48,7 @@ class Compiled:
 
     @cached_property
     def fragment_details(self) -> dict[str, FragmentDetails]:
-        """As graphql-core takes them."""
+        """The fragments as graphql-core wants them."""
         return {name: FragmentDetails(fragment) for name, fragment in self.fragments.items()}
 
     @property
@@ -56,22 +56,22 @@ class Compiled:
         """What its plans take in memory, roughly."""
         return sum(plan.bytes for plan in self._plans.values())
 
-    def knows(self, variables: VariableValues) -> bool:
-        """Whether its plan is made, or is not going to be."""
+    def has_plan(self, variables: VariableValues) -> bool:
+        """Tells whether the plan is made already, or never will be."""
         decisions = self._decisions(variables)
         return decisions is None or decisions in self._plans
 
     def plan(self, variables: VariableValues) -> ExecutionPlan | None:
-        """For these values; None where graphql-core has to do it."""
+        """Returns the plan for these values; None if graphql-core has to execute it."""
         decisions = self._decisions(variables)
-        if decisions is None or (decisions not in self._plans and len(self._plans) >= MOST_PLANS):
+        if decisions is None or (decisions not in self._plans and len(self._plans) >= MAX_PLANS):
             return None
         if decisions not in self._plans:
-            self._plans[decisions] = self._made(variables)
+            self._plans[decisions] = self._make_plan(variables)
         return self._plans[decisions]
 
     def prepare(self, variables: VariableValues) -> None:
-        """Do all now that would be done at the first execution."""
+        """Does now what the first execution would do."""
         if (plan := self.plan(variables)) is not None:
             plan.generate()
 
@@ -80,7 +80,7 @@ class Compiled:
         is_decided = not self._directives.unsupported and all(isinstance(value, bool) for value in values)
         return values if is_decided else None
 
-    def _made(self, variables: VariableValues) -> ExecutionPlan:
+    def _make_plan(self, variables: VariableValues) -> ExecutionPlan:
         names = self._directives.deciding
         decided = VariableValues(
             {name: variables.sources[name] for name in names}, {name: variables.coerced[name] for name in names}
@@ -89,7 +89,7 @@ class Compiled:
 
 
 class _Directives(Visitor):
-    """Which variables decide what is selected, and whether any directive does anything else."""
+    """Finds the variables that decide what is selected, and whether there are other directives."""
 
     def __init__(self, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
         super().__init__()
@@ -111,32 +111,32 @@ class _Directives(Visitor):
 
 
 class Execution(NamedTuple):
-    """An operation with its variables' values. Without a plan, graphql-core executes it."""
+    """An operation with the values of its variables. Without a plan, graphql-core executes it."""
 
-    operation: Compiled
+    operation: CompiledOperation
     plan: ExecutionPlan | None
     variables: VariableValues
     hide_suggestions: bool = False
 
     async def run(self, root: Any, context: Any) -> ExecutionResult:
-        """The answer; `root` is a subscription's event."""
+        """Executes it. `root` is a subscription's event."""
         if self.plan is not None:
             return await self.plan.execute(root, context, self.variables, hide_suggestions=self.hide_suggestions)
         result: Any = await await_maybe(self._executor(root, context).execute_operation())
         return cast("ExecutionResult", result)
 
-    async def events(self, context: Any) -> AsyncGenerator[Any, None] | ExecutionResult:
-        """A subscription's source, or why there is none."""
+    async def subscribe(self, context: Any) -> AsyncGenerator[Any, None] | ExecutionResult:
+        """Returns a subscription's source, or the errors that prevent it."""
         source: Any = await await_maybe(create_source_event_stream(self._executor(None, context)))
         return source  # type: ignore[no-any-return]
 
     @property
     def root_keys(self) -> list[str]:
-        """The names of the answer's fields."""
+        """The response keys of the root fields."""
         schema, node = self.operation.schema, self.operation.node
         root: Any = schema.get_root_type(node.operation)
-        asked = collect_fields(schema, self.operation.fragment_details, self.variables, root, node)
-        return [*asked.grouped_field_set]
+        collected = collect_fields(schema, self.operation.fragment_details, self.variables, root, node)
+        return [*collected.grouped_field_set]
 
     def _executor(self, root: Any, context: Any) -> StrawberryGraphQLCoreExecutionContext:
         operation = self.operation

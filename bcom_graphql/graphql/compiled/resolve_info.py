@@ -1,4 +1,4 @@
-"""What graphql-core and Strawberry tell a resolver, worked out as it asks for it."""
+"""The `info` argument of resolvers; computed when it is read."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -15,16 +15,16 @@ from graphql import (
 from graphql.pyutils import Path
 from graphql.type import GraphQLResolveInfoHelpers
 
-from bcom_graphql.graphql.compiled.state import Around, Position, Run, SelectedField, is_awaitable
+from bcom_graphql.graphql.compiled.state import ExecutionState, ParentPosition, Position, SelectedField, is_awaitable
 
 
 class ResolveInfo:
-    """What graphql-core tells resolvers, worked out as they ask for it."""
+    """Has the attributes of GraphQLResolveInfo; most resolvers read none or one of them."""
 
-    __slots__ = ("_around", "_field", "_run")
+    __slots__ = ("_field", "_parent", "_run")
 
-    def __init__(self, run: Run, field: SelectedField, around: Around) -> None:
-        self._run, self._field, self._around = run, field, around
+    def __init__(self, state: ExecutionState, field: SelectedField, parent: ParentPosition) -> None:
+        self._run, self._field, self._parent = state, field, parent
 
     @property
     def context(self) -> Any:
@@ -56,7 +56,7 @@ class ResolveInfo:
 
     @property
     def path(self) -> Path:
-        return _path((self._around, self._field.key, True), self._field.parent.name)
+        return _make_path((self._parent, self._field.key, True), self._field.parent.name)
 
     @property
     def schema(self) -> GraphQLSchema:
@@ -87,16 +87,18 @@ class ResolveInfo:
         return HELPERS
 
 
-def info_at(run: Run, field: SelectedField, at: Position) -> Any:
-    """Of a field, from the position of a value of it, which may be anywhere in its lists."""
+def info_at(state: ExecutionState, field: SelectedField, at: Position) -> Any:
+    """Returns the ResolveInfo for a value, skipping list indices in its path."""
     while isinstance(at[1], int):
         at = at[0]
-    return ResolveInfo(run, field, at[0])
+    return ResolveInfo(state, field, at[0])
 
 
-def _path(at: Position, type_name: str | None) -> Path:
-    """graphql-core's, but for the types of the objects around the one at hand, which nobody has asked for yet."""
-    return Path(None if at[0] is None else _path(at[0], None), at[1], type_name if isinstance(at[1], str) else None)
+def _make_path(at: Position, type_name: str | None) -> Path:
+    """Returns graphql-core's Path, but without the type names of the objects further out."""
+    return Path(
+        None if at[0] is None else _make_path(at[0], None), at[1], type_name if isinstance(at[1], str) else None
+    )
 
 
 async def _gather(awaitables: Any) -> list[Any]:
@@ -104,8 +106,8 @@ async def _gather(awaitables: Any) -> list[Any]:
 
 
 def _track(_: Any) -> None:
-    """Nobody waits for it."""
+    """Ignores awaitables that nobody waits for."""
 
 
 HELPERS = GraphQLResolveInfoHelpers(_gather, _track)
-assert set(GraphQLResolveInfo._fields) <= {*dir(ResolveInfo)}  # noqa: S101  else a resolver might miss something
+assert set(GraphQLResolveInfo._fields) <= {*dir(ResolveInfo)}  # noqa: S101  else a resolver might miss one

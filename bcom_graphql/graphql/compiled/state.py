@@ -1,7 +1,8 @@
-"""One execution of a compiled operation: what is still to come, what failed, and where that leaves a null.
+"""The state of one execution: its data, what is pending, its errors, and the positions that they set to null.
 
-Whatever is completed writes into the answer as it goes. A failure is noted with its position and leaves a null there;
-where null is not allowed, the nearest position around it that allows one is put to null at the end.
+Completed values are written into the data as they come. An error is noted with its position, which becomes null; if
+null is not allowed there, the nearest position around it that allows null is set to null at the end.
+https://spec.graphql.org/draft/#sec-Handling-Execution-Errors
 """
 
 import asyncio
@@ -26,23 +27,25 @@ from strawberry.execution import optimized_is_awaitable
 from bcom_graphql.graphql.compiled.strawberry_adapter import Declarations
 
 is_awaitable = optimized_is_awaitable
-Position = tuple[Any, str | int, bool]  # what it is in, its key or index, whether it may be null
-Complete = Callable[["Run", Any, Any], Any]  # from a value to what stands at a position
-Around = Position | None  # None: of the whole answer
+Position = tuple[Any, str | int, bool]  # parent, key or index, whether null is allowed
+Complete = Callable[["ExecutionState", Any, Any], Any]  # from a value to the data at a position
+ParentPosition = Position | None  # None: the root
 
 
-Waiting = tuple[Any, dict[str, Any], Position]  # a source or an awaitable, the object that it goes into, and where
-Loose = tuple["SelectedField", Awaitable[Any], Position, Complete]
+PendingValue = tuple[
+    Any, dict[str, Any], Position
+]  # a source or awaitable, the object to put it into, and its position
+Unbatched = tuple["SelectedField", Awaitable[Any], Position, Complete]
 
 
 class CompleteObject(Protocol):
     """Completes an object at a position. `sure`: it is known to be of the type."""
 
-    def __call__(self, run: "Run", source: Any, at: Any, /, *, sure: bool = False) -> Any: ...
+    def __call__(self, state: "ExecutionState", source: Any, at: Any, /, *, sure: bool = False) -> Any: ...
 
 
 class ObjectSelection(Protocol):
-    """What is selected of one object type; see `objects.Shape`. `classes`: those whose objects are of the type."""
+    """What is selected of one object type; see `objects.ObjectSelection`."""
 
     classes: set[Any]
 
@@ -58,7 +61,7 @@ class Selections(Protocol):
     fragment_definitions: Mapping[str, FragmentDefinitionNode]
     declared: Declarations
 
-    def shape(self, owner: Any, type: GraphQLObjectType) -> ObjectSelection: ...
+    def selection(self, owner: Any, type: GraphQLObjectType) -> ObjectSelection: ...
 
 
 class SelectedField(Protocol):
@@ -71,17 +74,17 @@ class SelectedField(Protocol):
     nodes: list[FieldNode]
     type: GraphQLOutputType
 
-    def settled(self, run: "Run", value: Any, at: Position, complete: Complete) -> bool: ...
+    def complete_special(self, state: "ExecutionState", value: Any, at: Position, complete: Complete) -> bool: ...
 
-    async def settle(self, run: "Run", waiting: list[Waiting]) -> None: ...
+    async def resolve_pending(self, state: "ExecutionState", waiting: list[PendingValue]) -> None: ...
 
 
 class AllNull(BaseException):
-    """A failure that leaves nothing of the answer: whatever else is going on is in vain."""
+    """An error that sets all data to null; whatever else is going on is cancelled."""
 
 
-class Run:
-    """The state of one execution; `pending` is what completing has found to do next, by its field."""
+class ExecutionState:
+    """The state of one execution; `pending` has the values to resolve next, by field."""
 
     __slots__ = (
         "_failed",
@@ -90,9 +93,9 @@ class Run:
         "data",
         "errors",
         "hide_suggestions",
-        "loose",
         "pending",
         "root",
+        "unbatched",
         "variables",
     )
 
@@ -102,101 +105,102 @@ class Run:
         self.variables = variables
         self.hide_suggestions = hide_suggestions
         self.arguments: dict[SelectedField, Any] = {}
-        self.pending: defaultdict[SelectedField, list[Waiting]] = defaultdict(list)
-        self.loose: list[Loose] = []
+        self.pending: defaultdict[SelectedField, list[PendingValue]] = defaultdict(list)
+        self.unbatched: list[Unbatched] = []
         self.data: dict[str, Any] = {}
         self.errors: list[GraphQLError] = []
         self._failed: set[tuple[str | int, ...]] = set()
 
     # ------------------------------------------------------------ failures
 
-    def null(self, field: SelectedField, at: Position) -> None:
-        """Instead of a value. Null where it is allowed, else a failure."""
+    def set_null(self, field: SelectedField, at: Position) -> None:
+        """Completes null: an error unless it is allowed."""
         if not at[2]:
-            self.fail(field, TypeError(f"Cannot return null for non-nullable field {field.parent}.{field.name}."), at)
+            message = f"Cannot return null for non-nullable field {field.parent}.{field.name}."
+            self.add_error(field, TypeError(message), at)
 
-    def fail(self, field: SelectedField, error: Exception, at: Position) -> None:
-        """Of several failures that leave the same null, or one in another, the first is told of."""
-        located = located_error(error, field.nodes, path_of(at))
-        around: Around = at
-        while around is not None and not around[2]:
-            around = around[0]
-        null = tuple(path_of(around))
-        if not self._is_null(null):
+    def add_error(self, field: SelectedField, error: Exception, at: Position) -> None:
+        """Adds an error. Reports only the first per nulled position, as the specification allows."""
+        located = located_error(error, field.nodes, to_path(at))
+        parent: ParentPosition = at
+        while parent is not None and not parent[2]:
+            parent = parent[0]
+        null = tuple(to_path(parent))
+        if not self._is_nulled(null):
             self._failed.add(null)
             self.errors.append(located)
 
-    def _is_null(self, path: tuple[str | int, ...]) -> bool:
+    def _is_nulled(self, path: tuple[str | int, ...]) -> bool:
         return any(path[:length] in self._failed for length in range(len(path) + 1))
 
     def result(self) -> ExecutionResult:
-        """The answer, with its nulls."""
+        """Returns the data, with errors' positions set to null."""
         for *path, key in self._failed:
-            container = self._within(path)
+            container = self._find_container(path)
             if container is not None:
                 container[key] = None
         return ExecutionResult(self.data, self.errors or None)
 
-    def _within(self, path: list[str | int]) -> Any:
-        """What stands there; None where something around it is null already."""
-        found: Any = self.data
+    def _find_container(self, path: list[str | int]) -> Any:
+        """Returns the object or list at a path; None if something around it is null already."""
+        container: Any = self.data
         for key in path:
-            found = None if found is None else found[key]
-        return found
+            container = None if container is None else container[key]
+        return container
 
     # ------------------------------------------------------------ what is still to come
 
-    def later(self, field: SelectedField, awaitable: Awaitable[Any], at: Position, complete: Complete) -> None:
-        """An awaitable where values usually are: within a list, or an attribute."""
-        self.loose.append((field, awaitable, at, complete))
+    def defer(self, field: SelectedField, awaitable: Awaitable[Any], at: Position, complete: Complete) -> None:
+        """Notes an awaitable where values are expected: in a list or an attribute."""
+        self.unbatched.append((field, awaitable, at, complete))
 
-    async def settle(self) -> None:
-        """Until nothing is to come: fields side by side, each for all of its objects together. Raises AllNull."""
+    async def resolve_pending(self) -> None:
+        """Resolves until nothing is pending: fields side by side, each for all of its objects. Raises AllNull."""
         if () in self._failed:
             raise AllNull
-        if not self.pending and not self.loose:
+        if not self.pending and not self.unbatched:
             return
         pending, self.pending = self.pending, defaultdict(list)
-        loose, self.loose = self.loose, []
+        unbatched, self.unbatched = self.unbatched, []
         work: list[Coroutine[Any, Any, None]] = [
-            field.settle(self, self._alive(waiting)) for field, waiting in pending.items()
+            field.resolve_pending(self, self._drop_nulled(waiting)) for field, waiting in pending.items()
         ]
-        work += [self._settle_loose(*one) for one in loose]
+        work += [self._resolve_unbatched(*item) for item in unbatched]
         try:
-            await (work[0] if len(work) == 1 else side_by_side(work))
+            await (work[0] if len(work) == 1 else gather_or_cancel(work))
         except BaseException:
-            abandon(pending, loose)  # of which some may not have begun
+            close_all(pending, unbatched)  # some may not have begun
             raise
 
-    def _alive(self, waiting: list[Waiting]) -> list[Waiting]:
-        """Without those that would go into what is null by now."""
+    def _drop_nulled(self, waiting: list[PendingValue]) -> list[PendingValue]:
+        """Returns the values whose places have not been set to null."""
         if not self._failed:
             return waiting
         alive = []
-        for one in waiting:
-            if self._is_null(tuple(path_of(one[2]))):
-                close(one[0])
+        for value in waiting:
+            if self._is_nulled(tuple(to_path(value[2]))):
+                close_unused(value[0])
             else:
-                alive.append(one)
+                alive.append(value)
         return alive
 
-    async def _settle_loose(
+    async def _resolve_unbatched(
         self, field: SelectedField, awaitable: Awaitable[Any], at: Position, complete: Complete
     ) -> None:
-        value = complete(self, await outcome(awaitable), at)
-        *path, key = path_of(at)
-        container = self._within(path)
+        value = complete(self, await await_or_error(awaitable), at)
+        *path, key = to_path(at)
+        container = self._find_container(path)
         if container is not None:
             container[key] = value
-        await self.settle()
+        await self.resolve_pending()
 
-    def abandon(self) -> None:
-        """Nothing of what is still to come is needed."""
-        abandon(self.pending, self.loose)
+    def close_all(self) -> None:
+        """Closes everything pending."""
+        close_all(self.pending, self.unbatched)
 
 
-def path_of(at: Around) -> list[str | int]:
-    """Keys and indices, from the outermost."""
+def to_path(at: ParentPosition) -> list[str | int]:
+    """Returns the keys and indices of a position, outermost first."""
     path = []
     while at is not None:
         path.append(at[1])
@@ -205,41 +209,41 @@ def path_of(at: Around) -> list[str | int]:
     return path
 
 
-def abandon(pending: Mapping[SelectedField, list[Waiting]], loose: list[Loose]) -> None:
-    """Close what nobody is going to wait for."""
+def close_all(pending: Mapping[SelectedField, list[PendingValue]], unbatched: list[Unbatched]) -> None:
+    """Closes awaitables that nobody is going to await."""
     for waiting in pending.values():
-        for one in waiting:
-            close(one[0])
-    for _, awaitable, *_ in loose:
-        close(awaitable)
+        for value in waiting:
+            close_unused(value[0])
+    for _, awaitable, *_ in unbatched:
+        close_unused(awaitable)
 
 
-def close(value: Any) -> None:
-    """Something that nobody is going to wait for: coroutines would complain."""
+def close_unused(value: Any) -> None:
+    """Closes an awaitable that nobody is going to await; coroutines would warn."""
     if isinstance(value, asyncio.Future):
-        value.add_done_callback(lambda done: done.cancelled() or done.exception())  # it goes on, for whoever began it
+        value.add_done_callback(lambda done: done.cancelled() or done.exception())  # it goes on, for others
     elif is_awaitable(value) and hasattr(value, "close"):
         value.close()
 
 
-async def outcome(awaitable: Awaitable[Any]) -> Any:
-    """Its value, or the exception that it raises."""
+async def await_or_error(awaitable: Awaitable[Any]) -> Any:
+    """Returns the value, or the exception that was raised."""
     try:
         return await awaitable
-    except Exception as error:  # noqa: BLE001  told where it belongs
+    except Exception as error:  # noqa: BLE001  reported at its position
         return error
 
 
-async def outcomes(awaitables: list[Awaitable[Any]]) -> list[Any]:
-    """The same of several, side by side."""
+async def await_all_or_errors(awaitables: list[Awaitable[Any]]) -> list[Any]:
+    """Returns the values or exceptions of several, run side by side."""
     if len(awaitables) > 1:
-        return await side_by_side([outcome(awaitable) for awaitable in awaitables])
-    return [await outcome(awaitable) for awaitable in awaitables]
+        return await gather_or_cancel([await_or_error(awaitable) for awaitable in awaitables])
+    return [await await_or_error(awaitable) for awaitable in awaitables]
 
 
-async def side_by_side(work: list[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """All of their results; the first failure ends all of them."""
-    tasks = [asyncio.ensure_future(one) for one in work]
+async def gather_or_cancel(work: list[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """Returns all results; the first error cancels the others."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
     try:
         return await asyncio.gather(*tasks)
     except BaseException:

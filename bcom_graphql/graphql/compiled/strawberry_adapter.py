@@ -1,7 +1,6 @@
-"""What Strawberry has declared of a schema's fields and types, and so may be done without its machinery.
+"""Reads Strawberry's declarations, to do without its machinery where a field or type has nothing unusual.
 
-Each question is answered with no where a field or a type has anything unusual about it; graphql-core's own way of
-going about it is right then.
+Otherwise each method says no, and graphql-core's way is taken.
 """
 
 from collections.abc import Callable
@@ -28,35 +27,35 @@ from strawberry.types.union import StrawberryUnion
 
 DECLARED = "strawberry-definition"
 CONVERTER = "strawberry.schema.schema_converter"
-Resolve = Callable[..., Any]  # of a source, an info and arguments
+Resolve = Callable[..., Any]  # takes a source, an info and arguments
 Arguments = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
 class Declarations:
-    """Of one schema."""
+    """The declarations of one schema."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema: Schema = getattr(schema, "_strawberry_schema", None)  # type: ignore[assignment]
 
     def attribute(self, definition: GraphQLField) -> str | None:
-        """The attribute of an object that is all there is to the field."""
+        """Returns the attribute that the field reads, if it does nothing else."""
         field = _field(definition)
         is_plain = field and field.is_basic_field and cast("Any", field.default_resolver) is getattr
         return field.python_name if field and is_plain and field.python_name.isidentifier() else None
 
-    def bare(self, definition: GraphQLField) -> StrawberryField | None:
-        """The field, if its resolver can be called as it is: without extensions, permissions, exception handlers."""
+    def find_plain_field(self, definition: GraphQLField) -> StrawberryField | None:
+        """Returns the field if its resolver has no extensions, permissions or exception handlers."""
         field = _field(definition)
         if field is None or type(field) is not StrawberryField or field.base_resolver is None or field.extensions:
             return None
         return None if self._schema.schema_converter._get_field_exception_handlers(field) else field  # noqa: SLF001
 
     def info(self, raw: Any, field: StrawberryField) -> Any:
-        """What Strawberry's resolvers are told."""
+        """Returns the info for Strawberry's resolvers."""
         return self._schema.config.info_class(raw, field)
 
     def arguments(self, definition: GraphQLField, field: StrawberryField) -> Arguments:
-        """Makes what the field's resolver takes, of values by their names in GraphQL; leaves pass as they are."""
+        """Returns a function that converts values by GraphQL name to the resolver's; leaves stay as they are."""
         config, scalars = self._schema.config, self._schema.schema_converter.scalar_registry
         names, leaves = {}, set()
         for argument in field.arguments:
@@ -74,39 +73,39 @@ class Declarations:
 
         return arguments
 
-    def tells_by_class(self, of: GraphQLObjectType, value: Any) -> bool:
-        """Whether all objects of the value's class are of the type, as the value is."""
+    def identifies_by_class(self, of: GraphQLObjectType, value: Any) -> bool:
+        """Tells whether all objects of the value's class are of the type, as the value is."""
         declared = of.extensions.get(DECLARED)
         usual = isinstance(declared, StrawberryObjectDefinition) and declared.is_type_of is None
-        return _is_told_by_class(value) and (of.is_type_of is None or usual)
+        return _is_identified_by_class(value) and (of.is_type_of is None or usual)
 
     def resolves_by_class(self, of: GraphQLAbstractType, to: GraphQLNamedType, value: Any) -> bool:
-        """Whether the interface or union resolves all objects of the value's class to this type, as the value."""
+        """Tells whether the interface or union resolves all objects of the value's class to this type, as the value."""
         declared = of.extensions.get(DECLARED)
         usual = isinstance(declared, StrawberryUnion) or (
             isinstance(declared, StrawberryObjectDefinition) and declared.resolve_type is None
         )
         own = getattr(type(value), "__strawberry_definition__", None)
         is_own = isinstance(own, StrawberryObjectDefinition) and not own.is_graphql_generic and own.name == to.name
-        return usual and is_own and _is_told_by_class(value)
+        return usual and is_own and _is_identified_by_class(value)
 
 
-def around(definition: GraphQLField) -> Callable[[Resolve], Resolve]:
-    """What stands around its resolver, and can as well stand around another: see `meters.time_root_fields`."""
-    found: Callable[[Resolve], Resolve] = getattr(definition.resolve, "around", lambda resolve: resolve)
-    return found
+def get_wrapper(definition: GraphQLField) -> Callable[[Resolve], Resolve]:
+    """Returns what wraps the field's resolver, to wrap another: see `operation_metrics.time_root_fields`."""
+    wrapper: Callable[[Resolve], Resolve] = getattr(definition.resolve, "wrapper", lambda resolve: resolve)
+    return wrapper
 
 
-def calling(resolver: StrawberryResolver[Any]) -> Resolve:
-    """The resolver's function, called with what its signature asks for."""
+def make_caller(resolver: StrawberryResolver[Any]) -> Resolve:
+    """Returns a function that calls the resolver with what its signature asks for."""
     function: Any = resolver.wrapped_func
     takes_self = resolver.self_parameter is not None
-    info = None if resolver.info_parameter is None else resolver.info_parameter.name
-    sources = [one.name for one in (resolver.parent_parameter, resolver.root_parameter) if one is not None]
+    info_name = None if resolver.info_parameter is None else resolver.info_parameter.name
+    sources = [p.name for p in (resolver.parent_parameter, resolver.root_parameter) if p is not None]
 
-    def call(source: Any, told: Any, /, **arguments: Any) -> Any:
-        if info is not None:
-            arguments[info] = told
+    def call(source: Any, info: Any, /, **arguments: Any) -> Any:
+        if info_name is not None:
+            arguments[info_name] = info
         for name in sources:
             arguments[name] = source
         return function(source, **arguments) if takes_self else function(**arguments)
@@ -119,16 +118,15 @@ def _is_global_id(of: Any) -> bool:
 
 
 def _field(definition: GraphQLField) -> StrawberryField | None:
-    """The declaration, if Strawberry's own resolver still does what it says: nobody has put another in its place."""
+    """Returns the declaration, unless the field's resolver was replaced by another."""
     declared, resolve = definition.extensions.get(DECLARED), definition.resolve
-    resolve = getattr(resolve, "__wrapped__", None) if hasattr(resolve, "around") else resolve
+    resolve = getattr(resolve, "__wrapped__", None) if hasattr(resolve, "wrapper") else resolve
     is_own = getattr(resolve, "__module__", None) == CONVERTER and not hasattr(resolve, "__wrapped__")
-    usual = (
-        is_own and isinstance(declared, StrawberryField) and not declared.is_subscription
-    )  # whose resolver subscribes
-    return declared if usual else None
+    if not is_own or not isinstance(declared, StrawberryField) or declared.is_subscription:  # whose resolver subscribes
+        return None
+    return declared
 
 
-def _is_told_by_class(value: Any) -> bool:
-    """Generators may be awaitable; `strawberry.cast` gives one object another type."""
+def _is_identified_by_class(value: Any) -> bool:
+    """Says no for generators, which may be awaitable, and for objects cast to another type by `strawberry.cast`."""
     return not isinstance(value, GeneratorType) and get_strawberry_type_cast(value) is None

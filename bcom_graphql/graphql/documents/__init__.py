@@ -1,4 +1,4 @@
-"""What does a document ask, may it, and what does it cost?
+"""What does a document ask for, is that allowed, and what does it cost?
 
 Offers read, validated and priced documents. Must not know transports or execution.
 """

@@ -1,10 +1,10 @@
-"""Lists of flat input objects coerced column by column: what a batch of samples is made of.
+"""Coerces lists of flat input objects, such as a batch of samples, column by column.
 
-graphql-core coerces by walking values and types side by side, several calls for each value. Here all values of a field
-are looked at together. Whatever does not fit (a wrong type, an unknown field, a missing one) is left to graphql-core,
-which either accepts it or says what is wrong with it.
+graphql-core walks values and types side by side, with several calls per value. Here all values of a field are checked
+at once. If anything does not fit (a wrong type, an unknown or missing field), graphql-core coerces the list: it accepts
+it, or says what is wrong.
 
-Only for classes that say what is made of their columns, with `of_columns`: it stands for all objects of the list.
+Only for classes with a class method `of_columns`, whose result stands for all objects of the list.
 """
 
 from collections.abc import Callable, Mapping, Set
@@ -38,52 +38,52 @@ Column = list[Any]
 Columns = dict[str, Column]
 Rows = list[dict[str, Any]]
 Coerce = Callable[[Rows], Any]
-FITS: Final[dict[str, tuple[type, Callable[[Column], bool]]]] = {  # what needs no call for each value
+FITS: Final[dict[str, tuple[type, Callable[[Column], bool]]]] = {  # checked without a call per value
     GraphQLInt.name: (int, lambda values: min(values) >= GRAPHQL_MIN_INT and max(values) <= GRAPHQL_MAX_INT),
     GraphQLFloat.name: (float, lambda values: isfinite(sum(values))),
 }
 
 
-class Inputs:
+class BatchInputs:
     """The coercers of one schema, made when they are first needed."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
         self._coercers: dict[str, Coerce | None] = {}
 
-    def coerced(self, operation: OperationDefinitionNode, variables: dict[str, Any]) -> dict[str, list[Any]]:
-        """The variables that are lists of such input objects and fit, each with one element that stands for all."""
-        done = {}
+    def coerce(self, operation: OperationDefinitionNode, variables: dict[str, Any]) -> dict[str, list[Any]]:
+        """Returns the variables that are such lists and fit, each with one element that stands for all objects."""
+        coerced = {}
         for definition in operation.variable_definitions or ():
             name, of = definition.variable.name.value, definition.type
             of = of.type if isinstance(of, NonNullTypeNode) else of
-            given = variables.get(name)
-            if isinstance(of, ListTypeNode) and isinstance(given, list):
-                coerce = self._coercer(type_from_ast(self._schema, of))
-                whole = None if coerce is None else _attempt(coerce, given)
+            value = variables.get(name)
+            if isinstance(of, ListTypeNode) and isinstance(value, list):
+                coerce = self._find_coercer(type_from_ast(self._schema, of))
+                whole = None if coerce is None else _coerce_or_none(coerce, value)
                 if whole is not None:
-                    done[name] = [whole]
-        return done
+                    coerced[name] = [whole]
+        return coerced
 
-    def _coercer(self, of: object) -> Coerce | None:
+    def _find_coercer(self, of: object) -> Coerce | None:
         inner = of.of_type if isinstance(of, GraphQLList) else None
         item = inner.of_type if isinstance(inner, GraphQLNonNull) else None
         if not isinstance(item, GraphQLInputObjectType):
             return None
         if item.name not in self._coercers:
-            self._coercers[item.name] = _coercer(item)
+            self._coercers[item.name] = _make_coercer(item)
         return self._coercers[item.name]
 
 
-def _coercer(of: GraphQLInputObjectType) -> Coerce | None:
-    """Of lists of these objects, to what their class makes of columns; None where that is nothing, or they nest."""
+def _make_coercer(of: GraphQLInputObjectType) -> Coerce | None:
+    """Returns the coercer for lists of this type; None if its class does not take columns, or it nests."""
     definition = of.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
     make = getattr(definition.origin, "of_columns", None) if definition else None
-    table = None if make is None else Table.of(of)
+    table = None if make is None else InputTable.of(of)
     return None if make is None or table is None else lambda rows: make(table.columns(rows))
 
 
-def _attempt(coerce: Coerce, rows: Rows) -> Any:
+def _coerce_or_none(coerce: Coerce, rows: Rows) -> Any:
     try:
         return coerce(rows)
     except Exception:  # noqa: BLE001  whatever a leaf raises: graphql-core meets the same, and tells of it
@@ -91,32 +91,32 @@ def _attempt(coerce: Coerce, rows: Rows) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """The fields of an input type, by the names that resolvers know them by."""
+class InputTable:
+    """The fields of an input type, by their Python names."""
 
     fields: Mapping[str, "Field"]
 
     @classmethod
-    def of(cls, type: GraphQLInputObjectType) -> "Table | None":
-        """None unless all fields are leaves, and nothing else is asked of them together."""
+    def of(cls, type: GraphQLInputObjectType) -> "InputTable | None":
+        """Returns None unless all fields are leaves, and the type has no further rules."""
         plain = type.out_type in (GraphQLInputObjectType.out_type, dict) and not type.is_one_of
         if not plain or not all(is_leaf_type(get_nullable_type(field.type)) for field in type.fields.values()):
             return None
         return cls({field.out_name or name: Field.of(name, field) for name, field in type.fields.items()})
 
     def columns(self, rows: Rows) -> Columns:
-        """Coerced; null where an object has neither a value nor a default. Raises for what does not fit."""
+        """Returns the coerced columns; None where an object has no value and no default. Raises for a wrong value."""
         if not {dict}.issuperset(map(type, rows)):
             raise TypeError
-        given = {name: field.given(rows) for name, field in self.fields.items()}
+        given = {name: field.collect(rows) for name, field in self.fields.items()}
         if sum(map(len, given.values())) != sum(map(len, rows)):
-            raise ValueError  # there is a field that we do not know
-        return {name: field.filled(given[name], rows) for name, field in self.fields.items()}
+            raise ValueError  # there is an unknown field
+        return {name: field.fill(given[name], rows) for name, field in self.fields.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One of an input type's. `fits`: the type of values that are taken as they are, if that is true of them."""
+    """A field of an input type. `fits`: the class of values that stay as they are, and a check of the column."""
 
     name: str
     is_required: bool
@@ -133,14 +133,14 @@ class Field:
         null_or_default = None if default is Undefined else default
         return cls(name, required, nullable, null_or_default, leaf.coerce_input_value, FITS.get(leaf.name))
 
-    def given(self, rows: Rows) -> Column:
-        """Its values, of those that have any."""
+    def collect(self, rows: Rows) -> Column:
+        """Returns the values of the objects that have one."""
         name = self.name
         return [row[name] for row in rows if name in row]
 
-    def filled(self, given: Column, rows: Rows) -> Column:
-        """Its values coerced, with defaults in between. Raises for what does not fit."""
-        coerced = self.coerced(given)
+    def fill(self, given: Column, rows: Rows) -> Column:
+        """Returns the coerced values, with defaults for objects without one. Raises if a value does not fit."""
+        coerced = self.coerce_column(given)
         if len(given) == len(rows):
             return coerced
         if self.is_required:
@@ -148,20 +148,20 @@ class Field:
         following = iter(coerced)
         return [next(following) if self.name in row else self.default for row in rows]
 
-    def coerced(self, values: Column) -> Column:
-        """Raises for what does not fit."""
+    def coerce_column(self, values: Column) -> Column:
+        """Returns the coerced values. Raises if one does not fit."""
         kinds = set(map(type, values))
         if NoneType not in kinds:
-            return self._coerced(values, kinds)
+            return self._coerce_values(values, kinds)
         if not self.is_nullable:
             raise ValueError
-        following = iter(self._coerced([value for value in values if value is not None], kinds - {NoneType}))
+        following = iter(self._coerce_values([value for value in values if value is not None], kinds - {NoneType}))
         return [None if value is None else next(following) for value in values]
 
-    def _coerced(self, values: Column, kinds: Set[type]) -> Column:
+    def _coerce_values(self, values: Column, kinds: Set[type]) -> Column:
         if self.fits and kinds == {self.fits[0]} and self.fits[1](values):
             return values
-        if kinds == {str}:  # of a batch, thousands have the same time, and all have one of two directions
-            known = {value: self.coerce(value) for value in set(values)}
-            return [known[value] for value in values]
+        if kinds == {str}:  # in a batch thousands have the same time or direction
+            by_text = {value: self.coerce(value) for value in set(values)}
+            return [by_text[value] for value in values]
         return [*map(self.coerce, values)]

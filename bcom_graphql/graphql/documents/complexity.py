@@ -1,8 +1,8 @@
-"""How large a document is, before anything expensive is done with it.
+"""Measures a document before anything expensive is done with it.
 
-Fragments count wherever they are spread, as they do in execution. Each is measured once, those that it spreads before
-it, so that fragments which spread fragments which spread fragments cost nothing; a cycle, which validation will report,
-counts as nothing. Fields below `__schema` and `__type` have levels of their own: tools ask for many.
+Fragments count wherever they are spread, as in execution. Each is measured once, after those that it spreads, so that
+deep chains of fragments cost little. A cycle, which validation will report, counts nothing. Fields below `__schema` and
+`__type` have limits of their own, as tools ask for many.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,17 +22,17 @@ from graphql import (
 from bcom_graphql.graphql.limits import Limits
 
 INTROSPECTION: Final = ("__schema", "__type")
-MOST_NESTED: Final = 100  # selection sets and fragments, within the recursion limit of all that walks them
-MOST_LOOKING: Final = 25  # levels below `__schema`; graphql-js' introspection query has 15
-MOST_LOOKED_AT: Final = 500  # fields below it; that query has 229
+MAX_NESTING: Final = 100  # selection sets and fragments; Python's recursion limit allows more
+MAX_INTROSPECTION_DEPTH: Final = 25  # graphql-js' introspection query has 15
+MAX_INTROSPECTION_FIELDS: Final = 500  # that query has 229
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """Of a selection set. `fields` are all that it selects, `root_fields` those at its top.
+class Complexity:
+    """Measures of a selection set. `fields` counts all selected fields, `root_fields` those at its top.
 
-    `nested` counts the selection sets and fragments around the innermost; `looking` and `looked_at` are the levels and
-    the number of fields below introspection fields.
+    `nested` counts the selection sets and fragments around the innermost. `introspection_depth` and
+    `introspection_fields` are the levels and the number of fields below introspection fields.
     """
 
     depth: int = 0
@@ -41,41 +41,46 @@ class Measure:
     aliases: int = 0
     directives: int = 0
     nested: int = 0
-    looking: int = 0
-    looked_at: int = 0
+    introspection_depth: int = 0
+    introspection_fields: int = 0
 
-    def beside(self, other: "Measure") -> "Measure":
-        return Measure(
+    def combine(self, other: "Complexity") -> "Complexity":
+        """Returns the measures of two selections side by side."""
+        return Complexity(
             max(self.depth, other.depth),
             self.root_fields + other.root_fields,
             self.fields + other.fields,
             self.aliases + other.aliases,
             self.directives + other.directives,
             max(self.nested, other.nested),
-            max(self.looking, other.looking),
-            self.looked_at + other.looked_at,
+            max(self.introspection_depth, other.introspection_depth),
+            self.introspection_fields + other.introspection_fields,
         )
 
-    def within(self, field: FieldNode) -> "Measure":
-        """The field's that selects this."""
+    def inside(self, field: FieldNode) -> "Complexity":
+        """Returns the measures of the field that has this selection set."""
         aliases, fields = self.aliases + (field.alias is not None), self.fields + 1
         if field.name.value in INTROSPECTION:
-            looking, looked_at = self.depth + 1, fields
-            return Measure(1, 1, fields, aliases, self.directives, self.nested, looking, looked_at)
+            introspection_depth, introspection_fields = self.depth + 1, fields
+            return Complexity(
+                1, 1, fields, aliases, self.directives, self.nested, introspection_depth, introspection_fields
+            )
         depth = self.depth + 1
-        return Measure(depth, 1, fields, aliases, self.directives, self.nested, self.looking, self.looked_at)
+        return Complexity(
+            depth, 1, fields, aliases, self.directives, self.nested, self.introspection_depth, self.introspection_fields
+        )
 
-    def deeper(self) -> "Measure":
-        """The same, as seen from around it."""
-        return Measure(
+    def nest(self) -> "Complexity":
+        """Returns the measures with one more level of nesting."""
+        return Complexity(
             self.depth,
             self.root_fields,
             self.fields,
             self.aliases,
             self.directives,
             self.nested + 1,
-            self.looking,
-            self.looked_at,
+            self.introspection_depth,
+            self.introspection_fields,
         )
 
 
@@ -84,32 +89,32 @@ class Measurer:
 
     def __init__(self, document: DocumentNode) -> None:
         fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
-        self.fragments: dict[str, Measure] = {}
-        for name in _innermost_first(fragments):
-            self.fragments[name] = self._selections(fragments[name].selection_set)
-        self.operations = [self.operation(d) for d in document.definitions if isinstance(d, OperationDefinitionNode)]
+        self.fragments: dict[str, Complexity] = {}
+        for name in _sort_innermost_first(fragments):
+            self.fragments[name] = self._measure_selections(fragments[name].selection_set)
+        self.operations = [self.measure(d) for d in document.definitions if isinstance(d, OperationDefinitionNode)]
 
-    def operation(self, operation: OperationDefinitionNode) -> Measure:
+    def measure(self, operation: OperationDefinitionNode) -> Complexity:
         variables = sum(len(variable.directives or ()) for variable in operation.variable_definitions or ())
-        own = Measure(directives=len(operation.directives or ()) + variables)
-        return own.beside(self._selections(operation.selection_set))
+        own = Complexity(directives=len(operation.directives or ()) + variables)
+        return own.combine(self._measure_selections(operation.selection_set))
 
-    def _selections(self, selections: SelectionSetNode | None) -> Measure:
-        total = Measure()
+    def _measure_selections(self, selections: SelectionSetNode | None) -> Complexity:
+        total = Complexity()
         for selection in selections.selections if selections else ():
-            total = total.beside(self._selection(selection))
-        return total.deeper() if selections else total
+            total = total.combine(self._measure_selection(selection))
+        return total.nest() if selections else total
 
-    def _selection(self, selection: SelectionNode) -> Measure:
-        own = Measure(directives=len(selection.directives or ()))
+    def _measure_selection(self, selection: SelectionNode) -> Complexity:
+        own = Complexity(directives=len(selection.directives or ()))
         if isinstance(selection, FragmentSpreadNode):
-            return own.beside(self.fragments.get(selection.name.value, Measure()))
-        below = self._selections(getattr(selection, "selection_set", None))
-        return own.beside(below.within(selection) if isinstance(selection, FieldNode) else below)
+            return own.combine(self.fragments.get(selection.name.value, Complexity()))
+        below = self._measure_selections(getattr(selection, "selection_set", None))
+        return own.combine(below.inside(selection) if isinstance(selection, FieldNode) else below)
 
 
-def _innermost_first(fragments: Mapping[str, FragmentDefinitionNode]) -> Iterator[str]:
-    """Their names, each behind those that it spreads; without recursion, as chains may be long."""
+def _sort_innermost_first(fragments: Mapping[str, FragmentDefinitionNode]) -> Iterator[str]:
+    """Yields the names, each after those that it spreads; without recursion, as chains may be long."""
     begun, done = set[str](), set[str]()
     waiting = [*fragments][::-1]
     while waiting:
@@ -121,46 +126,46 @@ def _innermost_first(fragments: Mapping[str, FragmentDefinitionNode]) -> Iterato
                 yield name
             continue
         begun.add(name)
-        spread = _spreads(fragments[name].selection_set)
+        spread = _find_spreads(fragments[name].selection_set)
         waiting += [other for other in spread if other in fragments and other not in begun]
 
 
-def _spreads(selections: SelectionSetNode) -> dict[str, None]:
-    """The fragments that are spread within, in their order."""
-    found: dict[str, None] = {}
+def _find_spreads(selections: SelectionSetNode) -> dict[str, None]:
+    """Returns the fragments that are spread within, in their order."""
+    names: dict[str, None] = {}
     waiting = [selections]
-    for around in waiting:  # becomes longer meanwhile
+    for around in waiting:  # grows meanwhile
         for selection in around.selections:
             if isinstance(selection, FragmentSpreadNode):
-                found[selection.name.value] = None
+                names[selection.name.value] = None
             elif below := getattr(selection, "selection_set", None):
                 waiting.append(below)
-    return found
+    return names
 
 
-def excesses(measured: Measurer, limits: Limits) -> Iterator[str]:
-    """A sentence for each limit that the document, or the largest of its operations, is beyond."""
+def find_excesses(measured: Measurer, limits: Limits) -> Iterator[str]:
+    """Yields a sentence for each limit that the document, or the largest of its operations, exceeds."""
     operations = measured.operations
     if len(operations) > limits.operations:
         yield f"This document has {len(operations)} operations; at most {limits.operations} are allowed."
     nested = max((measure.nested for measure in (*operations, *measured.fragments.values())), default=0)
-    if nested > MOST_NESTED:
+    if nested > MAX_NESTING:
         levels = f"{nested} levels with its fragments"
-        yield f"This document is nested too deeply: {levels}; at most {MOST_NESTED} are allowed."
+        yield f"This document is nested too deeply: {levels}; at most {MAX_NESTING} are allowed."
     for name, limit, what in (
         ("depth", limits.depth, "levels of fields (depth)"),
         ("aliases", limits.aliases, "aliases"),
         ("directives", limits.directives, "directives"),
         ("root_fields", limits.root_fields, "root fields"),
         ("fields", limits.fields, "fields, fragments counted wherever they are spread"),
-        ("looking", MOST_LOOKING, "levels of introspection"),
-        ("looked_at", MOST_LOOKED_AT, "fields of introspection"),
+        ("introspection_depth", MAX_INTROSPECTION_DEPTH, "levels of introspection"),
+        ("introspection_fields", MAX_INTROSPECTION_FIELDS, "fields of introspection"),
     ):
         amount = max((getattr(measure, name) for measure in operations), default=0)
         if amount > limit:
-            yield f"This operation has {_short(amount)} {what}; at most {limit} are allowed."
+            yield f"This operation has {_format_amount(amount)} {what}; at most {limit} are allowed."
 
 
-def _short(amount: int) -> str:
-    """A number that fits into a sentence: fragments which double grow beyond all bounds."""
+def _format_amount(amount: int) -> str:
+    """Formats a number, which may have thousands of digits where fragments double."""
     return str(amount) if amount < 1_000_000_000 else "over a billion"

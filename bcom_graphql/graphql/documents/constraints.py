@@ -1,7 +1,7 @@
-"""How much an argument may hold: what the schema declares by `@constraint`, else what is usual.
+"""Bounds arguments by the schema's `@constraint`, or else by defaults.
 
-Literals and variables are checked alike, before anything is made of them and whoever executes the operation then. Text
-has a length, a list a number of entries, a number a greatest value. Scalars of our own bound what they take themselves.
+Literals and variables are checked alike, before they are coerced. A text has a length, a list a number of entries, a
+number a greatest value. Custom scalars bound their values themselves.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,18 +26,18 @@ from graphql import (
 from graphql.language.visitor import Visitor, visit
 from graphql.utilities import TypeInfo, TypeInfoVisitor
 
-from bcom_graphql.graphql.compiled import Compiled
-from bcom_graphql.graphql.errors import Rejected
-from bcom_graphql.graphql.schema_directives import declared
+from bcom_graphql.graphql.compiled import CompiledOperation
+from bcom_graphql.graphql.errors import InvalidOperation
+from bcom_graphql.graphql.schema_directives import find_directives
 
-LONGEST_ID: Final = 200  # characters; ours have a fraction of it
-LONGEST_LIST: Final = 1000  # entries
-LONGEST_NUMBER: Final = 20  # characters
+MAX_ID_CHARACTERS: Final = 200  # ours have a fraction of it
+MAX_ENTRIES: Final = 1000
+MAX_NUMBER_CHARACTERS: Final = 20
 
 
 @dataclass
 class Constraint:
-    """Of an argument or an input field: characters of text, entries of a list, and what is in objects, by field."""
+    """Bounds of an argument or input field: characters of text, entries of a list, and fields of objects."""
 
     characters: int | None = None
     entries: int | None = None
@@ -45,9 +45,9 @@ class Constraint:
     fields: Mapping[str, "Constraint"] = field(default_factory=dict)
 
     def check(self, value: Any, path: Sequence[str]) -> None:
-        """Raises Rejected for what is too much. What does not fit the type is left to its coercion."""
+        """Raises InvalidOperation if a bound is exceeded. A wrong type is left to coercion."""
         if isinstance(value, list):
-            _check(path, len(value), self.entries, "entries")
+            _check_size(path, len(value), self.entries, "entries")
             for index, entry in enumerate(value) if self.characters or self.fields else ():
                 self.check(entry, [*path, str(index)])
         elif isinstance(value, dict):
@@ -55,91 +55,96 @@ class Constraint:
                 if name in value:
                     constraint.check(value[name], [*path, name])
         elif isinstance(value, str):
-            _check(path, len(value), self.characters, "characters")
+            _check_size(path, len(value), self.characters, "characters")
         elif isinstance(value, int | float) and self.largest is not None and value > self.largest:
-            _refuse(path, f"is {value}; at most {self.largest} is allowed.")
+            _reject(path, f"is {value}; at most {self.largest} is allowed.")
 
 
-def _check(path: Sequence[str], size: int, most: int | None, what: str) -> None:
-    if most is not None and size > most:
-        _refuse(path, f"has {size} {what}; at most {most} are allowed.")
+def _check_size(path: Sequence[str], size: int, maximum: int | None, what: str) -> None:
+    if maximum is not None and size > maximum:
+        _reject(path, f"has {size} {what}; at most {maximum} are allowed.")
 
 
-def _refuse(path: Sequence[str], why: str) -> NoReturn:
+def _reject(path: Sequence[str], why: str) -> NoReturn:
     extensions = {"code": "BAD_USER_INPUT", "inputPath": [*path]}
-    raise Rejected([GraphQLError(f"`{'.'.join(path)}` {why}", extensions=extensions)])
+    raise InvalidOperation([GraphQLError(f"`{'.'.join(path)}` {why}", extensions=extensions)])
 
 
 class Constraints:
-    """Of one schema's arguments; `usual`: characters of a text of which nothing else is declared."""
+    """The constraints of one schema. `default_characters`: the length of texts without a constraint."""
 
-    def __init__(self, usual: int) -> None:
-        self._usual = usual
+    def __init__(self, default_characters: int) -> None:
+        self._default_characters = default_characters
         self._fields: dict[str, dict[str, Constraint]] = {}
 
-    def of(self, definition: Any) -> Constraint | None:
-        """Of an argument or an input field; None where there is nothing to check."""
-        said = next(iter(declared(definition, "Constraint")), None)
+    def find(self, definition: Any) -> Constraint | None:
+        """Returns the constraint of an argument or input field; None if there is nothing to check."""
+        directive = next(iter(find_directives(definition, "Constraint")), None)
         named = get_named_type(definition.type)
-        characters = {GraphQLString: self._usual, GraphQLID: min(LONGEST_ID, self._usual)}.get(named)
-        entries = LONGEST_LIST if is_list_type(get_nullable_type(definition.type)) else None
+        characters = {
+            GraphQLString: self._default_characters,
+            GraphQLID: min(MAX_ID_CHARACTERS, self._default_characters),
+        }.get(named)
+        entries = MAX_ENTRIES if is_list_type(get_nullable_type(definition.type)) else None
         fields = self._fields_of(named) if isinstance(named, GraphQLInputObjectType) else {}
-        largest = said.max or None if said else None
-        if said:
-            characters, entries = said.max_length or characters, said.max_items or entries
-        found = Constraint(characters, entries, largest, fields)
-        return found if characters or entries or largest or fields else None
+        largest = directive.max or None if directive else None
+        if directive:
+            characters, entries = directive.max_length or characters, directive.max_items or entries
+        constraint = Constraint(characters, entries, largest, fields)
+        return constraint if characters or entries or largest or fields else None
 
     def _fields_of(self, type: GraphQLInputObjectType) -> dict[str, Constraint]:
         if type.name not in self._fields:
-            fields = self._fields[type.name] = dict[str, Constraint]()  # which a circle finds
-            fields |= {name: found for name, one in type.fields.items() if (found := self.of(one)) is not None}
+            fields = self._fields[type.name] = dict[str, Constraint]()  # which recursive types find
+            fields |= {
+                name: constraint for name, field in type.fields.items() if (constraint := self.find(field)) is not None
+            }
         return self._fields[type.name]
 
 
 class Arguments:
-    """Those of one valid operation that there is something to check of."""
+    """The arguments of one valid operation that have constraints."""
 
-    def __init__(self, constraints: Constraints, operation: Compiled) -> None:
-        found = _Given(TypeInfo(operation.schema), constraints)
-        for node in _reached(operation):
-            visit(node, TypeInfoVisitor(found.types, found))
-        self._checked = found.checked
+    def __init__(self, constraints: Constraints, operation: CompiledOperation) -> None:
+        visitor = _ArgumentVisitor(TypeInfo(operation.schema), constraints)
+        for node in _iterate_nodes(operation):
+            visit(node, TypeInfoVisitor(visitor.types, visitor))
+        self._checked = visitor.checked
         variables = operation.node.variable_definitions or ()
-        self._defaults = {v.variable.name.value: _value(v.default_value, {}) for v in variables if v.default_value}
+        self._defaults = {v.variable.name.value: _to_json(v.default_value, {}) for v in variables if v.default_value}
 
-    def check(self, given: Mapping[str, Any]) -> None:
-        """With these variables. Raises Rejected, naming the argument."""
+    def check(self, values: Mapping[str, Any]) -> None:
+        """Checks the arguments with these variables. Raises InvalidOperation, naming the argument."""
         if self._checked:
-            variables = {**self._defaults, **given}
+            variables = {**self._defaults, **values}
             for name, node, constraint in self._checked:
-                constraint.check(_value(node, variables), [name])
+                constraint.check(_to_json(node, variables), [name])
 
 
-def _reached(operation: Compiled) -> Iterator[Node]:
-    """The operation, and each fragment that it spreads, directly or not."""
-    spread = _Spread()
+def _iterate_nodes(operation: CompiledOperation) -> Iterator[Node]:
+    """Yields the operation and each fragment that it spreads, directly or not."""
+    spread = _SpreadVisitor()
     yield operation.node
     visit(operation.node, spread)
-    for name in spread.names:  # which grows
+    for name in spread.names:  # grows meanwhile
         yield operation.fragments[name]
         visit(operation.fragments[name], spread)
 
 
-def _value(node: ValueNode, variables: Mapping[str, Any]) -> Any:
-    """As in JSON; numbers that are none stay text."""
+def _to_json(node: ValueNode, variables: Mapping[str, Any]) -> Any:
+    """Returns a literal as JSON would have it; invalid numbers stay text."""
     if isinstance(node, VariableNode):
         return variables.get(node.name.value)
     if isinstance(node, ListValueNode):
-        return [_value(entry, variables) for entry in node.values]
+        return [_to_json(entry, variables) for entry in node.values]
     if isinstance(node, ObjectValueNode):
-        return {entry.name.value: _value(entry.value, variables) for entry in node.fields}
-    if isinstance(node, IntValueNode) and len(node.value) < LONGEST_NUMBER:
+        return {entry.name.value: _to_json(entry.value, variables) for entry in node.fields}
+    if isinstance(node, IntValueNode) and len(node.value) < MAX_NUMBER_CHARACTERS:
         return int(node.value)
     return getattr(node, "value", None)
 
 
-class _Given(Visitor):
+class _ArgumentVisitor(Visitor):
     def __init__(self, types: TypeInfo, constraints: Constraints) -> None:
         super().__init__()
         self.types = types
@@ -147,12 +152,12 @@ class _Given(Visitor):
         self._constraints = constraints
 
     def enter_argument(self, node: Any, *_: object) -> None:
-        constraint = self._constraints.of(self.types.get_argument())
+        constraint = self._constraints.find(self.types.get_argument())
         if constraint is not None:
             self.checked.append((node.name.value, node.value, constraint))
 
 
-class _Spread(Visitor):
+class _SpreadVisitor(Visitor):
     def __init__(self) -> None:
         super().__init__()
         self.names: list[str] = []

@@ -1,13 +1,14 @@
-"""What an operation may cost at most, before it is executed: the fields it selects, times the sizes of its pages.
+"""Computes an upper bound of an operation's cost before it is executed: its fields, times the sizes of its pages.
 
-As the GraphQL Cost Directive specification has it (https://ibm.github.io/graphql-specs/cost-spec.html): a field with a
-composite type weighs 1, any other 0, or what `@cost(weight:)` says. `@listSize` tells how long a list may get: as long
-as the largest of its slicing arguments says (a list argument counts its entries), else `assumedSize`; with
-`sizedFields` that holds for those fields below it, as in a Relay connection. Where the specification has no word:
-weights may be fractions; a leaf under an alias weighs 1 where it would weigh nothing; a field may carry several
-`@listSize`, whose lengths multiply where they name the same field; an argument with a `@constraint` of its own is none
-of a page. What depends on no variable is added up once per document. It is an upper bound: a field selected
-twice counts twice, and so do a union's alternatives.
+Follows the GraphQL Cost Directive specification (https://ibm.github.io/graphql-specs/cost-spec.html): a field with a
+composite type weighs 1, any other 0, or what `@cost(weight:)` says. `@listSize` bounds a list's length: by the largest
+of its slicing arguments (a list argument counts its entries), else by `assumedSize`; with `sizedFields` that applies to
+those fields below it, as in a Relay connection.
+
+Where the specification says nothing: weights may be fractions; a leaf under an alias weighs at least 1; a field may
+have several `@listSize`, whose lengths multiply if they name the same field; an argument with a `@constraint` of its
+own is no page size. A field selected twice counts twice, and so do a union's alternatives. What depends on no variable
+is added up once per document.
 """
 
 from collections import defaultdict
@@ -37,16 +38,16 @@ from graphql import (
     is_list_type,
 )
 
-from bcom_graphql.graphql.errors import bad_request
-from bcom_graphql.graphql.schema_directives import declared
+from bcom_graphql.graphql.errors import BadRequest
+from bcom_graphql.graphql.schema_directives import find_directives
 
-MOST_KNOWN: Final = 100  # sums of one operation
-UNITS: Final = 100  # of a point: weights are added up in whole ones, so that their order does not matter
+MAX_REMEMBERED: Final = 100  # totals per operation
+UNITS_PER_POINT: Final = 100  # weights are added up in whole units, so that their order does not matter
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """How long a list may get, or those in `fields` below it; arguments by name, and whether they ask for a page."""
+class ListSize:
+    """How long a list may get, or the lists `fields` below it. `slicing`: arguments; are they page sizes?"""
 
     assumed: int
     slicing: Mapping[str, bool] = field(default_factory=dict)
@@ -54,17 +55,17 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
-    """A field's weight in units, and what the schema says of lists' lengths."""
+class FieldCost:
+    """A field's weight in units, and the sizes of its lists."""
 
     weight: int
     is_list: bool
-    sizes: tuple[Size, ...] = ()
+    sizes: tuple[ListSize, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
-    """The length that an argument asks for: a number, or a variable's value."""
+class SlicingArgument:
+    """The list length that an argument asks for: a number, or the name of a variable."""
 
     field: str
     argument: str
@@ -73,107 +74,111 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
-    """What a field costs: `own` and `once` for what is below it, and `each` as often as its list is long."""
+class CostExpression:
+    """The cost of a field: `own`, plus the costs `once`, plus `each` times the length of its list."""
 
     own: int = 0
-    once: tuple["Term", ...] = ()
-    each: tuple["Term", ...] = ()
-    slices: tuple[Slice, ...] = ()
+    once: tuple["CostExpression", ...] = ()
+    each: tuple["CostExpression", ...] = ()
+    slices: tuple[SlicingArgument, ...] = ()
     assumed_size: int = 1
 
 
 @dataclass(slots=True)
-class Bill:
-    """Adds a term up for an operation's variables. Terms are shared where fragments are: each is added up once."""
+class CostEvaluator:
+    """Evaluates expressions for an operation's variables. Fragments share expressions, which are evaluated once."""
 
     variables: Mapping[str, Any]
     largest_page: int
-    _known: dict[int, int] = field(default_factory=dict)
+    _totals: dict[int, int] = field(default_factory=dict)
 
-    def total(self, term: Term) -> int:
-        """In points. Raises Refused for a page beyond the largest."""
-        return -(-self.units(term) // UNITS)
+    def total(self, expression: CostExpression) -> int:
+        """Returns the cost in points. Raises BadRequest for a page beyond the largest."""
+        return -(-self.units(expression) // UNITS_PER_POINT)
 
-    def units(self, term: Term) -> int:
-        """The same in units."""
-        if id(term) not in self._known:
-            size = self._size(term)
-            own = term.own + sum(map(self.units, term.once))
-            self._known[id(term)] = own + (size * sum(map(self.units, term.each)) if term.each else 0)
-        return self._known[id(term)]
+    def units(self, expression: CostExpression) -> int:
+        """Returns the cost in units. Raises BadRequest."""
+        if id(expression) not in self._totals:
+            size = self._size(expression)
+            own = expression.own + sum(map(self.units, expression.once))
+            self._totals[id(expression)] = own + (
+                size * sum(map(self.units, expression.each)) if expression.each else 0
+            )
+        return self._totals[id(expression)]
 
-    def _size(self, term: Term) -> int:
-        sizes = [size for asked in term.slices if (size := self._asked(asked)) is not None]
-        return max(sizes, default=term.assumed_size)
+    def _size(self, expression: CostExpression) -> int:
+        sizes = [size for asked in expression.slices if (size := self._asked(asked)) is not None]
+        return max(sizes, default=expression.assumed_size)
 
-    def _asked(self, asked: Slice) -> int | None:
+    def _asked(self, asked: SlicingArgument) -> int | None:
         given = self.variables.get(asked.asked) if isinstance(asked.asked, str) else asked.asked
         size: int | None = (len(given) or None) if isinstance(given, list) else given
         if size is None:
             return None
         if asked.is_page and size > self.largest_page:
             message = f"`{asked.argument}` of `{asked.field}` asks for {size}; a page has at most {self.largest_page}."
-            raise bad_request(message)
+            raise BadRequest(message)
         return max(0, size)
 
 
-class Costs:
-    """Of one operation: a sum for each set of lengths that variables ask for."""
+class OperationCosts:
+    """The costs of one operation: a total for each combination of lengths in its variables."""
 
-    def __init__(self, term: Term, largest_page: int) -> None:
-        self._term, self._largest_page = term, largest_page
-        self._asking = tuple(sorted(_asking(term, {})))
-        self._known: dict[tuple[object, ...], int] = {}
+    def __init__(self, expression: CostExpression, largest_page: int) -> None:
+        self._term, self._largest_page = expression, largest_page
+        self._find_size_variables = tuple(sorted(_find_size_variables(expression, {})))
+        self._totals: dict[tuple[object, ...], int] = {}
 
     def total(self, variables: Mapping[str, Any]) -> int:
-        """Raises Refused for a page beyond the largest."""
-        given = map(variables.get, self._asking)
+        """Returns the cost in points. Raises BadRequest for a page beyond the largest."""
+        given = map(variables.get, self._find_size_variables)
         lengths = tuple(len(value) if isinstance(value, list) else value for value in given)
-        if lengths not in self._known:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            self._known[lengths] = Bill(variables, self._largest_page).total(self._term)
-        return self._known[lengths]
+        if lengths not in self._totals:
+            if len(self._totals) >= MAX_REMEMBERED:
+                self._totals.clear()
+            self._totals[lengths] = CostEvaluator(variables, self._largest_page).total(self._term)
+        return self._totals[lengths]
 
 
-def _asking(term: Term, seen: dict[int, set[str]]) -> set[str]:
-    """The variables that say how long lists get; terms are shared where fragments are."""
-    if id(term) not in seen:
-        names = seen[id(term)] = {one.asked for one in term.slices if isinstance(one.asked, str)}
-        names.update(*(_asking(below, seen) for below in (*term.once, *term.each)))
-    return seen[id(term)]
+def _find_size_variables(expression: CostExpression, seen: dict[int, set[str]]) -> set[str]:
+    """Returns the variables that determine lengths of lists."""
+    if id(expression) not in seen:
+        names = seen[id(expression)] = {one.asked for one in expression.slices if isinstance(one.asked, str)}
+        names.update(*(_find_size_variables(below, seen) for below in (*expression.once, *expression.each)))
+    return seen[id(expression)]
 
 
-class Pricer:
-    """Prices the operations of one valid document; each fragment once."""
+class CostAnalyzer:
+    """Finds the cost expressions of one valid document's operations; of each fragment once."""
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode, largest_page: int) -> None:
         self._schema = schema
         self._largest_page = largest_page
         definitions = document.definitions
         self._fragments = {d.name.value: d for d in definitions if isinstance(d, FragmentDefinitionNode)}
-        self._priced: dict[str, dict[str, Term]] = {}
+        self._fragment_costs: dict[str, dict[str, CostExpression]] = {}
 
-    def costs(self, operation: OperationDefinitionNode) -> Costs:
-        return Costs(self.operation(operation), self._largest_page)
+    def costs(self, operation: OperationDefinitionNode) -> OperationCosts:
+        return OperationCosts(self.analyze(operation), self._largest_page)
 
-    def operation(self, operation: OperationDefinitionNode) -> Term:
+    def analyze(self, operation: OperationDefinitionNode) -> CostExpression:
         root = self._schema.get_root_type(operation.operation)
         return self._sum([*self._selections(root, operation.selection_set).values()])
 
-    def _selections(self, parent: GraphQLNamedType | None, selections: SelectionSetNode | None) -> dict[str, Term]:
-        """What all fields of a name cost together; those of fragments as if they stood here."""
-        found: defaultdict[str, list[Term]] = defaultdict(list)
+    def _selections(
+        self, parent: GraphQLNamedType | None, selections: SelectionSetNode | None
+    ) -> dict[str, CostExpression]:
+        """Returns the cost of all fields of a name together, including those of fragments."""
+        expressions_by_name: defaultdict[str, list[CostExpression]] = defaultdict(list)
         for selection in selections.selections if selections else ():
             if isinstance(selection, FieldNode):
-                found[selection.name.value].append(self._field(parent, selection))
+                expressions_by_name[selection.name.value].append(self._field(parent, selection))
                 continue
-            for name, term in self._of_fragment(parent, selection).items():
-                found[name].append(term)
-        return {name: self._sum(terms) for name, terms in found.items()}
+            for name, expression in self._of_fragment(parent, selection).items():
+                expressions_by_name[name].append(expression)
+        return {name: self._sum(expressions) for name, expressions in expressions_by_name.items()}
 
-    def _of_fragment(self, parent: GraphQLNamedType | None, node: SelectionNode) -> dict[str, Term]:
+    def _of_fragment(self, parent: GraphQLNamedType | None, node: SelectionNode) -> dict[str, CostExpression]:
         if isinstance(node, FragmentSpreadNode):
             return self._fragment(node.name.value)
         if isinstance(node, InlineFragmentNode):
@@ -182,61 +187,63 @@ class Pricer:
             return self._selections(inside, node.selection_set)
         return {}
 
-    def _fragment(self, name: str) -> dict[str, Term]:
-        if name not in self._priced:
+    def _fragment(self, name: str) -> dict[str, CostExpression]:
+        if name not in self._fragment_costs:
             fragment = self._fragments[name]
             inside = self._schema.get_type(fragment.type_condition.name.value)
-            self._priced[name] = self._selections(inside, fragment.selection_set)
-        return self._priced[name]
+            self._fragment_costs[name] = self._selections(inside, fragment.selection_set)
+        return self._fragment_costs[name]
 
-    def _sum(self, terms: list[Term]) -> Term:
-        return terms[0] if len(terms) == 1 else self._folded(Term(once=tuple(terms)))
+    def _sum(self, expressions: list[CostExpression]) -> CostExpression:
+        return expressions[0] if len(expressions) == 1 else self._fold(CostExpression(once=tuple(expressions)))
 
-    def _field(self, parent: Any, node: FieldNode) -> Term:
+    def _field(self, parent: Any, node: FieldNode) -> CostExpression:
         definition = self._schema.get_field(parent, node.name.value)
-        if definition is None or node.name.value.startswith("__"):  # introspection has a rule of its own
-            return Term()
-        price = price_of(definition)
-        if node.alias is not None and not node.selection_set:  # else a hundred copies of a text would be free
-            return Term(price.weight or UNITS)
+        if definition is None or node.name.value.startswith("__"):  # introspection has a limit of its own
+            return CostExpression()
+        cost = read_field_cost(definition)
+        if node.alias is not None and not node.selection_set:  # else a hundred copies of a text are free
+            return CostExpression(cost.weight or UNITS_PER_POINT)
         below = self._selections(get_named_type(definition.type), node.selection_set)
-        sizes = [(size, tuple(_slices(parent, node, size))) for size in price.sizes]
-        if price.is_list:
-            term = self._folded(Term(price.weight, tuple(below.values())))
+        sizes = [(size, tuple(_slices(parent, node, size))) for size in cost.sizes]
+        if cost.is_list:
+            expression = self._fold(CostExpression(cost.weight, tuple(below.values())))
             for size, slices in sizes:
-                term = self._folded(Term(0, (), (term,), slices, size.assumed))
-            return term
-        parts = [self._sized(name, term, sizes) for name, term in below.items()]
-        asked = [self._folded(Term(slices=slices)) for _, slices in sizes]  # is looked at, whatever is selected
-        return self._folded(Term(price.weight, (*parts, *asked)))
+                expression = self._fold(CostExpression(0, (), (expression,), slices, size.assumed))
+            return expression
+        parts = [self._multiply(name, expression, sizes) for name, expression in below.items()]
+        asked = [self._fold(CostExpression(slices=slices)) for _, slices in sizes]  # checked, whatever is selected
+        return self._fold(CostExpression(cost.weight, (*parts, *asked)))
 
-    def _sized(self, name: str, term: Term, sizes: Iterable[tuple[Size, tuple[Slice, ...]]]) -> Term:
-        """What a field's own field costs, as often as the lists are long that it stands for."""
+    def _multiply(
+        self, name: str, expression: CostExpression, sizes: Iterable[tuple[ListSize, tuple[SlicingArgument, ...]]]
+    ) -> CostExpression:
+        """Multiplies the cost of a field below by the lengths of the lists that it is a sized field of."""
         for size, slices in sizes:
             if name in size.fields:
-                term = self._folded(Term(0, (), (term,), slices, size.assumed))
-        return term
+                expression = self._fold(CostExpression(0, (), (expression,), slices, size.assumed))
+        return expression
 
-    def _folded(self, term: Term) -> Term:
-        """Added up where no variable has a say; a page that is too large stays, to be refused when it is asked for."""
-        parts = (*term.once, *term.each)
+    def _fold(self, expression: CostExpression) -> CostExpression:
+        """Evaluates an expression without variables; keeps a page that is too large, to be refused later."""
+        parts = (*expression.once, *expression.each)
         settled = all(
-            isinstance(s.asked, int) and (s.asked <= self._largest_page or not s.is_page) for s in term.slices
+            isinstance(s.asked, int) and (s.asked <= self._largest_page or not s.is_page) for s in expression.slices
         )
         if not settled or any(part.once or part.each or part.slices for part in parts):
-            return term
-        return Term(Bill({}, self._largest_page).units(term))
+            return expression
+        return CostExpression(CostEvaluator({}, self._largest_page).units(expression))
 
 
-def _slices(parent: GraphQLNamedType, node: FieldNode, size: Size) -> Iterator[Slice]:
+def _slices(parent: GraphQLNamedType, node: FieldNode, size: ListSize) -> Iterator[SlicingArgument]:
     for argument in node.arguments or ():
         name = argument.name.value
         if name in size.slicing and (asked := _asked(argument.value)) is not None:
-            yield Slice(f"{parent.name}.{node.name.value}", name, asked, size.slicing[name])
+            yield SlicingArgument(f"{parent.name}.{node.name.value}", name, asked, size.slicing[name])
 
 
 def _asked(value: ValueNode) -> int | str | None:
-    """An empty list asks for nothing in particular."""
+    """Returns the length a value asks for, or its variable; None for an empty list and other values."""
     if isinstance(value, VariableNode):
         return value.name.value
     if isinstance(value, ListValueNode):
@@ -244,23 +251,23 @@ def _asked(value: ValueNode) -> int | str | None:
     return int(value.value) if isinstance(value, IntValueNode) else None
 
 
-def price_of(definition: GraphQLField) -> Price:
-    """What the schema's directives say of a field."""
-    weight = units_of(definition)
+def read_field_cost(definition: GraphQLField) -> FieldCost:
+    """Returns a field's cost as its directives say."""
+    weight = read_weight(definition)
     sizes = tuple(
-        Size(
+        ListSize(
             one.assumed_size,
-            {name: not declared(definition.args[name], "Constraint") for name in one.slicing_arguments or ()},
+            {name: not find_directives(definition.args[name], "Constraint") for name in one.slicing_arguments or ()},
             tuple(one.sized_fields or ()),
         )
-        for one in declared(definition, "ListSize")
+        for one in find_directives(definition, "ListSize")
     )
-    return Price(weight, is_list_type(get_nullable_type(definition.type)), sizes)
+    return FieldCost(weight, is_list_type(get_nullable_type(definition.type)), sizes)
 
 
-def units_of(definition: GraphQLField) -> int:
-    """A field's weight."""
-    for cost in declared(definition, "Cost"):
+def read_weight(definition: GraphQLField) -> int:
+    """Returns a field's weight in units."""
+    for cost in find_directives(definition, "Cost"):
         weight: float = cost.weight
-        return round(weight * UNITS)
-    return UNITS * is_composite_type(get_named_type(definition.type))
+        return round(weight * UNITS_PER_POINT)
+    return UNITS_PER_POINT * is_composite_type(get_named_type(definition.type))

@@ -1,32 +1,32 @@
-"""Whether the values that are written in a document are of their types."""
+"""Validates the literals of a document, with a bound on the errors of each."""
 
 from typing import Final
 
 from graphql import GraphQLError, GraphQLInputType, ValidationContext, ValueNode, ValuesOfCorrectTypeRule, VisitorAction
 
-MOST_ERRORS: Final = 3  # of one literal: each of them prints the whole, however little of that is shown
+MAX_ERRORS: Final = 3  # of one literal; each error prints the whole literal
 
 
-class _Enough(Exception):
-    """Nobody reads on."""
+class _TooManyErrors(Exception):
+    """Stops the validation of a literal."""
 
 
 class LiteralsRule(ValuesOfCorrectTypeRule):
-    """Takes the place of graphql-core's rule, whose work grows with a literal's size times its errors."""
+    """Replaces graphql-core's rule, whose work grows with a literal's size times its errors."""
 
     def __init__(self, context: ValidationContext) -> None:
         super().__init__(context)
-        self._told = 0
+        self._errors = 0
 
     def is_valid_value_node(self, node: ValueNode, input_type: GraphQLInputType | None) -> VisitorAction:
-        self._told = 0
+        self._errors = 0
         try:
             return super().is_valid_value_node(node, input_type)
-        except _Enough:
+        except _TooManyErrors:
             return self.SKIP
 
     def report_error(self, error: GraphQLError) -> None:
         super().report_error(error)
-        self._told += 1
-        if self._told >= MOST_ERRORS:
-            raise _Enough
+        self._errors += 1
+        if self._errors >= MAX_ERRORS:
+            raise _TooManyErrors

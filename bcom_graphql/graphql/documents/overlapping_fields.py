@@ -1,7 +1,7 @@
-"""Whether fields of the same response name can be merged, decided for whole groups rather than for each pair.
+"""Validates that fields of the same response name can be merged, for whole groups rather than for each pair.
 
-The specification: https://spec.graphql.org/draft/#sec-Field-Selection-Merging
-The algorithm is Simon Adameit's: https://tech.xing.com/graphql-overlapping-fields-can-be-merged-fast-ea6e92e0a01
+Specification: https://spec.graphql.org/draft/#sec-Field-Selection-Merging
+Algorithm by Simon Adameit: https://tech.xing.com/graphql-overlapping-fields-can-be-merged-fast-ea6e92e0a01
 """
 
 from collections import defaultdict, deque
@@ -38,16 +38,16 @@ from graphql import (
     print_ast,
 )
 
-MOST_STEPS = 50_000  # some 50 ms; a document takes about two for each field, unless its fragments multiply them
-MOST_ERRORS = 20
+MAX_STEPS = 50_000  # some 50 ms; a document takes about two per field, unless its fragments multiply
+MAX_ERRORS = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Level:
-    """What a selection set selects, with its inline fragments opened."""
+    """The fields and fragment spreads of a selection set, including its inline fragments."""
 
     fields: list["Field"]
-    spreads: dict[str, None]  # a set that keeps the order
+    spreads: dict[str, None]  # an ordered set
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,17 +56,17 @@ class Field:
 
     name: str  # in the response
     node: FieldNode
-    type: GraphQLOutputType | None  # none if the schema does not know it, which another rule reports
-    object: GraphQLObjectType | None  # of which alone it is asked; none if it is asked of several
+    type: GraphQLOutputType | None  # None if the schema has no such field, which another rule reports
+    object: GraphQLObjectType | None  # the only type it is selected on; None if there may be several
     below: Level | None
 
     @cached_property
     def arguments(self) -> Hashable:
-        return frozenset((argument.name.value, _canonical(argument.value)) for argument in self.node.arguments or ())
+        return frozenset((argument.name.value, _canonicalize(argument.value)) for argument in self.node.arguments or ())
 
     @cached_property
     def shape(self) -> str:
-        return _shape(self.type) if self.type else ""
+        return _describe_shape(self.type) if self.type else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +87,25 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Which fields of the same response name have to agree with each other, and where they do not."""
+    """Groups the fields of one response name that must agree, and finds a conflict within a group."""
 
     parts: Callable[[list[Field]], Collection[list[Field]]]
     conflict: Callable[[list[Field]], Conflict | None]
 
 
-def _by_object(group: list[Field]) -> Collection[list[Field]]:
-    """The fields that one object may have to answer at once, for each type of object that is asked in particular."""
+def _group_by_object(group: list[Field]) -> Collection[list[Field]]:
+    """Returns the fields that one object may have to resolve at once, per object type with fields of its own."""
     if len({field.object for field in group}) == 1:
         return [group]
-    anybody = [field for field in group if not field.object]
-    somebody: dict[GraphQLObjectType, list[Field]] = defaultdict(anybody.copy)
+    unspecific = [field for field in group if not field.object]
+    by_object: dict[GraphQLObjectType, list[Field]] = defaultdict(unspecific.copy)
     for field in group:
         if field.object:
-            somebody[field.object].append(field)
-    return somebody.values()
+            by_object[field.object].append(field)
+    return by_object.values()
 
 
-def _differing(fields: list[Field]) -> Conflict | None:
+def _find_different_fields(fields: list[Field]) -> Conflict | None:
     first, name = fields[0], fields[0].node.name.value
     for other in fields[1:]:
         if name != other.node.name.value:
@@ -115,7 +115,7 @@ def _differing(fields: list[Field]) -> Conflict | None:
     return None
 
 
-def _misshapen(fields: list[Field]) -> Conflict | None:
+def _find_different_shapes(fields: list[Field]) -> Conflict | None:
     first, *others = [field for field in fields if field.type] or fields
     for other in others:
         if first.shape != other.shape:
@@ -123,15 +123,15 @@ def _misshapen(fields: list[Field]) -> Conflict | None:
     return None
 
 
-SAME_FIELD = Check(_by_object, _differing)
-SAME_SHAPE = Check(lambda group: [group], _misshapen)  # whichever object answers, clients rely on the shape
+SAME_FIELD = Check(_group_by_object, _find_different_fields)
+SAME_SHAPE = Check(lambda group: [group], _find_different_shapes)  # clients rely on the shape, whatever the object
 
 
 class FieldsMergeRule(ValidationRule):
-    """Takes the place of graphql-core's OverlappingFieldsCanBeMergedRule, whose work grows with the square.
+    """Replaces graphql-core's OverlappingFieldsCanBeMergedRule, whose work grows with the square of the fields.
 
-    Unlike that rule it knows that `__typename` has a type, too. It leaves out `@stream` and arguments of fragments,
-    which our schema does not have. A document that combines absurdly much is refused unchecked.
+    Unlike that rule it considers the type of `__typename`. It leaves out `@stream` and fragment arguments, which our
+    schema does not have. A document that combines too many fields is refused unchecked.
     """
 
     def __init__(self, context: ValidationContext) -> None:
@@ -140,56 +140,56 @@ class FieldsMergeRule(ValidationRule):
         self._fragments: dict[str, Level] = {}
 
     def leave_document(self, document: DocumentNode, *_: Any) -> None:
-        """Not on entering: a document that is nested too deeply, or wrong all over, never gets here."""
-        roots = self._roots(document)
+        """Runs last: a document that is nested too deeply, or has many other errors, does not get here."""
+        roots = self._find_roots(document)
         reported: set[Field] = set()
-        for conflict in chain(self._conflicts(roots, SAME_FIELD), self._conflicts(roots, SAME_SHAPE)):
+        for conflict in chain(self._find_conflicts(roots, SAME_FIELD), self._find_conflicts(roots, SAME_SHAPE)):
             if conflict.other not in reported:
                 reported.add(conflict.other)
                 self.report_error(conflict.error())
-            if len(reported) == MOST_ERRORS:
+            if len(reported) == MAX_ERRORS:
                 return
-        if self.steps > MOST_STEPS:
+        if self.steps > MAX_STEPS:
             self.report_error(GraphQLError("The document combines too many fields and fragments to be checked."))
 
-    def _roots(self, document: DocumentNode) -> list[Level]:
-        """The operations, which lead everywhere but into unused fragments, and those."""
+    def _find_roots(self, document: DocumentNode) -> list[Level]:
+        """Returns the operations, and the fragments that no operation uses."""
         schema = self.context.schema
         operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
         for node in document.definitions:
             if isinstance(node, FragmentDefinitionNode):
                 condition = schema.get_type(node.type_condition.name.value)
-                self._fragments[node.name.value] = _level(schema, node.selection_set, condition)
+                self._fragments[node.name.value] = _make_level(schema, node.selection_set, condition)
         used = self.context.get_recursively_referenced_fragments_for_operations(operations)
         names = {fragment.name.value for fragment in used}
         return [
-            *(_level(schema, node.selection_set, schema.get_root_type(node.operation)) for node in operations),
+            *(_make_level(schema, node.selection_set, schema.get_root_type(node.operation)) for node in operations),
             *(level for name, level in self._fragments.items() if name not in names),
         ]
 
-    def _conflicts(self, roots: list[Level], check: Check) -> Iterator[Conflict]:
-        """What was merged once is not merged again, however many ways lead to it."""
+    def _find_conflicts(self, roots: list[Level], check: Check) -> Iterator[Conflict]:
+        """Yields conflicts. Levels that were merged once are not merged again."""
         merged: set[frozenset[object]] = set()
         waiting = deque([root] for root in roots)
-        while waiting and self.steps <= MOST_STEPS:
+        while waiting and self.steps <= MAX_STEPS:
             levels = waiting.popleft()
-            # Where only fragments are spread, it matters which and not where.
+            # Where only fragments are spread, it matters which, not where.
             content = frozenset(chain.from_iterable([level] if level.fields else level.spreads for level in levels))
             if content in merged:
                 continue
             merged.add(content)
-            for part in chain.from_iterable(map(check.parts, self._groups(levels))):
+            for part in chain.from_iterable(map(check.parts, self._group_fields(levels))):
                 self.steps += len(part)
                 if conflict := check.conflict(part):
                     yield conflict
                 elif below := [field.below for field in part if field.below]:
                     waiting.append(below)
 
-    def _groups(self, levels: list[Level]) -> Collection[list[Field]]:
-        """The fields of these levels, and of all fragments that they lead to, by response name."""
+    def _group_fields(self, levels: list[Level]) -> Collection[list[Field]]:
+        """Groups the fields of these levels, and of all fragments spread there, by response name."""
         groups: dict[str, list[Field]] = defaultdict(list)
         levels, spread = levels.copy(), set[str]()
-        for level in levels:  # becomes longer meanwhile
+        for level in levels:  # grows meanwhile
             self.steps += len(level.spreads)
             for field in level.fields:
                 groups[field.name].append(field)
@@ -199,14 +199,14 @@ class FieldsMergeRule(ValidationRule):
         return groups.values()
 
 
-def _level(schema: GraphQLSchema, selection_set: SelectionSetNode, parent: GraphQLNamedType | None) -> Level:
+def _make_level(schema: GraphQLSchema, selection_set: SelectionSetNode, parent: GraphQLNamedType | None) -> Level:
     level = Level([], {})
     waiting = deque([(selection_set, parent)])
     while waiting:
         selection_set, parent = waiting.popleft()
         for node in selection_set.selections:
             if isinstance(node, FieldNode):
-                level.fields.append(_field(schema, node, parent))
+                level.fields.append(_make_field(schema, node, parent))
             elif isinstance(node, FragmentSpreadNode):
                 level.spreads[node.name.value] = None
             elif isinstance(node, InlineFragmentNode):
@@ -215,26 +215,26 @@ def _level(schema: GraphQLSchema, selection_set: SelectionSetNode, parent: Graph
     return level
 
 
-def _field(schema: GraphQLSchema, node: FieldNode, parent: GraphQLNamedType | None) -> Field:
+def _make_field(schema: GraphQLSchema, node: FieldNode, parent: GraphQLNamedType | None) -> Field:
     definition = schema.get_field(parent, node.name.value) if is_composite_type(parent) else None
     type = definition.type if definition else None
-    below = _level(schema, node.selection_set, get_named_type(type)) if node.selection_set else None
+    below = _make_level(schema, node.selection_set, get_named_type(type)) if node.selection_set else None
     return Field((node.alias or node.name).value, node, type, parent if is_object_type(parent) else None, below)
 
 
-def _canonical(value: ValueNode) -> Hashable:
-    """The same for equal values, whatever the order of an object's fields."""
+def _canonicalize(value: ValueNode) -> Hashable:
+    """Returns equal results for equal values, whatever the order of an object's fields."""
     if isinstance(value, ObjectValueNode):
-        return frozenset((field.name.value, _canonical(field.value)) for field in value.fields)
+        return frozenset((field.name.value, _canonicalize(field.value)) for field in value.fields)
     if isinstance(value, ListValueNode):
-        return tuple(_canonical(item) for item in value.values)
+        return tuple(_canonicalize(item) for item in value.values)
     return print_ast(value)
 
 
-def _shape(type: GraphQLOutputType) -> str:
-    """Types with fields have the same shape as far as this goes: their fields are compared one by one."""
+def _describe_shape(type: GraphQLOutputType) -> str:
+    """Returns equal results for types of the same shape; composite types' fields are compared separately."""
     if is_non_null_type(type):
-        return f"{_shape(type.of_type)}!"
+        return f"{_describe_shape(type.of_type)}!"
     if is_list_type(type):
-        return f"[{_shape(type.of_type)}]"
+        return f"[{_describe_shape(type.of_type)}]"
     return type.name if is_leaf_type(type) else "{}"

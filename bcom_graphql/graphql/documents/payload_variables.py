@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from graphql import DocumentNode, FieldNode, OperationDefinitionNode
 
-from bcom_graphql.graphql.documents.variable_uses import Uses
+from bcom_graphql.graphql.documents.variable_uses import VariableUses
 
 
 def find_payload_variables(operation: OperationDefinitionNode, document: DocumentNode) -> frozenset[str]:
@@ -20,7 +20,7 @@ def find_payload_variables(operation: OperationDefinitionNode, document: Documen
     is_one_field = len(root) == 1 and isinstance(root[0], FieldNode)
     field: Any = root[0]
     parts = [*(field.directives or ()), field.selection_set] if is_one_field else [operation.selection_set]
-    return Uses(document).of(*parts)
+    return VariableUses(document).find(*parts)
 
 
 def encode_variables(names: frozenset[str], variables: Mapping[str, object]) -> str:

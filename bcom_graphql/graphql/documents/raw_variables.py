@@ -1,56 +1,58 @@
-"""The values that come with an operation, as JSON, before anything is made of them."""
+"""Checks and counts an operation's variables before they are coerced."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from bcom_graphql.graphql.errors import bad_request
+from bcom_graphql.graphql.errors import BadRequest
 
-MANY: Final = 1_000  # values that graphql-core coerces within some 10 ms
-CHARACTERS_OF_VALUE: Final = 100
-DEEPEST_CUT: Final = 20  # levels; graphql-core refuses what is nested much deeper
-
-
-def are_many(given: Mapping[str, Any]) -> bool:
-    """Whether coercing them takes its time. Looks at no more than it must."""
-    return count(given, MANY) > MANY
+MANY_VALUES: Final = 1_000  # graphql-core coerces as many in some 10 ms
+CHARACTERS_PER_VALUE: Final = 100
+MAX_TRUNCATED_DEPTH: Final = 20  # graphql-core refuses values that are nested much deeper
 
 
-def count(given: Mapping[str, Any], most: int | None = None) -> int:
-    """How many values there are at all levels, a long text for many; not to the end once there are more than `most`."""
-    seen = 0
-    waiting: list[Any] = [given]
-    while waiting and (most is None or seen <= most):
+def is_large(variables: Mapping[str, Any]) -> bool:
+    """Tells whether coercing them takes long. Looks at no more than it must."""
+    return count_variable_values(variables, MANY_VALUES) > MANY_VALUES
+
+
+def count_variable_values(variables: Mapping[str, Any], stop_after: int | None = None) -> int:
+    """Counts values at all levels, a long text as many; may stop once there are more than `stop_after`."""
+    counted = 0
+    waiting: list[Any] = [variables]
+    while waiting and (stop_after is None or counted <= stop_after):
         value = waiting.pop()
         if isinstance(value, str):
-            seen += len(value) // CHARACTERS_OF_VALUE
+            counted += len(value) // CHARACTERS_PER_VALUE
         elif isinstance(value, list | dict):
-            seen += len(value)
-            if most is None or seen <= most:
+            counted += len(value)
+            if stop_after is None or counted <= stop_after:
                 waiting += [*value, *value.values()] if isinstance(value, dict) else value
-    return seen
+    return counted
 
 
-def refuse_long_lists(given: Mapping[str, Any], most: int) -> None:
-    """Raises Refused for a variable with a list of more entries, at any level."""
-    for name, whole in given.items():
-        waiting = [whole]
+def check_list_lengths(variables: Mapping[str, Any], max_entries: int) -> None:
+    """Raises BadRequest for a variable with a list of more entries, at any level."""
+    for name, variable in variables.items():
+        waiting = [variable]
         while waiting:
             value = waiting.pop()
-            if isinstance(value, list) and len(value) > most:
-                raise bad_request(f"`${name}` has a list of {len(value)} entries; at most {most} are allowed.")
+            if isinstance(value, list) and len(value) > max_entries:
+                raise BadRequest(f"`${name}` has a list of {len(value)} entries; at most {max_entries} are allowed.")
             if isinstance(value, list | dict):
                 within = value.values() if isinstance(value, dict) else value
-                waiting += [one for one in within if isinstance(one, list | dict)]
+                waiting += [entry for entry in within if isinstance(entry, list | dict)]
 
 
-def cut(given: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """The same, but only the first entry of each list in these variables: nobody is going to look at the others."""
-    return {name: _cut(value, DEEPEST_CUT) if name in names else value for name, value in given.items()}
+def truncate_lists(variables: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Returns the variables with only the first entry of each list in those named, which no resolver will read."""
+    return {
+        name: _truncate(value, MAX_TRUNCATED_DEPTH) if name in names else value for name, value in variables.items()
+    }
 
 
-def _cut(value: Any, levels: int) -> Any:
+def _truncate(value: Any, levels: int) -> Any:
     if isinstance(value, list):
-        return [_cut(one, levels - 1) for one in value[:1]] if levels else []
+        return [_truncate(entry, levels - 1) for entry in value[:1]] if levels else []
     if isinstance(value, dict):
-        return {name: _cut(one, levels - 1) for name, one in value.items()} if levels else {}
+        return {name: _truncate(entry, levels - 1) for name, entry in value.items()} if levels else {}
     return value

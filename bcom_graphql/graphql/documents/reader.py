@@ -1,6 +1,6 @@
-"""From a document's text to what can be executed: counted, parsed, measured and validated, in this order.
+"""Turns a document's text into executable operations: counts tokens, parses, measures and validates, in this order.
 
-Each step bounds what the next one may cost.
+Each step bounds the cost of the next.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,27 +20,27 @@ from graphql import (
 )
 from graphql.validation import ASTValidationRule, OverlappingFieldsCanBeMergedRule
 
-from bcom_graphql.graphql.compiled import Compiled
-from bcom_graphql.graphql.documents.complexity import Measurer, excesses
+from bcom_graphql.graphql.compiled import CompiledOperation
+from bcom_graphql.graphql.documents.complexity import Measurer, find_excesses
 from bcom_graphql.graphql.documents.constraints import Arguments, Constraints
-from bcom_graphql.graphql.documents.costs import Costs, Pricer
+from bcom_graphql.graphql.documents.costs import CostAnalyzer, OperationCosts
 from bcom_graphql.graphql.documents.literals import LiteralsRule
 from bcom_graphql.graphql.documents.overlapping_fields import FieldsMergeRule
 from bcom_graphql.graphql.documents.payload_variables import find_payload_variables
 from bcom_graphql.graphql.documents.token_count import count_tokens
 from bcom_graphql.graphql.documents.variable_uses import RootUses
 from bcom_graphql.graphql.documents.variables import Variables
-from bcom_graphql.graphql.errors import MOST_REFUSALS, bad_request, too_complex
+from bcom_graphql.graphql.errors import MAX_REQUEST_ERRORS, BadRequest, TooComplex
 from bcom_graphql.graphql.limits import Limits
-from bcom_graphql.graphql.threads import READING
+from bcom_graphql.graphql.threads import DOCUMENT_THREADS
 
-LONGEST_TOKEN: Final = 40  # characters, on average: what is longer has no business in a document
-CHARACTERS_OF_POINT: Final = 4  # of a short document; of a long one, each is a point
-POINTS_OF_LOOK: Final = 20  # of a field below `__schema`, which is told of all types
-SHORT: Final = 500  # characters that are read within some 20 ms
-BYTES_OF_DOCUMENT: Final = 2_000  # these as measured with tracemalloc
-BYTES_OF_TOKEN: Final = 700  # and of the syntax tree around it
-BYTES_OF_OPERATION: Final = 10_000
+MAX_TOKEN_CHARACTERS: Final = 40  # on average
+CHARACTERS_PER_POINT: Final = 4  # of a short document; each of a long one is a point
+INTROSPECTION_POINTS: Final = 20  # of a field below `__schema`, which is resolved for all types
+SHORT_CHARACTERS: Final = 500  # read within some 20 ms
+DOCUMENT_BYTES: Final = 2_000  # measured with tracemalloc, as the next two
+TOKEN_BYTES: Final = 700  # with its part of the syntax tree
+OPERATION_BYTES: Final = 10_000
 Rule = type[ASTValidationRule]
 REPLACED: Final[Mapping[Rule, Rule]] = {
     ValuesOfCorrectTypeRule: LiteralsRule,
@@ -50,14 +50,14 @@ RULES: Final = tuple(REPLACED.get(rule, rule) for rule in specified_rules)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What is known of an operation before it is executed."""
+class OperationPlan:
+    """All that is computed about an operation before it is executed."""
 
     node: OperationDefinitionNode
-    costs: Costs
-    looking_points: int  # what introspection costs, which no price of a field says
+    costs: OperationCosts
+    introspection_points: int  # the cost of introspection, which fields' costs do not include
     payload_variables: frozenset[str]  # of a subscription; see the module of that name
-    compiled: Compiled
+    compiled: CompiledOperation
     variables: Variables
     uses: RootUses
     arguments: Arguments
@@ -68,88 +68,88 @@ class Plan:
 
     @property
     def introspects(self) -> bool:
-        return self.looking_points > 0
+        return self.introspection_points > 0
 
 
 class Operations:
-    """Those of a valid document, by their names. What only one needs, its plan, is made when it is asked for."""
+    """The operations of a valid document by name; their plans are made when they are first needed."""
 
     def __init__(self, schema: GraphQLSchema, tree: DocumentNode, measurer: Measurer, limits: Limits) -> None:
         self._schema, self._tree, self._measurer = schema, tree, measurer
-        self._pricer = Pricer(schema, tree, limits.page)
+        self._cost_analyzer = CostAnalyzer(schema, tree, limits.page)
         self._constraints = Constraints(limits.string)
         nodes = [node for node in tree.definitions if isinstance(node, OperationDefinitionNode)]
         self._nodes = {node.name.value if node.name else None: node for node in nodes}
-        self._plans: dict[str | None, Plan] = {}
+        self._plans: dict[str | None, OperationPlan] = {}
 
     @property
     def bytes(self) -> int:
-        """In memory, without the syntax tree."""
-        return len(self._nodes) * BYTES_OF_OPERATION + sum(plan.compiled.bytes for plan in self._plans.values())
+        """The memory they take, without the syntax tree."""
+        return len(self._nodes) * OPERATION_BYTES + sum(plan.compiled.bytes for plan in self._plans.values())
 
-    def knows(self, name: str | None) -> bool:
-        """Whether its plan is made. Raises Refused."""
-        return self._known(name or None) in self._plans
+    def has_plan(self, name: str | None) -> bool:
+        """Tells whether the operation's plan is made. Raises BadRequest."""
+        return self._resolve_name(name or None) in self._plans
 
-    def plan(self, name: str | None) -> Plan:
-        """Of this name, or the only one. Raises Refused."""
-        name = self._known(name or None)
+    def plan(self, name: str | None) -> OperationPlan:
+        """Returns the plan of the operation of this name, or of the only one. Raises BadRequest."""
+        name = self._resolve_name(name or None)
         plan = self._plans.get(name)
         if plan is None:
-            plan = self._plans[name] = self._made(self._nodes[name])
+            plan = self._plans[name] = self._make_plan(self._nodes[name])
         return plan
 
-    def _known(self, name: str | None) -> str | None:
+    def _resolve_name(self, name: str | None) -> str | None:
         if name is None and len(self._nodes) > 1:
-            raise bad_request("The document has several operations; say which with `operationName`.")
+            raise BadRequest("The document has several operations; say which with `operationName`.")
         if not self._nodes:
-            raise bad_request("The document has no operation.")
+            raise BadRequest("The document has no operation.")
         if name is not None and name not in self._nodes:
-            raise bad_request(f"The document has no operation named {name!r}.")
+            raise BadRequest(f"The document has no operation named {name!r}.")
         return next(iter(self._nodes)) if name is None else name
 
-    def _made(self, node: OperationDefinitionNode) -> Plan:
-        return Plan(
+    def _make_plan(self, node: OperationDefinitionNode) -> OperationPlan:
+        return OperationPlan(
             node,
-            self._pricer.costs(node),
-            self._measurer.operation(node).looked_at * POINTS_OF_LOOK,
+            self._cost_analyzer.costs(node),
+            self._measurer.measure(node).introspection_fields * INTROSPECTION_POINTS,
             find_payload_variables(node, self._tree) if node.operation is OperationType.SUBSCRIPTION else frozenset(),
-            compiled := Compiled(self._schema, self._tree, node),
+            compiled := CompiledOperation(self._schema, self._tree, node),
             Variables(self._schema, node),
-            RootUses.of(node, self._tree),
+            RootUses.from_operation(node, self._tree),
             Arguments(self._constraints, compiled),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as somebody sent it: its operations, or why it has none that can be executed."""
+    """A document: its operations, or the errors that prevent their execution."""
 
     hash: str
     errors: Sequence[GraphQLError] = ()
     operations: Operations | None = None
-    points: int = 0  # what reading it costs, and again each of its plans
-    read_bytes: int = BYTES_OF_DOCUMENT
+    points: int = 0  # the cost of reading it, and of each of its plans
+    read_bytes: int = DOCUMENT_BYTES
 
     @property
     def bytes(self) -> int:
-        """In memory, roughly, with the plans that were made so far."""
+        """The memory it takes, roughly, with the plans made so far."""
         return self.read_bytes + (self.operations.bytes if self.operations else 0)
 
     @property
     def is_long(self) -> bool:
-        """Whether what is done with it for the first time is done beside the event loop."""
-        return self.points > SHORT
+        """Tells whether it is read, planned and compiled in a thread."""
+        return self.points > SHORT_CHARACTERS
 
-    def plan(self, name: str | None) -> Plan:
-        """The operation of this name, or the only one. Raises Refused."""
+    def plan(self, name: str | None) -> OperationPlan:
+        """Returns the plan of the operation of this name, or of the only one. Raises BadRequest."""
         return self._operations.plan(name)
 
-    async def planned(self, name: str | None) -> Plan:
-        """The same, made beside the event loop if that takes its time."""
+    async def load_plan(self, name: str | None) -> OperationPlan:
+        """Does the same; makes the plan of a long document in a thread."""
         operations = self._operations
-        if self.points > SHORT and not operations.knows(name):
-            return await READING.run(operations.plan, name)
+        if self.points > SHORT_CHARACTERS and not operations.has_plan(name):
+            return await DOCUMENT_THREADS.run(operations.plan, name)
         return operations.plan(name)
 
     @property
@@ -158,9 +158,9 @@ class Document:
         return self.operations
 
 
-def points_of(text: str) -> int:
-    """What reading a document costs its sender: the longer, the more of it are fields that all rules look at."""
-    return len(text) // CHARACTERS_OF_POINT if len(text) <= SHORT else len(text)
+def count_reading_points(text: str) -> int:
+    """Returns what reading a document costs the sender, in points."""
+    return len(text) // CHARACTERS_PER_POINT if len(text) <= SHORT_CHARACTERS else len(text)
 
 
 class Reader:
@@ -171,32 +171,36 @@ class Reader:
         self._limits = limits
 
     def read(self, text: str, hash: str, *, hide_suggestions: bool = False) -> Document:
-        """The document, or why it is none. `hide_suggestions`: without a hint at what the schema has instead."""
-        most = self._limits.tokens
-        longest = most * LONGEST_TOKEN
-        if len(text) > longest:
-            return _beyond(hash, f"{len(text)} characters; at most {longest} are allowed. Use variables.")
+        """Reads a document. `hide_suggestions` leaves hints at the schema's names out of errors."""
+        max_tokens = self._limits.tokens
+        max_characters = max_tokens * MAX_TOKEN_CHARACTERS
+        if len(text) > max_characters:
+            return _make_too_large(
+                hash, f"{len(text)} characters; at most {max_characters} are allowed. Use variables."
+            )
         tokens = count_tokens(text)
-        if tokens > most:
-            return _beyond(hash, f"{tokens} tokens; at most {most} are allowed. Use variables for values.")
+        if tokens > max_tokens:
+            return _make_too_large(
+                hash, f"{tokens} tokens; at most {max_tokens} are allowed. Use variables for values."
+            )
         try:
             tree = parse(text)
         except GraphQLError as error:
             return Document(hash, [error])
         measurer = Measurer(tree)
-        errors = self._wrong(tree, measurer, hide_suggestions=hide_suggestions)
+        errors = self._validate(tree, measurer, hide_suggestions=hide_suggestions)
         if errors:
             return Document(hash, errors)
         operations = Operations(self._schema, tree, measurer, self._limits)
-        size = BYTES_OF_DOCUMENT + len(text) + tokens * BYTES_OF_TOKEN
-        return Document(hash, (), operations, points_of(text), size)
+        size = DOCUMENT_BYTES + len(text) + tokens * TOKEN_BYTES
+        return Document(hash, (), operations, count_reading_points(text), size)
 
-    def _wrong(self, tree: DocumentNode, measurer: Measurer, *, hide_suggestions: bool) -> Sequence[GraphQLError]:
-        beyond = [too_complex(excess) for excess in excesses(measurer, self._limits)]
-        return beyond or validate(
-            self._schema, tree, RULES, max_errors=MOST_REFUSALS - 1, hide_suggestions=hide_suggestions
+    def _validate(self, tree: DocumentNode, measurer: Measurer, *, hide_suggestions: bool) -> Sequence[GraphQLError]:
+        excesses = [TooComplex(excess) for excess in find_excesses(measurer, self._limits)]
+        return excesses or validate(
+            self._schema, tree, RULES, max_errors=MAX_REQUEST_ERRORS - 1, hide_suggestions=hide_suggestions
         )
 
 
-def _beyond(hash: str, what: str) -> Document:
-    return Document(hash, [too_complex(f"This document has {what}")])
+def _make_too_large(hash: str, what: str) -> Document:
+    return Document(hash, [TooComplex(f"This document has {what}")])

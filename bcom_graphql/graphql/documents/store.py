@@ -1,9 +1,8 @@
-"""One store of documents per process: parsed, measured and validated once, found again by their SHA-256.
+"""Keeps the documents of a process: parsed, measured and validated once, found again by their SHA-256.
 
-Only what can be executed is kept; whoever sends anything else pays for its reading each time. The store forgets what
-has not been asked for longest, and is bounded by what it holds in memory; what would take a tenth of that is not kept,
-or a few documents would push out all others. Automatic persisted queries find what anybody has sent before; with
-trusted documents there is nothing else to find.
+Only valid documents are kept; the sender of an invalid one pays for reading it each time. The store is an LRU cache,
+bounded in bytes; a document of more than a tenth of that is not kept, or a few would push out all others. Automatic
+persisted queries find what anybody has sent before; with trusted documents there are no others.
 """
 
 import hashlib
@@ -16,15 +15,15 @@ from typing import Final
 import orjson
 from graphql import GraphQLSchema
 
-from bcom_graphql.graphql.documents.reader import SHORT, Document, Reader
-from bcom_graphql.graphql.errors import Refused, bad_request
+from bcom_graphql.graphql.documents.reader import SHORT_CHARACTERS, Document, Reader
+from bcom_graphql.graphql.errors import BadRequest, RequestError
 from bcom_graphql.graphql.limits import Limits
-from bcom_graphql.graphql.single_flight import Shared
-from bcom_graphql.graphql.threads import READING
+from bcom_graphql.graphql.single_flight import SingleFlightCache
+from bcom_graphql.graphql.threads import DOCUMENT_THREADS
 
-CACHED_BYTES: Final = 64 * 1024 * 1024
-LARGEST_SHARE: Final = 10  # what is larger than one of so many parts is not kept
-USUAL_LENGTH: Final = 5_000  # characters of a document whose digest is remembered
+MAX_BYTES: Final = 64 * 1024 * 1024
+MAX_SHARE: Final = 10  # a document larger than this fraction of the store is not kept
+REMEMBERED_CHARACTERS: Final = 5_000  # of a document whose hash is cached
 
 
 class DocumentStore:
@@ -36,57 +35,57 @@ class DocumentStore:
         limits: Limits,
         trusted: Mapping[str, str] | None = None,
         *,
-        cached_bytes: int = CACHED_BYTES,
+        cached_bytes: int = MAX_BYTES,
     ) -> None:
-        """`trusted` documents by their ids: no others are admitted then."""
+        """`trusted`: documents by their ids; others are refused then."""
         self._reader = Reader(schema, limits)
         self._trusted = trusted
-        self._trusted_hashes = {digest(text) for text in (trusted or {}).values()}
+        self._trusted_hashes = {hash_text(text) for text in (trusted or {}).values()}
         self._documents: OrderedDict[str, Document] = OrderedDict()
-        self._weights: dict[str, int] = {}  # of each as it was last weighed
-        self._reading = Shared[Document](lambda _: 0, most=0)  # by all who wait for the same
-        self._most_bytes = cached_bytes
+        self._weights: dict[str, int] = {}  # bytes of each when it was last weighed
+        self._reading = SingleFlightCache[Document](lambda _: 0, max_entries=0)
+        self._max_bytes = cached_bytes
         self._bytes = 0
 
-    def named(self, id: str) -> Document:
-        """A registered document, or one that was sent before. Raises Refused when there is none."""
+    def get_registered(self, id: str) -> Document:
+        """Returns a trusted document by its id, or any by its hash. Raises RequestError if there is none."""
         if self._trusted is not None and id in self._trusted:
-            return self.sent(self._trusted[id])
-        document = self._known(id)
+            return self.read(self._trusted[id])
+        document = self._lookup(id)
         if document is None or (self._trusted is not None and id not in self._trusted_hashes):
-            raise Refused("PersistedQueryNotFound", {"code": "PERSISTED_QUERY_NOT_FOUND"})
+            raise RequestError("PersistedQueryNotFound", {"code": "PERSISTED_QUERY_NOT_FOUND"})
         return document
 
-    def sent(self, text: str, hash: str | None = None, *, hide_suggestions: bool = False) -> Document:
-        """The document with this text. Raises Refused if it is not trusted, or does not have the hash it should."""
-        actual = self._admitted(text, hash)
-        known = self._known(actual)
-        return known or self._keep(self._reader.read(text, actual, hide_suggestions=hide_suggestions))
+    def read(self, text: str, hash: str | None = None, *, hide_suggestions: bool = False) -> Document:
+        """Returns the document with this text. Raises RequestError if it is not trusted, or the hash is another."""
+        actual = self._check_admitted(text, hash)
+        document = self._lookup(actual)
+        return document or self._keep(self._reader.read(text, actual, hide_suggestions=hide_suggestions))
 
-    async def received(self, text: str, hash: str | None = None, *, hide_suggestions: bool = False) -> Document:
-        """The same; a long one that is new is read beside the event loop."""
-        actual = self._admitted(text, hash)
-        if (known := self._known(actual)) is not None:
-            return known
-        if len(text) <= SHORT:
+    async def load(self, text: str, hash: str | None = None, *, hide_suggestions: bool = False) -> Document:
+        """Does the same; reads a new long document in a thread."""
+        actual = self._check_admitted(text, hash)
+        if (document := self._lookup(actual)) is not None:
+            return document
+        if len(text) <= SHORT_CHARACTERS:
             return self._keep(self._reader.read(text, actual, hide_suggestions=hide_suggestions))
-        read = partial(READING.run, self._reader.read, text, actual, hide_suggestions=hide_suggestions)
-        return self._keep(await self._reading.of((actual, hide_suggestions), read))
+        read = partial(DOCUMENT_THREADS.run, self._reader.read, text, actual, hide_suggestions=hide_suggestions)
+        return self._keep(await self._reading.get_or_run((actual, hide_suggestions), read))
 
-    def _admitted(self, text: str, hash: str | None) -> str:
-        actual = digest(text)
+    def _check_admitted(self, text: str, hash: str | None) -> str:
+        actual = hash_text(text)
         if hash is not None and hash != actual:
-            raise bad_request("The document does not have the SHA-256 that came with it.")
+            raise BadRequest("The document does not have the SHA-256 that came with it.")
         if self._trusted is not None and actual not in self._trusted_hashes:
             message = "This server executes registered documents only; this one is not among them."
-            raise Refused(message, {"code": "FORBIDDEN"})
+            raise RequestError(message, {"code": "FORBIDDEN"})
         return actual
 
-    def knows(self, text: str) -> bool:
-        """Whether reading it again costs nothing."""
-        return digest(text) in self._documents
+    def contains(self, text: str) -> bool:
+        """Tells whether the document is here, so that reading it costs nothing."""
+        return hash_text(text) in self._documents
 
-    def _known(self, hash: str) -> Document | None:
+    def _lookup(self, hash: str) -> Document | None:
         document = self._documents.get(hash)
         if document is not None:
             self._documents.move_to_end(hash)
@@ -100,16 +99,16 @@ class DocumentStore:
         return kept
 
     def weigh(self, document: Document) -> None:
-        """Anew, after plans were made of it."""
+        """Counts its bytes again, after plans were made of it."""
         hash = document.hash
         if self._documents.get(hash) is not document:
             return
         weight = document.bytes
         self._bytes += weight - self._weights.get(hash, 0)
         self._weights[hash] = weight
-        if weight > self._most_bytes // LARGEST_SHARE:
+        if weight > self._max_bytes // MAX_SHARE:
             self._forget(hash)
-        while self._bytes > self._most_bytes:
+        while self._bytes > self._max_bytes:
             self._forget(next(iter(self._documents)))
 
     def _forget(self, hash: str) -> None:
@@ -117,17 +116,17 @@ class DocumentStore:
         self._bytes -= self._weights.pop(hash)
 
 
-def digest(text: str) -> str:
-    return _digest_of_usual(text) if len(text) <= USUAL_LENGTH else hashlib.sha256(text.encode()).hexdigest()
+def hash_text(text: str) -> str:
+    return _hash_short_text(text) if len(text) <= REMEMBERED_CHARACTERS else hashlib.sha256(text.encode()).hexdigest()
 
 
 @lru_cache(1000)
-def _digest_of_usual(text: str) -> str:
+def _hash_short_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_trusted(path: Path) -> dict[str, str]:
-    """Documents by their ids. Raises ValueError for a file that is none of such."""
+    """Reads documents by their ids. Raises ValueError for a malformed file."""
     try:
         documents = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:

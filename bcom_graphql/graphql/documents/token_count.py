@@ -1,9 +1,9 @@
-"""How many tokens a document has, before anything is made of them."""
+"""Counts a document's tokens before it is parsed."""
 
 import re
 
-# Every alternative takes what it has begun and gives nothing back: one pass, whatever the text. A string that nobody
-# closes goes to the end, as in graphql-core's lexer. https://spec.graphql.org/draft/#sec-Appendix-Grammar-Summary
+# Possessive: no alternative backtracks, so that one pass suffices for any text. An unclosed string goes to the end, as
+# in graphql-core's lexer. https://spec.graphql.org/draft/#sec-Appendix-Grammar-Summary
 TOKEN = re.compile(
     r'"""[^"\\]*+(?:(?:\\"""|\\|"(?!""))[^"\\]*+)*+(?:""")?'
     r'|"[^"\\\n\r]*+(?:\\.[^"\\\n\r]*+)*+"?'

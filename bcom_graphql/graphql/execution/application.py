@@ -1,13 +1,13 @@
-"""What the protocol asks of the application: a context per operation, whose it is, and whether they may go on."""
+"""What the protocol server asks of the application: contexts for operations, who calls, and what they may do."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 
 class Client(NamedTuple):
-    """Where an operation comes from: HTTP headers or the WebSocket's connection parameters, and the peer's address.
+    """The sender of an operation: HTTP headers or a WebSocket's connection parameters, and the address.
 
-    `resume_after` is the last event's id that an interrupted event stream had seen (`Last-Event-ID`).
+    `resume_after` is the id of the last event that an interrupted event stream has seen (`Last-Event-ID`).
     """
 
     credentials: Mapping[str, object]
@@ -16,10 +16,10 @@ class Client(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """Whose a context is.
+    """The caller that a context belongs to.
 
-    `subject` owns connections, and is what the application names when it wants them checked again. `standing` is what
-    the subject may do: a connection ends when it changes. `expires_at` is in epoch seconds.
+    `subject` owns connections; the application names it to have them checked again. `standing` is what the subject may
+    do: a connection ends when it changes. `expires_at` is in epoch seconds.
     """
 
     subject: str
@@ -29,40 +29,40 @@ class Identity(NamedTuple):
 
 
 class Gate(Protocol):
-    """Implemented by the application. `open` and `spend` raise Refused."""
+    """Implemented by the application. `open_context` and `charge` raise RequestError."""
 
-    async def open(self, client: Client) -> Any:
-        """A context for one operation."""
+    async def open_context(self, client: Client) -> Any:
+        """Returns a context for one operation."""
 
-    def identity(self, context: Any) -> Identity:
-        """Whose the context is."""
+    def identify(self, context: Any) -> Identity:
+        """Returns the caller that the context belongs to."""
 
-    def may(self, context: Any, root: str, field: str) -> bool:
-        """Whether the caller's role lets them use a root field; else its resolver refuses it, whatever is given."""
+    def may_use(self, context: Any, root: str, field: str) -> bool:
+        """Tells whether the caller's role may use a root field; otherwise its resolver refuses any arguments."""
 
-    def admit_files(self, context: Any) -> None:
-        """Raises Refused unless this caller may send files, whatever for."""
+    def check_may_upload(self, context: Any) -> None:
+        """Raises RequestError if this caller may not send files at all."""
 
     def look_ahead(self, selected: Mapping[str, frozenset[str]]) -> Any:
-        """What the application wants to know of an operation: the names of the fields that it selects, by type.
+        """Returns what the application wants to know of the selected fields, given by type.
 
-        Asked once for an operation's plan; the result is kept with it, for `begin`.
+        Called once per plan; the result is kept there and handed to `begin_operation`.
         """
 
-    def begin(self, context: Any, ahead: Any) -> None:
-        """An operation is about to be executed in this context; others may be, too, that share it."""
+    def begin_operation(self, context: Any, ahead: Any) -> None:
+        """Prepares the context for an operation. Operations may share it."""
 
-    def fresh(self, context: Any) -> Any:
-        """A context of the same standing but nobody's own, for what all of that standing share."""
+    def make_shared_context(self, context: Any) -> Any:
+        """Returns a context of the same standing but without a user, for responses that several callers share."""
 
-    def push(self, context: Any) -> None:
-        """Events of this context's subscriptions may be pushed: their sources may say that they have caught up."""
+    def allow_push(self, context: Any) -> None:
+        """Lets the sources of this context's subscriptions yield `CaughtUp`, to have later events pushed."""
 
-    async def settled(self) -> None:
-        """When subscribers were sent everything that has happened; one that does not read never was."""
+    async def wait_until_sent(self) -> None:
+        """Waits until all queued events are sent. May never return if a subscriber stops reading."""
 
-    async def spend(self, context: Any, points: int) -> None:
-        """Charge the caller's budget for operations."""
+    async def charge(self, context: Any, points: int) -> None:
+        """Charges the caller's budget for operations."""
 
     def request_id(self) -> str:
-        """The present request's."""
+        """Returns the id of the current request."""

@@ -1,9 +1,9 @@
 """Pushes live events to many sockets: each event is executed once and written to one subscriber after the other.
 
-Waking a task for each subscriber costs more than writing to its socket, and keeping the task costs more memory than all
-else about a subscriber. So a subscriber that has caught up hands over its event source, and its task ends. From then on
-events are pushed: collected by broadcast (all who asked the same), executed once, written in one loop. A socket that
-takes no more for now delays nobody: a task of its own goes on sending, and later events queue behind it. The event
+Waking a task for each subscriber costs more than writing to its socket, and keeping the task costs more memory than
+all else about a subscriber. So a subscriber that has caught up hands over its event source, and its task ends. From
+then on events are pushed: collected by broadcast (all who asked the same), executed once, written in one loop. A socket
+that takes no more for now delays nobody: a task of its own goes on sending, and later events queue behind it. The event
 source bounds that queue.
 """
 

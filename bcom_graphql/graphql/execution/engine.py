@@ -1,9 +1,9 @@
-"""From an operation as a client sent it to its answer, or to its stream of answers, whatever the transport.
+"""Turns a request into its response, or a stream of responses, whichever transport it came by.
 
-    find the document → may this caller run it? → coerce variables → price it → spend → execute, within its time
+    find the document → may this caller run it? → coerce variables → price it → charge → execute, within its time
 
-Strawberry defines the types, and `compiled` executes what is asked of them. Only what goes on around that is here, so
-that HTTP, WebSockets and event streams cannot differ in it.
+Strawberry defines the types, and `compiled` executes operations on them. What happens around that is here, so that
+HTTP, WebSockets and event streams cannot differ in it.
 """
 
 from collections.abc import AsyncGenerator, Collection, Hashable
@@ -18,12 +18,17 @@ from strawberry.schema import Schema
 
 from bcom_graphql.graphql.compiled import Execution
 from bcom_graphql.graphql.deadlines import Deadline
-from bcom_graphql.graphql.documents.batch_inputs import Inputs
+from bcom_graphql.graphql.documents.batch_inputs import BatchInputs
 from bcom_graphql.graphql.documents.payload_variables import encode_variables
-from bcom_graphql.graphql.documents.raw_variables import are_many, count, cut, refuse_long_lists
-from bcom_graphql.graphql.documents.reader import Document, Plan, points_of
+from bcom_graphql.graphql.documents.raw_variables import (
+    check_list_lengths,
+    count_variable_values,
+    is_large,
+    truncate_lists,
+)
+from bcom_graphql.graphql.documents.reader import Document, OperationPlan, count_reading_points
 from bcom_graphql.graphql.documents.store import DocumentStore
-from bcom_graphql.graphql.errors import Refused, Rejected, presented, too_complex
+from bcom_graphql.graphql.errors import InvalidOperation, RequestError, TooComplex, format_errors
 from bcom_graphql.graphql.execution import spans
 from bcom_graphql.graphql.execution.application import Gate
 from bcom_graphql.graphql.execution.broadcast import Broadcast, CaughtUp, MakePayload, Sink, Subscriber
@@ -33,35 +38,35 @@ from bcom_graphql.graphql.execution.operation_metrics import (
     NOT_COMPILED,
     OK,
     SUBSCRIPTIONS_FAILED,
-    Meters,
-    Watch,
+    OperationMeters,
+    OperationTimer,
     time_root_fields,
 )
-from bcom_graphql.graphql.execution.response_encoding import Room
-from bcom_graphql.graphql.execution.responses import Answer, Prepared
+from bcom_graphql.graphql.execution.response_encoding import ByteBudget
+from bcom_graphql.graphql.execution.responses import GraphQLResponse, PreparedOperation
 from bcom_graphql.graphql.limits import Introspection, Limits
-from bcom_graphql.graphql.single_flight import Shared
-from bcom_graphql.graphql.threads import COERCING, READING
+from bcom_graphql.graphql.single_flight import SingleFlightCache
+from bcom_graphql.graphql.threads import DOCUMENT_THREADS, VARIABLE_THREADS
 
 logger = structlog.get_logger(__name__)
 
-LEAST_POINTS = 10  # what an operation costs the server besides its fields
-AWAY = "SERVICE_UNAVAILABLE"
-NOTHING: list[object] = []  # stands in for a variable that is coerced already
+MIN_POINTS = 10  # what an operation costs the server besides its fields
+UNAVAILABLE = "SERVICE_UNAVAILABLE"
+PLACEHOLDER: list[object] = []  # stands in for a variable that is already coerced
 
 
-class LiveSink(Sink[Answer], Protocol):
+class LiveSink(Sink[GraphQLResponse], Protocol):
     """Where a subscription's events are pushed, once it has caught up."""
 
-    def begin(self, subscriber: Subscriber[Answer]) -> None:
+    def begin(self, subscriber: Subscriber[GraphQLResponse]) -> None:
         """Events are pushed from now on, until the subscriber leaves or `end` is called."""
 
-    def end(self, last: Answer) -> None:
+    def end(self, last: GraphQLResponse) -> None:
         """Nothing more is pushed after this error."""
 
 
-class Interrupted(Exception):
-    """What an event needs is away: the stream ends before it, so that whoever comes back does not miss it."""
+class StreamInterrupted(Exception):
+    """Something that an event needs is unavailable: the stream ends before it, so that resuming clients get it."""
 
     def __init__(self, errors: list[Any]) -> None:
         super().__init__()
@@ -82,179 +87,189 @@ class Engine:
     def __init__(
         self, schema: Schema, gate: Gate, limits: Limits, documents: DocumentStore, *, compiled: bool = True
     ) -> None:
-        """`compiled`: else graphql-core executes everything, as it does what cannot be compiled."""
+        """Unless `compiled`, graphql-core executes everything, and not only what cannot be compiled."""
         self._schema = schema._schema  # noqa: SLF001  graphql-core's, which Strawberry has no other way to
         self._gate = gate
         self._limits = limits
         self._documents = documents
-        self._inputs = Inputs(self._schema)
+        self._inputs = BatchInputs(self._schema)
         self._compiled = compiled
-        self._meters = Meters()
+        self._meters = OperationMeters()
         time_root_fields(self._schema)
-        self._shared = Shared[Answer](lambda answer: len(answer.encoded))
-        self._broadcasts: dict[Hashable, Broadcast[Answer]] = {}
+        self._shared = SingleFlightCache[GraphQLResponse](lambda response: len(response.encoded))
+        self._broadcasts: dict[Hashable, Broadcast[GraphQLResponse]] = {}
 
-    async def prepare(self, asked: GraphQLRequest, context: Any, allowed: Collection[OperationType]) -> Prepared:
-        """Raises Refused or Rejected for what may not begin."""
-        with Watch(self._meters.unknown) as watch:
-            return await self._prepared(watch, asked, context, allowed)
+    async def prepare(
+        self, request: GraphQLRequest, context: Any, allowed: Collection[OperationType]
+    ) -> PreparedOperation:
+        """Returns the operation, ready to be executed. Raises RequestError or InvalidOperation if it may not begin."""
+        with OperationTimer(self._meters.unknown) as timer:
+            return await self._prepare(timer, request, context, allowed)
 
-    async def _prepared(
-        self, watch: Watch, asked: GraphQLRequest, context: Any, allowed: Collection[OperationType]
-    ) -> Prepared:
-        may_look = self._may_look(context)
-        document = await self._document(asked, context, hide_suggestions=not may_look)
+    async def _prepare(
+        self, timer: OperationTimer, request: GraphQLRequest, context: Any, allowed: Collection[OperationType]
+    ) -> PreparedOperation:
+        may_introspect = self._may_introspect(context)
+        document = await self._read_document(request, context, hide_suggestions=not may_introspect)
         if document.errors:
-            raise Rejected(document.errors, invalid_document=True)
-        plan = await document.planned(asked.name)
-        watch.meter = self._meters.of(plan, lambda: self._gate.identity(context).signed_in)
-        spans.name(watch.span, plan.node, document.hash)
+            raise InvalidOperation(document.errors, invalid_document=True)
+        plan = await document.load_plan(request.name)
+        timer.meter = self._meters.find(plan, lambda: self._gate.identify(context).signed_in)
+        spans.describe(timer.span, plan.node, document.hash)
         if plan.type not in allowed:
-            watch.end("BAD_USER_INPUT")
+            timer.end("BAD_USER_INPUT")
             raise WrongOperationType(plan.type)
-        if plan.introspects and not may_look:
-            raise self._no_introspection()
-        variables = await self._variables(plan, asked.variables or {}, context, hide_suggestions=not may_look)
+        if plan.introspects and not may_introspect:
+            raise self._introspection_error()
+        variables = await self._variables(plan, request.variables or {}, context, hide_suggestions=not may_introspect)
         cost = plan.costs.total(variables.coerced)
         if cost > self._limits.cost:
             message = f"This operation may cost {cost}; at most {self._limits.cost} is allowed. Ask for smaller pages."
-            raise Rejected([too_complex(message)])
-        is_planned = not self._compiled or plan.compiled.knows(variables)
-        planning = 0 if is_planned else document.points
-        await self._gate.spend(context, cost + plan.looking_points + planning)
-        if not is_planned and document.is_long:
-            await READING.run(plan.compiled.prepare, variables)
-        execution = self._execution(plan, variables, hide_suggestions=not may_look)
+            raise InvalidOperation([TooComplex(message)])
+        has_plan = not self._compiled or plan.compiled.has_plan(variables)
+        planning = 0 if has_plan else document.points
+        await self._gate.charge(context, cost + plan.introspection_points + planning)
+        if not has_plan and document.is_long:
+            await DOCUMENT_THREADS.run(plan.compiled.prepare, variables)
+        execution = self._execution(plan, variables, hide_suggestions=not may_introspect)
         self._look_ahead(execution, context)
-        if not is_planned:
+        if not has_plan:
             self._documents.weigh(document)
-        share = self._share(document, plan, asked, context)
-        return Prepared(document.hash, plan, execution, context, cost, watch, share)
+        broadcast_key = self._make_broadcast_key(document, plan, request, context)
+        return PreparedOperation(document.hash, plan, execution, context, cost, timer, broadcast_key)
 
-    def _share(self, document: Document, plan: Plan, asked: GraphQLRequest, context: Any) -> Hashable | None:
+    def _make_broadcast_key(
+        self, document: Document, plan: OperationPlan, request: GraphQLRequest, context: Any
+    ) -> Hashable | None:
         if plan.type is not OperationType.SUBSCRIPTION:
             return None
-        standing = self._gate.identity(context).standing
-        return document.hash, asked.name, encode_variables(plan.payload_variables, asked.variables or {}), standing
+        standing = self._gate.identify(context).standing
+        return document.hash, request.name, encode_variables(plan.payload_variables, request.variables or {}), standing
 
-    async def _document(self, asked: GraphQLRequest, context: Any, *, hide_suggestions: bool) -> Document:
-        """Paid for before it is looked for, so that what is refused is not free."""
-        text = asked.query
-        reading = 0 if text is None or self._documents.knows(text) else points_of(text)
-        await self._gate.spend(context, LEAST_POINTS + reading)
+    async def _read_document(self, request: GraphQLRequest, context: Any, *, hide_suggestions: bool) -> Document:
+        """Charges before it looks for the document, so that refused requests are not free."""
+        text = request.query
+        reading = 0 if text is None or self._documents.contains(text) else count_reading_points(text)
+        await self._gate.charge(context, MIN_POINTS + reading)
         if text is None:
-            return self._documents.named(asked.document_id or "")
-        return await self._documents.received(text, asked.document_id, hide_suggestions=hide_suggestions)
+            return self._documents.get_registered(request.document_id or "")
+        return await self._documents.load(text, request.document_id, hide_suggestions=hide_suggestions)
 
-    def _may_look(self, context: Any) -> bool:
-        """Whether the caller may learn what the schema has."""
+    def _may_introspect(self, context: Any) -> bool:
+        """Tells whether the caller may learn what the schema contains."""
         who = self._limits.introspection
         if who is Introspection.SIGNED_IN:
-            return self._gate.identity(context).signed_in
+            return self._gate.identify(context).signed_in
         return who is Introspection.EVERYBODY
 
-    def _no_introspection(self) -> Refused:
+    def _introspection_error(self) -> RequestError:
         if self._limits.introspection is Introspection.SIGNED_IN:
-            return Refused("Sign in to see the schema.", {"code": "UNAUTHENTICATED"})
-        return Refused("This server does not show its schema.", {"code": "FORBIDDEN"})
+            return RequestError("Sign in to see the schema.", {"code": "UNAUTHENTICATED"})
+        return RequestError("This server does not show its schema.", {"code": "FORBIDDEN"})
 
-    def _execution(self, plan: Plan, variables: VariableValues, *, hide_suggestions: bool) -> Execution:
+    def _execution(self, plan: OperationPlan, variables: VariableValues, *, hide_suggestions: bool) -> Execution:
         compiled = plan.compiled.plan(variables) if self._compiled else None
         if compiled is None:
             NOT_COMPILED.inc()
         return Execution(plan.compiled, compiled, variables, hide_suggestions)
 
     async def _variables(
-        self, plan: Plan, given: dict[str, Any], context: Any, *, hide_suggestions: bool
+        self, plan: OperationPlan, values: dict[str, Any], context: Any, *, hide_suggestions: bool
     ) -> VariableValues:
-        """Those for fields that the caller may not use are not looked through. Raises Refused or Rejected."""
-        if given:
+        """Coerces variables, except those of fields that the caller may not use. Raises as `prepare` does."""
+        if values:
             root: Any = self._schema.get_root_type(plan.type)
-            if idle := plan.uses.idle(partial(self._gate.may, context, root.name)):
-                given = cut(given, idle)
-        if not (given and are_many(given)):
-            return self._coerced(plan, given, hide_suggestions=hide_suggestions)
-        coerce = partial(self._coerced, plan, given, hide_suggestions=hide_suggestions)
+            if unused := plan.uses.find_unused(partial(self._gate.may_use, context, root.name)):
+                values = truncate_lists(values, unused)
+        if not (values and is_large(values)):
+            return self._coerce_variables(plan, values, hide_suggestions=hide_suggestions)
+        coerce = partial(self._coerce_variables, plan, values, hide_suggestions=hide_suggestions)
         try:
-            return await COERCING.run(coerce)
-        except (Refused, Rejected):
-            await self._gate.spend(context, await COERCING.run(count, given))
+            return await VARIABLE_THREADS.run(coerce)
+        except (RequestError, InvalidOperation):
+            await self._gate.charge(context, await VARIABLE_THREADS.run(count_variable_values, values))
             raise
 
-    def _coerced(self, plan: Plan, given: dict[str, Any], *, hide_suggestions: bool) -> VariableValues:
-        """Raises Refused or Rejected for those that do not fit."""
-        refuse_long_lists(given, self._limits.list)
-        plan.arguments.check(given)
-        coerced = self._inputs.coerced(plan.node, given)
-        given = given | dict.fromkeys(coerced, NOTHING) if coerced else given
-        values = plan.variables.coerced(given, hide_suggestions=hide_suggestions)
-        if isinstance(values, list):
-            raise Rejected(values)
-        values.coerced.update(coerced)
-        return values
+    def _coerce_variables(
+        self, plan: OperationPlan, values: dict[str, Any], *, hide_suggestions: bool
+    ) -> VariableValues:
+        """Raises RequestError or InvalidOperation for values that do not fit."""
+        check_list_lengths(values, self._limits.list)
+        plan.arguments.check(values)
+        coerced = self._inputs.coerce(plan.node, values)
+        values = values | dict.fromkeys(coerced, PLACEHOLDER) if coerced else values
+        result = plan.variables.coerce(values, hide_suggestions=hide_suggestions)
+        if isinstance(result, list):
+            raise InvalidOperation(result)
+        result.coerced.update(coerced)
+        return result
 
     def _look_ahead(self, execution: Execution, context: Any) -> None:
-        """Have the application know what is selected, before it resolves anything."""
+        """Tells the application which fields are selected, before it resolves any."""
         plan = execution.plan
         if plan is None:
             return
         if plan.ahead is None:
             plan.ahead = self._gate.look_ahead(plan.selected)
-        self._gate.begin(context, plan.ahead)
+        self._gate.begin_operation(context, plan.ahead)
 
     # ------------------------------------------------------------ executing
 
-    async def execute(self, prepared: Prepared, seconds: float | None = None, room: Room | None = None) -> Answer:
-        """A query's or mutation's answer. Raises Refused when it takes longer, or more `room`, than it may."""
+    async def execute(
+        self, prepared: PreparedOperation, seconds: float | None = None, budget: ByteBudget | None = None
+    ) -> GraphQLResponse:
+        """Returns a query's or mutation's response. Raises RequestError if it takes too long or is too large."""
         try:
-            with prepared.watch:
+            with prepared.timer:
                 seconds = seconds or self._limits.seconds
-                result = await self._within_time(prepared, None, prepared.context, seconds)
-                answer = Answer.of(prepared, result, self._gate.request_id())
-                await answer.write(room or self.room())
-            prepared.watch.end(answer.outcome)
-            return answer
+                result = await self._run_in_time(prepared, None, prepared.context, seconds)
+                response = GraphQLResponse.from_result(prepared, result, self._gate.request_id())
+                await response.encode_within(budget or self.new_budget())
+            prepared.timer.end(response.outcome)
+            return response
         finally:
-            self._tell_if_slow(prepared)
+            self._log_if_slow(prepared)
 
-    def room(self) -> Room:
-        """For an answer, or for a batch of them."""
-        return Room(self._limits.response)
+    def new_budget(self) -> ByteBudget:
+        """Returns the bytes that a response, or a batch of them, may have."""
+        return ByteBudget(self._limits.response)
 
-    def _tell_if_slow(self, prepared: Prepared) -> None:
-        """Whoever runs the server, with what it takes to find it; but not with its variables, which may be secret."""
-        plan, seconds = prepared.plan, prepared.watch.seconds
+    def _log_if_slow(self, prepared: PreparedOperation) -> None:
+        """Logs what it takes to find a slow operation; not its variables, which may be secret."""
+        plan, seconds = prepared.plan, prepared.timer.seconds
         if 0 < self._limits.slow_seconds <= seconds:
             name = plan.node.name.value if plan.node.name else None
-            what = {"operation": name, "type": plan.type.value, "document": prepared.document, "cost": prepared.cost}
-            logger.warning("slow operation", seconds=round(seconds, 3), **what)
+            fields = {"operation": name, "type": plan.type.value, "document": prepared.document, "cost": prepared.cost}
+            logger.warning("slow operation", seconds=round(seconds, 3), **fields)
 
-    async def answers(self, prepared: Prepared, sink: LiveSink | None = None) -> AsyncGenerator[Answer, None]:
-        """One answer, or a subscription's many. Raises Rejected when it does not begin.
+    async def respond(
+        self, prepared: PreparedOperation, sink: LiveSink | None = None
+    ) -> AsyncGenerator[GraphQLResponse, None]:
+        """Returns one response, or a subscription's many. Raises InvalidOperation if it cannot begin.
 
-        With `sink` this may end when the events that have been are told, and those to come are pushed there.
+        With a `sink` the responses may end once past events are sent; later events are pushed to the sink.
         """
         if prepared.plan.type is not OperationType.SUBSCRIPTION:
-            return self._only(prepared)
+            return self._respond_once(prepared)
         if sink is not None:
-            self._gate.push(prepared.context)
-        with prepared.watch:
-            source = await prepared.execution.events(prepared.context)
+            self._gate.allow_push(prepared.context)
+        with prepared.timer:
+            source = await prepared.execution.subscribe(prepared.context)
             if isinstance(source, ExecutionResult):
-                raise Rejected(source.errors or ())
-        prepared.watch.end()
-        return self._each(prepared, source, sink)
+                raise InvalidOperation(source.errors or ())
+        prepared.timer.end()
+        return self._respond_to_events(prepared, source, sink)
 
-    async def _only(self, prepared: Prepared) -> AsyncGenerator[Answer, None]:
+    async def _respond_once(self, prepared: PreparedOperation) -> AsyncGenerator[GraphQLResponse, None]:
         try:
             yield await self.execute(prepared)
-        except Refused as refused:
-            yield Answer({"errors": refused.presented()}, executed=False)
+        except RequestError as error:
+            yield GraphQLResponse({"errors": error.format_errors()}, executed=False)
 
-    async def _each(
-        self, prepared: Prepared, source: AsyncGenerator[Any, None], sink: LiveSink | None
-    ) -> AsyncGenerator[Answer, None]:
-        """What each event gives. A source that fails ends the stream, with the error as its last answer."""
+    async def _respond_to_events(
+        self, prepared: PreparedOperation, source: AsyncGenerator[Any, None], sink: LiveSink | None
+    ) -> AsyncGenerator[GraphQLResponse, None]:
+        """Yields a response for each event. A source that fails ends the stream with the error as the last response."""
         request_id = self._gate.request_id()
         try:
             async with aclosing(source) as events:
@@ -262,80 +277,90 @@ class Engine:
                     if sink is not None and isinstance(event, CaughtUp):
                         self._push(prepared, event, request_id, sink)
                         return
-                    answer = await self._of_event(prepared, event, request_id)
+                    response = await self._respond_to_event(prepared, event, request_id)
                     MESSAGES.inc()
-                    yield answer
-        except Exception as error:  # noqa: BLE001  presented to the client, and logged where it is our fault
-            yield _last(error, prepared.plan.node, request_id)
+                    yield response
+        except Exception as error:  # noqa: BLE001  sent to the client, and logged where it is our fault
+            yield _make_final_response(error, prepared.plan.node, request_id)
 
-    def _push(self, prepared: Prepared, source: CaughtUp, request_id: str, sink: LiveSink) -> None:
-        """Pushes events to all who asked the same together; the first of them stands for all."""
-        broadcast = self._broadcasts.get(prepared.share)
+    def _push(self, prepared: PreparedOperation, source: CaughtUp, request_id: str, sink: LiveSink) -> None:
+        """Pushes events to all subscribers that asked the same; the first of them stands for all."""
+        broadcast = self._broadcasts.get(prepared.broadcast_key)
         if broadcast is None:
-            broadcast = self._broadcasts[prepared.share] = Broadcast(
-                partial(self._of_pushed, prepared, request_id),
-                partial(self._gate.fresh, prepared.context),
-                partial(self._broadcasts.pop, prepared.share),
+            broadcast = self._broadcasts[prepared.broadcast_key] = Broadcast(
+                partial(self._respond_to_pushed_event, prepared, request_id),
+                partial(self._gate.make_shared_context, prepared.context),
+                partial(self._broadcasts.pop, prepared.broadcast_key),
             )
         operation = prepared.plan.node
-        subscriber = Subscriber(broadcast, sink, lambda error: sink.end(_last(error, operation, request_id)))
+        subscriber = Subscriber(
+            broadcast, sink, lambda error: sink.end(_make_final_response(error, operation, request_id))
+        )
         subscriber.take(source)
         sink.begin(subscriber)
 
-    async def _of_event(self, prepared: Prepared, event: object, request_id: str, context: Any = None) -> Answer:
-        """Executed for all who share it where the event can be told from others, in this context of nobody's own."""
+    async def _respond_to_event(
+        self, prepared: PreparedOperation, event: object, request_id: str, context: Any = None
+    ) -> GraphQLResponse:
+        """Executes once per event and shares the response, in a context without a user, if the event has an id."""
         event_id = getattr(event, "cursor", None)
         if not isinstance(event_id, str):
-            return await self._executed(prepared, event, prepared.context, request_id)
-        key = (prepared.share, event_id)
-        answer = await self._shared.of(key, partial(self._for_all, prepared, event, request_id, event_id, context))
-        if "errors" in answer.body:  # whoever comes later may have better luck
+            return await self._execute_event(prepared, event, prepared.context, request_id)
+        key = (prepared.broadcast_key, event_id)
+        response = await self._shared.get_or_run(
+            key, partial(self._execute_shared, prepared, event, request_id, event_id, context)
+        )
+        if "errors" in response.body:  # who asks later may have better luck
             self._shared.forget(key)
-            if any(error["extensions"]["code"] == AWAY for error in answer.body["errors"]):
-                raise Interrupted(answer.body["errors"])
-        return answer
+            if any(error["extensions"]["code"] == UNAVAILABLE for error in response.body["errors"]):
+                raise StreamInterrupted(response.body["errors"])
+        return response
 
-    async def _of_pushed(
-        self, prepared: Prepared, request_id: str, make_payload: MakePayload, event: Any, context: Any = None
-    ) -> Answer:
-        """Those that are executed together share a context: its loaders ask the database once for all of them."""
-        return await self._of_event(prepared, make_payload(event), request_id, context)
+    async def _respond_to_pushed_event(
+        self, prepared: PreparedOperation, request_id: str, make_payload: MakePayload, event: Any, context: Any = None
+    ) -> GraphQLResponse:
+        """Events of one round share a context: its loaders query the database once for all of them."""
+        return await self._respond_to_event(prepared, make_payload(event), request_id, context)
 
-    async def _for_all(self, prepared: Prepared, event: object, request_id: str, event_id: str, context: Any) -> Answer:
-        context = context or self._gate.fresh(prepared.context)
-        span = spans.begin()
-        spans.name(span, prepared.plan.node, prepared.document)
-        with spans.within(span):
-            answer = await self._executed(prepared, event, context, request_id, event_id)
-        spans.end(span, answer.outcome, well=answer.outcome == OK)
-        return answer
+    async def _execute_shared(
+        self, prepared: PreparedOperation, event: object, request_id: str, event_id: str, context: Any
+    ) -> GraphQLResponse:
+        context = context or self._gate.make_shared_context(prepared.context)
+        span = spans.start()
+        spans.describe(span, prepared.plan.node, prepared.document)
+        with spans.activate(span):
+            response = await self._execute_event(prepared, event, context, request_id, event_id)
+        spans.end(span, response.outcome, well=response.outcome == OK)
+        return response
 
-    async def _executed(
-        self, prepared: Prepared, event: object, context: Any, request_id: str, event_id: str | None = None
-    ) -> Answer:
+    async def _execute_event(
+        self, prepared: PreparedOperation, event: object, context: Any, request_id: str, event_id: str | None = None
+    ) -> GraphQLResponse:
         try:
-            result = await self._within_time(prepared, event, context, self._limits.seconds)
-            answer = Answer.of(prepared, result, request_id, event_id)
-            await answer.write(self.room())
-        except Refused as refused:
-            return Answer({"errors": refused.presented()}, event_id=event_id)
-        return answer
+            result = await self._run_in_time(prepared, event, context, self._limits.seconds)
+            response = GraphQLResponse.from_result(prepared, result, request_id, event_id)
+            await response.encode_within(self.new_budget())
+        except RequestError as error:
+            return GraphQLResponse({"errors": error.format_errors()}, event_id=event_id)
+        return response
 
-    async def _within_time(self, prepared: Prepared, root: object, context: Any, seconds: float) -> ExecutionResult:
+    async def _run_in_time(
+        self, prepared: PreparedOperation, root: object, context: Any, seconds: float
+    ) -> ExecutionResult:
         try:
             with Deadline(seconds):
                 return await prepared.execution.run(root, context)
         except TimeoutError:
             message = f"This operation took longer than {seconds:g} seconds and was stopped."
-            raise Refused(message, {"code": "TIMEOUT"}) from None
+            raise RequestError(message, {"code": "TIMEOUT"}) from None
 
 
-def _last(error: Exception, operation: OperationDefinitionNode, request_id: str) -> Answer:
-    """Of a stream that ends with an error."""
-    if isinstance(error, Interrupted):
-        last = Answer({"errors": error.errors}, executed=False)
+def _make_final_response(error: Exception, operation: OperationDefinitionNode, request_id: str) -> GraphQLResponse:
+    """Returns the last response of a stream that ends with an error."""
+    if isinstance(error, StreamInterrupted):
+        response = GraphQLResponse({"errors": error.errors}, executed=False)
     else:
         located = located_error(error, [*operation.selection_set.selections])
-        last = Answer({"errors": presented([located], request_id)}, executed=False)
-    SUBSCRIPTIONS_FAILED.labels(last.outcome).inc()
-    return last
+        response = GraphQLResponse({"errors": format_errors([located], request_id)}, executed=False)
+    SUBSCRIPTIONS_FAILED.labels(response.outcome).inc()
+    return response

@@ -5,7 +5,7 @@ https://graphql.github.io/graphql-over-http/draft/#sec-Request-Parameters
 
 from typing import Any, Final, NamedTuple
 
-from bcom_graphql.graphql.errors import bad_request
+from bcom_graphql.graphql.errors import BadRequest
 
 MEMBERS: Final[tuple[tuple[str, type, str], ...]] = (
     ("query", str, "a string"),
@@ -26,15 +26,15 @@ class GraphQLRequest(NamedTuple):
 
     @classmethod
     def of(cls, body: Any) -> "GraphQLRequest":
-        """Reads the parameters from JSON. Raises Refused for missing or malformed ones."""
+        """Reads the parameters from JSON. Raises RequestError for missing or malformed ones."""
         if not isinstance(body, dict):
-            raise bad_request("A request is a JSON object with `query`, or a list of such.")
+            raise BadRequest("A request is a JSON object with `query`, or a list of such.")
         for name, kind, words in MEMBERS:
             if (value := body.get(name)) is not None and not isinstance(value, kind):
-                raise bad_request(f"`{name}` must be {words}.")
+                raise BadRequest(f"`{name}` must be {words}.")
         query, id = body.get("query") or None, _document_id(body)
         if query is None and id is None:
-            raise bad_request("A request needs a `query`, a `documentId` or `extensions.persistedQuery`.")
+            raise BadRequest("A request needs a `query`, a `documentId` or `extensions.persistedQuery`.")
         return cls(query, body.get("variables"), body.get("operationName"), id)
 
 
@@ -46,5 +46,5 @@ def _document_id(body: dict[str, Any]) -> str | None:
         return id.removeprefix("sha256:") if id else None
     hash = persisted.get("sha256Hash") if isinstance(persisted, dict) and persisted.get("version", 1) == 1 else None
     if not isinstance(hash, str):
-        raise bad_request("`extensions.persistedQuery` has `version: 1` and a `sha256Hash`.")
+        raise BadRequest("`extensions.persistedQuery` has `version: 1` and a `sha256Hash`.")
     return hash.lower()

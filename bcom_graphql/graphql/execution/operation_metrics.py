@@ -1,7 +1,7 @@
-"""What is counted and timed of operations, subscriptions and connections, for /metrics.
+"""Counts and times operations, subscriptions and connections, for /metrics.
 
-Clients choose the names of their operations, and every name costs memory here and in whatever reads this. So an engine
-tells so many apart, of which callers who have not signed in can take only the first.
+Clients choose the names of their operations, and every name costs memory here and in Prometheus. So only so many names
+are told apart, and fewer for callers who have not signed in.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from graphql import GraphQLSchema, OperationType
 from prometheus_client import Counter, Gauge, Histogram, Summary
 
 from bcom_graphql.graphql.compiled.state import is_awaitable
-from bcom_graphql.graphql.documents.reader import Plan
-from bcom_graphql.graphql.errors import INTERNAL, Refused, Rejected
+from bcom_graphql.graphql.documents.reader import OperationPlan
+from bcom_graphql.graphql.errors import INTERNAL, InvalidOperation, RequestError
 from bcom_graphql.graphql.execution import spans
 
-MOST_NAMES: Final = 200
-NAMES_OF_STRANGERS: Final = 50
-LONGEST_NAME: Final = 100
+MAX_NAMES: Final = 200
+MAX_ANONYMOUS_NAMES: Final = 50
+MAX_NAME_CHARACTERS: Final = 100
 ANONYMOUS, OTHER, UNKNOWN = "anonymous", "other", "unknown"
 OK, CANCELLED = "ok", "CANCELLED"
 
@@ -55,8 +55,8 @@ NOT_COMPILED = Counter(
 MESSAGES = Counter("bcom_subscription_messages_total", "Answers that subscribers were sent.")
 
 
-class Meter:
-    """Of one kind of operation."""
+class OperationMeter:
+    """Counts the outcomes and times of the operations of one name and type."""
 
     __slots__ = ("_duration", "_labels", "_outcomes")
 
@@ -73,51 +73,51 @@ class Meter:
         self._duration.observe(seconds)
 
 
-class Meters:
-    """An engine's, by operation name and type."""
+class OperationMeters:
+    """The meters of an engine, by operation name and type."""
 
     def __init__(self) -> None:
-        self.unknown = Meter(UNKNOWN, UNKNOWN)
-        self._anonymous = {type: Meter(ANONYMOUS, type.value) for type in OperationType}
-        self._other = {type: Meter(OTHER, type.value) for type in OperationType}
-        self._named: dict[tuple[str, OperationType], Meter] = {}
+        self.unknown = OperationMeter(UNKNOWN, UNKNOWN)
+        self._anonymous = {type: OperationMeter(ANONYMOUS, type.value) for type in OperationType}
+        self._other = {type: OperationMeter(OTHER, type.value) for type in OperationType}
+        self._named: dict[tuple[str, OperationType], OperationMeter] = {}
 
-    def of(self, plan: Plan, signed_in: Callable[[], bool]) -> Meter:
-        """`signed_in`: asked only of who brings a new name."""
+    def find(self, plan: OperationPlan, signed_in: Callable[[], bool]) -> OperationMeter:
+        """Returns an operation's meter. `signed_in` is called only for a new name."""
         if plan.node.name is None:
             return self._anonymous[plan.type]
         name = plan.node.name.value
         return self._named.get((name, plan.type)) or self._new(name, plan.type, signed_in)
 
-    def _new(self, name: str, type: OperationType, signed_in: Callable[[], bool]) -> Meter:
-        most = MOST_NAMES if len(self._named) < NAMES_OF_STRANGERS or signed_in() else NAMES_OF_STRANGERS
-        if len(self._named) >= most or len(name) > LONGEST_NAME:
+    def _new(self, name: str, type: OperationType, signed_in: Callable[[], bool]) -> OperationMeter:
+        most = MAX_NAMES if len(self._named) < MAX_ANONYMOUS_NAMES or signed_in() else MAX_ANONYMOUS_NAMES
+        if len(self._named) >= most or len(name) > MAX_NAME_CHARACTERS:
             return self._other[type]
-        meter = self._named[name, type] = Meter(name, type.value)
+        meter = self._named[name, type] = OperationMeter(name, type.value)
         return meter
 
 
-class Watch:
-    """Times one operation, and counts it when it ends: once, or when what is done with it fails; its span, too."""
+class OperationTimer:
+    """Times one operation. Counts it, and ends its span, when `end` is called or the `with` block raises."""
 
     __slots__ = ("_began", "_is_over", "_within", "meter", "seconds", "span")
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: OperationMeter) -> None:
         self.meter = meter
-        self.span = spans.begin()
-        self.seconds = 0.0  # known when it is over
+        self.span = spans.start()
+        self.seconds = 0.0  # set at the end
         self._is_over = False
         self._began = time.perf_counter()
 
     def __enter__(self) -> Self:
-        self._within = spans.within(self.span)
+        self._within = spans.activate(self.span)
         self._within.__enter__()
         return self
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         self._within.__exit__(None, None, None)
         if error is not None:
-            self.end(_code(error))
+            self.end(_code_of(error))
 
     def end(self, outcome: str = OK) -> None:
         if not self._is_over:
@@ -127,8 +127,8 @@ class Watch:
             spans.end(self.span, outcome, well=outcome == OK)
 
 
-def _code(error: BaseException) -> str:
-    if isinstance(error, Refused | Rejected):
+def _code_of(error: BaseException) -> str:
+    if isinstance(error, RequestError | InvalidOperation):
         return error.code
     return CANCELLED if isinstance(error, asyncio.CancelledError | GeneratorExit) else INTERNAL
 
@@ -137,30 +137,30 @@ def _code(error: BaseException) -> str:
 
 
 def time_root_fields(schema: GraphQLSchema) -> None:
-    """Have the resolvers of queries and mutations timed, for all who use this schema; once is enough."""
+    """Wraps the resolvers of all queries and mutations of a schema; a second call changes nothing."""
     for root in filter(None, (schema.query_type, schema.mutation_type)):
         for name, field in root.fields.items():
-            if field.resolve is not None and not hasattr(field.resolve, "around"):
+            if field.resolve is not None and not hasattr(field.resolve, "wrapper"):
                 full_name = f"{root.name}.{name}"
-                field.resolve = _timed(field.resolve, _RESOLVING.labels(full_name), full_name)
+                field.resolve = _time_resolver(field.resolve, _RESOLVING.labels(full_name), full_name)
 
 
-def _timed(resolve: Callable[..., Any], duration: Summary, name: str) -> Callable[..., Any]:
+def _time_resolver(resolve: Callable[..., Any], duration: Summary, name: str) -> Callable[..., Any]:
     @wraps(resolve)
     def timed(source: Any, info: Any, /, **arguments: Any) -> Any:
         began = time.perf_counter()
         result = resolve(source, info, **arguments)
         if is_awaitable(result):
-            return _Timed(result, began, duration, name)
+            return _TimedAwaitable(result, began, duration, name)
         duration.observe(time.perf_counter() - began)
         return result
 
-    timed.around = lambda other: _timed(other, duration, name)  # type: ignore[attr-defined]  # for `compiled`
+    timed.wrapper = lambda other: _time_resolver(other, duration, name)  # type: ignore[attr-defined]  # for `compiled`
     return timed
 
 
-class _Timed:
-    """What a resolver awaits, with an end to its time."""
+class _TimedAwaitable:
+    """What a resolver returned, timed until it is done."""
 
     __slots__ = ("_awaitable", "_began", "_duration", "_name")
 
@@ -169,12 +169,12 @@ class _Timed:
 
     def __await__(self) -> Generator[Any, None, Any]:
         try:
-            with spans.part(self._name):
+            with spans.start_child(self._name):
                 return (yield from self._awaitable.__await__())
         finally:
             self._duration.observe(time.perf_counter() - self._began)
 
     def close(self) -> None:
-        """Nobody is going to wait for it."""
+        """Closes what nobody is going to await."""
         if iscoroutine(self._awaitable):
             self._awaitable.close()

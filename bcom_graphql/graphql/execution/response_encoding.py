@@ -1,8 +1,7 @@
-"""Answers as JSON: bounded in bytes, and large ones in pieces, between which others have their turn.
+"""Writes responses as JSON, bounded in bytes; large ones in pieces, between which other tasks run.
 
-The encoder holds the interpreter while it works, 64 MB of numbers take it a fifth of a second. So what weighs more than
-a piece is taken apart, objects by their fields and lists by stretches, and is given up as soon as it grows beyond what
-is allowed.
+The encoder holds the interpreter lock while it works: a fifth of a second for 64 MB of numbers. So a large value is
+taken apart, objects by field and lists by stretches, and writing stops as soon as the budget is spent.
 """
 
 import asyncio
@@ -11,96 +10,98 @@ from typing import Any, Final
 
 import numpy as np
 
-from bcom_graphql.graphql.errors import Refused
+from bcom_graphql.graphql.errors import RequestError
 from bcom_graphql.graphql.json import encode
 
-PIECE: Final = 1024 * 1024  # bytes, roughly
-OF_BRACKETS: Final = 2  # bytes
-OF_NUMBER: Final = 10  # bytes, roughly, and a comma
+PIECE_BYTES: Final = 1024 * 1024  # roughly
+BRACKET_BYTES: Final = 2
+NUMBER_BYTES: Final = 10  # roughly, and a comma
 
 
-class Room:
-    """The bytes that are left: to one answer, or to all of a batch together."""
+class ByteBudget:
+    """The bytes that are left for one response, or for all responses of a batch."""
 
-    def __init__(self, largest: int) -> None:
-        self._largest = self._left = largest
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = self._left = max_bytes
 
-    def take(self, size: int) -> None:
-        """Raises Refused when there are not as many."""
+    def spend(self, size: int) -> None:
+        """Raises RequestError if fewer are left."""
         self._left -= size
         if self._left < 0:
-            message = f"The answer has more than {self._largest} bytes. Ask for smaller pages, fewer points or fields."
-            raise Refused(message, {"code": "RESPONSE_TOO_LARGE"})
+            message = (
+                f"The answer has more than {self._max_bytes} bytes. Ask for smaller pages, fewer points or fields."
+            )
+            raise RequestError(message, {"code": "RESPONSE_TOO_LARGE"})
 
 
-async def written(body: object, room: Room, piece: int = PIECE) -> bytes:
-    """The body's JSON. Raises Refused for one that is too large."""
-    parts, since = list[bytes](), 0
-    for part in _parts(body, piece):
-        room.take(len(part))
+async def encode_within(body: object, budget: ByteBudget, piece: int = PIECE_BYTES) -> bytes:
+    """Returns the body as JSON. Raises RequestError if it is larger than the budget."""
+    parts, unpaused = list[bytes](), 0
+    for part in _encode_parts(body, piece):
+        budget.spend(len(part))
         parts.append(part)
-        since += len(part)
-        if since > piece:
-            since = 0
+        unpaused += len(part)
+        if unpaused > piece:
+            unpaused = 0
             await asyncio.sleep(0)
     return b"".join(parts)
 
 
-def _parts(value: Any, piece: int) -> Iterator[bytes]:
-    is_heavy = weight(value, piece) > piece
-    if is_heavy and isinstance(value, dict):
-        yield from _object(value, piece)
-    elif is_heavy and isinstance(value, list):
-        yield from _list(value, piece)
+def _encode_parts(value: Any, piece: int) -> Iterator[bytes]:
+    is_large = estimate_bytes(value, piece) > piece
+    if is_large and isinstance(value, dict):
+        yield from _encode_object(value, piece)
+    elif is_large and isinstance(value, list):
+        yield from _encode_list(value, piece)
     else:
         yield encode(value)
 
 
-def _object(fields: dict[str, Any], piece: int) -> Iterator[bytes]:
+def _encode_object(fields: dict[str, Any], piece: int) -> Iterator[bytes]:
     before = b"{"
     for name, value in fields.items():
         yield before + encode(name) + b":"
-        yield from _parts(value, piece)
+        yield from _encode_parts(value, piece)
         before = b","
     yield b"}"
 
 
-def _list(items: list[Any], piece: int) -> Iterator[bytes]:
+def _encode_list(items: list[Any], piece: int) -> Iterator[bytes]:
     before = b"["
-    for stretch in _stretches(items, piece):
+    for stretch in _split_list(items, piece):
         yield before
         if len(stretch) == 1:
-            yield from _parts(stretch[0], piece)
+            yield from _encode_parts(stretch[0], piece)
         else:
             yield encode(stretch)[1:-1]
         before = b","
     yield b"]"
 
 
-def _stretches(items: list[Any], piece: int) -> Iterator[list[Any]]:
-    """None weighs more than a piece, unless it is a single item."""
-    start = weighs = 0
+def _split_list(items: list[Any], piece: int) -> Iterator[list[Any]]:
+    """Yields stretches that are no larger than a piece, unless a single item is."""
+    start = size = 0
     for end, item in enumerate(items):
-        more = weight(item, piece)
-        if weighs + more > piece and end > start:
+        more = estimate_bytes(item, piece)
+        if size + more > piece and end > start:
             yield items[start:end]
-            start, weighs = end, 0
-        weighs += more
+            start, size = end, 0
+        size += more
     yield items[start:]
 
 
-def weight(value: object, most: int) -> int:
-    """The bytes that it takes as JSON, roughly; not looked at any further where they are more than `most`."""
+def estimate_bytes(value: object, most: int) -> int:
+    """Returns roughly how many bytes a value takes as JSON; stops counting once there are more than `most`."""
     total, left = 0, list[Any]([[value]])
     while left:
         part = left.pop()
-        for one in part.values() if part.__class__ is dict else part:
-            kind = one.__class__
+        for entry in part.values() if part.__class__ is dict else part:
+            kind = entry.__class__
             if kind is dict or kind is list:
-                left.append(one)
-                total += OF_BRACKETS
+                left.append(entry)
+                total += BRACKET_BYTES
             else:
-                total += len(one) if kind is str else OF_NUMBER * (one.size if kind is np.ndarray else 1)
+                total += len(entry) if kind is str else NUMBER_BYTES * (entry.size if kind is np.ndarray else 1)
             if total > most:
                 return total
     return total

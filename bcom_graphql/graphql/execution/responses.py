@@ -1,4 +1,4 @@
-"""What an operation that may begin is, and what it is answered with."""
+"""An operation that is ready to be executed, and the response to it."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -8,86 +8,88 @@ from typing import Any, Final, NamedTuple, Self
 from graphql import ExecutionResult
 
 from bcom_graphql.graphql.compiled import Execution
-from bcom_graphql.graphql.documents.reader import Plan
-from bcom_graphql.graphql.errors import STATUS, Rejected, presented
-from bcom_graphql.graphql.execution.operation_metrics import OK, Watch
-from bcom_graphql.graphql.execution.response_encoding import Room, written
+from bcom_graphql.graphql.documents.reader import OperationPlan
+from bcom_graphql.graphql.errors import STATUS, InvalidOperation, format_errors
+from bcom_graphql.graphql.execution.operation_metrics import OK, OperationTimer
+from bcom_graphql.graphql.execution.response_encoding import ByteBudget, encode_within
 from bcom_graphql.graphql.json import encode
 
-CHEAP: Final = 1000  # points: what costs no more is no megabytes
+SMALL_COST: Final = 1000  # points; the response to a cheaper operation is small
 
 
-class Prepared(NamedTuple):
-    """An operation that may begin; `document` is its document's SHA-256."""
+class PreparedOperation(NamedTuple):
+    """An operation that may begin; `document` is the SHA-256 of its document."""
 
     document: str
-    plan: Plan
+    plan: OperationPlan
     execution: Execution
     context: Any
     cost: int
-    watch: Watch
-    share: Hashable | None = None  # of a subscription: whoever has the same gets the same of each event
+    timer: OperationTimer
+    broadcast_key: Hashable | None = None  # of a subscription: equal keys get equal responses to an event
 
 
-class Wait(NamedTuple):
-    """For how long what was refused may not be asked again, and the status that says why."""
+class RetryAfter(NamedTuple):
+    """After how many seconds a refused request may be sent again, and the HTTP status that says why."""
 
     seconds: int
     status: int
 
 
 @dataclass(frozen=True)
-class Answer:
+class GraphQLResponse:
     """A response's body; `executed`: the document was valid and its variables fitted.
 
-    `wait` is set when every root field was refused for now. `event_id` is what an interrupted
-    event stream may resume behind.
+    `retry_after` is set if every root field was refused for now. An interrupted event stream may resume
+    after `event_id`.
     """
 
     body: dict[str, Any]
     executed: bool = True
     cost: int = 0
-    wait: Wait | None = None
+    retry_after: RetryAfter | None = None
     event_id: str | None = None
 
     @cached_property
     def encoded(self) -> bytes:
-        """The body as JSON: written once, to however many it goes."""
+        """The body as JSON: written once, however many it is sent to."""
         return encode(self.body)
 
-    async def write(self, room: Room) -> None:
-        """Make `encoded` ahead. Raises Refused where it would be too large."""
-        if self.cost <= CHEAP:
-            room.take(len(self.encoded))
+    async def encode_within(self, budget: ByteBudget) -> None:
+        """Writes `encoded`, large bodies with breaks for others. Raises RequestError if they exceed the budget."""
+        if self.cost <= SMALL_COST:
+            budget.spend(len(self.encoded))
         else:
-            self.__dict__["encoded"] = await written(self.body, room)
+            self.__dict__["encoded"] = await encode_within(self.body, budget)
 
     @property
     def outcome(self) -> str:
-        """The code of the first error."""
+        """The code of the first error, or "ok"."""
         errors = self.body.get("errors")
         return errors[0]["extensions"]["code"] if errors else OK
 
     @classmethod
-    def of(cls, prepared: Prepared, result: ExecutionResult, request_id: str, event_id: str | None = None) -> Self:
+    def from_result(
+        cls, prepared: PreparedOperation, result: ExecutionResult, request_id: str, event_id: str | None = None
+    ) -> Self:
         body: dict[str, Any] = {"data": result.data}
         if result.errors:
-            body = {"errors": presented(result.errors, request_id), **body}
-        wait = _wait(prepared.execution, result) if result.errors else None
-        return cls(body, cost=prepared.cost, wait=wait, event_id=event_id)
+            body = {"errors": format_errors(result.errors, request_id), **body}
+        retry_after = _find_retry_after(prepared.execution, result) if result.errors else None
+        return cls(body, cost=prepared.cost, retry_after=retry_after, event_id=event_id)
 
     @classmethod
-    def not_executed(cls, rejected: Rejected, request_id: str) -> Self:
-        return cls({"errors": rejected.presented(request_id)}, executed=False)
+    def from_invalid_operation(cls, error: InvalidOperation, request_id: str) -> Self:
+        return cls({"errors": error.format_errors(request_id)}, executed=False)
 
 
-def _wait(execution: Execution, result: ExecutionResult) -> Wait | None:
-    """How long to wait, when no root field was let in.
+def _find_retry_after(execution: Execution, result: ExecutionResult) -> RetryAfter | None:
+    """Returns how long to wait if every root field was refused.
 
     Mutations run one after the other: once the first has failed where null is not allowed, the others do not begin.
     """
-    refusals: dict[Any, Wait] = {
-        error.path[0]: Wait(error.extensions["retryAfter"], STATUS[error.extensions["code"]])
+    refusals: dict[Any, RetryAfter] = {
+        error.path[0]: RetryAfter(error.extensions["retryAfter"], STATUS[error.extensions["code"]])
         for error in result.errors or ()
         if error.path and error.extensions and "retryAfter" in error.extensions
     }

@@ -1,6 +1,6 @@
-"""OpenTelemetry's spans of operations, events and root fields: nothing, and cheap, unless somebody collects them.
+"""OpenTelemetry spans of operations, events and root fields; next to nothing unless they are collected.
 
-Names and attributes follow its semantic conventions for GraphQL. Neither variables nor documents are in them.
+Names and attributes follow the semantic conventions for GraphQL. They contain neither variables nor documents.
 https://opentelemetry.io/docs/specs/semconv/graphql/graphql-spans/
 """
 
@@ -11,24 +11,24 @@ from graphql import OperationDefinitionNode
 from opentelemetry import trace
 from opentelemetry.trace import INVALID_SPAN, Span, Status, StatusCode, Tracer, TracerProvider
 
-TRACER: Tracer | None = None  # until somebody collects
-UNREAD = "GraphQL operation"  # until it is known which
-NOTHING: Final = nullcontext()
+TRACER: Tracer | None = None  # until `collect` is called
+UNKNOWN_NAME = "GraphQL operation"  # until the document is read
+NO_SPAN: Final = nullcontext()
 
 
 def collect(provider: TracerProvider) -> None:
-    """From now on."""
+    """Starts to send spans to this provider."""
     global TRACER  # noqa: PLW0603  as OpenTelemetry's own provider is the process's
     TRACER = provider.get_tracer("bcom_graphql")
 
 
-def begin() -> Span:
-    """Of an operation, within whatever goes on."""
-    return INVALID_SPAN if TRACER is None else TRACER.start_span(UNREAD)
+def start() -> Span:
+    """Starts the span of an operation, as a child of the current one."""
+    return INVALID_SPAN if TRACER is None else TRACER.start_span(UNKNOWN_NAME)
 
 
-def name(span: Span, operation: OperationDefinitionNode, document: str) -> None:
-    """`document`: its SHA-256."""
+def describe(span: Span, operation: OperationDefinitionNode, document: str) -> None:
+    """Names the span of an operation. `document`: the SHA-256."""
     if not span.is_recording():
         return
     type = operation.operation.value
@@ -39,7 +39,7 @@ def name(span: Span, operation: OperationDefinitionNode, document: str) -> None:
 
 
 def end(span: Span, outcome: str, *, well: bool) -> None:
-    """`outcome`: ok, or an error's code."""
+    """Ends a span. `outcome`: "ok", or an error's code."""
     if not span.is_recording():
         return
     if not well:
@@ -48,20 +48,20 @@ def end(span: Span, outcome: str, *, well: bool) -> None:
     span.end()
 
 
-def within(span: Span) -> AbstractContextManager[Any]:
-    """What begins in here is a part of it. It goes on."""
+def activate(span: Span) -> AbstractContextManager[Any]:
+    """Makes the span the parent of those that start within; does not end it."""
     if not span.is_recording():
-        return NOTHING
+        return NO_SPAN
     return trace.use_span(span, record_exception=False, set_status_on_exception=False)
 
 
-def is_collected() -> bool:
-    """Whether what goes on is."""
+def is_recording() -> bool:
+    """Tells whether the current span is recorded."""
     return TRACER is not None and trace.get_current_span().is_recording()
 
 
-def part(name: str) -> AbstractContextManager[Any]:
-    """Of what goes on, with a span of its own if that is collected."""
-    if TRACER is None or not is_collected():
-        return NOTHING
+def start_child(name: str) -> AbstractContextManager[Any]:
+    """Starts a child of the current span, if that is recorded."""
+    if TRACER is None or not is_recording():
+        return NO_SPAN
     return TRACER.start_as_current_span(name)

@@ -1,4 +1,4 @@
-"""Long-lived connections, sockets and event streams alike: so many a caller, and none outlives its credentials."""
+"""Bounds long-lived connections (sockets and event streams) per caller, and ends them with their credentials."""
 
 import asyncio
 import time
@@ -6,17 +6,17 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from bcom_graphql.graphql.errors import Refused
+from bcom_graphql.graphql.errors import RequestError
 from bcom_graphql.graphql.execution.application import Client, Gate, Identity
 from bcom_graphql.graphql.execution.operation_metrics import CONNECTIONS
 
-SOONEST_CHECK = 0.1  # seconds
-LONGEST_TIMER = 30.0  # seconds
-GOING_AWAY = Refused("The server is going away; connect again.", {"code": "SERVICE_UNAVAILABLE"})
+MIN_CHECK_SECONDS = 0.1
+MAX_TIMER_SECONDS = 30.0
+GOING_AWAY = RequestError("The server is going away; connect again.", {"code": "SERVICE_UNAVAILABLE"})
 
 
 class Connections:
-    """Those of this process, by whose they are."""
+    """The connections of this process, by subject."""
 
     def __init__(self, gate: Gate, limit: int) -> None:
         self.gate = gate
@@ -24,36 +24,40 @@ class Connections:
         self._by_subject: dict[str, set[Connection]] = defaultdict(set)
 
     def add(self, subject: str, connection: "Connection") -> None:
-        """Raises Refused when the subject has as many as allowed."""
+        """Counts a connection. Raises RequestError if the subject has as many as allowed."""
         present = len(self._by_subject.get(subject, ()))
         if present >= self._limit:
             message = f"You have {present} open connections; at most {self._limit} are allowed."
-            raise Refused(message, {"code": "RATE_LIMITED"})
+            raise RequestError(message, {"code": "RATE_LIMITED"})
         self._by_subject[subject].add(connection)
         CONNECTIONS[connection.transport].inc()
 
     def discard(self, subject: str, connection: "Connection") -> None:
-        """One that was added."""
+        """Takes a connection out that was added."""
         CONNECTIONS[connection.transport].dec()
         self._by_subject[subject].discard(connection)
         if not self._by_subject[subject]:
             del self._by_subject[subject]
 
     async def check_again(self, subject: str) -> None:
-        """End those of this subject whose credentials do not hold any more, or not in the same way."""
+        """Ends those connections of the subject whose credentials are no longer valid, or give other rights."""
         await asyncio.gather(*(connection.check() for connection in list(self._by_subject.get(subject, ()))))
 
     def drain(self) -> None:
-        """End all of them, so that their clients go to another process and come back."""
-        for connection in [each for connections in self._by_subject.values() for each in connections]:
+        """Ends all connections, so that their clients reconnect to another process."""
+        for connection in [connection for of_subject in self._by_subject.values() for connection in of_subject]:
             connection.finish(GOING_AWAY)
 
 
 class Connection:
-    """One that was let in; `end` is called at most once, when it must go."""
+    """One connection; `end` is called at most once, when it must close."""
 
     def __init__(
-        self, connections: Connections, client: Client, end: Callable[[Refused], object], transport: str = "websocket"
+        self,
+        connections: Connections,
+        client: Client,
+        end: Callable[[RequestError], object],
+        transport: str = "websocket",
     ) -> None:
         self.transport = transport
         self._connections = connections
@@ -64,16 +68,16 @@ class Connection:
         self._checking: asyncio.Task[None] | None = None
 
     async def admit(self, context: Any) -> None:
-        """Count it, and watch its credentials until `leave`. Raises Refused.
+        """Counts it, and watches its credentials until `leave`. Raises RequestError.
 
-        They are verified once more: what changed before it was counted, nobody has told it.
+        They are verified once more, as nobody has told it of changes before it was counted.
         """
-        identity = self._connections.gate.identity(context)
+        identity = self._connections.gate.identify(context)
         self._connections.add(identity.subject, self)
         self._identity = identity
         try:
             await self._verify(identity)
-        except BaseException:  # cancelled, for one: the client may leave meanwhile
+        except BaseException:  # also when cancelled: the client may leave meanwhile
             self.leave()
             raise
 
@@ -85,38 +89,38 @@ class Connection:
             self._expiry.cancel()
 
     async def check(self) -> None:
-        """End it unless its credentials give what they gave when it opened."""
+        """Ends it unless its credentials give the same rights as when it opened."""
         identity = self._identity
         if identity is None:
             return
         try:
             await self._verify(identity)
-        except Refused as refused:
-            self.finish(refused)
+        except RequestError as error:
+            self.finish(error)
 
-    def finish(self, why: Refused) -> None:
-        """End it, unless it has ended meanwhile."""
+    def finish(self, why: RequestError) -> None:
+        """Ends it, unless it has ended meanwhile."""
         if self._identity is not None:
             self.leave()
             self._end(why)
 
     async def _verify(self, admitted: Identity) -> None:
         gate = self._connections.gate
-        identity = gate.identity(await gate.open(self._client))
+        identity = gate.identify(await gate.open_context(self._client))
         if identity.standing != admitted.standing:
-            raise Refused("Your rights have changed; connect again.", {"code": "UNAUTHENTICATED"})
+            raise RequestError("Your rights have changed; connect again.", {"code": "UNAUTHENTICATED"})
         if identity.expires_at is not None and self._identity is not None:
-            self._look_at_clock(identity.expires_at, SOONEST_CHECK)
+            self._check_at_expiry(identity.expires_at, MIN_CHECK_SECONDS)
 
-    def _look_at_clock(self, expires_at: float, soonest: float = 0.0) -> None:
-        """Check it when it has expired. The clock is looked at now and then: timers do not notice that it was set.
+    def _check_at_expiry(self, expires_at: float, soonest: float = 0.0) -> None:
+        """Checks it when it has expired. Looks at the clock now and then, as timers do not notice that it was set.
 
-        They run early, too: whoever is checked and still holds is checked again, after `soonest` seconds.
+        Timers may also run early: if the credentials still hold, they are checked again after `soonest` seconds.
         """
         if self._expiry is not None:
             self._expiry.cancel()
-        left = max(soonest, min(expires_at - time.time(), LONGEST_TIMER))
+        left = max(soonest, min(expires_at - time.time(), MAX_TIMER_SECONDS))
         if left > 0:
-            self._expiry = asyncio.get_running_loop().call_later(left, self._look_at_clock, expires_at)
+            self._expiry = asyncio.get_running_loop().call_later(left, self._check_at_expiry, expires_at)
         else:
             self._checking = asyncio.create_task(self.check())

@@ -1,8 +1,8 @@
-"""uvicorn's HTTP, but an `Upgrade` to anything other than a WebSocket is ignored (RFC 9110, 7.8).
+"""uvicorn's HTTP protocol, which ignores an `Upgrade` to anything but a WebSocket (RFC 9110, 7.8).
 
-Java's HttpClient and `curl --http2` offer HTTP/2 with every request. The parser stops behind such a head and takes the
-body for another protocol's. So such a head starts no application. It is parsed again without its `Upgrade`, followed by
-the bytes behind it.
+Java's HttpClient and `curl --http2` offer HTTP/2 with every request. The parser stops after such a head and
+takes the body for another protocol's. So such a head starts no application. It is parsed again without its `Upgrade`,
+followed by the bytes after it.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 INVALID: Final = "Invalid HTTP request received."
 
 
-class Upgrades(HttpToolsProtocol):
+class UpgradeAwareProtocol(HttpToolsProtocol):
     """Answers HTTP and hands over WebSockets."""
 
     def data_received(self, data: bytes) -> None:
@@ -27,13 +27,13 @@ class Upgrades(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as upgrade:
                 if not self._should_upgrade():
                     data = self._head_without_upgrade() + data[upgrade.args[0] :]
-                    self._begin_anew()
+                    self._reset_parser()
                     continue
                 self.handle_websocket_upgrade()
             return
 
-    def _begin_anew(self) -> None:
-        """With a parser like uvicorn's; the old one hears nothing more after `Connection: close, Upgrade`."""
+    def _reset_parser(self) -> None:
+        """Makes a parser like uvicorn's; the old one ignores all bytes after `Connection: close, Upgrade`."""
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
@@ -43,7 +43,7 @@ class Upgrades(HttpToolsProtocol):
         return b"\r\n".join([first, *others, b"\r\n"])
 
     def _get_upgrade(self) -> bytes | None:
-        """Of all header lines, where uvicorn looks at the last. Only GET asks for a WebSocket (RFC 6455, 4.1)."""
+        """Joins all `Upgrade` lines; uvicorn reads the last. Only GET asks for a WebSocket (RFC 6455, 4.1)."""
         if self.parser.get_method() != b"GET":
             return None
         return b", ".join(value.lower() for name, value in self.headers if name == b"upgrade")
@@ -53,7 +53,7 @@ class Upgrades(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if self.parser.get_method() == b"CONNECT":
-            raise ValueError("this is no proxy")  # and the parser would stop behind this head each time
+            raise ValueError("this is no proxy")  # and the parser would stop after this head each time
         if not self._ignores_upgrade():
             super().on_headers_complete()
 

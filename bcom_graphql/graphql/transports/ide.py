@@ -1,10 +1,10 @@
-"""The page for people who open the endpoint in a browser: GraphiQL, from our own files or else from a CDN."""
+"""The page for browsers: GraphiQL, from our own files if they are built, else from a CDN."""
 
 import re
 from functools import cache
 from pathlib import Path
 
-from bcom_graphql.host_names import name_of
+from bcom_graphql.host_names import parse_host
 
 STATIC = Path(__file__).parents[2] / "static"
 SCRIPTS = re.compile(r'src="(https://[^"]+)"')
@@ -12,7 +12,7 @@ STYLES = re.compile(r'href="(https://[^"]+)"')
 
 
 def is_built(static: Path = STATIC) -> bool:
-    """Whether `make web` has bundled GraphiQL; its script is written last."""
+    """Tells whether `make web` has bundled GraphiQL; its script is written last."""
     return (static / "graphiql" / "graphiql.js").is_file()
 
 
@@ -21,13 +21,13 @@ def page(static: Path = STATIC) -> str:
 
 
 def policy(host: str, *, built: bool) -> str:
-    """The page's Content-Security-Policy: no inline script, no eval, and from elsewhere only what it names.
+    """Returns the page's Content-Security-Policy: no inline script, no eval, other hosts only if named in the page.
 
-    host: the request's Host, which the page opens sockets to; not every browser counts these as 'self'.
+    host: the request's Host, which the page opens sockets to; not every browser counts them as 'self'.
     """
     page = "" if built else _read("graphiql-cdn.html")
     scripts, styles = SCRIPTS.findall(page), STYLES.findall(page)
-    sockets = [f"ws://{host}", f"wss://{host}"] if name_of(host) else []
+    sockets = [f"ws://{host}", f"wss://{host}"] if parse_host(host) else []
     return "; ".join(
         (
             "default-src 'none'",

@@ -1,17 +1,17 @@
-"""Sockets that have not said yet who they are: so many of an address, and so many in all."""
+"""Bounds the sockets before their connection_init: per address and in all."""
 
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from bcom_graphql.graphql.errors import Refused
+from bcom_graphql.graphql.errors import RequestError
 from bcom_graphql.graphql.execution.operation_metrics import CONNECTIONS_REFUSED
 
-IN_ALL: Final = 4  # times as many as of one address
+ADDRESSES: Final = 4  # as many sockets in all as this many addresses may have
 
 
-class Pending:
-    """Those of this process, in the order in which they came."""
+class PendingSockets:
+    """The pending sockets of this process, oldest first."""
 
     def __init__(self, by_address: int) -> None:
         self._most = by_address
@@ -19,12 +19,12 @@ class Pending:
         self._by_address: Counter[str] = Counter()
 
     def add(self, address: str) -> "PendingSocket":
-        """A new one. The oldest makes way if there are too many in all. Raises Refused if its address has too many."""
+        """Adds a socket; closes the oldest if there are too many. Raises RequestError if its address has too many."""
         if self._by_address[address] >= self._most:
             CONNECTIONS_REFUSED.labels("too many pending").inc()
             message = f"{self._most} sockets of your address have not sent their connection_init. Try again shortly."
-            raise Refused(message, {"code": "SERVICE_UNAVAILABLE", "retryAfter": 1})
-        if len(self._sockets) >= self._most * IN_ALL:
+            raise RequestError(message, {"code": "SERVICE_UNAVAILABLE", "retryAfter": 1})
+        if len(self._sockets) >= self._most * ADDRESSES:
             CONNECTIONS_REFUSED.labels("too many pending").inc()
             oldest = next(iter(self._sockets))
             oldest.leave()
@@ -42,14 +42,14 @@ class Pending:
 
 
 class PendingSocket:
-    """A place among them. `make_way` closes the socket."""
+    """A socket's place among them. `make_way` closes the socket."""
 
     __slots__ = ("_pending", "address", "make_way")
 
-    def __init__(self, pending: Pending, address: str) -> None:
+    def __init__(self, pending: PendingSockets, address: str) -> None:
         self._pending, self.address = pending, address
         self.make_way: Callable[[], object] = lambda: None
 
     def leave(self) -> None:
-        """It has said who it is, or has gone; more than once is well."""
+        """The socket has authenticated or closed. May be called more than once."""
         self._pending.remove(self)

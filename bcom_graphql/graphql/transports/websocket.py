@@ -1,9 +1,8 @@
-"""GraphQL over WebSocket (graphql-transport-ws): a context per operation; sockets end with their credentials.
+"""Serves GraphQL over WebSocket (graphql-transport-ws). Sockets close when their credentials expire.
 
-https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md. Close codes: 4400 a frame that is none of the
-protocol's, 4401 an operation before the handshake, 4403 credentials that do not hold (any more), 4406 no common
-subprotocol, 4408 no handshake in time, 4409 an id in use, 4429 a second handshake. With 1013 clients come back later:
-too many sockets, or the server is overloaded.
+https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md. Close codes: 4400 malformed message, 4401
+operation before the handshake, 4403 invalid or expired credentials, 4406 no common subprotocol, 4408 no handshake in
+time, 4409 id in use, 4429 second handshake. After 1013 clients come back later: too many sockets, or overload.
 """
 
 import asyncio
@@ -19,13 +18,13 @@ from strawberry.http.exceptions import NonJsonMessageReceived, NonTextMessageRec
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, SubscribeMessage
 
-from bcom_graphql.graphql.errors import Refused, Rejected, masked
+from bcom_graphql.graphql.errors import InvalidOperation, RequestError, mask_error
 from bcom_graphql.graphql.execution.application import Client, Gate
 from bcom_graphql.graphql.execution.broadcast import Subscriber
 from bcom_graphql.graphql.execution.engine import Engine
 from bcom_graphql.graphql.execution.graphql_request import GraphQLRequest
-from bcom_graphql.graphql.execution.responses import Answer
-from bcom_graphql.graphql.json import encode, parsed
+from bcom_graphql.graphql.execution.responses import GraphQLResponse
+from bcom_graphql.graphql.json import encode, parse_json
 from bcom_graphql.graphql.limits import Allowance, Limits
 from bcom_graphql.graphql.transports.connections import GOING_AWAY, Connection, Connections
 from bcom_graphql.graphql.transports.pending_sockets import PendingSocket
@@ -36,15 +35,15 @@ logger = structlog.get_logger(__name__)
 
 FORBIDDEN = 4403
 TOO_MANY_HANDSHAKES = 4429
-TRY_AGAIN_LATER = 1013  # the registry of RFC 6455; graphql-ws and others retry it, and never 4429
+TRY_AGAIN_LATER = 1013  # in the registry of RFC 6455; graphql-ws and others retry after it, and never after 4429
 CLOSE_CODES = {"UNAUTHENTICATED": FORBIDDEN}
-PENDING = "bcom.websocket.pending"  # in the scope: its place among those that have not said who they are
-LONGEST_REASON = 123  # bytes, RFC 6455
-ANY = frozenset(OperationType)
+PENDING = "bcom.websocket.pending"  # key in the scope: the socket's place among the pending ones
+MAX_REASON_BYTES = 123  # RFC 6455
+ANY_TYPE = frozenset(OperationType)
 
 
 class Endpoint(Protocol):
-    """What a socket needs of the endpoint that it was opened at."""
+    """What a socket needs of its endpoint."""
 
     engine: Engine
     gate: Gate
@@ -52,20 +51,20 @@ class Endpoint(Protocol):
     connections: Connections
 
 
-class TextFrames(ASGIWebSocketAdapter):
-    """The subprotocol speaks in text frames, whatever the encoder returns."""
+class TextFrameAdapter(ASGIWebSocketAdapter):
+    """Sends and receives JSON in text frames."""
 
     ws: WebSocket
     view: Endpoint  # type: ignore[assignment]  # narrower than Strawberry's
-    allowed: Allowance | None = None  # of a message, once it is known whose the socket is
+    allowed: Allowance | None = None  # of a message, once the socket is authenticated
 
     def write(self, texts: Sequence[bytes]) -> bool:
-        """Texts at once, if the server has a short way and the socket takes them now; else nothing of them."""
+        """Writes texts by the server's short cut. Returns False if it has none, or the socket takes no more now."""
         write = self.ws.scope.get("extensions", {}).get(WRITE)
         return write is not None and write(texts)
 
     def admit(self, *, signed_in: bool) -> None:
-        """Have messages taken that are as large as the caller may send."""
+        """Accepts messages that are as large as the caller may send."""
         self.allowed = self.view.limits.allowance(signed_in=signed_in)
         admit = self.ws.scope.get("extensions", {}).get(ADMIT)
         if admit is not None:
@@ -75,11 +74,11 @@ class TextFrames(ASGIWebSocketAdapter):
         try:
             while True:
                 text = await self.ws.receive_text()
-                yield parsed(text, "The message", self.allowed or self.view.limits.allowance(signed_in=False))
-        except KeyError as error:  # Starlette's, of a binary message
+                yield parse_json(text, "The message", self.allowed or self.view.limits.allowance(signed_in=False))
+        except KeyError as error:  # raised by Starlette for a binary message
             raise NonTextMessageReceived from error
-        except Refused as refused:  # our decoder's
-            raise NonJsonMessageReceived from refused
+        except RequestError as error:  # raised by parse_json
+            raise NonJsonMessageReceived from error
         except (WebSocketDisconnect, RuntimeError):  # RuntimeError: closed from our side
             return
 
@@ -94,80 +93,82 @@ class TextFrames(ASGIWebSocketAdapter):
 
     async def close(self, code: int, reason: str) -> None:
         with suppress(RuntimeError, WebSocketDisconnect):  # closed already
-            await self.ws.close(code, reason.encode()[:LONGEST_REASON].decode(errors="ignore"))
+            await self.ws.close(code, reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore"))
 
 
-class Running(Operation[Any, None]):
-    """An operation of a socket. `head`: what stands before the payload in each of its messages."""
+class RunningOperation(Operation[Any, None]):
+    """An operation of a socket. `head`: the bytes before the payload in each of its messages."""
 
     __slots__ = ["head", "subscriber"]
-    handler: "Handler"
+    handler: "SocketHandler"
 
-    def __init__(self, handler: "Handler", id: str, asked: GraphQLRequest) -> None:
-        super().__init__(handler, id, "", None, None)  # what is asked is nobody's business any more when it is live
+    def __init__(self, handler: "SocketHandler", id: str, asked: GraphQLRequest) -> None:
+        super().__init__(handler, id, "", None, None)  # the document is not needed any more
         self.head = b'{"id":' + encode(id) + b',"type":"next","payload":'
-        self.subscriber: Subscriber[Answer] | None = None
+        self.subscriber: Subscriber[GraphQLResponse] | None = None
 
-    def write(self, answers: Sequence[Answer]) -> bool:
-        """To all who share an answer the same bytes, behind each one's own id."""
-        return not self.completed and self.handler.websocket.write([self._message(answer) for answer in answers])
+    def write(self, responses: Sequence[GraphQLResponse]) -> bool:
+        """Writes responses, whose bytes are shared with other subscribers, after the operation's own id."""
+        return not self.completed and self.handler.websocket.write([self._message(response) for response in responses])
 
-    async def tell(self, answer: Answer) -> None:
-        """Raises WebSocketDisconnected."""
-        if not answer.executed:
-            await self.fail(answer.body["errors"])
-        elif not self.completed and not self.write([answer]):
-            await self.handler.websocket.send_text(self._message(answer).decode())
+    async def send_response(self, response: GraphQLResponse) -> None:
+        """Sends a response, or its errors if it was not executed. Raises WebSocketDisconnected."""
+        if not response.executed:
+            await self.fail(response.body["errors"])
+        elif not self.completed and not self.write([response]):
+            await self.handler.websocket.send_text(self._message(response).decode())
 
-    def _message(self, answer: Answer) -> bytes:
-        return b"".join((self.head, answer.encoded, b"}"))
+    def _message(self, response: GraphQLResponse) -> bytes:
+        return b"".join((self.head, response.encoded, b"}"))
 
-    async def send(self, answer: Answer) -> None:
-        """The same when it is pushed: a socket that has gone ends its operations by itself."""
+    async def send(self, response: GraphQLResponse) -> None:
+        """Sends a pushed response; a socket that has gone ends its operations by itself."""
         with suppress(WebSocketDisconnected):
-            await self.tell(answer)
+            await self.send_response(response)
 
     async def fail(self, errors: list[GraphQLFormattedError]) -> None:
-        """Ends this operation, and no other."""
+        """Ends this operation with errors; the socket stays open."""
         message: Any = {"id": self.id, "type": "error", "payload": errors}
         await self.send_operation_message(message)
 
-    def begin(self, subscriber: Subscriber[Answer]) -> None:
+    def begin(self, subscriber: Subscriber[GraphQLResponse]) -> None:
         self.subscriber = subscriber
 
-    def end(self, last: Answer) -> None:
+    def end(self, last: GraphQLResponse) -> None:
         self.task = asyncio.create_task(self.send(last))
 
     def stop(self) -> None:
-        """Nothing more is said of it."""
+        """Ends it without another message."""
         if self.subscriber is not None:
             self.subscriber.leave()
         if self.task is not None:
             self.task.cancel()
 
 
-class Handler(BaseGraphQLTransportWSHandler[Any, None]):
-    """One socket. Its credentials are checked when it opens, at each operation, when they change and when they end."""
+class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
+    """One socket. Checks its credentials when it opens, at each operation, when they change and when they expire."""
 
     view: Endpoint  # type: ignore[assignment]  # narrower than Strawberry's
-    websocket: TextFrames
+    websocket: TextFrameAdapter
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._client = Client({}, "")
-        self._connection = Connection(self.view.connections, self._client, self._end)
+        self._connection = Connection(self.view.connections, self._client, self._end_connection)
         self._closing: asyncio.Task[None] | None = None
         self._pending: PendingSocket = self.websocket.ws.scope[PENDING]
 
     # ------------------------------------------------------------ coming and going
 
     def on_request_accepted(self) -> None:
-        """A timer instead of the task that Strawberry begins, and keeps for as long as the socket."""
-        self._in_time = asyncio.get_running_loop().call_later(self.view.limits.init_seconds, self._too_late)
+        """Starts a timer instead of Strawberry's task, which lives as long as the socket."""
+        self._handshake_timer = asyncio.get_running_loop().call_later(self.view.limits.init_seconds, self._too_late)
         self._pending.make_way = self._make_way
 
     def _make_way(self) -> None:
-        self._end(Refused("Too many sockets wait for their connection_init; connect again.", {"code": "RATE_LIMITED"}))
+        self._end_connection(
+            RequestError("Too many sockets wait for their connection_init; connect again.", {"code": "RATE_LIMITED"})
+        )
 
     def _too_late(self) -> None:
         if not self.connection_init_received:
@@ -175,7 +176,7 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
             self._closing = asyncio.create_task(self.websocket.close(4408, "Connection initialisation timeout"))
 
     async def handle_message(self, message: Any) -> None:
-        """Anything but an object with a string id is a protocol error, not a crash."""
+        """Treats anything but an object with a string id as a protocol error."""
         if isinstance(message, dict) and isinstance(message.get("id", ""), str):
             await super().handle_message(message)  # type: ignore[arg-type]
         else:
@@ -184,7 +185,7 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
     async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
         if self.connection_timed_out:
             return
-        self._in_time.cancel()
+        self._handshake_timer.cancel()
         payload = {} if message.get("payload") is None else message["payload"]
         if not isinstance(payload, dict):
             await self.websocket.close(4400, "Invalid connection init payload")
@@ -197,26 +198,26 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
 
     async def _admit(self, credentials: Mapping[str, object]) -> None:
         self._client = Client(credentials, address_of(self.websocket.ws))
-        self._connection = Connection(self.view.connections, self._client, self._end)
+        self._connection = Connection(self.view.connections, self._client, self._end_connection)
         try:
-            context = await self.view.gate.open(self._client)
+            context = await self.view.gate.open_context(self._client)
             await self._connection.admit(context)
-        except Refused as refused:
-            await self._close(refused)
+        except RequestError as error:
+            await self._close(error)
             return
-        self.websocket.admit(signed_in=self.view.gate.identity(context).signed_in)
+        self.websocket.admit(signed_in=self.view.gate.identify(context).signed_in)
         await self.send_message({"type": "connection_ack"})
         self.connection_acknowledged = True
 
-    def _end(self, refused: Refused) -> None:
-        self._closing = asyncio.create_task(self._close(refused))
+    def _end_connection(self, error: RequestError) -> None:
+        self._closing = asyncio.create_task(self._close(error))
 
-    async def _close(self, refused: Refused) -> None:
-        code = 1001 if refused is GOING_AWAY else CLOSE_CODES.get(refused.code, TRY_AGAIN_LATER)
-        await self.websocket.close(code, str(refused))
+    async def _close(self, error: RequestError) -> None:
+        code = 1001 if error is GOING_AWAY else CLOSE_CODES.get(error.code, TRY_AGAIN_LATER)
+        await self.websocket.close(code, str(error))
 
     async def shutdown(self) -> None:
-        self._in_time.cancel()
+        self._handshake_timer.cancel()
         self._connection.leave()
         await super().shutdown()
 
@@ -229,47 +230,47 @@ class Handler(BaseGraphQLTransportWSHandler[Any, None]):
         try:
             asked = GraphQLRequest.of(
                 cast("dict[str, Any]", message).pop("payload")
-            )  # which is kept until the next comes
-        except Refused as refused:
-            await self.handle_invalid_message(str(refused))
+            )  # else kept until the next message
+        except RequestError as error:
+            await self.handle_invalid_message(str(error))
             return
         id, most = message["id"], self.view.limits.subscriptions
         if id in self.operations:
             await self.websocket.close(4409, f"Subscriber for {id} already exists")
         elif len(self.operations) >= most:
             text = f"This socket has {len(self.operations)} operations going on; at most {most} are allowed."
-            too_many = Refused(text, {"code": "RATE_LIMITED"})
-            await self._say({"id": id, "type": "error", "payload": too_many.presented()})
+            too_many = RequestError(text, {"code": "RATE_LIMITED"})
+            await self._send_message({"id": id, "type": "error", "payload": too_many.format_errors()})
         else:
-            running = Running(self, id, asked)
+            running = RunningOperation(self, id, asked)
             self.operations[id] = running
             running.task = asyncio.create_task(self._run(running, asked))
 
-    async def _say(self, message: Any) -> None:
+    async def _send_message(self, message: Any) -> None:
         await self.send_message(message)
 
-    async def _run(self, running: Running, asked: GraphQLRequest) -> None:
-        """With a context of its own: loaders must not outlive an operation, nor credentials go unchecked."""
+    async def _run(self, running: RunningOperation, asked: GraphQLRequest) -> None:
+        """Runs an operation in a context of its own, as loaders must not outlive it and credentials change."""
         with suppress(WebSocketDisconnected):
             try:
-                await self._answer(running, asked)
-            except Refused as refused:
-                await running.fail(refused.presented())
-            except Rejected as rejected:
-                await running.fail(rejected.presented(self.view.gate.request_id()))
+                await self._respond(running, asked)
+            except RequestError as error:
+                await running.fail(error.format_errors())
+            except InvalidOperation as error:
+                await running.fail(error.format_errors(self.view.gate.request_id()))
             except WebSocketDisconnected:
                 raise
             except Exception as error:  # noqa: BLE001  our bug ends this operation, and is logged; its siblings live on
-                await running.fail([masked(error, self.view.gate.request_id())])  # type: ignore[list-item]
-        if running.task is asyncio.current_task():  # else it is telling already why nothing more is pushed
+                await running.fail([mask_error(error, self.view.gate.request_id())])  # type: ignore[list-item]
+        if running.task is asyncio.current_task():  # else it is sending the last error already
             running.task = None
 
-    async def _answer(self, running: Running, asked: GraphQLRequest) -> None:
-        context = await self.view.gate.open(self._client)
-        prepared = await self.view.engine.prepare(asked, context, ANY)
-        async with aclosing(await self.view.engine.answers(prepared, running)) as answers:
-            async for answer in answers:
-                await running.tell(answer)
+    async def _respond(self, running: RunningOperation, asked: GraphQLRequest) -> None:
+        context = await self.view.gate.open_context(self._client)
+        prepared = await self.view.engine.prepare(asked, context, ANY_TYPE)
+        async with aclosing(await self.view.engine.respond(prepared, running)) as responses:
+            async for response in responses:
+                await running.send_response(response)
         if running.subscriber is None:
             await running.send_operation_message({"id": running.id, "type": "complete"})
 
