@@ -1,4 +1,4 @@
-"""Root causes of a window: what degraded together, who is at fault, and since when."""
+"""The analysis of a window: which links degraded together, why, by whose fault, and since when."""
 
 from typing import Final
 
@@ -22,19 +22,18 @@ from ml.root_cause.report import Analysis, Culprit, Hypothesis, Pattern, Request
 from ml.root_cause.residuals import CRITICAL_GRADE, Residuals, compute_residuals
 
 MOST_HYPOTHESES: Final = 8
-DEEP_DB: Final = 8.0  # as severe as depth can be
+DEEP_DB: Final = 8.0  # the depth from which severity no longer grows
 DEEPEST_DB: Final = 15.0
-STRONG_SIGMAS: Final = 3.0  # fades that a correlation has to explain
+STRONG_SIGMAS: Final = 3.0  # of its noise: deeper fades count for the correlation
 
 
 def analyze(topology: Topology, request: Request, model: RootCauseModel) -> Analysis:
-    """Patterns that touch the plant's scope, most confident first; none where nothing degraded."""
+    """Returns the patterns that touch the topology's scope, most confident first; none if nothing degraded."""
     residuals = compute_residuals(topology, request)
-    explained = group_faults(
-        topology, [_explain(topology, residuals, event, model) for event in detect_events(topology, residuals)]
-    )
+    explained = [_explain(topology, residuals, event, model) for event in detect_events(topology, residuals)]
     scope = repeat_for_directions(topology.in_scope)
-    touching = [one for one in explained if scope[one.event.affected_streams].any()]
+    faults = group_faults(topology, explained)
+    touching = [fault for fault in faults if scope[fault.event.affected_streams].any()]
     patterns = sorted((_pattern(topology, residuals, one, model) for one in touching), key=lambda one: -one.confidence)
     measured = int((in_any_direction(residuals.known) & topology.in_scope).sum())
     return Analysis(tuple(patterns), _correlation(residuals, touching, scope), measured)
@@ -42,14 +41,13 @@ def analyze(topology: Topology, request: Request, model: RootCauseModel) -> Anal
 
 def _explain(topology: Topology, residuals: Residuals, event: Event, model: RootCauseModel) -> ExplainedEvent:
     event_features = extract_features(topology, residuals, event)
-    explanations = model.rank_explanations(
-        explain_event(topology, event, event_features), extract_classifier_input(residuals, event, event_features)
-    )
+    classifier_input = extract_classifier_input(residuals, event, event_features)
+    explanations = model.rank_explanations(explain_event(topology, event, event_features), classifier_input)
     return ExplainedEvent(event, explanations, estimate_onset(residuals, event), int(np.flatnonzero(event.active)[-1]))
 
 
 def extract_classifier_input(residuals: Residuals, event: Event, event_features: EventFeatures) -> Floats | None:
-    """What the classifier looks at; None where the signal does not show the event."""
+    """Returns the classifier's features, shape (10,), or None if the event does not show in the signal."""
     return extract_classifier_features(residuals, event, event_features) if event.channel is Channel.SIGNAL else None
 
 
@@ -67,21 +65,21 @@ def _pattern(topology: Topology, residuals: Residuals, explained: ExplainedEvent
         started_ms=int(residuals.at[explained.first]),
         ended_ms=_ended_ms(residuals, explained.last),
         links=tuple(dict.fromkeys(topology.links[worst % links].tolist())),
-        directions=tuple(way for way, rows in zip(Direction, (inbound, outbound), strict=True) if rows.any()),
+        directions=tuple(one for one, rows in zip(Direction, (inbound, outbound), strict=True) if rows.any()),
         evidence=tuple(list_evidence(topology, event, explained.explanations)),
         hypotheses=tuple(_hypotheses(topology, explained.explanations)),
     )
 
 
 def _ended_ms(residuals: Residuals, last: int) -> int | None:
-    """None: it lasts."""
+    """Returns when it ended, None if it still lasts."""
     return None if last >= len(residuals.at) - 2 else int(residuals.at[last]) + residuals.step_ms
 
 
-def _culprit(topology: Topology, one: Explanation) -> Culprit | None:
-    if one.candidate is None:
+def _culprit(topology: Topology, explanation: Explanation) -> Culprit | None:
+    if explanation.candidate is None:
         return None
-    kind, index = one.candidate.kind, one.candidate.index
+    kind, index = explanation.candidate.kind, explanation.candidate.index
     names = {
         CulpritKind.SATELLITE: topology.satellite_names,
         CulpritKind.SITE: topology.sites.names,
@@ -92,14 +90,14 @@ def _culprit(topology: Topology, one: Explanation) -> Culprit | None:
 
 
 def _hypotheses(topology: Topology, explanations: list[Explanation]) -> list[Hypothesis]:
-    """The likeliest, best first; what the unlisted ones would share is given to those listed in proportion."""
+    """Returns the likeliest hypotheses, best first, their probabilities scaled to a sum of 1."""
     listed = explanations[:MOST_HYPOTHESES]
     total = sum(one.probability for one in listed)
     return [Hypothesis(one.cause, _culprit(topology, one), one.probability / total) for one in listed]
 
 
 def _severity(residuals: Residuals, event: Event) -> float:
-    """Half for how deep it is (8 dB is all), half for how much of the time the grade was critical, below 7."""
+    """Returns 0 to 1: half of it for the depth (8 dB and more), half for the share of critical grades (below 7)."""
     if event.channel is Channel.OUTAGE:
         return 1.0
     grades = residuals.grade[np.ix_(event.affected_streams, event.active)]
@@ -110,14 +108,14 @@ def _severity(residuals: Residuals, event: Event) -> float:
 
 
 def _correlation(residuals: Residuals, explained: list[ExplainedEvent], scope: Bools) -> float:
-    """The share of the scope's squared fades that the patterns' common courses explain."""
+    """Returns the share of the scope's squared fades that the patterns' common-mode profiles explain, 0 to 1."""
     if not explained:
         return 0.0
     depth = np.clip(np.nan_to_num(-residuals.esno[scope]), 0.0, DEEPEST_DB)
     strong = np.where(depth > STRONG_SIGMAS * residuals.sigma[scope][:, None], depth, 0.0)
     left = strong.copy()
     for event in (one.event for one in explained if one.event.channel is Channel.SIGNAL):
-        explanations = event.loading[scope][:, None] * event.profile
-        left -= np.where(event.membership[scope][:, None] > 0.5, explanations, 0.0)
+        expected = event.loading[scope][:, None] * event.profile
+        left -= np.where(event.membership[scope][:, None] > 0.5, expected, 0.0)
     total = float((strong**2).sum())
     return float(np.clip(1.0 - (left[strong > 0] ** 2).sum() / total, 0.0, 1.0)) if total else 1.0

@@ -1,4 +1,4 @@
-"""Who could be at fault for an event: the things that the links hit have in common."""
+"""Candidates: who could be at fault for an event, by what the affected links have in common."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from ml.root_cause.event_features import EventFeatures
 from ml.root_cause.events import Event
 from ml.root_cause.signature import DirectionMask, Signature
 
-MOST_OF_ONE: Final = 8  # links or sites hit: of more, no single one can be at fault
-DRY_BAND: Final = "C"  # which rain hardly dims
+MOST_OF_ONE: Final = 8  # affected links or sites: of more, no single one can be at fault
+DRY_BAND: Final = "C"  # which rain hardly attenuates
 
-Sharing: TypeAlias = Iterator[tuple[CulpritKind, int, Bools]]  # kind, the plant's index, (links,) that it would hit
+Sharing: TypeAlias = Iterator[tuple[CulpritKind, int, Bools]]  # kind, topology's index, links that it affects (links,)
 
 
 @dataclass(frozen=True)
 class CulpritCandidate:
-    """A culprit with the streams (streams,) that it would hit; `index` is the plant's."""
+    """A possible culprit. index: the topology's. members: the streams that it would affect, shape (streams,)."""
 
     kind: CulpritKind
     index: int
@@ -32,12 +32,11 @@ class CulpritCandidate:
 def find_candidates(
     topology: Topology, event: Event, event_features: EventFeatures, signature: Signature, direction_mask: DirectionMask
 ) -> Iterator[CulpritCandidate]:
-    """Whoever has to do with a link that is hit, and can be at fault in the way of the signature."""
+    """Yields whoever is connected to an affected link and could be at fault as the signature says."""
     links = len(topology.links)
     directions = np.repeat([direction_mask != "OB", direction_mask != "IB"], links)
-    for kind, index, members in _sharing(
-        topology, event.affected_links, event_features.centre, signature, direction_mask
-    ):
+    sharing = _sharing(topology, event.affected_links, event_features.centre, signature, direction_mask)
+    for kind, index, members in sharing:
         yield CulpritCandidate(kind, index, repeat_for_directions(members) & directions)
 
 
@@ -62,7 +61,7 @@ def _at_sites(
         case RootCause.POWER_OUTAGE | RootCause.BLOCKAGE as cause:
             return _sites(topology, affected, cause)
         case RootCause.SUN_TRANSIT:
-            return _before_the_sun(topology, affected, direction_mask)
+            return _sun_transit(topology, affected, direction_mask)
         case RootCause.RAIN_FADE:
             return _rainy(topology, affected, None if signature.at_hub else centre)
         case _:
@@ -70,13 +69,13 @@ def _at_sites(
 
 
 def _each(kind: CulpritKind, shared: Integers, affected: Integers) -> Sharing:
-    """One for every value of `shared` (links,) that a link hit has."""
+    """Yields a candidate for every value of `shared`, shape (links,), among the affected links."""
     for index in np.unique(shared[affected]).tolist():
         yield kind, index, shared == index
 
 
 def _links(topology: Topology, affected: Integers, cause: RootCause) -> Sharing:
-    """Congestion is a carrier's: a link's only where it has one to itself."""
+    """Yields single links. Congestion is a network's, and a link's only if it is alone in its network."""
     if cause is RootCause.CONGESTION:
         alone = np.bincount(topology.network) == 1
         affected = affected[alone[topology.network[affected]]]
@@ -91,15 +90,15 @@ def _transponders(topology: Topology, affected: Integers) -> Sharing:
 
 
 def _sites(topology: Topology, affected: Integers, cause: RootCause) -> Sharing:
-    """Remotes; electricity may also fail at a hub."""
+    """Yields remotes, and for outages their hubs."""
     if len(np.unique(topology.site[affected])) <= MOST_OF_ONE:
         yield from _each(CulpritKind.SITE, topology.site, affected)
     if cause is RootCause.POWER_OUTAGE:
         yield from _each(CulpritKind.SITE, topology.hub, affected)
 
 
-def _before_the_sun(topology: Topology, affected: Integers, direction_mask: DirectionMask) -> Sharing:
-    """Seen from a hub, whose links by one satellite suffer inbound; from the remotes, outbound."""
+def _sun_transit(topology: Topology, affected: Integers, direction_mask: DirectionMask) -> Sharing:
+    """Yields hubs with their links on one satellite, for inbound, or satellites with the affected remotes."""
     if direction_mask != "IB":
         struck = np.isin(np.arange(len(topology.links)), affected)
         for kind, satellite, members in _each(CulpritKind.SATELLITE, topology.satellite, affected):
@@ -111,7 +110,7 @@ def _before_the_sun(topology: Topology, affected: Integers, direction_mask: Dire
 
 
 def _rainy(topology: Topology, affected: Integers, centre: int | None) -> Sharing:
-    """Over the hub, or over the remotes hit around a site in their middle."""
+    """Yields hubs, or the centre of the affected remotes. centre: None for rain on hubs."""
     rain_sensitive = topology.networks.band[topology.network] != DRY_BAND
     if centre is not None:
         yield CulpritKind.SITE, centre, np.isin(np.arange(len(topology.links)), affected) & rain_sensitive

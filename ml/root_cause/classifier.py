@@ -1,4 +1,4 @@
-"""The classifier of the first four causes: gradient boosting over ten RF and traffic features, temperature scaled."""
+"""The classifier of the four specified causes: gradient boosting over ten RF and traffic features."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,35 +18,33 @@ from ml.root_cause.events import Event
 from ml.root_cause.residuals import CRITICAL_GRADE, Residuals
 
 TREES: Final = 60
-LEARNT_SHARE: Final = 2 / 3  # of the rows; the temperature is fitted on the others
-LEAST_DEPTH_DB: Final = 0.3  # before a share of it means anything
+TRAINED_SHARE: Final = 2 / 3  # of the rows; the temperature is fitted to the others
+LEAST_DEPTH_DB: Final = 0.3  # divisor of ratios to the depth, at least
 TEMPERATURES: Final = np.geomspace(0.3, 6.0, 60)
 ABSTAINS_BELOW: Final = 0.5
 
 
 class ClassifierFeature(StrEnum):
-    """Of all link directions that an event hit together; NaN = not measured."""
+    """Features of all streams that an event affects; NaN = not measured."""
 
-    ESNO_CHANGE = "ESNO_CHANGE"  # dB, of the direction hit harder
-    LEVEL_CHANGE = "LEVEL_CHANGE"  # dB, of the same
-    NOISE_SHARE = "NOISE_SHARE"  # of the loss of Es/N0 what added noise explains
+    ESNO_CHANGE = "ESNO_CHANGE"  # dB, of the direction affected more
+    LEVEL_CHANGE = "LEVEL_CHANGE"  # dB, of the same direction
+    NOISE_SHARE = "NOISE_SHARE"  # share of the fall of Es/N0 that added noise explains
     TX_POWER_CHANGE = "TX_POWER_CHANGE"  # dB, of the remotes
-    DIRECTION_BALANCE = "DIRECTION_BALANCE"  # -1: only inbound is hit, 1: only outbound
-    THROUGHPUT_CHANGE = "THROUGHPUT_CHANGE"  # natural logarithm of the ratio
+    DIRECTION_BALANCE = "DIRECTION_BALANCE"  # -1: only inbound is affected, 1: only outbound
+    THROUGHPUT_CHANGE = "THROUGHPUT_CHANGE"  # natural logarithm of the ratio to the reference
     LOSS_CHANGE = "LOSS_CHANGE"  # percentage points
-    CRITICAL_SHARE = "CRITICAL_SHARE"  # of the samples, with a grade below 7
-    RISE = "RISE"  # natural logarithm of minutes from a fifth to four fifths of the depth, at least 1
-    INSTABILITY = "INSTABILITY"  # of Es/N0 while it lasts: its standard deviation over its depth
+    CRITICAL_SHARE = "CRITICAL_SHARE"  # share of samples with a grade below 7
+    RISE = "RISE"  # natural logarithm of the minutes from a fifth to four fifths of the depth, at least of 1
+    INSTABILITY = "INSTABILITY"  # standard deviation of Es/N0 during the event over its depth
 
 
 def extract_classifier_features(residuals: Residuals, event: Event, event_features: EventFeatures) -> Floats:
-    """(10,) in the order of `ClassifierFeature`."""
-    inbound = inbound_mask(len(event_features.affected))
-    ib, ob = (
-        np.nan_to_num(max(0.0, median(event_features.depth[event_features.affected & way])))
-        for way in (inbound, ~inbound)
-    )
-    main = event_features.affected & (inbound if ib >= ob else ~inbound)
+    """Returns the features in the order of `ClassifierFeature`, shape (10,)."""
+    affected, inbound = event_features.affected, inbound_mask(len(event_features.affected))
+    depths = [median(event_features.depth[affected & direction]) for direction in (inbound, ~inbound)]
+    ib, ob = (np.nan_to_num(max(0.0, depth_db)) for depth_db in depths)
+    main = affected & (inbound if ib >= ob else ~inbound)
     cells = np.ix_(main, event.active)
     depth = max(ib, ob, LEAST_DEPTH_DB)
     return np.array(
@@ -54,7 +52,7 @@ def extract_classifier_features(residuals: Residuals, event: Event, event_featur
             -max(ib, ob),
             median(residuals.level[cells]),
             median(event_features.noise[main]) / depth,
-            median(event_features.power[inbound][in_any_direction(event_features.affected)]),
+            median(event_features.power[inbound][in_any_direction(affected)]),
             (ob - ib) / max(ob + ib, 1e-3),
             median(residuals.throughput[cells]),
             median(residuals.loss[cells]),
@@ -73,7 +71,7 @@ def _critical_share(grades: Floats32) -> float:
 
 @dataclass(frozen=True)
 class Classifier:
-    """Boosted trees with a temperature; below `abstains_below` it has no opinion."""
+    """Boosted trees with temperature scaling. It abstains if its best probability is below `abstains_below`."""
 
     trees: BoostedTrees
     temperature: float
@@ -81,13 +79,14 @@ class Classifier:
 
     @classmethod
     def fit(cls, features: Floats, labels: Integers, seed: int) -> Self:
-        """From features (rows, any number of columns), NaN = not measured, and labels (rows,) 0 to classes - 1.
+        """Returns a classifier fitted to all rows, its temperature to a third that a first fit did not see.
 
-        The temperature is fitted on a third of the rows that a first fit did not see (Guo et al., On Calibration of
-        Modern Neural Networks, 2017); then the trees on all of them.
+        Temperature scaling: Guo et al., "On Calibration of Modern Neural Networks", 2017.
+
+        features: shape (rows, columns), NaN = not measured. labels: 0 to classes - 1, shape (rows,).
         """
-        kept = np.random.default_rng(seed).random(len(labels)) < LEARNT_SHARE
-        if set(labels[kept]) != set(labels) or kept.all():  # too few to set any aside
+        kept = np.random.default_rng(seed).random(len(labels)) < TRAINED_SHARE
+        if set(labels[kept]) != set(labels) or kept.all():  # too few rows to set any aside
             return cls(_boosted(features, labels, seed), 1.0)
         trial = _boosted(features[kept], labels[kept], seed)
         raw = trial.decision_function(features[~kept])
@@ -95,11 +94,11 @@ class Classifier:
         return cls(_boosted(features, labels, seed), float(TEMPERATURES[int(np.argmin(losses))]))
 
     def probabilities(self, features: Floats) -> Floats:
-        """(rows, classes)."""
+        """Returns class probabilities, shape (rows, classes)."""
         return class_probabilities(self.trees.decision_function(features) / self.temperature)
 
     def classify(self, features: Floats) -> list[RootCause]:
-        """The likeliest of the four causes, or UNKNOWN."""
+        """Returns each row's likeliest cause, or UNKNOWN if the classifier abstains."""
         chances = self.probabilities(features)
         best = chances.argmax(axis=1)
         sure = chances.max(axis=1) >= self.abstains_below
@@ -110,7 +109,7 @@ class Classifier:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Raises KeyError, ValueError."""
+        """Reads a classifier. Raises KeyError if an array is missing, ValueError if one is impossible."""
         temperature, abstains = arrays["classifier"].tolist()
         if not (0 < temperature < np.inf and 0 <= abstains <= 1):
             raise ValueError("the classifier's temperature or threshold is impossible")

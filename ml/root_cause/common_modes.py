@@ -1,4 +1,4 @@
-"""Common courses: which group of streams, or which single one, degraded most, and when."""
+"""Common modes: which group of streams, or which single stream, degraded most, and when."""
 
 from dataclasses import dataclass
 from typing import Final, Self
@@ -10,45 +10,51 @@ from ml.numerics.arrays import Bools, Floats32, Integers
 from ml.numerics.runs import find_runs, mask_runs
 from ml.root_cause.degradation import Channel, Degradation
 
-CLIP_DB: Final = 1.0  # deeper fades of one link say no more about the group
-COMMON_DB: Final = 0.32  # of the group's clipped mean: more than a quarter of deep fades, less than all of 1 dB
-SIGMAS: Final = 4.5  # of a group's mean
+CLIP_DB: Final = 1.0  # deeper fades of one link say no more about its group
+COMMON_DB: Final = 0.32  # of a group's clipped mean: more than a quarter of its links fading deeply
+SIGMAS: Final = 4.5  # of the noise of a group's mean
 COMMON_CONGESTION: Final = 0.2
-MOST_MEMBERS: Final = 0.6  # of a group show its common course
-ENOUGH_MEMBERS: Final = 0.3  # of a group must be measured
-LEAST_SAMPLES: Final = 2  # of a run, or that show a single stream's fade
+MOST_MEMBERS: Final = 0.6  # share of a group that shows its common-mode profile
+ENOUGH_MEMBERS: Final = 0.3  # share of a group that must be measured
+LEAST_SAMPLES: Final = 2  # of a run, or of a single stream's fade
 FOOT: Final = 0.3  # of the threshold: where a run begins and ends
-SINGLE_DB: Final = 1.0  # a single direction's smoothed fade
+SINGLE_DB: Final = 1.0  # a single stream's smoothed fade
 SINGLE_SIGMAS: Final = 3.0
 LOW_FREQUENCY_FACTOR: Final = 1.5
-LONG, SHORT = 1.05, 2.4  # times the threshold: a long fade's mean, and what a short one's must be deeper by
+LONG, SHORT = 1.05, 2.4  # in thresholds: the mean of a long fade, and what is added for a short one
 MOST_TRIED: Final = 12  # groups, or streams
 SMOOTHING: Final = 3  # samples
 
 
 @dataclass(frozen=True)
 class StreamGroups:
-    """streams: those of each group; member (groups, streams): 1 or 0, only 0 where a group is out of the question."""
+    """Groups of streams.
+
+    streams: the members of each group. member: 1 or 0, shape (groups, streams); only 0 for a dismissed group.
+    """
 
     streams: list[Integers]
     member: Floats32
 
     @classmethod
     def of(cls, streams: list[Integers], count: int) -> Self:
+        """Returns groups of these members, out of `count` streams."""
         member = np.zeros((len(streams), count), dtype=np.float32)
         for place, group in enumerate(streams):
             member[place, group] = 1.0
         return cls(streams, member)
 
     def dismiss(self, group: int) -> None:
+        """Takes a group out of consideration."""
         self.member[group] = 0.0
 
 
 @dataclass(frozen=True)
 class CommonMode:
-    """members: streams, those of the group at place `group`, None of a single stream.
+    """A degradation that streams have in common.
 
-    runs: when they degraded, strongest first; course (times,): of their common degradation.
+    members: the streams. group: their group's place, None for a single stream. runs: when they degraded, strongest
+    first. profile: the common-mode profile, about in dB, shape (times,).
     """
 
     members: Integers
@@ -63,14 +69,14 @@ class CommonMode:
 
 
 def group_by_shared_risk(topology: Topology) -> StreamGroups:
-    """Streams that share a network, hub, transponder or satellite, by direction; only where there are several."""
+    """Returns the streams that share a network, hub, transponder or satellite, by direction; groups of at least two."""
     shared = (topology.network, topology.hub, topology.transponder, topology.satellite)
-    return _groups(topology, [links for one in shared for links in _alike(one) if len(links) > 1])
+    return _groups(topology, [links for one in shared for links in _group_equal(one) if len(links) > 1])
 
 
 def group_by_network(topology: Topology) -> StreamGroups:
-    """Streams of a network, by direction, also where there is only one."""
-    return _groups(topology, _alike(topology.network))
+    """Returns the streams of each network, by direction, also groups of one."""
+    return _groups(topology, _group_equal(topology.network))
 
 
 def _groups(topology: Topology, groups: list[Integers]) -> StreamGroups:
@@ -79,13 +85,16 @@ def _groups(topology: Topology, groups: list[Integers]) -> StreamGroups:
     return StreamGroups.of(list(different.values()), 2 * links)
 
 
-def _alike(shared: Integers) -> list[Integers]:
-    """Places of equal values."""
+def _group_equal(shared: Integers) -> list[Integers]:
+    """Returns the places of each value."""
     return [np.flatnonzero(shared == one) for one in np.unique(shared)]
 
 
 def find_common_mode(left: Degradation, groups: StreamGroups, *, singles: bool) -> CommonMode | None:
-    """The group, or single stream if they are looked at, that degraded in most samples of most of its members."""
+    """Returns the strongest common mode of what is left to explain, None if nothing degrades clearly.
+
+    singles: single streams count as well as groups.
+    """
     best = _find_group(left, groups) if groups.streams else None
     single = _find_single(left) if singles else None
     if best is None or single is None:
@@ -97,38 +106,37 @@ def find_common_mode(left: Degradation, groups: StreamGroups, *, singles: bool) 
 
 
 def _find_single(left: Degradation) -> CommonMode | None:
-    """A stream whose fades are deep for how long they last, and for how far it strays when it is healthy."""
-    smooth = _median_of_three(_held(left.depth, left.measured))
-    threshold = np.maximum(
-        np.maximum(SINGLE_DB, SINGLE_SIGMAS * left.sigma), LOW_FREQUENCY_FACTOR * left.low_frequency_noise
-    )
+    """Returns the stream whose fades are deepest for their duration and its healthy noise."""
+    smooth = _median_of_three(_hold(left.depth, left.measured))
+    noise = np.maximum(SINGLE_SIGMAS * left.sigma, LOW_FREQUENCY_FACTOR * left.low_frequency_noise)
+    threshold = np.maximum(SINGLE_DB, noise)
     over = smooth / threshold[:, None]
     scores = (np.clip(over, 0.0, 1.0) * (over >= 1.0)).sum(axis=1)
     deepest = np.lexsort((-smooth.sum(axis=1), -scores))  # of equal scores, as they are clipped
     for stream in deepest[:MOST_TRIED].tolist():
         if scores[stream] <= 0:
             return None
-        runs = [run for run in _reaching(over[stream]) if _plain(smooth[stream, run], threshold[stream])]
+        runs = [run for run in _runs_above(over[stream]) if _is_clear(smooth[stream, run], threshold[stream])]
         if runs:
             return CommonMode(np.array([stream]), None, runs, smooth[stream], float(scores[stream]))
     return None
 
 
-def _plain(fade: Floats32, threshold: float) -> bool:
-    """Whether a single stream's fade is one: the shorter, the deeper it must be."""
+def _is_clear(fade: Floats32, threshold: float) -> bool:
+    """Returns whether a single stream's fade is no noise: the shorter, the deeper it must be."""
     clear = fade[fade >= threshold]
     return bool(len(clear) >= LEAST_SAMPLES and clear.mean() >= threshold * (LONG + SHORT / np.sqrt(len(clear))))
 
 
-def _held(depth: Floats32, measured: Bools) -> Floats32:
-    """Where nothing was measured, what was measured last."""
+def _hold(depth: Floats32, measured: Bools) -> Floats32:
+    """Returns the depth with gaps filled by the last measured value."""
     place = np.where(measured, np.arange(depth.shape[1]), 0)
     result: Floats32 = np.take_along_axis(depth, np.maximum.accumulate(place, axis=1), axis=1)
     return result
 
 
 def _median_of_three(values: Floats32) -> Floats32:
-    """Along time: a lone reading is no fade."""
+    """Returns the running median of three samples: a lone reading is no fade."""
     one, two, three = _with_neighbours(values)
     result: Floats32 = np.maximum(np.minimum(one, two), np.minimum(np.maximum(one, two), three))
     return result
@@ -138,30 +146,32 @@ def _median_of_three(values: Floats32) -> Floats32:
 
 
 def _find_group(left: Degradation, groups: StreamGroups) -> CommonMode | None:
-    """By the mean of what each member shows, clipped; among the strongest few by what most of them share."""
+    """Returns the group with the strongest common-mode profile.
+
+    The clipped mean of the members selects `MOST_TRIED` groups, what most of their members share decides among them.
+    """
     size = groups.member.sum(axis=1)
-    mean, over = _common(left, groups.member)
+    mean, over = _group_means(left, groups.member)
     scores = ((over >= 1.0) * np.clip(mean, 0.0, CLIP_DB)).sum(axis=1) * size
     best: CommonMode | None = None
     for place in np.argsort(-scores)[:MOST_TRIED].tolist():
         least = best.score if best else 0.0
         if scores[place] <= least:
             break
-        profile = _shared(left, groups.streams[place])
-        runs = [run for run in _reaching(over[place]) if run.stop - run.start >= LEAST_SAMPLES]
+        profile = _common_profile(left, groups.streams[place])
+        runs = [run for run in _runs_above(over[place]) if run.stop - run.start >= LEAST_SAMPLES]
         score = size[place] * float((np.clip(profile, 0.0, CLIP_DB) * mask_runs(len(profile), runs)).sum())
         if runs and score > least:
             best = CommonMode(groups.streams[place], place, runs, profile, score)
     return best
 
 
-def _common(left: Degradation, member: Floats32) -> tuple[Floats32, Floats32]:
-    """(groups, times) each: the members' smoothed mean, and that over what it must reach."""
+def _group_means(left: Degradation, member: Floats32) -> tuple[Floats32, Floats32]:
+    """Returns the members' smoothed mean, and the mean over its threshold, shape (groups, times) each."""
     size = member.sum(axis=1)
     count = np.maximum(member @ left.known, 1e-6)
-    mean = _smoothed(member @ (np.clip(left.depth, -CLIP_DB, CLIP_DB) * left.known)) / np.maximum(
-        _smoothed(count), 1e-6
-    )
+    total = member @ (np.clip(left.depth, -CLIP_DB, CLIP_DB) * left.known)
+    mean = _smooth(total) / np.maximum(_smooth(count), 1e-6)
     noise = np.sqrt(member @ left.sigma**2) / np.maximum(size, 1.0)
     least = COMMON_CONGESTION if left.channel is Channel.CONGESTION else np.maximum(COMMON_DB, SIGMAS * noise)[:, None]
     enough = count >= np.maximum(1.0, ENOUGH_MEMBERS * size[:, None])
@@ -169,17 +179,20 @@ def _common(left: Degradation, member: Floats32) -> tuple[Floats32, Floats32]:
     return mean.astype(np.float32), over
 
 
-def _shared(left: Degradation, members: Integers) -> Floats32:
-    """(times,): what most of the members show; of queues the mean, as only busier links of a carrier queue."""
+def _common_profile(left: Degradation, members: Integers) -> Floats32:
+    """Returns what most members show, shape (times,); for congestion their mean, as only busy links queue."""
     depth, known = left.depth[members], left.known[members]
     if left.channel is not Channel.CONGESTION:
-        return _most(depth, known > 0)
+        return _depth_of_most(depth, known > 0)
     result: Floats32 = (depth * known).sum(axis=0) / np.maximum(known.sum(axis=0), 1.0)
     return result
 
 
-def _most(depth: Floats32, known: Bools) -> Floats32:
-    """(times,): what `MOST_MEMBERS` of those measured exceed: where half of a group fails, it is not the group."""
+def _depth_of_most(depth: Floats32, known: Bools) -> Floats32:
+    """Returns the depth that `MOST_MEMBERS` of the measured streams exceed, shape (times,).
+
+    If only half of a group fails, the group is not at fault.
+    """
     values = np.sort(np.where(known, depth, np.inf), axis=0)
     count = known.sum(axis=0)
     place = np.round((1.0 - MOST_MEMBERS) * np.maximum(0, count - 1)).astype(np.int64)
@@ -188,20 +201,20 @@ def _most(depth: Floats32, known: Bools) -> Floats32:
     return result
 
 
-def _smoothed(values: Floats32) -> Floats32:
-    """The running mean of `SMOOTHING` samples."""
+def _smooth(values: Floats32) -> Floats32:
+    """Returns the running mean of `SMOOTHING` samples."""
     one, two, three = _with_neighbours(values)
     result: Floats32 = (one + two + three) / np.float32(SMOOTHING)
     return result
 
 
 def _with_neighbours(values: Floats32) -> tuple[Floats32, Floats32, Floats32]:
-    """(streams, times) each: the sample before, the sample itself and the one after."""
+    """Returns the sample before, the sample itself and the sample after, shape (streams, times) each."""
     padded = np.pad(values, ((0, 0), (1, 1)), mode="edge")
     return padded[:, :-2], padded[:, 1:-1], padded[:, 2:]
 
 
-def _reaching(over: Floats32) -> list[slice]:
-    """Stretches of `over` (times,) above `FOOT` that reach 1, most area first."""
+def _runs_above(over: Floats32) -> list[slice]:
+    """Returns the runs of `over`, shape (times,), above `FOOT` that reach 1, largest area first."""
     reached = [run for run in find_runs(over > FOOT) if over[run].max() >= 1.0]
     return sorted(reached, key=lambda run: -float(over[run].sum()))

@@ -1,4 +1,4 @@
-"""Analyses held against the truth of simulated incidents: cause, culprit, links, onset; silence where all is well."""
+"""Evaluation of analyses on simulated incidents: cause, culprit, links and onset, and false patterns."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,21 +10,23 @@ from ml.catalogue.models import Measure
 from ml.catalogue.root_causes import CLASSIFIED, RootCause
 from ml.numerics.scores import calibration_error
 from ml.root_cause.analysis import analyze
-from ml.root_cause.incidents import Scenario, Truth, compute_truths, simulate_samples
 from ml.root_cause.model import RootCauseModel
 from ml.root_cause.report import Analysis, Pattern, Request
+from ml.root_cause.scenario import Scenario, simulate_samples
+from ml.root_cause.truths import Truth, compute_truths
 from ml.simulation.fleet_topology import build_topology
 
-SLACK_MS: Final = 600_000  # patterns that end so shortly before the fault, or begin so shortly after, are about it
+SLACK_MS: Final = 600_000  # by which a pattern may end before its fault begins, or begin after it ends
 ONSET_SAMPLES: Final = 2.0  # to either side
-SAME_CAUSE: Final = 1.001  # times the likeness: decides between equals
+SAME_CAUSE: Final = 1.001  # factor on the overlap: decides between equals
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """How one fault was answered; main: it is the incident's first; found: by any pattern.
+    """How an analysis explained one fault.
 
-    iou: links named and hit over links named or hit; onset_samples: how much later than the truth it is told to begin.
+    main: it is the incident's first fault. found: a pattern is about it. iou: overlap of the named with the affected
+    links (intersection over union). onset_samples: the named onset minus the true one, in samples.
     """
 
     truth: Truth
@@ -43,7 +45,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Outcome:
-    """verdicts: one for each fault that hit something; extra: patterns about none of them."""
+    """An analysis of an incident. diagnoses: of each fault that affects a link. extra: patterns about no fault."""
 
     diagnoses: tuple[Diagnosis, ...]
     patterns: tuple[Pattern, ...]
@@ -51,35 +53,37 @@ class Outcome:
 
 
 def build_request(scenario: Scenario) -> Request:
+    """Returns the scenario's samples as a request."""
     return Request(simulate_samples(scenario), scenario.start_ms, scenario.end_ms)
 
 
 def evaluate_scenario(scenario: Scenario, model: RootCauseModel) -> Outcome:
-    """What an analysis of the whole fleet says."""
+    """Returns how an analysis of the whole fleet explains the scenario's faults."""
     return evaluate_request(scenario, build_request(scenario), model)
 
 
 def evaluate_request(scenario: Scenario, request: Request, model: RootCauseModel) -> Outcome:
-    """As `evaluate_scenario`, from the scenario's request, which is dear to make."""
+    """As `evaluate_scenario`, with the scenario's request, which is expensive to build."""
     return match_patterns(scenario, analyze(build_topology(scenario.fleet), request, model))
 
 
 def match_patterns(scenario: Scenario, analysis: Analysis) -> Outcome:
-    """Every fault with the pattern that is about it, if there is one."""
+    """Returns every fault with the pattern that is about it, if any."""
     patterns = analysis.patterns
     faults = [(order == 0, truth) for order, truth in enumerate(compute_truths(scenario)) if truth.affected]
     places = [find_pattern(truth, patterns) for _, truth in faults]
     diagnoses = tuple(
-        Diagnosis(truth, main, found=False)
-        if place is None
-        else _diagnosis(truth, main, patterns[place], scenario.step_ms)
+        _diagnose(truth, main, None if place is None else patterns[place], scenario.step_ms)
         for (main, truth), place in zip(faults, places, strict=True)
     )
     return Outcome(diagnoses, patterns, len(patterns) - len({place for place in places if place is not None}))
 
 
 def find_pattern(truth: Truth, patterns: Sequence[Pattern]) -> int | None:
-    """The pattern that is about a fault: at its time, the one that shares most links; with its cause if several do."""
+    """Returns the place of the pattern about a fault, None if there is none.
+
+    It is the one at the fault's time that shares most links; among equals one with its cause.
+    """
 
     def likeness(pattern: Pattern) -> float:
         later = pattern.ended_ms is None or pattern.ended_ms > truth.onset_ms - SLACK_MS
@@ -97,7 +101,9 @@ def _iou(truth: Truth, pattern: Pattern) -> float:
     return len(named & truth.links) / len(named | truth.links)
 
 
-def _diagnosis(truth: Truth, main: bool, pattern: Pattern, step_ms: int) -> Diagnosis:
+def _diagnose(truth: Truth, main: bool, pattern: Pattern | None, step_ms: int) -> Diagnosis:
+    if pattern is None:
+        return Diagnosis(truth, main, found=False)
     culprit = (pattern.culprit.kind, pattern.culprit.key) if pattern.culprit else None
     return Diagnosis(
         truth,
@@ -111,12 +117,15 @@ def _diagnosis(truth: Truth, main: bool, pattern: Pattern, step_ms: int) -> Diag
     )
 
 
-def compute_measures(outcomes: Iterable[Outcome], quiet: Iterable[Outcome], dataset: str) -> tuple[Measure, ...]:
-    """Of the main faults; `quiet`: of healthy windows. Calibration over all patterns that are about some fault."""
+def compute_measures(outcomes: Iterable[Outcome], healthy: Iterable[Outcome], dataset: str) -> tuple[Measure, ...]:
+    """Returns measures over the main faults, and the share of healthy windows with a pattern.
+
+    Calibration is over all patterns that are about some fault. healthy: outcomes of healthy windows.
+    """
     diagnoses = [diagnosis for outcome in outcomes for diagnosis in outcome.diagnoses]
     main, found = [one for one in diagnoses if one.main], [one for one in diagnoses if one.found]
     four = [one for one in main if one.truth.cause in CLASSIFIED]
-    false = [bool(outcome.patterns) for outcome in quiet]
+    false = [bool(outcome.patterns) for outcome in healthy]
     error = calibration_error(np.array([one.confidence for one in found]), np.array([one.right for one in found]))
     values = {
         "accuracy": (_mean([one.right for one in main]), len(main)),

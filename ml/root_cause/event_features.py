@@ -1,4 +1,4 @@
-"""What an event shows: depth, noise, power and course in time of the link directions that it hit."""
+"""Features of an event: depth, noise, power, timing and place of the streams that it affects."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -17,23 +17,27 @@ from ml.root_cause.signature import Feature
 from ml.root_cause.spatial import coincidence_penalty, find_centre, measure_compactness
 from ml.root_cause.timing import PEAK, count_samples_shown, find_main_run, is_daily, measure_arrivals, measure_rise
 
-CORE: Final = 0.5  # of the greatest depth: where it shows clearly
-LEAST_DEPTH_DB: Final = 0.7  # before a share of it means anything
-LEAST_MEAN_DB: Final = 0.5  # of depths whose scatter is told
-LEAST_RISE_DB: Final = 0.25  # of the level
+CORE: Final = 0.5  # share of the peak from which a sample belongs to the event's core
+LEAST_DEPTH_DB: Final = 0.7  # smaller depths have no meaningful ratio
+LEAST_MEAN_DB: Final = 0.5  # divisor of the depths' scatter, at least
+LEAST_RISE_DB: Final = 0.25  # smaller expected rises of the level have no meaningful ratio
 CLOSE_KM: Final = 25.0
 
 
 @dataclass(frozen=True)
 class EventFeatures:
-    """depth, noise, power (streams,): means over the event's core, dB, NaN where unknown; see `Residuals`.
+    """What an event shows, arrays of shape (streams,) unless said otherwise, NaN = not known.
 
-    hit (streams,). fading: it shows in the signal. onset (streams,): minutes from the event's first sample to half of
-    the depth. course (times,): of all hit together, dB. rise_minutes, minutes, lasts, runs, total, daily, compact: see
-    `Feature`. mobile (streams,): of its site; nearby (streams,): its site is close to the centre, and not that one.
-    centre: the site in the middle of those hit, the deeper the more. coincidence: nats against a cloud that would have
-    hit just these. level_rise (streams,): of the level, over what added noise alone would bring; NaN where that is
-    little.
+    affected: the streams that probably show it.
+    fading: it shows in the signal.
+    depth, noise, power: means over the event's core, dB; see `Residuals`.
+    onset: minutes from the event's first sample to half of the stream's depth.
+    profile: common to all affected streams, dB, shape (times,).
+    rise_minutes, minutes, lasts, runs, total, daily, compact: see `Feature`.
+    mobile: the stream's site is mobile. nearby: its site is close to the centre, and another.
+    centre: the index of the affected site around which depth falls off with distance.
+    coincidence: nats against a rain cell that happens to affect just these links.
+    level_rise: rise of the level, relative to the rise that added noise alone would cause.
     """
 
     affected: Bools
@@ -57,7 +61,7 @@ class EventFeatures:
     level_rise: Floats32
 
     def summarize(self, members: Bools) -> dict[Feature, float]:
-        """Of those hit among `members` (streams,)."""
+        """Returns the features of the affected streams among `members`, shape (streams,)."""
         some, inbound = self.affected & members, inbound_mask(len(self.affected))
         ib, ob, remotes = some & inbound, some & ~inbound, repeat_for_directions(in_any_direction(some))
         depth_ib, depth_ob = median(self.depth[ib]), median(self.depth[ob])
@@ -86,24 +90,22 @@ class EventFeatures:
 
 
 def extract_features(topology: Topology, residuals: Residuals, event: Event) -> EventFeatures:
-    affected_streams, links = event.affected_streams, len(topology.links)
-    streams = np.concatenate([event.affected_links, event.affected_links + links])  # both directions of those hit
+    """Returns what the event shows in both directions of the affected links."""
+    affected, links = event.affected_streams, len(topology.links)
+    streams = np.concatenate([event.affected_links, event.affected_links + links])
     profile = _common_profile(residuals, event)
     weight = _core(profile, event)
-    depth = _of(streams, -_weighted_mean(residuals.esno[streams], weight), 2 * links)
-    centre, distance = find_centre(topology, affected_streams % links, np.nan_to_num(depth[affected_streams], nan=1.0))
-    run, minutes, fading = (
-        find_main_run(profile, event.active),
-        residuals.step_ms / MINUTE_MS,
-        event.channel is Channel.SIGNAL,
-    )
+    depth = _spread(streams, -_weighted_mean(residuals.esno[streams], weight), 2 * links)
+    centre, distance = find_centre(topology, affected % links, np.nan_to_num(depth[affected], nan=1.0))
+    run, fading = find_main_run(profile, event.active), event.channel is Channel.SIGNAL
+    minutes = residuals.step_ms / MINUTE_MS
     return EventFeatures(
         affected=event.membership > 0.5,
         fading=fading,
         depth=depth,
-        noise=_of(streams, _weighted_mean(residuals.noise[streams], weight), 2 * links),
-        power=_of(streams, _weighted_mean(residuals.power[streams], weight), 2 * links),
-        onset=_of(affected_streams, measure_arrivals(residuals, event) if fading else np.nan, 2 * links),
+        noise=_spread(streams, _weighted_mean(residuals.noise[streams], weight), 2 * links),
+        power=_spread(streams, _weighted_mean(residuals.power[streams], weight), 2 * links),
+        onset=_spread(affected, measure_arrivals(residuals, event) if fading else np.nan, 2 * links),
         profile=profile,
         rise_minutes=measure_rise(profile, run) * minutes,
         minutes=count_samples_shown(profile[run]) * minutes,
@@ -118,19 +120,22 @@ def extract_features(topology: Topology, residuals: Residuals, event: Event) -> 
         ),
         daily=is_daily(residuals.at, event.active),
         coincidence=coincidence_penalty(topology, event),
-        level_rise=_of(streams, _level_rise(residuals, streams, depth[streams], weight), 2 * links),
+        level_rise=_spread(streams, _level_rise(residuals, streams, depth[streams], weight), 2 * links),
     )
 
 
-def _of(streams: Integers, values: Floats32 | float, count: int) -> Floats32:
-    """(count,): the values of these streams, NaN of all others."""
+def _spread(streams: Integers, values: Floats32 | float, count: int) -> Floats32:
+    """Returns the values of these streams, and NaN of all others, shape (count,)."""
     result = np.full(count, np.nan, dtype=np.float32)
     result[streams] = values
     return result
 
 
 def _common_profile(residuals: Residuals, event: Event) -> Floats32:
-    """The common course, estimated from all streams that follow it; elsewhere the event's own."""
+    """Returns the common-mode profile of all affected streams, dB, shape (times,).
+
+    It is estimated anew by least squares from the signal; other channels keep the event's own profile.
+    """
     if event.channel is not Channel.SIGNAL:
         return event.profile
     values = -residuals.esno[event.affected_streams]
@@ -142,14 +147,14 @@ def _common_profile(residuals: Residuals, event: Event) -> Floats32:
 
 
 def _core(profile: Floats32, event: Event) -> Floats32:
-    """(times,): weights of the samples at which it shows clearly, elsewhere 0."""
+    """Returns the weights of samples near the profile's peak, 0 elsewhere, shape (times,)."""
     peak = float(np.quantile(profile[event.active], PEAK))
     core = event.active & (profile >= CORE * peak)
     return np.where(core, np.maximum(event.profile, 0.0), 0.0).astype(np.float32)
 
 
 def _weighted_mean(values: Floats32, weight: Floats32) -> Floats32:
-    """(streams,): means over time of what is known; NaN where nothing is."""
+    """Returns weighted means over time of the known values, NaN where there are none, shape (streams,)."""
     known = np.isfinite(values)
     total = known @ weight
     mean = np.where(known, values, 0.0) @ weight / np.maximum(total, 1e-6)
@@ -157,7 +162,10 @@ def _weighted_mean(values: Floats32, weight: Floats32) -> Floats32:
 
 
 def _level_rise(residuals: Residuals, streams: Integers, depth: Floats32, weight: Floats32) -> Floats32:
-    """Of the level, less what the remotes' higher power adds inbound, over what added noise alone would bring."""
+    """Returns the rise of the level over the rise that added noise alone would cause, shape (streams,).
+
+    Inbound, the part that the remotes' higher transmit power explains is subtracted first.
+    """
     reference = residuals.reference_esno[streams]
     ratio = 10.0 ** (-np.maximum(reference, 0.0) / 10.0)
     expected = 10.0 * np.log10((1.0 + 10.0 ** (-(reference - depth) / 10.0)) / (1.0 + ratio))

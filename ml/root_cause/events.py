@@ -1,4 +1,4 @@
-"""Degradations that go together: a common course in time, and which link directions follow it."""
+"""Events: degradations with a common-mode profile, and the streams that show it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,16 +23,18 @@ from ml.root_cause.residuals import Residuals
 
 MOST_EVENTS: Final = 12  # in a channel
 NEIGHBOUR_KM: Final = 70.0
-AROUND: Final = 2  # samples beside it that an event explains
-UNEXPLAINED_DB, UNEXPLAINED_SHARE = 1.5, 0.35  # deeper than expected by so much: something else goes on
+AROUND: Final = 2  # samples before and after that an event explains as well
+UNEXPLAINED_DB, UNEXPLAINED_SHARE = 1.5, 0.35  # deeper than expected by so much: something else happens as well
 
 
 @dataclass(frozen=True)
 class Event:
-    """course (times,): the common degradation, about in dB, 0 where nothing is; active (times,): where it counts.
+    """Streams that degraded together.
 
-    follows (streams,): how much of it each one shows; hit (streams,): probability that it does at all; evidence
-    (streams,): it was measured meanwhile. runs: how often it came.
+    profile: the common-mode profile, about in dB, 0 outside the event, shape (times,). active: during it, (times,).
+    loading: each stream's factor on the profile, shape (streams,). membership: the probability that it shows the
+    profile at all, shape (streams,). evidence: which streams were measured meanwhile, shape (streams,).
+    runs: how often it occurred.
     """
 
     channel: Channel
@@ -45,17 +47,17 @@ class Event:
 
     @property
     def affected_streams(self) -> Integers:
-        """Streams that probably follow."""
+        """The streams that probably show it, ascending."""
         return np.flatnonzero(self.membership > 0.5)
 
     @property
     def affected_links(self) -> Integers:
-        """Of which a direction does, in order."""
+        """The links with at least one affected direction, ascending."""
         return np.unique(self.affected_streams % (len(self.membership) // 2))
 
 
 def detect_events(topology: Topology, residuals: Residuals) -> list[Event]:
-    """The strongest first within each channel: silence, then signal, then queues where the signal is all right."""
+    """Returns events by channel: outages, then fades, then congestion, the strongest of each first."""
     near = _neighbours(topology)
     detected: list[Event] = []
     explained = np.zeros(residuals.esno.shape, dtype=bool)
@@ -74,7 +76,10 @@ def detect_events(topology: Topology, residuals: Residuals) -> list[Event]:
 
 
 def _neighbours(topology: Topology) -> Bools:
-    """(links, links): their sites are near each other, or the same. Unknown positions are near nothing else."""
+    """Returns which links have sites near each other, or the same, shape (links, links).
+
+    Sites of unknown position are near no other.
+    """
     latitude, longitude = topology.sites.latitude[topology.site], topology.sites.longitude[topology.site]
     close = km_apart(latitude[:, None], longitude[:, None], latitude, longitude) <= NEIGHBOUR_KM
     result: Bools = close | (topology.site[:, None] == topology.site[None])
@@ -82,7 +87,7 @@ def _neighbours(topology: Topology) -> Bools:
 
 
 def _in_channel(left: Degradation, groups: StreamGroups, near: Bools, *, singles: bool) -> Iterator[Event]:
-    """Take one event after another away from what is left to explain."""
+    """Yields one event after another, and takes each away from what is left to explain."""
     for _ in range(MOST_EVENTS):
         common_mode = find_common_mode(left, groups, singles=singles)
         if common_mode is None:
@@ -91,22 +96,22 @@ def _in_channel(left: Degradation, groups: StreamGroups, near: Bools, *, singles
         if event.affected_streams.size:
             _explain(left, event, common_mode)
             yield event
-        elif common_mode.group is not None:  # it is no common course, though much goes on
+        elif common_mode.group is not None:  # the group degrades, but without a common profile
             groups.dismiss(common_mode.group)
         else:
             left.depth[common_mode.members] = 0.0
 
 
 def _event(left: Degradation, common_mode: CommonMode, near: Bools) -> Event:
-    one = fit_membership(left, common_mode, near)
-    active = mask_runs(len(common_mode.profile), one.runs)
+    fit = fit_membership(left, common_mode, near)
+    active = mask_runs(len(common_mode.profile), fit.runs)
     profile = np.where(active, common_mode.profile, 0.0)
     evidence = left.known[:, active].mean(axis=1) > LEAST_MEASURED
-    return Event(left.channel, profile, active, one.loading, one.probability * evidence, evidence, len(one.runs))
+    return Event(left.channel, profile, active, fit.loading, fit.probability * evidence, evidence, len(fit.runs))
 
 
 def _explain(left: Degradation, event: Event, common_mode: CommonMode) -> None:
-    """Take the event away from what is left to explain; only what is much deeper stays."""
+    """Takes the event away from what is left to explain; only much deeper degradation stays."""
     reach = _around(event.active)
     gone = np.union1d(event.affected_streams, common_mode.members) if common_mode.alone else event.affected_streams
     cells = np.ix_(gone, np.flatnonzero(reach))

@@ -1,8 +1,8 @@
-"""Who is at fault, and why: every pair of culprit and cause that could explain an event, weighed against each other.
+"""Fault localization: every pair of culprit and cause that could explain an event, with its log-likelihood.
 
-The links and what they share are a graph: satellite, transponder, network, hub; network, link, site. A hypothesis says
-which directions ought to be hit; those hit elsewhere and those healthy within speak against it, whatever was not
-measured is silent. What the hit ones show is held against the cause's signature.
+Links and their shared risks are a graph: satellite, transponder, network, hub; network, link, site. A hypothesis says
+which streams are affected. Affected streams elsewhere and healthy streams within speak against it; what was not
+measured says nothing. The features of the affected streams are compared with the cause's signature.
 """
 
 from dataclasses import dataclass
@@ -19,23 +19,24 @@ from ml.root_cause.signature import DirectionMask, Feature, Signature
 from ml.root_cause.signatures import SIGNATURES
 
 HIT_IF_MEMBER: Final = 0.96
-MOST_MEMBERS: Final = 12  # count: those of a larger group are no independent witnesses
-UNEXPLAINED: Final = 14.0  # nats, were all hits elsewhere
-UNMEASURED: Final = 6.0  # nats, where no member was measured
+MOST_MEMBERS: Final = 12  # that count: those of a larger group are no independent witnesses
+UNEXPLAINED: Final = 14.0  # nats, if all affected streams are elsewhere
+UNMEASURED: Final = 6.0  # nats, if no member was measured
 HOPELESS: Final = 16.0  # nats
 UNKNOWN_SCORE: Final = -11.0  # nats: an explanation must be better than none
-RARITY, HEALTHY, ELSEWHERE, COINCIDENCE = "rarity", "healthy", "elsewhere", "coincidence"  # what speaks against one
+RARITY, HEALTHY, ELSEWHERE, COINCIDENCE = "rarity", "healthy", "elsewhere", "coincidence"  # keys of `against`
 
-Known = dict[bytes, dict[Feature, float]]  # features by members, as several causes have the same
+Summaries = dict[bytes, dict[Feature, float]]  # features by members, as several causes have the same
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A cause with a suspect, None of an unknown cause; score: log-likelihood, nats.
+    """A cause with its culprit.
 
-    against: nats that speak against it, minus the score in sum: by `RARITY` (of the signature and of its way),
-    `HEALTHY` (members), `ELSEWHERE` (hits), `COINCIDENCE` (of rain alone) and the features that the signature expects.
-    features: of the members hit. probability: 0 until the model has weighed all explanations of the event.
+    candidate: None for an unknown cause. score: log-likelihood, nats. against: nats against it, their sum is minus the
+    score, by `RARITY` (of the signature and its direction), `HEALTHY` (members), `ELSEWHERE` (affected streams),
+    `COINCIDENCE` (rain only) and the features that the signature expects. features: of the affected members.
+    probability: 0 until the model has ranked all explanations of the event.
     """
 
     cause: RootCause
@@ -47,21 +48,16 @@ class Explanation:
 
 
 def explain_event(topology: Topology, event: Event, event_features: EventFeatures) -> list[Explanation]:
-    """All that are possible; for each culprit and cause the best signature. The last resort is UNKNOWN."""
+    """Returns all possible explanations, by the best signature of each culprit and cause, and UNKNOWN."""
     best = dict[tuple[RootCause, CulpritKind, int], Explanation]()
-    known = Known()
-    direction_masks = [
-        (one, direction_mask)
-        for one in SIGNATURES
-        if event.channel in one.channels
-        for direction_mask in one.direction_masks
-    ]
-    for signature, direction_mask in direction_masks:
+    summaries = Summaries()
+    signatures = [signature for signature in SIGNATURES if event.channel in signature.channels]
+    for signature, direction_mask in [(one, mask) for one in signatures for mask in one.direction_masks]:
         for candidate in find_candidates(topology, event, event_features, signature, direction_mask):
-            one = _explain(event, event_features, signature, candidate, direction_mask, known)
+            explanation = _explain(event, event_features, signature, candidate, direction_mask, summaries)
             key = (signature.cause, candidate.kind, candidate.index)
-            if one and (key not in best or best[key].score < one.score):
-                best[key] = one
+            if explanation and (key not in best or best[key].score < explanation.score):
+                best[key] = explanation
     return [*best.values(), Explanation(RootCause.UNKNOWN, None, UNKNOWN_SCORE, {}, {})]
 
 
@@ -71,26 +67,25 @@ def _explain(
     signature: Signature,
     candidate: CulpritCandidate,
     direction_mask: DirectionMask,
-    known: Known,
+    summaries: Summaries,
 ) -> Explanation | None:
-    """None where it is so poor that its features need not be looked at."""
-    against = {RARITY: signature.rarity + signature.direction_cost(direction_mask)} | _coverage(
-        event, signature, candidate
-    )
+    """Returns an explanation with its score, or None if its features cannot make it plausible any more."""
+    rarity = signature.rarity + signature.direction_cost(direction_mask)
+    against = {RARITY: rarity} | _coverage(event, signature, candidate)
     if signature.cause is RootCause.RAIN_FADE and not signature.at_hub:
         against[COINCIDENCE] = event_features.coincidence
     if sum(against.values()) > HOPELESS:
         return None
     members = candidate.members.tobytes()
-    if members not in known:
-        known[members] = event_features.summarize(candidate.members)
-    features = known[members]
-    against |= {feature.value: one.against(features[feature]) for feature, one in signature.expects.items()}
+    if members not in summaries:
+        summaries[members] = event_features.summarize(candidate.members)
+    features = summaries[members]
+    against |= {feature.value: interval.against(features[feature]) for feature, interval in signature.expects.items()}
     return Explanation(signature.cause, candidate, -sum(against.values()), against, features)
 
 
 def _coverage(event: Event, signature: Signature, candidate: CulpritCandidate) -> dict[str, float]:
-    """Nats against a suspect: for its healthy members, and for hits that it does not explain."""
+    """Returns nats against a candidate, for healthy members and for affected streams elsewhere."""
     weight = event.membership * event.evidence
     members = candidate.members & event.evidence
     inside, count = float(weight[members].sum()), int(members.sum())

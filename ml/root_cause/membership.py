@@ -1,4 +1,4 @@
-"""Who follows a course: each stream's share of it, and the probability that it shows it at all."""
+"""Membership: each stream's loading on a common-mode profile, and the probability that it shows the profile at all."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,30 +11,32 @@ from ml.numerics.runs import mask_runs
 from ml.root_cause.common_modes import CommonMode
 from ml.root_cause.degradation import Degradation
 
-FOLLOWS_FROM, FOLLOWS_SOFT = 0.35, 0.06  # of the common course
-ALIKE_FROM, ALIKE_SOFT = 0.5, 0.05  # correlation with it
+# Thresholds come with the width of their logistic transition (…_SOFT).
+LOADING, LOADING_SOFT = 0.35, 0.06
+CORRELATION, CORRELATION_SOFT = 0.5, 0.05
 DEPTH_SOFT_DB: Final = 0.15
-OWN_LEAST_DB, OWN_SIGMAS, OWN_ALIKE = 0.6, 2.0, 0.4  # of the link's other direction, which power control may hide
-GROUP_FOLLOWS, GROUP_FOLLOWS_SOFT = 0.2, 0.03  # of the group's own members
-GROUP_ALIKE, GROUP_ALIKE_SAMPLES = 0.25, 2.5  # of theirs, more where a short course makes chance more likely
-PARTNERS: Final = 3  # other directions of links that are hit: of fewer no mean says anything
-PARTNER_DB, PARTNER_ALIKE = 0.3, 0.3  # of them all, in the median
-PARTNER_SHARE, PARTNER_SOFT, PARTNER_OWN_ALIKE = 0.4, 0.1, 0.15  # of that median, of each
+OWN_DB, OWN_SIGMAS, OWN_CORRELATION = 0.6, 2.0, 0.4  # of a single link's own directions: power control may hide one
+GROUP_LOADING, GROUP_LOADING_SOFT = 0.2, 0.03  # of the group's own members
+GROUP_CORRELATION, GROUP_CORRELATION_SAMPLES = 0.25, 2.5  # higher for short runs, where chance is more likely
+PARTNERS: Final = 3  # opposite directions of affected links: fewer have no meaningful median
+PARTNER_DB, PARTNER_CORRELATION = 0.3, 0.3  # of their medians
+PARTNER_SHARE, PARTNER_SOFT, PARTNER_OWN_CORRELATION = 0.4, 0.1, 0.15  # of each: share of the median, correlation
 MOST_RUNS: Final = 60
-LEAST_MEASURED: Final = 0.3  # of a run's samples must be measured
-AGAIN: Final = 0.45  # of what the streams showed in the strongest run, in the median
-LEAST_SHARE: Final = 0.3  # of the course, to tell whether a stream shows it again
-SPARED_SHARE: Final = 0.1  # of the streams spared may be hit by something else meanwhile
+LEAST_MEASURED: Final = 0.3  # share of a run's samples
+REPEATED_SHARE: Final = 0.45  # of the depth in the strongest run, in the median
+LEAST_LOADING: Final = 0.3  # with which a stream's repeated depth is compared
+SPARED_SHARE: Final = 0.1  # of the unaffected streams may be affected by something else meanwhile
 MARGIN: Final = 8  # samples around a run, at least
-MOST_LAG, LAG_STEP = 6, 2  # samples, by which a rain cell may arrive at neighbours earlier or later
-LATE_DB, LATE_ALIKE = 1.0, 0.6
+MOST_LAG, LAG_STEP = 6, 2  # samples by which a rain cell may arrive at neighbours earlier or later
+LAGGED_DB, LAGGED_CORRELATION = 1.0, 0.6
 
 
 @dataclass(frozen=True)
 class Membership:
-    """runs: times at which the same streams degraded, the first one strongest.
+    """Which streams show a common mode.
 
-    follows (streams,): how much of the course each one shows; hit (streams,): probability that it does at all.
+    runs: when they do, strongest first. loading: the factor on the profile, shape (streams,). probability: that the
+    stream shows the profile at all, shape (streams,).
     """
 
     runs: list[slice]
@@ -44,46 +46,46 @@ class Membership:
 
 @dataclass(frozen=True)
 class _Fit:
-    """(streams,): slope of the depth on the course, and their correlation."""
+    """loading: slope of the depth on the profile, shape (streams,). correlation: of the two, shape (streams,)."""
 
     loading: Floats32
-    alike: Floats32
+    correlation: Floats32
 
 
 def fit_membership(left: Degradation, common_mode: CommonMode, near: Bools) -> Membership:
-    """Fit the course to every stream, around its strongest run; more runs of the same streams belong to it.
+    """Returns each stream's membership, fitted around the strongest run, with further runs of the same streams.
 
-    near (links, links): whose sites are close to each other.
+    near: which links have sites close to each other, shape (links, links).
     """
     profile, times = common_mode.profile, len(common_mode.profile)
     main, *others = common_mode.runs
     span = _around(main, times, 0)
-    fit = _fitted(left, np.where(mask_runs(times, [main]), profile, 0.0), span, mask_runs(times, others))
+    fit = _fit(left, np.where(mask_runs(times, [main]), profile, 0.0), span, mask_runs(times, others))
     loading, probability = fit.loading.copy(), _probability(left, profile[main], fit, common_mode)
     if common_mode.alone:
         close = np.flatnonzero(np.tile(near[int(common_mode.members[0]) % len(near)], 2))
-        loading[close], probability[close] = _sooner_or_later(
+        loading[close], probability[close] = _allow_lags(
             left.of(close), profile, main, loading[close], probability[close]
         )
-    probability = _with_partners(profile[main], _Fit(loading, fit.alike), probability)
-    again = [run for run in others[: MOST_RUNS - 1] if _again(left, profile, run, loading, probability)]
-    return Membership([main, *again], loading, probability)
+    probability = _with_partners(profile[main], _Fit(loading, fit.correlation), probability)
+    repeated = [run for run in others[: MOST_RUNS - 1] if _is_repeated(left, profile, run, loading, probability)]
+    return Membership([main, *repeated], loading, probability)
 
 
 def _around(run: slice, times: int, more: int) -> slice:
-    """With `more` samples before and behind, and a margin by the run's length."""
+    """Returns the run with `more` samples before and after it, and a margin that grows with its length."""
     start, stop = max(0, run.start - more), min(times, run.stop + more)
     margin = max(MARGIN, (stop - start) // 2)
     return slice(max(0, start - margin), min(times, stop + margin))
 
 
-def _fitted(left: Degradation, profile: Floats32, span: slice, aside: Bools) -> _Fit:
-    """Of every stream's depth on the course, with a level of its own.
+def _fit(left: Degradation, profile: Floats32, span: slice, excluded: Bools) -> _Fit:
+    """Fits every stream's depth to the profile by least squares, each with a level of its own.
 
-    Left out are unknown samples, and those that are to be put aside (times,).
+    excluded: times to leave out, shape (times,), like unknown samples.
     """
-    depth, known, model = left.depth[:, span], left.known[:, span] * ~aside[span], profile[span]
-    if not ((model <= 0) & ~aside[span]).any():  # nothing beside it to compare with: as much as it is deep
+    depth, known, model = left.depth[:, span], left.known[:, span] * ~excluded[span], profile[span]
+    if not ((model <= 0) & ~excluded[span]).any():  # no sample beside the run to compare with: fit without a level
         loading = (known * depth) @ model / max(float(model @ model), 1e-6)
         return _Fit(loading.astype(np.float32), np.ones(len(depth), dtype=np.float32))
     weight = np.maximum(known.sum(axis=1), 1e-6)
@@ -91,70 +93,75 @@ def _fitted(left: Degradation, profile: Floats32, span: slice, aside: Bools) -> 
     together = (known * depth) @ model / weight - mean_model * mean_depth
     of_model = np.maximum(known @ model**2 / weight - mean_model**2, 1e-6)
     of_depth = np.maximum((known * depth**2).sum(axis=1) / weight - mean_depth**2, 1e-6)
-    alike = together / np.sqrt(of_model * of_depth)
-    return _Fit((together / of_model).astype(np.float32), alike.astype(np.float32))
+    correlation = together / np.sqrt(of_model * of_depth)
+    return _Fit((together / of_model).astype(np.float32), correlation.astype(np.float32))
 
 
 def _probability(left: Degradation, profile: Floats32, fit: _Fit, common_mode: CommonMode) -> Floats32:
-    """(streams,): of the candidate's own link, whatever is plainly there follows; of a group, what is no chance."""
-    loading, alike = fit.loading, fit.alike
-    likely = logistic_threshold(loading, FOLLOWS_FROM, FOLLOWS_SOFT) * logistic_threshold(alike, ALIKE_FROM, ALIKE_SOFT)
+    """Returns the probability that each stream shows the profile, shape (streams,).
+
+    Thresholds are lower for the common mode's own members: both directions of a single link, or those of a group.
+    """
+    loading, correlation = fit.loading, fit.correlation
+    likely = logistic_threshold(loading, LOADING, LOADING_SOFT)
+    likely = likely * logistic_threshold(correlation, CORRELATION, CORRELATION_SOFT)
     if common_mode.alone:
         links = len(loading) // 2
         own = int(common_mode.members[0]) % links + np.array([0, links])
-        least = np.maximum(OWN_LEAST_DB, OWN_SIGMAS * left.sigma[own])
+        least = np.maximum(OWN_DB, OWN_SIGMAS * left.sigma[own])
         plain = logistic_threshold(loading[own] * float(profile.max()), least, DEPTH_SOFT_DB)
-        plain = plain * logistic_threshold(alike[own], OWN_ALIKE, ALIKE_SOFT)
+        plain = plain * logistic_threshold(correlation[own], OWN_CORRELATION, CORRELATION_SOFT)
     else:
         own = common_mode.members
-        plain = logistic_threshold(
-            alike[own], max(GROUP_ALIKE, GROUP_ALIKE_SAMPLES / np.sqrt(len(profile))), ALIKE_SOFT
-        )
-        plain = plain * logistic_threshold(loading[own], GROUP_FOLLOWS, GROUP_FOLLOWS_SOFT)
+        least_correlation = max(GROUP_CORRELATION, GROUP_CORRELATION_SAMPLES / np.sqrt(len(profile)))
+        plain = logistic_threshold(correlation[own], least_correlation, CORRELATION_SOFT)
+        plain = plain * logistic_threshold(loading[own], GROUP_LOADING, GROUP_LOADING_SOFT)
     likely[own] = np.maximum(likely[own], plain)
     return likely.astype(np.float32)
 
 
-def _sooner_or_later(
+def _allow_lags(
     close: Degradation, profile: Floats32, main: slice, loading: Floats32, probability: Floats32
 ) -> tuple[Floats32, Floats32]:
-    """Neighbours in space (streams,) may follow somewhat earlier or later."""
+    """Returns loading and probability of neighbours in space, which may show the profile earlier or later."""
     times = len(profile)
     alone = np.where(mask_runs(times, [main]), profile, 0.0)
     span = _around(main, times, MOST_LAG)
     for lag in range(-MOST_LAG, MOST_LAG + 1, LAG_STEP):
-        fit = _fitted(close, np.roll(alone, lag), span, np.zeros(times, dtype=bool))
-        own = logistic_threshold(fit.loading * float(profile[main].max()), LATE_DB, DEPTH_SOFT_DB)
-        own = own * logistic_threshold(fit.alike, LATE_ALIKE, ALIKE_SOFT)
+        fit = _fit(close, np.roll(alone, lag), span, np.zeros(times, dtype=bool))
+        own = logistic_threshold(fit.loading * float(profile[main].max()), LAGGED_DB, DEPTH_SOFT_DB)
+        own = own * logistic_threshold(fit.correlation, LAGGED_CORRELATION, CORRELATION_SOFT)
         loading = np.where(own > probability, fit.loading, loading)
         probability = np.maximum(probability, own).astype(np.float32)
     return loading, probability
 
 
 def _with_partners(profile: Floats32, fit: _Fit, probability: Floats32) -> Floats32:
-    """The other directions of the links hit, where together they follow, however little: each as much as the rest."""
-    struck = probability > 0.5
-    other = np.roll(struck, len(probability) // 2) & ~struck
+    """Returns the probabilities with the opposite directions of affected links, if these show the profile together.
+
+    Together they may show it weakly, and each must do so about as much as the others.
+    """
+    affected = probability > 0.5
+    other = np.roll(affected, len(probability) // 2) & ~affected
     if other.sum() < PARTNERS:
         return probability
     mean = float(np.median(fit.loading[other]))
-    if mean * float(profile.max()) < PARTNER_DB or float(np.median(fit.alike[other])) < PARTNER_ALIKE:
+    if mean * float(profile.max()) < PARTNER_DB or float(np.median(fit.correlation[other])) < PARTNER_CORRELATION:
         return probability
     own = logistic_threshold(fit.loading[other], PARTNER_SHARE * mean, PARTNER_SOFT * mean)
+    own = own * logistic_threshold(fit.correlation[other], PARTNER_OWN_CORRELATION, CORRELATION_SOFT)
     probability = probability.copy()
-    probability[other] = np.maximum(
-        probability[other], own * logistic_threshold(fit.alike[other], PARTNER_OWN_ALIKE, ALIKE_SOFT)
-    )
+    probability[other] = np.maximum(probability[other], own)
     return probability
 
 
-def _again(left: Degradation, profile: Floats32, run: slice, loading: Floats32, probability: Floats32) -> bool:
-    """Whether in another run it is the same streams that follow, and no others."""
+def _is_repeated(left: Degradation, profile: Floats32, run: slice, loading: Floats32, probability: Floats32) -> bool:
+    """Returns whether the same streams, and hardly any others, are affected in another run."""
     known = left.known[:, run]
     expected = np.maximum(known @ profile[run], 1e-3)
-    shown = (left.depth[:, run] * known).sum(axis=1) / expected / np.maximum(loading, LEAST_SHARE)
+    shown = (left.depth[:, run] * known).sum(axis=1) / expected / np.maximum(loading, LEAST_LOADING)
     seen = known.mean(axis=1) > LEAST_MEASURED
-    struck, spared = shown[seen & (probability > 0.5)], shown[seen & (probability < 0.5)]
-    if not len(struck) or np.median(struck) < AGAIN:
+    affected, spared = shown[seen & (probability > 0.5)], shown[seen & (probability < 0.5)]
+    if not len(affected) or np.median(affected) < REPEATED_SHARE:
         return False
-    return not len(spared) or float((spared > 0.5).sum()) <= max(1.0, len(struck), SPARED_SHARE * len(spared))
+    return not len(spared) or float((spared > 0.5).sum()) <= max(1.0, len(affected), SPARED_SHARE * len(spared))

@@ -1,4 +1,4 @@
-"""The model behind root causes: what the classifier thinks of the first four, and how sure an explanation may be."""
+"""The root-cause model: the classifier, and the calibration of explanations."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
@@ -12,14 +12,18 @@ from ml.numerics.artefacts import name_damage, read_arrays, write_arrays
 from ml.root_cause.classifier import Classifier, ClassifierFeature
 from ml.root_cause.localization import Explanation
 
-OPINION: Final = 0.6  # how much the classifier's log-likelihood ratio counts: its features are among the signatures'
+CLASSIFIER_WEIGHT: Final = 0.6  # of its log-likelihood ratio: its features are partly the signatures'
 MOST_NATS: Final = 2.0  # of that ratio
 LEAST_KNOTS: Final = 2
 
 
 @dataclass(frozen=True)
 class RootCauseModel:
-    """temperature: of the explanations' log-likelihoods; confidence_x, confidence_y: the calibration map's knots."""
+    """What training fits.
+
+    temperature: divides the explanations' log-likelihoods. confidence_x, confidence_y: knots of the map from posterior
+    to confidence, shape (knots,).
+    """
 
     classifier: Classifier
     temperature: float
@@ -35,11 +39,11 @@ class RootCauseModel:
         return compute_posterior(with_classifier_evidence(self.classifier, explanations, features), self.temperature)
 
     def confidence(self, explanations: list[Explanation]) -> float:
-        """The calibrated probability that the first one's cause is right."""
+        """Returns the calibrated probability that the first explanation's cause is right."""
         return float(np.interp(cause_probability(explanations), self.confidence_x, self.confidence_y))
 
     def to_bytes(self) -> bytes:
-        """An .npz artefact without pickle; the same model gives the same bytes."""
+        """Returns an .npz artefact without pickle; the same model gives the same bytes."""
         arrays: dict[str, NDArray[Any]] = {
             "temperature": np.array(self.temperature),
             "confidence_x": self.confidence_x,
@@ -49,7 +53,7 @@ class RootCauseModel:
 
     @classmethod
     def from_bytes(cls, data: bytes, version: str) -> Self:
-        """Raises ValueError where `data` is damaged, or no root-cause model's."""
+        """Reads an artefact. Raises ValueError if it is damaged or another model's."""
         with name_damage("a root-cause model"):
             arrays = read_arrays(data)
             model = cls(
@@ -75,19 +79,22 @@ class RootCauseModel:
 def with_classifier_evidence(
     classifier: Classifier, explanations: list[Explanation], features: Floats | None
 ) -> list[Explanation]:
-    """The explanations with the classifier's opinion in their scores: none where it abstains."""
+    """Returns the explanations with the classifier's log-likelihood ratios added to their scores.
+
+    features: shape (10,), None where the signal does not show the event. An abstaining classifier changes nothing.
+    """
     if features is None:
         return explanations
     chances = classifier.probabilities(features[None])[0]
     if chances.max() < classifier.abstains_below:
         return explanations
     nats = np.clip(np.log(np.maximum(chances, 1e-9) * len(CLASSIFIED)), -MOST_NATS, MOST_NATS)
-    gains = {cause: OPINION * float(gain) for cause, gain in zip(CLASSIFIED, nats, strict=True)}
+    gains = {cause: CLASSIFIER_WEIGHT * float(gain) for cause, gain in zip(CLASSIFIED, nats, strict=True)}
     return [replace(one, score=one.score + gains.get(one.cause, 0.0)) for one in explanations]
 
 
 def compute_posterior(explanations: list[Explanation], temperature: float) -> list[Explanation]:
-    """Posterior probabilities at equal priors, best first."""
+    """Returns the explanations with posterior probabilities at equal priors, best first."""
     scores = np.array([one.score for one in explanations]) / temperature
     odds = np.exp(scores - scores.max())
     chances = (odds / odds.sum()).tolist()
@@ -96,9 +103,10 @@ def compute_posterior(explanations: list[Explanation], temperature: float) -> li
 
 
 def cause_probability(explanations: list[Explanation]) -> float:
-    """The posterior probability of the first one's cause, whoever the culprit is."""
+    """Returns the posterior probability of the first explanation's cause, whoever the culprit is."""
     return sum(one.probability for one in explanations if one.cause is explanations[0].cause)
 
 
 def is_unknown(explanations: list[Explanation]) -> bool:
+    """Returns whether the best explanation is that the cause is unknown."""
     return explanations[0].cause is RootCause.UNKNOWN

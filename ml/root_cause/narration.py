@@ -1,4 +1,4 @@
-"""Sentences for a person: what a pattern is, and what speaks for and against it."""
+"""Narration: sentences that say what a pattern is, and the evidence for and against it."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -17,18 +17,18 @@ from ml.root_cause.sentences import SENTENCES
 
 WORTH_SAYING: Final = 0.25  # nats
 MOST_SENTENCES: Final = 8
-MEMBERS_NATS: Final = 6.0  # where all members follow, or none
+MEMBERS_NATS: Final = 6.0  # if all members are affected, or none
 
 
 def describe(topology: Topology, event: Event, best: Explanation) -> str:
-    """One sentence: who is hit, how, and why."""
-    links = len(topology.links)
-    one = topology.link_names[int(event.affected_links[0])] if len(event.affected_links) == 1 else None
-    who = f"{len(event.affected_links)} links" if one is None else f"Link {one}"
-    inbound, outbound = bool((event.affected_streams < links).any()), bool((event.affected_streams >= links).any())
-    way = "" if inbound and outbound else " inbound" if inbound else " outbound"
+    """Returns one sentence: which links are affected, how, and why."""
+    links, streams = len(topology.links), event.affected_streams
+    alone = len(event.affected_links) == 1
+    who = f"Link {topology.link_names[int(event.affected_links[0])]}" if alone else f"{len(event.affected_links)} links"
+    inbound, outbound = bool((streams < links).any()), bool((streams >= links).any())
+    direction = "" if inbound and outbound else " inbound" if inbound else " outbound"
     at_fault = f" at {_name(topology, best.candidate)}" if best.candidate else ""
-    return f"{who} {_what(event, alone=one is not None)}{way}: {CAUSES[best.cause].meaning}{at_fault}."
+    return f"{who} {_what(event, alone=alone)}{direction}: {CAUSES[best.cause].meaning}{at_fault}."
 
 
 def _what(event: Event, *, alone: bool) -> str:
@@ -43,7 +43,7 @@ def _what(event: Event, *, alone: bool) -> str:
 
 
 def _name(topology: Topology, candidate: CulpritCandidate) -> str:
-    """As an operator says it."""
+    """Returns the candidate's name as an operator says it."""
     index = candidate.index
     match candidate.kind:
         case CulpritKind.SATELLITE:
@@ -59,17 +59,20 @@ def _name(topology: Topology, candidate: CulpritCandidate) -> str:
 
 
 def list_evidence(topology: Topology, event: Event, explanations: list[Explanation]) -> list[Evidence]:
-    """What separates the best explanation from the next one of another cause or culprit, weightiest first."""
+    """Returns what separates the best explanation from the next one with a culprit, weightiest first.
+
+    explanations: best first.
+    """
     best = explanations[0]
     if best.candidate is None:
         return []
     rival = next((one for one in explanations[1:] if one.candidate is not None), None)
-    said = [
+    statements = [
         _members(topology, event, best.candidate),
         *(_others(topology, event, best, rival) if rival else ()),
         *_features(best, rival),
     ]
-    weighty = sorted((one for one in said if one.weight >= WORTH_SAYING), key=lambda one: -one.weight)
+    weighty = sorted((one for one in statements if one.weight >= WORTH_SAYING), key=lambda one: -one.weight)
     return weighty[:MOST_SENTENCES]
 
 
@@ -84,7 +87,7 @@ def _members(topology: Topology, event: Event, candidate: CulpritCandidate) -> E
 
 
 def _others(topology: Topology, event: Event, best: Explanation, rival: Explanation) -> Iterator[Evidence]:
-    """What the rival would hit as well, and what the best one does not."""
+    """Yields what the rival would affect as well, and what is affected beyond the best explanation."""
     if rival.candidate is None or best.candidate is None:
         return
     spared = rival.candidate.members & ~best.candidate.members & event.evidence

@@ -1,4 +1,4 @@
-"""When an event began: the change point of what all streams that it hit show together."""
+"""An event's onset: the change point of what all affected streams show together."""
 
 from typing import Final
 
@@ -10,22 +10,22 @@ from ml.root_cause.degradation import Channel
 from ml.root_cause.events import Event
 from ml.root_cause.residuals import Residuals
 
-BEFORE: Final = 48  # samples that may precede the first one noticed
+BEFORE: Final = 48  # samples before the first active one that are searched
 PEAK: Final = 0.85  # the quantile of the first run that is its depth
-LOW, HIGH = 0.25, 0.75  # of the depth: the rise lies between
-SHARP: Final = 3  # samples of rise: a step
-CLEAR_SIGMAS, CLEAR = 3.0, 0.2  # of the noise, and of the depth: a step shows clearly
-RISES_BEFORE: Final = 3  # times the rise, to look for its foot
-FLAT: Final = 8  # an eighth of the samples, the first ones, tell what flat is
-LEAST_FOLLOWING: Final = 0.05
-CLEARLY_BETTER: Final = 0.6  # what is left of the squares
+LOW, HIGH = 0.25, 0.75  # shares of the depth between which the rise lies
+SHARP: Final = 3  # samples of rise: shorter is a step
+CLEAR_SIGMAS, CLEAR = 3.0, 0.2  # of the noise, and of the depth: above both a step shows clearly
+RISES_BEFORE: Final = 3  # lengths of the rise in which its foot is searched
+FLAT: Final = 8  # the first eighth of the samples defines the level before the rise
+LEAST_LOADING: Final = 0.05
+CLEARLY_BETTER: Final = 0.6  # of the squared error
 
 
 def estimate_onset(residuals: Residuals, event: Event) -> int:
-    """The sample at which it began.
+    """Returns the sample at which the event began.
 
-    Of a step the first sample that shows clearly; of anything slower the foot of the straight line that fits the rise
-    best, by least squares over all places where it could begin.
+    For a step this is the first sample that shows clearly, for a slower rise the foot of the best fitting line or
+    parabola, by least squares over all possible feet.
     """
     run = find_runs(event.active)[0]
     first = int(run.start)
@@ -44,16 +44,16 @@ def estimate_onset(residuals: Residuals, event: Event) -> int:
 
 
 def _step(profile: Floats32, start: int, high: int, clear: float) -> int:
-    """The first of the samples before `high` that are clear without a gap, not before `start`."""
+    """Returns the first of the consecutive clear samples before `high`, not before `start`."""
     dim = np.flatnonzero(profile[start:high] < clear)
     return start + int(dim[-1]) + 1 if len(dim) else start
 
 
 def _common_profile(residuals: Residuals, event: Event) -> tuple[Floats32, float]:
-    """(times,): the common course, dB, also where it is not active, and the standard deviation of its noise."""
+    """Returns the common-mode profile also outside the event, dB, shape (times,), and its noise's sigma, dB."""
     values = -residuals.esno[event.affected_streams]
     known = np.isfinite(values)
-    loading = np.maximum(event.loading[event.affected_streams], LEAST_FOLLOWING)[:, None]
+    loading = np.maximum(event.loading[event.affected_streams], LEAST_LOADING)[:, None]
     weight = np.maximum((known * loading**2).sum(axis=0), 1e-3)
     profile = (np.where(known, values, 0.0) * loading).sum(axis=0) / weight
     noise = float(
@@ -64,7 +64,7 @@ def _common_profile(residuals: Residuals, event: Event) -> tuple[Floats32, float
 
 
 def _hinge(values: Floats32) -> int:
-    """Where what was flat begins to rise, as a line or as a square (a drifting antenna): least squares over all."""
+    """Returns where flat values begin to rise, as a line, or as a parabola (a drifting antenna): least squares."""
     places = np.arange(len(values))
     rise = np.maximum(0.0, places[None] - places[:-2, None])  # (knees, samples)
     values = values - np.median(values[: max(1, len(values) // FLAT)])
@@ -73,7 +73,7 @@ def _hinge(values: Floats32) -> int:
 
 
 def _misfit(values: Floats32, shapes: Floats32) -> Floats32:
-    """(knees,): the squares that each shape (knees, samples) leaves of the values (samples,)."""
+    """Returns the squared error of each shape, shape (knees,), from (knees, samples) and values (samples,)."""
     slope = (shapes @ values) / np.maximum((shapes * shapes).sum(axis=1), 1e-6)
     left: Floats32 = ((values[None] - slope[:, None] * shapes) ** 2).sum(axis=1)
     return left

@@ -1,4 +1,4 @@
-"""Where nothing is heard: links without any sign of life, and receivers that lost the signal."""
+"""Outages of links, and receivers without lock."""
 
 from typing import Final
 
@@ -12,85 +12,89 @@ from ml.numerics.directions import in_any_direction, in_both_directions, repeat_
 from ml.numerics.runs import drop_short_runs, extend_runs, shift_right
 from ml.root_cause.resampling import Grid
 
-OUTAGE_SAMPLES: Final = 3  # in a row without a reading: fewer get lost now and then
-DEAD_SAMPLES: Final = 2  # in a row that say themselves that nothing works
-SILENT_MINUTES: Final = 75.0  # without any sample, in both directions: collectors pause for as long as that
+OUTAGE_SAMPLES: Final = 3  # consecutive samples without a reading: fewer go missing now and then
+DOWN_SAMPLES: Final = 2  # consecutive samples that report 0 % uptime
+SILENT_MINUTES: Final = 75.0  # without any sample in both directions: collectors pause for as long as that
 LEAST_SILENT_MINUTES: Final = 25.0
-EXCEPTIONS: Final = 2  # links that may be silent for long without it being usual
-BLOCKS, BLOCK_SAMPLES = 3, 4  # silences of a mobile site that are no accident, however short
-SHARED_SILENCE: Final = 0.6  # of a network's links
+EXCEPTIONS: Final = 2  # links whose longest silence does not count as typical
+BLOCKAGES, BLOCKAGE_SAMPLES = 3, 4  # so many silences of a mobile site are no coincidence, however short
+SHARED_SILENCE: Final = 0.6  # share of a network's links
 LEAST_SHARING: Final = 3  # links of a network
-COLLECTOR_SHARE: Final = 0.95  # of all streams silent at once: nobody was listening
-WARNING_DB, LEAST_WARNING_DB = 2.0, 1.0  # one, and the other, of the last two samples before
-FRESH_SAMPLES: Final = 6  # without a death before: one begins
-MOST_UPTIME_PCT, LEAST_LOSS_PCT = 50.0, 50.0  # without a signal
+COLLECTOR_SHARE: Final = 0.95  # share of all streams silent at once: the collector was down, not the links
+WARNING_DB, LEAST_WARNING_DB = 2.0, 1.0  # fades of the two samples before an outage: the deeper, the other
+FRESH_SAMPLES: Final = 6  # without an outage before: a new one begins
+MOST_UPTIME_PCT, LEAST_LOSS_PCT = 50.0, 50.0  # without lock
 
 
 def detect_outages(topology: Topology, grid: Grid, esno: Floats32) -> Bools:
-    """Without sign of life: both directions say so, or nothing is said for too long to be an accident.
+    """Returns where streams are out of service, shape (streams, times).
 
-    Silence that many of a network's links share in a direction need not last as long. Where all are silent, nobody was
-    listening. What fades (`esno`, dB above its usual) before it dies has not lost its electricity.
+    An outage is reported by both directions, or both are silent for longer than is typical. A silence that most of a
+    network's links share in a direction may be shorter. While all streams are silent, the collector was down. A link
+    that fades before it goes down has not lost its electricity, and is no outage.
+
+    esno: Es/N0 relative to its reference, dB, shape (streams, times).
     """
-    silent, dead = ~grid.present, _dead(grid)
-    both, faded = in_both_directions(silent | dead), in_any_direction(_warned(esno, dead | silent))
+    silent, down = ~grid.present, _is_down(grid)
+    both, faded = in_both_directions(silent | down), in_any_direction(_after_fade(esno, down | silent))
     quiet = silent & ~(silent.mean(axis=0) >= COLLECTOR_SHARE)
     patience = _samples(SILENT_MINUTES, grid.step_ms)
-    said = drop_short_runs(both & in_any_direction(dead) & ~faded, DEAD_SAMPLES)
-    long = _outlasting(both & in_both_directions(quiet), grid.step_ms) | _coming_again(topology, both)
-    found = repeat_for_directions(said | long) | drop_short_runs(quiet & _shared(topology, quiet), OUTAGE_SAMPLES + 1)
-    found |= drop_short_runs(quiet, 2 * patience)
-    return extend_runs(
-        found & ~repeat_for_directions(faded), silent | (dead & repeat_for_directions(both)), patience, backwards=True
-    )
+    reported = drop_short_runs(both & in_any_direction(down) & ~faded, DOWN_SAMPLES)
+    long = _long_silences(both & in_both_directions(quiet), grid.step_ms) | _repeated_silences(topology, both)
+    outage = repeat_for_directions(reported | long)
+    outage |= drop_short_runs(quiet & _shared(topology, quiet), OUTAGE_SAMPLES + 1)
+    outage |= drop_short_runs(quiet, 2 * patience)
+    through = silent | (down & repeat_for_directions(both))
+    return extend_runs(outage & ~repeat_for_directions(faded), through, patience, backwards=True)
 
 
 def detect_lock_loss(grid: Grid, unread: Bools) -> Bools:
-    """Where Es/N0 is missing because there is none to measure: other readings say so, or it goes on for a while."""
+    """Returns where a receiver has no lock: other readings say so, or Es/N0 is missing repeatedly.
+
+    unread: samples without Es/N0, shape (streams, times).
+    """
     uptime, loss = grid.reading(Metric.UPTIME_PCT), grid.reading(Metric.PACKET_LOSS_PCT)
     return unread & ((uptime < MOST_UPTIME_PCT) | (loss > LEAST_LOSS_PCT) | drop_short_runs(unread, OUTAGE_SAMPLES))
 
 
-def _dead(grid: Grid) -> Bools:
-    """A sample says that nothing works."""
+def _is_down(grid: Grid) -> Bools:
+    """Returns which samples report 0 % uptime, shape (streams, times)."""
     uptime = grid.reading(Metric.UPTIME_PCT)
     return grid.present & ~(uptime > 0.0) & ~np.isnan(uptime)
 
 
-def _warned(esno: Floats32, dead: Bools) -> Bools:
-    """Deaths that a fade preceded, from their first sample to their last."""
+def _after_fade(esno: Floats32, down: Bools) -> Bools:
+    """Returns the runs of `down` that a fade preceded, shape (streams, times)."""
     one, two = (shift_right(esno, back, np.nan) for back in (1, 2))
-    again = np.zeros_like(dead)
+    again = np.zeros_like(down)
     for back in range(1, FRESH_SAMPLES + 1):
-        again[:, back:] |= dead[:, :-back]
+        again[:, back:] |= down[:, :-back]
     faded = (np.minimum(one, two) < -WARNING_DB) & (np.maximum(one, two) < -LEAST_WARNING_DB)
-    return extend_runs(dead & ~again & faded, dead, dead.shape[1], backwards=False)
+    return extend_runs(down & ~again & faded, down, down.shape[1], backwards=False)
 
 
 def _shared(topology: Topology, quiet: Bools) -> Bools:
-    """(streams, times): most links of the network are quiet in that direction."""
+    """Returns where most links of the network are quiet in that direction, shape (streams, times)."""
     member = (topology.network[None] == np.arange(len(topology.networks.keys))[:, None]).astype(np.float32)
     count = member.sum(axis=1, keepdims=True)
-    ways = np.split(quiet, 2)
-    return np.concatenate(
-        [((member @ way >= SHARED_SILENCE * count) & (count >= LEAST_SHARING))[topology.network] for way in ways]
-    )
+    shared = [(member @ one >= SHARED_SILENCE * count) & (count >= LEAST_SHARING) for one in np.split(quiet, 2)]
+    return np.concatenate([networks[topology.network] for networks in shared])
 
 
 def _samples(minutes: float, step_ms: int) -> int:
     return max(OUTAGE_SAMPLES, round(minutes * MINUTE_MS / step_ms))
 
 
-def _coming_again(topology: Topology, both: Bools) -> Bools:
-    """(links, times): silences of mobile sites that have several of them."""
-    often = drop_short_runs(both, BLOCK_SAMPLES)
-    times = (np.diff(np.pad(often, ((0, 0), (1, 0))).astype(np.int8), axis=1) == 1).sum(axis=1)
-    several: Bools = topology.sites.mobile[topology.site] & (times >= BLOCKS)
-    return often & several[:, None]
+def _repeated_silences(topology: Topology, both: Bools) -> Bools:
+    """Returns the silences of mobile sites that have several, shape (links, times)."""
+    silences = drop_short_runs(both, BLOCKAGE_SAMPLES)
+    count = (np.diff(np.pad(silences, ((0, 0), (1, 0))).astype(np.int8), axis=1) == 1).sum(axis=1)
+    several: Bools = topology.sites.mobile[topology.site] & (count >= BLOCKAGES)
+    return silences & several[:, None]
 
 
-def _outlasting(quiet: Bools, step_ms: int) -> Bools:
-    """(links, times): silences that last clearly longer than what is usual among the other links."""
+def _long_silences(quiet: Bools, step_ms: int) -> Bools:
+    """Returns silences clearly longer than is typical of the other links, shape (links, times)."""
     counted = quiet.cumsum(axis=1)
     length = counted - np.maximum.accumulate(np.where(quiet, 0, counted), axis=1)
     longest = np.sort(length.max(axis=1, initial=0))

@@ -1,4 +1,4 @@
-"""What an analysis of root causes takes and says: readings of a plant's links in, degradation patterns out."""
+"""An analysis's input and output: readings of links in, degradation patterns out."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,7 +9,7 @@ from ml.catalogue.metrics import Direction, Metric
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.numerics.arrays import Floats
 
-# The metrics that an analysis reads, in this order.
+# The metrics that an analysis reads, in the order of its arrays.
 READ: Final = (
     Metric.ESNO_DB,
     Metric.RX_LEVEL_DBM,
@@ -22,16 +22,17 @@ READ: Final = (
     Metric.UPTIME_PCT,
     Metric.GRADE,
 )
-HISTORY_HOURS: Final = 12.0  # before the window, thinned: what is usual
+HISTORY_HOURS: Final = 12.0  # before the window, thinned, to learn reference levels from
 
 
 @dataclass(frozen=True)
 class Request:
-    """Samples of links in a window, and some from before it.
+    """Samples of links in a window, and of its history.
 
-    frame: columns `link` (the plant's keys), `direction` ('IB', 'OB'), `at` (epoch ms) and those of `READ` (null = not
-    measured), in any order; samples before `start_ms` are history that tells what is usual, thinned or not.
-    usual: what else is known to be usual, (2 x links, len(READ)), all links inbound, then all outbound; NaN = unknown.
+    frame: columns `link` (the topology's keys), `direction` ('IB', 'OB'), `at` (epoch ms) and those of `READ` (null =
+    not measured), rows in any order. Samples before `start_ms` are history, thinned or not.
+    reference: reference levels known from elsewhere, shape (2 x links, len(READ)), all links inbound, then all
+    outbound; NaN = unknown.
     """
 
     frame: pl.DataFrame
@@ -42,7 +43,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Culprit:
-    """The thing at fault. `index` into the plant's satellites, sites, networks or links, `key` the caller's."""
+    """Who is at fault. index: into the topology's satellites, sites, networks or links. key: the caller's."""
 
     kind: CulpritKind
     index: int
@@ -52,7 +53,7 @@ class Culprit:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A sentence for or against what the pattern says, with its weight: the size of its log-likelihood ratio, nats."""
+    """A sentence for or against the pattern's cause. weight: its log-likelihood ratio's size, nats."""
 
     statement: str
     supports: bool
@@ -68,10 +69,11 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Pattern:
-    """Links that degraded together, and why. Times in epoch ms; `ended_ms` is None while it lasts at the window's end.
+    """Links that degraded together, and why.
 
-    links: the caller's keys of those affected, worst first. severity 0 to 1; confidence: calibrated, 0 to 1.
-    hypotheses: best first, probabilities sum to 1, the first is what the pattern says.
+    severity: 0 to 1. confidence: the calibrated probability of the cause. started_ms, ended_ms: epoch ms, `ended_ms`
+    None if it lasts at the window's end. links: the caller's keys, worst first. hypotheses: best first, their
+    probabilities sum to 1; the first is the pattern's cause and culprit.
     """
 
     cause: RootCause
@@ -89,11 +91,11 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Patterns that touch the scope, most confident first; none where nothing degraded.
+    """Patterns that touch the scope, most confident first; none if nothing degraded.
 
-    correlation: 0 to 1, how strongly the degradations moved together.
+    correlation: how strongly the degradations moved together, 0 to 1. links: how many of the scope have samples.
     """
 
     patterns: tuple[Pattern, ...]
     correlation: float
-    links: int  # of the scope, with samples
+    links: int

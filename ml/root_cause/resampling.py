@@ -1,4 +1,4 @@
-"""Samples of links on one grid: streams by times by metrics."""
+"""Samples of links resampled to one grid of streams, times and metrics."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,20 +13,21 @@ from ml.numerics.arrays import Bools, Floats32, Integers
 from ml.root_cause.report import READ, Request
 
 PLACE: Final = {metric: place for place, metric in enumerate(READ)}
-HISTORY_COLUMNS: Final = 48  # of the history before the window
-THINNED_COLUMNS: Final = 96  # of the window, to find out what is usual
-MOST_CELLS: Final = 3_000_000  # streams times times: longer windows get a coarser grid
-LEAST_COLUMNS, MOST_COLUMNS = 48, 4400  # that limit leaves this many at least; more there never are
-CADENCE_ROWS, CADENCE_STREAMS = 40, 9  # looked at to find the cadence
-JITTER_MS, SAME_BEAT = 1000, 0.9  # most samples come as punctually as that: the grid then has their times
-USUAL_STEP_MS, LEAST_STEP_MS, MOST_STEP_MS = 300_000, 1_000, 3_600_000
+HISTORY_COLUMNS: Final = 48  # times of the history before the window
+THINNED_COLUMNS: Final = 96  # times of the window that reference levels are learned from
+MOST_CELLS: Final = 3_000_000  # streams × times: longer windows get a coarser grid
+LEAST_COLUMNS, MOST_COLUMNS = 48, 4400  # bounds of the times, whatever `MOST_CELLS` allows
+CADENCE_ROWS, CADENCE_STREAMS = 40, 9  # rows and streams from which the cadence is estimated
+JITTER_MS, PUNCTUAL_SHARE = 1000, 0.9  # if so many samples are as punctual as that, the grid takes their times
+DEFAULT_STEP_MS, LEAST_STEP_MS, MOST_STEP_MS = 300_000, 1_000, 3_600_000
 
 
 @dataclass(frozen=True)
 class Grid:
-    """at (times,): epoch ms, `step_ms` apart. window (streams, times, len(READ)): readings, NaN = not measured.
+    """Readings of all streams at the same times; NaN = not measured.
 
-    history: likewise, `HISTORY_COLUMNS` samples from before the window, or none.
+    at: epoch ms, `step_ms` apart, shape (times,). window: shape (streams, times, len(READ)). history: before the
+    window, shape (streams, `HISTORY_COLUMNS` or 0, len(READ)).
     """
 
     at: Integers
@@ -39,18 +40,19 @@ class Grid:
 
     @cached_property
     def present(self) -> Bools:
-        """(streams, times): there is a sample."""
+        """Where there is a sample, shape (streams, times)."""
         absent: Bools = np.logical_and.reduce(np.isnan(self.window), axis=2)
         return ~absent
 
     @property
     def pooled(self) -> Floats32:
-        """(streams, some, len(READ)): the history, then the window, thinned."""
+        """The history, then the window, thinned, shape (streams, thinned times, len(READ))."""
         stride = max(1, len(self.at) // THINNED_COLUMNS)
         return np.concatenate([self.history, self.window[:, ::stride]], axis=1)
 
 
 def resample(topology: Topology, request: Request) -> Grid:
+    """Returns the request's samples on a grid with their own cadence, or a coarser one for long windows."""
     stream, at = _streams(topology, request.frame), request.frame["at"].to_numpy()
     values = request.frame.select(metric.column for metric in READ).to_numpy().astype(np.float32, copy=False)
     inside = (at >= request.start_ms) & (at < request.end_ms) & (stream >= 0)
@@ -68,33 +70,36 @@ def resample(topology: Topology, request: Request) -> Grid:
 
 
 def _streams(topology: Topology, frame: pl.DataFrame) -> Integers:
-    """(rows,): each row's stream; -1 for links that are not the plant's."""
+    """Returns each row's stream, -1 for links that are not the topology's, shape (rows,)."""
     order = np.argsort(topology.links)
     keys, sorted_keys = frame["link"].to_numpy().astype(np.int64), topology.links[order]
     place = np.clip(np.searchsorted(sorted_keys, keys), 0, len(order) - 1)
     outbound = (frame["direction"] == "OB").to_numpy()
-    found: Integers = np.where(sorted_keys[place] == keys, order[place] + outbound * len(order), -1)
-    return found
+    streams: Integers = np.where(sorted_keys[place] == keys, order[place] + outbound * len(order), -1)
+    return streams
 
 
 def _cadence(stream: Integers, at: Integers) -> int:
-    """The median gap, in ms, of a few streams' samples, in whole seconds."""
+    """Returns the median gap between samples of a few streams, in ms, rounded to seconds."""
     gaps = [np.diff(np.unique(at[stream == one])) for one in np.unique(stream[:: max(1, len(stream) // CADENCE_ROWS)])]
     middle = [float(np.median(gap)) for gap in gaps[:CADENCE_STREAMS] if len(gap)]
-    step = round(float(np.median(middle)) / 1000.0) * 1000 if middle else USUAL_STEP_MS
+    step = round(float(np.median(middle)) / 1000.0) * 1000 if middle else DEFAULT_STEP_MS
     return int(np.clip(step, LEAST_STEP_MS, MOST_STEP_MS))
 
 
 def _phase(late: Integers) -> int:
-    """How long after the window's start, ms, the first sample comes where all keep the same beat, else 0."""
+    """Returns the common offset of the samples from the grid, ms, or 0 if they have none.
+
+    late: each sample's offset, ms, shape (rows,).
+    """
     if not len(late):
         return 0
     middle = int(np.median(late))
-    return middle if float((np.abs(late - middle) <= JITTER_MS).mean()) > SAME_BEAT else 0
+    return middle if float((np.abs(late - middle) <= JITTER_MS).mean()) > PUNCTUAL_SHARE else 0
 
 
 def _steps(cadence: int, duration_ms: int, streams: int) -> tuple[int, int]:
-    """How long a step is, ms, and how many the window has, which lasts so many ms."""
+    """Returns the grid's step in ms, and the number of its times."""
     columns = -(-duration_ms // cadence)
     most = min(MOST_COLUMNS, max(LEAST_COLUMNS, MOST_CELLS // max(1, streams)))
     coarser = max(1, -(-columns // most))
@@ -102,7 +107,10 @@ def _steps(cadence: int, duration_ms: int, streams: int) -> tuple[int, int]:
 
 
 def _placed(stream: Integers, column: Integers, values: Floats32, streams: int, columns: int) -> Floats32:
-    """(streams, columns, metrics) of `values` (rows, metrics); of several samples in a cell the last."""
+    """Returns `values`, shape (rows, metrics), placed into shape (streams, columns, metrics).
+
+    Of several samples in a cell the last remains.
+    """
     cells = np.full((streams * columns, values.shape[1]), np.nan, dtype=np.float32)
     cells[stream * columns + column] = values
     return cells.reshape(streams, columns, values.shape[1])

@@ -1,4 +1,4 @@
-"""How far each stream is from its own usual, on one grid of times: signal, level, power, silence and queues."""
+"""Residuals: how far each stream is from its reference levels, on one grid of times."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,8 +13,8 @@ from ml.root_cause.reference import GRADE_DB, ReferenceLevels, estimate_referenc
 from ml.root_cause.report import Request
 from ml.root_cause.resampling import PLACE, Grid, resample
 
-LOST_DB: Final = 12.0  # what a receiver without lock counts as having lost
-FULL_PCT, FILLING_PCT = 84.0, 10.0  # a carrier used to this is full; by so much below not at all
+LOST_DB: Final = 12.0  # the fade that a receiver without lock counts as
+FULL_PCT, FILLING_PCT = 84.0, 10.0  # a carrier is full from this utilisation, and begins to fill so far below
 MOST_DEVIATIONS: Final = 10.0
 CRITICAL_GRADE: Final = 7.0
 LEAST_MBPS: Final = 0.01  # added before logarithms
@@ -22,14 +22,21 @@ LEAST_MBPS: Final = 0.01  # added before logarithms
 
 @dataclass(frozen=True)
 class Residuals:
-    """(streams, times) each unless said otherwise; NaN = not known. The grid: at (times,), epoch ms, `step_ms` apart.
+    """Readings relative to reference levels, shape (streams, times) unless said otherwise; NaN = not known.
 
-    esno, level, power: dB above the stream's own usual; where Es/N0 is never known, level or grade stand in for it.
-    noise: dB by which noise and interference at the receiver rose. dark: no sign of life in either direction. queue:
-    how far latency, loss and discards are above their usual, in robust deviations, 0 to 10. throughput: natural
-    logarithm of what is carried over what is usual. loss: percentage points above the usual. grade: as reported.
-    sigma (streams,): standard deviation of healthy Es/N0, dB; usual_esno (streams,): dB; wander (streams,): how far a
-    healthy signal strayed below its middle in the history, dB; known (streams,): there is a sample in the window.
+    at: epoch ms, `step_ms` apart, shape (times,).
+    esno, level, power: change of Es/N0, received level and transmit power, dB. For streams without Es/N0 the level, or
+    the scaled grade, takes its place.
+    noise: rise of noise and interference at the receiver, dB.
+    outage: no sign of life in either direction.
+    congestion: excess of latency, loss and discards in robust deviations, 0 to 10.
+    throughput: natural logarithm of the ratio to the reference.
+    loss: packet loss above the reference, percentage points.
+    grade: as reported.
+    sigma: standard deviation of healthy Es/N0, dB, shape (streams,).
+    reference_esno: dB, shape (streams,).
+    low_frequency_noise: how far a healthy signal fell below its median in the history, dB, shape (streams,).
+    known: there is a sample in the window, shape (streams,).
     """
 
     at: Integers
@@ -50,9 +57,9 @@ class Residuals:
 
 
 def compute_residuals(topology: Topology, request: Request) -> Residuals:
-    """Readings against each stream's own usual: its best sustained Es/N0, and what else was read at such times.
+    """Returns readings relative to each stream's reference levels.
 
-    A window that is odd from beginning to end is known by the history before it, or by `request.usual`.
+    A window that is degraded throughout is recognised by its history, or by `request.reference`.
     """
     grid = resample(topology, request)
     reference = estimate_reference(grid, request.reference)
@@ -67,7 +74,7 @@ def compute_residuals(topology: Topology, request: Request) -> Residuals:
         noise=estimate_noise_rise(reference.of(Metric.ESNO_DB)[:, None], esno, level),
         outage=outage,
         congestion=_congestion(grid, reference),
-        throughput=_carried(grid, reference),
+        throughput=_throughput(grid, reference),
         loss=reference.change(grid, Metric.PACKET_LOSS_PCT),
         grade=grid.reading(Metric.GRADE),
         sigma=reference.noise,
@@ -78,7 +85,7 @@ def compute_residuals(topology: Topology, request: Request) -> Residuals:
 
 
 def _signal(grid: Grid, reference: ReferenceLevels, outage: Bools) -> Floats32:
-    """What Es/N0, or what stands in for it, is above its usual, dB."""
+    """Returns the change of Es/N0, or of what takes its place, dB, shape (streams, times)."""
     esno, level = reference.change(grid, Metric.ESNO_DB), reference.change(grid, Metric.RX_LEVEL_DBM)
     measures_esno = np.isfinite(reference.of(Metric.ESNO_DB))[:, None]
     unlocked = detect_lock_loss(grid, grid.present & measures_esno & np.isnan(esno) & ~outage)
@@ -89,11 +96,11 @@ def _signal(grid: Grid, reference: ReferenceLevels, outage: Bools) -> Floats32:
 
 
 def estimate_noise_rise(reference_esno: Floats32, esno: Floats32, level: Floats32) -> Floats32:
-    """By how many dB noise plus interference rose, from the changes of Es/N0 and of the level, dB.
+    """Returns the rise of noise plus interference in dB, from changes of Es/N0 and level in dB.
 
-    The level is signal plus noise plus interference: with c = Es/N0 as a ratio, N'/N = L'/L (c + 1) / (c' + 1). Where
-    a receiver reports the wanted carrier alone that is too little, and level minus Es/N0 is right: between the two
-    anything is possible, so what lies between says 0.
+    The level is signal plus noise plus interference: with c = Es/N0 as a ratio, N'/N = L'/L (c + 1) / (c' + 1). For
+    receivers that report the wanted carrier alone, level minus Es/N0 is right instead. The result is the smaller of
+    the two, and 0 if their signs differ. All arrays broadcast to (streams, times).
     """
     before, now = 10.0 ** (reference_esno / 10.0), 10.0 ** ((reference_esno + esno) / 10.0)
     carrier = level - esno
@@ -102,8 +109,8 @@ def estimate_noise_rise(reference_esno: Floats32, esno: Floats32, level: Floats3
     return np.where(np.isnan(carrier), np.nan, result).astype(np.float32)
 
 
-def _carried(grid: Grid, reference: ReferenceLevels) -> Floats32:
-    """Natural logarithm of the throughput over what is usual."""
+def _throughput(grid: Grid, reference: ReferenceLevels) -> Floats32:
+    """Returns the natural logarithm of the throughput over its reference, shape (streams, times)."""
     now, before = grid.reading(Metric.THROUGHPUT_MBPS), reference.of(Metric.THROUGHPUT_MBPS)[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         result: Floats32 = np.log((now + LEAST_MBPS) / (before + LEAST_MBPS))
@@ -111,9 +118,10 @@ def _carried(grid: Grid, reference: ReferenceLevels) -> Floats32:
 
 
 def _congestion(grid: Grid, reference: ReferenceLevels) -> Floats32:
-    """The second largest excess of latency, loss and discards, in robust deviations, where the carrier is full.
+    """Returns the second largest excess of latency, loss and discards while the carrier is full, (streams, times).
 
-    One of them alone has many reasons. A queue fills where the carrier is used to `FULL_PCT`, if that is known.
+    In robust deviations. A single metric may rise for many reasons; a queue raises at least two. Unknown utilisation
+    counts as full.
     """
     places = [PLACE[metric] for metric in (Metric.LATENCY_MS, Metric.PACKET_LOSS_PCT, Metric.DISCARDS)]
     excess = (grid.window[..., places] - reference.centre[:, None, places]) / (reference.spread[:, None, places])

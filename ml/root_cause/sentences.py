@@ -1,4 +1,4 @@
-"""What each symptom is called in a sentence for a person."""
+"""The sentence that says a feature's value to a person."""
 
 from collections.abc import Callable
 from typing import Final
@@ -9,17 +9,17 @@ from ml.root_cause.signature import Feature
 
 Sentence = Callable[[float], str]
 
-SAME_NOISE: Final = 0.15  # share of the loss: less is no noise
-LEVEL_ROSE: Final = 0.4  # of what added noise would bring
+SAME_NOISE: Final = 0.15  # a smaller share of the fall counts as no added noise
+LEVEL_ROSE: Final = 0.4  # of the rise that added noise would cause
 HOUR_MINUTES: Final = 60.0
-LONG_MINUTES: Final = 180.0  # told in hours
+LONG_MINUTES: Final = 180.0  # longer durations are given in hours
 
 
-def _noise(way: str) -> Sentence:
+def _noise(direction: str) -> Sentence:
     def sentence(share: float) -> str:
         if share < SAME_NOISE:
-            return f"{way} the level falls as much as Es/N0: the signal is weaker, the noise is as before."
-        return f"{way} {min(1.0, share):.0%} of what Es/N0 lost is noise or interference that came on top."
+            return f"{direction} the level falls as much as Es/N0: the signal is weaker, the noise is as before."
+        return f"{direction} {min(1.0, share):.0%} of what Es/N0 lost is noise or interference that came on top."
 
     return sentence
 

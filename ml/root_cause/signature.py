@@ -1,4 +1,4 @@
-"""Symptoms: the features of what an event hit, and how a cause shows in them."""
+"""Signatures: the features of an event, and how a cause shows in them."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,40 +10,40 @@ from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.root_cause.degradation import Channel
 
 CAP: Final = 6.0  # nats, of one feature against one cause
-SECONDARY_DIRECTION: Final = 1.0  # nats, of a way that is not the usual one
+SECONDARY_DIRECTION: Final = 1.0  # nats against directions that are not the likeliest
 
 DirectionMask = Literal["IB", "OB", "IO"]  # inbound, outbound, or both at once
 
 
 class Feature(StrEnum):
-    """Of the link directions that an event hit; NaN = not known."""
+    """Features of the streams that an event affects; NaN = not known."""
 
-    DEPTH = "DEPTH"  # dB of Es/N0 at the worst, of the direction hit most
-    NOISE_SHARE_IB = "NOISE_SHARE_IB"  # of what Es/N0 fell by: 0 = the level fell as much, 1 = the level stayed
+    DEPTH = "DEPTH"  # fall of Es/N0 in the direction affected more, dB
+    NOISE_SHARE_IB = "NOISE_SHARE_IB"  # share of the fall that is added noise: 0 = the level fell as much as Es/N0
     NOISE_SHARE_OB = "NOISE_SHARE_OB"
-    BALANCE = "BALANCE"  # natural logarithm of outbound over inbound depth, where both are hit
-    POWER_IB = "POWER_IB"  # dB of the remotes' transmit power
-    POWER_OB = "POWER_OB"  # dB of the hub's
+    BALANCE = "BALANCE"  # natural logarithm of outbound over inbound depth, if both are affected
+    POWER_IB = "POWER_IB"  # change of the remotes' transmit power, dB
+    POWER_OB = "POWER_OB"  # change of the hub's transmit power, dB
     RISE = "RISE"  # minutes from a fifth to four fifths of the depth
-    MINUTES = "MINUTES"  # from beginning to end
-    LASTS = "LASTS"  # 1: until the window's end
-    RUNS = "RUNS"  # how often it came
-    TOTAL = "TOTAL"  # minutes that it was there
-    DAILY = "DAILY"  # 1: always at the same time of the day; NaN where it came once
-    COMPACT = "COMPACT"  # the chance that a site hit is nearer to the middle of them than one that is not
-    LEVEL_RISE = "LEVEL_RISE"  # of what the level would rise by, were noise added; 0: it stayed
-    SCATTER = "SCATTER"  # between the links' depths: standard deviation over mean
-    LAG = "LAG"  # minutes, robust standard deviation of the links' onsets
-    LINKS = "LINKS"  # hit
+    MINUTES = "MINUTES"  # duration of the strongest run
+    LASTS = "LASTS"  # 1: it lasts at the window's end
+    RUNS = "RUNS"  # how often it occurred
+    TOTAL = "TOTAL"  # minutes of all runs together
+    DAILY = "DAILY"  # 1: it recurs at the same time of the day; NaN without recurrence
+    COMPACT = "COMPACT"  # chance that an affected site is nearer to the centre than an unaffected one
+    LEVEL_RISE = "LEVEL_RISE"  # rise of the level relative to that of added noise; 0: the level stayed
+    SCATTER = "SCATTER"  # standard deviation over mean of the links' depths
+    LAG = "LAG"  # robust standard deviation of the links' onsets, minutes
+    LINKS = "LINKS"  # number of affected links
     MOBILE = "MOBILE"  # share of mobile sites
-    NEIGHBOURS = "NEIGHBOURS"  # share of the sites nearby that are hit as well; NaN where there are none
+    NEIGHBOURS = "NEIGHBOURS"  # share of streams nearby that are affected as well; NaN without any
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A feature within says nothing against the cause; beyond, every `soft` costs as a normal deviate would.
+    """The values that a cause expects of a feature. Beyond them, a distance of `soft` costs as one sigma does.
 
-    low, high, soft: in the feature's unit; cap: nats that it costs at most.
+    low, high, soft: in the feature's unit. cap: nats that the feature costs at most.
     """
 
     low: float
@@ -52,7 +52,7 @@ class Interval:
     cap: float = CAP
 
     def against(self, value: float) -> float:
-        """Nats against the cause; 0 within the interval and where nothing is known."""
+        """Returns nats against the cause, 0 within the interval and for NaN."""
         beyond = max(self.low - value, value - self.high, 0.0) / self.soft
         return 0.0 if np.isnan(value) else float(min(self.cap, 0.5 * beyond * beyond))
 
@@ -67,12 +67,12 @@ def at_most(high: float, soft: float, cap: float = CAP) -> Interval:
 
 @dataclass(frozen=True)
 class Signature:
-    """One way in which a cause shows: whose fault it is, where, and what the features of those hit are like.
+    """One form in which a cause shows: the culprit's kind, the directions, and the features of what it affects.
 
-    direction_masks: the directions that it can hit, the likeliest first; with `equal_directions` all are as likely.
-    channels: what it can show in. rarity: nats against it before anything is seen. at_hub: of rain alone, that it falls
-    on the hub and hits all its links. healthy_member_weight: the share of its full weight with which a healthy member
-    speaks against it, less than 1 where the cause may spare some.
+    direction_masks: the directions that it can affect, the likeliest first; with `equal_directions` equally likely.
+    channels: in which it can show. expects: the features' intervals. rarity: nats against it a priori.
+    at_hub: for rain, that it falls on the hub and affects all its links. healthy_member_weight: the weight of a healthy
+    member as counter-evidence, less than 1 if the cause may spare some.
     """
 
     cause: RootCause
@@ -86,5 +86,5 @@ class Signature:
     healthy_member_weight: float = 1.0
 
     def direction_cost(self, direction_mask: DirectionMask) -> float:
-        """Nats against it, for hitting in this way."""
+        """Returns nats against it for affecting these directions."""
         return 0.0 if self.equal_directions or direction_mask == self.direction_masks[0] else SECONDARY_DIRECTION

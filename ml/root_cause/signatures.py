@@ -1,7 +1,8 @@
 """The catalogue of signatures: what each cause does to signal, noise, power and time, as soft intervals.
 
-Sources are the domain's physics: pointing loss 12 (offset / beam width)^2 dB goes with the square of the frequency;
-rain of A dB adds 275 (1 - 10^(-A/10)) K of noise; uplink power control raises the transmitter's power.
+They follow from physics. Pointing loss is 12 (offset / beam width)^2 dB and so grows with the square of the frequency
+(Maral and Bousquet, "Satellite Communications Systems"); rain of A dB adds 275 (1 - 10^(-A/10)) K of noise (ITU-R
+P.618); uplink power control raises the transmit power. Limits are tuned on simulated incidents.
 """
 
 from typing import Final
@@ -18,7 +19,7 @@ SAME_LEVEL: Final = at_least(0.65, 0.14)
 BOTH_FALL: Final = at_most(0.22, 0.12)
 
 SIGNATURES: Final[tuple[Signature, ...]] = (
-    # the hub's transmitter, its low-noise amplifier, its demodulators
+    # The hub's transmitter; then its low-noise amplifier or demodulators; then the loss of the whole chain.
     Signature(
         RootCause.EQUIPMENT_FAILURE,
         CulpritKind.NETWORK,
@@ -105,7 +106,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             Feature.BALANCE: at_most(0.5, 0.3),
         },
     ),
-    # over a remote and its neighbours: noise at the remotes' receivers, power control in the remotes' transmitters
+    # Over a remote and its neighbours: noise at the remotes' receivers, power control at their transmitters.
     Signature(
         RootCause.RAIN_FADE,
         CulpritKind.SITE,
@@ -122,7 +123,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         },
         healthy_member_weight=0.4,
     ),
-    # over a hub: noise at its receivers, power control in its transmitter
+    # Over a hub: noise at its receivers, power control at its transmitter.
     Signature(
         RootCause.RAIN_FADE,
         CulpritKind.SITE,
@@ -165,7 +166,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         healthy_member_weight=0.4,
     ),
     Signature(RootCause.CONGESTION, CulpritKind.LINK, ("IB", "OB", "IO"), (Channel.CONGESTION,), equal_directions=True),
-    # the remote's transmitter, whose power falls, or its receiver
+    # The remote's transmitter, whose power falls; then its receiver; then the loss of either.
     Signature(
         RootCause.REMOTE_EQUIPMENT,
         CulpritKind.LINK,

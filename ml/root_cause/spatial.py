@@ -1,4 +1,4 @@
-"""Where an event is: the site in its middle, how closely it lies around that, and whether that is coincidence."""
+"""Where an event is: its centre, its compactness, and whether its shape is a coincidence."""
 
 from typing import Final
 
@@ -10,19 +10,21 @@ from ml.numerics.directions import in_any_direction
 from ml.numerics.geodesy import km_apart
 from ml.root_cause.events import Event
 
-FAR_KM: Final = 1000.0  # beyond that, farther is no different
-LEAST_SITES: Final = 4  # of fewer no fall of depth with distance can be told
+FAR_KM: Final = 1000.0  # greater distances count as this
+LEAST_SITES: Final = 4  # fewer do not show how depth falls with distance
 LEAST_DEPTH_DB: Final = 0.2  # before its logarithm is taken
-COINCIDENCE: Final = 3.0  # nats, where a cloud would have hit all links of a hub, and no others
+COINCIDENCE: Final = 3.0  # nats, if a rain cell would affect all links of a hub and no others
 LEAST_LINKS: Final = 6  # of a hub
-COINCIDENT, COINCIDENT_SOFT = 0.7, 0.3  # of the links: a share up to that is nothing special, one of all is certain
+COINCIDENT, COINCIDENT_SOFT = 0.7, 0.3  # share of links: nothing special up to the first, certain at their sum
 
 
 def find_centre(topology: Topology, links: Integers, depth: Floats32) -> tuple[int, Floats32]:
-    """The site hit around which depth falls off with distance, and how far from it every link's site is, km.
+    """Returns the affected site around which depth falls off with distance, and every link's distance from it, km.
 
-    links, depth (hits,): the link of each stream hit, and its depth, dB. Depth is held against A exp(-(d / r)^2), by
-    least squares of its logarithm, for every site hit as the centre; of fewer than four sites it is the deepest.
+    Each affected site is tried as the centre of A exp(-(d / r)^2), by least squares of the logarithm; of fewer than
+    four sites the deepest is the centre.
+
+    links: the link of each affected stream. depth: dB. Both have the shape (affected streams,).
     """
     affected = np.unique(links)
     deepest = np.zeros(len(topology.links))
@@ -37,9 +39,9 @@ def find_centre(topology: Topology, links: Integers, depth: Floats32) -> tuple[i
 
 
 def _misfit(squares: Floats, depth: Floats) -> Floats:
-    """Of each centre (centres,): weighted squares that are left; where depth grows with distance all of them.
+    """Returns each centre's weighted squared error, shape (centres,); a depth that grows with distance is no fit.
 
-    squares (centres, sites): of the distances, km²; depth (sites,): dB.
+    squares: squared distances, km², shape (centres, sites). depth: dB, shape (sites,).
     """
     weight = depth / depth.sum()
     logs = np.log(depth) - weight @ np.log(depth)
@@ -50,7 +52,10 @@ def _misfit(squares: Floats, depth: Floats) -> Floats:
 
 
 def measure_compactness(distance: Floats32, affected: Bools) -> float:
-    """The chance that one hit (links,) is nearer to the centre than one that is not; NaN where there are not both."""
+    """Returns the chance that an affected link is nearer to the centre than another; NaN if one kind is missing.
+
+    distance: km. affected: which links are. Both have the shape (links,).
+    """
     inside, outside = distance[affected], distance[~affected]
     inside, outside = inside[np.isfinite(inside) & (inside > 0)], np.sort(outside[np.isfinite(outside)])
     if not len(inside) or not len(outside):
@@ -59,7 +64,7 @@ def measure_compactness(distance: Floats32, affected: Bools) -> float:
 
 
 def coincidence_penalty(topology: Topology, event: Event) -> float:
-    """Nats against a cloud that hits every link of a hub, and hardly one of another."""
+    """Returns nats against a rain cell that affects all links of a hub and hardly any other."""
     affected = in_any_direction(event.membership > 0.5)
     of_hub = topology.hub == np.bincount(topology.hub[affected]).argmax()
     if of_hub.all() or of_hub.sum() < LEAST_LINKS:

@@ -1,4 +1,4 @@
-"""How an event goes in time: how fast it came, how long it was there, and whether it comes daily."""
+"""An event's timing: how fast it began, how long it lasted, and whether it comes daily."""
 
 from typing import Final
 
@@ -10,24 +10,24 @@ from ml.numerics.runs import find_runs
 from ml.root_cause.events import Event
 from ml.root_cause.residuals import Residuals
 
-SHOWS, PEAK = 0.3, 0.9  # of the depth: as long as that it is there; the quantile that is the depth
+SHOWS, PEAK = 0.3, 0.9  # the share of the depth from which an event shows; the quantile that is its depth
 RISE_FROM, RISE_TO = 0.2, 0.8  # of the depth, which for a rise is the quantile `RISE_TO` of the run
-BEFORE_RISE, BEFORE_ONSET = 2, 12  # samples before an event to look at
+BEFORE_RISE, BEFORE_ONSET = 2, 12  # samples before an event that are searched
 SAME_TIME_MINUTES: Final = 30.0
 
 
 def find_main_run(profile: Floats32, active: Bools) -> slice:
-    """The one in which the course (times,) has most area."""
+    """Returns the run with the largest area of the profile. profile, active: shape (times,)."""
     return max(find_runs(active), key=lambda run: float(profile[run].sum()))
 
 
 def count_samples_shown(profile: Floats32) -> float:
-    """At how many samples of the course (times,) it is there."""
+    """Returns the number of samples at which the profile, shape (times,), shows."""
     return float((profile >= SHOWS * np.quantile(profile, PEAK)).sum())
 
 
 def measure_rise(profile: Floats32, run: slice) -> float:
-    """Samples from a fifth to four fifths of the depth of a run; a step takes none."""
+    """Returns the samples from a fifth to four fifths of a run's depth, 0 for a step. profile: shape (times,)."""
     start = max(0, run.start - BEFORE_RISE)
     part = profile[start : run.stop]
     peak = float(np.quantile(profile[run], RISE_TO))
@@ -37,7 +37,10 @@ def measure_rise(profile: Floats32, run: slice) -> float:
 
 
 def is_daily(at: Integers, active: Bools) -> float:
-    """1 where it came at the same time of several days, 0 where it came again otherwise; NaN where it came once."""
+    """Returns 1 if it recurred at the same time of the day, 0 if it recurred otherwise, NaN if it did not recur.
+
+    at: epoch ms, shape (times,). active: shape (times,).
+    """
     starts = at[[run.start for run in find_runs(active)]]
     if len(starts) <= 1:
         return float("nan")
@@ -47,7 +50,10 @@ def is_daily(at: Integers, active: Bools) -> float:
 
 
 def measure_arrivals(residuals: Residuals, event: Event) -> Floats32:
-    """(hits,): minutes from the event's first sample to each one's first two at half of its depth; NaN: it has none."""
+    """Returns when each affected stream reaches half of its depth, shape (affected streams,).
+
+    In minutes from the event's first sample, at the first two consecutive samples; NaN if there are none.
+    """
     first = int(np.flatnonzero(event.active)[0])
     before = max(0, first - BEFORE_ONSET)
     depth = np.nan_to_num(-residuals.esno[event.affected_streams, before:])

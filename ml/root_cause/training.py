@@ -1,4 +1,4 @@
-"""Trains the root-cause model on simulated incidents, and measures it on others: no labelled real ones exist."""
+"""Trains the root-cause model on simulated incidents and measures it on others: no labelled real ones exist."""
 
 from itertools import pairwise
 from typing import Final
@@ -24,34 +24,43 @@ from ml.root_cause.training_examples import Example, extract_examples, stack_exa
 
 ALGORITHM: Final = "minimum explanation over the shared-risk graph, with gradient boosting over ten features"
 INCIDENTS: Final = 182
-DRAWN: Final = (*NAMED, *CLASSIFIED)  # in turn: the classifier learns from its own four only
+DRAWN: Final = (*NAMED, *CLASSIFIED)  # in turn: the classifier learns from its own four causes only
 LONGEST_HOURS: Final = 24
 HELD_OUT: Final = 60
 HEALTHY: Final = 20
 LARGEST: Final = 10  # links of a network, in training
 HELD_OUT_SEED: Final = 900_001  # the same incidents for every version; no training uses them
-SEEDS: Final = 1_000  # apart: incidents of two training seeds
+SEEDS: Final = 1_000  # between the incidents of two training seeds
 TEMPERATURES: Final = np.geomspace(0.5, 6.0, 40)
 FOLDS: Final = 3
-IMAGINED: Final = (0.1, 0.5, 0.99)  # posteriors, of a right and a wrong answer each
+PSEUDO_POSTERIORS: Final = (0.1, 0.5, 0.99)  # of one right and one wrong pseudo-answer each
 SIMULATED: Final = "simulated incidents"
 
 
 def train(
-    seed: int = 1, progress: Progress = lambda _done, _what: None, champion: RootCauseModel | None = None
+    seed: int = 1,
+    progress: Progress = lambda _done, _what: None,
+    champion: RootCauseModel | None = None,
+    *,
+    incidents: int = INCIDENTS,
+    held_out: int = HELD_OUT,
+    healthy: int = HEALTHY,
 ) -> Trained:
-    """A version learned from the incidents of `seed`, with a champion measured on the same held-out ones."""
+    """Returns a version learned from the incidents of `seed`, and its measures beside the champion's.
+
+    incidents: to learn from. held_out, healthy: incidents and healthy windows to measure both on.
+    """
     examples: list[Example] = []
-    for number in range(INCIDENTS):
-        progress(0.6 * number / INCIDENTS, "simulating incidents")
+    for number in range(incidents):
+        progress(0.6 * number / incidents, "simulating incidents")
         cause = DRAWN[number % len(DRAWN)]
         incident = draw_scenario(seed * SEEDS + number, cause, LARGEST, LONGEST_HOURS)
         examples += extract_examples(incident, build_request(incident))
     progress(0.6, "learning from them")
     model = fit_model(examples, seed)
     progress(0.65, "measuring on incidents that it has never seen")
-    measures = measure_held_out(model)
-    rival = measure_held_out(champion) if champion else ()
+    measures = measure_held_out(model, held_out, healthy)
+    rival = measure_held_out(champion, held_out, healthy) if champion else ()
     progress(1.0, "done")
     return Trained(
         artefact=model.to_bytes(),
@@ -60,25 +69,29 @@ def train(
         hyperparameters={"trees": TREES, "classes": len(CLASSIFIED), "temperature": model.temperature},
         seed=seed,
         samples=len(examples),
-        details={"trained_on": SIMULATED, "incidents": INCIDENTS},
+        details={"trained_on": SIMULATED, "incidents": incidents},
         measures=measures,
         rival_measures=rival,
     )
 
 
 def fit_model(examples: list[Example], seed: int) -> RootCauseModel:
-    """Classifier, temperature and confidence from examples; the confidence by cross-fitting the classifier."""
+    """Returns a model fitted to examples: classifier, temperature, and confidence by cross-fitting the classifier."""
     classifier = Classifier.fit(*stack_examples(examples), seed)
-    honest = _cross_fitted(examples, seed)
-    temperature = float(TEMPERATURES[int(np.argmin([_loss(honest, at) for at in TEMPERATURES]))])
-    ranked = [(example, compute_posterior(explanations, temperature)) for example, explanations in honest]
-    known = [(cause_probability(one), one[0].cause is example.cause) for example, one in ranked if not is_unknown(one)]
-    x, y = _isotonic(np.array([sure for sure, _ in known]), np.array([right for _, right in known]))
+    scored = _cross_fit(examples, seed)
+    temperature = float(TEMPERATURES[int(np.argmin([_loss(scored, at) for at in TEMPERATURES]))])
+    ranked = [(example, compute_posterior(explanations, temperature)) for example, explanations in scored]
+    answers = [
+        (cause_probability(explanations), explanations[0].cause is example.cause)
+        for example, explanations in ranked
+        if not is_unknown(explanations)
+    ]
+    x, y = _isotonic(np.array([sure for sure, _ in answers]), np.array([right for _, right in answers]))
     return RootCauseModel(classifier, temperature, x, y)
 
 
-def _cross_fitted(examples: list[Example], seed: int) -> list[tuple[Example, list[Explanation]]]:
-    """Every example with the opinion of a classifier that has not seen it."""
+def _cross_fit(examples: list[Example], seed: int) -> list[tuple[Example, list[Explanation]]]:
+    """Returns every example with its explanations, scored with a classifier that was not fitted to it."""
     edges = [-(-part * len(examples) // FOLDS) for part in range(FOLDS + 1)]  # neighbours are of the same incident
     scored = []
     for start, stop in pairwise(edges):
@@ -90,33 +103,33 @@ def _cross_fitted(examples: list[Example], seed: int) -> list[tuple[Example, lis
 
 
 def _loss(scored: list[tuple[Example, list[Explanation]]], temperature: float) -> float:
+    """Returns the mean negative log-likelihood of the true causes, nats."""
     losses = []
     for example, explanations in scored:
-        right = sum(
-            one.probability for one in compute_posterior(explanations, temperature) if one.cause is example.cause
-        )
+        posterior = compute_posterior(explanations, temperature)
+        right = sum(one.probability for one in posterior if one.cause is example.cause)
         losses.append(-np.log(max(right, 1e-6)))
     return float(np.mean(losses))
 
 
 def _isotonic(sure: Floats, right: Bools) -> tuple[Floats, Floats]:
-    """The map from posterior to observed frequency; a few imagined right and wrong answers keep it sober."""
+    """Returns the knots of the map from posterior to observed frequency, regularised by pseudo-answers."""
     from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415 - a server that only analyses must not pay for it
 
-    x = np.concatenate([sure, IMAGINED, IMAGINED])
-    y = np.concatenate([right.astype(np.float64), np.ones(len(IMAGINED)), np.zeros(len(IMAGINED))])
+    pseudo = len(PSEUDO_POSTERIORS)
+    x = np.concatenate([sure, PSEUDO_POSTERIORS, PSEUDO_POSTERIORS])
+    y = np.concatenate([right.astype(np.float64), np.ones(pseudo), np.zeros(pseudo)])
     fit = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(x, y)
     return fit.X_thresholds_, fit.y_thresholds_
 
 
 def measure_held_out(
-    model: RootCauseModel, incidents: int | None = None, quiet: int | None = None, largest: int = LARGEST
+    model: RootCauseModel, incidents: int = HELD_OUT, healthy: int = HEALTHY, largest: int = LARGEST
 ) -> tuple[Measure, ...]:
-    """Accuracy, culprit, overlap, onset and calibration on incidents and healthy windows that no training uses.
+    """Returns measures of cause, culprit, links, onset and calibration on incidents that no training uses.
 
-    Omitted: `HELD_OUT` incidents, `HEALTHY` windows. largest: links of a network.
+    healthy: healthy windows, to count false patterns in. largest: links of a network.
     """
-    incidents, quiet = HELD_OUT if incidents is None else incidents, HEALTHY if quiet is None else quiet
     answers: list[Outcome] = []
     examples: list[Example] = []
     for number in range(incidents):
@@ -124,14 +137,13 @@ def measure_held_out(
         request = build_request(incident)
         answers.append(evaluate_request(incident, request, model))
         examples += extract_examples(incident, request)
-    silent = [
-        evaluate_scenario(draw_healthy_scenario(HELD_OUT_SEED + number, largest), model) for number in range(quiet)
-    ]
-    return (*compute_measures(answers, silent, SIMULATED), *_classified(model, examples))
+    calm = [draw_healthy_scenario(HELD_OUT_SEED + number, largest) for number in range(healthy)]
+    false = [evaluate_scenario(one, model) for one in calm]
+    return (*compute_measures(answers, false, SIMULATED), *_measure_classifier(model, examples))
 
 
-def _classified(model: RootCauseModel, examples: list[Example]) -> tuple[Measure, ...]:
-    """Of the classifier alone, by its ten features."""
+def _measure_classifier(model: RootCauseModel, examples: list[Example]) -> tuple[Measure, ...]:
+    """Returns measures of the classifier alone."""
     if not any(one.is_classifiable for one in examples):
         return ()
     features, labels = stack_examples(examples)

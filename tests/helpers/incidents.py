@@ -5,17 +5,16 @@ from functools import cache
 
 import numpy as np
 import polars as pl
-import pytest
 
 from ml.catalogue.models import ROOT_CAUSE, Trained
 from ml.catalogue.root_causes import RootCause
 from ml.catalogue.topology import Topology
-from ml.root_cause import training as rootcause_training
+from ml.root_cause import training
 from ml.root_cause.analysis import analyze
 from ml.root_cause.evaluation import build_request
-from ml.root_cause.incidents import Scenario
 from ml.root_cause.model import RootCauseModel
 from ml.root_cause.report import Analysis, Request
+from ml.root_cause.scenario import Scenario
 from ml.simulation.faults import Fault
 from ml.simulation.fleet import Fleet, demo_fleet
 from ml.simulation.fleet_topology import build_topology
@@ -73,12 +72,4 @@ def root_cause() -> RootCauseModel:
 @cache
 def briefly_trained() -> Trained:
     """By a training that sees just enough incidents, measured beside the shipped model."""
-    return train_briefly(incidents=24, held_out=2, healthy=1, champion=root_cause())
-
-
-def train_briefly(incidents: int, held_out: int, healthy: int, champion: RootCauseModel | None = None) -> Trained:
-    """As `train` does, from and on fewer incidents."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("INCIDENTS", incidents), ("HELD_OUT", held_out), ("HEALTHY", healthy)):
-            patch.setattr(rootcause_training, name, value)
-        return rootcause_training.train(champion=champion)
+    return training.train(incidents=24, held_out=2, healthy=1, champion=root_cause())

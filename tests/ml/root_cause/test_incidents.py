@@ -8,14 +8,10 @@ from hypothesis import strategies as st
 
 from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import NAMED, CulpritKind, RootCause
-from ml.root_cause.incidents import (
-    HISTORY_STRIDE,
-    compute_truths,
-    draw_healthy_scenario,
-    draw_scenario,
-    simulate_samples,
-)
+from ml.root_cause.incidents import draw_healthy_scenario, draw_scenario
 from ml.root_cause.report import HISTORY_HOURS, READ
+from ml.root_cause.scenario import HISTORY_STRIDE, simulate_samples
+from ml.root_cause.truths import compute_truths
 from ml.simulation.fleet_topology import build_topology
 from ml.simulation.random_fleet import random_fleet
 

@@ -11,7 +11,8 @@ from ml.catalogue.models import ROOT_CAUSE, Trained, objections
 from ml.catalogue.root_causes import CLASSIFIED, NAMED
 from ml.root_cause.classifier import Classifier, ClassifierFeature
 from ml.root_cause.model import RootCauseModel
-from tests.helpers.incidents import briefly_trained, root_cause, train_briefly
+from ml.root_cause.training import train
+from tests.helpers.incidents import briefly_trained, root_cause
 from tests.helpers.shipped import shipped
 
 pytestmark = pytest.mark.xdist_group("root causes")  # trained once, in one process
@@ -30,10 +31,10 @@ def digest(data: bytes) -> str:
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_even_a_brief_training_names_most_causes() -> None:
-    made = train_briefly(incidents=56, held_out=10, healthy=2)
+    made = train(incidents=56, held_out=10, healthy=2)
     model = RootCauseModel.from_bytes(made.artefact, "1.0.0")
 
-    again = train_briefly(incidents=56, held_out=10, healthy=2, champion=model)
+    again = train(incidents=56, held_out=10, healthy=2, champion=model)
 
     assert digest(again.artefact) == digest(made.artefact)
     assert again.measures == again.rival_measures == made.measures
