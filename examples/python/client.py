@@ -13,6 +13,7 @@ from gql.transport.exceptions import TransportError, TransportQueryError
 from gql.transport.httpx import HTTPXAsyncTransport
 
 FRESH = timedelta(seconds=60)  # an access token that ends sooner is not used any more
+PATIENCE_SECONDS = 60  # for an answer: analyses may take a while
 SESSION = """__typename
   ... on Session { accessToken refreshToken expiresAt }
   ... on InvalidCredentials { message }
@@ -78,15 +79,15 @@ class Session:
     async def _execute(
         self, document: str, variables: dict[str, Any], headers: dict[str, str] | None = None
     ) -> dict[str, Any]:
-        transport = HTTPXAsyncTransport(self.url, headers=headers, timeout=60)
+        transport = HTTPXAsyncTransport(self.url, headers=headers, timeout=PATIENCE_SECONDS)
         try:
-            async with Client(transport=transport) as client:
+            async with Client(transport=transport, execute_timeout=PATIENCE_SECONDS) as client:
                 data: dict[str, Any] = await client.execute(GraphQLRequest(document, variable_values=variables))
                 return data
         except TransportQueryError as error:
             raise Refused.of(error) from error
-        except TransportError as error:
-            raise Away(f"{self.url} does not answer: {error}") from error
+        except (TransportError, TimeoutError) as error:
+            raise Away(f"{self.url} does not answer: {error or 'it takes too long'}") from error
 
 
 def _ends(tokens: dict[str, str]) -> datetime:

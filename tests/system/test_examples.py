@@ -20,9 +20,11 @@ import pytest
 from bcom_graphql import app
 from bcom_graphql.demo_account import EMAIL, PASSWORD
 from resolvers.base.roles import Role
+from resolvers.context import Services
 from resolvers.operations.maintenance import maintain
 from resolvers.store.events import subscribers as following
 from tests.conftest import settings_of
+from tests.helpers.faulted import BROKEN_REMOTE, built, fleet, recorded
 from tests.helpers.incidents import FOLDER, ROOT
 from tests.helpers.support import (
     EXTREME,
@@ -106,7 +108,7 @@ class Example:
     async def run(self, command: str, url: str, *arguments: str, **environment: str) -> tuple[int | None, str, str]:
         """How it ended, what it said, what it complained of."""
         process = await self.start(command, url, *arguments, **environment)
-        said, complained = await asyncio.wait_for(process.communicate(), 30)
+        said, complained = await asyncio.wait_for(process.communicate(), 90)
         return process.returncode, said.decode(), complained.decode()
 
     @asynccontextmanager
@@ -142,7 +144,7 @@ class Following:
 
 @pytest.fixture(params=LANGUAGES)
 def example(request: pytest.FixtureRequest, tmp_path: Path) -> Example:
-    names = ("topology", "ingest", "follow")
+    names = ("topology", "ingest", "diagnose", "follow")
     if request.param == "python":
         return Example({name: [sys.executable, str(EXAMPLES / "python" / f"{name}.py")] for name in names}, tmp_path)
     built: Path = request.getfixturevalue("typescript") / "dist"
@@ -216,6 +218,34 @@ async def test_an_ingested_fault_opens_an_anomaly(example: Example, demo: Api, m
     _, said, complained = await example.run("ingest", demo.url, "--link", str(link.number), "--fault")
 
     assert re.search(r"\n  anomaly: OPEN, \w+, confidence [01]\.\d\d\n", said), complained
+
+
+async def test_a_reading_is_judged_and_something_recommended_where_nothing_was_recorded(
+    example: Example, demo: Api, make: Factory
+) -> None:
+    link = await make.link()
+
+    code, said, complained = await example.run("diagnose", demo.url, "--link", str(link.number))
+
+    assert (code, complained) == (0, "")
+    assert re.match(rf"Link {link.number}, {link.name}:\nDetection: an anomaly, score 0.\d\d, confidence", said)
+    assert "\nNo analysis: " in said
+    assert re.search(r"\nRecommended for the detection:\n  1. (HIGH|MEDIUM|LOW) +\w", said)
+
+
+async def test_a_faulty_link_s_cause_is_told_and_something_recommended(
+    example: Example, demo: Api, services: Services
+) -> None:
+    faulty = next(link for link in fleet().links if link.site == 1001)
+    await built(services)
+    await recorded(services, [BROKEN_REMOTE])
+
+    code, said, complained = await example.run("diagnose", demo.url, "--link", str(faulty.number))
+
+    assert (code, complained) == (0, "")
+    assert re.search(r"\nAnalysis: \d+ links compared, \d patterns\n  REMOTE_EQUIPMENT, confidence [01]", said), said
+    assert "\nRecommended for the analysis:\n" in said
+    assert len(re.findall(r"^  \d. (?:HIGH|MEDIUM|LOW) ", said, re.MULTILINE)) >= 3
 
 
 async def test_a_wrong_password_is_told_in_a_line(example: Example, demo: Api) -> None:
