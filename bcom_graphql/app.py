@@ -2,12 +2,10 @@
 
 import asyncio
 import gc
-import secrets
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -35,25 +33,16 @@ from bcom_graphql.observability.health import Health
 from bcom_graphql.observability.logging import REQUEST_ID_HEADER, RequestId, configure_logging, request_id
 from bcom_graphql.observability.prometheus import Metrics
 from bcom_graphql.security_headers import ALWAYS, SecurityHeaders
+from bcom_graphql.services import build_services, rate_limits, wakeups
 from bcom_graphql.settings import Settings
-from bcom_graphql.training_processes import TrainerProcesses
-from resolvers.accounts.passwords import Passwords
 from resolvers.accounts.sessions import ACCESS_TOPIC
 from resolvers.base.errors import Lagged, Unavailable
-from resolvers.base.rate_limits import Rates
-from resolvers.base.tokens import Tokens
 from resolvers.context import Services
 from resolvers.detection import profile_worker as learner
 from resolvers.operations import maintenance
 from resolvers.recommendations import worker as advising
 from resolvers.root_causes import worker as automatic
-from resolvers.store.events.database import EventDatabase
-from resolvers.store.events.feed import EventFeed
-from resolvers.store.events.nats import NatsWakeups
-from resolvers.store.events.wakeups import Wakeups
-from resolvers.store.models.registry import Registry
 from resolvers.store.postgres.embedded import Supervised
-from resolvers.telemetry.files.processes import FileReaders
 from schema.root import schema
 
 COLLECTIONS = (10_000, 10, 20)  # objects made between two, and how many of each generation before one of the next
@@ -61,45 +50,12 @@ COLLECTIONS = (10_000, 10, 20)  # objects made between two, and how many of each
 logger = structlog.get_logger(__name__)
 
 
-def services(settings: Settings) -> Services:
-    """What resolvers work with; DATABASE_URL must be set by now.
-
-    A command that serves nobody needs no SECRET_KEY: a token that it might issue is good for nothing.
-    """
-    assert settings.database_url is not None  # noqa: S101
-    secret = settings.secret_key.get_secret_value() if settings.secret_key else secrets.token_urlsafe()
-    url = settings.database_url.get_secret_value()
-    database = EventDatabase(url, settings.pool_size, settings.max_statement_seconds, _wakeups(settings))
-    life, leeway = (
-        timedelta(minutes=settings.access_token_expire_minutes),
-        timedelta(seconds=settings.clock_leeway_seconds),
-    )
-    tokens = Tokens(secret, life, settings.algorithm, leeway)
-    registry = Registry(database, settings.model_cache_size, settings.model_cache_seconds)
-    trainers = TrainerProcesses(settings, database)
-    feed = EventFeed(database)
-    return Services(
-        database,
-        feed,
-        registry,
-        tokens,
-        trainers,
-        Passwords(settings.sign_ins_waiting),
-        FileReaders(settings.max_import_memory, settings.max_upload_seconds),
-        settings.retention_days,
-        settings.event_retention_days,
-        _rates(settings),
-        settings.open_registration,
-        settings.api_keys_per_user,
-    )
-
-
 def check(settings: Settings) -> None:
     """Before anything is started. Raises ValueError for what settings name and cannot be used."""
     if settings.trusted_documents:
         read_trusted(settings.trusted_documents)
-    _rates(settings)
-    _wakeups(settings)
+    rate_limits(settings)
+    wakeups(settings)
     if settings.traces:
         tracing.check()
 
@@ -110,22 +66,11 @@ def _embedded(settings: Settings) -> Supervised | None:
     return Supervised.at(url, settings.data_folder)
 
 
-def _wakeups(settings: Settings) -> Wakeups | None:
-    """None are PostgreSQL's own. Raises ValueError when NATS's library is missing."""
-    return NatsWakeups(settings.events_url.get_secret_value()) if settings.events_url else None
-
-
-def _rates(settings: Settings) -> Rates:
-    """Raises ValueError when the storage's library is missing."""
-    storage = settings.rate_limit_storage.get_secret_value() if settings.rate_limit_storage else None
-    return Rates(settings.rates, storage)
-
-
 def create() -> Starlette:
     """The application as the environment describes it: what uvicorn's workers call."""
     settings = Settings()
     configure_logging(settings.log_format, settings.log_level)
-    parts = services(settings)
+    parts = build_services(settings)
     end_tracing = tracing.start(parts.database.engine) if settings.traces else None
     made = application(parts, settings, end_tracing)
     _collect_seldom()

@@ -14,7 +14,6 @@ from resolvers.accounts.passwords import WAITING
 from resolvers.base.rate_limits import DEFAULTS, Budget
 from resolvers.store.events import nats
 from resolvers.store.postgres.database_url import parse as parse_database_url
-from resolvers.telemetry.files.processes import MEMORY
 
 SHORTEST_TOKEN = 16
 DEFAULT = Limits()
@@ -294,7 +293,7 @@ class Settings(BaseSettings):
             description="Bytes that the process may take which reads an imported file for a server process, two at a"
             " time; and `bcom-graphql import`. Only on Linux.",
         ),
-    ] = MEMORY
+    ] = 512 << 20
     max_statement_seconds: Annotated[
         float,
         Field(

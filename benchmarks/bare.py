@@ -16,7 +16,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from strawberry.asgi import GraphQL
 
-from bcom_graphql import app
+from bcom_graphql.services import build_services
 from bcom_graphql.settings import Settings
 from ml.detection.episodes import Severity
 from resolvers.base.access import SYSTEM
@@ -58,7 +58,7 @@ def bare() -> Starlette:
 
 def stock() -> Starlette:
     """The same schema and resolvers, without our protocol server."""
-    services = app.services(Settings())
+    services = build_services(Settings())
 
     class Stock(GraphQL[Any, None]):
         async def get_context(self, request: Any, response: Any) -> Any:

@@ -18,8 +18,9 @@ import orjson
 from pydantic import SecretStr
 from sqlalchemy import insert, text
 
-from bcom_graphql import app
-from bcom_graphql.cli import startup as prepare
+from bcom_graphql.cli.output import progress_bar
+from bcom_graphql.cli.startup import make_ready
+from bcom_graphql.services import build_services
 from bcom_graphql.settings import Settings
 from resolvers.base.roles import Role
 from resolvers.context import Services
@@ -141,10 +142,10 @@ async def world(links: int = 0, *, trained: bool = True) -> AsyncIterator[World]
             secret_key=SecretStr(SECRET),
             rate_limits=False,
         )
-        services = app.services(settings)
+        services = build_services(settings)
         if trained:
-            with prepare.progress_bar() as bar:
-                await prepare.ready(settings, bar)
+            with progress_bar() as bar:
+                await make_ready(settings, bar)
         else:
             await migrate(services.database)
         yield World(services, settings, url, await _fleet(services, links))

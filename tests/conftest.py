@@ -16,8 +16,10 @@ from pydantic import SecretStr
 from sqlalchemy import event
 
 from bcom_graphql import app
-from bcom_graphql.cli import startup as prepare
+from bcom_graphql.cli.champions import ensure_champions
+from bcom_graphql.cli.output import progress_bar
 from bcom_graphql.observability.logging import configure_logging
+from bcom_graphql.services import build_services
 from bcom_graphql.settings import Settings
 from resolvers.context import Services
 from resolvers.operations.maintenance import maintain
@@ -84,11 +86,11 @@ def settings_of(url: str, **given: Any) -> Settings:
 
 
 async def _fill(url: str) -> None:
-    services = app.services(settings_of(url))
+    services = build_services(settings_of(url))
     await migrate(services.database)
     await maintain(services)
-    with prepare.progress_bar() as bar:
-        await prepare.ensure_champions(services, bar)
+    with progress_bar() as bar:
+        await ensure_champions(services, bar)
     await services.database.close()
 
 
@@ -155,7 +157,7 @@ def database_url(clones: Clones) -> Iterator[str]:
 @pytest.fixture
 async def services(database_url: str) -> AsyncIterator[Services]:
     """What the server works with; tests use it to build rows and to look at the database."""
-    made = app.services(settings_of(database_url))
+    made = build_services(settings_of(database_url))
     yield made
     await made.database.close()
 
@@ -172,7 +174,7 @@ def server(database_url: str) -> Server:
     @asynccontextmanager
     async def start(**given: Any) -> AsyncIterator[Api]:
         settings = settings_of(database_url, **{"profile": "development", **given})
-        services = app.services(settings)
+        services = build_services(settings)
         async with serving(app.application(services, settings)) as url, Api.to(url, services) as client:
             yield client
 

@@ -1,4 +1,4 @@
-"""The command that compares detectors on labelled series: bcom-graphql evaluate."""
+"""`bcom-graphql evaluate`: compares detectors on labelled series."""
 
 import os
 import signal
@@ -29,8 +29,8 @@ from ml.benchmark.protocol import Figures, Group, Scorer, SeriesResult
 from resolvers.base.errors import ClientError, InvalidInput
 
 
-class Contestant(StrEnum):
-    """Whom one can evaluate: the server's own detector, and what it must beat."""
+class DetectorChoice(StrEnum):
+    """What can be evaluated: the server's own detector, and what it must beat."""
 
     OURS = "ours"
     ISOLATION_FOREST = "isolation-forest"
@@ -38,9 +38,9 @@ class Contestant(StrEnum):
 
 
 NAMES: Final = {
-    Contestant.OURS: "ours",
-    Contestant.ISOLATION_FOREST: "Isolation Forest",
-    Contestant.MEDIAN_MAD: "median/MAD",
+    DetectorChoice.OURS: "ours",
+    DetectorChoice.ISOLATION_FOREST: "Isolation Forest",
+    DetectorChoice.MEDIAN_MAD: "median/MAD",
 }
 FIGURES: Final = (
     "VUS-PR",
@@ -53,41 +53,46 @@ FIGURES: Final = (
     "µs per row",
 )
 WIDTH: Final = 120  # of what is not written to a terminal
-ALL: Final = tuple(Contestant)
+ALL: Final = tuple(DetectorChoice)
 WAKE_SECONDS: Final = 0.5  # with Polars imported, an interrupt does not end a wait
 CORES: Final = os.cpu_count() or 1
+
+app = typer.Typer(add_completion=False)
 
 
 @dataclass(frozen=True)
 class Task:
     """One detector on one series."""
 
-    contestant: Contestant
+    choice: DetectorChoice
     folder: Path
     info: SeriesInfo
     budget: float
 
 
+@app.command()
 def evaluate(
     *,
     folder: Annotated[Path, typer.Argument(help="Labelled series in the uniform format: series.csv and Parquet.")],
     dataset: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable. Omitted: all.")] = None,
     budget: Annotated[float, typer.Option(min=0.001, help="False alarms a day.")] = 1.0,
-    detector: Annotated[list[Contestant] | None, typer.Option(help="Only this one; repeatable. Omitted: all.")] = None,
+    detector: Annotated[
+        list[DetectorChoice] | None, typer.Option(help="Only this one; repeatable. Omitted: all.")
+    ] = None,
     by_dataset: Annotated[bool, typer.Option("--by-dataset", help="With a row for each data set.")] = False,
     max_series: Annotated[int | None, typer.Option(min=1, help="Of each data set, the first so many.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = CORES,
 ) -> None:
-    """Compare the detector with simpler ones on labelled series that none of them has seen."""
+    """Compare the detector with simpler ones on labelled series unseen by all."""
     if not isfinite(budget):
         raise InvalidInput("The budget must be a finite number of false alarms a day.")
-    contestants = [one for one in Contestant if one in (detector or ALL)]
+    choices = [one for one in DetectorChoice if one in (detector or ALL)]
     with _report_as_bad_input():
         series = select_series(read_index(folder), dataset or [], max_series)
         series.sort(key=lambda info: -info.metrics)  # the longest first, so that processes end together
-        tasks = [Task(one, folder, info, budget) for info in series for one in contestants]
+        tasks = [Task(one, folder, info, budget) for info in series for one in choices]
         measured = _measure_all(tasks, jobs)
-    _report({one: measured[one] for one in contestants}, budget, by_dataset)
+    _report({one: measured[one] for one in choices}, budget, by_dataset)
 
 
 @contextmanager
@@ -101,13 +106,13 @@ def _report_as_bad_input() -> Iterator[None]:
 # ---------------------------------------------------------------- measuring
 
 
-def _measure_all(tasks: Sequence[Task], jobs: int) -> Mapping[Contestant, Sequence[SeriesResult]]:
-    measured: dict[Contestant, list[SeriesResult]] = {task.contestant: [] for task in tasks}
+def _measure_all(tasks: Sequence[Task], jobs: int) -> Mapping[DetectorChoice, Sequence[SeriesResult]]:
+    measured: dict[DetectorChoice, list[SeriesResult]] = {task.choice: [] for task in tasks}
     columns = (TextColumn("{task.description:45}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         shown = bar.add_task("Evaluating", total=len(tasks))
         for task, one in _done(tasks, min(jobs, len(tasks))):
-            measured[task.contestant].append(one)
+            measured[task.choice].append(one)
             bar.update(shown, advance=1, description=f"Evaluating: {task.info.name}"[:45])
     return measured
 
@@ -156,7 +161,7 @@ def _end_with_parent() -> None:
 
 def _measure(task: Task) -> SeriesResult:
     """Raises UnusableSeries."""
-    scorer = _scorer(task.contestant)
+    scorer = _scorer(task.choice)
     series = read_series(task.folder, task.info)
     parts = protocol.split_series(series)
     began = perf_counter()
@@ -168,15 +173,15 @@ def _measure(task: Task) -> SeriesResult:
     return protocol.measure_series(series, parts, scores, perf_counter() - began, task.budget)
 
 
-def _scorer(contestant: Contestant) -> Scorer:
+def _scorer(choice: DetectorChoice) -> Scorer:
     """Other commands must not pay for importing what learns."""
-    if contestant is Contestant.OURS:
-        from ml.detection import series_detector  # noqa: PLC0415
+    if choice is DetectorChoice.OURS:
+        from ml.detection import series_detector
 
         return series_detector.score
-    from ml.benchmark import reference_detectors as reference  # noqa: PLC0415
+    from ml.benchmark import reference_detectors as reference
 
-    if contestant is Contestant.ISOLATION_FOREST:
+    if choice is DetectorChoice.ISOLATION_FOREST:
         return reference.score_isolation_forest
     return reference.score_median_mad
 
@@ -184,8 +189,8 @@ def _scorer(contestant: Contestant) -> Scorer:
 # ---------------------------------------------------------------- telling
 
 
-def _report(measured: Mapping[Contestant, Sequence[SeriesResult]], budget: float, by_dataset: bool) -> None:
-    groups = {contestant: protocol.group_by_dataset(series) for contestant, series in measured.items()}
+def _report(measured: Mapping[DetectorChoice, Sequence[SeriesResult]], budget: float, by_dataset: bool) -> None:
+    groups = {choice: protocol.group_by_dataset(series) for choice, series in measured.items()}
     first = next(iter(groups.values()))
     means = {one: protocol.average_groups(each) for one, each in groups.items()}
     table = _table(["data set", "detector"] if by_dataset else ["detector"])
@@ -208,14 +213,14 @@ def _table(names: Sequence[str]) -> Table:
     return table
 
 
-def _add(table: Table, name: Sequence[str], figures: Mapping[Contestant, Figures]) -> None:
-    for contestant, one in figures.items():
+def _add(table: Table, name: Sequence[str], figures: Mapping[DetectorChoice, Figures]) -> None:
+    for choice, one in figures.items():
         shares = [_share(each) for each in (one.vus_pr, one.auc_pr, one.recall, one.precision, one.deployed_recall)]
         false_alarms = f"{one.false_alarms_per_day:.2f} ({one.median_false_alarms_per_day:.2f})"
         delay = "–" if isnan(one.delay) else f"{one.delay:.1f}"
-        style = "bold" if contestant is Contestant.OURS else None
+        style = "bold" if choice is DetectorChoice.OURS else None
         rest = (false_alarms, delay, f"{one.microseconds_per_row:,.1f}")
-        table.add_row(*name, NAMES[contestant], *shares, *rest, style=style)
+        table.add_row(*name, NAMES[choice], *shares, *rest, style=style)
     table.add_section()
 
 

@@ -1,22 +1,22 @@
-"""The command that makes a database ready: bcom-graphql migrate."""
+"""`bcom-graphql migrate`."""
 
 import asyncio
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from bcom_graphql import app
-from bcom_graphql.cli import startup as prepare
+from bcom_graphql.cli.database import connected, database
+from bcom_graphql.cli.output import console, progress_bar
 from bcom_graphql.observability.logging import configure_logging
 from bcom_graphql.settings import Settings
 from resolvers.store.postgres.create_database import create_database
 from resolvers.store.postgres.migrations import HEAD
 from resolvers.store.postgres.migrations import migrate as migrate_database
 
-console = Console(stderr=True)
+app = typer.Typer(add_completion=False)
 
 
+@app.command()
 def migrate(
     *,
     create: Annotated[bool, typer.Option("--create", help="Make the database first where it is missing.")] = False,
@@ -34,20 +34,19 @@ def migrate(
     if models and to != HEAD:
         raise typer.BadParameter("Models are stored on the newest revision: leave out --to or --models.")
     configure_logging("console", "error")
-    with prepare.database(Settings()) as settings:
+    with database(Settings()) as settings:
         asyncio.run(_migrate(settings, create=create, models=models, to=to))
 
 
 async def _migrate(settings: Settings, *, create: bool, models: bool, to: str) -> None:
-    assert settings.database_url is not None  # noqa: S101  prepare.database sees to it
+    assert settings.database_url is not None  # noqa: S101  `database` sees to it
     if create and await create_database(settings.database_url.get_secret_value()):
         console.print("The database is made.")
     if models:
-        with prepare.progress_bar() as bar:
-            await prepare.ready(settings, bar)
-    services = app.services(settings)
-    try:
+        from bcom_graphql.cli.startup import make_ready
+
+        with progress_bar() as bar:
+            await make_ready(settings, bar)
+    async with connected(settings) as services:
         revision = await migrate_database(services.database, to)
-    finally:
-        await services.database.close()
     console.print(f"The database is at revision {revision}.", highlight=False)

@@ -1,4 +1,4 @@
-"""The command line's part about models: models list | export | import | promote | rollback."""
+"""`bcom-graphql models list | export | import | promote | rollback`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bcom_graphql import app
-from bcom_graphql.cli import startup as prepare
+from bcom_graphql.cli.database import database, migrated
 from bcom_graphql.observability.logging import configure_logging
 from bcom_graphql.settings import Settings
 from resolvers.base.access import SYSTEM
@@ -19,34 +18,33 @@ from resolvers.lists.loaders import Children
 from resolvers.lists.pagination import Window
 from resolvers.models import export as model_files
 from resolvers.models import models
-from resolvers.store.postgres.migrations import migrate
 from resolvers.store.tables.models import ModelMetric, ModelStage, ModelVersion
 
 SHOWN_VERSIONS = 20
 
-group = typer.Typer(no_args_is_help=True, help="Versions of models: seeing them, moving them, and which of them serve.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Versions of models: seeing them, moving them, and which of them serve.",
+)
 
 Model = Annotated[str, typer.Argument(help="Such as anomaly_link.")]
 Note = Annotated[str | None, typer.Option(help="Kept in the version's history.")]
 
 
 def _do(work: Callable[[Context], Awaitable[None]]) -> None:
-    """With an up-to-date database, as the server itself."""
+    """Does the work on a migrated database, with the server's own rights."""
 
-    async def connected(settings: Settings) -> None:
-        services = app.services(settings)
-        try:
-            await migrate(services.database)
+    async def on_database(settings: Settings) -> None:
+        async with migrated(settings) as services:
             await work(Context(services, SYSTEM))
-        finally:
-            await services.database.close()
 
     configure_logging("console", "warning")
-    with prepare.database(Settings()) as settings:
-        asyncio.run(connected(settings))
+    with database(Settings()) as settings:
+        asyncio.run(on_database(settings))
 
 
-@group.command("list")
+@app.command("list")
 def show() -> None:
     """The newest versions of every model, and what they measured on data that they did not learn from."""
 
@@ -74,7 +72,7 @@ def _lines(
         yield from (f"    {one.name} {one.value:.3f} ({one.dataset})" for one in measured)
 
 
-@group.command()
+@app.command()
 def export(
     *,
     folder: Annotated[Path, typer.Argument(help="Where to; each version gets a folder of its own in it.")],
@@ -102,7 +100,7 @@ async def _wanted(context: Context, model: str | None, version: str | None) -> l
     return [row for row in await context.loaders.champion.load_many(names) if row]
 
 
-@group.command("import")
+@app.command("import")
 def import_(
     *, folder: Annotated[Path, typer.Argument(help="A folder that export wrote, or one with several of them.")]
 ) -> None:
@@ -127,7 +125,7 @@ def _version_folders(folder: Path) -> list[Path]:
     return found
 
 
-@group.command()
+@app.command()
 def promote(
     *,
     model: Model,
@@ -145,7 +143,7 @@ def promote(
     _do(work)
 
 
-@group.command()
+@app.command()
 def rollback(*, model: Model, note: Note = None) -> None:
     """Go back to the champion before the present one, in every running server at once."""
 

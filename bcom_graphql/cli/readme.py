@@ -1,6 +1,9 @@
 """The parts of the docs that are made from the code: between marks, written by the command of that name."""
 
 import textwrap
+from pathlib import Path
+
+import typer
 
 from bcom_graphql.settings import Settings
 
@@ -13,6 +16,14 @@ def written(text: str, part: str, made: str) -> str:
         raise ValueError(message)
     before, _, rest = text.partition(begin)
     return f"{before}{begin}\n\n{made}\n\n{end}{rest.partition(end)[2]}"
+
+
+def print_or_write(part: str, made: str, page: Path | None) -> None:
+    """Prints it, or writes it into the page. Raises ValueError where the page has no such part."""
+    if page is None:
+        typer.echo(made)
+    else:
+        page.write_text(written(page.read_text(), part, made))
 
 
 def settings_table() -> str:

@@ -1,22 +1,18 @@
-"""The commands that train: for people, and for the server's own processes."""
+"""`bcom-graphql train`."""
 
 import asyncio
-import os
-import signal
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
-from uuid import UUID
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bcom_graphql import app
-from bcom_graphql.cli import startup as prepare
+from bcom_graphql.cli.champions import train_one
+from bcom_graphql.cli.database import database, migrated
+from bcom_graphql.cli.output import console, progress_bar
 from bcom_graphql.observability.logging import configure_logging
 from bcom_graphql.settings import Settings
 from ml.catalogue.metrics import TargetKind
@@ -25,17 +21,14 @@ from resolvers.base.access import SYSTEM
 from resolvers.base.errors import ClientError
 from resolvers.context import Context, Services
 from resolvers.models import models
-from resolvers.models.trainer import Outcome, perform
+from resolvers.models.trainer import Outcome
 from resolvers.models.training import Period
-from resolvers.store.postgres.migrations import migrate
 
-NICENESS = 10  # whoever is served goes first
-
-console = Console(stderr=True)
+app = typer.Typer(add_completion=False)
 
 
 @dataclass(frozen=True)
-class Wish:
+class TrainRequest:
     """What versions somebody wants."""
 
     version: str | None
@@ -53,6 +46,7 @@ class Result:
     problem: str | None = None
 
 
+@app.command()
 def train(
     *,
     everything: Annotated[bool, typer.Option("--all", help="Every model.")] = False,
@@ -89,30 +83,26 @@ def train(
         raise typer.BadParameter("Root causes are learned from the simulator alone: leave out --days.")
     period = None if days is None else Period(hours=timedelta(days=days).total_seconds() / 3600)
     configure_logging("console", "error")
-    with prepare.database(Settings()) as settings:
-        results = asyncio.run(_train(settings, wanted, Wish(version, period, seed, force)))
+    with database(Settings()) as settings:
+        results = asyncio.run(_train(settings, wanted, TrainRequest(version, period, seed, force)))
     _report(results)
     if any(result.problem for result in results):
         raise typer.Exit(1)
 
 
-async def _train(settings: Settings, wanted: Sequence[str], wish: Wish) -> list[Result]:
-    services = app.services(settings)
-    try:
-        await migrate(services.database)
-        with prepare.progress_bar() as bar:
-            return [await _one(services, bar, model, wish) for model in wanted]
-    finally:
-        await services.database.close()
+async def _train(settings: Settings, wanted: Sequence[str], request: TrainRequest) -> list[Result]:
+    async with migrated(settings) as services:
+        with progress_bar() as bar:
+            return [await _train_and_promote(services, bar, model, request) for model in wanted]
 
 
-async def _one(services: Services, bar: Progress, model: str, wish: Wish) -> Result:
+async def _train_and_promote(services: Services, bar: Progress, model: str, request: TrainRequest) -> Result:
     outcome = None
     try:
-        period = None if model == ROOT_CAUSE else wish.period
-        outcome = await prepare.train_one(services, bar, model, period, wish.version, wish.seed)
+        period = None if model == ROOT_CAUSE else request.period
+        outcome = await train_one(services, bar, model, period, request.version, request.seed)
         if not outcome.serves:
-            await models.promote(Context(services, SYSTEM), outcome.version.id, force=wish.force)
+            await models.promote(Context(services, SYSTEM), outcome.version.id, force=request.force)
     except ClientError as error:
         return Result(model, outcome, error.message)
     return Result(model, outcome)
@@ -144,32 +134,3 @@ def _measured(outcomes: Sequence[Outcome]) -> Table:
             version = outcome.version
             table.add_row(version.model, version.version, one.name, one.dataset, f"{one.value:.4g}", beside)
     return table
-
-
-def train_run(run: UUID) -> None:
-    """The work on one waiting run, for the server that started it, and no longer than that lives."""
-    os.nice(NICENESS)
-    settings = Settings()
-    configure_logging(settings.log_format, settings.log_level)
-    with suppress(ClientError, asyncio.CancelledError):  # the run says it, and the log
-        asyncio.run(_work(settings, run))
-    os._exit(0)  # a thread may still be at it, in the middle of C code
-
-
-async def _work(settings: Settings, run: UUID) -> None:
-    services, work = app.services(settings), asyncio.current_task()
-    assert work is not None  # noqa: S101
-    loop = asyncio.get_running_loop()
-
-    def end() -> None:
-        """Standard input has ended, and so has the server. It goes on ending, but once is enough."""
-        loop.remove_reader(0)
-        work.cancel()
-
-    loop.add_reader(0, end)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, work.cancel)
-    try:
-        await perform(services, run)
-    finally:
-        await services.database.close()

@@ -1,15 +1,14 @@
-"""`bcom-graphql user`: accounts made and passwords reset where the server runs, whoever can sign in or not."""
+"""`bcom-graphql user`: makes accounts and resets passwords, even when nobody can sign in."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
-from bcom_graphql import app
-from bcom_graphql.cli import startup as prepare
+from bcom_graphql.cli.database import database, migrated
+from bcom_graphql.cli.output import console
 from bcom_graphql.observability.logging import configure_logging
 from bcom_graphql.settings import Settings
 from resolvers.accounts import users
@@ -17,9 +16,6 @@ from resolvers.base.access import SYSTEM
 from resolvers.base.errors import NotFound
 from resolvers.base.roles import Role
 from resolvers.context import Context, Services
-from resolvers.store.postgres.migrations import migrate
-
-console = Console(stderr=True)
 
 
 class _AddUnlessSaid(TyperGroup):
@@ -30,10 +26,15 @@ class _AddUnlessSaid(TyperGroup):
         return super().parse_args(ctx, args if is_named else ["add", *args])
 
 
-group = typer.Typer(cls=_AddUnlessSaid, no_args_is_help=True, help="Make accounts (`user EMAIL`), reset passwords.")
+app = typer.Typer(
+    cls=_AddUnlessSaid,
+    no_args_is_help=True,
+    add_completion=False,
+    help="Make accounts (`user EMAIL`), reset passwords.",
+)
 
 
-@group.command("add")
+@app.command("add")
 def add(
     email: str,
     role: Annotated[Role, typer.Option(case_sensitive=False)] = Role.VIEWER,
@@ -50,7 +51,7 @@ def add(
     _run(work)
 
 
-@group.command("reset")
+@app.command("reset")
 def reset(email: str) -> None:
     """Print a new password for somebody; end their sessions and revoke their API keys."""
 
@@ -69,11 +70,9 @@ def reset(email: str) -> None:
 
 def _run(work: Callable[[Services], Awaitable[Any]]) -> None:
     async def on_database(settings: Settings) -> None:
-        services = app.services(settings)
-        await migrate(services.database)
-        await work(services)
-        await services.database.close()
+        async with migrated(settings) as services:
+            await work(services)
 
     configure_logging("console", "warning")
-    with prepare.database(Settings()) as settings:
+    with database(Settings()) as settings:
         asyncio.run(on_database(settings))

@@ -13,6 +13,7 @@ from typing import Any, cast
 import httpx
 
 from bcom_graphql import app
+from bcom_graphql.services import build_services
 from resolvers.accounts import users
 from resolvers.base.access import SYSTEM
 from resolvers.base.roles import Role
@@ -122,7 +123,7 @@ async def _watch(report: Report) -> None:
 async def _world(template: str, report: Report, seconds: float) -> AsyncIterator[World]:
     with conftest.cloned(template) as url:
         settings = conftest.settings_of(url, rate_limits=False, profile="development")
-        services = app.services(settings)
+        services = build_services(settings)
         async with serving(app.application(services, settings)) as address, Api.to(address, services) as api:
             collect_logs(report)
             people = {role: await _person(services, role) for role in Role}

@@ -23,6 +23,7 @@ from typing import Any, cast
 import httpx
 
 from bcom_graphql import app
+from bcom_graphql.services import build_services
 from resolvers.base.roles import Role
 from tests import conftest
 from tests.fuzz.adversary_bodies import bodies
@@ -167,7 +168,7 @@ async def attack(served: Served, viewer: str, seconds: float, number: int) -> Re
 async def _prepare(url: str) -> str:
     """Builds a fleet in this database. Returns the token of a VIEWER."""
     settings = conftest.settings_of(url)
-    services = app.services(settings)
+    services = build_services(settings)
     async with serving(app.application(services, settings)) as address, Api.to(address, services) as api:
         await build_fleet(api, services)
         token = (await api.as_(Role.VIEWER)).token

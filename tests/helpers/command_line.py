@@ -2,16 +2,14 @@
 
 import shlex
 
-from typer.main import get_command
-
-from bcom_graphql.cli.commands import commands
+from bcom_graphql.cli.commands import COMMANDS, load
 
 
 def check_command(line: str) -> None:
     """Raises what its user would read, unless the command line understands it."""
     name, command, *arguments = shlex.split(line)
     assert name == "bcom-graphql"
-    group = get_command(commands)
-    understood = group.commands[command]  # type: ignore[attr-defined]
+    assert command in COMMANDS, command
+    understood = load(command)
     if arguments:  # else only the command's name is told of
         understood.make_context(command, arguments)

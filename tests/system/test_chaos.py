@@ -18,7 +18,7 @@ import httpx
 import pytest
 import websockets
 
-from bcom_graphql import app
+from bcom_graphql.services import build_services
 from ml.detection.episodes import Severity
 from resolvers.base.roles import Role
 from resolvers.detection.anomalies import AnomalyChange
@@ -328,7 +328,7 @@ async def fleet(tmp_path: Path, postgres: str) -> AsyncIterator[Fleet]:
     # As root, PostgreSQL runs as another user, who is locked out of tmp_path whenever somebody else starts pytest.
     with TemporaryDirectory() as folder, ExitStack() as own:
         url = own.enter_context(embedded_postgres(Path(folder)))
-        services = app.services(settings_of(url))
+        services = build_services(settings_of(url))
         await migrate(services.database)
         await copy_models(postgres, url)
         make = Factory(services)

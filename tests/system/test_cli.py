@@ -5,6 +5,8 @@ import json
 import re
 import signal
 import socket
+import subprocess
+import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
@@ -12,7 +14,10 @@ import httpx
 import pytest
 import websockets
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
+from bcom_graphql.cli.commands import COMMANDS, load
+from bcom_graphql.cli.database import migrated
 from bcom_graphql.cli.readme import settings_example
 from bcom_graphql.secret_keys import SHORTEST
 from bcom_graphql.settings import Settings
@@ -21,7 +26,7 @@ from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.models import training
 from resolvers.store.models import training_runs as runs
-from tests.conftest import SECRET
+from tests.conftest import SECRET, settings_of
 from tests.helpers.places import ROOT
 from tests.helpers.processes import COMMAND, Served, environment, free_port, run
 from tests.helpers.support import Api, Factory, ago, iso, sql
@@ -29,6 +34,56 @@ from tests.helpers.support import Api, Factory, ago, iso, sql
 
 def test_the_example_env_file_names_every_setting_with_its_default() -> None:
     assert (ROOT / ".env.example").read_text() == settings_example()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
+    command = load(name)
+
+    assert (command.help or "").splitlines()[0] == COMMANDS[name].help
+
+
+@pytest.mark.parametrize(
+    ("arguments", "too_heavy"),
+    [
+        (["--help"], {"sqlalchemy", "numpy", "graphql"}),
+        (["secret"], {"sqlalchemy", "numpy", "graphql"}),
+        (["serve", "--port", "1", "--host", "192.0.2.1"], {"sqlalchemy", "numpy", "strawberry"}),
+        (["settings"], {"sqlalchemy", "numpy", "strawberry"}),
+    ],
+)
+def test_a_command_imports_no_more_than_it_needs(tmp_path: Path, arguments: list[str], too_heavy: set[str]) -> None:
+    program = f"""
+import atexit, sys
+sys.argv = ["bcom-graphql", *{arguments}]
+atexit.register(lambda: print("imported:", *sorted(set(sys.modules) & {too_heavy})))
+from bcom_graphql.cli.commands import main
+main()"""
+
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(tmp_path, SECRET_KEY="short"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert result.stdout.splitlines()[-1] == "imported:", result.stdout
+
+
+async def test_a_command_that_fails_closes_its_database(database_url: str, services: Services) -> None:
+    async def fail() -> None:
+        async with migrated(settings_of(database_url)) as own:
+            await sql(own, "SELECT 1 / 0")
+
+    with pytest.raises(SQLAlchemyError, match="division by zero"):
+        await fail()
+
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    async with services.database.driver() as connection:
+        assert await connection.fetchval(others) == 0
 
 
 def test_secret_prints_a_key_that_serve_accepts(tmp_path: Path) -> None:

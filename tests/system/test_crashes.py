@@ -18,7 +18,7 @@ import asyncpg
 import httpx
 import pytest
 
-from bcom_graphql import app
+from bcom_graphql.services import build_services
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.roles import Role
 from resolvers.store.postgres.embedded import embedded_postgres
@@ -85,7 +85,7 @@ async def world(tmp_path: Path, postgres: str) -> AsyncIterator[World]:
     # As root, PostgreSQL runs as another user, who is locked out of tmp_path whenever somebody else starts pytest.
     with TemporaryDirectory() as folder, ExitStack() as own:
         url = own.enter_context(embedded_postgres(Path(folder)))
-        services = app.services(settings_of(url))
+        services = build_services(settings_of(url))
         await migrate(services.database)
         await copy_models(postgres, url)
         for number in LINKS:

@@ -22,6 +22,7 @@ from sqlalchemy import text
 
 from bcom_graphql import app
 from bcom_graphql.graphql.limits import Limits
+from bcom_graphql.services import build_services
 from bcom_graphql.settings import Settings
 from resolvers.base.roles import Role
 from resolvers.context import Services
@@ -316,7 +317,7 @@ async def test_the_guide_s_backup_restores_everything_and_cursors_stay_honest(
     await execute(restore)
     await execute(advance)
 
-    restored = app.services(settings_of(new_url))
+    restored = build_services(settings_of(new_url))
     async with serving(app.application(restored, settings_of(new_url))) as url, Api.to(url, restored) as client:
         assert not await pending(restored.database)
         same = client.with_token(operator.token)

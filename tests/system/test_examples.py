@@ -19,6 +19,7 @@ import pytest
 
 from bcom_graphql import app
 from bcom_graphql.demo_account import EMAIL, PASSWORD
+from bcom_graphql.services import build_services
 from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.operations.maintenance import maintain
@@ -165,7 +166,7 @@ def at(database_url: str) -> At:
     @asynccontextmanager
     async def start(port: int) -> AsyncIterator[Api]:
         settings = settings_of(database_url, profile="development")
-        services = app.services(settings)
+        services = build_services(settings)
         async with serving(app.application(services, settings), port) as url, Api.to(url, services) as client:
             yield client
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from bcom_graphql import app
+from bcom_graphql.services import build_services
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import Unavailable
 from resolvers.base.roles import Role
@@ -48,7 +49,7 @@ async def operator(api: Api) -> Api:
 
 
 async def test_a_database_that_is_not_there_is_said_to_be_unavailable() -> None:
-    services = app.services(settings_of("postgresql+asyncpg://nobody@127.0.0.1:9/nothing"))
+    services = build_services(settings_of("postgresql+asyncpg://nobody@127.0.0.1:9/nothing"))
 
     with pytest.raises(Unavailable):
         await services.feed.start()
@@ -57,7 +58,7 @@ async def test_a_database_that_is_not_there_is_said_to_be_unavailable() -> None:
 async def test_a_database_that_hangs_up_while_it_is_connected_to_is_unavailable() -> None:
     async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as listener:
         port = listener.sockets[0].getsockname()[1]
-        services = app.services(settings_of(f"postgresql+asyncpg://nobody@127.0.0.1:{port}/nothing?ssl=disable"))
+        services = build_services(settings_of(f"postgresql+asyncpg://nobody@127.0.0.1:{port}/nothing?ssl=disable"))
 
         with pytest.raises(Unavailable):
             await services.feed.start()
@@ -65,7 +66,7 @@ async def test_a_database_that_hangs_up_while_it_is_connected_to_is_unavailable(
 
 async def test_a_fresh_database_is_migrated_once_however_many_start_together(tmp_path: Path) -> None:
     with embedded_postgres(tmp_path) as url:
-        services = [app.services(settings_of(url)) for _ in range(3)]
+        services = [build_services(settings_of(url)) for _ in range(3)]
         assert await pending(services[0].database)
 
         await asyncio.gather(*(migrate(each.database) for each in services))
@@ -78,7 +79,7 @@ async def test_a_fresh_database_is_migrated_once_however_many_start_together(tmp
 async def test_a_database_that_goes_away_is_an_error_and_comes_back_without_a_restart(tmp_path: Path) -> None:
     with ExitStack() as postgres:
         settings = settings_of(postgres.enter_context(embedded_postgres(tmp_path)))
-        services = app.services(settings)
+        services = build_services(settings)
         await migrate(services.database)
         anomaly = await Factory(services).anomaly()
         async with serving(app.application(services, settings)) as url, Api.to(url, services) as api:
@@ -185,7 +186,7 @@ async def test_a_query_that_takes_the_database_too_long_is_stopped_and_the_next_
 
 
 async def test_a_migration_may_take_longer_than_a_statement(database_url: str) -> None:
-    services = app.services(settings_of(database_url, max_statement_seconds=0.2))
+    services = build_services(settings_of(database_url, max_statement_seconds=0.2))
 
     async with services.database.write() as session:
         await session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": int(AdvisoryLock.MIGRATIONS)})

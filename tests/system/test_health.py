@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from bcom_graphql import __version__, app
+from bcom_graphql.services import build_services
 from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.operations import gauges as observing
@@ -114,7 +115,7 @@ async def test_while_it_stops_it_wants_no_more_requests_but_lives(services: Serv
 async def test_without_a_database_it_lives_and_is_not_ready_until_that_is_back(tmp_path: Path) -> None:
     with ExitStack() as postgres:
         url = postgres.enter_context(embedded_postgres(tmp_path))
-        services = app.services(settings_of(url))
+        services = build_services(settings_of(url))
         await migrate(services.database)
         async with serving(app.application(services, settings_of(url))) as address, Api.to(address, services) as api:
             postgres.close()

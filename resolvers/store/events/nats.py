@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from resolvers.store.events.wakeups import PATIENCE, Channel, Ended, Listener, Notifier
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
+    from sqlalchemy.ext.asyncio import AsyncSession
 
 PREFIX: Final = "bcom"
 LOOKS_LIKE: Final = "must look like nats://user:password@host:4222/prefix, or tls://…, with commas between servers"
@@ -90,7 +90,7 @@ class NatsWakeups:
         yield lambda: False  # it never does by itself
 
     @asynccontextmanager
-    async def notifying(self, session: AsyncSession, channel: Channel) -> AsyncIterator[None]:
+    async def notifying(self, session: "AsyncSession", channel: Channel) -> AsyncIterator[None]:
         yield
         self.notify(channel)
 

@@ -8,10 +8,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
+
+if TYPE_CHECKING:  # settings are read without it
+    from sqlalchemy.ext.asyncio import AsyncSession
 
 PATIENCE: Final = 2.0  # seconds that sending the last ones may take
 
@@ -40,7 +42,7 @@ class Wakeups(Protocol):
     def listening(self, ended: Listener) -> AbstractAsyncContextManager[Ended]:
         """Hear, until it ends; should it end by itself, it is said so. Raises Unavailable."""
 
-    def notifying(self, session: AsyncSession, channel: Channel) -> AbstractAsyncContextManager[None]:
+    def notifying(self, session: "AsyncSession", channel: Channel) -> AbstractAsyncContextManager[None]:
         """Tell of this session's commit, which is done inside."""
 
     def notify(self, channel: Channel) -> None:

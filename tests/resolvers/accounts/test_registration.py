@@ -8,7 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from bcom_graphql import demo_account
-from bcom_graphql.cli import startup as prepare
+from bcom_graphql.cli.output import progress_bar
+from bcom_graphql.cli.startup import make_ready
 from bcom_graphql.observability.logging import configure_logging
 from bcom_graphql.settings import Settings
 from resolvers.accounts import users
@@ -35,8 +36,8 @@ async def started(url: str, **given: Any) -> list[dict[str, Any]]:
     """What a server warns of before it serves."""
     configure_logging("json", "warning")
     try:
-        with capture_logs() as logs, prepare.progress_bar() as bar:
-            await prepare.ready(settings_of(url, **given), bar)
+        with capture_logs() as logs, progress_bar() as bar:
+            await make_ready(settings_of(url, **given), bar)
     finally:
         configure_logging("json", "error")
     return [dict(entry) for entry in logs]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bcom_graphql import app
+from bcom_graphql.services import build_services
 from ml.catalogue.models import MODELS
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import InvalidInput
@@ -83,7 +83,7 @@ async def test_an_exported_version_is_imported_elsewhere_byte_for_byte(
     content = base64.b64decode(exported["archive"])
 
     with cloned(postgres) as url:
-        elsewhere = app.services(settings_of(url))
+        elsewhere = build_services(settings_of(url))
         context = Context(elsewhere, SYSTEM)
         imported = await import_zip(context, io.BytesIO(content))
         back = await export(context, imported.id)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from bcom_graphql.cli import startup
+from bcom_graphql.cli import champions as installing
+from bcom_graphql.cli.output import progress_bar
 from ml.catalogue.models import DETECTORS, MODELS, PRIORITY, RANKING
 from ml.recommendation import training as recommendation_training
 from resolvers.base.access import SYSTEM
@@ -33,7 +34,7 @@ async def champions(api: Api) -> dict[str, Any]:
 
 
 async def ensure_champions(services: Services, folder: Path = FOLDER) -> None:
-    await startup.ensure_champions(services, startup.progress_bar(), folder)
+    await installing.ensure_champions(services, progress_bar(), folder)
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bcom_graphql.cli import startup as prepare
+from bcom_graphql.cli.champions import ensure_champions
+from bcom_graphql.cli.output import progress_bar
 from ml.catalogue.models import PRIORITY, RANKING, Progress, Trained
 from ml.recommendation import training as recommendation_training
 from ml.recommendation.case import Outcome
@@ -118,7 +119,7 @@ async def test_without_a_champion_the_next_start_makes_the_shipped_one_serve(
     document = """mutation ($for: RecommendFor!) { recommend(for: $for) { __typename } }"""
     before = await operator.execute(document, **{"for": {"anomaly": id_of(anomaly)}})
 
-    await prepare.ensure_champions(services, prepare.progress_bar())
+    await ensure_champions(services, progress_bar())
 
     assert before["errors"][0]["extensions"]["code"] == "SERVICE_UNAVAILABLE"
     assert "run `bcom-graphql train`" in json.dumps(before)

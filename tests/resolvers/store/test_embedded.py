@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from bcom_graphql import app
+from bcom_graphql.services import build_services
 from resolvers.store.postgres.embedded import EmbeddedFailed, Supervised, embedded_postgres
 from resolvers.store.postgres.embedded.postmaster import find_postmaster
 from resolvers.store.postgres.embedded.programs import Account, program
@@ -180,7 +181,7 @@ async def test_health_and_metrics_tell_that_it_has_ended_and_how_often_it_was_st
     control, hidden = folder / "postgres" / "global" / "pg_control", folder / "hidden"
     with embedded_postgres(folder) as url:
         settings = settings_of(url, data_folder=folder)
-        services = app.services(settings)
+        services = build_services(settings)
         await migrate(services.database)
         async with serving(app.application(services, settings)) as address, Api.to(address, services) as api:
             seen = Supervised.at(url, folder)
@@ -201,7 +202,7 @@ async def test_health_and_metrics_tell_that_it_has_ended_and_how_often_it_was_st
 async def test_health_answers_while_the_database_is_frozen(folder: Path) -> None:
     with embedded_postgres(folder) as url:
         settings = settings_of(url)
-        services = app.services(settings)
+        services = build_services(settings)
         await migrate(services.database)
         async with serving(app.application(services, settings)) as address, Api.to(address, services) as api:
             health = address.replace("/graphql", "/health")

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
-from bcom_graphql import app
+from bcom_graphql.services import build_services
 from resolvers.base.errors import Expired, Lagged, TimedOut, Unavailable
 from resolvers.base.roles import Role
 from resolvers.context import Services
@@ -61,7 +61,7 @@ async def age(services: Services, until: int) -> None:
 @asynccontextmanager
 async def process(url: str, **given: Any) -> AsyncIterator[Services]:
     """Another one on the same database, with a feed of its own."""
-    services = app.services(settings_of(url, **given))
+    services = build_services(settings_of(url, **given))
     await services.feed.start()
     try:
         yield services

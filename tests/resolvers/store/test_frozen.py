@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from bcom_graphql import app
+from bcom_graphql.services import build_services
 from resolvers.base.errors import Unavailable
 from resolvers.base.roles import Role
 from resolvers.context import Services
@@ -174,7 +175,7 @@ async def test_a_server_answers_while_its_database_is_frozen_and_heals_when_it_t
     proxy: FreezingProxy, services: Services, make: Factory
 ) -> None:
     settings = settings_of(proxy.url, max_seconds=1.0, max_statement_seconds=1.0, pool_size=4)
-    frozen_services = app.services(settings)
+    frozen_services = build_services(settings)
     anomaly = await make.anomaly()
     async with (
         serving(app.application(frozen_services, settings)) as url,
@@ -207,7 +208,7 @@ async def test_events_go_on_after_a_firewall_has_forgotten_all_connections(
     proxy: FreezingProxy, services: Services, make: Factory
 ) -> None:
     settings = settings_of(proxy.url, max_statement_seconds=1.0)
-    through = app.services(settings)
+    through = build_services(settings)
     anomaly = await make.anomaly()
     async with serving(app.application(through, settings)) as url, Api.to(url, through) as api:
         operator = await api.as_(Role.OPERATOR)

@@ -21,6 +21,7 @@ from structlog.testing import capture_logs
 
 from bcom_graphql import app
 from bcom_graphql.observability.logging import configure_logging
+from bcom_graphql.services import build_services
 from bcom_graphql.settings import Settings
 from resolvers.base.roles import Role
 from resolvers.context import Services
@@ -230,7 +231,7 @@ async def test_a_command_tells_before_it_ends(database_url: str, nats: Nats) -> 
     async with process(database_url, events_url=nats.url) as server:
         await connected(server)
         follower = asyncio.create_task(heard(server.feed))
-        command = app.services(settings_of(database_url, events_url=nats.url))
+        command = build_services(settings_of(database_url, events_url=nats.url))
 
         await tell(command, LAST)
         await command.database.close()
@@ -383,7 +384,7 @@ async def test_an_outage_of_the_database_is_survived(tmp_path: Path, nats: Nats,
     hooked: list[str] = []
     with ExitStack() as postgres:
         url = postgres.enter_context(embedded_postgres(tmp_path / "data"))
-        first = app.services(settings_of(url))
+        first = build_services(settings_of(url))
         await migrate(first.database)
         await first.database.close()
         async with process(url, events_url=nats.url) as here:

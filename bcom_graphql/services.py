@@ -1,0 +1,61 @@
+"""Settings → database, events, models, tokens, limits: what resolvers work with, in servers and in commands."""
+
+import secrets
+from datetime import timedelta
+
+from bcom_graphql.settings import Settings
+from bcom_graphql.training_processes import TrainerProcesses
+from resolvers.accounts.passwords import Passwords
+from resolvers.base.rate_limits import Rates
+from resolvers.base.tokens import Tokens
+from resolvers.context import Services
+from resolvers.store.events.database import EventDatabase
+from resolvers.store.events.feed import EventFeed
+from resolvers.store.events.nats import NatsWakeups
+from resolvers.store.events.wakeups import Wakeups
+from resolvers.store.models.registry import Registry
+from resolvers.telemetry.files.processes import FileReaders
+
+
+def build_services(settings: Settings) -> Services:
+    """Returns what resolvers work with; DATABASE_URL must be set by now.
+
+    A command that serves nobody needs no SECRET_KEY: its tokens are good for nothing.
+    """
+    assert settings.database_url is not None  # noqa: S101
+    secret = settings.secret_key.get_secret_value() if settings.secret_key else secrets.token_urlsafe()
+    url = settings.database_url.get_secret_value()
+    database = EventDatabase(url, settings.pool_size, settings.max_statement_seconds, wakeups(settings))
+    life, leeway = (
+        timedelta(minutes=settings.access_token_expire_minutes),
+        timedelta(seconds=settings.clock_leeway_seconds),
+    )
+    tokens = Tokens(secret, life, settings.algorithm, leeway)
+    registry = Registry(database, settings.model_cache_size, settings.model_cache_seconds)
+    trainers = TrainerProcesses(settings, database)
+    feed = EventFeed(database)
+    return Services(
+        database,
+        feed,
+        registry,
+        tokens,
+        trainers,
+        Passwords(settings.sign_ins_waiting),
+        FileReaders(settings.max_import_memory, settings.max_upload_seconds),
+        settings.retention_days,
+        settings.event_retention_days,
+        rate_limits(settings),
+        settings.open_registration,
+        settings.api_keys_per_user,
+    )
+
+
+def wakeups(settings: Settings) -> Wakeups | None:
+    """Returns None for PostgreSQL's own. Raises ValueError when NATS's library is missing."""
+    return NatsWakeups(settings.events_url.get_secret_value()) if settings.events_url else None
+
+
+def rate_limits(settings: Settings) -> Rates:
+    """Raises ValueError when the storage's library is missing."""
+    storage = settings.rate_limit_storage.get_secret_value() if settings.rate_limit_storage else None
+    return Rates(settings.rates, storage)
