@@ -1,4 +1,5 @@
-"""What is anomalous now? Scoring of recorded samples and on request, episodes, profiles, sensitivity.
+"""Answers: what is anomalous now?
 
-Offers anomalies and their life. Must not know root causes or recommendations.
+Offers anomalies and their life, detection on request, scoring of recorded samples, profiles and sensitivity.
+Must not know how samples come in, root causes or recommendations.
 """

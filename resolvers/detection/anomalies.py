@@ -1,4 +1,4 @@
-"""Anomalies: finding them, telling of them, and what people do about them."""
+"""Anomalies: listing them, publishing their changes, and what people do about them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -42,6 +42,7 @@ class AnomalyOrder(StrEnum):
 
 
 def build_listing(filter: AnomalyFilter, order: AnomalyOrder = AnomalyOrder.NEWEST) -> Listing[Anomaly]:
+    """Returns the listing of all anomalies that pass the filter."""
     values = filter.values()
     return _cached_listing(frozenset(values), order).having(values)
 
@@ -54,7 +55,7 @@ def _cached_listing(names: frozenset[str], order: AnomalyOrder) -> Listing[Anoma
 
 
 def build_listing_of_kind(kind: TargetKind, filter: AnomalyFilter) -> Listing[Anomaly]:
-    """The anomalies of many targets of one kind, newest first."""
+    """Returns the listing of the anomalies of many targets of one kind, newest first."""
     values = filter.values()
     return _cached_listing_of_kind(frozenset(values), kind).having(values)
 
@@ -66,26 +67,27 @@ def _cached_listing_of_kind(names: frozenset[str], kind: TargetKind) -> Listing[
 
 
 async def list_anomalies(context: Context, filter: AnomalyFilter, order: AnomalyOrder, window: Window) -> Page[Anomaly]:
+    """Returns a page of the anomalies that pass the filter."""
     context.require(Role.VIEWER, "see anomalies")
     return await page(context.database, build_listing(filter, order), window, context.columns_of(Anomaly))
 
 
-# ---------------------------------------------------------------- telling
+# ---------------------------------------------------------------- publishing
 
 
 async def publish_changes(session: AsyncSession, changed: Sequence[tuple[AnomalyChange, Anomaly]]) -> None:
-    """Publish what happened to anomalies; they must have been flushed."""
+    """Publishes what happened to anomalies; they must have been flushed."""
     satellites: dict[TargetKind, dict[int, list[str]]] = {}
     for kind in {anomaly.kind for _, anomaly in changed}:
         targets = {anomaly.target_id for _, anomaly in changed if anomaly.kind is kind}
         satellites[kind] = await list_satellites(session, kind, targets)
     for change, anomaly in changed:
-        facts = _facts(change, anomaly, satellites[anomaly.kind][anomaly.target_id])
+        facts = _build_facts(change, anomaly, satellites[anomaly.kind][anomaly.target_id])
         publish(session, Event(TOPIC, change, str(anomaly.id), facts))
 
 
-def _facts(change: AnomalyChange, anomaly: Anomaly, satellites: list[str]) -> dict[str, Any]:
-    opened = change is AnomalyChange.OPENED  # in a batch that also ended it, the status is a later one
+def _build_facts(change: AnomalyChange, anomaly: Anomaly, satellites: list[str]) -> dict[str, Any]:
+    opened = change is AnomalyChange.OPENED  # where the same batch also ended it, the status is a later one
     return {
         "kind": anomaly.kind,
         "target_id": anomaly.target_id,
@@ -100,7 +102,7 @@ def _facts(change: AnomalyChange, anomaly: Anomaly, satellites: list[str]) -> di
 def follow_changes(
     context: Context, filter: AnomalyFilter, changes: Sequence[AnomalyChange], after: str | None
 ) -> Events:
-    """Changes as they happen. Raises InvalidInput for a bad cursor at once; later Expired, Lagged."""
+    """Returns changes as they happen. Raises InvalidInput for a bad cursor at once; later Expired, Lagged."""
     context.require(Role.VIEWER, "follow anomalies")
     wanted, matches = frozenset(changes), filter.build_matcher()
     return admitted(context.follow(TOPIC, after), lambda event: event.change in wanted and matches(event.facts))
@@ -110,10 +112,10 @@ def follow_changes(
 
 
 async def acknowledge(context: Context, anomaly_id: UUID, note: str | None) -> Anomaly:
-    """Tell colleagues you are on it. Raises NotFound, Conflict."""
+    """Tells colleagues that the caller is on it. Raises NotFound, Conflict."""
     caller = context.require(Role.OPERATOR, "acknowledge anomalies")
     async with context.database.write() as session:
-        anomaly = await _locked(session, anomaly_id)
+        anomaly = await _lock_anomaly(session, anomaly_id)
         if anomaly.status is not AnomalyStatus.OPEN:
             raise Conflict(f"This anomaly is already {anomaly.status.lower()}.")
         anomaly.status = AnomalyStatus.ACKNOWLEDGED
@@ -123,12 +125,12 @@ async def acknowledge(context: Context, anomaly_id: UUID, note: str | None) -> A
 
 
 async def resolve(context: Context, anomaly_id: UUID, note: str | None) -> Anomaly:
-    """Close it by hand; should the target go on misbehaving, another one opens. Raises NotFound, Conflict."""
+    """Ends an anomaly by hand; if the target goes on misbehaving, another one opens. Raises NotFound, Conflict."""
     caller = context.require(Role.OPERATOR, "resolve anomalies")
     async with context.database.write() as session:
-        streams = select(Stream).filter_by(anomaly_id=anomaly_id).with_for_update()
-        stream = await session.scalar(streams)  # before the anomaly, as ingest does
-        anomaly = await _locked(session, anomaly_id)
+        query = select(Stream).filter_by(anomaly_id=anomaly_id).with_for_update()
+        stream = await session.scalar(query)  # locked before the anomaly, as ingest does
+        anomaly = await _lock_anomaly(session, anomaly_id)
         if anomaly.status is AnomalyStatus.RESOLVED:
             raise Conflict("This anomaly is already resolved.")
         anomaly.status = AnomalyStatus.RESOLVED
@@ -140,16 +142,16 @@ async def resolve(context: Context, anomaly_id: UUID, note: str | None) -> Anoma
 
 
 async def judge(context: Context, anomaly_id: UUID, verdict: Verdict, note: str | None) -> Anomaly:
-    """Say whether it was real; the next training learns from it. A later verdict replaces it. Raises NotFound."""
+    """Records whether it was real, for the next training. A later verdict replaces it. Raises NotFound."""
     caller = context.require(Role.OPERATOR, "judge anomalies")
     async with context.database.write() as session:
-        anomaly = await _locked(session, anomaly_id)
+        anomaly = await _lock_anomaly(session, anomaly_id)
         anomaly.feedback = verdict
         await _record_change(session, anomaly, AnomalyChange.JUDGED, caller.author_id, note, verdict)
     return anomaly
 
 
-async def _locked(session: AsyncSession, anomaly_id: UUID) -> Anomaly:
+async def _lock_anomaly(session: AsyncSession, anomaly_id: UUID) -> Anomaly:
     anomaly = await session.get(Anomaly, anomaly_id, with_for_update=True)
     if anomaly is None:
         raise NotFound("anomaly")

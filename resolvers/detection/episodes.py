@@ -1,4 +1,4 @@
-"""Stored samples become scores, verdicts episodes, episodes anomalies: inside the ingest transaction."""
+"""Turns scores into episodes and episodes into anomalies, inside the ingest transaction."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,28 +23,34 @@ from resolvers.store.telemetry.streams import Streams, store_episode_states
 
 @dataclass
 class EpisodeTracker:
-    """Carries the streams' episodes through one judged batch, sorted by stream and time."""
+    """Carries episodes through one scored batch, sorted by stream and time.
+
+    times: epoch ms, shape (rows,).
+    """
 
     session: AsyncSession
     model_version: str
     now: datetime
-    judged: ScoredBatch
-    times: NDArray[np.int64]  # (rows,) epoch ms
+    scored: ScoredBatch
+    times: NDArray[np.int64]
     streams: Streams
     open: dict[UUID, Anomaly] = field(default_factory=dict)
-    born: list[Anomaly] = field(default_factory=list)
+    opened: list[Anomaly] = field(default_factory=list)
     touched: dict[UUID, Anomaly] = field(default_factory=dict)
     changes: list[tuple[AnomalyChange, Anomaly]] = field(default_factory=list)
 
     async def run(self, which: NDArray[np.int64]) -> list[Anomaly]:
-        """The anomalies that the batch opened, extended or ended: stored and told of."""
+        """Stores, publishes and returns the anomalies that the batch opened, extended or ended.
+
+        which: the stream of each row, shape (rows,).
+        """
         await self._load([s.anomaly_id for s in self.streams.episode_states.values() if s.anomaly_id])
         starts = np.searchsorted(which, np.arange(len(self.streams.keys) + 1)).tolist()
-        alarming = np.unique(which[self.judged.scores.score > 0]).tolist()
+        alarming = np.unique(which[self.scored.scores.score > 0]).tolist()
         for number in sorted({*alarming, *self.streams.episode_states}):
-            self._stream(number, starts[number], starts[number + 1])
+            self._track_stream(number, starts[number], starts[number + 1])
         await self.session.flush()  # what ended, before what begins: a stream has one open anomaly at most
-        self.session.add_all(self.born)
+        self.session.add_all(self.opened)
         await self.session.flush()
         await store_episode_states(self.session, self.streams)
         await publish_changes(self.session, self.changes)
@@ -55,13 +61,16 @@ class EpisodeTracker:
             query = select(Anomaly).where(is_among(Anomaly.id, ids)).order_by(Anomaly.id).with_for_update()
             self.open = {anomaly.id: anomaly for anomaly in await self.session.scalars(query)}
 
-    def _stream(self, number: int, first: int, end: int) -> None:
-        """Where alarms are pending, the batch begins with their samples: nothing else is remembered of them."""
+    def _track_stream(self, number: int, first: int, end: int) -> None:
+        """Tracks rows `first` to `end` of a stream.
+
+        Where alarms are pending, they begin with the stored samples of these: nothing else is remembered of them.
+        """
         episode_state, last = self.streams.episode_state(number), int(self.streams.last_at[number])
         since = episode_state.pending_since
         newest = last if since is None else since - 1
         on_time = first + int(np.searchsorted(self.times[first:end], newest, side="right"))
-        self._late(number, slice(first, on_time))
+        self._track_late(number, slice(first, on_time))
         if on_time == end:
             return
         state, rows = EpisodeState(), slice(on_time, end)
@@ -70,19 +79,19 @@ class EpisodeTracker:
             state = EpisodeState(
                 episode_state.anomaly_id is not None, episode_state.alarms, episode_state.clear_count, None, seen_at
             )
-        state, episodes = track_episodes(state, self.times[rows], self.judged.scores.score[rows])
+        state, episodes = track_episodes(state, self.times[rows], self.scored.scores.score[rows])
         for episode in episodes:
-            self._episode(number, episode, rows)
+            self._apply(number, episode, rows)
         episode_state.alarms, episode_state.clear_count, episode_state.alarming_since = (
             state.alarms,
             state.clear_count,
             state.since,
         )
 
-    def _late(self, number: int, rows: slice) -> None:
-        """Samples older than the newest that is stored: of the open episode, or of episodes that are over already."""
-        _, episodes = track_episodes(EpisodeState(), self.times[rows], self.judged.scores.score[rows])
-        current = self._open_of(number)
+    def _track_late(self, number: int, rows: slice) -> None:
+        """Tracks samples older than the newest stored: they extend the open episode, or are episodes that are over."""
+        _, episodes = track_episodes(EpisodeState(), self.times[rows], self.scored.scores.score[rows])
+        current = self._find_open(number)
         for episode in episodes:
             reach = (episode.last_seen_at or episode.started_at) + (0 if episode.closed else GAP_MS)
             if current and reach >= to_ms(current.started_at):
@@ -90,8 +99,8 @@ class EpisodeTracker:
             else:
                 self._end(self._begin(number, episode, rows))
 
-    def _episode(self, number: int, episode: Episode, rows: slice) -> None:
-        anomaly = self._open_of(number)
+    def _apply(self, number: int, episode: Episode, rows: slice) -> None:
+        anomaly = self._find_open(number)
         if anomaly is None:
             anomaly = self._begin(number, episode, rows)
         else:
@@ -100,7 +109,7 @@ class EpisodeTracker:
         if episode.closed:
             self._end(anomaly)
 
-    def _open_of(self, number: int) -> Anomaly | None:
+    def _find_open(self, number: int) -> Anomaly | None:
         id = self.streams.episode_state(number).anomaly_id
         return self.open.get(id) if id else None
 
@@ -121,8 +130,8 @@ class EpisodeTracker:
             last_seen_at=from_ms(episode.last_seen_at or episode.started_at),
             detected_at=self.now,
         )
-        self._worsen(anomaly, self._alarms(episode, rows))
-        self.born.append(anomaly)
+        self._worsen(anomaly, self._find_alarms(episode, rows))
+        self.opened.append(anomaly)
         self.open[anomaly.id] = anomaly
         self._record_change(AnomalyChange.OPENED, anomaly)
         return anomaly
@@ -134,30 +143,30 @@ class EpisodeTracker:
         before = anomaly.severity
         anomaly.started_at = min(anomaly.started_at, from_ms(episode.started_at))
         anomaly.last_seen_at = max(anomaly.last_seen_at, from_ms(episode.last_seen_at))
-        self._worsen(anomaly, self._alarms(episode, rows))
-        if anomaly.severity is not before and anomaly not in self.born:
+        self._worsen(anomaly, self._find_alarms(episode, rows))
+        if anomaly.severity is not before and anomaly not in self.opened:
             self._record_change(AnomalyChange.UPDATED, anomaly)
 
-    def _alarms(self, episode: Episode, rows: slice) -> list[int]:
-        """The rows of this episode that alarm."""
+    def _find_alarms(self, episode: Episode, rows: slice) -> list[int]:
+        """Returns the rows of this episode that alarm."""
         times, last = self.times[rows], episode.last_seen_at or episode.started_at
-        within = (times >= episode.started_at) & (times <= last) & (self.judged.scores.score[rows] > 0)
+        within = (times >= episode.started_at) & (times <= last) & (self.scored.scores.score[rows] > 0)
         alarms: list[int] = (rows.start + np.flatnonzero(within)).tolist()
         return alarms
 
     def _worsen(self, anomaly: Anomaly, alarms: list[int]) -> None:
-        """Row by row, so that it makes no difference how rows are cut into batches."""
-        score, metrics, peak = anomaly.score, _metrics(anomaly), None
+        """Raises score and severity row by row, so that it makes no difference how rows are cut into batches."""
+        score, metrics, peak = anomaly.score, _count_metrics(anomaly), None
         for row in alarms:
-            if self.judged.scores.score[row] > score:
-                score, metrics, peak = float(self.judged.scores.score[row]), self.judged.metrics(row), row
+            if self.scored.scores.score[row] > score:
+                score, metrics, peak = float(self.scored.scores.score[row]), self.scored.count_metrics(row), row
             seconds = (int(self.times[row]) - to_ms(anomaly.started_at)) / 1000
             anomaly.severity = max(
                 anomaly.severity, rate_severity(score, metrics, seconds), key=lambda level: level.rank
             )
         if peak is not None:
-            anomaly.score, anomaly.confidence = score, float(self.judged.scores.confidence[peak])
-            anomaly.contributions = self.judged.contributions(peak)
+            anomaly.score, anomaly.confidence = score, float(self.scored.scores.confidence[peak])
+            anomaly.contributions = self.scored.list_contributions(peak)
 
     def _end(self, anomaly: Anomaly) -> None:
         anomaly.status, anomaly.ended_at = AnomalyStatus.RESOLVED, anomaly.last_seen_at
@@ -171,5 +180,5 @@ class EpisodeTracker:
         self.changes.append((change, anomaly))
 
 
-def _metrics(anomaly: Anomaly) -> int:
+def _count_metrics(anomaly: Anomaly) -> int:
     return sum(part["share"] >= NOTABLE_SHARE for part in anomaly.contributions)

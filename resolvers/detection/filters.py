@@ -1,4 +1,4 @@
-"""Which anomalies somebody means: as conditions on rows, and as a test of an event's facts."""
+"""Filters of anomalies: as conditions on rows, and as a test of an event's facts."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class TargetKey:
 
 @dataclass(frozen=True)
 class AnomalyFilter:
-    """All that is given must hold."""
+    """Passes anomalies for which everything that is given holds."""
 
     kind: TargetKind | None = None
     statuses: tuple[AnomalyStatus, ...] | None = None
@@ -39,34 +39,34 @@ class AnomalyFilter:
     started_before: datetime | None = None
 
     def values(self) -> dict[str, Any]:
-        """What is given, by the names of the parameters that `conditions` compares with."""
+        """Returns what is given, by the names of the parameters in `build_conditions`."""
         values = {name: value for name, value in vars(self).items() if value is not None}
         if self.target is not None:
             values |= {"target": self.target.id, "target_kind": self.target.kind}
         return values
 
     def build_matcher(self) -> Callable[[Facts], bool]:
-        """The same for events' facts, as they were when it happened; what is not given costs nothing."""
+        """Returns a test of an event's facts, as they were when it happened; what is not given costs nothing."""
         wanted = (
-            _check(self.kind, lambda kind, facts: facts["kind"] == kind),
-            _check(self.statuses, lambda statuses, facts: facts["status"] in statuses),
-            _check(self.min_severity, lambda least, facts: facts["severity"] >= least.rank),
-            _check(self.min_confidence, lambda least, facts: facts["confidence"] >= least),
-            _check(self.target, lambda key, facts: (key.kind, key.id) == (facts["kind"], facts["target_id"])),
-            _check(self.satellite, lambda name, facts: name in facts["satellites"]),
-            _check(self.started_after, lambda time, facts: datetime.fromisoformat(facts["started_at"]) >= time),
-            _check(self.started_before, lambda time, facts: datetime.fromisoformat(facts["started_at"]) < time),
+            _make_check(self.kind, lambda kind, facts: facts["kind"] == kind),
+            _make_check(self.statuses, lambda statuses, facts: facts["status"] in statuses),
+            _make_check(self.min_severity, lambda least, facts: facts["severity"] >= least.rank),
+            _make_check(self.min_confidence, lambda least, facts: facts["confidence"] >= least),
+            _make_check(self.target, lambda key, facts: (key.kind, key.id) == (facts["kind"], facts["target_id"])),
+            _make_check(self.satellite, lambda name, facts: name in facts["satellites"]),
+            _make_check(self.started_after, lambda time, facts: datetime.fromisoformat(facts["started_at"]) >= time),
+            _make_check(self.started_before, lambda time, facts: datetime.fromisoformat(facts["started_at"]) < time),
         )
         checks = [check for check in wanted if check is not None]
         return lambda facts: all(check(facts) for check in checks)
 
 
-def _check(given: Value | None, holds: Callable[[Value, Facts], bool]) -> Callable[[Facts], bool] | None:
+def _make_check(given: Value | None, holds: Callable[[Value, Facts], bool]) -> Callable[[Facts], bool] | None:
     return None if given is None else partial(holds, given)
 
 
 def build_conditions(names: Collection[str]) -> tuple[ColumnElement[bool], ...]:
-    """For a query over anomalies, where parameters of these names are given."""
+    """Returns the conditions of a query over anomalies that have parameters of these names."""
     wanted: dict[str, Callable[[], ColumnElement[bool]]] = {
         "kind": lambda: Anomaly.kind == _bind("kind", Anomaly.kind),
         "statuses": lambda: Anomaly.status == any_(given("statuses", ARRAY(Anomaly.status.type))),
@@ -96,7 +96,7 @@ def _match_satellite() -> ColumnElement[bool]:
 
 
 def _select_satellites(kind: TargetKind, *, named: bool = True) -> Any:
-    """A query for pairs of a target's id and the name of a satellite that it depends on."""
+    """Returns a query for pairs of a target's id and the name of a satellite that it depends on."""
     names = [Satellite.name] if named else []
     through_network: Any = select(Network.id, *names).join(Satellite, Satellite.id == Network.satellite_id)
     if kind is TargetKind.NETWORK:
@@ -115,10 +115,10 @@ def _select_sites() -> Any:
 
 
 async def list_satellites(session: AsyncSession, kind: TargetKind, targets: Iterable[int]) -> dict[int, list[str]]:
-    """The names of the satellites that each target depends on."""
+    """Returns the names of the satellites that each target depends on."""
     query = _select_satellites(kind)
     id, name = query.selected_columns
-    found: dict[int, list[str]] = {target: [] for target in targets}
-    for target, satellite in (await session.execute(query.where(is_among(id, found)).distinct().order_by(name))).all():
-        found[target].append(satellite)
-    return found
+    names: dict[int, list[str]] = {target: [] for target in targets}
+    for target, satellite in (await session.execute(query.where(is_among(id, names)).distinct().order_by(name))).all():
+        names[target].append(satellite)
+    return names

@@ -1,4 +1,4 @@
-"""Scores on measurements that somebody asks for; kept for the record."""
+"""Detection on request: scores measurements that somebody sends, and keeps the result."""
 
 import asyncio
 from collections.abc import Mapping
@@ -32,8 +32,8 @@ from resolvers.store.telemetry.streams import lock_stream
 
 
 @dataclass(frozen=True)
-class Past:
-    """What a set of measurements is judged by: one profile, and what is remembered of the newest samples."""
+class StreamState:
+    """What measurements are scored by: one profile, and the memory of the newest samples."""
 
     profile: Profiles
     memory: Memory
@@ -47,21 +47,23 @@ async def detect(
     direction: Direction | None,
     sensitivity: float | None,
 ) -> Detection:
-    """BatchScorer by the target's own history, else by the fleet's; a positive verdict on a target opens an anomaly.
+    """Scores by the target's own history, else by the fleet's; an alarm of a target opens an anomaly.
 
-    `measurements` are the kind's five, by column. Raises InvalidInput for impossible values, NotFound for the target.
+    measurements: the kind's five metrics, by column.
+
+    Raises InvalidInput for impossible values, NotFound for the target.
     """
     caller = context.require(Role.OPERATOR, "detect anomalies")
-    readings = _readings(kind, measurements)
+    readings = _read_measurements(kind, measurements)
     if sensitivity is not None and not 0 <= sensitivity <= 1:
         raise InvalidInput(f"The sensitivity is between 0 and 1, not {sensitivity:g}.", ["input", "sensitivity"])
     detector = await context.services.registry.detector(kind)
     limit = await context.services.sensitivity.of(kind) if sensitivity is None else sensitivity
     async with context.database.write() as session:
-        past = await _past(context, session, detector, target_id, direction)
+        state = await _load_state(context, session, detector, target_id, direction)
         rows = StreamSamples.of_one_stream(readings, np.array([round(context.now.timestamp() * 1000)]))
-        scores = await asyncio.to_thread(detector.score, rows, past.profile, past.memory, limit)
-        judged = ScoredBatch(CATALOGUE[kind], readings, scores)
+        scores = await asyncio.to_thread(detector.score, rows, state.profile, state.memory, limit)
+        scored = ScoredBatch(CATALOGUE[kind], readings, scores)
         detection = Detection(
             id=uuid7(),
             kind=kind,
@@ -71,19 +73,19 @@ async def detect(
             is_anomaly=bool(scores.score[0] > 0),
             anomaly_score=float(scores.score[0]),
             confidence=float(scores.confidence[0]),
-            contributions=judged.contributions(0),
+            contributions=scored.list_contributions(0),
             model_version=detector.version,
             created_at=context.now,
             requested_by_id=caller.author_id,
         )
         if detection.is_anomaly and target_id is not None:
-            detection.anomaly_id = await _anomaly(context, session, detection, judged)
+            detection.anomaly_id = await _open_anomaly(context, session, detection, scored)
         session.add(detection)
     return detection
 
 
-def _readings(kind: TargetKind, measurements: Mapping[str, float]) -> Floats:
-    """(1, metrics), NaN for what is not among the five. Raises InvalidInput."""
+def _read_measurements(kind: TargetKind, measurements: Mapping[str, float]) -> Floats:
+    """Returns shape (1, metrics), NaN for metrics that are not among the five. Raises InvalidInput."""
     readings = np.full((1, len(CATALOGUE[kind].specs)), np.nan)
     for index, spec in enumerate(CATALOGUE[kind].specs):
         if spec.column not in measurements:
@@ -96,37 +98,37 @@ def _readings(kind: TargetKind, measurements: Mapping[str, float]) -> Floats:
     return readings
 
 
-async def _past(
+async def _load_state(
     context: Context, session: AsyncSession, detector: Detector, target_id: int | None, direction: Direction | None
-) -> Past:
-    """The target's own, as far as it is known, else the fleet's. Raises NotFound."""
+) -> StreamState:
+    """Returns the target's own state, as far as it is known, else the fleet's. Raises NotFound."""
     kind = detector.kind
-    streams = await _streams(session, kind, target_id, direction) if target_id is not None else []
+    streams = await _load_streams(session, kind, target_id, direction) if target_id is not None else []
     blank = Memory.blank(1, len(CATALOGUE[kind].specs))
     if len(streams) == 1:
         stream = streams[0]
         memory = Memory.from_bytes([stream.memory], blank.values.shape[2])
         keys, numbers = [(stream.target_id, stream.direction)], np.array([stream.profile])
         known = await context.services.profiles.load(session, kind, keys, numbers)
-        return Past(combine_profiles(detector, _presumed(detector, streams), known), memory)
+        return StreamState(combine_profiles(detector, _make_prior(detector, streams), known), memory)
     if streams:
-        return Past(_presumed(detector, streams), blank)
+        return StreamState(_make_prior(detector, streams), blank)
     centre, spread = await baselines.pool_fleet(session, kind)
-    return Past(detector.make_prior_profiles(centre[None], spread[None], np.zeros(1, dtype=np.int64)), blank)
+    return StreamState(detector.make_prior_profiles(centre[None], spread[None], np.zeros(1, dtype=np.int64)), blank)
 
 
-async def _streams(
+async def _load_streams(
     session: AsyncSession, kind: TargetKind, target_id: int, direction: Direction | None
 ) -> list[Stream]:
-    """That something was learned of. Raises NotFound for a target that there is not."""
+    """Returns the target's streams that have learned something. Raises NotFound for a target that there is not."""
     if await session.get(TARGET_TABLES[kind], target_id) is None:
         raise NotFound(kind.lower())
     query = select(Stream).where(Stream.kind == kind, Stream.target_id == target_id, Stream.learned_samples > 0)
     return list(await session.scalars(query.where(Stream.direction == direction) if direction else query))
 
 
-def _presumed(detector: Detector, streams: list[Stream]) -> Profiles:
-    """From the centre and spread of a stream; of a link without a direction: what is usual in either."""
+def _make_prior(detector: Detector, streams: list[Stream]) -> Profiles:
+    """Returns a profile from a stream's centre and spread; without a direction, one that covers both of a link's."""
     kind = CATALOGUE[detector.kind]
     centre, spread = baselines.collect_baselines(detector.kind, streams)
     centre, spread = fill_from_catalogue(kind, centre.mean(axis=0), spread.max(axis=0) + np.ptp(centre, axis=0) / 2)
@@ -134,19 +136,19 @@ def _presumed(detector: Detector, streams: list[Stream]) -> Profiles:
     return detector.make_prior_profiles(centre[None], spread[None], np.array([samples]))
 
 
-async def _anomaly(context: Context, session: AsyncSession, detection: Detection, judged: ScoredBatch) -> UUID:
-    """The open anomaly of the same target and direction, else a new one. The stream is locked first, as in ingest."""
+async def _open_anomaly(context: Context, session: AsyncSession, detection: Detection, scored: ScoredBatch) -> UUID:
+    """Returns the open anomaly of the target and direction, else a new one. Locks the stream first, like ingest."""
     assert detection.target_id is not None  # noqa: S101
     key = (detection.target_id, detection.direction or "")
     stream = await lock_stream(session, detection.kind, key)
-    open_one = select(Anomaly.id).where(
+    query = select(Anomaly.id).where(
         Anomaly.kind == detection.kind,
         Anomaly.target_id == detection.target_id,
         Anomaly.direction.is_not_distinct_from(detection.direction),
         Anomaly.ended_at.is_(None),
     )
-    if known := await session.scalar(open_one):
-        return known
+    if anomaly_id := await session.scalar(query):
+        return anomaly_id
     anomaly = Anomaly(
         id=uuid7(),
         kind=detection.kind,
@@ -159,7 +161,7 @@ async def _anomaly(context: Context, session: AsyncSession, detection: Detection
         detected_at=context.now,
         score=detection.anomaly_score,
         confidence=detection.confidence,
-        severity=rate_severity(detection.anomaly_score, judged.metrics(0), 0.0),
+        severity=rate_severity(detection.anomaly_score, scored.count_metrics(0), 0.0),
         contributions=detection.contributions,
     )
     session.add(anomaly)
@@ -183,6 +185,6 @@ def build_listing(kind: TargetKind | None, is_anomaly: bool | None) -> Listing[D
 async def list_detections(
     context: Context, kind: TargetKind | None, is_anomaly: bool | None, window: Window
 ) -> Page[Detection]:
-    """Newest first."""
+    """Returns a page of detections, newest first."""
     context.require(Role.VIEWER, "see detections")
     return await page(context.database, build_listing(kind, is_anomaly), window, context.columns_of(Detection))

@@ -1,4 +1,4 @@
-"""What a batch is judged by, and the verdicts on it: by stored profiles and memories, off the event loop."""
+"""Scores a batch of samples by the profiles and memories of their streams, off the event loop."""
 
 import asyncio
 from dataclasses import dataclass
@@ -20,19 +20,19 @@ from resolvers.store.telemetry import series as readings
 from resolvers.store.telemetry.profiles import StoredProfile, combine_profiles
 from resolvers.store.telemetry.streams import Streams
 
-NOTABLE_SHARE = 0.15  # a metric with less of the verdict does not count as taking part
+NOTABLE_SHARE = 0.15  # a metric with less of the score does not count as taking part
 
 
 @dataclass(frozen=True)
 class ScoredBatch:
-    """A batch with its scores, row by row: `readings` (rows, metrics)."""
+    """Samples and their scores, row by row; readings: shape (rows, metrics), NaN where not measured."""
 
     kind: Kind
     readings: Floats
     scores: Scores
 
-    def contributions(self, row: int) -> list[dict[str, Any]]:
-        """Each measured metric's part in the verdict, largest first."""
+    def list_contributions(self, row: int) -> list[dict[str, Any]]:
+        """Returns each measured metric's share of the score, largest first."""
         scores, shares = self.scores, self.scores.compute_shares(row)
         order = np.argsort(-shares, kind="stable")
         return [
@@ -47,71 +47,71 @@ class ScoredBatch:
             if not np.isnan(scores.deviations[row, index])
         ]
 
-    def metrics(self, row: int) -> int:
-        """How many metrics take part in the verdict."""
+    def count_metrics(self, row: int) -> int:
+        """Returns how many metrics have a notable share of the score."""
         return int((self.scores.compute_shares(row) >= NOTABLE_SHARE).sum())
 
 
 @dataclass(frozen=True)
 class BatchScorer:
-    """What a batch's samples are judged by: the champion, what is known of each stream, how sensitive to be."""
+    """Scores the samples of locked streams with the champion.
+
+    profiles: each stream's own, None where it has none yet.
+    sensitivity: from 0 to 1.
+    """
 
     detector: Detector
     streams: Streams
     profiles: list[StoredProfile | None]
     sensitivity: float
 
-    async def judge(self, frame: pl.DataFrame) -> ScoredBatch:
-        """Scores on a batch sorted by `stream` and `at`. Off the event loop."""
+    async def score(self, frame: pl.DataFrame) -> ScoredBatch:
+        """Scores a batch sorted by `stream` and `at`, off the event loop."""
         with SCORING[self.detector.kind].time():
-            return await asyncio.to_thread(self._judge, frame)
+            return await asyncio.to_thread(self._score, frame)
 
-    def _judge(self, frame: pl.DataFrame) -> ScoredBatch:
+    def _score(self, frame: pl.DataFrame) -> ScoredBatch:
         kind, which, at = CATALOGUE[self.detector.kind], frame["stream"].to_numpy(), frame["at"].to_numpy()
         values, streams, memory = to_readings(frame, kind), len(self.streams.keys), self.streams.memory
-        profiles = self._profiles
         late = at <= memory.at[which]
         if not late.any():
-            return ScoredBatch(
-                kind, values, self._verdicts(StreamSamples(values, at, which, streams), profiles, memory)
-            )
-        # Late rows are a course of their own, of which nothing is remembered.
+            samples = StreamSamples(values, at, which, streams)
+            return ScoredBatch(kind, values, self._score_samples(samples, self._profiles, memory))
+        # Late rows are streams of their own, with a blank memory that is thrown away.
         order = np.lexsort((at, which, late))
-        rows = StreamSamples(values[order], at[order], (which + streams * late)[order], 2 * streams)
+        samples = StreamSamples(values[order], at[order], (which + streams * late)[order], 2 * streams)
         twice = np.tile(np.arange(streams), 2)
-        both = memory.take(twice)
-        forgotten = Memory.blank(streams, values.shape[1])
-        for part, nothing in ((both.values, forgotten.values), (both.count, forgotten.count), (both.at, forgotten.at)):
-            part[streams:] = nothing
-        scores = self._verdicts(rows, profiles.take(twice), both)
+        both, blank = memory.take(twice), Memory.blank(streams, values.shape[1])
+        both.values[streams:], both.count[streams:], both.at[streams:] = blank.values, blank.count, blank.at
+        scores = self._score_samples(samples, self._profiles.take(twice), both)
         return ScoredBatch(kind, values, scores.reorder(np.argsort(order), streams))
 
-    def _verdicts(self, rows: StreamSamples, profiles: Profiles, memory: Memory) -> Scores:
-        return self.detector.score(rows, profiles, memory, self.sensitivity)
+    def _score_samples(self, samples: StreamSamples, profiles: Profiles, memory: Memory) -> Scores:
+        return self.detector.score(samples, profiles, memory, self.sensitivity)
 
     @cached_property
     def _profiles(self) -> Profiles:
-        """As they are when the batch is judged: what its streams learn from it is for the next."""
+        """As they are when the batch is scored; what its streams learn from it counts from the next batch on."""
         centre, spread = baselines.get_baselines(self.streams)
-        return combine_profiles(
-            self.detector, self.detector.make_prior_profiles(centre, spread, self.streams.learned), self.profiles
-        )
+        prior = self.detector.make_prior_profiles(centre, spread, self.streams.learned)
+        return combine_profiles(self.detector, prior, self.profiles)
 
-    def update_memory(self, frame: pl.DataFrame, judged: ScoredBatch) -> Memory:
-        """Of each stream behind the batch; where alarms are pending, behind the last sample before these."""
-        since = {number: one.pending_since for number, one in self.streams.episode_states.items() if one.pending_since}
-        memory = judged.scores.memory
-        if not since:
+    def compute_memory(self, frame: pl.DataFrame, scored: ScoredBatch) -> Memory:
+        """Returns each stream's memory behind the batch, or behind the last sample before pending alarms."""
+        states = self.streams.episode_states.items()
+        pending_since = {number: state.pending_since for number, state in states if state.pending_since}
+        memory = scored.scores.memory
+        if not pending_since:
             return memory
-        numbers = np.array(sorted(since))
+        numbers = np.array(sorted(pending_since))
         which, at = frame["stream"].to_numpy(), frame["at"].to_numpy()
         cut = np.full(len(self.streams.keys), NEVER)
-        cut[numbers] = [since[number] for number in numbers.tolist()]
+        cut[numbers] = [pending_since[number] for number in numbers.tolist()]
         rows = (at < cut[which]) & (at > self.streams.memory.at[which])
         values = to_readings(frame.filter(pl.Series(rows)), CATALOGUE[self.detector.kind])
         place = np.searchsorted(numbers, which[rows])
-        profiles = self._profiles.take(numbers)
         before = StreamSamples(values, at[rows], place, len(numbers))
-        earlier = compute_features(self.streams.memory.take(numbers), before, profiles.smoothing_scales)[1]
+        scales = self._profiles.take(numbers).smoothing_scales
+        earlier = compute_features(self.streams.memory.take(numbers), before, scales)[1]
         memory.values[numbers], memory.count[numbers], memory.at[numbers] = earlier.values, earlier.count, earlier.at
         return memory

@@ -1,4 +1,4 @@
-"""How sensitive detection is: how many false alarms a kind of target may raise."""
+"""The sensitivity of detection: how many false alarms a kind of target may raise."""
 
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
@@ -13,13 +13,13 @@ from resolvers.store.tables.models import Sensitivity
 
 
 async def get_sensitivity(context: Context, kind: TargetKind) -> Sensitivity:
-    """What was set, else the usual one."""
+    """Returns what was set, else the default."""
     context.require(Role.VIEWER, "see sensitivities")
     return await context.loaders.sensitivity.load(kind)
 
 
 async def set_sensitivity(context: Context, kind: TargetKind, value: float) -> Sensitivity:
-    """For all that is scored from now on, in every process. Raises InvalidInput outside of 0 to 1."""
+    """Sets it for all that is scored from now on, in every process. Raises InvalidInput outside of 0 to 1."""
     caller = context.require(Role.ADMIN, "set sensitivities")
     if not 0.0 <= value <= 1.0:  # nor is NaN
         raise InvalidInput(f"The sensitivity is between 0 and 1, not {value:g}.", ["value"])

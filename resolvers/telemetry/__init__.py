@@ -1,4 +1,5 @@
-"""How do samples come in? By mutation and by file.
+"""Answers: how do samples come in, and how are they read back?
 
-Offers recording: validated, stored and scored in one transaction. Must not know root causes.
+Offers recording by mutation and by file, each batch validated, stored and scored in one transaction.
+Must not know root causes or recommendations, nor SQL.
 """

@@ -1,4 +1,4 @@
-"""CSV and Parquet files, streamed in batches into the same recording as the API's."""
+"""Imports CSV and Parquet files: in batches, by the same recording as the API's."""
 
 import asyncio
 from collections import Counter
@@ -22,12 +22,16 @@ from resolvers.telemetry import recording as metrics
 from resolvers.telemetry.files.messages import printable
 from resolvers.telemetry.recording import LISTED_REJECTIONS, RecordedBatch, Rejection, largest_batch
 
-LONGEST_NAME: Final = 100  # characters, of a file's name in a sentence
+LONGEST_NAME: Final = 100  # characters of a file's name in a sentence
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One batch done: rows read so far, of how many, and what became of the batch (rows counted in the file)."""
+    """One batch done.
+
+    rows, total: read so far, and in the file.
+    recorded: what became of the batch; its rejections count rows from the file's first.
+    """
 
     rows: int
     total: int
@@ -36,7 +40,7 @@ class Progress:
 
 @dataclass
 class Tally:
-    """What became of a file so far; as large after a thousand batches as after one, but for the anomalies' ids."""
+    """What became of a file so far. It grows only by the ids of anomalies."""
 
     accepted: int = 0
     duplicates: int = 0
@@ -59,9 +63,9 @@ class Tally:
 
 
 async def import_upload(context: Context, kind: TargetKind, name: str, content: IO[bytes]) -> RecordedBatch:
-    """Record an uploaded file, whatever it is called.
+    """Records an uploaded file, whatever it is called.
 
-    Raises InvalidInput; batches before the damage are recorded then, and sending the file again is safe.
+    Raises InvalidInput for a damaged file; the batches before the damage stay, and sending the file again is safe.
     """
     tally, shown = Tally(), printable(name, LONGEST_NAME) or "The file"
     try:
@@ -79,7 +83,7 @@ async def import_upload(context: Context, kind: TargetKind, name: str, content: 
 
 
 async def _combine(context: Context, tally: Tally) -> RecordedBatch:
-    """All batches as if they had been one."""
+    """Returns the result of all batches as if they had been one."""
     query = select(Anomaly).where(is_among(Anomaly.id, tally.anomalies)).order_by(Anomaly.started_at, Anomaly.id)
     async with context.database.read() as session:
         touched = [*await session.scalars(query)]
@@ -88,7 +92,7 @@ async def _combine(context: Context, tally: Tally) -> RecordedBatch:
 
 
 def open_file(path: Path) -> IO[bytes]:
-    """Raises InvalidInput for what is no file, or cannot be read."""
+    """Opens a file. Raises InvalidInput for what is no file, or cannot be read."""
     if not path.is_file():
         raise InvalidInput(f"{path.name} is no file.")
     try:
@@ -100,11 +104,13 @@ def open_file(path: Path) -> IO[bytes]:
 async def import_file(
     open_context: Callable[[], Context], kind: TargetKind, file: IO[bytes], name: str
 ) -> AsyncGenerator[Progress, None]:
-    """Record a file batch by batch, each in its own transaction; repeating an import only meets duplicates.
+    """Records a file batch by batch, each in its own transaction; repeating an import only meets duplicates.
 
-    `open_context` is called for each batch, whose times are checked against its clock. Columns are named like the
-    sample input's fields, in camel or snake case; `at` is RFC 3339 with an offset, epoch milliseconds, or a Parquet
-    timestamp (UTC where it has no zone). Raises InvalidInput for a file that is none.
+    Columns are named like the sample input's fields, in camel or snake case; `at` is RFC 3339 with an offset, epoch
+    milliseconds, or a Parquet timestamp (UTC where it has no zone). Batches are no larger than the caller's budget of
+    samples ever allows. Raises InvalidInput for a file that is none.
+
+    open_context: called for each batch, whose times are checked against its clock.
     """
     context = open_context()
     context.require(Role.OPERATOR, "record metrics")
@@ -122,7 +128,7 @@ async def import_file(
 async def _record_patiently(
     open_context: Callable[[], Context], kind: TargetKind, frame: pl.DataFrame
 ) -> RecordedBatch:
-    """A file is larger than a budget: it takes its time instead of being refused halfway."""
+    """Records a batch as soon as the budget allows: a file may be larger than that, and must not be refused halfway."""
     while True:
         try:
             return await metrics.record(open_context(), kind, frame)

@@ -1,4 +1,4 @@
-"""Recording telemetry, and reading it back."""
+"""Records samples, and says which ones a client may read or follow."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from resolvers.telemetry.ingest import ingest
 
 LARGEST_BATCH = 100_000
 LISTED_REJECTIONS = 100
-VALUE = r"(?s)(, and is| with the number|:) .*$"  # of a reason: what differs from row to row
+VARYING_PART = r"(?s)(, and is| with the number|:) .*$"  # of a reason, from row to row
 LARGEST_SERIES = 10_000
 MOST_FOLLOWED = 1000
 LONGEST_WINDOW = timedelta(days=3660)
@@ -30,15 +30,19 @@ EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Rejection:
+    """Why a row was refused; rows count from 0."""
+
     row: int
     reason: str
 
 
 @dataclass(frozen=True)
 class RecordedBatch:
-    """Duplicates are rows that were stored before, or earlier in the same batch.
+    """What became of a batch.
 
-    At most 100 rejections are listed; `reasons` counts all of them by what is wrong, whatever the value.
+    duplicates: rows that were stored before, or earlier in the same batch.
+    rejected: the first 100 refused rows.
+    reasons: counts all refused rows by what is wrong, whatever the value.
     """
 
     accepted: int
@@ -50,12 +54,13 @@ class RecordedBatch:
 
 
 async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> RecordedBatch:
-    """Store and score rows; those that cannot be are set aside with their reasons.
+    """Stores and scores rows; those that cannot be stored are set aside with their reasons.
 
-    `frame` has `number` (Int64), for links `direction` ('IB', 'OB'), `at` (Int64, epoch ms) and any of the kind's
-    metric columns (Float64, null = not measured); `unreadable` (String) may name what is wrong with a row already. All
-    in one transaction: an accepted sample is stored, scored and told of, or nothing happened and the batch can be sent
-    again. Raises InvalidInput for too many rows, RateLimited for too many at a time.
+    All happens in one transaction: an accepted sample is stored, scored and published, or nothing happened and the
+    batch can be sent again. Raises InvalidInput for too many rows, RateLimited for too many at a time.
+
+    frame: `number` (Int64), for links `direction` ('IB', 'OB'), `at` (Int64, epoch ms) and any of the kind's metric
+        columns (Float64, null = not measured); `unreadable` (String) may say what is wrong with a row already.
     """
     context.require(Role.OPERATOR, "record metrics")
     most = largest_batch(context)
@@ -76,7 +81,7 @@ async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> Rec
         duplicates,
         len(rejected),
         [Rejection(row, reason) for row, reason in listed.select("row", "reason").iter_rows()],
-        dict(rejected.group_by(pl.col("reason").str.replace(VALUE, "")).len().iter_rows()),
+        dict(rejected.group_by(pl.col("reason").str.replace(VARYING_PART, "")).len().iter_rows()),
         anomalies,
     )
 
@@ -99,22 +104,22 @@ def build_span(
     end: datetime | None,
     hours: float,
 ) -> Span:
-    """Which samples a client asks for. Raises InvalidInput for a metric that the kind does not have, a bad window."""
-    known = CATALOGUE[kind].metrics
+    """Returns which samples a client asks for. Raises InvalidInput for another kind's metric, or a bad window."""
+    own = CATALOGUE[kind].metrics
     for metric in metrics or ():
-        if metric not in known:
-            raise InvalidInput(f"A {kind.lower()} has no {metric}; it has {', '.join(known)}.", ["metrics"])
+        if metric not in own:
+            raise InvalidInput(f"A {kind.lower()} has no {metric}; it has {', '.join(own)}.", ["metrics"])
     if start is None and not 0 < hours * 3600 <= LONGEST_WINDOW.total_seconds():
         raise InvalidInput(f"`hours` must be above 0 and at most {LONGEST_WINDOW.days * 24}.", ["window", "hours"])
     end = end or context.now
     start = start or end - min(timedelta(hours=hours), end - EARLIEST)
     if not timedelta(0) < end - start <= LONGEST_WINDOW:
         raise InvalidInput(f"`from` must be before `to`, by {LONGEST_WINDOW.days} days at most.", ["window", "from"])
-    return Span(kind, direction, tuple(dict.fromkeys(metrics or known)), start.astimezone(UTC), end.astimezone(UTC))
+    return Span(kind, direction, tuple(dict.fromkeys(metrics or own)), start.astimezone(UTC), end.astimezone(UTC))
 
 
 def check_max_points(max_points: int) -> int:
-    """Raises InvalidInput outside 1 to 10 000."""
+    """Returns the number. Raises InvalidInput outside of 1 to 10 000."""
     if not 1 <= max_points <= LARGEST_SERIES:
         raise InvalidInput(f"`maxPoints` must be between 1 and {LARGEST_SERIES}, and is {max_points}.", ["maxPoints"])
     return max_points
@@ -124,7 +129,10 @@ def check_max_points(max_points: int) -> int:
 
 
 async def follow_samples(context: Context, links: Sequence[int]) -> AsyncIterator[NewSamples]:
-    """New samples of these links as they are stored. Raises InvalidInput for too many, NotFound; later Lagged."""
+    """Returns new samples of these links as they are stored.
+
+    Raises InvalidInput for too many links, NotFound; later Lagged.
+    """
     context.require(Role.VIEWER, "follow metrics")
     if not 1 <= len(links) <= MOST_FOLLOWED:
         raise InvalidInput(f"Follow 1 to {MOST_FOLLOWED} links at once, not {len(links)}.", ["links"])

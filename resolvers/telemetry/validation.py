@@ -1,4 +1,4 @@
-"""Which rows of a batch can be stored, and what is wrong with the others."""
+"""Validates the rows of a batch: which can be stored, and what is wrong with the others."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 async def validate_rows(context: Context, kind: TargetKind, frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with its targets' ids, all metric columns, `row` numbers, and a `reason` where a row is refused."""
+    """Returns the frame with targets' ids, all metric columns, `row` numbers, and a `reason` where a row is refused."""
     numbers = frame["number"].drop_nulls().unique().to_list()
     async with context.database.driver() as connection:
         ids = await _read_ids(connection, kind, [number for number in numbers if 0 <= number <= LARGEST_INTEGER])
@@ -30,15 +30,15 @@ async def validate_rows(context: Context, kind: TargetKind, frame: pl.DataFrame)
 
 
 async def _read_ids(connection: "Connection", kind: TargetKind, numbers: Sequence[int]) -> pl.DataFrame:
-    """Of a batch with thousands of targets, too: as arrays."""
+    """Returns pairs of number and id, read as arrays: a batch may have thousands of targets."""
     table = TARGET_TABLES[kind].__tablename__
     query = (
         f"SELECT array_send(array_agg(number)), array_send(array_agg(id)) FROM {table} WHERE number = ANY($1::int[])"  # noqa: S608
     )
     record = await connection.fetchrow(query, numbers)
     assert record is not None  # noqa: S101  an aggregate over nothing is a row too
-    known, ids = (binary.array(sent, "integer") for sent in record)
-    return pl.DataFrame({"number": known.astype(np.int64), target_column(kind): ids})
+    found_numbers, ids = (binary.array(sent, "integer") for sent in record)
+    return pl.DataFrame({"number": found_numbers.astype(np.int64), target_column(kind): ids})
 
 
 def _complete_rows(kind: TargetKind, frame: pl.DataFrame, ids: pl.DataFrame, reason: pl.Expr) -> pl.DataFrame:
@@ -49,13 +49,15 @@ def _complete_rows(kind: TargetKind, frame: pl.DataFrame, ids: pl.DataFrame, rea
         wide = wide.with_columns(unreadable=pl.lit(None, pl.String))
     joined = wide.join(ids, on="number", how="left", maintain_order="left")
     nan_free = joined.with_columns(pl.col(column).fill_nan(None) for column in CATALOGUE[kind].columns)
-    judged = nan_free.with_columns(reason=reason)
-    complete = _grade_links(judged) if kind is TargetKind.LINK else judged
-    return complete.with_columns(pl.col(CATALOGUE[kind].columns).cast(pl.Float32))  # as they are kept and read again
+    checked = nan_free.with_columns(reason=reason)
+    complete = _grade_links(checked) if kind is TargetKind.LINK else checked
+    return complete.with_columns(
+        pl.col(CATALOGUE[kind].columns).cast(pl.Float32)
+    )  # as they are stored, so that scores can be repeated
 
 
 def _build_reason(context: Context, kind: TargetKind) -> pl.Expr:
-    """The first thing that is wrong with a row, in words; null where nothing is."""
+    """Returns the first thing that is wrong with a row, in a sentence; null where nothing is."""
     now, days = int(context.now.timestamp() * 1000), context.services.retention_days
     latest, earliest = now + int(MAX_CLOCK_AHEAD.total_seconds() * 1000), now - days * DAY_MS
     name = kind.value.lower()

@@ -1,9 +1,9 @@
-"""New samples of links for whoever follows them, in whichever process they were recorded.
+"""Delivers new samples of links to their followers, in whichever process they were recorded.
 
-A batch notes what it stores in its own transaction (`stored_batches`). Readers take what a snapshot sees and their last
-one did not: each batch exactly once, in whatever order transactions commit, and no writer waits for another. What tells
-them to look is a wake-up sent after the commit, one for all batches of a moment; should it be lost, they look every
-`POLL_SECONDS` anyway.
+A batch notes what it stores in its own transaction (`stored_batches`). A reader takes what its snapshot sees and the
+last one did not: each batch exactly once, in whatever order transactions commit, and no writer waits for another. A
+wake-up after the commit, one for all batches of a moment, tells readers to look; they also look every few seconds, in
+case it is lost.
 """
 
 import asyncio
@@ -52,7 +52,10 @@ class NewSamples:
 async def note_batch(
     session: AsyncSession, streams: Streams, which: NDArray[np.int64], times: NDArray[np.int64]
 ) -> None:
-    """What this transaction stores of links: (rows,) indices into the streams and epoch ms, sorted by both."""
+    """Notes which samples of links this transaction stores.
+
+    which, times: stream (index) and epoch ms of each row, shape (rows,), sorted by both.
+    """
     numbers, samples = np.unique(which, return_counts=True)
     keys = [streams.keys[number] for number in numbers.tolist()]
     connection = await driver(session)
@@ -66,22 +69,29 @@ async def note_batch(
 
 
 async def forget_old(session: AsyncSession) -> None:
-    """Batches that every reader has seen long ago."""
+    """Deletes the notes of batches that every reader saw long ago."""
     await session.execute(delete(StoredBatch).where(StoredBatch.stored_at < func.now() - KEPT))
 
 
-Queue = asyncio.Queue[list[NewSamples] | None]  # None: it fell too far behind
+Queue = asyncio.Queue[list[NewSamples] | None]  # None: the follower fell too far behind
 
 
 class LiveSamples:
-    """One reader per process, however many follow."""
+    """Reads once per process, however many follow.
 
-    def __init__(self, database: EventDatabase) -> None:
+    poll_seconds: between looks without a wake-up.
+    queue_length: looks that a follower may fall behind.
+    """
+
+    def __init__(
+        self, database: EventDatabase, *, poll_seconds: float = POLL_SECONDS, queue_length: int = QUEUE_LENGTH
+    ) -> None:
+        self.poll_seconds, self.queue_length = poll_seconds, queue_length
         self._database = database
         self._followers: dict[Queue, frozenset[int]] = {}
         self._look = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
-        self._snapshot: str | None = None  # what was seen so far; None while nobody follows
+        self._snapshot: str | None = None  # what was read so far; None while nobody follows
         self._looked_at = 0.0
         self._task: asyncio.Task[None] | None = None
         database.wakeups.listen(Channel.SAMPLES, self._look.set)
@@ -99,14 +109,14 @@ class LiveSamples:
         return len(self._followers)
 
     def notify(self) -> None:
-        """A batch was committed here."""
+        """Tells the readers of all processes that a batch was committed here."""
         self._database.wakeups.notify(Channel.SAMPLES)
 
     async def follow(self, links: frozenset[int]) -> AsyncIterator[list[NewSamples]]:
-        """What is stored of these links from now on. Raises Lagged when the reader falls too far behind."""
-        queue: Queue = asyncio.Queue(QUEUE_LENGTH + 1)
+        """Yields what is stored of these links from now on. Raises Lagged for a follower that falls too far behind."""
+        queue: Queue = asyncio.Queue(self.queue_length + 1)
         async with self._one_at_a_time:
-            await self._advance()  # what was stored before is not for this one
+            await self._advance()  # what was stored before is not for this follower
             self._followers[queue] = links
         try:
             while stored := await queue.get():
@@ -118,7 +128,7 @@ class LiveSamples:
     async def _read(self) -> None:
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
+                async with asyncio.timeout(self.poll_seconds):
                     await self._look.wait()
             self._look.clear()
             try:
@@ -126,7 +136,7 @@ class LiveSamples:
                     if self._followers:
                         await self._advance()
             except ClientError:
-                await self._retry_soon()  # what happens meanwhile is read when the database is back
+                await self._retry_soon()  # what is stored meanwhile is read when the database is back
             except Exception:  # the outermost loop of a worker: log and try again
                 logger.exception("reading new samples failed, trying again")
                 await self._retry_soon()
@@ -136,11 +146,11 @@ class LiveSamples:
         self._look.set()
 
     async def _advance(self) -> None:
-        """A look that fails or is given up is repeated: what was seen counts only when it was handed on."""
+        """Hands on what is new. A snapshot counts only once its samples are handed on, so a failed look is repeated."""
         looking = time.monotonic()
         if not self._followers:
             self._snapshot = None
-        elif looking - self._looked_at > KEPT.total_seconds():  # batches may be gone that nobody here has seen
+        elif looking - self._looked_at > KEPT.total_seconds():  # notes may be deleted that nobody here has read
             self._lose_all()
         async with self._database.driver() as connection:
             batches, snapshot = await _read_batches(connection, self._snapshot)
@@ -148,7 +158,7 @@ class LiveSamples:
             stored = await _read_samples(connection, batches, wanted) if batches and wanted else []
         self._snapshot, self._looked_at = snapshot, looking
         for queue, links in list(self._followers.items()):
-            own = [one for one in stored if one.link_id in links]
+            own = [samples for samples in stored if samples.link_id in links]
             if own:
                 self._hand(queue, own)
 
@@ -162,7 +172,7 @@ class LiveSamples:
         LAGGED.labels(SAMPLES_TOPIC).inc()
 
     def _hand(self, queue: Queue, stored: list[NewSamples]) -> None:
-        if queue.qsize() < QUEUE_LENGTH:
+        if queue.qsize() < self.queue_length:
             queue.put_nowait(stored)
         else:  # a slow reader must neither hold up the others nor fill the memory
             self._lose(queue)
@@ -177,20 +187,20 @@ class _Batch:
 
 
 async def _read_batches(connection: "Connection", snapshot: str | None) -> tuple[list[_Batch], str]:
-    """The batches that are visible now and were not in that snapshot (none without one), and the snapshot of now."""
+    """Returns batches that are visible now and were not in that snapshot (none without one), and the new snapshot."""
     rows = await connection.fetch(
         "SELECT pg_current_snapshot()::text AS now, links, directions, samples, times FROM (VALUES (1)) AS always"
         " LEFT JOIN stored_batches ON transaction_id >= pg_snapshot_xmin($1::text::pg_snapshot)"
         " AND NOT pg_visible_in_snapshot(transaction_id, $1::text::pg_snapshot)"
-        " AND transaction_id < pg_snapshot_xmax(pg_current_snapshot())",  # else it is of another cluster, restored here
+        " AND transaction_id < pg_snapshot_xmax(pg_current_snapshot())",  # else of another cluster, restored here
         snapshot,
     )
-    found = [_Batch(r["links"], r["directions"], r["samples"], r["times"]) for r in rows if r["links"] is not None]
-    return found, rows[0]["now"]
+    batches = [_Batch(r["links"], r["directions"], r["samples"], r["times"]) for r in rows if r["links"] is not None]
+    return batches, rows[0]["now"]
 
 
 async def _read_samples(connection: "Connection", batches: list[_Batch], links: frozenset[int]) -> list[NewSamples]:
-    """The samples of these links that the batches stored."""
+    """Returns the samples of these links that the batches stored."""
     keys = [key for batch in batches for key in _expand_keys(batch, links)]
     if not keys:
         return []

@@ -1,4 +1,4 @@
-"""Weekly partitions of samples and roll-ups: made before they are needed, dropped when their retention is over."""
+"""Weekly partitions of samples and roll-ups: created before they are needed, dropped after their retention."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,49 +14,49 @@ from resolvers.store.tables.core import Stream
 from resolvers.store.tables.samples import ROLLUPS, SAMPLES
 
 WEEK = timedelta(days=7)
-WEEKS_AHEAD = 2  # so long may maintenance fail before a batch has to make its week itself
-PATIENCE = "2s"  # a drop locks the whole table: rather try again later than let everybody wait behind it
+WEEKS_AHEAD = 2  # maintenance may fail so long before a batch has to create its week itself
+LOCK_TIMEOUT = "2s"  # a drop locks the whole table: rather try again later than make everybody wait
 
 
 class Partitions:
-    """Makes the weeks that a batch needs; remembers those that it has seen in each database."""
+    """Creates the weeks that a batch needs; remembers which exist in each database."""
 
     def __init__(self) -> None:
-        self._known: WeakKeyDictionary[Database, set[tuple[TargetKind, datetime]]] = WeakKeyDictionary()
+        self._existing: WeakKeyDictionary[Database, set[tuple[TargetKind, datetime]]] = WeakKeyDictionary()
 
     async def ensure(self, database: Database, kind: TargetKind, times: Iterable[datetime]) -> None:
-        """In transactions of their own. Maintenance has made the current weeks; what is missing is history's."""
-        known = self._known.setdefault(database, set())
-        unsure = sorted({week for week in map(find_week, times) if (kind, week) not in known})
+        """Creates missing weeks, in transactions of their own: maintenance creates current ones, but not history's."""
+        existing = self._existing.setdefault(database, set())
+        unsure = sorted({week for week in map(find_week, times) if (kind, week) not in existing})
         if unsure:
             await create_partitions(database, kind, unsure)
-            known.update((kind, week) for week in unsure)
+            existing.update((kind, week) for week in unsure)
 
     def forget(self, database: Database) -> None:
-        """What is remembered is wrong: somebody dropped a partition."""
-        self._known.pop(database, None)
+        """Forgets what exists, because somebody dropped a partition."""
+        self._existing.pop(database, None)
 
 
 def find_week(at: datetime) -> datetime:
-    """The Monday, 00:00 UTC, that begins its week."""
+    """Returns the Monday, 00:00 UTC, that begins the week."""
     day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return day - timedelta(days=day.weekday())
 
 
 def list_upcoming_weeks(now: datetime) -> list[datetime]:
-    """The weeks that are kept ready: this one, the last one for what comes late, and some more."""
+    """Returns the weeks that must be ready: the last one for late samples, this one, and the next ones."""
     return [find_week(now) + number * WEEK for number in range(-1, WEEKS_AHEAD + 1)]
 
 
 async def list_kept_weeks(database: Database, kind: TargetKind) -> list[datetime]:
-    """The weeks that samples are kept of."""
+    """Returns the weeks that have a partition."""
     return [week for _, week in await _list_partitions(database, SAMPLES[kind].name)]
 
 
 async def create_partitions(database: Database, kind: TargetKind, weeks: Sequence[datetime]) -> None:
-    """Make those that are missing.
+    """Creates the partitions that are missing.
 
-    Attached rather than created in place, which would lock out the table's readers and writers meanwhile.
+    They are attached rather than created in place, which would lock out the table's readers and writers.
     """
     wanted = {_format_name(table, week): (table, week) for table in _get_tables(kind) for week in weeks}
     async with database.read() as session:
@@ -72,7 +72,7 @@ async def create_partitions(database: Database, kind: TargetKind, weeks: Sequenc
 
 
 async def read_clock(database: Database) -> tuple[datetime, datetime | None]:
-    """The database's time, and that of the newest sample of all; None where there is none."""
+    """Returns the database's time, and that of the newest sample of all; None where there is none."""
     query = sa.select(sa.func.now(), sa.select(sa.func.max(Stream.last_at)).scalar_subquery())
     async with database.read() as session:
         now, newest = (await session.execute(query)).one()
@@ -80,16 +80,16 @@ async def read_clock(database: Database) -> tuple[datetime, datetime | None]:
 
 
 async def drop_oldest(database: Database, kind: TargetKind, before: datetime) -> list[str]:
-    """Drop the partitions of the first week that ends before this time; their names.
+    """Drops the partitions of the oldest week, if it ends before this time, and returns their names.
 
-    Raises TimedOut when a table is too busy for it.
+    Raises TimedOut when a table is too busy.
     """
-    found = [partition for table in _get_tables(kind) for partition in await _list_partitions(database, table)]
-    oldest = min((week for _, week in found), default=before)
-    over = [name for name, week in found if week == oldest and week + WEEK <= before]
+    partitions = [entry for table in _get_tables(kind) for entry in await _list_partitions(database, table)]
+    oldest = min((week for _, week in partitions), default=before)
+    over = [name for name, week in partitions if week == oldest and week + WEEK <= before]
     for name in over:
         async with database.write() as session:
-            await session.execute(sa.text(f"SET LOCAL lock_timeout = '{PATIENCE}'"))
+            await session.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
             await session.execute(sa.text(f"DROP TABLE IF EXISTS {name}"))
     return over
 
@@ -103,10 +103,13 @@ def _format_name(table: str, week: datetime) -> str:
 
 
 async def _find_missing(session: AsyncSession, names: list[str]) -> list[str]:
-    """Read from pg_class: `to_regclass` may answer from a cache that does not know of the last commit."""
+    """Returns the tables that do not exist.
+
+    Reads pg_class: `to_regclass` may answer from a cache that does not know of the last commit.
+    """
     query = sa.text("SELECT relname FROM pg_class WHERE relname = ANY(:names) AND pg_table_is_visible(oid)")
-    found = set(await session.scalars(query, {"names": names}))
-    return [name for name in names if name not in found]
+    existing = set(await session.scalars(query, {"names": names}))
+    return [name for name in names if name not in existing]
 
 
 async def _list_partitions(database: Database, table: str) -> list[tuple[str, datetime]]:
@@ -117,9 +120,9 @@ async def _list_partitions(database: Database, table: str) -> list[tuple[str, da
 
 
 def is_declared(_: object, name: str | None, kind: str, reflected: bool, _compare_to: object) -> bool:
-    """For Alembic: partitions come and go, and some databases have no indexes for `search`.
+    """Returns, for Alembic, whether the code declares a table or an index.
 
-    They are no part of the schema that the code declares.
+    Partitions come and go, and some databases have no indexes for `search`.
     """
     if not reflected or name is None:
         return True

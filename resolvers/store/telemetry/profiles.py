@@ -1,8 +1,8 @@
-"""The learned profiles of streams: kept in the database, remembered by each process."""
+"""The profiles of streams: stored in the database, cached by each process."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,34 +16,44 @@ from resolvers.store.telemetry.streams import StreamKey
 
 MAX_PROFILES: Final = 20_000  # streams per process; some 5 kB each
 
-StoredProfile = tuple[int, str, bytes]  # its number, the version of the model that it was learned with, the profile
+
+class StoredProfile(NamedTuple):
+    """A profile as it is stored; number: counts up with each refit; model_version: whose forest it was fitted with."""
+
+    number: int
+    model_version: str
+    content: bytes
 
 
 class ProfileCache:
     """The profiles that this process has read, the least recently used forgotten first."""
 
     def __init__(self) -> None:
-        self._known = OrderedDict[tuple[TargetKind, StreamKey], StoredProfile]()
+        self._profiles = OrderedDict[tuple[TargetKind, StreamKey], StoredProfile]()
 
     async def load(
         self, session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], numbers: NDArray[np.int64]
     ) -> list[StoredProfile | None]:
         """Returns each stream's profile of this number; None for number 0, and where its row is missing."""
         pairs = list(zip(keys, numbers.tolist(), strict=True))
-        outdated = [key for key, number in pairs if number and (self._known.get((kind, key)) or (0,))[0] != number]
+        outdated = [key for key, number in pairs if number and self._get_number(kind, key) != number]
         for key in outdated:
-            self._known.pop((kind, key), None)
+            self._profiles.pop((kind, key), None)
         for key, profile in (await _read(session, kind, outdated)).items() if outdated else ():
-            self._known[kind, key] = profile
+            self._profiles[kind, key] = profile
         profiles = [self._use(kind, key) if number else None for key, number in pairs]
-        while len(self._known) > MAX_PROFILES:
-            self._known.popitem(last=False)
+        while len(self._profiles) > MAX_PROFILES:
+            self._profiles.popitem(last=False)
         return profiles
 
+    def _get_number(self, kind: TargetKind, key: StreamKey) -> int:
+        profile = self._profiles.get((kind, key))
+        return profile.number if profile else 0
+
     def _use(self, kind: TargetKind, key: StreamKey) -> StoredProfile | None:
-        if (kind, key) in self._known:
-            self._known.move_to_end((kind, key))
-        return self._known.get((kind, key))
+        if (kind, key) in self._profiles:
+            self._profiles.move_to_end((kind, key))
+        return self._profiles.get((kind, key))
 
 
 async def _read(session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey]) -> dict[StreamKey, StoredProfile]:
@@ -56,18 +66,18 @@ async def _read(session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKe
         [key[1] for key in keys],
         kind.value,
     )
-    return {(record[0], record[1]): (record[2], record[3], record[4]) for record in records}
+    return {(record[0], record[1]): StoredProfile(record[2], record[3], record[4]) for record in records}
 
 
-def combine_profiles(detector: Detector, presumed: Profiles, known: Sequence[StoredProfile | None]) -> Profiles:
-    """Each stream's own profile, where it is `known`; else what is `presumed` of it."""
-    own = [one for one in known if one is not None]
+def combine_profiles(detector: Detector, prior: Profiles, stored: Sequence[StoredProfile | None]) -> Profiles:
+    """Returns each stream's stored profile, else its prior one; recalibrated where another version fitted it."""
+    own = [profile for profile in stored if profile is not None]
     if not own:
-        return presumed
-    profiles = Profiles.from_bytes([content for _, _, content in own], len(CATALOGUE[detector.kind].specs))
-    adopted = detector.recalibrate(profiles, np.array([version == detector.version for _, version, _ in own]))
-    which = np.flatnonzero([one is not None for one in known])
-    return presumed.replace_at(which, adopted)
+        return prior
+    profiles = Profiles.from_bytes([profile.content for profile in own], len(CATALOGUE[detector.kind].specs))
+    is_current = np.array([profile.model_version == detector.version for profile in own])
+    which = np.flatnonzero([profile is not None for profile in stored])
+    return prior.replace_at(which, detector.recalibrate(profiles, is_current))
 
 
 async def store_profiles(
@@ -78,9 +88,11 @@ async def store_profiles(
     version: str,
     contents: Sequence[bytes | None],
 ) -> None:
-    """Store these streams' profiles under their next numbers, or that their history (`samples`) did not suffice.
+    """Stores the profiles of streams under their next numbers, or that their history does not suffice (None).
 
-    The streams are locked in the order of their keys.
+    The caller holds locks on the streams, in the order of their keys.
+
+    samples: that each history had.
     """
     connection = await driver(session)
     for key, count, content in zip(keys, samples, contents, strict=True):

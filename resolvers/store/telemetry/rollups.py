@@ -1,8 +1,8 @@
-"""Roll-ups: every stream's samples by 5 minutes, hours and days, so that long windows cost what short ones do.
+"""Rolls up samples by 5 minutes, hours and days, so that long windows cost what short ones do.
 
-Each stream knows the hours that its roll-ups do not tell the truth of yet (`streams.unrolled`). Whoever stores samples
-adds to them, in the same transaction; `roll` makes them true. Readers take roll-ups but for those hours, and there the
-samples themselves: an answer never depends on when maintenance last ran.
+Each stream has the hours whose roll-ups are out of date (`streams.unrolled`). Storing samples adds to them in the same
+transaction, and `roll_up` brings them up to date. Readers use roll-ups outside of those hours, and samples within: an
+answer never depends on when maintenance last ran.
 """
 
 from typing import Final
@@ -15,17 +15,17 @@ from ml.numerics.arrays import Floats
 from resolvers.store.postgres.database import driver
 from resolvers.store.tables.samples import ROLLUPS, SAMPLES, Level, target_column
 
-STREAMS_AT_ONCE: Final = 50  # whoever wants to store samples of these waits meanwhile
+STREAMS_AT_ONCE: Final = 50  # samples of these cannot be stored meanwhile
 LONGEST_PART: Final = "168 hours"  # of a stream's history at once
-LONGEST_SECONDS: Final = 900.0  # of a statement: cut off sooner, it would begin anew for ever
+LONGEST_SECONDS: Final = 900.0  # of a statement: if it were cut off sooner, it would begin anew for ever
 
-# A day's distribution as 22 values that stand for these shares of it, finer above, where one asks for p95.
+# A day's distribution as 22 values that stand for these shares of it, finer at the top for the sake of p95.
 SHARES: Final[Floats] = np.repeat([0.1, 0.025, 0.01], [8, 4, 10])
 QUANTILES: Final[Floats] = np.cumsum(SHARES) - SHARES / 2
 
 
 async def roll_up(session: AsyncSession, kind: TargetKind) -> int:
-    """Roll up some hours that are over, of some streams that nobody is storing to; of how many streams."""
+    """Rolls up some past hours of some streams that nobody is storing to; returns of how many streams."""
     connection = await driver(session)
     await connection.execute("SET LOCAL statement_timeout = 0")  # the deadline on this side ends it
     due = await connection.fetch(_DUE, kind.value, STREAMS_AT_ONCE)
@@ -52,32 +52,32 @@ WHERE kind = $1 AND target_id = done.target AND streams.direction = done.directi
 
 
 def _build_statement(kind: TargetKind, level: Level) -> str:
-    """Brings a level up to date for $1 targets, $2 directions, $3 multiranges of hours: from the samples, always.
+    """Returns SQL that rolls up samples to a level: $1 targets, $2 directions, $3 multiranges of hours.
 
-    These are looked up laterally, for the same reason as in `readings.during`.
+    LATERAL forces an index look-up per range, as in `series.select_during`.
     """
     target, columns = target_column(kind), CATALOGUE[kind].columns
     identity = [target, "direction"] if kind is TargetKind.LINK else [target]
-    same = " AND ".join(f"{one} = part.{of}" for one, of in zip(identity, ("target", "direction"), strict=False))
+    same = " AND ".join(f"{column} = part.{of}" for column, of in zip(identity, ("target", "direction"), strict=False))
     aggregates = {
         name: expression for column in columns for name, expression in _build_aggregates(column, level).items()
     }
     return (
         f"INSERT INTO {ROLLUPS[kind].name} ({', '.join(identity)}, seconds, at, {', '.join(aggregates)})"  # noqa: S608
-        f" SELECT {', '.join(f'sample.{one}' for one in identity)}, {level:d}, {bucket_sql(level)},"
+        f" SELECT {', '.join(f'sample.{column}' for column in identity)}, {level:d}, {bucket_sql(level)},"
         f" {', '.join(aggregates.values())}"
         " FROM unnest($1::int[], $2::text[], $3::text[]) AS part (target, direction, hours)"
         f" CROSS JOIN LATERAL unnest({whole_buckets_sql('part.hours::tstzmultirange', level)}) AS during"
         f" CROSS JOIN LATERAL (SELECT * FROM {SAMPLES[kind].name}"
         f" WHERE {same} AND at >= lower(during) AND at < upper(during) OFFSET 0) AS sample"
-        f" GROUP BY {', '.join(f'sample.{one}' for one in identity)}, {bucket_sql(level)}"
+        f" GROUP BY {', '.join(f'sample.{column}' for column in identity)}, {bucket_sql(level)}"
         f" ON CONFLICT ({', '.join(identity)}, seconds, at)"
         f" DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in aggregates)}"
     )
 
 
 def _build_aggregates(column: str, level: Level) -> dict[str, str]:
-    """A single value is its own mean, least and greatest, and takes no more room than in its sample."""
+    """Returns columns and their SQL. A single value is stored as its mean alone, to take no more room than a sample."""
     several = f"CASE WHEN count({column}) > 1 THEN {{}}({column}) END"
     aggregates = {
         f"{column}_n": several.format("count"),
@@ -93,25 +93,27 @@ def _build_aggregates(column: str, level: Level) -> dict[str, str]:
 
 
 def count_sql(column: str) -> str:
-    """SQL for how many values a roll-up is of."""
+    """Returns SQL for how many values a roll-up is of."""
     return f"coalesce({column}_n, ({column}_mean IS NOT NULL)::int)"
 
 
 def min_sql(column: str) -> str:
+    """Returns SQL for the least value of a roll-up."""
     return f"coalesce({column}_min, {column}_mean)"
 
 
 def max_sql(column: str) -> str:
+    """Returns SQL for the greatest value of a roll-up."""
     return f"coalesce({column}_max, {column}_mean)"
 
 
 def bucket_sql(seconds: int) -> str:
-    """SQL for the beginning of the bucket that `at` is in."""
+    """Returns SQL for the beginning of the bucket that `at` is in."""
     return f"date_bin(interval '{seconds:d} s', at, to_timestamp(0))"
 
 
 def whole_buckets_sql(hours: str, level: Level) -> str:
-    """SQL for the level's whole buckets that a multirange of hours touches; merged, so that none comes twice."""
+    """Returns SQL for the whole buckets that a multirange of hours touches, merged so that none comes twice."""
     if level is not Level.DAY:
         return hours
     day = "date_trunc('day', {}, 'UTC')"

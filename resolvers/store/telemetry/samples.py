@@ -1,4 +1,4 @@
-"""Samples in, by binary COPY; and the stored samples that scoring reads again."""
+"""Writes samples by binary COPY, and reads those that scoring and training need again."""
 
 import asyncio
 import io
@@ -27,21 +27,21 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class PartitionMissing(Exception):
-    """Nothing is kept of a sample's week: it was dropped, or never made."""
+    """There is no partition for a sample's week: it was dropped, or never made."""
 
 
 class AlreadyStored(Exception):
-    """A sample newer than its stream's newest is there all the same."""
+    """A sample is stored although it is newer than its stream's newest."""
 
 
 async def copy_samples(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) -> None:
-    """Copy rows straight into the samples. None of them may be stored: each newer than its locked stream's newest.
+    """Copies rows straight into the table, none of which may be stored: each is newer than its locked stream's newest.
 
-    `frame` has the table's key columns (`at` in epoch ms), its metric columns and nothing twice. Raises
-    PartitionMissing, AlreadyStored.
+    frame: the table's key columns (`at` in epoch ms), its metric columns, and nothing twice. Raises PartitionMissing,
+    AlreadyStored.
     """
     connection = await driver(session)
-    columns = _columns(kind, frame)
+    columns = _pack_columns(kind, frame)
     try:
         await connection.copy_to_table(
             SAMPLES[kind].name, source=io.BytesIO(binary.copy_in(columns)), columns=list(columns), format="binary"
@@ -53,14 +53,14 @@ async def copy_samples(session: AsyncSession, kind: TargetKind, frame: pl.DataFr
 
 
 async def insert_missing(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) -> NDArray[np.int64]:
-    """The same for rows that may be stored already (the stored ones stay); the indices of those that were."""
+    """Inserts the rows that are not stored yet; returns the indices of those that were. Raises PartitionMissing."""
     connection = await driver(session)
     name, keys = SAMPLES[kind].name, ", ".join(key_columns(kind))
     staged = f"staged_{name}"
     await connection.execute(
         f"CREATE TEMP TABLE IF NOT EXISTS {staged} (LIKE {name}, row integer) ON COMMIT DELETE ROWS"
     )
-    columns = _columns(kind, frame) | {"row": ("integer", np.arange(len(frame)))}
+    columns = _pack_columns(kind, frame) | {"row": ("integer", np.arange(len(frame)))}
     await connection.copy_to_table(
         staged,
         source=io.BytesIO(binary.copy_in(columns)),
@@ -81,8 +81,8 @@ async def insert_missing(session: AsyncSession, kind: TargetKind, frame: pl.Data
     return np.array([record["row"] for record in known], dtype=np.int64)
 
 
-def _columns(kind: TargetKind, frame: pl.DataFrame) -> dict[str, tuple[str, NDArray[Any]]]:
-    """As `binary.copy_in` takes them."""
+def _pack_columns(kind: TargetKind, frame: pl.DataFrame) -> dict[str, tuple[str, NDArray[Any]]]:
+    """Returns columns as `binary.copy_in` takes them."""
     columns = {target_column(kind): ("integer", frame[target_column(kind)].to_numpy())}
     if kind is TargetKind.LINK:
         columns["direction"] = ("char(2)", np.where((frame["direction"] == "OB").to_numpy(), b"OB", b"IB"))
@@ -94,7 +94,7 @@ def _columns(kind: TargetKind, frame: pl.DataFrame) -> dict[str, tuple[str, NDAr
 async def load_recent(
     session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], most: int, strides: Sequence[int]
 ) -> tuple[NDArray[np.int64], Floats]:
-    """The newest `most` samples of each stream, every stride-th: (rows,) index into keys, (rows, metrics)."""
+    """Returns every stride-th of the newest `most` samples of each stream: index into keys (rows,), (rows, metrics)."""
     name, columns = SAMPLES[kind].name, CATALOGUE[kind].columns
     direction = "AND direction = key.direction" if kind is TargetKind.LINK else ""
     arrays = ", ".join(f"array_send(array_agg(coalesce({column}, 'NaN'))) AS {column}" for column in columns)
@@ -116,7 +116,7 @@ async def load_recent(
 
 
 async def load_newest(session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], most: int) -> pl.DataFrame:
-    """The newest `most` samples of each stream, by stream and time: `place` (index into keys), `at`, the metrics."""
+    """Returns the newest `most` samples of each stream by stream and time: `place` (index into keys), `at`, metrics."""
     name, columns = SAMPLES[kind].name, CATALOGUE[kind].columns
     direction = "AND direction = key.direction" if kind is TargetKind.LINK else ""
     arrays = ", ".join(f"array_send(array_agg(coalesce({column}, 'NaN'))) AS {column}" for column in columns)
@@ -140,7 +140,7 @@ async def load_newest(session: AsyncSession, kind: TargetKind, keys: Sequence[St
 async def load_since(
     session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], starts: Sequence[int]
 ) -> pl.DataFrame:
-    """Each stream's samples from its start (epoch ms) on: `place` (index into keys), `at` (epoch ms), the metrics."""
+    """Returns samples from each stream's start (epoch ms) on: `place` (index into keys), `at` (epoch ms), metrics."""
     name, columns = SAMPLES[kind].name, CATALOGUE[kind].columns
     direction = "AND sample.direction = key.direction" if kind is TargetKind.LINK else ""
     connection = await driver(session)
@@ -159,7 +159,7 @@ async def load_since(
 
 @dataclass(frozen=True)
 class Downsampling:
-    """Of the samples before `until`, those in the first `seconds` of every `of` alone."""
+    """Keeps, of the samples before `until`, those in the first `seconds` of every `of` seconds."""
 
     until: datetime
     seconds: int
@@ -167,7 +167,7 @@ class Downsampling:
 
     @property
     def condition(self) -> str:
-        """Only numbers of ours and a time: nothing that a client has written."""
+        """SQL made of numbers and a time of ours: nothing that a client has written."""
         return f"(at >= '{self.until.isoformat()}' OR extract(epoch FROM at)::bigint % {self.of:d} < {self.seconds:d})"
 
 
@@ -180,10 +180,10 @@ async def load(
     metrics: Sequence[Metric] | None = None,
     downsampling: Sequence[Downsampling] = (),
 ) -> pl.DataFrame:
-    """All samples of these targets from `start` up to `end`, or some of them, as one frame in no particular order.
+    """Returns samples of these targets from `start` up to `end` as one frame, in no particular order.
 
-    The key columns (`at` in epoch ms) and the metrics, else all (Float32, null = not measured). For a whole fleet's
-    day: read in binary, and never a Python object per value.
+    It has the key columns (`at` in epoch ms) and the metrics, all if none are named (Float32, null = not measured).
+    A whole fleet's day is read in binary, without a Python object per value.
     """
     wanted = CATALOGUE[kind].columns if metrics is None else [metric.column for metric in metrics]
     direction = {"direction": "char(2)"} if kind is TargetKind.LINK else {}

@@ -1,7 +1,7 @@
-"""Samples out: series, raw or in buckets, and latest grades, made by the database for many targets at once.
+"""Reads series, raw or in buckets, and latest grades, for many targets in one statement.
 
-Values leave it as arrays in binary, and no Python object is made per value. Where buckets are long enough they are made
-of roll-ups, but for the hours that these do not tell the truth of (see `rollups`).
+The database sends arrays in binary, without a Python object per value. Long buckets are made of roll-ups, but for the
+hours whose roll-ups are out of date (see `rollups`).
 """
 
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ from resolvers.store.telemetry.streams import StreamKey
 if TYPE_CHECKING:
     from resolvers.store.postgres.database import Connection
 
-WORTH_IT: Final = 24  # as many buckets of a level a window must have, for its ends are read from the samples anyway
+MIN_BUCKETS: Final = 24  # of a level in a window, for its ends are read from the samples anyway
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Which samples: `start` inclusive, `end` exclusive."""
+    """Which samples to read: `start` inclusive, `end` exclusive."""
 
     kind: TargetKind
     direction: str
@@ -40,8 +40,8 @@ class Span:
     def columns(self) -> list[str]:
         return [metric.column for metric in self.metrics]
 
-    def whole(self, level: Level) -> tuple[datetime, datetime]:
-        """The part of it that consists of whole buckets."""
+    def find_whole(self, level: Level) -> tuple[datetime, datetime]:
+        """Returns the part of it that consists of whole buckets."""
         bucket = timedelta(seconds=level)
         first = EPOCH - (EPOCH - self.start) // bucket * bucket
         return first, max(first, EPOCH + (self.end - EPOCH) // bucket * bucket)
@@ -49,22 +49,23 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Columns of equal length; raw where `bucket_seconds` is None, and then mean = low = high."""
+    """Columns of equal length; times: epoch ms. Raw where `bucket_seconds` is None, and then mean = low = high."""
 
     bucket_seconds: int | None
-    times: NDArray[np.int64]  # epoch ms
+    times: NDArray[np.int64]
     mean: dict[Metric, NDArray[np.float32]]
     low: dict[Metric, NDArray[np.float32]]
     high: dict[Metric, NDArray[np.float32]]
 
 
 def make_empty_series(span: Span) -> Series:
+    """Returns a raw series without samples."""
     nothing = {metric: np.empty(0, dtype=np.float32) for metric in span.metrics}
     return Series(None, np.empty(0, dtype=np.int64), nothing, nothing, nothing)
 
 
 async def load_raw(connection: "Connection", span: Span, targets: Sequence[int], most: int) -> dict[int, Series | None]:
-    """Each target's samples as they were recorded; None where they are more than `most`."""
+    """Returns each target's samples as they were recorded; None where they are more than `most`."""
     columns, name = span.columns, SAMPLES[span.kind].name
     rows = await connection.fetch(
         f"SELECT target, count(*) AS samples, {times_sql('at')}, {', '.join(array_sql(c, 'at') for c in columns)}"  # noqa: S608
@@ -78,15 +79,15 @@ async def load_raw(connection: "Connection", span: Span, targets: Sequence[int],
 
 
 def read_raw(metrics: Sequence[Metric], row: asyncpg.Record) -> Series:
-    """Of `times`, and of an array for each metric, by `array_sql`."""
+    """Reads a row of `times_sql`, and of `array_sql` for each metric."""
     values = {metric: binary.array(row[metric.column], "real") for metric in metrics}
     return Series(None, binary.array(row["times"], "timestamptz"), values, values, values)
 
 
 async def load_buckets(connection: "Connection", span: Span, targets: Sequence[int], seconds: int) -> dict[int, Series]:
-    """Each target's series in buckets at multiples of their length: mean, least and greatest value.
+    """Returns each target's series in buckets at multiples of their length: mean, least and greatest value.
 
-    One bucket for the whole span begins with it: aligned, it would be two.
+    One bucket for the whole span begins with the span; aligned, it would be two.
     """
     level = _choose_level(span, seconds)
     combined = ", ".join(
@@ -101,7 +102,7 @@ async def load_buckets(connection: "Connection", span: Span, targets: Sequence[i
         *build_arguments(span, targets),
         timedelta(seconds=seconds),
         span.start if timedelta(seconds=seconds) >= span.end - span.start else EPOCH,
-        *(span.whole(level) if level else ()),
+        *(span.find_whole(level) if level else ()),
     )
     return {row["target"]: _read_buckets(span, row, seconds) for row in rows}
 
@@ -115,13 +116,13 @@ def _read_buckets(span: Span, row: asyncpg.Record, seconds: int) -> Series:
 
 
 def _choose_level(span: Span, seconds: int) -> Level | None:
-    """The coarsest that buckets of so many seconds consist of, where the window is long enough for it."""
-    longest = (span.end - span.start).total_seconds() / WORTH_IT
+    """Returns the coarsest level that the buckets consist of, if the window is long enough for it."""
+    longest = (span.end - span.start).total_seconds() / MIN_BUCKETS
     return max((level for level in Level if seconds % level == 0 and level <= longest), default=None)
 
 
 def _build_parts(span: Span, level: Level | None) -> str:
-    """CTEs up to `parts`: by target and time the number, sum, least and greatest of values. $7 and $8: span.whole."""
+    """Returns CTEs up to `parts`: number, sum, least and greatest value by target and time. $7, $8: span.find_whole."""
     samples, target = SAMPLES[span.kind].name, target_column(span.kind)
     single = ", ".join(
         f"({c} IS NOT NULL)::int AS {c}_n, {c}::float8 AS {c}_sum, {c} AS {c}_min, {c} AS {c}_max" for c in span.columns
@@ -140,9 +141,9 @@ def _build_parts(span: Span, level: Level | None) -> str:
 
 
 def build_spans(span: Span, level: Level, first: int) -> str:
-    """A CTE `spans`: of each target the parts of $3 to $4 where roll-ups are `rolled`, and where they are `doubtful`.
+    """Returns a CTE `spans`: of each target the parts of $3 to $4 that are `rolled` up, and those that are `doubtful`.
 
-    The whole buckets in between are the parameters from `first` on.
+    first: the number of the parameter with the begin of the whole buckets; the next one has their end.
     """
     return (
         "spans AS (SELECT target, rolled, tstzmultirange(tstzrange($3, $4)) - rolled AS doubtful FROM"  # noqa: S608
@@ -153,9 +154,9 @@ def build_spans(span: Span, level: Level, first: int) -> str:
 
 
 def select_during(span: Span, ranges: str, table: str, level: Level | None = None) -> str:
-    """A FROM clause: rows of a table within each target's ranges, one of the columns of `spans`.
+    """Returns a FROM clause: the rows of a table within each target's ranges, a column of `spans`.
 
-    Laterally: a look into the index for each range, whatever the planner believes of a table that grew meanwhile.
+    LATERAL forces an index look-up per range, whatever the planner believes of a table that has grown since.
     """
     of_level = "" if level is None else f" AND seconds = {level:d}"
     return (
@@ -166,33 +167,33 @@ def select_during(span: Span, ranges: str, table: str, level: Level | None = Non
 
 
 def build_condition(span: Span, target: str) -> str:
-    """A condition on samples or roll-ups. Their times are bounded by parameters, so that partitions are left out."""
+    """Returns a condition on samples or roll-ups. Parameters bound their times, so that partitions are left out."""
     direction = "direction = $2" if span.kind is TargetKind.LINK else "$2 = ''"
     return f"{target_column(span.kind)} = {target} AND {direction} AND at >= $3 AND at < $4"
 
 
 def build_arguments(span: Span, targets: Sequence[int]) -> tuple[Any, ...]:
-    """$1 to $4."""
+    """Returns the parameters $1 to $4."""
     return list(targets), span.direction, span.start, span.end
 
 
 def array_sql(column: str, order: str) -> str:
-    """What `binary.array` reads, NaN for null."""
+    """Returns SQL for what `binary.array` reads, NaN for null."""
     return f"array_send(array_agg(coalesce({column}, 'NaN'::real) ORDER BY {order})) AS {column}"
 
 
 def times_sql(moment: str) -> str:
-    """The same for timestamps, as `times`."""
+    """Returns the same for timestamps, as `times`."""
     return f"array_send(array_agg({moment} ORDER BY {moment})) AS times"
 
 
 def shorten(value: float) -> float:
-    """Readings are kept as 4-byte floats: show 12.3, not 12.300000190734863."""
+    """Returns the shortest number for a 4-byte float: 12.3, not 12.300000190734863."""
     return float(str(np.float32(value)))
 
 
 async def load_latest_grades(connection: "Connection", keys: Sequence[StreamKey]) -> dict[StreamKey, float]:
-    """The newest grade that is known of each link and direction."""
+    """Returns the newest grade of each link and direction that has one."""
     rows = await connection.fetch(
         "SELECT target, way, grade FROM unnest($1::int[], $2::text[]) AS key (target, way) CROSS JOIN LATERAL"
         " (SELECT grade FROM link_samples WHERE link_id = target AND direction = way AND grade IS NOT NULL"

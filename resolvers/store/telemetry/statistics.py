@@ -1,4 +1,4 @@
-"""What the samples of a window amount to: exactly, or for weeks and more from the roll-ups of its days."""
+"""Statistics of the samples of a window: exact, or for weeks and more from the roll-ups of its days."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ P95: Final = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Of one metric; `last` is the newest value that was measured."""
+    """Of one metric, in its unit; `last` is the newest measured value."""
 
     metric: Metric
     count: int = 0
@@ -37,12 +37,12 @@ class Statistics:
 
 
 async def load_statistics(connection: "Connection", span: Span, targets: Sequence[int]) -> dict[int, list[Statistics]]:
-    """Per target and metric. In windows of more than a week p95 is estimated (`_estimate_p95`), all else exact."""
+    """Returns statistics per target and metric. In windows over a week p95 is estimated (`_estimate_p95`)."""
     exact = span.end - span.start <= EXACT_FOR
     query, of, whole = (
         (_build_exact_query(span), _read_exact, ())
         if exact
-        else (_build_daily_query(span), _read_daily, span.whole(Level.DAY))
+        else (_build_daily_query(span), _read_daily, span.find_whole(Level.DAY))
     )
     rows = await connection.fetch(query, *build_arguments(span, targets), *whole)
     return {row["target"]: [of(metric, row) for metric in span.metrics] for row in rows}
@@ -68,7 +68,7 @@ def _read_exact(metric: Metric, row: asyncpg.Record) -> Statistics:
 
 
 def _build_daily_query(span: Span) -> str:
-    """Days from their roll-ups; the ends of the window, and doubtful days, as the values themselves."""
+    """Returns a query for days from their roll-ups, and for single values at the window's ends and on doubtful days."""
     days = ", ".join(
         f"sum({count_sql(c)}) AS {c}_n, sum({c}_mean::float8 * {count_sql(c)}) AS {c}_sum,"
         f" min({min_sql(c)}) AS {c}_min, max({max_sql(c)}) AS {c}_max,"
@@ -88,7 +88,7 @@ def _build_daily_query(span: Span) -> str:
 
 
 def _select_last(span: Span, measured: str) -> str:
-    """Sought only where there is something to be found: else the whole window would be read for it."""
+    """Returns SQL for the newest values, only where there are any: else it would read the whole window for nothing."""
     return ", ".join(
         f"CASE WHEN {measured.format(c)} THEN (SELECT sample.{c} FROM {SAMPLES[span.kind].name} AS sample"  # noqa: S608
         f" WHERE {build_condition(span, 'target')} AND sample.{c} IS NOT NULL ORDER BY at DESC LIMIT 1) END AS {c}_last"
@@ -119,9 +119,9 @@ def _read_daily(metric: Metric, row: asyncpg.Record) -> Statistics:
 
 
 def _estimate_p95(single: Floats, quantiles: NDArray[np.float32], counts: NDArray[np.int32]) -> float:
-    """Of single values and of whole days, each given by values that stand for the `SHARES` of its count.
+    """Estimates p95 of single values and of whole days, each given by values that stand for `SHARES` of its count.
 
-    Its rank is right to a percent where a day has hundreds of values, as the shares around it are that small.
+    The rank is right to a per cent where a day has hundreds of values, as the shares around it are that small.
     """
     values = np.concatenate([single, quantiles])
     weights = np.concatenate([np.ones(len(single)), np.outer(counts, SHARES).ravel()])

@@ -1,4 +1,4 @@
-"""The state of a batch's streams, as arrays: locked and read in one statement, written back in a few."""
+"""The state of the streams of a batch, as arrays: locked and read in one statement, written back in a few."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,35 +27,42 @@ StreamKey = tuple[int, str]  # target id, direction ('' for networks and sites)
 
 @dataclass
 class StoredEpisodeState:
-    """Where one stream's episode stands; `alarming_since` in epoch ms."""
+    """Where one stream's episode stands; `alarming_since` is epoch ms."""
 
-    anomaly_id: UUID | None = None  # the open episode's
+    anomaly_id: UUID | None = None  # of the open episode
     alarms: int = 0
     clear_count: int = 0
     alarming_since: int | None = None
 
     @property
     def pending_since(self) -> int | None:
-        """When the alarms began that are too few and too mild yet to open an episode."""
+        """When the alarms began that are still too few and too mild to open an episode; epoch ms."""
         return self.alarming_since if self.anomaly_id is None and self.alarms > 0 else None
 
 
 @dataclass
 class Streams:
-    """One entry per key, in the keys' order. In `episode_states`, absent means at rest.
+    """The streams of a batch; all arrays have one entry per key.
 
-    Of a batch, only `episode_states`, `memory` and what its streams learn (`learned`, `centre`, `spread`) change.
+    samples: stored so far.
+    last_at: epoch ms of the newest sample, NEVER where nothing is stored.
+    learned: samples that were stored when the stream learned its baseline.
+    centre, spread: the baseline, shape (streams, metrics), NaN where unknown.
+    profile: the number of the profile, 0 where there is none yet.
+    episode_states: of the streams that are not at rest, by index.
+
+    A batch changes only `episode_states`, `memory` and what its streams learn (`learned`, `centre`, `spread`).
     """
 
     kind: TargetKind
     keys: list[StreamKey]
-    samples: NDArray[np.int64]  # stored so far
-    last_at: NDArray[np.int64]  # epoch ms, NEVER where nothing is stored
-    learned: NDArray[np.int64]  # samples when it last learned
-    centre: Floats  # (streams, metrics), NaN where unknown
+    samples: NDArray[np.int64]
+    last_at: NDArray[np.int64]
+    learned: NDArray[np.int64]
+    centre: Floats
     spread: Floats
     memory: Memory
-    profile: NDArray[np.int64]  # the number of each one's profile, 0 = it has none yet
+    profile: NDArray[np.int64]
     episode_states: dict[int, StoredEpisodeState] = field(default_factory=dict)
 
     def episode_state(self, number: int) -> StoredEpisodeState:
@@ -63,27 +70,27 @@ class Streams:
 
 
 class StreamMissing(Exception):
-    """A target was never measured before: `create` its stream, then try again."""
+    """A target was never measured before: create its stream, then try again."""
 
 
 async def create_streams(session: AsyncSession, kind: TargetKind, keys: list[StreamKey]) -> None:
-    """Those of these sorted keys that are missing; they stay for ever.
+    """Creates the streams of these sorted keys that are missing; they stay for ever.
 
-    In a transaction of its own: one that holds streams and then waits for somebody else's new ones could deadlock.
+    Needs a transaction of its own: one that holds streams and then waits for another's new ones could deadlock.
     """
     connection = await driver(session)
     await connection.execute(
         "INSERT INTO streams (target_id, kind, direction)"
         " SELECT target, $3, direction FROM unnest($1::int[], $2::text[]) AS key (target, direction)"
         " ORDER BY target, direction ON CONFLICT DO NOTHING",
-        *_arguments(kind, keys),
+        *_split_keys(kind, keys),
     )
 
 
 async def lock_streams(session: AsyncSession, kind: TargetKind, keys: list[StreamKey]) -> Streams:
-    """The streams of these sorted keys, locked in their order until the transaction ends. Raises StreamMissing."""
+    """Locks the streams of these sorted keys, in their order, until the transaction ends. Raises StreamMissing."""
     connection = await driver(session)
-    records = await connection.fetch(_LOCK, *_arguments(kind, keys))
+    records = await connection.fetch(_LOCK, *_split_keys(kind, keys))
     if len(records) < len(keys):
         raise StreamMissing
     columns = dict(zip(records[0].keys(), zip(*records, strict=True), strict=True))
@@ -105,11 +112,11 @@ async def lock_streams(session: AsyncSession, kind: TargetKind, keys: list[Strea
     )
 
 
-def _arguments(kind: TargetKind, keys: list[StreamKey]) -> tuple[list[int], list[str], str]:
+def _split_keys(kind: TargetKind, keys: list[StreamKey]) -> tuple[list[int], list[str], str]:
     return [key[0] for key in keys], [key[1] for key in keys], kind.value
 
 
-# Laterally: a look into the index for each key, whatever the planner believes of a table that grew meanwhile.
+# LATERAL forces an index look-up per key, whatever the planner believes of a table that has grown since.
 _LOCK = (
     f"SELECT samples, coalesce((extract(epoch FROM last_at) * 1000)::bigint, {NEVER}) AS last_at,"  # noqa: S608
     " learned_samples AS learned, array_send(centre) AS centre, array_send(spread) AS spread,"
@@ -122,33 +129,33 @@ _LOCK = (
 
 
 async def lock_stream(session: AsyncSession, kind: TargetKind, key: StreamKey) -> Stream:
-    """The same for a single stream, made where it is new, as a row of the session's."""
+    """Locks a single stream, created where it is new, and returns its row."""
     await create_streams(session, kind, [key])
     query = select(Stream).where(Stream.kind == kind, Stream.target_id == key[0], Stream.direction == key[1])
     return (await session.scalars(query.with_for_update())).one()
 
 
 async def load_centres(connection: "Connection", kind: TargetKind, keys: list[StreamKey], least_samples: int) -> Floats:
-    """The centres of streams that have learned from as many samples, (keys, metrics) in catalogue order, else NaN."""
+    """Returns the centres of streams that learned from at least so many samples, shape (keys, metrics), else NaN."""
     records = await connection.fetch(
         "SELECT array_send(centre) FROM unnest($1::int[], $2::text[]) WITH ORDINALITY AS key (target, direction, place)"
         " LEFT JOIN streams ON target_id = key.target AND kind = $3 AND streams.direction = key.direction"
         " AND learned_samples >= $4 ORDER BY place",
-        *_arguments(kind, keys),
+        *_split_keys(kind, keys),
         least_samples,
     )
     return binary.matrix([record[0] for record in records], len(CATALOGUE[kind].specs))
 
 
 async def find_newest(connection: "Connection", kind: TargetKind, targets: Sequence[int]) -> datetime | None:
-    """When any of these was last measured."""
+    """Returns when any of these targets was last measured."""
     query = "SELECT max(last_at) FROM streams WHERE kind = $1 AND target_id = ANY($2::int[])"
-    found: datetime | None = await connection.fetchval(query, kind.value, list(targets))
-    return found
+    newest: datetime | None = await connection.fetchval(query, kind.value, list(targets))
+    return newest
 
 
 async def store_baselines(session: AsyncSession, streams: Streams, numbers: Sequence[int]) -> None:
-    """Write back what these know."""
+    """Writes back the baselines of these streams, given by index."""
     connection = await driver(session)
     await connection.executemany(
         "UPDATE streams SET learned_samples = $4, centre = $5, spread = $6"
@@ -167,7 +174,7 @@ async def store_baselines(session: AsyncSession, streams: Streams, numbers: Sequ
 
 
 async def store_episode_states(session: AsyncSession, streams: Streams) -> None:
-    """Write back where episodes stand."""
+    """Writes back where episodes stand."""
     connection = await driver(session)
     await connection.executemany(
         "UPDATE streams SET anomaly_id = $4, alarms = $5, quiets = $6,"
@@ -183,9 +190,9 @@ async def store_episode_states(session: AsyncSession, streams: Streams) -> None:
 async def advance_streams(
     session: AsyncSession, streams: Streams, which: NDArray[np.int64], times: NDArray[np.int64]
 ) -> None:
-    """Count what was stored: (rows,) indices into the keys and epoch ms, sorted by both; its hours want rolling up.
+    """Counts the samples that were stored, marks their hours for roll-up, and writes back the memories.
 
-    And what is remembered of these streams now.
+    which, times: stream (index into the keys) and epoch ms of each row, shape (rows,), sorted by both.
     """
     hours = times // HOUR_MS
     begins = np.flatnonzero(np.diff(which, prepend=-1) | (np.diff(hours, prepend=hours[0]) > 1))
@@ -201,7 +208,7 @@ async def advance_streams(
         [key[1] for key in keys],
         streams.kind.value,
         *(run.tolist() for run in runs),
-        [memories.pop(number, None) for number in which[begins].tolist()],  # with the first run of each
+        [memories.pop(number, None) for number in which[begins].tolist()],  # with the first run of each stream
     )
 
 

@@ -21,7 +21,7 @@ from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.operations.maintenance import maintain
 from resolvers.store.tables.core import Link
-from resolvers.store.telemetry.live_samples import KEPT, POLL_SECONDS, NewSamples
+from resolvers.store.telemetry.live_samples import KEPT, POLL_SECONDS, QUEUE_LENGTH, NewSamples
 from resolvers.telemetry import file_import as importing
 from resolvers.telemetry.recording import MOST_FOLLOWED
 from schema.relay import global_id
@@ -333,7 +333,6 @@ async def test_what_a_command_imports_beside_the_server_is_told_of(
 async def test_what_nobody_tells_of_is_found_by_looking(
     server: Server, services: Services, link: Link, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resolvers.store.telemetry.live_samples.POLL_SECONDS", 0.2)
     monkeypatch.setattr(services.live, "notify", lambda: None)
     (tmp_path / "metrics.csv").write_text(csv(link, levels(-41.0, -42.0)))
 
@@ -341,7 +340,7 @@ async def test_what_nobody_tells_of_is_found_by_looking(
         accepted = await imported(services, tmp_path / "metrics.csv")
 
         assert accepted == [2]
-        assert await next_of(socket) == new(link, levels(-41.0, -42.0))
+        assert await next_of(socket, 2 * POLL_SECONDS) == new(link, levels(-41.0, -42.0))
 
 
 # ---------------------------------------------------------------- transactions
@@ -475,10 +474,8 @@ async def test_one_to_a_thousand_links_may_be_followed(operator: Api, make: Fact
 # ---------------------------------------------------------------- falling behind, and leaving
 
 
-async def test_a_slow_reader_is_told_that_it_lags_and_the_others_go_on(
-    api: Api, operator: Api, link: Link, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("resolvers.store.telemetry.live_samples.QUEUE_LENGTH", 2)
+async def test_a_slow_reader_is_told_that_it_lags_and_the_others_go_on(api: Api, operator: Api, link: Link) -> None:
+    api.services.live.queue_length = 2
     slow = api.services.live.follow(frozenset({link.id}))
     reading = asyncio.ensure_future(anext(slow))
     await until(lambda: len(api.services.live._followers) == 1)
@@ -499,14 +496,12 @@ def times(stored: list[NewSamples]) -> list[int]:
     return [at for one in stored for at in one.series.times.tolist()]
 
 
-async def test_a_client_that_falls_behind_may_subscribe_again(
-    operator: Api, link: Link, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_client_that_falls_behind_may_subscribe_again(operator: Api, link: Link) -> None:
     async with following(operator, link) as socket:
-        monkeypatch.setattr("resolvers.store.telemetry.live_samples.QUEUE_LENGTH", 0)  # one look is one too many
+        operator.services.live.queue_length = 0  # one look is one too many
         await record_levels(operator, link, levels(-41.0))
         lagged = await socket.receive()
-    monkeypatch.undo()
+    operator.services.live.queue_length = QUEUE_LENGTH
 
     async with following(operator, link) as socket:
         await record_levels(operator, link, levels(-42.0, first=1))
