@@ -35,7 +35,7 @@ from resolvers.store.telemetry.profiles import ProfileCache
 Columns = Mapping[type[Table], frozenset[str]]  # that are read of an entity's rows; all, of one that is not in it
 READINGS_WAITING: Final = 1000
 READING_WAITS: Final = 10.0  # seconds
-TOO_MANY_READINGS: Final = "Too many searches, series and statistics are asked for at this moment."
+TOO_MANY_READINGS: Final = "Too many searches, series and statistics are running."
 ANALYSES_AT_ONCE: Final = 2  # of root causes, in a process: each may take a core, and memory for millions of samples
 
 

@@ -32,7 +32,7 @@ def parse_time(value: object) -> datetime:
             raise GraphQLError(f"{value!r} has no offset; append Z for UTC.")
         return at.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise GraphQLError(f"{value!r} is no RFC 3339 timestamp, such as 2026-01-31T12:00:00Z.") from None
+        raise GraphQLError(f"{value!r} is not an RFC 3339 timestamp, such as 2026-01-31T12:00:00Z.") from None
 
 
 def format_time(at: datetime) -> str:
@@ -59,9 +59,9 @@ def _column(dtype: type[pl.DataType], of: str) -> Callable[[object], pl.Series]:
                 raise TypeError(bool)
             column = pl.Series(value, dtype=dtype, strict=True)
         except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-            raise GraphQLError(f"Expected nothing but {of} or null in the list.") from None
+            raise GraphQLError(f"The list may only contain {of} or null.") from None
         if dtype is pl.String and column.str.len_bytes().gt(MAX_WORD_BYTES).any():
-            raise GraphQLError(f"Expected nothing but {of} or null in the list.")
+            raise GraphQLError(f"The list may only contain {of} or null.")
         return column
 
     return parse

@@ -13,7 +13,7 @@ from resolvers.context import Context
 from resolvers.store.postgres.advisory_locks import AdvisoryLock, lock
 from resolvers.store.tables.core import SignIn, User
 
-REFUSED = "This e-mail address and password do not belong together."
+REFUSED = "This e-mail address and password do not match."
 
 
 async def register(

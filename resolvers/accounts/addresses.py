@@ -21,7 +21,7 @@ def normalise(address: str) -> str:
     if len(address) > LONGEST_GIVEN:
         raise ValueError("it is too long")
     if any(unicodedata.category(character)[0] in HIDDEN for character in address):
-        raise ValueError("it has blanks, control characters or invisible ones in it")
+        raise ValueError("it has spaces, control characters or invisible characters in it")
     local, _, domain = unicodedata.normalize("NFKC", address).rpartition("@")
     local, domain = _fold(local), _to_ascii(domain)
     if not LOCAL.fullmatch(local) or len(local.encode()) > LONGEST_LOCAL:
@@ -42,10 +42,10 @@ def _to_ascii(domain: str) -> str:
     try:
         ascii_ = idna.encode(domain, uts46=True, std3_rules=True).decode().lower()
     except (idna.IDNAError, UnicodeError) as error:
-        raise ValueError("what stands behind the @ is no domain") from error
+        raise ValueError("the part after the @ is not a domain") from error
     labels = ascii_.split(".")
     if len(labels) < 2 or not all(labels) or labels[-1].isdigit():
-        raise ValueError("what stands behind the @ is no domain")
+        raise ValueError("the part after the @ is not a domain")
     return ascii_
 
 
@@ -55,7 +55,7 @@ def _refuse_mixture(part: str) -> None:
     scripts = set(names.values())
     mixed = len(scripts) > 1 and not any(scripts <= group for group in TOGETHER)
     if mixed or "COMBINING" in scripts or any(_looks_ascii(c) for c in part if names.get(c) == "LATIN"):
-        raise ValueError("it has letters in it that look like others")
+        raise ValueError("it has letters in it that look like other letters")
 
 
 def _looks_ascii(letter: str) -> bool:

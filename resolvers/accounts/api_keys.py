@@ -35,7 +35,7 @@ async def create(context: Context, name: str, role: Role, expires_at: datetime |
     if not 1 <= len(name.strip()) <= 200 or "\0" in name:
         raise InvalidInput("A name has 1 to 200 characters, none of them U+0000.", ["name"])
     if expires_at and expires_at <= context.now:
-        raise InvalidInput("A key that has expired already is of no use.", ["expiresAt"])
+        raise InvalidInput("`expiresAt` must be in the future.", ["expiresAt"])
     secret = tokens.new_secret(tokens.API_KEY_PREFIX)
     async with context.database.write() as session:
         await _refuse_too_many(context, session, caller)
@@ -56,7 +56,9 @@ async def _refuse_too_many(context: Context, session: AsyncSession, caller: Call
     query = select(func.count()).select_from(ApiKey).where(ApiKey.user_id == caller.user_id, is_active)
     most = context.services.keys_per_user
     if (await session.scalar(query) or 0) >= most:
-        raise InvalidInput(f"You have {most} active API keys, and may not have more; revoke one that is not used.")
+        raise InvalidInput(
+            f"You have {most} active API keys, which is the most allowed. Revoke one that you do not use."
+        )
 
 
 async def listed(context: Context, first: int | None, after: int | None) -> list[ApiKey]:

@@ -13,7 +13,7 @@ def check_email(email: str) -> str:
     try:
         return normalise(email)
     except ValueError as error:
-        raise InvalidInput(f"This is no e-mail address that can be used: {error}.", ["input", "email"]) from None
+        raise InvalidInput(f"This e-mail address cannot be used: {error}.", ["input", "email"]) from None
 
 
 def spellings(email: str) -> list[str]:

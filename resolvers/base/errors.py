@@ -85,7 +85,7 @@ class Expired(Lagged):
         super().__init__(oldest_cursor)
         self.oldest_cursor = oldest_cursor
         self.message = (
-            "Events are no longer kept from this cursor on. What happened since is in `anomalies` and"
+            "The events after this cursor are no longer kept. What happened since is in `anomalies` and"
             " `recommendations`. Subscribe again with `after: oldestCursor`, or without `after`."
         )
         self.args = (self.message,)

@@ -29,7 +29,7 @@ class Budget(StrEnum):
     """What is limited; the value says what one may have at most so many of."""
 
     OPERATIONS = "points for operations (10 each, and 1 for each object they may return)"
-    ANALYSES = "of this mutation"
+    ANALYSES = "calls of this mutation"
     SAMPLES = "recorded samples"
     SIGN_INS_BY_ACCOUNT = "attempts to sign in to this account from this network"
     SIGN_INS_BY_STRANGERS = "attempts to sign in to this account from networks that it does not know"

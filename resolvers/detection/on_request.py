@@ -92,7 +92,7 @@ def _read_measurements(kind: TargetKind, measurements: Mapping[str, float]) -> F
             continue
         value = measurements[spec.column]
         if not spec.low <= value <= spec.high:
-            words = f"{spec.metric} must be between {spec.low:g} and {spec.high:g} {spec.unit}".rstrip()
+            words = f"{spec.metric} must be between {spec.low:,.0f} and {spec.high:,.0f} {spec.unit}".rstrip()
             raise InvalidInput(f"{words}, and is {value:g}.", ["input", camel(spec.column)])
         readings[0, index] = value
     return readings

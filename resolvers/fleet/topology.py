@@ -183,7 +183,7 @@ def _check(spec: TopologySpec) -> None:
             _check_entry(entry, ["input", name, str(index)])
             identity = getattr(entry, key)
             if identity in seen:
-                raise InvalidInput(f"{identity!r} stands here twice.", ["input", name, str(index), key])
+                raise InvalidInput(f"{identity!r} is listed twice.", ["input", name, str(index), key])
             seen.add(identity)
 
 

@@ -214,7 +214,7 @@ def decode(cursor: str, listing: Listing[Row], name: str = "after") -> list[Any]
         pairs = list(zip(listing.order, values, strict=True))
         return [_typed(column.type.python_type, value) for column, value in pairs]
     except (ValueError, TypeError, OverflowError):
-        raise InvalidInput("This cursor does not belong to this list.", [name]) from None
+        raise InvalidInput("This cursor is not from this list. Start again without a cursor.", [name]) from None
 
 
 def _typed(kind: type[Any], value: Any) -> Any:

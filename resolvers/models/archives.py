@@ -37,7 +37,7 @@ def opened(content: IO[bytes], largest: int) -> Iterator[zipfile.ZipFile]:
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, OverflowError) as error:
         if is_shortage(error):
             raise
-        raise ValueError(f"it is no zip, or a damaged one: {error}") from error
+        raise ValueError(f"it is not a zip file, or it is damaged: {error}") from error
 
 
 def check_arrays(artefact: bytes) -> None:
@@ -59,11 +59,11 @@ def _check_array(file: IO[bytes], member: zipfile.ZipInfo) -> None:
         read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
         shape, _, dtype = read(file)
     except NOT_A_HEADER as error:
-        raise ValueError(f"{member.filename} is no array") from error
+        raise ValueError(f"{member.filename} is not an array") from error
     if dtype.hasobject:
         raise ValueError(f"{member.filename} holds pickled objects, which could run anything")
     if dtype.itemsize == 0:
-        raise ValueError(f"{member.filename} holds things without a size, of which it may claim any number")
+        raise ValueError(f"{member.filename} holds items of size 0, which could be any number")
     if math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
         raise ValueError(f"{member.filename} is not as large as it claims")
     if dtype.kind not in NUMBERS and member.file_size > LARGEST_TEXT:

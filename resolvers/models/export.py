@@ -212,7 +212,8 @@ async def _import(context: Context, artefact: bytes, metadata: bytes) -> ModelVe
 def _same(known: ModelVersion, described: Metadata) -> ModelVersion:
     """Raises Conflict where it is not."""
     if not hmac.compare_digest(known.sha256.hex(), described.sha256):
-        raise Conflict(f"{known.model} {known.version} exists already and is another one; versions never change.")
+        message = f"{known.model} {known.version} exists already with other contents, and versions never change."
+        raise Conflict(f"{message} Give this one another version.")
     return known
 
 
@@ -221,7 +222,7 @@ def _described(metadata: bytes) -> Metadata:
     try:
         described = Metadata.model_validate(orjson.loads(metadata))
     except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"{METADATA} is no JSON: {error}.", ["file"]) from error
+        raise InvalidInput(f"{METADATA} is not JSON: {error}.", ["file"]) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

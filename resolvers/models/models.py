@@ -78,7 +78,7 @@ async def promote(context: Context, version_id: int, *, force: bool = False, not
         reasons = await _objections(session, version, champion)
         if reasons and not force:
             raise Conflict(
-                f"{version.model} {version.version} is not promoted. {' '.join(reasons)} To promote it nevertheless,"
+                f"{version.model} {version.version} is not promoted. {' '.join(reasons)} To promote it anyway,"
                 " force it."
             )
         await _move(session, version, ModelAction.PROMOTED, caller, note, forced=bool(reasons))
@@ -113,7 +113,7 @@ async def rollback(context: Context, model: str, note: str | None = None) -> Mod
     async with context.database.write() as session:
         await lock(session, model)
         if await lineage(session, model) != line:
-            raise Conflict(f"Somebody else has just changed the champion of {model}; look at it again.")
+            raise Conflict(f"The champion of {model} has just changed. Look at it and try again.")
         version = await session.get_one(ModelVersion, line[1])
         await _move(session, version, ModelAction.ROLLED_BACK, caller, note)
     context.services.registry.forget()
@@ -125,7 +125,7 @@ async def _line(context: Context, model: str) -> list[int]:
     async with context.database.read() as session:
         line = await lineage(session, model)
     if len(line) < 2:
-        raise Conflict(f"There is no champion of {model} before the present one to go back to.")
+        raise Conflict(f"There is no earlier champion of {model} to go back to.")
     return line
 
 

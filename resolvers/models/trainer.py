@@ -40,7 +40,7 @@ READING: Final = 0.2  # of the progress, where the fleet's history is read
 TRAINING: Final = 0.98  # when the training is done, and what it brings is to be stored
 INTERRUPTED: Final = "It was interrupted, as the server or the command that ran it had to stop. Start it again."
 UNEXPECTED: Final = "It failed unexpectedly; see the server's log."
-OVERTAKEN: Final = "Somebody marked this run as finished meanwhile."
+OVERTAKEN: Final = "This run was marked as finished in the meantime."
 SIMULATOR: Final = "Ask for a longer window, or for none to learn from the simulator."
 
 logger = structlog.get_logger(__name__)
@@ -86,7 +86,7 @@ async def perform(services: Services, run_id: UUID, train: Train = train_model, 
     async with runs.alive(database, run_id):
         run = await _patiently(partial(runs.claim, database, run_id))
         if run is None:
-            raise Conflict("This training run waits for nobody; start another one.")
+            raise Conflict("This training run is not in the queue. Start a new one.")
         try:
             return await _worked(services, run, train, watch)
         except asyncio.CancelledError:

@@ -66,8 +66,8 @@ async def queue(
         raise InvalidInput(f"There is no model {model!r} to train; there are {', '.join(MODELS)}.", ["input", "model"])
     if model == ROOT_CAUSE and period is not None:
         raise InvalidInput(
-            f"{model} learns from the simulator, because no fleet's history says what its root causes were:"
-            " train it without a window.",
+            f"{model} is trained on simulated data only, because no fleet's history says what its root causes were."
+            " Train it without a window.",
             WINDOW,
         )
     first, last = (None, None) if period is None else _window(context, period)
@@ -99,16 +99,19 @@ def _window(context: Context, period: Period) -> tuple[datetime, datetime]:
     if end > context.now + MAX_CLOCK_AHEAD:
         raise InvalidInput("The window must not end in the future.", [*WINDOW, "to"])
     if end <= context.now - kept:
-        raise InvalidInput(f"Nothing is kept of this window; samples are kept for {kept.days} days.", [*WINDOW, "to"])
+        raise InvalidInput(
+            f"There are no samples this old: they are kept for {kept.days} days. Choose a later window.",
+            [*WINDOW, "to"],
+        )
     if period.start is None and not 0 < period.hours * 3600 <= kept.total_seconds():
         raise InvalidInput(
-            f"The window must be longer than nothing, and at most the {kept.days} days that samples are kept.",
+            f"The window must be longer than 0 and at most {kept.days} days, as long as samples are kept.",
             [*WINDOW, "hours"],
         )
     start = period.start or end - timedelta(hours=period.hours)
     if not timedelta(0) < end - start <= kept:
         raise InvalidInput(
-            f"`from` must be before `to`, by at most the {kept.days} days that samples are kept.", [*WINDOW, "from"]
+            f"`from` must be before `to`, by at most {kept.days} days, as long as samples are kept.", [*WINDOW, "from"]
         )
     return start, end
 
@@ -121,7 +124,8 @@ async def _version(context: Context, model: str, wanted: str | None) -> str:
         return _next(known)
     if not VERSION.fullmatch(wanted):
         raise InvalidInput(
-            "A version is called like 2.0.0: at most 40 letters, digits, dots and dashes, a letter or digit first.",
+            "A version is named like 2.0.0: up to 40 letters, digits, dots and dashes, beginning with a letter or"
+            " digit.",
             ["input", "version"],
         )
     if wanted in known:

@@ -69,7 +69,9 @@ async def record_outcome(
     """A later outcome replaces an earlier one; the history keeps both. Raises InvalidInput, NotFound, Conflict."""
     caller = context.require(Role.OPERATOR, "record outcomes")
     if outcome is Outcome.PENDING:
-        raise InvalidInput("PENDING is what it is until something became of it; record what did.", ["outcome"])
+        raise InvalidInput(
+            "PENDING means that no outcome is recorded. Record ACCEPTED, SOLVED, DID_NOT_HELP or REJECTED.", ["outcome"]
+        )
     async with context.database.write() as session:
         row = await session.get(Recommendation, recommendation_id, with_for_update=True)
         if row is None:

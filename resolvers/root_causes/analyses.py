@@ -89,7 +89,9 @@ def _window(context: Context, hours: float, until: datetime | None) -> tuple[dat
         raise InvalidInput("The window must not end more than 5 minutes in the future.", ["until"])
     kept = timedelta(days=context.services.retention_days)
     if end <= context.now - kept:
-        raise InvalidInput(f"Nothing is kept of this window; samples are kept for {kept.days} days.", ["until"])
+        raise InvalidInput(
+            f"There are no samples this old: they are kept for {kept.days} days. Choose a later window.", ["until"]
+        )
     return end - timedelta(hours=hours), end
 
 

@@ -94,7 +94,7 @@ async def _combine(context: Context, tally: Tally) -> RecordedBatch:
 def open_file(path: Path) -> IO[bytes]:
     """Opens a file. Raises InvalidInput for what is no file, or cannot be read."""
     if not path.is_file():
-        raise InvalidInput(f"{path.name} is no file.")
+        raise InvalidInput(f"{path.name} is not a file.")
     try:
         return path.open("rb")
     except OSError as error:

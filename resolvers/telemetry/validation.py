@@ -77,7 +77,9 @@ def _build_reason(context: Context, kind: TargetKind) -> pl.Expr:
         missing = pl.col("direction").is_null() | ~pl.col("direction").is_in(["IB", "OB"])
         checks.insert(3, (missing, pl.lit("The direction must be IB or OB.")))
     for spec in CATALOGUE[kind].specs:
-        words = f"{spec.metric} must be between {spec.low:g} and {spec.high:g} {spec.unit}".rstrip() + ", and is {}."
+        words = (
+            f"{spec.metric} must be between {spec.low:,.0f} and {spec.high:,.0f} {spec.unit}".rstrip() + ", and is {}."
+        )
         checks.append((~pl.col(spec.column).is_between(spec.low, spec.high), pl.format(words, spec.column)))
     reason: pl.Expr = pl.lit(None, pl.String)
     for wrong, words_of in reversed(checks):

@@ -46,7 +46,7 @@ class User(Node):
     def _get_if_allowed(self, info: Info, column: str) -> object:
         """Raises Forbidden."""
         if not self._may_see(info):
-            raise Forbidden("Only admins see what their colleagues may do.", Role.ADMIN)
+            raise Forbidden("Only admins can see the role and status of other users.", Role.ADMIN)
         return getattr(self.row, column)
 
     def _may_see(self, info: Info) -> bool:

@@ -119,7 +119,7 @@ async def test_at_its_length_it_is_taken_and_elsewhere_the_same_variable_may_be_
     ]
 
     assert short == {"data": {"links": {"nodes": []}}}
-    assert long["errors"][0]["message"] == "This cursor does not belong to this list."
+    assert long["errors"][0]["message"] == "This cursor is not from this list. Start again without a cursor."
 
 
 async def test_the_usual_length_is_a_setting(server: Server) -> None:

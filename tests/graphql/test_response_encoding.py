@@ -83,7 +83,7 @@ async def test_an_answer_that_is_too_large_is_refused_over_http_and_the_next_is_
 
         assert refused.status_code == 400
         [error] = refused.json()["errors"]
-        assert error["message"].startswith("The answer has more than 2000 bytes.")
+        assert error["message"].startswith("The response has more than 2000 bytes.")
         assert error["extensions"] == {"code": "RESPONSE_TOO_LARGE"}
         assert await viewer.run(SMALL) == {"__typename": "Query"}
 

@@ -423,7 +423,7 @@ async def test_an_operation_more_than_allowed_fails_alone_until_another_ends(ser
 
     [error] = refused["payload"]
     assert (refused["type"], refused["id"], error["extensions"]["code"]) == ("error", "3", "RATE_LIMITED")
-    assert error["message"] == "This socket has 2 operations going on; at most 2 are allowed."
+    assert error["message"] == "This socket has 2 operations in progress; at most 2 are allowed."
     assert "data" in let_in
 
 

@@ -203,7 +203,7 @@ async def test_import_of_what_is_no_file_is_a_sentence(tmp_path: Path, database_
     result = run(tmp_path, "import", "--kind", "site", str(tmp_path / "nothing.csv"), DATABASE_URL=database_url)
 
     assert result.returncode == 1
-    assert "nothing.csv is no file" in result.stderr
+    assert "nothing.csv is not a file" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -253,7 +253,7 @@ async def test_a_wrong_password_is_told_in_a_line(example: Example, demo: Api) -
     code, said, complained = await example.run("topology", demo.url, BCOM_PASSWORD="not this one")
 
     assert (code, said) == (1, "")
-    assert complained.splitlines() == ["This e-mail address and password do not belong together."]
+    assert complained.splitlines() == ["This e-mail address and password do not match."]
 
 
 async def test_a_server_that_is_away_is_told_in_a_line(example: Example, port: int) -> None:

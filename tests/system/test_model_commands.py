@@ -92,7 +92,7 @@ async def test_a_promotion_is_refused_forced_and_taken_back_while_a_server_runs(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("rollback", LINK), "There is no champion of anomaly_link before the present one"),
+        (("rollback", LINK), "There is no earlier champion of anomaly_link"),
         (("export", "taken"), "taken/anomaly_network_v1.0.0 cannot be written: Not a directory."),
         (("import", "nothing"), "nothing holds no exported model"),
     ],

@@ -77,7 +77,7 @@ class DocumentStore:
         if hash is not None and hash != actual:
             raise BadRequest("The document does not have the SHA-256 that came with it.")
         if self._trusted is not None and actual not in self._trusted_hashes:
-            message = "This server executes registered documents only; this one is not among them."
+            message = "This server executes only registered documents. Register this one, or send one that is."
             raise RequestError(message, {"code": "FORBIDDEN"})
         return actual
 

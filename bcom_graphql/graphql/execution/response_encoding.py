@@ -29,7 +29,7 @@ class ByteBudget:
         self._left -= size
         if self._left < 0:
             message = (
-                f"The answer has more than {self._max_bytes} bytes. Ask for smaller pages, fewer points or fields."
+                f"The response has more than {self._max_bytes} bytes. Ask for smaller pages, fewer points or fields."
             )
             raise RequestError(message, {"code": "RESPONSE_TOO_LARGE"})
 

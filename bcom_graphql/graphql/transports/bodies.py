@@ -48,7 +48,7 @@ class Body:
         self._request, self._limits, self._deadline = request, limits, deadline
         self._encoding = request.header_values.get("content-encoding", "").strip().lower() or "identity"
         if self._encoding != "identity" and self._encoding not in ENCODINGS:
-            message = f"Send the body as it is, or with gzip or deflate, not with {self._encoding[:40]!r}."
+            message = f"Send the body uncompressed, or with gzip or deflate, not with {self._encoding[:40]!r}."
             raise RequestError(message, {"code": "BAD_USER_INPUT"}, 415, {"accept-encoding": "gzip, deflate"})
 
     def pieces(self) -> AsyncIterator[bytes]:

@@ -12,7 +12,7 @@ from bcom_graphql.graphql.execution.operation_metrics import CONNECTIONS
 
 MIN_CHECK_SECONDS = 0.1
 MAX_TIMER_SECONDS = 30.0
-GOING_AWAY = RequestError("The server is going away; connect again.", {"code": "SERVICE_UNAVAILABLE"})
+GOING_AWAY = RequestError("The server is shutting down. Connect again.", {"code": "SERVICE_UNAVAILABLE"})
 
 
 class Connections:
@@ -108,7 +108,7 @@ class Connection:
         gate = self._connections.gate
         identity = gate.identify(await gate.open_context(self._client))
         if identity.standing != admitted.standing:
-            raise RequestError("Your rights have changed; connect again.", {"code": "UNAUTHENTICATED"})
+            raise RequestError("Your role or sign-in has changed. Connect again.", {"code": "UNAUTHENTICATED"})
         if identity.expires_at is not None and self._identity is not None:
             self._check_at_expiry(identity.expires_at, MIN_CHECK_SECONDS)
 

@@ -238,7 +238,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
         if id in self.operations:
             await self.websocket.close(4409, f"Subscriber for {id} already exists")
         elif len(self.operations) >= most:
-            text = f"This socket has {len(self.operations)} operations going on; at most {most} are allowed."
+            text = f"This socket has {len(self.operations)} operations in progress; at most {most} are allowed."
             too_many = RequestError(text, {"code": "RATE_LIMITED"})
             await self._send_message({"id": id, "type": "error", "payload": too_many.format_errors()})
         else:

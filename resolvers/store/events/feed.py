@@ -118,7 +118,10 @@ class EventFeed:
         if wanted is None:
             return newest
         if wanted > newest:
-            raise InvalidInput("This cursor lies ahead of the event log; it is of another database.", ["after"])
+            raise InvalidInput(
+                "This cursor is ahead of the event log, so it is from another database. Subscribe without `after`.",
+                ["after"],
+            )
         check_kept(wanted, oldest)
         return wanted
 

@@ -124,7 +124,9 @@ async def read(session: AsyncSession, after: int) -> list[Event]:
 def parse_cursor(cursor: str) -> int:
     """Raises InvalidInput for a cursor that no event carried; 0 is before all that is kept."""
     if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise InvalidInput("This is no cursor of an event; pass one that an earlier event carried.", ["after"])
+        raise InvalidInput(
+            "This is not an event's cursor. Pass the `cursor` of an earlier event, or leave `after` out.", ["after"]
+        )
     return int(cursor)
 
 

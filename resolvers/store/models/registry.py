@@ -168,7 +168,7 @@ class Registry:
                 logger.error("a model's champion is damaged: another version serves", model=name, serves=loaded.version)
                 return loaded
         raise Unavailable(
-            f"No version of {name} that was promoted can be loaded. Promote one that is sound:"
+            f"No promoted version of {name} can be loaded. Promote another one:"
             " `bcom-graphql models list` shows them, `bcom-graphql train` makes one."
         )
 
@@ -207,6 +207,7 @@ def check_version(version: str, path: Sequence[str]) -> None:
     """Raises InvalidInput for what cannot be a version's name."""
     if not VERSION.fullmatch(version):
         raise InvalidInput(
-            "A version is called like 2.0.0: at most 40 letters, digits, dots and dashes, a letter or digit first.",
+            "A version is named like 2.0.0: up to 40 letters, digits, dots and dashes, beginning with a letter or"
+            " digit.",
             path,
         )

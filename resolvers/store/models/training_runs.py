@@ -92,7 +92,9 @@ async def alive(database: Database, run_id: UUID) -> AsyncIterator[None]:
             async with asyncio.timeout(LOCKED_WITHIN):
                 await locked.wait()
         except TimeoutError:
-            raise Conflict("Another process works on this training run, or the database is away.") from None
+            raise Conflict(
+                "Another process is working on this training run, or the database is unreachable. Try again later."
+            ) from None
         yield
     finally:
         while not keeper.done():  # an outage while cleaning up can swallow a cancellation

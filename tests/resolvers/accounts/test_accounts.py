@@ -176,7 +176,7 @@ async def test_a_refused_sign_in_gives_no_hint_at_what_was_wrong(api: Api, make:
     assert answers == [
         {
             "__typename": "InvalidCredentials",
-            "message": "This e-mail address and password do not belong together.",
+            "message": "This e-mail address and password do not match.",
         }
     ] * len(answers)
 
@@ -349,7 +349,7 @@ async def test_an_address_that_looks_like_another_does_not_register(api: Api) ->
     assert [answer["__typename"] for answer in answers] == ["InvalidInput"] * 2
     assert (
         answers[0]["message"]
-        == "This is no e-mail address that can be used: it has letters in it that look like others."
+        == "This e-mail address cannot be used: it has letters in it that look like other letters."
     )
 
 

@@ -321,7 +321,7 @@ async def test_a_user_has_so_many_active_keys_and_no_more(server: Server) -> Non
         after = await create(owner)
 
     assert [answer["__typename"] for answer in beyond] == ["InvalidInput"] * 3
-    assert beyond[0]["message"].startswith("You have 2 active API keys, and may not have more")
+    assert beyond[0]["message"].startswith("You have 2 active API keys, which is the most allowed")
     assert somebody_elses["__typename"] == after["__typename"] == "CreatedApiKey"
 
 

@@ -55,7 +55,7 @@ async def test_a_dear_mutation_has_a_budget_of_its_own_for_each_caller(server: S
     [error] = body["errors"]
     assert status == 429
     assert error["extensions"]["code"] == "RATE_LIMITED"
-    assert error["message"].startswith("At most 2 of this mutation in 1 day. Try again in ")
+    assert error["message"].startswith("At most 2 calls of this mutation in 1 day. Try again in ")
     assert 1 <= error["extensions"]["retryAfter"] <= 86_400
     assert retry_after == str(error["extensions"]["retryAfter"])
     assert other_field == {"detectSiteAnomaly": {"__typename": "Detection"}}

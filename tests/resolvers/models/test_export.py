@@ -139,7 +139,8 @@ async def test_importing_another_version_of_that_name_is_a_conflict(
 
     assert answer == {
         "__typename": "Conflict",
-        "message": "anomaly_link 2.0.0 exists already and is another one; versions never change.",
+        "message": "anomaly_link 2.0.0 exists already with other contents, and versions never change."
+        " Give this one another version.",
     }
 
 
@@ -232,9 +233,9 @@ def claiming(shape: str, of: str = "<f8", content: int = 64) -> bytes:
 
 
 ARCHIVES: dict[str, tuple[Callable[[Files], bytes], str]] = {
-    "nothing": (lambda _: b"", "it is no zip"),
-    "no zip": (lambda files: files.metadata, "it is no zip"),
-    "cut off": (lambda files: cut(changed(files)), "it is no zip"),
+    "nothing": (lambda _: b"", "it is not a zip file"),
+    "no zip": (lambda files: files.metadata, "it is not a zip file"),
+    "cut off": (lambda files: cut(changed(files)), "it is not a zip file"),
     "no metadata": (lambda files: zipped({"model.npz": files.artefact}), "one model.npz and one metadata.json"),
     "two of them": (
         lambda files: zipped({"a/metadata.json": b"{}", "b/metadata.json": b"{}", "model.npz": files.artefact}),
@@ -246,7 +247,7 @@ ARCHIVES: dict[str, tuple[Callable[[Files], bytes], str]] = {
         lambda files: zipped({"model.npz": files.artefact, "metadata.json": files.metadata}, zipfile.ZIP_BZIP2),
         "compressed by something else",
     ),
-    "a flipped byte": (lambda files: flipped(changed(files)), "no zip, or a damaged one"),
+    "a flipped byte": (lambda files: flipped(changed(files)), "not a zip file, or it is damaged"),
 }
 
 
@@ -266,15 +267,15 @@ async def test_a_file_that_is_no_export_is_refused(admin: Api, files: Files, nam
 
 
 ARTEFACTS: dict[str, tuple[Callable[[Files], bytes], str]] = {
-    "nothing": (lambda _: b"", "no zip"),
-    "garbage": (lambda _: b"\x80\x04garbage", "no zip"),
-    "cut off": (lambda files: cut(files.artefact), "no zip"),
+    "nothing": (lambda _: b"", "not a zip file"),
+    "garbage": (lambda _: b"\x80\x04garbage", "not a zip file"),
+    "cut off": (lambda files: cut(files.artefact), "not a zip file"),
     "a flipped byte": (lambda files: flipped(files.artefact), "does not match its checksum"),
     "pickled objects": (
         lambda files: npz(**(arrays(files) | {"typical": np.array([print, {}], dtype=object)})),
         "typical.npy holds pickled objects, which could run anything",
     ),
-    "no arrays": (lambda _: zipped({"typical.npy": b"\x80\x04 pickled"}), "typical.npy is no array"),
+    "no arrays": (lambda _: zipped({"typical.npy": b"\x80\x04 pickled"}), "typical.npy is not an array"),
     "a bomb": (lambda _: zipped({"typical.npy": bytes(135_000_000)}), "it unpacks to more than"),
     "an array that claims terabytes": (
         lambda _: zipped({"typical.npy": claiming("(1000000000000,)")}),
@@ -282,7 +283,7 @@ ARTEFACTS: dict[str, tuple[Callable[[Files], bytes], str]] = {
     ),
     "an array that claims billions of nothing": (
         lambda _: zipped({"features.npy": claiming("(10000000000,)", "<U0", 0)}),
-        "features.npy holds things without a size",
+        "features.npy holds items of size 0",
     ),
     "a text of nested lists": (
         lambda _: npz(header=np.frombuffer(b"[" + b"[]," * 10_000_000 + b"0]", dtype=np.uint8)),
@@ -292,8 +293,8 @@ ARTEFACTS: dict[str, tuple[Callable[[Files], bytes], str]] = {
         lambda _: npz(features=np.full(1_000_000, "x")),
         "features.npy holds more text than any model has",
     ),
-    "a call as a shape": (lambda _: zipped({"typical.npy": claiming("print(1)")}), "typical.npy is no array"),
-    "nested deeply": (lambda _: zipped({"typical.npy": claiming("(" * 200)}), "typical.npy is no array"),
+    "a call as a shape": (lambda _: zipped({"typical.npy": claiming("print(1)")}), "typical.npy is not an array"),
+    "nested deeply": (lambda _: zipped({"typical.npy": claiming("(" * 200)}), "typical.npy is not an array"),
     "no detector": (lambda _: npz(header=np.zeros(3)), "not a detector's artefact"),
     "of another kind": (
         lambda files: npz(
@@ -325,7 +326,7 @@ METADATA: dict[str, tuple[dict[str, Any], str]] = {
     "a time without an offset": ({"trained_at": "2026-01-01T00:00:00"}, "trained_at: Input should have timezone"),
     "settings that are none": ({"hyperparameters": {"trees": [1]}}, "hyperparameters.trees"),
     "a measure that is none": ({"metrics": [{"name": "vus_pr"}]}, "metrics.0.value: Field required"),
-    "no number": ({"metrics": [{"name": "x", "value": float("nan")}]}, "is no JSON"),
+    "no number": ({"metrics": [{"name": "x", "value": float("nan")}]}, "is not JSON"),
     "a text without end": ({"algorithm": "x" * 1001}, "algorithm: String should have at most"),
 }
 

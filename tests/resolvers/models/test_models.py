@@ -164,7 +164,7 @@ async def test_versions_come_in_pages_newest_first_each_in_as_many_statements(
 async def test_a_version_is_called_by_a_simple_name(services: Services, version: str) -> None:
     trained = await variant(services)
 
-    with pytest.raises(InvalidInput, match="A version is called like"):
+    with pytest.raises(InvalidInput, match="A version is named like"):
         await services.registry.add(LINK, trained, version)
 
 
@@ -310,7 +310,7 @@ async def test_rolling_back_goes_through_the_champions_before(admin: Api, servic
     assert [answer.get("version") for answer in answers] == ["2.0.0", "1.0.0", None]
     assert (answers[2]["__typename"], answers[2]["message"]) == (
         "Conflict",
-        "There is no champion of anomaly_link before the present one to go back to.",
+        "There is no earlier champion of anomaly_link to go back to.",
     )
     assert await served(admin) == "1.0.0"
 

@@ -78,7 +78,7 @@ async def test_processes_that_start_together_store_each_model_once(api: Api, ser
     [
         ("model.npz", None, "cannot be read: No such file or directory"),
         ("model.npz", b"half a model", "does not match the sha256"),
-        ("metadata.json", b"{", "is no JSON"),
+        ("metadata.json", b"{", "is not JSON"),
     ],
 )
 async def test_damaged_files_are_refused(

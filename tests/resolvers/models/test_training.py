@@ -172,13 +172,13 @@ async def test_a_version_that_exists_is_a_conflict(admin: Api) -> None:
 
 
 TOO_LONG, TURNED = (
-    "and at most the 400 days that samples are kept",
-    "`from` must be before `to`, by at most the 400 days",
+    "and at most 400 days, as long as samples are kept",
+    "`from` must be before `to`, by at most 400 days",
 )
 REFUSED: list[tuple[dict[str, Any], list[str], str]] = [
     ({"model": "anomaly_moon"}, ["model"], "There is no model 'anomaly_moon' to train; there are anomaly_network"),
-    ({"version": "../../etc"}, ["version"], "A version is called like 2.0.0"),
-    ({"version": ""}, ["version"], "A version is called like 2.0.0"),
+    ({"version": "../../etc"}, ["version"], "A version is named like 2.0.0"),
+    ({"version": ""}, ["version"], "A version is named like 2.0.0"),
     ({"window": {"hours": 0}}, ["window", "hours"], TOO_LONG),
     ({"window": {"hours": 9601}}, ["window", "hours"], TOO_LONG),
     ({"window": {"hours": 1e300}}, ["window", "hours"], TOO_LONG),
@@ -188,8 +188,8 @@ REFUSED: list[tuple[dict[str, Any], list[str], str]] = [
     ({"window": {"from": iso(NOW + timedelta(days=1))}}, ["window", "from"], TURNED),
     ({"window": {"to": iso(NOW + timedelta(hours=1))}}, ["window", "to"], "must not end in the future"),
     ({"window": {"to": "9999-12-31T23:59:59Z"}}, ["window", "to"], "must not end in the future"),
-    ({"window": {"to": "0001-01-01T00:00:00Z"}}, ["window", "to"], "Nothing is kept of this window"),
-    ({"model": "root_cause", "window": {"hours": 24}}, ["window"], "root_cause learns from the simulator"),
+    ({"window": {"to": "0001-01-01T00:00:00Z"}}, ["window", "to"], "There are no samples this old"),
+    ({"model": "root_cause", "window": {"hours": 24}}, ["window"], "root_cause is trained on simulated data only"),
 ]
 
 

@@ -540,7 +540,7 @@ async def test_over_a_websocket_an_expired_cursor_ends_its_own_operation_only(
     assert (refusal["type"], refusal["id"]) == ("error", "late")
     assert error["extensions"] == {"code": "CURSOR_EXPIRED", "oldestCursor": "3"}
     assert error["message"] == (
-        "Events are no longer kept from this cursor on. What happened since is in `anomalies` and `recommendations`."
+        "The events after this cursor are no longer kept. What happened since is in `anomalies` and `recommendations`."
         " Subscribe again with `after: oldestCursor`, or without `after`."
     )
     assert (heard["type"], heard["id"]) == ("next", "good")

@@ -280,7 +280,7 @@ async def test_neither_a_directory_nor_nothing_is_a_file(read: Import, link: Lin
     (tmp_path / "inner.csv").write_text(f"link,direction,at,esnoDb\n{link.number},OB,{ms(NOON)},12\n")
 
     for path in (tmp_path, tmp_path / "missing.csv", tmp_path / "*.csv", tmp_path / "missing.parquet"):
-        with pytest.raises(InvalidInput, match="is no file"):
+        with pytest.raises(InvalidInput, match="is not a file"):
             await read(path)
 
 

@@ -370,18 +370,18 @@ async def test_more_than_a_hundred_thousand_rows_are_invalid(operator: Api) -> N
 async def test_wrong_types_are_told_of_and_nothing_is_stored(operator: Api, make: Factory, services: Services) -> None:
     link = await make.link()
     wrong: list[tuple[str, object, str]] = [
-        ("esnoDb", ["12.0"], "Expected nothing but numbers or null in the list."),
-        ("esnoDb", [True], "Expected nothing but numbers or null in the list."),
-        ("esnoDb", [12.0, [1]], "Expected nothing but numbers or null in the list."),
+        ("esnoDb", ["12.0"], "The list may only contain numbers or null."),
+        ("esnoDb", [True], "The list may only contain numbers or null."),
+        ("esnoDb", [12.0, [1]], "The list may only contain numbers or null."),
         ("esnoDb", {"0": 12.0}, "Expected a list of numbers."),
         ("esnoDb", 12.0, "Expected a list of numbers."),
-        ("link", ["7"], "Expected nothing but integers or null in the list."),
-        ("link", [7.0], "Expected nothing but integers or null in the list."),
-        ("link", [True], "Expected nothing but integers or null in the list."),
-        ("at", [2**63], "Expected nothing but integers or null in the list."),
+        ("link", ["7"], "The list may only contain integers or null."),
+        ("link", [7.0], "The list may only contain integers or null."),
+        ("link", [True], "The list may only contain integers or null."),
+        ("at", [2**63], "The list may only contain integers or null."),
         ("at", "now", "Expected a list of integers."),
-        ("direction", [1], "Expected nothing but 'IB' or 'OB' or null in the list."),
-        ("direction", [False], "Expected nothing but 'IB' or 'OB' or null in the list."),
+        ("direction", [1], "The list may only contain 'IB' or 'OB' or null."),
+        ("direction", [False], "The list may only contain 'IB' or 'OB' or null."),
         ("direction", "OB", "Expected a list of 'IB' or 'OB'."),
     ]
 
