@@ -18,10 +18,11 @@ from ml.simulation.fleet import Fleet, demo_fleet
 from ml.simulation.random_faults import random_fault
 from ml.simulation.simulator import Samples, simulate
 from resolvers.base.access import SYSTEM
-from resolvers.base.errors import ClientError
+from resolvers.base.worker import Worker
 from resolvers.context import Context, Services
 from resolvers.fleet import topology
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
+from resolvers.store.postgres.single_runner import single_runner
 from resolvers.store.tables.core import Band, Link, SiteRole
 from resolvers.telemetry import recording as metrics
 from resolvers.telemetry.recording import RecordedBatch
@@ -66,23 +67,21 @@ async def fill(services: Services, progress: Progress) -> None:
         progress((number + 1) / len(parts), "recording two days of history")
 
 
-async def feed(services: Services) -> None:
-    """Live samples for ever, from one process at a time; the database going away is waited for."""
-    fleet = demo_fleet(SEED)
-    while True:
-        try:
-            async with services.database.connection() as connection:
-                if await connection.scalar(select(func.pg_try_advisory_lock(int(AdvisoryLock.DEMO_FEED)))):
-                    logger.info("the demo's live feed begins", fault_every_seconds=FAULT_EVERY_SECONDS)
-                    await _feed(services, fleet, int(time.time()))
-        except ClientError as error:
-            logger.warning("the demo's feed pauses", reason=error.message)
-        except Exception:  # the outermost loop of a worker: log and try again
-            logger.exception("the demo's feed failed, trying again")
-        await asyncio.sleep(FEED_SECONDS)
+def build_worker(services: Services) -> Worker:
+    """Returns the worker that records live samples, in one process at a time."""
+    worker = Worker("the demo's feed", lambda: _feed(services, worker), every_seconds=FEED_SECONDS, begins_at_once=True)
+    return worker
 
 
-async def _feed(services: Services, fleet: Fleet, began: int) -> None:
+async def _feed(services: Services, worker: Worker) -> None:
+    async with single_runner(services.database, AdvisoryLock.DEMO_FEED) as is_ours:
+        if is_ours:
+            worker.recovered()
+            logger.info("the demo's live feed begins", fault_every_seconds=FAULT_EVERY_SECONDS)
+            await _record_live(services, demo_fleet(SEED), int(time.time()))
+
+
+async def _record_live(services: Services, fleet: Fleet, began: int) -> None:
     known = 0
     while True:
         now = int(time.time())

@@ -27,12 +27,14 @@ from starlette.responses import PlainTextResponse, Response
 
 from bcom_graphql import __version__
 from resolvers.base.tokens import bearer
+from resolvers.base.worker import Worker
 from resolvers.context import Services
 from resolvers.operations.gauges import Observer, OpenAnomalies
 from resolvers.store.postgres.embedded import Supervised
 
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own name for it
 SECONDS: Final = 5.0
+DEADLINE_SECONDS: Final = 60.0
 UNCACHED: Final = {"cache-control": "no-store"}
 FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
@@ -80,14 +82,12 @@ class Metrics:
         headers = {**UNCACHED, "www-authenticate": "Bearer"}
         return PlainTextResponse("Authorization must be `Bearer` and METRICS_TOKEN.\n", 401, headers)
 
-    async def keep(self) -> None:
-        """Where others may be scraped for this process, its gauges must be true meanwhile."""
-        while self._folder:
-            try:
-                await self._observer.observe()
-            except Exception:  # the outermost loop of a worker: log and try again
-                logger.exception("observing failed, trying again")
-            await asyncio.sleep(SECONDS)
+    def build_worker(self) -> Worker | None:
+        """Returns the worker that keeps this process's gauges true where others may be scraped for it; else None."""
+        if not self._folder:
+            return None
+        work = self._observer.observe
+        return Worker("observing", work, every_seconds=SECONDS, begins_at_once=True, deadline_seconds=DEADLINE_SECONDS)
 
     def stop(self) -> None:
         """Its gauges are no part of the whole any more; what it has counted is."""

@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-import structlog
 from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,8 +16,8 @@ from ml.detection.detector import Detector
 from ml.detection.features import StreamSamples
 from ml.detection.profile_fitting import fit_profiles
 from ml.detection.profiles import Profiles
-from resolvers.base.errors import ClientError
 from resolvers.base.readings import to_readings
+from resolvers.base.worker import Worker
 from resolvers.context import Services
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.database import driver
@@ -33,19 +32,10 @@ REFIT_AFTER: Final = 72  # new samples (six hours), or a tenth more, whichever i
 AT_ONCE: Final = 16  # streams
 BREAK: Final = 4.0  # times as long as a round took before the next, so that the server does not feel it
 
-logger = structlog.get_logger(__name__)
 
-
-async def keep(services: Services, every_seconds: float) -> None:
-    """For ever."""
-    while True:
-        await asyncio.sleep(every_seconds)
-        try:
-            await learn_due(services, BREAK)
-        except ClientError as error:
-            logger.warning("learning pauses", reason=error.message)
-        except Exception:  # the outermost loop of a worker: log and try again
-            logger.exception("learning failed, trying again")
+def build_worker(services: Services, every_seconds: float) -> Worker:
+    """Returns the worker that learns profiles. It has no deadline: a large fleet takes hours."""
+    return Worker("learning", lambda: learn_due(services, BREAK), every_seconds=every_seconds)
 
 
 async def learn_due(services: Services, pause: float = 0.0) -> int:

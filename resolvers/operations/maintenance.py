@@ -1,6 +1,5 @@
 """What keeps the store in shape, done by any one process at a time."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,7 +8,7 @@ import structlog
 
 from ml.catalogue.metrics import TargetKind
 from resolvers.base import counters as meters
-from resolvers.base.errors import ClientError
+from resolvers.base.worker import Worker
 from resolvers.context import Services
 from resolvers.store.events import log as events
 from resolvers.store.models import training_runs as runs
@@ -19,25 +18,24 @@ from resolvers.store.telemetry import live_samples as live
 from resolvers.store.telemetry import partitions, rollups
 
 FORGET_EVERY_SECONDS = 3600.0  # a week of samples each time
+DEADLINE_SECONDS = 3600.0  # of a round: a first one after a long pause rolls up much
 CLOCKS_APART = timedelta(hours=1)
 LONGEST_SILENCE = timedelta(days=30)  # of a whole fleet
 
 logger = structlog.get_logger(__name__)
 
 
-async def keep(services: Services, every_seconds: float) -> None:
-    """For ever. `serve` has made partitions before it started."""
+def build_worker(services: Services, every_seconds: float) -> Worker:
+    """Returns the worker that maintains the store. `serve` has made partitions before it starts."""
     forget_again = 0.0
-    while True:
-        await asyncio.sleep(every_seconds)
+
+    async def work() -> None:
+        nonlocal forget_again
         forgets = time.monotonic() >= forget_again
-        try:
-            if await maintain(services, forgets=forgets) and forgets:
-                forget_again = time.monotonic() + FORGET_EVERY_SECONDS
-        except ClientError as error:
-            logger.warning("maintenance pauses", reason=error.message)
-        except Exception:  # the outermost loop of a worker: log and try again
-            logger.exception("maintenance failed, trying again")
+        if await maintain(services, forgets=forgets) and forgets:
+            forget_again = time.monotonic() + FORGET_EVERY_SECONDS
+
+    return Worker("maintenance", work, every_seconds=every_seconds, deadline_seconds=DEADLINE_SECONDS)
 
 
 def own_clock() -> datetime:

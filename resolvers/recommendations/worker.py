@@ -3,18 +3,15 @@
 What is due is read from the tables, not from events: whatever happened while no process was there is caught up with.
 """
 
-import asyncio
-from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-import structlog
 from sqlalchemy import exists, func, or_, select
 
 from ml.detection.episodes import Severity
 from resolvers.base.access import SYSTEM
-from resolvers.base.errors import ClientError
+from resolvers.base.worker import Worker
 from resolvers.context import Context, Services
 from resolvers.detection import anomalies
 from resolvers.recommendations.recommendations import propose
@@ -28,27 +25,21 @@ LEAST_SEVERITY: Final = Severity.HIGH
 STALE: Final = timedelta(hours=2)  # since it ended, or the analysis was made: history that somebody imports wants none
 AT_ONCE: Final = 100
 LOOK_SECONDS: Final = 60.0  # should nothing happen
+DEADLINE_SECONDS: Final = 1800.0
 
 Due = tuple[type[Anomaly] | type[CorrelationAnalysis], UUID]
 
-logger = structlog.get_logger(__name__)
 
-
-async def keep(services: Services) -> None:
-    """For ever: as anomalies change."""
-    changed = asyncio.Event()
-    services.feed.on(anomalies.TOPIC, changed.set)
-    while True:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_SECONDS):
-                await changed.wait()
-        changed.clear()
-        try:
-            await advise_due(services)
-        except ClientError as error:
-            logger.warning("automatic recommendations pause", reason=error.message)
-        except Exception:  # the outermost loop of a worker: log and try again
-            logger.exception("automatic recommendations failed, trying again")
+def build_worker(services: Services) -> Worker:
+    """Returns the worker that recommends when anomalies change."""
+    worker = Worker(
+        "automatic recommendations",
+        lambda: advise_due(services),
+        every_seconds=LOOK_SECONDS,
+        deadline_seconds=DEADLINE_SECONDS,
+    )
+    services.feed.on(anomalies.TOPIC, worker.wake)
+    return worker
 
 
 async def advise_due(services: Services) -> int:

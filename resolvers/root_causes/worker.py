@@ -1,8 +1,6 @@
 """Analyses that nobody asked for: when anomalies open together, one for each fault, beside the ingest."""
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +9,8 @@ from sqlalchemy import select
 
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.access import SYSTEM
-from resolvers.base.errors import ClientError, InvalidInput
+from resolvers.base.errors import InvalidInput
+from resolvers.base.worker import Worker
 from resolvers.context import Context, Services
 from resolvers.detection import anomalies
 from resolvers.detection.anomalies import AnomalyChange, publish_changes
@@ -35,26 +34,22 @@ STALE: Final = timedelta(hours=2)  # since it began: history that somebody impor
 LOOKBACK: Final = timedelta(hours=24)
 SETTLE_SECONDS: Final = 20.0  # from an anomaly to the look: others of its fault open with it
 LOOK_SECONDS: Final = 60.0  # should nothing happen
+DEADLINE_SECONDS: Final = 1800.0
 
 logger = structlog.get_logger(__name__)
 
 
-async def keep(services: Services) -> None:
-    """For ever: looks a moment after anomalies have changed."""
-    changed = asyncio.Event()
-    services.feed.on(anomalies.TOPIC, changed.set)
-    while True:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_SECONDS):
-                await changed.wait()
-        await asyncio.sleep(SETTLE_SECONDS)
-        changed.clear()
-        try:
-            await analyze_due(services)
-        except ClientError as error:
-            logger.warning("automatic analyses pause", reason=error.message)
-        except Exception:  # the outermost loop of a worker: log and try again
-            logger.exception("automatic analyses failed, trying again")
+def build_worker(services: Services) -> Worker:
+    """Returns the worker that analyses root causes, a moment after anomalies have changed."""
+    worker = Worker(
+        "automatic analyses",
+        lambda: analyze_due(services),
+        every_seconds=LOOK_SECONDS,
+        settle_seconds=SETTLE_SECONDS,
+        deadline_seconds=DEADLINE_SECONDS,
+    )
+    services.feed.on(anomalies.TOPIC, worker.wake)
+    return worker
 
 
 async def analyze_due(services: Services) -> int:

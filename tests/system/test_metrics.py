@@ -55,6 +55,7 @@ FAMILIES = {
     "bcom_operations_not_compiled_total": "counter",
     "bcom_resolver_duration_seconds": "summary",
     "bcom_retention_paused_total": "counter",
+    "bcom_worker_failures_total": "counter",
     "bcom_samples_total": "counter",
     "bcom_scoring_duration_seconds": "histogram",
     "bcom_connections_refused_total": "counter",

@@ -14,7 +14,8 @@ from typing import Final
 import structlog
 
 from resolvers.base.counters import EVENTS_READ
-from resolvers.base.errors import Expired, InvalidInput, Unavailable
+from resolvers.base.errors import Expired, InvalidInput
+from resolvers.base.worker import Worker
 from resolvers.store.events.database import EventDatabase
 from resolvers.store.events.log import Event, bounds, check_kept, parse_cursor, read
 from resolvers.store.events.subscribers import Events, Follower
@@ -32,11 +33,11 @@ class EventFeed:
         self._database = database
         self._followers: defaultdict[str, set[Follower]] = defaultdict(set)  # by topic
         self._wake = asyncio.Event()
+        self.worker = Worker("event feed", self._listen, every_seconds=1.0, begins_at_once=True)
         self._hooks: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)  # by topic
         self._position = 0
         self._looked_at = 0.0
         self._telling = False
-        self._task: asyncio.Task[None] | None = None
         database.wakeups.listen(Channel.EVENTS, self._wake.set)
 
     def on(self, topic: str, happened: Callable[[], None]) -> None:
@@ -46,12 +47,10 @@ class EventFeed:
     async def start(self) -> None:
         """Raises Unavailable when the database is."""
         _, self._position = await self._bounds()
-        self._task = asyncio.create_task(self._run(), name="event feed")
+        self.worker.start()
 
     async def stop(self) -> None:
-        while self._task and not self._task.done():  # an outage while cleaning up can swallow a cancellation
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=1.0)
+        await self.worker.stop()
 
     # ---------------------------------------------------------------- following
 
@@ -146,26 +145,13 @@ class EventFeed:
         async with self._database.read() as session:
             return await read(session, after)
 
-    async def _run(self) -> None:
-        """Listen for ever: a lost database is waited for, and what happened meanwhile is read from the log."""
-        away = False
-        while True:
-            try:
-                async with self._database.wakeups.listening(self._wake.set) as ended:
-                    await self._bounds()  # listening may be without the database
-                    if away:
-                        logger.info("event feed: the database is back")
-                    away = False
-                    self._call_all_hooks()
-                    await self._follow_log(ended)
-            except Unavailable as unavailable:
-                if not away:
-                    reason = unavailable.reason or unavailable.message
-                    logger.warning("event feed: the database is away, trying again every second", reason=reason)
-                away = True
-            except Exception:  # the outermost loop of a worker: log and try again
-                logger.exception("event feed failed, trying again")
-            await asyncio.sleep(1.0)
+    async def _listen(self) -> None:
+        """Reads the log until it cannot listen any more; what happens meanwhile is read from the log afterwards."""
+        async with self._database.wakeups.listening(self._wake.set) as ended:
+            await self._bounds()  # listening may be without the database
+            self.worker.recovered()
+            self._call_all_hooks()
+            await self._follow_log(ended)
 
     async def _follow_log(self, ended: Callable[[], bool]) -> None:
         while not ended():

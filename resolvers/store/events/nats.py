@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import structlog
 
+from resolvers.base.worker import Worker
 from resolvers.store.events.wakeups import PATIENCE, Channel, Ended, Listener, Notifier
 
 if TYPE_CHECKING:
@@ -79,7 +80,15 @@ class NatsWakeups:
         self._notifier = Notifier(self._send)
         self._owed: set[Channel] = set()  # what NATS has not taken yet
         self._connection: Client | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._next_server = cycle(self._servers)
+        self._worker = Worker(
+            "NATS",
+            self._listen,
+            every_seconds=RETRY_SECONDS,
+            begins_at_once=True,
+            first_pause_seconds=RETRY_SECONDS,
+            outages=self._failures,
+        )
 
     def listen(self, channel: Channel, listener: Listener) -> None:
         self._listeners[channel] = listener
@@ -104,9 +113,7 @@ class NatsWakeups:
             async with asyncio.timeout(PATIENCE):
                 while self._owed:  # noqa: ASYNC110  a command has told of something before it was connected
                     await asyncio.sleep(0.005)
-        while self._task and not self._task.done():  # the library can swallow a cancellation
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=1.0)
+        await self._worker.stop()
 
     # ---------------------------------------------------------------- telling
 
@@ -142,26 +149,15 @@ class NatsWakeups:
     # ---------------------------------------------------------------- being connected
 
     def _begin(self) -> None:
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="NATS")
+        if not self._worker.is_running:
+            self._worker.start()
 
-    async def _run(self) -> None:
-        away = False
-        for server in cycle(self._servers):
-            try:
-                async with self._connected(server) as lost:
-                    if away:
-                        logger.info("NATS is back")
-                    away = False
-                    await self._catch_up()
-                    raise await lost
-            except self._failures as error:
-                if not away:
-                    logger.warning("NATS is away: looking without it, trying again every second", reason=repr(error))
-                away = True
-            except Exception:  # the outermost loop of a worker: log and try again
-                logger.exception("NATS failed, trying again")
-            await asyncio.sleep(RETRY_SECONDS)
+    async def _listen(self) -> None:
+        """Stays connected with the next server until that fails. Raises one of `_failures`."""
+        async with self._connected(next(self._next_server)) as lost:
+            self._worker.recovered()
+            await self._catch_up()
+            raise await lost
 
     async def _catch_up(self) -> None:
         for channel in Channel:

@@ -9,20 +9,19 @@ case it is lost.
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 from sqlalchemy import delete, func
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from resolvers.base.counters import LAGGED, SAMPLES_TOPIC
-from resolvers.base.errors import ClientError, Lagged
+from resolvers.base.errors import Lagged
+from resolvers.base.worker import Worker
 from resolvers.store.events.database import EventDatabase
 from resolvers.store.events.wakeups import Channel
 from resolvers.store.postgres.database import driver
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 POLL_SECONDS: Final = 5.0
 KEPT: Final = timedelta(minutes=5)
 QUEUE_LENGTH: Final = 100  # looks that a follower may fall behind
-
-logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,23 +83,14 @@ class LiveSamples:
     def __init__(
         self, database: EventDatabase, *, poll_seconds: float = POLL_SECONDS, queue_length: int = QUEUE_LENGTH
     ) -> None:
-        self.poll_seconds, self.queue_length = poll_seconds, queue_length
+        self.queue_length = queue_length
         self._database = database
         self._followers: dict[Queue, frozenset[int]] = {}
-        self._look = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._snapshot: str | None = None  # what was read so far; None while nobody follows
         self._looked_at = 0.0
-        self._task: asyncio.Task[None] | None = None
-        database.wakeups.listen(Channel.SAMPLES, self._look.set)
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._read(), name="new samples")
-
-    async def stop(self) -> None:
-        while self._task and not self._task.done():  # an outage can swallow a cancellation
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=1.0)
+        self.worker = Worker("new samples", self._read, every_seconds=poll_seconds, longest_pause_seconds=1.0)
+        database.wakeups.listen(Channel.SAMPLES, self.worker.wake)
 
     @property
     def followers(self) -> int:
@@ -126,24 +114,9 @@ class LiveSamples:
             self._followers.pop(queue, None)
 
     async def _read(self) -> None:
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.poll_seconds):
-                    await self._look.wait()
-            self._look.clear()
-            try:
-                async with self._one_at_a_time:
-                    if self._followers:
-                        await self._advance()
-            except ClientError:
-                await self._retry_soon()  # what is stored meanwhile is read when the database is back
-            except Exception:  # the outermost loop of a worker: log and try again
-                logger.exception("reading new samples failed, trying again")
-                await self._retry_soon()
-
-    async def _retry_soon(self) -> None:
-        await asyncio.sleep(1.0)
-        self._look.set()
+        async with self._one_at_a_time:
+            if self._followers:
+                await self._advance()
 
     async def _advance(self) -> None:
         """Hands on what is new. A snapshot counts only once its samples are handed on, so a failed look is repeated."""

@@ -38,11 +38,9 @@ from tests.resolvers.store.test_live_samples import following, levels, new, next
 
 WATCH = "subscription { anomalyDetected(changes: [ACKNOWLEDGED]) { change } }"
 ACKNOWLEDGE = "mutation ($id: ID!) { acknowledgeAnomaly(id: $id) { __typename } }"
-DATABASE_AWAY, DATABASE_BACK = (
-    "event feed: the database is away, trying again every second",
-    "event feed: the database is back",
-)
-AWAY, BACK = "NATS is away: looking without it, trying again every second", "NATS is back"
+INTERRUPTED, GOES_ON = "background work is interrupted, trying again", "background work goes on"
+DATABASE_AWAY, DATABASE_BACK = ("event feed", INTERRUPTED), ("event feed", GOES_ON)
+AWAY, BACK = ("NATS", INTERRUPTED), ("NATS", GOES_ON)
 NEVER, PASSWORD = 3600.0, "p@ss:w/rd, or so"
 QUOTED = "p%40ss%3Aw%2Frd%2C%20or%20so"
 
@@ -168,8 +166,10 @@ async def subscribed(nats: Nats, subject: str) -> AsyncIterator[tuple[Client, Su
     await client.close()
 
 
-def said(logs: Logs, *events: str) -> list[str]:
-    return [entry["event"] for entry in logs if entry["event"] in events]
+def said(logs: Logs, *wanted: tuple[str, str]) -> list[tuple[str, str]]:
+    """What workers logged of this, by their names."""
+    entries = [(entry.get("worker", ""), entry["event"]) for entry in logs]
+    return [entry for entry in entries if entry in wanted]
 
 
 # ---------------------------------------------------------------- while it is there

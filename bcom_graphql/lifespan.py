@@ -1,0 +1,127 @@
+"""What a server process starts before it serves, and stops afterwards: workers, event feed, trainings, database."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from bcom_graphql import demo
+from bcom_graphql.graphql.transports.http import GraphQLServer
+from bcom_graphql.graphql.transports.open_connections import OpenConnections
+from bcom_graphql.observability.prometheus import Metrics
+from bcom_graphql.settings import Settings
+from resolvers.accounts.sessions import ACCESS_TOPIC
+from resolvers.base.errors import Lagged
+from resolvers.base.worker import Worker
+from resolvers.context import Services
+from resolvers.detection import profile_worker
+from resolvers.operations import maintenance
+from resolvers.recommendations import worker as recommendation_worker
+from resolvers.root_causes import worker as analysis_worker
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is started and stopped together."""
+
+    services: Services
+    settings: Settings
+    server: GraphQLServer
+    metrics: Metrics
+    connections: OpenConnections
+    end_tracing: Callable[[], None] | None = None
+
+
+@asynccontextmanager
+async def run(parts: Parts) -> AsyncIterator[None]:
+    """Runs everything beside the requests. Each part is stopped, even if stopping another one fails."""
+    services = parts.services
+    async with AsyncExitStack() as stops:  # what is pushed last is stopped first
+        if parts.end_tracing is not None:
+            stops.push_async_callback(asyncio.to_thread, parts.end_tracing)
+        stops.push_async_callback(services.database.close)
+        stops.push_async_callback(services.rates.close)
+        stops.push_async_callback(services.feed.stop)
+        await services.feed.start()
+        stops.push_async_callback(services.trainers.stop)
+        stops.callback(parts.metrics.stop)
+        workers = build_workers(parts)
+        stops.push_async_callback(stop_all, workers)
+        for worker in workers:
+            worker.start()
+        drain_before_stopping(partial(parts.server.drain, parts.settings.shutdown_seconds))
+        yield
+
+
+def build_workers(parts: Parts) -> list[Worker]:
+    """Returns the background work of this process."""
+    services, settings = parts.services, parts.settings
+    optional = [
+        parts.metrics.build_worker(),
+        analysis_worker.build_worker(services) if settings.automatic_analyses else None,
+        recommendation_worker.build_worker(services) if settings.automatic_recommendations else None,
+        demo.build_worker(services) if settings.demo else None,
+    ]
+    return [
+        services.live.worker,
+        build_access_worker(services, parts.server),
+        maintenance.build_worker(services, settings.maintenance_seconds),
+        profile_worker.build_worker(services, settings.learning_seconds),
+        Worker("closing late connections", parts.connections.watch, every_seconds=1.0, begins_at_once=True),
+        *(worker for worker in optional if worker is not None),
+    ]
+
+
+async def stop_all(workers: Sequence[Worker]) -> None:
+    await asyncio.gather(*(worker.stop() for worker in workers))
+
+
+def build_access_worker(services: Services, server: GraphQLServer) -> Worker:
+    """Returns the worker that checks the sockets of whoever signed out, was deactivated or got another role."""
+    after: str | None = None
+
+    async def watch() -> None:
+        nonlocal after
+        after = after or services.feed.cursor
+        try:
+            async for event in services.feed.follow(ACCESS_TOPIC, after):
+                worker.recovered()
+                after = event.cursor
+                await server.connections.check_again(event.subject)
+        except Lagged as lagged:
+            after = lagged.resume_after or after
+
+    worker = Worker("watching access", watch, every_seconds=0.0, begins_at_once=True, longest_pause_seconds=1.0)
+    return worker
+
+
+def drain_before_stopping(drain: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Drains when the process is told to stop: uvicorn closes sockets at once, and waits for endless event streams.
+
+    uvicorn has set its own signal handlers by now, and restores the former ones when it leaves. A second signal does
+    not wait for the draining.
+    """
+    loop, begun = asyncio.get_running_loop(), list[asyncio.Task[None]]()
+
+    def begin(then: Callable[[], Any]) -> None:
+        begun.append(asyncio.create_task(drain(), name="draining"))
+        begun[0].add_done_callback(lambda _: then())
+
+    def chained(then: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], None]:
+        def handle(number: int, frame: FrameType | None) -> None:
+            if begun or loop.is_closed():
+                then(number, frame)
+            else:
+                loop.call_soon_threadsafe(begin, partial(then, number, frame))
+
+        return handle
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        then = signal.getsignal(number)
+        if callable(then) and threading.current_thread() is threading.main_thread():
+            signal.signal(number, chained(then))
