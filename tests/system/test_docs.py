@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +19,13 @@ from tests.helpers.processes import COMMAND, Served, environment
 
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("examples/*/README.md"))]
+PAGES = [
+    README,
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted(DOCS.rglob("*.md")),
+    *sorted(ROOT.glob("examples/*/README.md")),
+]
 DEMO = {"email": "noc@example.com", "password": "demo-password"}
 TOP = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
 ELSEWHERE = {  # pages whose commands other tests follow
@@ -123,6 +130,15 @@ def test_the_glossary_is_sorted_and_says_each_word_once() -> None:
 
     assert words == [sorted(part, key=str.lower) for part in words]
     assert len({word for part in words for word in part}) == sum(map(len, words))
+
+
+def test_the_changelog_has_the_version_that_this_is() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    kinds = set(re.findall(r"^### (.+)$", text, re.MULTILINE))
+
+    assert text.index("## [Unreleased]") < text.index(f"## [{version}] - ")
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
 # ---------------------------------------------------------------- made from the code
