@@ -25,7 +25,7 @@ def run(connection: Connection) -> None:
 
 
 async def connect_and_run() -> None:
-    async with Database(os.environ["DATABASE_URL"]).patient() as connection:
+    async with Database(os.environ["DATABASE_URL"]).long_transaction() as connection:
         await connection.run_sync(run)
 
 

@@ -11,7 +11,7 @@ from resolvers.base.access import SYSTEM, Caller
 from resolvers.base.errors import ClientError, Unauthenticated
 from resolvers.base.rate_limits import Budget
 from resolvers.base.roles import Role
-from resolvers.base.tokens import API_KEY_PREFIX, bearer
+from resolvers.base.tokens import API_KEY_PREFIX, parse_bearer
 from resolvers.context import Columns, Context, Services, network_of
 from schema.column_selection import select_columns
 
@@ -64,11 +64,11 @@ class ApplicationGate(Gate):
         context.pushes = True
 
     async def wait_until_sent(self) -> None:
-        await self._services.feed.settled()
+        await self._services.feed.wait_until_idle()
 
     async def charge(self, context: Context, points: int) -> None:
         try:
-            await context.spend(Budget.OPERATIONS, cost=points)
+            await context.consume(Budget.OPERATIONS, cost=points)
         except ClientError as error:
             raise _to_request_error(error) from error
 
@@ -86,7 +86,7 @@ async def _identify(context: Context, credentials: Mapping[str, object]) -> None
     authorization = next((value for name, value in credentials.items() if name.lower() == "authorization"), None)
     if authorization is None or authorization == "":
         return
-    secret = bearer(authorization)
+    secret = parse_bearer(authorization)
     if secret is None:
         raise Unauthenticated("Authorization must be `Bearer` and an access token or an API key.")
     identify = api_keys.identify if secret.startswith(API_KEY_PREFIX) else sessions.identify

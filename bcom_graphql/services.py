@@ -6,7 +6,7 @@ from datetime import timedelta
 from bcom_graphql.settings import Settings
 from bcom_graphql.training_processes import TrainerProcesses
 from resolvers.accounts.passwords import Passwords
-from resolvers.base.rate_limits import Rates
+from resolvers.base.rate_limits import RateLimiter
 from resolvers.base.tokens import Tokens
 from resolvers.context import Services
 from resolvers.store.events.database import EventDatabase
@@ -55,7 +55,7 @@ def wakeups(settings: Settings) -> Wakeups | None:
     return NatsWakeups(settings.events_url.get_secret_value()) if settings.events_url else None
 
 
-def rate_limits(settings: Settings) -> Rates:
+def rate_limits(settings: Settings) -> RateLimiter:
     """Raises ValueError when the storage's library is missing."""
     storage = settings.rate_limit_storage.get_secret_value() if settings.rate_limit_storage else None
-    return Rates(settings.rates, storage)
+    return RateLimiter(settings.rates, storage)

@@ -82,6 +82,6 @@ class TrainerProcesses:
             logger.warning("a training's process ended badly", run=str(run_id), code=code)
         for _ in range(ATTEMPTS):
             with suppress(ClientError):
-                if await runs.settle(self._database, run_id):
+                if await runs.reap(self._database, run_id):
                     return
             await asyncio.sleep(0.1)  # PostgreSQL notices a moment later that a connection has ended

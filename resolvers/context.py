@@ -14,12 +14,12 @@ from resolvers.base.access import SYSTEM, Caller, require, require_person
 from resolvers.base.dataloader import Loader
 from resolvers.base.errors import Busy
 from resolvers.base.interfaces import FileReaders, PasswordHasher, Trainers
-from resolvers.base.rate_limits import Budget, Rates
+from resolvers.base.rate_limits import Budget, RateLimiter
 from resolvers.base.roles import Role
 from resolvers.base.tokens import Tokens
-from resolvers.base.turns import Turns
+from resolvers.base.turns import FairQueue
 from resolvers.lists.loaders import Loaders
-from resolvers.lists.row_loaders import Entities
+from resolvers.lists.row_loaders import RowLoaders
 from resolvers.store.events.database import EventDatabase
 from resolvers.store.events.feed import EventFeed
 from resolvers.store.events.log import parse_cursor
@@ -27,7 +27,7 @@ from resolvers.store.events.subscribers import Events
 from resolvers.store.models import registry, sensitivities
 from resolvers.store.models.registry import Registry
 from resolvers.store.models.sensitivities import Sensitivities
-from resolvers.store.queries.sign_ins import Holder, holders
+from resolvers.store.queries.sign_ins import Holder, find_holders
 from resolvers.store.tables.core import Table
 from resolvers.store.telemetry.live_samples import LiveSamples
 from resolvers.store.telemetry.profiles import ProfileCache
@@ -52,26 +52,26 @@ class Services:
     readers: FileReaders
     retention_days: int = 400
     event_retention_days: int = 7
-    rates: Rates = field(default_factory=Rates)
+    rates: RateLimiter = field(default_factory=RateLimiter)
     open_registration: bool = False  # anybody may register
     keys_per_user: int = 50
     live: LiveSamples = field(init=False)
     sensitivity: Sensitivities = field(init=False)
-    entities: Entities = field(init=False)
-    readings: Turns = field(init=False)  # of the pool half, so that who searches the fleet keeps nobody from recording
+    row_loaders: RowLoaders = field(init=False)
+    read_turns: FairQueue = field(init=False)  # half of the pool: searching the fleet must not stop the recording
     holders: Loader[UUID, Holder | None] = field(init=False)  # of sign-ins, for all who ask at once
     profiles: ProfileCache = field(default_factory=ProfileCache)
     analyses: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANALYSES_AT_ONCE))
 
     def __post_init__(self) -> None:
         at_once = max(1, self.database.pool.size // 2)
-        object.__setattr__(self, "readings", Turns(at_once, READINGS_WAITING, TOO_MANY_READINGS))
+        object.__setattr__(self, "read_turns", FairQueue(at_once, READINGS_WAITING, TOO_MANY_READINGS))
         object.__setattr__(self, "live", LiveSamples(self.database))
         object.__setattr__(self, "sensitivity", Sensitivities(self.database))
-        object.__setattr__(self, "entities", Entities(self.database))
-        object.__setattr__(self, "holders", Loader(partial(holders, self.database), forgets=True))
-        self.feed.on(registry.TOPIC, self.registry.forget)
-        self.feed.on(sensitivities.TOPIC, self.sensitivity.forget)
+        object.__setattr__(self, "row_loaders", RowLoaders(self.database))
+        object.__setattr__(self, "holders", Loader(partial(find_holders, self.database), cache=False))
+        self.feed.add_hook(registry.TOPIC, self.registry.forget)
+        self.feed.add_hook(sensitivities.TOPIC, self.sensitivity.forget)
 
 
 @dataclass
@@ -110,38 +110,38 @@ class Context:
         return self.services.feed.stream(topic, after, pushes=self.pushes)
 
     @property
-    def spender(self) -> str:
+    def rate_limit_key(self) -> str:
         """Whose budgets the operation draws on: the user's, else the address's; of IPv6 the network's (/64)."""
         if self.caller is not None:
             return f"user {self.caller.user_id}"
         return f"address {network_of(self.address)}"
 
-    async def spend(self, budget: Budget, *what: str, cost: int = 1) -> None:
+    async def consume(self, budget: Budget, *what: str, cost: int = 1) -> None:
         """Draw on the caller's budget; the server's own work has no limit. Raises RateLimited."""
         if self.caller is not SYSTEM:
-            await self.services.rates.spend(budget, *what, self.spender, cost=cost)
+            await self.services.rates.consume(budget, *what, self.rate_limit_key, cost=cost)
 
     def largest_cost(self, budget: Budget) -> int | None:
         """Returns the most that the caller may ever spend at once; None without a limit."""
         return None if self.caller is SYSTEM else self.services.rates.largest_cost(budget)
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[None]:
+    async def read_turn(self) -> AsyncIterator[None]:
         """One's turn at what may keep the database busy. Raises Busy for too many, or after a long wait."""
-        turns = self.services.readings
+        turns = self.services.read_turns
         try:
             async with asyncio.timeout(READING_WAITS):
-                await turns.take(self.spender, preferred=False)
+                await turns.acquire(self.rate_limit_key, preferred=False)
         except TimeoutError:
             raise Busy(TOO_MANY_READINGS) from None
         try:
             yield
         finally:
-            turns.give_back()
+            turns.release()
 
     @cached_property
     def loaders(self) -> Loaders:
-        return Loaders(self.database, self.services.entities, self.columns or {}, self.reading)
+        return Loaders(self.database, self.services.row_loaders, self.columns or {}, self.read_turn)
 
     def columns_of(self, entity: type[Table]) -> frozenset[str] | None:
         """Those that the operation reads of its rows; None: all."""

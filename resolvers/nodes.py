@@ -38,17 +38,17 @@ async def load(context: Context, type_name: str, key: str) -> Any | None:
     """The row, or None: for an unknown type, a key that is none, and what the caller may not see alike."""
     caller = context.require(Role.VIEWER, "load objects")
     if type_name == "Model":
-        return await models.named(context, key)
-    typed = _typed(type_name, key)
+        return await models.find_model(context, key)
+    typed = _parse_key(type_name, key)
     if type_name not in NODE_TABLES or typed is None:
         return None
     entity = NODE_TABLES[type_name]
-    loader = context.loaders.whole(entity) if type_name in OWNERS else context.loaders.of(entity)
+    loader = context.loaders.whole_rows(entity) if type_name in OWNERS else context.loaders.rows(entity)
     row = await loader.load(typed)
     return row if row is not None and _may_see(caller, type_name, row) else None
 
 
-def _typed(type_name: str, key: str) -> int | UUID | None:
+def _parse_key(type_name: str, key: str) -> int | UUID | None:
     try:
         return UUID(key) if type_name in KEYED_BY_UUID else entity_key(key)
     except ValueError:

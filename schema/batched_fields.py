@@ -79,7 +79,7 @@ def polymorphic_relation(
 
 
 def _load_rows(info: Info, entity: type[Table], keys: Iterable[Any]) -> Awaitable[Mapping[Any, Any]]:
-    return info.context.loaders.of(entity).find({key for key in keys if key is not None})
+    return info.context.loaders.rows(entity).find({key for key in keys if key is not None})
 
 
 def _wrap_rows(entity: type[Table], rows: Mapping[Any, Any]) -> dict[Any, Any]:

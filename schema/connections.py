@@ -9,7 +9,7 @@ import strawberry
 
 from resolvers.lists.listings import Listing
 from resolvers.lists.loaders import Children
-from resolvers.lists.pagination import Page, Window, count
+from resolvers.lists.pagination import Page, Window, count_rows
 from schema.relay import Info, Node
 
 T = TypeVar("T", bound=Node)
@@ -86,5 +86,5 @@ def page_to_connection(info: Info, node: type[T], listing: Listing[Any], page: P
 
 
 async def _count_rows(info: Info, listing: Listing[Any]) -> int:
-    async with info.context.reading():
-        return await count(info.context.database, listing)
+    async with info.context.read_turn():
+        return await count_rows(info.context.database, listing)

@@ -38,7 +38,7 @@ class LimitRate(FieldExtension):
     ) -> Any:
         caller = info.context.caller
         if caller is not None and caller.role.rank >= self.access.rank:  # else the resolver says why not
-            await info.context.spend(Budget.ANALYSES, info.field_name)
+            await info.context.consume(Budget.ANALYSES, info.field_name)
         return await next_(source, info, **arguments)
 
 

@@ -18,8 +18,8 @@ logger = structlog.get_logger(__name__)
 
 async def ensure_champions(services: Services, bar: Progress, folder: Path = shipped.FOLDER) -> None:
     """Gives every model without a champion its first one: that of `folder`, or one trained here. Raises Failed."""
-    for model in await services.registry.missing():
-        while model in await services.registry.missing():
+    for model in await services.registry.list_missing():
+        while model in await services.registry.list_missing():
             try:
                 await _first_champion(services, bar, model, folder)
             except Conflict:  # another process is at it

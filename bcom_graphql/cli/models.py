@@ -49,7 +49,7 @@ def show() -> None:
     """The newest versions of every model, and what they measured on data that they did not learn from."""
 
     async def work(context: Context) -> None:
-        names = [model.name for model in await models.listed(context)]
+        names = [model.name for model in await models.list_models(context)]
         load, window = context.loaders, Window(first=SHOWN_VERSIONS)
         pages = await load.page.load_many([((Children(models.versions), window), name) for name in names])
         rows: list[ModelVersion] = [row for page in pages for row in page.rows]
@@ -93,8 +93,8 @@ async def _wanted(context: Context, model: str | None, version: str | None) -> l
     if version is not None:
         if model is None:
             raise InvalidInput("Say with --model whose version it is.")
-        return [await models.version_called(context, model, version)]
-    names = [one.name for one in await models.listed(context) if model in (None, one.name)]
+        return [await models.find_version(context, model, version)]
+    names = [one.name for one in await models.list_models(context) if model in (None, one.name)]
     if not names:
         raise NotFound("model")
     return [row for row in await context.loaders.champion.load_many(names) if row]
@@ -136,7 +136,7 @@ def promote(
     """Let a version serve, in every running server at once."""
 
     async def work(context: Context) -> None:
-        row = await models.version_called(context, model, version)
+        row = await models.find_version(context, model, version)
         await models.promote(context, row.id, force=force, note=note)
         _say(f"{model} {version} serves from now on.")
 

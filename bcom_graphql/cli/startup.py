@@ -22,7 +22,7 @@ async def make_ready(settings: Settings, bar: Progress) -> None:
         await (demo_account.move_in(services) if settings.demo else demo_account.move_out(services))
         await _tell_first_admin(services)
         await make_partitions(services)
-        await training_runs.bury(services.database)
+        await training_runs.fail_orphans(services.database)
         await ensure_champions(services, bar)
         if settings.demo:
             await _fill_demo(services, bar)
@@ -36,7 +36,7 @@ async def _tell_first_admin(services: Services) -> None:
     logger.warning(
         "nobody is an admin yet: make one with `bcom-graphql user EMAIL --role admin`, or register with this token,"
         " which works once",
-        token=services.tokens.first_admin,
+        token=services.tokens.first_admin_token,
     )
 
 

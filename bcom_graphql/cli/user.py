@@ -57,7 +57,7 @@ def reset(email: str) -> None:
 
     async def work(services: Services) -> None:
         async with services.database.read() as session:
-            user = await users.find(session, email)
+            user = await users.find_user(session, email)
         if user is None:
             raise NotFound("user")
         given = await users.reset_password(Context(services, SYSTEM), user.id)

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from bcom_graphql import __version__
 from resolvers.context import Services
-from resolvers.operations.gauges import Asking, Lately
+from resolvers.operations.gauges import SharedQuery, TtlCache
 from resolvers.store.postgres.embedded import Supervised
 from resolvers.store.postgres.migrations import pending
 
@@ -39,7 +39,7 @@ class Health:
     embedded: Supervised | None = None
 
     def routes(self) -> list[Route]:
-        answers, migrations, models = Asking(self._answers), Lately(self._migrations), Lately(self._models)
+        answers, migrations, models = SharedQuery(self._answers), TtlCache(self._migrations), TtlCache(self._models)
 
         async def health(_: Request) -> JSONResponse:
             if await answers.get():
@@ -77,7 +77,7 @@ class Health:
         return "are pending: run `bcom-graphql migrate`" if await pending(self.services.database) else OK
 
     async def _models(self) -> str:
-        missing = await self.services.registry.missing()
+        missing = await self.services.registry.list_missing()
         return f"have no champion, run `bcom-graphql train --all`: {', '.join(missing)}" if missing else OK
 
 

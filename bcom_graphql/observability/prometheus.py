@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from bcom_graphql import __version__
-from resolvers.base.tokens import bearer
+from resolvers.base.tokens import parse_bearer
 from resolvers.base.worker import Worker
 from resolvers.context import Services
 from resolvers.operations.gauges import Observer, OpenAnomalies
@@ -76,7 +76,7 @@ class Metrics:
             if asks_directly(request) and is_near(request):
                 return None
             return PlainTextResponse("Set METRICS_TOKEN to scrape from here.\n", 403, UNCACHED)
-        given = bearer(request.headers.get("authorization")) or ""
+        given = parse_bearer(request.headers.get("authorization")) or ""
         if hmac.compare_digest(given.encode(), self._token.get_secret_value().encode()):
             return None
         headers = {**UNCACHED, "www-authenticate": "Bearer"}

@@ -100,7 +100,7 @@ _RULES: Final = {
 }
 
 
-def objections(challenger: Sequence[Measure], champion: Sequence[Measure]) -> list[str]:
+def promotion_blockers(challenger: Sequence[Measure], champion: Sequence[Measure]) -> list[str]:
     """Why the challenger should not replace the champion: a sentence for each reason; none where it may.
 
     Compares what both were measured at on the same data set, each with some tolerance for chance.

@@ -25,34 +25,34 @@ async def register(
     server's log. An address that is taken is answered like a wrong password, whatever the password: nobody guesses
     one here. Raises InvalidInput, InvalidCredentials, Forbidden, RateLimited, Busy.
     """
-    has_token = token is not None and context.services.tokens.is_first_admin(token)
+    has_token = token is not None and context.services.tokens.is_first_admin_token(token)
     if not (context.services.open_registration or has_token):
-        raise _closed()
+        raise _refuse_registration()
     email = check_email(email)
     password = check_password(password, ["input", "password"])
     check_name(full_name)
-    await guessing.attempt_from_address(context)
-    hash = await context.services.passwords.hash(password, guessing.neighbourhood(context.address))
+    await guessing.count_attempt_from_address(context)
+    hash = await context.services.passwords.hash(password, guessing.household_network(context.address))
     try:
         async with context.database.write() as session:
             await lock(session, AdvisoryLock.USERS)
-            role = await _role(context, session, has_token=has_token)
-            user = await users.insert(session, email, hash, full_name, role)
+            role = await _choose_role(context, session, has_token=has_token)
+            user = await users.insert_user(session, email, hash, full_name, role)
             return await sessions.begin(context, session, user)
     except IntegrityError:
         raise InvalidCredentials(REFUSED) from None
 
 
-async def _role(context: Context, session: AsyncSession, *, has_token: bool) -> Role:
+async def _choose_role(context: Context, session: AsyncSession, *, has_token: bool) -> Role:
     """Raises Forbidden for a token that has served: there is an admin."""
     if has_token and not await users.has_admin(session):
         return Role.ADMIN
     if not context.services.open_registration:
-        raise _closed()
+        raise _refuse_registration()
     return Role.VIEWER if await users.has_users(session) else Role.ADMIN
 
 
-def _closed() -> Forbidden:
+def _refuse_registration() -> Forbidden:
     return Forbidden(
         "Registration is closed on this server. Ask an admin for an account: they make it with `createUser`,"
         " or with `bcom-graphql user EMAIL` where the server runs."
@@ -61,19 +61,19 @@ def _closed() -> Forbidden:
 
 async def login(context: Context, email: str, password: str) -> SignedIn:
     """Raises InvalidCredentials, without a hint at what was wrong; RateLimited after too many attempts, Busy."""
-    account, place = spellings(email)[0], guessing.neighbourhood(context.address)
-    await guessing.attempt(context, account, place)
+    account, place = spellings(email)[0], guessing.household_network(context.address)
+    await guessing.count_attempt(context, account, place)
     async with context.database.read() as session:
-        known = await users.find(session, email)
+        known = await users.find_user(session, email)
         is_known = known is not None and await guessing.is_known(context, session, known)
     if not is_known:
-        await guessing.attempt_as_stranger(context, account)
+        await guessing.count_attempt_of_stranger(context, account)
     hash = known.password_hash if known else None
     matches = await context.services.passwords.match(password, hash, place, is_known=is_known)
     if matches:
-        await guessing.forgive(context, account, place)
+        await guessing.reset_attempts(context, account, place)
     async with context.database.write() as session:
-        user = await _unchanged(session, known) if known and matches else None
+        user = await _lock_if_unchanged(session, known) if known and matches else None
         if user and user.is_active:
             return await sessions.begin(context, session, user)
     raise InvalidCredentials(REFUSED)
@@ -86,14 +86,14 @@ async def change_password(context: Context, current: str, new: str, *, revoke_ke
     async with context.database.read() as session:
         known = await session.get_one(User, caller.user_id)
     place = f"session {caller.sign_in_id}"  # whoever guesses elsewhere is no reason to refuse it here
-    await guessing.attempt(context, known.email, place)
+    await guessing.count_attempt(context, known.email, place)
     matches = await context.services.passwords.match(current, known.password_hash, place, is_known=True)
     if not matches:
         raise InvalidCredentials("This is not your current password.")
-    await guessing.forgive(context, known.email, place)
+    await guessing.reset_attempts(context, known.email, place)
     hash = await context.services.passwords.hash(new, place, is_known=True)
     async with context.database.write() as session:
-        user = await _unchanged(session, known)
+        user = await _lock_if_unchanged(session, known)
         if user is None:
             raise InvalidCredentials("This is not your current password.")
         user.password_hash = hash
@@ -103,7 +103,7 @@ async def change_password(context: Context, current: str, new: str, *, revoke_ke
         return await sessions.begin(context, session, user)
 
 
-async def _unchanged(session: AsyncSession, known: User) -> User | None:
+async def _lock_if_unchanged(session: AsyncSession, known: User) -> User | None:
     """The user, locked, unless the password that has just been verified was changed meanwhile."""
     same = (User.id == known.id, User.password_hash == known.password_hash)
     user: User | None = await session.scalar(select(User).where(*same).with_for_update(key_share=True))

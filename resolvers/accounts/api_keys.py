@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from resolvers.accounts.sessions import confirm, tell
+from resolvers.accounts.sessions import confirm, publish_change
 from resolvers.base import tokens
 from resolvers.base.access import Caller
 from resolvers.base.errors import InvalidInput, NotFound, Unauthenticated
@@ -23,12 +23,12 @@ USE_NOTED_EVERY = timedelta(minutes=1)  # a collector's every request must not b
 
 
 @dataclass(frozen=True)
-class Created:
+class CreatedKey:
     api_key: ApiKey
     secret: str
 
 
-async def create(context: Context, name: str, role: Role, expires_at: datetime | None) -> Created:
+async def create(context: Context, name: str, role: Role, expires_at: datetime | None) -> CreatedKey:
     """A key with the caller's role at most. Raises InvalidInput, Forbidden."""
     context.require(role, f"create an API key with the role {role}")
     caller = context.require_person(role, "create API keys")
@@ -45,7 +45,7 @@ async def create(context: Context, name: str, role: Role, expires_at: datetime |
         session.add(key)
         await session.flush()
         await session.refresh(key)
-    return Created(key, secret)
+    return CreatedKey(key, secret)
 
 
 async def _refuse_too_many(context: Context, session: AsyncSession, caller: Caller) -> None:
@@ -61,7 +61,7 @@ async def _refuse_too_many(context: Context, session: AsyncSession, caller: Call
         )
 
 
-async def listed(context: Context, first: int | None, after: int | None) -> list[ApiKey]:
+async def list_keys(context: Context, first: int | None, after: int | None) -> list[ApiKey]:
     """One's own, in the order they were made; an admin sees everybody's. Raises InvalidInput, Forbidden."""
     caller = context.require_person(Role.VIEWER, "list API keys")
     query = select(ApiKey).order_by(ApiKey.id).limit(Window(first).size)
@@ -81,7 +81,7 @@ async def revoke(context: Context, key_id: int) -> ApiKey:
         if key is None or (key.user_id != caller.user_id and caller.role is not Role.ADMIN):
             raise NotFound("API key")
         key.revoked_at = key.revoked_at or context.now
-        tell(session, key.user_id)
+        publish_change(session, key.user_id)
     return key
 
 

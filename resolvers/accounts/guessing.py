@@ -20,49 +20,51 @@ from resolvers.store.tables.core import SignIn, User
 KNOWN_FOR: Final = timedelta(days=90)
 
 
-async def attempt(context: Context, account: str, place: str) -> None:
+async def count_attempt(context: Context, account: str, place: str) -> None:
     """Draws on what this place may try with this account. Raises RateLimited."""
-    await attempt_from_address(context)
-    await context.services.rates.spend(Budget.SIGN_INS_BY_ACCOUNT, _key(account), place)
+    await count_attempt_from_address(context)
+    await context.services.rates.consume(Budget.SIGN_INS_BY_ACCOUNT, _key(account), place)
 
 
-async def attempt_from_address(context: Context) -> None:
+async def count_attempt_from_address(context: Context) -> None:
     """Draws on what this address may try at all. Raises RateLimited."""
     if context.caller is not SYSTEM:
-        await context.services.rates.spend(Budget.SIGN_INS_BY_ADDRESS, network_of(context.address))
+        await context.services.rates.consume(Budget.SIGN_INS_BY_ADDRESS, network_of(context.address))
 
 
-async def attempt_as_stranger(context: Context, account: str) -> None:
+async def count_attempt_of_stranger(context: Context, account: str) -> None:
     """Draws on what networks that the account does not know may try together. Raises RateLimited."""
-    await context.services.rates.spend(Budget.SIGN_INS_BY_STRANGERS, _key(account))
+    await context.services.rates.consume(Budget.SIGN_INS_BY_STRANGERS, _key(account))
 
 
-async def forgive(context: Context, account: str, place: str) -> None:
+async def reset_attempts(context: Context, account: str, place: str) -> None:
     """Who knows the password has not been guessing from here."""
-    await context.services.rates.forgive(Budget.SIGN_INS_BY_ACCOUNT, _key(account), place)
+    await context.services.rates.reset(Budget.SIGN_INS_BY_ACCOUNT, _key(account), place)
 
 
-async def forgive_strangers(context: Context, account: str) -> None:
+async def reset_strangers(context: Context, account: str) -> None:
     """The account may be signed in to from anywhere again."""
-    await context.services.rates.forgive(Budget.SIGN_INS_BY_STRANGERS, _key(account))
+    await context.services.rates.reset(Budget.SIGN_INS_BY_STRANGERS, _key(account))
 
 
 async def is_known(context: Context, session: AsyncSession, user: User) -> bool:
     """Whether the user has signed in from this network lately."""
     from_here = select(SignIn).where(
         SignIn.user_id == user.id,
-        SignIn.network == mark(context, user.id),
+        SignIn.network == fingerprint_network(context, user.id),
         SignIn.created_at > context.now - KNOWN_FOR,
     )
     return bool(await session.scalar(select(exists(from_here))))
 
 
-def mark(context: Context, user_id: int) -> bytes | None:
+def fingerprint_network(context: Context, user_id: int) -> bytes | None:
     """What is kept of the network of a sign-in: it tells nothing without the server's secret."""
-    return context.services.tokens.mark(f"{user_id} {neighbourhood(context.address)}") if context.address else None
+    if not context.address:
+        return None
+    return context.services.tokens.fingerprint(f"{user_id} {household_network(context.address)}")
 
 
-def neighbourhood(address: str) -> str:
+def household_network(address: str) -> str:
     """A /24 of IPv4, a /64 of IPv6: where a household or an office is, whose address changes now and then."""
     network = network_of(address)
     try:

@@ -16,7 +16,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from resolvers.accounts.credentials import LONGEST_PASSWORD
-from resolvers.base.turns import Turns
+from resolvers.base.turns import FairQueue
 
 THREADS: Final = min(4, max(1, (os.cpu_count() or 1) // 2))  # each hash takes 64 MiB, and runs on four cores if it may
 NICENESS: Final = 10  # the event loop comes first, and the database
@@ -43,31 +43,31 @@ class Passwords:
     """Hashes and verifies; who waits for it is let in by network, those known to the account first."""
 
     def __init__(self, waiting: int = WAITING, threads: int = THREADS) -> None:
-        self._turns = Turns(threads, waiting)
+        self._turns = FairQueue(threads, waiting)
         self._threads = ThreadPoolExecutor(threads, "argon2", _step_back)  # a flood leaves other threads alone
 
     async def hash(self, password: str, network: str = "", *, is_known: bool = False) -> str:
         """Of a checked password. Raises Busy."""
-        return await self._aside(lambda: _hasher.hash(password), network, is_known=is_known)
+        return await self._run_in_thread(lambda: _hasher.hash(password), network, is_known=is_known)
 
     async def match(self, password: str, hash: str | None, network: str = "", *, is_known: bool = False) -> bool:
         """Takes the same time when there is no hash, so that nobody learns who has an account. Raises Busy."""
         if len(password) > MOST_GIVEN:
             password, hash = "", None
         work = partial(_verify, password, hash or _nobodys_hash)
-        return await self._aside(work, network, is_known=is_known) and hash is not None
+        return await self._run_in_thread(work, network, is_known=is_known) and hash is not None
 
-    async def _aside(self, work: Callable[[], Result], network: str, *, is_known: bool) -> Result:
-        await self._turns.take(network, preferred=is_known)
+    async def _run_in_thread(self, work: Callable[[], Result], network: str, *, is_known: bool) -> Result:
+        await self._turns.acquire(network, preferred=is_known)
         loop = asyncio.get_running_loop()
         running = self._threads.submit(work)
-        running.add_done_callback(lambda _: self._give_back(loop))
+        running.add_done_callback(lambda _: self._release(loop))
         return await asyncio.wrap_future(running)
 
-    def _give_back(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _release(self, loop: asyncio.AbstractEventLoop) -> None:
         """When the thread is free, which it is not when whoever waited has gone."""
         with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(self._turns.give_back)
+            loop.call_soon_threadsafe(self._turns.release)
 
 
 def _step_back() -> None:

@@ -30,7 +30,7 @@ class SignedIn:
 
 async def begin(context: Context, session: AsyncSession, user: User) -> SignedIn:
     """Signs the user in."""
-    family = SignIn(user_id=user.id, network=guessing.mark(context, user.id))
+    family = SignIn(user_id=user.id, network=guessing.fingerprint_network(context, user.id))
     session.add(family)
     await session.flush()
     await session.refresh(user)
@@ -95,10 +95,10 @@ async def end(context: Context, session: AsyncSession, which: ColumnElement[bool
     """Ends sign-ins, and the sockets that were opened with them."""
     query = update(SignIn).where(which, SignIn.revoked_at.is_(None)).values(revoked_at=context.now)
     for user_id in set(await session.scalars(query.returning(SignIn.user_id))):
-        tell(session, user_id)
+        publish_change(session, user_id)
 
 
-def tell(session: AsyncSession, user_id: int) -> None:
+def publish_change(session: AsyncSession, user_id: int) -> None:
     """Every process checks this user's open sockets again."""
     publish(session, Event(ACCESS_TOPIC, "CHANGED", str(user_id), {}))
 

@@ -13,8 +13,8 @@ from resolvers.accounts.credentials import check_email, check_name, check_passwo
 from resolvers.base.errors import Conflict, NotFound
 from resolvers.base.roles import Role
 from resolvers.context import Context
-from resolvers.lists.listings import Listing, made_once
-from resolvers.lists.pagination import Page, Window, page
+from resolvers.lists.listings import Listing, cached_listing
+from resolvers.lists.pagination import Page, Window, fetch_page
 from resolvers.store.postgres.advisory_locks import AdvisoryLock, lock
 from resolvers.store.tables.core import ApiKey, SignIn, User
 
@@ -29,11 +29,11 @@ class GivenPassword:
     password: str
 
 
-async def viewer(context: Context) -> User | None:
+async def find_viewer(context: Context) -> User | None:
     """The caller; None when anonymous."""
     if context.caller is None:
         return None
-    return await context.loaders.of(User).load(context.caller.user_id)
+    return await context.loaders.rows(User).load(context.caller.user_id)
 
 
 def may_see(context: Context, user_id: int) -> bool:
@@ -42,19 +42,19 @@ def may_see(context: Context, user_id: int) -> bool:
     return caller is not None and (caller.role is Role.ADMIN or caller.user_id == user_id)
 
 
-def masked(email: str) -> str:
+def mask_email(email: str) -> str:
     """Enough for colleagues to know who it is, and not enough to sign in as them."""
     local, _, domain = email.rpartition("@")
     return f"{local[:1]}…@{domain}"
 
 
-async def users(context: Context, role: Role | None, is_active: bool | None, window: Window) -> Page[User]:
+async def list_users(context: Context, role: Role | None, is_active: bool | None, window: Window) -> Page[User]:
     context.require(Role.ADMIN, "list users")
-    return await page(context.database, users_listing(role, is_active), window, context.columns_of(User))
+    return await fetch_page(context.database, user_listing(role, is_active), window, context.columns_of(User))
 
 
-@made_once
-def users_listing(role: Role | None, is_active: bool | None) -> Listing[User]:
+@cached_listing
+def user_listing(role: Role | None, is_active: bool | None) -> Listing[User]:
     conditions: list[ColumnElement[bool]] = []
     if role is not None:
         conditions.append(User.role == role)
@@ -81,12 +81,12 @@ async def add_user(context: Context, email: str, password: str, full_name: str |
             await lock(session, AdvisoryLock.USERS)
             await sessions.confirm(session, caller)
             role = role if await has_admin(session) else Role.ADMIN  # somebody must be
-            return await insert(session, email, hash, full_name, role)
+            return await insert_user(session, email, hash, full_name, role)
     except IntegrityError:
         raise Conflict("Somebody has an account with this e-mail address already.") from None
 
 
-async def find(session: AsyncSession, email: str) -> User | None:
+async def find_user(session: AsyncSession, email: str) -> User | None:
     """By an address in whatever spelling; an account that is kept under this very one comes first."""
     asked = spellings(email)
     query = select(User).where(User.email.in_(asked)).order_by((User.email == asked[-1]).desc()).limit(1)
@@ -94,7 +94,7 @@ async def find(session: AsyncSession, email: str) -> User | None:
     return found
 
 
-async def insert(session: AsyncSession, email: str, hash: str, full_name: str | None, role: Role) -> User:
+async def insert_user(session: AsyncSession, email: str, hash: str, full_name: str | None, role: Role) -> User:
     """Raises IntegrityError when the address is taken."""
     user = User(email=email, full_name=full_name, role=role, is_active=True, password_hash=hash)
     session.add(user)
@@ -127,7 +127,7 @@ async def reset_password(context: Context, user_id: int) -> GivenPassword:
         await _end_access(context, session, user)
         await session.flush()
         await session.refresh(user)
-    await guessing.forgive_strangers(context, user.email)
+    await guessing.reset_strangers(context, user.email)
     logger.info("a password was reset", user_id=user.id, by=caller.author_id)
     return GivenPassword(user, password)
 
@@ -146,7 +146,7 @@ async def update_user(
             raise NotFound("user")
         await _keep_an_admin(session, user, role, is_active)
         if (role or user.role) is not user.role or is_active is False:
-            sessions.tell(session, user.id)
+            sessions.publish_change(session, user.id)
         user.full_name = user.full_name if full_name is None else full_name
         user.role = role or user.role
         user.is_active = user.is_active if is_active is None else is_active
@@ -181,7 +181,7 @@ async def revoke_keys(context: Context, session: AsyncSession, user: User) -> No
     """All of the user's; they stay revoked when the user is active again."""
     mine = update(ApiKey).where(ApiKey.user_id == user.id, ApiKey.revoked_at.is_(None))
     await session.execute(mine.values(revoked_at=context.now))
-    sessions.tell(session, user.id)
+    sessions.publish_change(session, user.id)
 
 
 def _new_password() -> str:

@@ -28,7 +28,7 @@ SCORING: Final = {kind: _SCORING.labels(kind.lower()) for kind in TargetKind}
 MODELS_LOADED = Gauge("bcom_models_loaded", "Model versions in memory.", multiprocess_mode="livesum")
 
 
-def recorded(kind: TargetKind, *rows: int) -> None:
+def count_recorded(kind: TargetKind, *rows: int) -> None:
     """Rows of a batch, in the order of RESULTS."""
     for counter, number in zip(SAMPLES[kind], rows, strict=True):
         counter.inc(number)

@@ -23,18 +23,18 @@ class Loader(Generic[Key, Value]):
         self,
         fetch: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Value | BaseException]]],
         *,
-        forgets: bool = False,
-        hurries: bool = False,
+        cache: bool = True,
+        batch: bool = True,
     ) -> None:
         self._fetch = fetch
-        self._forgets, self._hurries = forgets, hurries
-        self._known: dict[Key, Value] = {}
-        self._asked: dict[Key, _Batch[Key, Value]] = {}  # what is gathered, and what is under way
+        self._caches, self._batches = cache, batch
+        self._cached: dict[Key, Value] = {}
+        self._pending: dict[Key, _Batch[Key, Value]] = {}  # what is gathered, and what is under way
         self._gathered: _Batch[Key, Value] | None = None
 
-    def find(self, keys: Iterable[Key]) -> "Finding[Key, Value]":
+    def find(self, keys: Iterable[Key]) -> "Lookup[Key, Value]":
         """Asks at once; awaited, it says for each key what was found or what went wrong."""
-        known, asked = self._known, self._asked
+        known, asked = self._cached, self._pending
         found: dict[Key, Value | BaseException] = {}
         batches: dict[_Batch[Key, Value], list[Key]] = {}
         for key in keys:
@@ -42,41 +42,41 @@ class Loader(Generic[Key, Value]):
                 found[key] = known[key]
             else:
                 batches.setdefault(asked.get(key) or self._gather(key), []).append(key)
-        return Finding(found, batches)
+        return Lookup(found, batches)
 
     async def load(self, key: Key) -> Value:
         """Raises what went wrong with it."""
-        return _sound((await self.find((key,)))[key])
+        return _value_or_raise((await self.find((key,)))[key])
 
     async def load_many(self, keys: Iterable[Key]) -> list[Value]:
         """In their order. Raises what went wrong with the first that something went wrong with."""
         keys = list(keys)
         found = await self.find(keys)
-        return [_sound(found[key]) for key in keys]
+        return [_value_or_raise(found[key]) for key in keys]
 
     def _gather(self, key: Key) -> "_Batch[Key, Value]":
         batch = self._gathered
         if batch is None:
             batch = self._gathered = _Batch(self)
         batch.keys.append(key)
-        self._asked[key] = batch
+        self._pending[key] = batch
         return batch
 
     async def run(self, batch: "_Batch[Key, Value]") -> Mapping[Key, Value | BaseException]:
         """What was found for the keys of a batch."""
-        if not self._hurries:
+        if self._batches:
             await asyncio.sleep(0)  # those who ask a turn later come along
         if self._gathered is batch:
             self._gathered = None
-        if self._forgets:
+        if not self._caches:
             self.forget(batch)
         try:
             found = await self._fetch(batch.keys)
         except Exception as error:  # noqa: BLE001  it is raised again by all who wait
             found = dict.fromkeys(batch.keys, error)
-        if not self._forgets:
+        if self._caches:
             self.forget(batch)
-            self._known.update({key: one for key, one in found.items() if not isinstance(one, BaseException)})
+            self._cached.update({key: one for key, one in found.items() if not isinstance(one, BaseException)})
         return found
 
     def forget(self, batch: "_Batch[Key, Value]") -> None:
@@ -84,10 +84,10 @@ class Loader(Generic[Key, Value]):
         if self._gathered is batch:
             self._gathered = None
         for key in batch.keys:
-            self._asked.pop(key, None)
+            self._pending.pop(key, None)
 
 
-class Finding(Generic[Key, Value]):
+class Lookup(Generic[Key, Value]):
     """What is known already, and the batches that the rest is in. To be awaited once."""
 
     __slots__ = ("_batches", "_found")
@@ -99,10 +99,10 @@ class Finding(Generic[Key, Value]):
 
     def __await__(self) -> Generator[Any, None, dict[Key, Value | BaseException]]:
         try:
-            for batch, keys in sorted(self._batches.items(), key=_begun):
+            for batch, keys in sorted(self._batches.items(), key=_is_led):
                 answer = batch.answer
                 if answer is None:
-                    answer = yield from batch.found().__await__()
+                    answer = yield from batch.wait().__await__()
                 self._found.update({key: answer[key] for key in keys})
         finally:
             for batch in self._batches:
@@ -110,7 +110,7 @@ class Finding(Generic[Key, Value]):
         return self._found
 
 
-def _begun(batch: "tuple[_Batch[Any, Any], Any]") -> bool:
+def _is_led(batch: "tuple[_Batch[Any, Any], Any]") -> bool:
     """What nobody fetches yet comes first."""
     return batch[0].is_led
 
@@ -128,7 +128,7 @@ class _Batch(Generic[Key, Value]):
         self.is_led = False
         self._others: list[asyncio.Future[None]] = []  # who are told when whoever fetches is done, well or not
 
-    async def found(self) -> Mapping[Key, Value | BaseException]:
+    async def wait(self) -> Mapping[Key, Value | BaseException]:
         """By key: a value, or what went wrong with it."""
         while self.answer is None:
             if not self.is_led:
@@ -156,13 +156,13 @@ class _Batch(Generic[Key, Value]):
             self._loader.forget(self)
 
 
-def _sound(found: Value | BaseException) -> Value:
+def _value_or_raise(found: Value | BaseException) -> Value:
     if isinstance(found, BaseException):
         raise found
     return found
 
 
-def grouped(
+def group_loader(
     load: Callable[[Group, list[Member]], Awaitable[list[Value]]],
 ) -> Loader[tuple[Group, Member], Value]:
     """A loader of (group, member): one call of `load` for each group, the groups side by side; each fails alone."""

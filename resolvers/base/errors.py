@@ -149,7 +149,7 @@ class TimedOut(ClientError):
         )
 
 
-def camel(column: str) -> str:
+def to_camel_case(column: str) -> str:
     """The API's name of a column."""
     first, *rest = column.split("_")
     return first + "".join(word.capitalize() for word in rest)

@@ -46,7 +46,7 @@ DEFAULTS: Mapping[Budget, str] = {
 }
 
 
-class QuietMemory(MemoryStorage):
+class InMemoryStorage(MemoryStorage):
     """In memory; looks through all callers for what has expired every few seconds, not at each hit.
 
     A hit takes no locks, as the parent's do: nothing is awaited in it, so nobody else comes in between.
@@ -73,18 +73,18 @@ class QuietMemory(MemoryStorage):
         return self.storage[window] if self.expirations.get(window, 0.0) > now else 0
 
 
-class Rates:
+class RateLimiter:
     """Budgets by name. Redis going away limits each process on its own, and is logged."""
 
     def __init__(self, limits: Mapping[Budget, str] = DEFAULTS, storage: str | None = None) -> None:
         """`storage` is redis://…; no `limits`, no limit. Raises ValueError for a limit that is none."""
         self._limits = {budget: sorted(parse_many(text), key=_expiry) for budget, text in limits.items()}
-        self._local = SlidingWindowCounterRateLimiter(QuietMemory())
+        self._local = SlidingWindowCounterRateLimiter(InMemoryStorage())
         self._redis = None if storage is None else _redis(storage)
         self._shared = self._local if self._redis is None else SlidingWindowCounterRateLimiter(self._redis)
         self._away_until = 0.0
 
-    async def spend(self, budget: Budget, *who: str, cost: int = 1) -> None:
+    async def consume(self, budget: Budget, *who: str, cost: int = 1) -> None:
         """Raises RateLimited when it is used up; what is refused is not spent from the longer windows."""
         for limit in self._limits.get(budget, ()):
             if cost and not await self._hit(limit, budget, who, cost):
@@ -95,7 +95,7 @@ class Rates:
         """Returns the most that one call may ever spend at once; None without a limit."""
         return min((limit.amount for limit in self._limits.get(budget, ())), default=None)
 
-    async def forgive(self, budget: Budget, *who: str) -> None:
+    async def reset(self, budget: Budget, *who: str) -> None:
         """Forget what was spent."""
         for limit in self._limits.get(budget, ()):
             await self._ask(partial(_clear, limit, budget, who))

@@ -35,7 +35,7 @@ class Claims:
     expires_at: float  # epoch seconds; the leeway is in it
 
 
-def bearer(authorization: object) -> str | None:
+def parse_bearer(authorization: object) -> str | None:
     """The secret in `Bearer …`, whatever the case of the scheme and however many blanks; None where there is none."""
     words = authorization.strip().split(None, 1) if isinstance(authorization, str) else []
     return words[1] if len(words) == 2 and words[0].lower() == "bearer" else None
@@ -65,19 +65,19 @@ class Tokens:
         }
         return jwt.encode(claims, self.secret, algorithm=self.algorithm), expires_at
 
-    def mark(self, text: str) -> bytes:
+    def fingerprint(self, text: str) -> bytes:
         """What tells texts apart, and nothing about them without the secret."""
         return hmac.digest(self.secret.encode(), b"mark " + text.encode(), "sha256")[:16]
 
     @property
-    def first_admin(self) -> str:
+    def first_admin_token(self) -> str:
         """What lets somebody register as the first admin: the same in each process, and as secret as the key."""
         made = hmac.digest(self.secret.encode(), b"the first admin", "sha256")
         return base64.urlsafe_b64encode(made[:24]).decode()
 
-    def is_first_admin(self, token: str) -> bool:
+    def is_first_admin_token(self, token: str) -> bool:
         """Whether it is that one."""
-        return hmac.compare_digest(self.first_admin.encode(), token.strip().encode())
+        return hmac.compare_digest(self.first_admin_token.encode(), token.strip().encode())
 
     def check(self, token: str) -> Claims:
         """Raises Unauthenticated unless we issued it and it still holds.
@@ -86,13 +86,13 @@ class Tokens:
         """
         claims = self._known.get(token)
         if claims is None or claims.expires_at <= time.time():
-            claims = self._verified(token)
+            claims = self._verify(token)
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
             self._known[token] = claims
         return claims
 
-    def _verified(self, token: str) -> Claims:
+    def _verify(self, token: str) -> Claims:
         try:
             claims = jwt.decode(
                 token,

@@ -15,7 +15,7 @@ class _Waiting:
     called: asyncio.Future[None]
 
 
-class Turns:
+class FairQueue:
     """Lets in those who are preferred first; then each group's first before any group's second."""
 
     def __init__(self, at_once: int, waiting: int, refusal: str = "Too many sign in at this moment.") -> None:
@@ -23,8 +23,8 @@ class Turns:
         self._queue: list[_Waiting] = []
         self._came = 0
 
-    async def take(self, group: str, *, preferred: bool) -> None:
-        """Returns when it is one's turn; `give_back` must follow. Raises Busy for the last in rank of too many."""
+    async def acquire(self, group: str, *, preferred: bool) -> None:
+        """Returns when it is one's turn; `release` must follow. Raises Busy for the last in rank of too many."""
         if self._free:
             self._free -= 1
             return
@@ -35,7 +35,7 @@ class Turns:
             self._leave(mine)
             raise
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """The next may come."""
         if not self._queue:
             self._free += 1
@@ -61,4 +61,4 @@ class Turns:
         if mine in self._queue:
             self._queue.remove(mine)
         elif mine.called.done() and not mine.called.cancelled() and mine.called.exception() is None:
-            self.give_back()
+            self.release()

@@ -14,10 +14,10 @@ from resolvers.base.errors import Conflict, NotFound
 from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.detection.filters import AnomalyFilter, build_conditions, list_satellites
-from resolvers.lists.listings import Listing, made_once
-from resolvers.lists.pagination import Page, Window, page
+from resolvers.lists.listings import Listing, cached_listing
+from resolvers.lists.pagination import Page, Window, fetch_page
 from resolvers.store.events.log import Event, publish
-from resolvers.store.events.subscribers import Events, admitted
+from resolvers.store.events.subscribers import Events, filter_events
 from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Stream, Verdict
 
 TOPIC = "anomaly"
@@ -44,10 +44,10 @@ class AnomalyOrder(StrEnum):
 def build_listing(filter: AnomalyFilter, order: AnomalyOrder = AnomalyOrder.NEWEST) -> Listing[Anomaly]:
     """Returns the listing of all anomalies that pass the filter."""
     values = filter.values()
-    return _cached_listing(frozenset(values), order).having(values)
+    return _cached_listing(frozenset(values), order).with_values(values)
 
 
-@made_once
+@cached_listing
 def _cached_listing(names: frozenset[str], order: AnomalyOrder) -> Listing[Anomaly]:
     by_time = (Anomaly.started_at, Anomaly.id)
     by = (Anomaly.severity, *by_time) if order is AnomalyOrder.SEVERITY else by_time
@@ -57,10 +57,10 @@ def _cached_listing(names: frozenset[str], order: AnomalyOrder) -> Listing[Anoma
 def build_listing_of_kind(kind: TargetKind, filter: AnomalyFilter) -> Listing[Anomaly]:
     """Returns the listing of the anomalies of many targets of one kind, newest first."""
     values = filter.values()
-    return _cached_listing_of_kind(frozenset(values), kind).having(values)
+    return _cached_listing_of_kind(frozenset(values), kind).with_values(values)
 
 
-@made_once
+@cached_listing
 def _cached_listing_of_kind(names: frozenset[str], kind: TargetKind) -> Listing[Anomaly]:
     pairs = select(Anomaly.target_id.label("parent"), Anomaly.id.label("child")).where(Anomaly.kind == kind)
     return replace(_cached_listing(names, AnomalyOrder.NEWEST), relation=pairs, statements={})
@@ -69,7 +69,7 @@ def _cached_listing_of_kind(names: frozenset[str], kind: TargetKind) -> Listing[
 async def list_anomalies(context: Context, filter: AnomalyFilter, order: AnomalyOrder, window: Window) -> Page[Anomaly]:
     """Returns a page of the anomalies that pass the filter."""
     context.require(Role.VIEWER, "see anomalies")
-    return await page(context.database, build_listing(filter, order), window, context.columns_of(Anomaly))
+    return await fetch_page(context.database, build_listing(filter, order), window, context.columns_of(Anomaly))
 
 
 # ---------------------------------------------------------------- publishing
@@ -105,7 +105,7 @@ def follow_changes(
     """Returns changes as they happen. Raises InvalidInput for a bad cursor at once; later Expired, Lagged."""
     context.require(Role.VIEWER, "follow anomalies")
     wanted, matches = frozenset(changes), filter.build_matcher()
-    return admitted(context.follow(TOPIC, after), lambda event: event.change in wanted and matches(event.facts))
+    return filter_events(context.follow(TOPIC, after), lambda event: event.change in wanted and matches(event.facts))
 
 
 # ---------------------------------------------------------------- acting

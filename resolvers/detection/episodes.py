@@ -1,4 +1,4 @@
-"""Turns scores into episodes and episodes into anomalies, inside the ingest transaction."""
+"""FairQueue scores into episodes and episodes into anomalies, inside the ingest transaction."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

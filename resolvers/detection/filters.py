@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.metrics import TargetKind
 from ml.detection.episodes import Severity
 from resolvers.store.postgres.conditions import is_among
-from resolvers.store.postgres.rows import given
+from resolvers.store.postgres.rows import parameter
 from resolvers.store.tables.core import Anomaly, AnomalyStatus, Link, Network, Satellite
 
 Facts: TypeAlias = dict[str, Any]
@@ -69,7 +69,7 @@ def build_conditions(names: Collection[str]) -> tuple[ColumnElement[bool], ...]:
     """Returns the conditions of a query over anomalies that have parameters of these names."""
     wanted: dict[str, Callable[[], ColumnElement[bool]]] = {
         "kind": lambda: Anomaly.kind == _bind("kind", Anomaly.kind),
-        "statuses": lambda: Anomaly.status == any_(given("statuses", ARRAY(Anomaly.status.type))),
+        "statuses": lambda: Anomaly.status == any_(parameter("statuses", ARRAY(Anomaly.status.type))),
         "min_severity": lambda: Anomaly.severity >= _bind("min_severity", Anomaly.severity),
         "min_confidence": lambda: Anomaly.confidence >= _bind("min_confidence", Anomaly.confidence),
         "target": lambda: Anomaly.target_id == _bind("target", Anomaly.target_id),
@@ -82,7 +82,7 @@ def build_conditions(names: Collection[str]) -> tuple[ColumnElement[bool], ...]:
 
 
 def _bind(name: str, column: Any) -> BindParameter[Any]:
-    return given(name, column.type)
+    return parameter(name, column.type)
 
 
 def _match_satellite() -> ColumnElement[bool]:

@@ -16,14 +16,14 @@ from ml.detection.episodes import rate_severity
 from ml.detection.features import Memory, StreamSamples
 from ml.detection.profiles import Profiles
 from ml.numerics.arrays import Floats
-from resolvers.base.errors import InvalidInput, NotFound, camel
+from resolvers.base.errors import InvalidInput, NotFound, to_camel_case
 from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.detection import baselines
 from resolvers.detection.anomalies import AnomalyChange, publish_changes
 from resolvers.detection.scoring import ScoredBatch
-from resolvers.lists.listings import Listing, made_once
-from resolvers.lists.pagination import Page, Window, page
+from resolvers.lists.listings import Listing, cached_listing
+from resolvers.lists.pagination import Page, Window, fetch_page
 from resolvers.store.postgres.identifiers import uuid7
 from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Detection, Stream
 from resolvers.store.tables.targets import TARGET_TABLES
@@ -58,7 +58,7 @@ async def detect(
     if sensitivity is not None and not 0 <= sensitivity <= 1:
         raise InvalidInput(f"The sensitivity is between 0 and 1, not {sensitivity:g}.", ["input", "sensitivity"])
     detector = await context.services.registry.detector(kind)
-    limit = await context.services.sensitivity.of(kind) if sensitivity is None else sensitivity
+    limit = await context.services.sensitivity.get(kind) if sensitivity is None else sensitivity
     async with context.database.write() as session:
         state = await _load_state(context, session, detector, target_id, direction)
         rows = StreamSamples.of_one_stream(readings, np.array([round(context.now.timestamp() * 1000)]))
@@ -93,7 +93,7 @@ def _read_measurements(kind: TargetKind, measurements: Mapping[str, float]) -> F
         value = measurements[spec.column]
         if not spec.low <= value <= spec.high:
             words = f"{spec.metric} must be between {spec.low:,.0f} and {spec.high:,.0f} {spec.unit}".rstrip()
-            raise InvalidInput(f"{words}, and is {value:g}.", ["input", camel(spec.column)])
+            raise InvalidInput(f"{words}, and is {value:g}.", ["input", to_camel_case(spec.column)])
         readings[0, index] = value
     return readings
 
@@ -172,7 +172,7 @@ async def _open_anomaly(context: Context, session: AsyncSession, detection: Dete
     return anomaly.id
 
 
-@made_once
+@cached_listing
 def build_listing(kind: TargetKind | None, is_anomaly: bool | None) -> Listing[Detection]:
     conditions: list[ColumnElement[bool]] = []
     if kind is not None:
@@ -187,4 +187,4 @@ async def list_detections(
 ) -> Page[Detection]:
     """Returns a page of detections, newest first."""
     context.require(Role.VIEWER, "see detections")
-    return await page(context.database, build_listing(kind, is_anomaly), window, context.columns_of(Detection))
+    return await fetch_page(context.database, build_listing(kind, is_anomaly), window, context.columns_of(Detection))

@@ -12,15 +12,15 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import String
 
-from resolvers.base.errors import InvalidInput, camel
+from resolvers.base.errors import InvalidInput, to_camel_case
 from resolvers.base.roles import Role
 from resolvers.context import Context
-from resolvers.lists.listings import Listing, made_once
-from resolvers.lists.pagination import Page, Window, page
+from resolvers.lists.listings import Listing, cached_listing
+from resolvers.lists.pagination import Page, Window, fetch_page
 from resolvers.store.postgres.advisory_locks import AdvisoryLock, lock
 from resolvers.store.postgres.conditions import is_among
 from resolvers.store.postgres.identifiers import LARGEST_INTEGER
-from resolvers.store.postgres.rows import first
+from resolvers.store.postgres.rows import fetch_first
 from resolvers.store.tables.core import Band, Link, Network, Satellite, Site, SiteRole, Table
 
 Row = TypeVar("Row", bound=Table)
@@ -98,8 +98,8 @@ async def upsert(context: Context, spec: TopologySpec) -> Topology:
         await lock(session, AdvisoryLock.TOPOLOGY)
         await _upsert(session, Satellite, Satellite.name, [vars(s) for s in spec.satellites])
         await _upsert(session, Site, Site.number, [vars(s) for s in spec.sites])
-        await _upsert(session, Network, Network.number, await _networks(session, spec.networks))
-        await _upsert(session, Link, Link.number, await _links(session, spec.links))
+        await _upsert(session, Network, Network.number, await _network_rows(session, spec.networks))
+        await _upsert(session, Link, Link.number, await _link_rows(session, spec.links))
         await _keep_roles(session, spec.sites)
     return Topology(len(spec.satellites), len(spec.sites), len(spec.networks), len(spec.links))
 
@@ -114,13 +114,14 @@ async def _upsert(session: AsyncSession, entity: type[Table], key: Any, rows: Se
         await session.execute(query, rows[start : start + AT_ONCE])
 
 
-async def _networks(session: AsyncSession, specs: Sequence[NetworkSpec]) -> list[dict[str, Any]]:
+async def _network_rows(session: AsyncSession, specs: Sequence[NetworkSpec]) -> list[dict[str, Any]]:
     hub_sites = select(Site.number, Site.id).where(Site.role == SiteRole.HUB)
-    hubs = await _ids(session, hub_sites, Site.number, [s.hub for s in specs])
-    satellites = await _ids(session, select(Satellite.name, Satellite.id), Satellite.name, [s.satellite for s in specs])
+    hubs = await _find_ids(session, hub_sites, Site.number, [s.hub for s in specs])
+    by_name = select(Satellite.name, Satellite.id)
+    satellites = await _find_ids(session, by_name, Satellite.name, [s.satellite for s in specs])
     for index, spec in enumerate(specs):
-        _refers(hubs, spec.hub, "site with the role HUB", ["networks", str(index), "hub"])
-        _refers(satellites, spec.satellite, "satellite", ["networks", str(index), "satellite"])
+        _check_reference(hubs, spec.hub, "site with the role HUB", ["networks", str(index), "hub"])
+        _check_reference(satellites, spec.satellite, "satellite", ["networks", str(index), "satellite"])
     return [
         {
             "number": s.number,
@@ -134,24 +135,24 @@ async def _networks(session: AsyncSession, specs: Sequence[NetworkSpec]) -> list
     ]
 
 
-async def _links(session: AsyncSession, specs: Sequence[LinkSpec]) -> list[dict[str, Any]]:
-    networks = await _ids(session, select(Network.number, Network.id), Network.number, [s.network for s in specs])
+async def _link_rows(session: AsyncSession, specs: Sequence[LinkSpec]) -> list[dict[str, Any]]:
+    networks = await _find_ids(session, select(Network.number, Network.id), Network.number, [s.network for s in specs])
     remotes = select(Site.number, Site.id).where(Site.role == SiteRole.REMOTE)
-    sites = await _ids(session, remotes, Site.number, [s.site for s in specs])
+    sites = await _find_ids(session, remotes, Site.number, [s.site for s in specs])
     for index, spec in enumerate(specs):
-        _refers(networks, spec.network, "network", ["links", str(index), "network"])
-        _refers(sites, spec.site, "site with the role REMOTE", ["links", str(index), "site"])
+        _check_reference(networks, spec.network, "network", ["links", str(index), "network"])
+        _check_reference(sites, spec.site, "site with the role REMOTE", ["links", str(index), "site"])
     return [
         {"number": s.number, "name": s.name, "network_id": networks[s.network], "site_id": sites[s.site]} for s in specs
     ]
 
 
-async def _ids(session: AsyncSession, query: Select[Any, Any], key: Any, wanted: Iterable[Any]) -> dict[Any, int]:
+async def _find_ids(session: AsyncSession, query: Select[Any, Any], key: Any, wanted: Iterable[Any]) -> dict[Any, int]:
     rows = await session.execute(query.where(is_among(key, set(wanted))))
     return {name: id for name, id in rows.all()}  # noqa: C416  a row is no pair to the type checker
 
 
-def _refers(known: dict[Any, int], reference: Any, what: str, path: list[str]) -> None:
+def _check_reference(known: dict[Any, int], reference: Any, what: str, path: list[str]) -> None:
     if reference not in known:
         raise InvalidInput(f"There is no {what} {reference!r}.", ["input", *path])
 
@@ -203,36 +204,35 @@ def _check_entry(entry: Any, path: list[str]) -> None:
     for name, low, high in ranges:
         value = getattr(entry, name, None)
         if value is not None and not low <= value <= high:
-            raise InvalidInput(
-                f"{camel(name)} must be between {low} and {high}, and is {value:g}.", [*path, camel(name)]
-            )
+            shown = to_camel_case(name)
+            raise InvalidInput(f"{shown} must be between {low} and {high}, and is {value:g}.", [*path, shown])
 
 
 # ---------------------------------------------------------------- lists
 
 
-@made_once
+@cached_listing
 def satellites() -> Listing[Satellite]:
     return Listing(Satellite, (Satellite.name,))
 
 
-@made_once
+@cached_listing
 def sites(role: SiteRole | None = None, search: str | None = None) -> Listing[Site]:
     conditions = [Site.role == role] if role else []
-    return Listing(Site, (Site.number,), conditions=(*conditions, *_search(Site, search)))
+    return Listing(Site, (Site.number,), conditions=(*conditions, *_search_conditions(Site, search)))
 
 
-@made_once
+@cached_listing
 def networks(search: str | None = None) -> Listing[Network]:
-    return Listing(Network, (Network.number,), conditions=_search(Network, search))
+    return Listing(Network, (Network.number,), conditions=_search_conditions(Network, search))
 
 
-@made_once
+@cached_listing
 def links(search: str | None = None) -> Listing[Link]:
-    return Listing(Link, (Link.number,), conditions=_search(Link, search))
+    return Listing(Link, (Link.number,), conditions=_search_conditions(Link, search))
 
 
-def _search(entity: type[Site | Network | Link], search: str | None) -> tuple[ColumnElement[bool], ...]:
+def _search_conditions(entity: type[Site | Network | Link], search: str | None) -> tuple[ColumnElement[bool], ...]:
     """Part of the name, in any case, or the beginning of the number."""
     if not search:
         return ()
@@ -246,24 +246,24 @@ def _related(parent: Column[int] | Any, child: Column[int] | Any) -> Select[Any,
     return select(parent.label("parent"), child.label("child"))
 
 
-@made_once
+@cached_listing
 def satellite_networks() -> Listing[Network]:
     return Listing(Network, (Network.number,), relation=_related(Network.satellite_id, Network.id))
 
 
-@made_once
+@cached_listing
 def network_links() -> Listing[Link]:
     return Listing(Link, (Link.number,), relation=_related(Link.network_id, Link.id))
 
 
-@made_once
+@cached_listing
 def site_networks() -> Listing[Network]:
     """Those that a hub's antenna serves, or that a remote takes part in."""
     pairs = union(_related(Network.hub_id, Network.id), _related(Link.site_id, Link.network_id)).subquery()
     return Listing(Network, (Network.number,), relation=select(pairs))
 
 
-@made_once
+@cached_listing
 def site_links() -> Listing[Link]:
     """A remote's own; a hub's are those of its networks."""
     through_hub = _related(Network.hub_id, Link.id).join(Link, Link.network_id == Network.id)
@@ -271,11 +271,11 @@ def site_links() -> Listing[Link]:
     return Listing(Link, (Link.number,), relation=select(pairs))
 
 
-async def listed(context: Context, listing: Listing[Row], window: Window) -> Page[Row]:
+async def list_rows(context: Context, listing: Listing[Row], window: Window) -> Page[Row]:
     """A page of any of the lists above. Raises Busy when too many search."""
     context.require(Role.VIEWER, "see the fleet")
-    async with context.reading() if listing.conditions else nullcontext():
-        return await page(context.database, listing, window, context.columns_of(listing.entity))
+    async with context.read_turn() if listing.conditions else nullcontext():
+        return await fetch_page(context.database, listing, window, context.columns_of(listing.entity))
 
 
 async def find(context: Context, entity: type[Row], **key: str | int) -> Row | None:
@@ -283,4 +283,4 @@ async def find(context: Context, entity: type[Row], **key: str | int) -> Row | N
     context.require(Role.VIEWER, "see the fleet")
     if any("\0" in str(value) for value in key.values()):
         return None
-    return await first(context.database, entity, context.columns_of(entity), **key)
+    return await fetch_first(context.database, entity, context.columns_of(entity), **key)

@@ -24,7 +24,7 @@ class Listing(Generic[Row]):
     """Rows that somebody may page through: under which conditions, in which order, and as whose children.
 
     `order` lists the sort keys, the last of them unique. `relation` selects pairs labelled `parent` and `child` (ids).
-    `values` are of parameters in the conditions. It keeps its `statements` for whoever reads it again: see `made_once`.
+    `values` are of parameters in the conditions. `statements` are its compiled ones: see `cached_listing`.
     """
 
     entity: type[Row]
@@ -35,15 +35,15 @@ class Listing(Generic[Row]):
     values: Mapping[str, Any] = field(default_factory=dict)
     statements: dict[object, Statement] = field(default_factory=dict, repr=False)
 
-    def having(self, values: Mapping[str, Any]) -> Self:
+    def with_values(self, values: Mapping[str, Any]) -> Self:
         """The same list, whose conditions compare with other values."""
         return replace(self, values=values) if values else self
 
-    def names(self, columns: Columns) -> tuple[str, ...]:
+    def column_names(self, columns: Columns) -> tuple[str, ...]:
         """The columns that are read: the sort keys are always among them."""
         return columns_of(self.entity, None if columns is None else columns.union(key.key for key in self.order))
 
-    def statement(self, of: object, build: Callable[[], Statement]) -> Statement:
+    def get_statement(self, of: object, build: Callable[[], Statement]) -> Statement:
         found = self.statements.get(of)
         if found is None:
             if len(self.statements) >= KEPT_STATEMENTS:
@@ -52,7 +52,7 @@ class Listing(Generic[Row]):
         return found
 
 
-def made_once(make: Callable[Given, Made]) -> Callable[Given, Made]:
+def cached_listing(make: Callable[Given, Made]) -> Callable[Given, Made]:
     """The same listing for the same arguments, so that its statements are built once; unless those are long."""
     known: dict[Any, Made] = {}
 

@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import TargetKind
 from ml.recommendation.case import Past
-from resolvers.base.dataloader import Loader, grouped
+from resolvers.base.dataloader import Loader, group_loader
 from resolvers.lists.listings import Listing
-from resolvers.lists.pagination import Page, Window, counts, pages
-from resolvers.lists.row_loaders import Entities
+from resolvers.lists.pagination import Page, Window, count_children, fetch_pages
+from resolvers.lists.row_loaders import RowLoaders
 from resolvers.store.models import sensitivities, versions
 from resolvers.store.postgres.conditions import is_among
 from resolvers.store.postgres.database import Database
@@ -56,64 +56,64 @@ class SeriesRequest:
 
 
 class Loaders:
-    """All loaders of one operation. Entities that do not exist load as None."""
+    """All loaders of one operation. RowLoaders that do not exist load as None."""
 
     def __init__(
         self,
         database: Database,
-        entities: Entities,
+        row_loaders: RowLoaders,
         columns: Mapping[type[Table], frozenset[str]] | None = None,
-        reading: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        read_turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
         """`columns`: those that the operation reads of an entity, where it does not read all.
 
-        `reading`: the operation's turn at what may keep the database busy.
+        `read_turn`: the operation's turn at what may keep the database busy.
         """
-        self._database, self._shared, self._reading = database, entities, reading
+        self._database, self._shared, self._read_turn = database, row_loaders, read_turn
         self._columns = columns or {}
         self._entities: dict[tuple[type[Table], Columns], Loader[Any, Any]] = {}
 
-    def of(self, entity: type[Row]) -> Loader[Any, Row | None]:
+    def rows(self, entity: type[Row]) -> Loader[Any, Row | None]:
         """By id: rows with the columns that the operation reads, and no others."""
         return self._entity(entity, self._columns.get(entity))
 
-    def whole(self, entity: type[Row]) -> Loader[Any, Row | None]:
+    def whole_rows(self, entity: type[Row]) -> Loader[Any, Row | None]:
         """By id: rows with all columns."""
         return self._entity(entity, None)
 
     def _entity(self, entity: type[Row], columns: Columns) -> Loader[Any, Row | None]:
         loader = self._entities.get((entity, columns))
         if loader is None:
-            loader = self._entities[entity, columns] = Loader(self._shared.of(entity, columns).find, hurries=True)
+            loader = self._entities[entity, columns] = Loader(self._shared.rows(entity, columns).find, batch=False)
         return loader
 
     # ---------------------------------------------------------------- lists
 
     @cached_property
     def page(self) -> Loader[tuple[tuple[Children, Window], Any], Page[Any]]:
-        return grouped(self._pages)
+        return group_loader(self._pages)
 
     @cached_property
     def count(self) -> Loader[tuple[Children, Any], int]:
-        return grouped(self._counts)
+        return group_loader(self._counts)
 
     async def _pages(self, group: tuple[Children, Window], parents: list[Any]) -> list[Page[Any]]:
         children, window = group
         listing = children.listing()
-        return await pages(self._database, listing, window, parents, self._columns.get(listing.entity))
+        return await fetch_pages(self._database, listing, window, parents, self._columns.get(listing.entity))
 
     async def _counts(self, group: Children, parents: list[Any]) -> list[int]:
-        return await counts(self._database, group.listing(), parents)
+        return await count_children(self._database, group.listing(), parents)
 
     # ---------------------------------------------------------------- readings
 
     @cached_property
     def series(self) -> Loader[tuple[SeriesRequest, int], Series]:
-        return grouped(self._series)
+        return group_loader(self._series)
 
     @cached_property
     def statistics(self) -> Loader[tuple[Span, int], list[Statistics]]:
-        return grouped(self._statistics)
+        return group_loader(self._statistics)
 
     @cached_property
     def grade(self) -> Loader[StreamKey, float | None]:
@@ -122,14 +122,14 @@ class Loaders:
     async def _series(self, group: SeriesRequest, targets: list[int]) -> list[Series]:
         """Raw where it fits, else in at most `max_points` buckets."""
         span, most = group.span, group.max_points
-        async with self._reading(), self._database.driver() as connection:
+        async with self._read_turn(), self._database.driver() as connection:
             found = await readings.load_raw(connection, span, targets, most)
             if many := [target for target, series in found.items() if series is None]:
                 found |= await readings.load_buckets(connection, span, many, bucket_seconds(span, most))
         return [found.get(target) or readings.make_empty_series(span) for target in targets]
 
     async def _statistics(self, group: Span, targets: list[int]) -> list[list[Statistics]]:
-        async with self._reading(), self._database.driver() as connection:
+        async with self._read_turn(), self._database.driver() as connection:
             found = await load_statistics(connection, group, targets)
         return [found.get(target) or [Statistics(metric) for metric in group.metrics] for target in targets]
 
@@ -154,23 +154,23 @@ class Loaders:
 
     @cached_property
     def champion(self) -> Loader[str, ModelVersion | None]:
-        return self._many(versions.champions)
+        return self._many(versions.find_champions)
 
     @cached_property
     def stage(self) -> Loader[int, ModelStage]:
-        return self._many(versions.stages)
+        return self._many(versions.find_stages)
 
     @cached_property
     def model_metrics(self) -> Loader[int, list[ModelMetric]]:
-        return self._many(versions.newest_metrics)
+        return self._many(versions.find_newest_metrics)
 
     @cached_property
     def promotions(self) -> Loader[int, list[Promotion]]:
-        return self._many(versions.histories)
+        return self._many(versions.find_promotions)
 
     @cached_property
     def sensitivity(self) -> Loader[TargetKind, Sensitivity]:
-        return self._many(sensitivities.kept)
+        return self._many(sensitivities.find_sensitivities)
 
     def _many(self, find: Callable[[AsyncSession, Sequence[Key]], Awaitable[dict[Key, Value]]]) -> Loader[Key, Value]:
         """What one query finds for many keys."""

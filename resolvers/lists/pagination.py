@@ -15,7 +15,15 @@ from resolvers.base.errors import InvalidInput
 from resolvers.lists.listings import Listing
 from resolvers.store.postgres.database import Database
 from resolvers.store.postgres.identifiers import LARGEST_INTEGER
-from resolvers.store.postgres.rows import Columns, Statement, attributes, fetch, given, record_of, statement
+from resolvers.store.postgres.rows import (
+    Columns,
+    Statement,
+    compile_statement,
+    fetch,
+    parameter,
+    record_type,
+    select_columns,
+)
 from resolvers.store.tables.core import Table
 
 Row = TypeVar("Row", bound=Table)
@@ -51,7 +59,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Shape:
+class PageShape:
     """What a list's statements differ in, besides the values that are given each time."""
 
     columns: Columns
@@ -73,36 +81,36 @@ class Page(Generic[Row]):
 
     @cached_property
     def cursors(self) -> list[str]:
-        return [encode(row, self.listing) for row in self.rows]
+        return [encode_cursor(row, self.listing) for row in self.rows]
 
     @property
     def ends(self) -> tuple[str | None, str | None]:
         """The first and the last cursor."""
         if not self.rows:
             return None, None
-        return encode(self.rows[0], self.listing), encode(self.rows[-1], self.listing)
+        return encode_cursor(self.rows[0], self.listing), encode_cursor(self.rows[-1], self.listing)
 
 
-async def page(database: Database, listing: Listing[Row], window: Window, columns: Columns = None) -> Page[Row]:
+async def fetch_page(database: Database, listing: Listing[Row], window: Window, columns: Columns = None) -> Page[Row]:
     """One page of a list without parents; of its rows, these columns and the sort keys."""
-    size, shape = window.size, Shape.of(window, columns)
-    found = listing.statement(shape, partial(_page_statement, listing, shape))
+    size, shape = window.size, PageShape.of(window, columns)
+    found = listing.get_statement(shape, partial(_page_statement, listing, shape))
     return _page(await fetch(database, found, most=size + 1, **_values(listing, window)), listing, window)
 
 
-def _page_statement(listing: Listing[Row], shape: Shape) -> Statement:
-    names = listing.names(shape.columns)
-    query = _keyset(select(*attributes(listing.entity, names)).where(*listing.conditions), listing, shape)
-    query = query.order_by(*_order(listing, shape.backward)).limit(given("most", Integer()))
-    return statement(query, record_of(listing.entity, names))
+def _page_statement(listing: Listing[Row], shape: PageShape) -> Statement:
+    names = listing.column_names(shape.columns)
+    query = _keyset(select(*select_columns(listing.entity, names)).where(*listing.conditions), listing, shape)
+    query = query.order_by(*_order(listing, shape.backward)).limit(parameter("most", Integer()))
+    return compile_statement(query, record_type(listing.entity, names))
 
 
-async def pages(
+async def fetch_pages(
     database: Database, listing: Listing[Row], window: Window, parents: Sequence[Parent], columns: Columns = None
 ) -> list[Page[Row]]:
     """The same page of each parent's children, in the order of `parents`, in one query."""
-    size, shape = window.size, Shape.of(window, columns)
-    found = listing.statement((shape, "pages"), partial(_pages_statement, listing, shape))
+    size, shape = window.size, PageShape.of(window, columns)
+    found = listing.get_statement((shape, "pages"), partial(_pages_statement, listing, shape))
     rows = await fetch(database, found, parents=[*parents], most=size + 1, **_values(listing, window))
     children: dict[Parent, list[Row]] = {parent: [] for parent in parents}
     for row in rows:
@@ -110,32 +118,32 @@ async def pages(
     return [_page(children[parent], listing, window) for parent in parents]
 
 
-def _pages_statement(listing: Listing[Row], shape: Shape) -> Statement:
-    entity, pairs, names = listing.entity, _pairs(listing), listing.names(shape.columns)
+def _pages_statement(listing: Listing[Row], shape: PageShape) -> Statement:
+    entity, pairs, names = listing.entity, _pairs(listing), listing.column_names(shape.columns)
     rank = func.row_number().over(partition_by=pairs.c.parent, order_by=_order(listing, shape.backward))
     inner = (
-        select(*attributes(entity, names), pairs.c.parent.label("parent"), rank.label("rank"))
+        select(*select_columns(entity, names), pairs.c.parent.label("parent"), rank.label("rank"))
         .join(pairs, pairs.c.child == _id(entity))
         .where(_among(pairs.c.parent), *listing.conditions)
     )
     ranked = _keyset(inner, listing, shape).subquery()
     query = select(*(ranked.c[name] for name in names), ranked.c.parent).order_by(ranked.c.rank)
-    return statement(query.where(ranked.c.rank <= given("most", Integer())), record_of(entity, names))
+    return compile_statement(query.where(ranked.c.rank <= parameter("most", Integer())), record_type(entity, names))
 
 
-async def count(database: Database, listing: Listing[Row]) -> int:
-    found = listing.statement("count", partial(_count_statement, listing))
+async def count_rows(database: Database, listing: Listing[Row]) -> int:
+    found = listing.get_statement("count", partial(_count_statement, listing))
     [[number]] = await fetch(database, found, **listing.values)
     return int(number)
 
 
 def _count_statement(listing: Listing[Row]) -> Statement:
-    return statement(select(func.count()).select_from(listing.entity).where(*listing.conditions))
+    return compile_statement(select(func.count()).select_from(listing.entity).where(*listing.conditions))
 
 
-async def counts(database: Database, listing: Listing[Row], parents: Sequence[Parent]) -> list[int]:
+async def count_children(database: Database, listing: Listing[Row], parents: Sequence[Parent]) -> list[int]:
     """How many children each parent has, in the order of `parents`."""
-    found = listing.statement("counts", partial(_counts_statement, listing))
+    found = listing.get_statement("counts", partial(_counts_statement, listing))
     numbers: dict[Parent, int] = dict(await fetch(database, found, parents=[*parents], **listing.values))
     return [numbers.get(parent, 0) for parent in parents]
 
@@ -148,11 +156,11 @@ def _counts_statement(listing: Listing[Row]) -> Statement:
         .where(_among(pairs.c.parent), *listing.conditions)
         .group_by(pairs.c.parent)
     )
-    return statement(query)
+    return compile_statement(query)
 
 
 def _among(parent: Any) -> ColumnElement[bool]:
-    return parent == any_(given("parents", ARRAY(parent.type)))  # type: ignore[no-any-return]
+    return parent == any_(parameter("parents", ARRAY(parent.type)))  # type: ignore[no-any-return]
 
 
 def _pairs(listing: Listing[Row]) -> Subquery:
@@ -170,11 +178,11 @@ def _order(listing: Listing[Row], backward: bool) -> list[Any]:
     return [column.desc() if down else column.asc() for column in listing.order]
 
 
-def _keyset(query: Rows, listing: Listing[Row], shape: Shape) -> Rows:
+def _keyset(query: Rows, listing: Listing[Row], shape: PageShape) -> Rows:
     for name, wanted, ahead in (("after", shape.after, True), ("before", shape.before, False)):
         if wanted:
             here = tuple_(*listing.order)
-            there = tuple_(*(given(f"{name}_{key.key}", key.type) for key in listing.order))
+            there = tuple_(*(parameter(f"{name}_{key.key}", key.type) for key in listing.order))
             query = query.where(here > there if ahead != listing.descending else here < there)
     return query
 
@@ -185,7 +193,7 @@ def _values(listing: Listing[Row], window: Window) -> dict[str, Any]:
         f"{name}_{key.key}": value
         for name, cursor in (("after", window.after), ("before", window.before))
         if cursor is not None
-        for key, value in zip(listing.order, decode(cursor, listing, name), strict=True)
+        for key, value in zip(listing.order, decode_cursor(cursor, listing, name), strict=True)
     }
     return {**listing.values, **cursors}
 
@@ -198,14 +206,14 @@ def _page(rows: list[Row], listing: Listing[Row], window: Window) -> Page[Row]:
     return Page(rows, listing, has_next, more if window.backward else bool(window.after))
 
 
-def encode(row: Row, listing: Listing[Row]) -> str:
+def encode_cursor(row: Row, listing: Listing[Row]) -> str:
     """An opaque cursor: whose list it is of, and the row's sort keys."""
     values = [getattr(row, column.key) for column in listing.order]
     plain = [str(value) if isinstance(value, UUID) else value for value in values]  # asyncpg's UUID is not orjson's
     return base64.urlsafe_b64encode(orjson.dumps([listing.entity.__tablename__, *plain])).decode()
 
 
-def decode(cursor: str, listing: Listing[Row], name: str = "after") -> list[Any]:
+def decode_cursor(cursor: str, listing: Listing[Row], name: str = "after") -> list[Any]:
     """The sort keys again, typed like their columns. Raises InvalidInput for a cursor that this list did not give."""
     try:
         entity, *values = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))

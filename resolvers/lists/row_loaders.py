@@ -5,26 +5,26 @@ from typing import Any, Final, TypeVar
 
 from resolvers.base.dataloader import Loader
 from resolvers.store.postgres.database import Database
-from resolvers.store.postgres.rows import Columns, by_keys
+from resolvers.store.postgres.rows import Columns, fetch_by_keys
 from resolvers.store.tables.core import Table
 
 Row = TypeVar("Row", bound=Table)
 KEPT: Final = 1000  # clients choose columns
 
 
-class Entities:
+class RowLoaders:
     """It remembers no rows: whoever asks gets them as they are."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._loaders: dict[tuple[type[Table], Columns], Loader[Any, Any]] = {}
 
-    def of(self, entity: type[Row], columns: Columns) -> Loader[Any, Row | None]:
+    def rows(self, entity: type[Row], columns: Columns) -> Loader[Any, Row | None]:
         """By id, with these columns."""
         loader = self._loaders.get((entity, columns))
         if loader is None:
             if len(self._loaders) >= KEPT:
                 self._loaders.clear()
-            fetch = partial(by_keys, self._database, entity, columns)
-            loader = self._loaders[entity, columns] = Loader(fetch, forgets=True)
+            fetch = partial(fetch_by_keys, self._database, entity, columns)
+            loader = self._loaders[entity, columns] = Loader(fetch, cache=False)
         return loader

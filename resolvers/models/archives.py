@@ -24,7 +24,7 @@ NOT_A_HEADER: Final = (ValueError, KeyError, TypeError, SyntaxError, TokenError,
 
 
 @contextmanager
-def opened(content: IO[bytes], largest: int) -> Iterator[zipfile.ZipFile]:
+def open_zip(content: IO[bytes], largest: int) -> Iterator[zipfile.ZipFile]:
     """A zip that unpacks to at most `largest` bytes. Raises ValueError for any other one, and while it is read."""
     try:
         with zipfile.ZipFile(content) as archive:
@@ -44,7 +44,7 @@ def check_arrays(artefact: bytes) -> None:
     """Raises ValueError for what is no `.npz` file of plain arrays, each as large as it claims."""
     if len(artefact) > LARGEST_ARTEFACT:
         raise ValueError(f"it has more than {LARGEST_ARTEFACT} bytes")
-    with opened(io.BytesIO(artefact), LARGEST_UNPACKED) as archive:
+    with open_zip(io.BytesIO(artefact), LARGEST_UNPACKED) as archive:
         for member in archive.infolist():
             with archive.open(member) as file:
                 _check_array(file, member)

@@ -19,10 +19,10 @@ from ml.catalogue.models import MODELS, Trained
 from resolvers.base.errors import Conflict, InvalidInput, NotFound
 from resolvers.base.roles import Role
 from resolvers.context import Context
-from resolvers.models.archives import LARGEST_ARTEFACT, check_arrays, opened
-from resolvers.models.models import remembered
+from resolvers.models.archives import LARGEST_ARTEFACT, check_arrays, open_zip
+from resolvers.models.models import build_promotion
 from resolvers.store.models.registry import VERSION
-from resolvers.store.models.versions import keep, lock, newest_metrics
+from resolvers.store.models.versions import find_newest_metrics, insert_version, lock_model
 from resolvers.store.postgres.identifiers import LARGEST_INTEGER
 from resolvers.store.tables.models import ModelAction, ModelMetric, ModelVersion
 
@@ -83,7 +83,7 @@ class Files:
     artefact: bytes
     metadata: bytes
 
-    def zipped(self) -> bytes:
+    def to_zip(self) -> bytes:
         """The folder as a zip."""
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w") as archive:
@@ -91,9 +91,9 @@ class Files:
                 archive.writestr(zipfile.ZipInfo(f"{self.folder}/{name}", EPOCH), content)
         return file.getvalue()
 
-    def in_base64(self) -> str:
+    def to_base64(self) -> str:
         """The zip as text."""
-        return base64.b64encode(self.zipped()).decode()
+        return base64.b64encode(self.to_zip()).decode()
 
 
 # ---------------------------------------------------------------- out
@@ -107,14 +107,14 @@ async def export(context: Context, version_id: int) -> Files:
         row = await session.scalar(query)
         if row is None:
             raise NotFound("model version")
-        metrics = (await newest_metrics(session, [version_id]))[version_id]
+        metrics = (await find_newest_metrics(session, [version_id]))[version_id]
     if not hmac.compare_digest(hashlib.sha256(row.artefact).digest(), row.sha256):
         raise Conflict(f"{row.model} {row.version} is damaged: its artefact does not match its checksum.")
-    described = _metadata(row, metrics).model_dump_json(indent=2) + "\n"
+    described = _describe(row, metrics).model_dump_json(indent=2) + "\n"
     return Files(f"{row.model}_v{row.version}", row.artefact, described.encode())
 
 
-def _metadata(row: ModelVersion, metrics: list[ModelMetric]) -> Metadata:
+def _describe(row: ModelVersion, metrics: list[ModelMetric]) -> Metadata:
     columns = ("model", "version", "algorithm", "features", "hyperparameters", "seed", "training_samples", "trained_at")
     measured = [Measured(**{name: getattr(one, name) for name in Measured.model_fields}) for one in metrics]
     known = {name: getattr(row, name) for name in columns}
@@ -162,19 +162,19 @@ def _read(path: Path, largest: int) -> bytes:
 
 
 async def import_zip(context: Context, content: IO[bytes]) -> ModelVersion:
-    """What `Files.zipped` made, in a folder or not. See `_import`."""
+    """What `Files.to_zip` made, in a folder or not. See `_import`."""
     context.require(Role.ADMIN, "import models")
     try:
-        artefact, metadata = await asyncio.to_thread(_unzipped, content)
+        artefact, metadata = await asyncio.to_thread(_unzip, content)
     except ValueError as error:
         raise InvalidInput(f"The file cannot be imported: {error}.", ["file"]) from error
     return await _import(context, artefact, metadata)
 
 
-def _unzipped(content: IO[bytes]) -> tuple[bytes, bytes]:
+def _unzip(content: IO[bytes]) -> tuple[bytes, bytes]:
     """Raises ValueError."""
     content.seek(0)
-    with opened(content, LARGEST_ARTEFACT + LARGEST_METADATA) as archive:
+    with open_zip(content, LARGEST_ARTEFACT + LARGEST_METADATA) as archive:
         found = {
             name: [path for path in archive.namelist() if Path(path).name == name] for name in (ARTEFACT, METADATA)
         }
@@ -189,7 +189,7 @@ async def _import(context: Context, artefact: bytes, metadata: bytes) -> ModelVe
     Raises InvalidInput for what is no model, Conflict for a version that exists and is another one.
     """
     caller = context.require(Role.ADMIN, "import models")
-    described = _described(metadata)
+    described = _parse_metadata(metadata)
     if not hmac.compare_digest(hashlib.sha256(artefact).hexdigest(), described.sha256):
         raise InvalidInput(f"{ARTEFACT} does not match the sha256 in {METADATA}: one of them is damaged.", ["file"])
     try:
@@ -199,17 +199,19 @@ async def _import(context: Context, artefact: bytes, metadata: bytes) -> ModelVe
     name, version = described.model, described.version
     await context.services.registry.check(name, version, artefact)
     async with context.database.write() as session:
-        await lock(session, name)
+        await lock_model(session, name)
         known = await session.scalar(select(ModelVersion).filter_by(model=name, version=version))
         if known is not None:
-            return _same(known, described)
-        row = await keep(session, name, version, _trained(artefact, described), trained_at=described.trained_at)
+            return _check_same(known, described)
+        row = await insert_version(
+            session, name, version, _to_trained(artefact, described), trained_at=described.trained_at
+        )
         session.add_all(ModelMetric(version_id=row.id, **dict(one)) for one in described.metrics)
-        session.add(remembered(row, ModelAction.IMPORTED, caller))
+        session.add(build_promotion(row, ModelAction.IMPORTED, caller))
     return row
 
 
-def _same(known: ModelVersion, described: Metadata) -> ModelVersion:
+def _check_same(known: ModelVersion, described: Metadata) -> ModelVersion:
     """Raises Conflict where it is not."""
     if not hmac.compare_digest(known.sha256.hex(), described.sha256):
         message = f"{known.model} {known.version} exists already with other contents, and versions never change."
@@ -217,7 +219,7 @@ def _same(known: ModelVersion, described: Metadata) -> ModelVersion:
     return known
 
 
-def _described(metadata: bytes) -> Metadata:
+def _parse_metadata(metadata: bytes) -> Metadata:
     """Raises InvalidInput."""
     try:
         described = Metadata.model_validate(orjson.loads(metadata))
@@ -232,7 +234,7 @@ def _described(metadata: bytes) -> Metadata:
     return described
 
 
-def _trained(artefact: bytes, described: Metadata) -> Trained:
+def _to_trained(artefact: bytes, described: Metadata) -> Trained:
     return Trained(
         artefact=artefact,
         algorithm=described.algorithm,

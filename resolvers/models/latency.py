@@ -15,7 +15,7 @@ from ml.detection.features import Memory, StreamSamples
 SAMPLES: Final = 100
 
 
-def latency(fitted: Fitted) -> tuple[Measure, ...]:
+def measure_latency(fitted: Fitted) -> tuple[Measure, ...]:
     """Returns the median milliseconds that a whole detector takes for one sample on this machine."""
     if not isinstance(fitted, Detector):
         return ()  # it looks at a window of many links at once: most of its time is theirs

@@ -22,16 +22,16 @@ from resolvers.base.access import SYSTEM
 from resolvers.base.errors import ClientError, Conflict, Unavailable
 from resolvers.context import Context, Services
 from resolvers.models import models
-from resolvers.models.latency import latency
-from resolvers.models.training_data import gather
+from resolvers.models.latency import measure_latency
+from resolvers.models.training_data import gather_history
 from resolvers.store.models import training_runs as runs
 from resolvers.store.models.registry import Loaded
 from resolvers.store.postgres.database import Database
 from resolvers.store.queries.outcomes import experiences
 from resolvers.store.tables.models import ModelVersion, TrainingRun
 
-Learned = History | Sequence[Experience] | None  # what a training learns from, beside the simulator
-Train = Callable[[str, int, Progress, Learned, Fitted | None], Trained]
+TrainingInput = History | Sequence[Experience] | None  # what a training learns from, beside the simulator
+Train = Callable[[str, int, Progress, TrainingInput, Fitted | None], Trained]
 Result = TypeVar("Result")
 
 PATIENCE: Final = 60.0  # seconds that an outage of the database may last when the version is to be stored
@@ -55,11 +55,11 @@ class Outcome:
     serves: bool
 
 
-class Failed(ClientError):
+class TrainingFailed(ClientError):
     """A training failed; the message is the run's."""
 
 
-def unwatched(_done: float, _what: str) -> None:
+def ignore_progress(_done: float, _what: str) -> None:
     """Progress that nobody looks at."""
 
 
@@ -77,54 +77,56 @@ def train_model(name: str, seed: int, progress: Progress, learned: Any, champion
     return training.train(name, seed, progress, learned, champion)
 
 
-async def perform(services: Services, run_id: UUID, train: Train = train_model, watch: Progress = unwatched) -> Outcome:
+async def perform(
+    services: Services, run_id: UUID, train: Train = train_model, watch: Progress = ignore_progress
+) -> Outcome:
     """Work on a waiting run until it is over. `watch` is told of the progress too, in any thread.
 
-    Raises Failed, which the run then says too; Conflict where the run does not wait for anybody.
+    Raises TrainingFailed, which the run then says too; Conflict where the run does not wait for anybody.
     """
     database = services.database
-    async with runs.alive(database, run_id):
-        run = await _patiently(partial(runs.claim, database, run_id))
+    async with runs.hold_run_lock(database, run_id):
+        run = await _retry_while_away(partial(runs.claim, database, run_id))
         if run is None:
             raise Conflict("This training run is not in the queue. Start a new one.")
         try:
-            return await _worked(services, run, train, watch)
+            return await _train(services, run, train, watch)
         except asyncio.CancelledError:
-            await _failed(database, run, INTERRUPTED, 3.0)
+            await _mark_failed(database, run, INTERRUPTED, 3.0)
             raise
         except (ClientError, TooLittleHistory) as error:
             reason = f"{error} {SIMULATOR}" if isinstance(error, TooLittleHistory) else str(error)
         except Exception:  # the outermost of this process: whoever waits for the run must hear of it
             logger.exception("a training broke", run=str(run_id), model=run.model)
             reason = UNEXPECTED
-        await _failed(database, run, reason)
-        raise Failed(reason)
+        await _mark_failed(database, run, reason)
+        raise TrainingFailed(reason)
 
 
-async def _worked(services: Services, run: TrainingRun, train: Train, watch: Progress) -> Outcome:
+async def _train(services: Services, run: TrainingRun, train: Train, watch: Progress) -> Outcome:
     async with Reporter(services.database, run.id, watch) as reporter:
-        champion = await _champion(services, run.model)
-        learned = await _learned(services.database, run, reporter.part(0.0, READING))
+        champion = await _find_champion(services, run.model)
+        learned = await _read_history(services.database, run, reporter.part(0.0, READING))
         known = champion.fitted if champion else None
         report = reporter.part(READING if learned else 0.0, TRAINING)
-        trained = await in_thread(partial(train, run.model, run.seed, report, learned, known))
-        quick = await in_thread(lambda: latency(load(run.model, trained.artefact, "")))
+        trained = await run_in_thread(partial(train, run.model, run.seed, report, learned, known))
+        quick = await run_in_thread(lambda: measure_latency(load(run.model, trained.artefact, "")))
         trained = replace(trained, measures=(*trained.measures, *quick))
-    if not await _patiently(partial(runs.advance, services.database, run.id, TRAINING, "storing the version")):
+    if not await _retry_while_away(partial(runs.advance, services.database, run.id, TRAINING, "storing the version")):
         raise Conflict(OVERTAKEN)
-    version = await _patiently(partial(_stored, services, run, trained, champion))
-    first = await _patiently(partial(_served, services, version))
+    version = await _retry_while_away(partial(_store_version, services, run, trained, champion))
+    first = await _retry_while_away(partial(_promote_first, services, version))
     what = "It serves, as the first of its model." if first else "Promote it to let it serve."
     message = f"{run.model} {version.version} is trained. {what}"
-    if not await _patiently(partial(runs.succeed, services.database, run.id, version.id, message)):
+    if not await _retry_while_away(partial(runs.succeed, services.database, run.id, version.id, message)):
         raise Conflict(OVERTAKEN)
     logger.info("a training succeeded", run=str(run.id), model=run.model, version=version.version)
     return Outcome(version, trained, serves=first)
 
 
-async def _champion(services: Services, model: str) -> Loaded | None:
+async def _find_champion(services: Services, model: str) -> Loaded | None:
     """What the new version is compared with; None where there is none, or none that can be loaded."""
-    if model in await _patiently(services.registry.missing):
+    if model in await _retry_while_away(services.registry.list_missing):
         return None
     try:
         return await services.registry.champion(model)
@@ -133,17 +135,19 @@ async def _champion(services: Services, model: str) -> Loaded | None:
         return None
 
 
-async def _learned(database: Database, run: TrainingRun, progress: Progress) -> Learned:
+async def _read_history(database: Database, run: TrainingRun, progress: Progress) -> TrainingInput:
     """The fleet's history in the run's window; what became of recommendations in it, or of all if it has none."""
     if run.model in (RANKING, PRIORITY):
         async with database.read() as session:
             return await experiences(session, run.window_start, run.window_end)
     if run.model in DETECTORS and run.window_start and run.window_end:
-        return await gather(database, run.model, run.window_start, run.window_end, progress)
+        return await gather_history(database, run.model, run.window_start, run.window_end, progress)
     return None
 
 
-async def _stored(services: Services, run: TrainingRun, trained: Trained, champion: Loaded | None) -> ModelVersion:
+async def _store_version(
+    services: Services, run: TrainingRun, trained: Trained, champion: Loaded | None
+) -> ModelVersion:
     """An outage may leave it open whether it was stored: then it is found the next time."""
     parent = champion.id if champion else None
     try:
@@ -156,21 +160,21 @@ async def _stored(services: Services, run: TrainingRun, trained: Trained, champi
         raise
 
 
-async def _served(services: Services, version: ModelVersion) -> bool:
+async def _promote_first(services: Services, version: ModelVersion) -> bool:
     """Whether it serves now: only where its model has no champion yet."""
-    if version.model not in await services.registry.missing():
+    if version.model not in await services.registry.list_missing():
         return False
     await models.promote(Context(services, SYSTEM), version.id, force=True)
     return True
 
 
-async def _failed(database: Database, run: TrainingRun, message: str, patience: float = PATIENCE) -> None:
+async def _mark_failed(database: Database, run: TrainingRun, message: str, patience: float = PATIENCE) -> None:
     logger.warning("a training failed", run=str(run.id), model=run.model, reason=message)
     with suppress(ClientError):  # else it will be found without its process
-        await _patiently(partial(runs.fail, database, run.id, message), patience)
+        await _retry_while_away(partial(runs.fail, database, run.id, message), patience)
 
 
-async def _patiently(work: Callable[[], Awaitable[Result]], seconds: float = PATIENCE) -> Result:
+async def _retry_while_away(work: Callable[[], Awaitable[Result]], seconds: float = PATIENCE) -> Result:
     """Again and again while the database is away; a statement that never returns counts as that."""
     clock = asyncio.get_running_loop().time
     until = clock() + seconds
@@ -186,7 +190,7 @@ async def _patiently(work: Callable[[], Awaitable[Result]], seconds: float = PAT
             raise Unavailable from None
 
 
-async def in_thread(work: Callable[[], Result]) -> Result:
+async def run_in_thread(work: Callable[[], Result]) -> Result:
     """In a thread that, unlike an executor's, does not keep the process from ending."""
     promised: Future[Result] = Future()
 

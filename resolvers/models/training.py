@@ -17,8 +17,8 @@ from resolvers.base.errors import Conflict, InvalidInput, Lagged, NotFound, Unav
 from resolvers.base.roles import Role
 from resolvers.base.times import MAX_CLOCK_AHEAD
 from resolvers.context import Context
-from resolvers.lists.listings import Listing, made_once
-from resolvers.lists.pagination import Page, Window, page
+from resolvers.lists.listings import Listing, cached_listing
+from resolvers.lists.pagination import Page, Window, fetch_page
 from resolvers.store.models import training_runs as runs
 from resolvers.store.models.registry import VERSION
 from resolvers.store.tables.models import ModelVersion, TrainingRun
@@ -70,9 +70,9 @@ async def queue(
             " Train it without a window.",
             WINDOW,
         )
-    first, last = (None, None) if period is None else _window(context, period)
-    name = await _version(context, model, version)
-    await runs.bury(context.database)  # a dead run must not stand in the way of a living one
+    first, last = (None, None) if period is None else _check_window(context, period)
+    name = await _choose_version(context, model, version)
+    await runs.fail_orphans(context.database)  # a dead run must not stand in the way of a living one
     run = TrainingRun(
         model=model,
         version_name=name,
@@ -92,7 +92,7 @@ async def queue(
     return run
 
 
-def _window(context: Context, period: Period) -> tuple[datetime, datetime]:
+def _check_window(context: Context, period: Period) -> tuple[datetime, datetime]:
     """Raises InvalidInput for one that is empty, in the future, or longer than samples are kept."""
     kept = timedelta(days=context.services.retention_days)
     end = period.end or context.now
@@ -116,12 +116,12 @@ def _window(context: Context, period: Period) -> tuple[datetime, datetime]:
     return start, end
 
 
-async def _version(context: Context, model: str, wanted: str | None) -> str:
+async def _choose_version(context: Context, model: str, wanted: str | None) -> str:
     """Raises InvalidInput for what cannot be a version, Conflict for one that exists."""
     async with context.database.read() as session:
         known = set(await session.scalars(select(ModelVersion.version).filter_by(model=model)))
     if wanted is None:
-        return _next(known)
+        return _next_version(known)
     if not VERSION.fullmatch(wanted):
         raise InvalidInput(
             "A version is named like 2.0.0: up to 40 letters, digits, dots and dashes, beginning with a letter or"
@@ -133,7 +133,7 @@ async def _version(context: Context, model: str, wanted: str | None) -> str:
     return wanted
 
 
-def _next(known: set[str]) -> str:
+def _next_version(known: set[str]) -> str:
     """2.1.0 after 2.0.0, 1.0.0 after nothing."""
     numbered = [match for name in known if (match := NUMBERED.fullmatch(name))]
     newest = max(((int(match[1]), int(match[2])) for match in numbered), default=None)
@@ -143,31 +143,31 @@ def _next(known: set[str]) -> str:
 # ---------------------------------------------------------------- seeing
 
 
-@made_once
-def listing() -> Listing[TrainingRun]:
+@cached_listing
+def run_listing() -> Listing[TrainingRun]:
     return Listing(TrainingRun, (TrainingRun.id,), descending=True)
 
 
-async def listed(context: Context, window: Window) -> Page[TrainingRun]:
+async def list_runs(context: Context, window: Window) -> Page[TrainingRun]:
     """Newest first."""
     context.require(Role.VIEWER, "see trainings")
-    return await page(context.database, listing(), window, context.columns_of(TrainingRun))
+    return await fetch_page(context.database, run_listing(), window, context.columns_of(TrainingRun))
 
 
 async def follow(context: Context, run_id: UUID) -> AsyncIterator[TrainingRun]:
     """The run as it is, then at each change until it is finished. Raises NotFound."""
     context.require(Role.VIEWER, "follow trainings")
-    if await context.loaders.of(TrainingRun).load(run_id) is None:
+    if await context.loaders.rows(TrainingRun).load(run_id) is None:
         raise NotFound("training run")
     return _follow(context, run_id)
 
 
 async def _follow(context: Context, run_id: UUID) -> AsyncIterator[TrainingRun]:
     shown: tuple[object, ...] = ()
-    async with aclosing(_told(context, run_id)) as told:
+    async with aclosing(_wait_for_changes(context, run_id)) as told:
         async for _ in told:
             context.forget()
-            run = await context.loaders.whole(TrainingRun).load(run_id)
+            run = await context.loaders.whole_rows(TrainingRun).load(run_id)
             if run is None:
                 return
             state = (run.status, run.progress, run.message)
@@ -178,7 +178,7 @@ async def _follow(context: Context, run_id: UUID) -> AsyncIterator[TrainingRun]:
                 return
 
 
-async def _told(context: Context, run_id: UUID) -> AsyncGenerator[None, None]:
+async def _wait_for_changes(context: Context, run_id: UUID) -> AsyncGenerator[None, None]:
     """At once, and whenever something happened to it. Who reads slowly misses what lies between."""
     feed = context.services.feed
     while True:

@@ -26,7 +26,7 @@ ORDER_SEED: Final = 1  # of the targets, should they be too many: the same data 
 Windows = NDArray[np.int64]
 
 
-async def gather(
+async def gather_history(
     database: Database,
     detector: str,
     start: datetime,
@@ -38,7 +38,7 @@ async def gather(
     Raises TooLittleHistory where there is nothing.
     """
     kind = DETECTORS[detector]
-    targets = await _targets(database, kind, start)
+    targets = await _find_targets(database, kind, start)
     frames: list[pl.DataFrame] = []
     rows, taken, size = 0, 0, 1
     while taken < len(targets) and rows < MOST_ROWS:
@@ -50,11 +50,11 @@ async def gather(
     period = f"from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
     if not rows:
         raise TooLittleHistory(f"No {kind.lower()} reported anything {period}.")
-    judged = await _judged(database, kind, start, end)
-    return await asyncio.to_thread(_history, kind, f"the fleet's {kind.lower()}s {period}", frames, judged)
+    judged = await _find_judged_anomalies(database, kind, start, end)
+    return await asyncio.to_thread(_build_history, kind, f"the fleet's {kind.lower()}s {period}", frames, judged)
 
 
-async def _targets(database: Database, kind: TargetKind, start: datetime) -> list[int]:
+async def _find_targets(database: Database, kind: TargetKind, start: datetime) -> list[int]:
     """Those that have reported since, in an order that is as good as random."""
     query = select(Stream.target_id).where(Stream.kind == kind, Stream.last_at >= start).distinct()
     async with database.read() as session:
@@ -62,7 +62,9 @@ async def _targets(database: Database, kind: TargetKind, start: datetime) -> lis
     return [targets[place] for place in np.random.default_rng(ORDER_SEED).permutation(len(targets))]
 
 
-async def _judged(database: Database, kind: TargetKind, start: datetime, end: datetime) -> Sequence[Anomaly]:
+async def _find_judged_anomalies(
+    database: Database, kind: TargetKind, start: datetime, end: datetime
+) -> Sequence[Anomaly]:
     """The anomalies in the window that people have judged."""
     judged = (Anomaly.kind == kind, Anomaly.feedback.is_not(None))
     query = select(Anomaly).where(*judged, Anomaly.started_at < end, Anomaly.last_seen_at >= start)
@@ -70,7 +72,7 @@ async def _judged(database: Database, kind: TargetKind, start: datetime, end: da
         return list(await session.scalars(query.order_by(Anomaly.started_at, Anomaly.id)))
 
 
-def _history(kind: TargetKind, dataset: str, frames: list[pl.DataFrame], judged: Sequence[Anomaly]) -> History:
+def _build_history(kind: TargetKind, dataset: str, frames: list[pl.DataFrame], judged: Sequence[Anomaly]) -> History:
     frame = pl.concat(frames).sort(key_columns(kind))
     frames.clear()
     keys = [name for name in key_columns(kind) if name != "at"]
@@ -82,23 +84,23 @@ def _history(kind: TargetKind, dataset: str, frames: list[pl.DataFrame], judged:
         frame.select(pl.col(CATALOGUE[kind].columns).fill_null(np.nan)).to_numpy(order="c").astype(np.float64),
         stream,
         frame["at"].to_numpy().astype(np.int64),
-        confirmed=_windows(judged, Verdict.TRUE_ALARM, numbers),
-        dismissed=_windows(judged, Verdict.FALSE_ALARM, numbers),
+        confirmed=_to_windows(judged, Verdict.TRUE_ALARM, numbers),
+        dismissed=_to_windows(judged, Verdict.FALSE_ALARM, numbers),
     )
 
 
-def _windows(judged: Sequence[Anomaly], verdict: Verdict, numbers: dict[StreamKey, int]) -> Windows:
+def _to_windows(judged: Sequence[Anomaly], verdict: Verdict, numbers: dict[StreamKey, int]) -> Windows:
     """(windows, 3): stream, first and last ms. Of a link's anomaly without a direction, one window for each."""
     windows = [
         (numbers[key], to_ms(anomaly.started_at), to_ms(anomaly.last_seen_at))
         for anomaly in judged
-        for key in _streams(anomaly)
+        for key in _stream_keys(anomaly)
         if anomaly.feedback is verdict and key in numbers
     ]
     return np.array(windows, dtype=np.int64).reshape(-1, 3)
 
 
-def _streams(anomaly: Anomaly) -> list[StreamKey]:
+def _stream_keys(anomaly: Anomaly) -> list[StreamKey]:
     either = list(Direction) if anomaly.kind is TargetKind.LINK else [""]
     directions = [anomaly.direction] if anomaly.direction else either
     return [(anomaly.target_id, str(direction)) for direction in directions]

@@ -25,7 +25,7 @@ Value = TypeVar("Value")
 OpenAnomalies = dict[tuple[Severity, AnomalyStatus], int]
 
 
-class Asking(Generic[Value]):
+class SharedQuery(Generic[Value]):
     """What the database answers; None where it does not within PATIENCE_SECONDS. Who asks meanwhile is told the same.
 
     Nobody waits until a statement is given up either, which takes as long as it likes when the database is frozen; and
@@ -52,13 +52,13 @@ class Asking(Generic[Value]):
             return None
 
 
-class Lately(Generic[Value]):
+class TtlCache(Generic[Value]):
     """What the database was asked a moment ago; None where it did not answer: nobody waits for it in vain twice."""
 
     def __init__(
         self, ask: Callable[[], Coroutine[Any, Any, Value]], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._asking, self._clock = Asking(ask), clock
+        self._query, self._clock = SharedQuery(ask), clock
         self._value: Value | None = None
         self._until = -1.0
         self._one_at_a_time = asyncio.Lock()
@@ -66,7 +66,7 @@ class Lately(Generic[Value]):
     async def get(self) -> Value | None:
         async with self._one_at_a_time:
             if self._clock() >= self._until:
-                self._value = await self._asking.get()
+                self._value = await self._query.get()
                 self._until = self._clock() + GOOD_FOR_SECONDS
         return self._value
 
@@ -76,14 +76,14 @@ class Observer:
     """Of one process."""
 
     services: Services
-    open_anomalies: Lately[OpenAnomalies]
-    lag: Lately[events.Lag]
+    open_anomalies: TtlCache[OpenAnomalies]
+    lag: TtlCache[events.Lag]
 
     @classmethod
     def of(cls, services: Services) -> "Observer":
         database, feed = services.database, services.feed
-        lag = Lately(lambda: _lag(database, int(feed.cursor)))
-        return cls(services, Lately(partial(_open_anomalies, database)), lag)
+        lag = TtlCache(lambda: _measure_lag(database, int(feed.cursor)))
+        return cls(services, TtlCache(partial(_count_open_anomalies, database)), lag)
 
     async def observe(self) -> None:
         """Set this process's gauges; how far its feed is behind stays as it was while the database is away."""
@@ -107,7 +107,7 @@ class Observer:
         meters.FOLLOWER_LAG.set(feed.depth)
 
 
-async def _open_anomalies(database: Database) -> OpenAnomalies:
+async def _count_open_anomalies(database: Database) -> OpenAnomalies:
     """How many there are of each kind; none left out. The index of open ones is small, however long the past."""
     query = select(Anomaly.severity, Anomaly.status, func.count()).where(Anomaly.ended_at.is_(None))
     async with database.read() as session:
@@ -117,6 +117,6 @@ async def _open_anomalies(database: Database) -> OpenAnomalies:
     return {key: found.get(key, 0) for key in product(Severity, lasting)}
 
 
-async def _lag(database: Database, position: int) -> events.Lag:
+async def _measure_lag(database: Database, position: int) -> events.Lag:
     async with database.read() as session:
-        return await events.lag(session, position)
+        return await events.measure_lag(session, position)

@@ -38,18 +38,18 @@ def build_worker(services: Services, every_seconds: float) -> Worker:
     return Worker("maintenance", work, every_seconds=every_seconds, deadline_seconds=DEADLINE_SECONDS)
 
 
-def own_clock() -> datetime:
+def read_clock() -> datetime:
     return datetime.now(UTC)
 
 
-async def maintain(services: Services, *, forgets: bool = True, clock: Callable[[], datetime] = own_clock) -> bool:
+async def maintain(services: Services, *, forgets: bool = True, clock: Callable[[], datetime] = read_clock) -> bool:
     """Partitions made ahead, samples rolled up, dead trainings marked; what is over its retention goes.
 
     False where another process is at it.
     """
     async with single_runner(services.database, AdvisoryLock.MAINTENANCE) as mine:
         if mine:
-            await runs.bury(services.database)
+            await runs.fail_orphans(services.database)
             await make_partitions(services)
             await _roll_up(services)
             async with services.database.write() as session:
@@ -72,7 +72,7 @@ async def make_partitions(services: Services) -> None:
 async def _forget(services: Services, clock: Callable[[], datetime]) -> None:
     """Nothing, while the time may be wrong: what a clock that is set wrong has dropped does not come back."""
     now, newest = await partitions.read_clock(services.database)
-    if doubt := _doubt(now, clock(), newest):
+    if doubt := _find_doubt(now, clock(), newest):
         meters.RETENTION_PAUSED.inc()
         logger.error("nothing is dropped, as the time may be wrong", doubt=doubt)
         return
@@ -80,7 +80,7 @@ async def _forget(services: Services, clock: Callable[[], datetime]) -> None:
     await _drop_partitions(services, now)  # last: a table in use may put it off, and nothing else with it
 
 
-def _doubt(now: datetime, own: datetime, newest: datetime | None) -> str:
+def _find_doubt(now: datetime, own: datetime, newest: datetime | None) -> str:
     """Why the database's time is not to be believed; empty where it is."""
     if abs(now - own) > CLOCKS_APART:
         return f"The database's clock says {now:%Y-%m-%d %H:%M} UTC, this process's {own:%Y-%m-%d %H:%M}."

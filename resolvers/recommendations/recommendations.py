@@ -12,12 +12,12 @@ from ml.recommendation.case import Outcome, Priority
 from resolvers.base.errors import Conflict, InvalidInput, NotFound
 from resolvers.base.roles import Role
 from resolvers.context import Context
-from resolvers.lists.listings import Listing, made_once
-from resolvers.lists.pagination import Page, Window, page
+from resolvers.lists.listings import Listing, cached_listing
+from resolvers.lists.pagination import Page, Window, fetch_page
 from resolvers.recommendations.cases import Row
 from resolvers.recommendations.recommender import TOPIC, Models, RecommendationChange, recommended, told_of
 from resolvers.store.events.log import publish
-from resolvers.store.events.subscribers import Events, admitted
+from resolvers.store.events.subscribers import Events, filter_events
 from resolvers.store.tables.analyses import CorrelationAnalysis
 from resolvers.store.tables.core import Anomaly, AuditEntry, Detection
 from resolvers.store.tables.recommendations import Recommendation
@@ -122,14 +122,14 @@ class RecommendationFilter:
         return found if self.superseded else [*found, _PRESENT]
 
 
-@made_once
+@cached_listing
 def listing(filter: RecommendationFilter) -> Listing[Recommendation]:
     """Newest first."""
     order = (Recommendation.created_at, Recommendation.id)
     return Listing(Recommendation, order, descending=True, conditions=tuple(filter.conditions()))
 
 
-@made_once
+@cached_listing
 def of_anomalies() -> Listing[Recommendation]:
     """The present ones of many anomalies, best first."""
     pairs = select(Recommendation.anomaly_id.label("parent"), Recommendation.id.label("child"))
@@ -140,7 +140,7 @@ def of_anomalies() -> Listing[Recommendation]:
 async def listed(context: Context, filter: RecommendationFilter, window: Window) -> Page[Recommendation]:
     """Newest first."""
     context.require(Role.VIEWER, "see recommendations")
-    return await page(context.database, listing(filter), window, context.columns_of(Recommendation))
+    return await fetch_page(context.database, listing(filter), window, context.columns_of(Recommendation))
 
 
 # ---------------------------------------------------------------- following
@@ -149,4 +149,4 @@ async def listed(context: Context, filter: RecommendationFilter, window: Window)
 def follow(context: Context, after: str | None) -> Events:
     """New ones as they are made. Raises InvalidInput for a bad cursor at once; later Expired, Lagged."""
     context.require(Role.VIEWER, "follow recommendations")
-    return admitted(context.follow(TOPIC, after), lambda event: event.change == RecommendationChange.CREATED)
+    return filter_events(context.follow(TOPIC, after), lambda event: event.change == RecommendationChange.CREATED)

@@ -38,7 +38,7 @@ def build_worker(services: Services) -> Worker:
         every_seconds=LOOK_SECONDS,
         deadline_seconds=DEADLINE_SECONDS,
     )
-    services.feed.on(anomalies.TOPIC, worker.wake)
+    services.feed.add_hook(anomalies.TOPIC, worker.wake)
     return worker
 
 

@@ -12,8 +12,8 @@ from resolvers.base.errors import InvalidInput, NotFound
 from resolvers.base.roles import Role
 from resolvers.base.times import MAX_CLOCK_AHEAD
 from resolvers.context import Context
-from resolvers.lists.listings import Listing, made_once
-from resolvers.lists.pagination import Page, Window, page
+from resolvers.lists.listings import Listing, cached_listing
+from resolvers.lists.pagination import Page, Window, fetch_page
 from resolvers.root_causes.analyzer import analyze
 from resolvers.store.queries.analysis_scope import Scope
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
@@ -126,7 +126,7 @@ async def perform(
 # ---------------------------------------------------------------- seeing
 
 
-@made_once
+@cached_listing
 def listing(scope: AnalysisScope | None) -> Listing[CorrelationAnalysis]:
     conditions = () if scope is None else (CorrelationAnalysis.scope == scope,)
     return Listing(CorrelationAnalysis, (CorrelationAnalysis.id,), descending=True, conditions=conditions)
@@ -135,4 +135,4 @@ def listing(scope: AnalysisScope | None) -> Listing[CorrelationAnalysis]:
 async def listed(context: Context, scope: AnalysisScope | None, window: Window) -> Page[CorrelationAnalysis]:
     """Newest first."""
     context.require(Role.VIEWER, "see analyses")
-    return await page(context.database, listing(scope), window, context.columns_of(CorrelationAnalysis))
+    return await fetch_page(context.database, listing(scope), window, context.columns_of(CorrelationAnalysis))

@@ -48,7 +48,7 @@ def build_worker(services: Services) -> Worker:
         settle_seconds=SETTLE_SECONDS,
         deadline_seconds=DEADLINE_SECONDS,
     )
-    services.feed.on(anomalies.TOPIC, worker.wake)
+    services.feed.add_hook(anomalies.TOPIC, worker.wake)
     return worker
 
 
@@ -118,7 +118,7 @@ async def _attach(context: Context, analysis: CorrelationAnalysis, opened: Seque
 
 
 async def _opened(context: Context) -> list[Opened]:
-    """Lately, on whatever kind of target, and explained by nothing yet."""
+    """TtlCache, on whatever kind of target, and explained by nothing yet."""
     async with context.database.driver() as connection:
         records = await connection.fetch(_OPENED, context.now - STALE, context.now - SAME_FAULT)
     return [_one(record) for record in records]

@@ -34,7 +34,7 @@ async def ingest(context: Context, kind: TargetKind, frame: pl.DataFrame) -> tup
     frame: the samples' key columns (`at` in epoch ms) and metric columns, and nothing twice.
     """
     detector = await context.services.registry.detector(kind)
-    sensitivity = await context.services.sensitivity.of(kind)
+    sensitivity = await context.services.sensitivity.get(kind)
     numbered, keys = await asyncio.to_thread(_number_streams, kind, frame)
     days = [EPOCH + timedelta(days=day) for day in (frame["at"] // DAY_MS).unique().to_list()]
     await _partitions.ensure(context.database, kind, days)

@@ -66,7 +66,7 @@ async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> Rec
     most = largest_batch(context)
     if len(frame) > most:
         raise InvalidInput(f"At most {most} rows at once; these are {len(frame)}. Send them in parts.")
-    await context.spend(Budget.SAMPLES, cost=len(frame))
+    await context.consume(Budget.SAMPLES, cost=len(frame))
     rows = await validation.validate_rows(context, kind, frame)
     rejected = rows.filter(pl.col("reason").is_not_null())
     good = rows.filter(pl.col("reason").is_null())
@@ -74,7 +74,7 @@ async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> Rec
     repeated = len(good) - len(unique)
     accepted, anomalies = await ingest(context, kind, unique) if len(unique) else (0, [])
     duplicates = repeated + len(unique) - accepted
-    meters.recorded(kind, accepted, duplicates, len(rejected))
+    meters.count_recorded(kind, accepted, duplicates, len(rejected))
     listed = rejected.head(LISTED_REJECTIONS)
     return RecordedBatch(
         accepted,
@@ -136,7 +136,7 @@ async def follow_samples(context: Context, links: Sequence[int]) -> AsyncIterato
     context.require(Role.VIEWER, "follow metrics")
     if not 1 <= len(links) <= MOST_FOLLOWED:
         raise InvalidInput(f"Follow 1 to {MOST_FOLLOWED} links at once, not {len(links)}.", ["links"])
-    if None in await context.loaders.of(Link).load_many(list(dict.fromkeys(links))):
+    if None in await context.loaders.rows(Link).load_many(list(dict.fromkeys(links))):
         raise NotFound("link")
     return _follow(context, frozenset(links))
 
@@ -144,6 +144,6 @@ async def follow_samples(context: Context, links: Sequence[int]) -> AsyncIterato
 async def _follow(context: Context, links: frozenset[int]) -> AsyncIterator[NewSamples]:
     async for stored in context.services.live.follow(links):
         context.forget()
-        await context.loaders.of(Link).load_many(list({one.link_id for one in stored}))  # together, not one by one
+        await context.loaders.rows(Link).load_many(list({one.link_id for one in stored}))  # together, not one by one
         for one in stored:
             yield one

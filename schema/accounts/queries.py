@@ -17,7 +17,7 @@ from schema.root_fields import ANYBODY, query
 class AccountQueries:
     @query(ANYBODY, description="You. Null if you are not signed in.")
     async def viewer(self, info: Info) -> User | None:
-        return User.from_optional_row(await users.viewer(info.context))
+        return User.from_optional_row(await users.find_viewer(info.context))
 
     @query(Role.ADMIN, connection_size(), description="For admins. All users, with these values if they are given.")
     async def users(
@@ -28,8 +28,8 @@ class AccountQueries:
         first: int | None = None,
         after: str | None = None,
     ) -> Connection[User]:
-        found = await users.users(info.context, role, is_active, Window(first, after))
-        return page_to_connection(info, User, users.users_listing(role, is_active), found)
+        found = await users.list_users(info.context, role, is_active, Window(first, after))
+        return page_to_connection(info, User, users.user_listing(role, is_active), found)
 
     @query(
         Role.VIEWER,
@@ -39,4 +39,4 @@ class AccountQueries:
     )
     async def api_keys(self, info: Info, first: int | None = None, after: ID | None = None) -> list[ApiKey]:
         last_seen = None if after is None else ApiKey.parse_key(after)
-        return [ApiKey.from_row(key) for key in await api_keys.listed(info.context, first, last_seen)]
+        return [ApiKey.from_row(key) for key in await api_keys.list_keys(info.context, first, last_seen)]

@@ -28,7 +28,7 @@ class User(Node):
     @needs("id", "email")
     def email(self, info: Info) -> str:
         row: Any = self.row
-        return row.email if self._may_see(info) else users.masked(row.email)
+        return row.email if self._may_see(info) else users.mask_email(row.email)
 
     @strawberry.field(description="What the user may do. The error FORBIDDEN unless you are this user or an admin.")
     @needs("id", "role")

@@ -7,7 +7,7 @@ import strawberry
 
 from resolvers.detection import anomalies
 from resolvers.store.events.log import Event
-from resolvers.store.events.subscribers import told
+from resolvers.store.events.subscribers import map_events
 from schema.anomalies.inputs import AnomalyFilter, to_filter
 from schema.anomalies.types import AnomalyEvent
 from schema.enums import AnomalyChange, Role
@@ -33,7 +33,7 @@ class AnomalySubscriptions:
         after: str | None = None,
     ) -> AsyncGenerator[AnomalyEvent, None]:
         wanted = OPENED if changes is None else changes
-        return told(anomalies.follow_changes(info.context, to_filter(filter), wanted, after), _to_event)  # type: ignore[return-value]
+        return map_events(anomalies.follow_changes(info.context, to_filter(filter), wanted, after), _to_event)  # type: ignore[return-value]
 
 
 def _to_event(event: Event) -> AnomalyEvent:

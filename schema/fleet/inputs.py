@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 
 import strawberry
 
-from resolvers.base.errors import camel
+from resolvers.base.errors import to_camel_case
 from resolvers.fleet import topology
 from schema.directives import Constraint
 from schema.enums import Band, SiteRole
@@ -78,5 +78,5 @@ def build_topology_spec(input: object) -> topology.TopologySpec:
 
 
 def _build_specs(of: type[Spec], entries: Sequence[Mapping[str, Any]] | None) -> list[Spec]:
-    names = {camel(field.name): field.name for field in fields(cast("Any", of))}
+    names = {to_camel_case(field.name): field.name for field in fields(cast("Any", of))}
     return [of(**{names[name]: value for name, value in one.items() if value is not None}) for one in entries or ()]

@@ -20,7 +20,7 @@ class FleetQueries:
     @query(Role.VIEWER, connection_size(10), description="All satellites, by name.")
     async def satellites(self, info: Info, first: int | None = None, after: str | None = None) -> Connection[Satellite]:
         listing = topology.satellites()
-        found = await topology.listed(info.context, listing, Window(first, after))
+        found = await topology.list_rows(info.context, listing, Window(first, after))
         return page_to_connection(info, Satellite, listing, found)
 
     @query(Role.VIEWER, description="A satellite by its name. Null if there is none.")
@@ -37,7 +37,7 @@ class FleetQueries:
         after: str | None = None,
     ) -> Connection[Site]:
         listing = topology.sites(role, search)
-        found = await topology.listed(info.context, listing, Window(first, after))
+        found = await topology.list_rows(info.context, listing, Window(first, after))
         return page_to_connection(info, Site, listing, found)
 
     @query(Role.VIEWER, description="A site by your own number. Null if there is none.")
@@ -49,7 +49,7 @@ class FleetQueries:
         self, info: Info, search: Search = None, first: int | None = None, after: str | None = None
     ) -> Connection[Network]:
         listing = topology.networks(search)
-        found = await topology.listed(info.context, listing, Window(first, after))
+        found = await topology.list_rows(info.context, listing, Window(first, after))
         return page_to_connection(info, Network, listing, found)
 
     @query(Role.VIEWER, description="A network by your own number. Null if there is none.")
@@ -61,7 +61,7 @@ class FleetQueries:
         self, info: Info, search: Search = None, first: int | None = None, after: str | None = None
     ) -> Connection[Link]:
         listing = topology.links(search)
-        found = await topology.listed(info.context, listing, Window(first, after))
+        found = await topology.list_rows(info.context, listing, Window(first, after))
         return page_to_connection(info, Link, listing, found)
 
     @query(Role.VIEWER, description="A link by your own number. Null if there is none.")

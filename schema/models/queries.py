@@ -24,11 +24,11 @@ EXPORT_COST = Cost(weight=10)  # megabytes
 class ModelQueries:
     @query(Role.VIEWER, list_size(6), description="All models, with or without a version.")
     async def models(self, info: Info) -> list[Model]:
-        return [Model.from_row(model) for model in await models.listed(info.context)]
+        return [Model.from_row(model) for model in await models.list_models(info.context)]
 
     @query(Role.VIEWER, description="A model by its name. Null if there is none.")
     async def model(self, info: Info, name: Name) -> Model | None:
-        return Model.from_optional_row(await models.named(info.context, name))
+        return Model.from_optional_row(await models.find_model(info.context, name))
 
     @query(Role.ADMIN, EXPORT_COST, description="For admins. A model version as a file.")
     async def export_model(self, info: Info, version: ID) -> ModelExport:
@@ -47,5 +47,5 @@ class ModelQueries:
         last: int | None = None,
         before: str | None = None,
     ) -> Connection[TrainingRun]:
-        found = await training.listed(info.context, Window(first, after, last, before))
-        return page_to_connection(info, TrainingRun, training.listing(), found)
+        found = await training.list_runs(info.context, Window(first, after, last, before))
+        return page_to_connection(info, TrainingRun, training.run_listing(), found)

@@ -178,4 +178,4 @@ class ModelExport:
 
     @classmethod
     def from_files(cls, files: Files) -> Self:
-        return cls(file_name=f"{files.folder}.zip", archive=files.in_base64())
+        return cls(file_name=f"{files.folder}.zip", archive=files.to_base64())

@@ -7,7 +7,7 @@ import strawberry
 
 from resolvers.recommendations import recommendations
 from resolvers.store.events.log import Event
-from resolvers.store.events.subscribers import told
+from resolvers.store.events.subscribers import map_events
 from schema.enums import Role
 from schema.recommendations.types import RecommendationEvent
 from schema.relay import Info
@@ -23,7 +23,7 @@ class RecommendationSubscriptions:
     async def recommendation_created(
         self, info: Info, after: str | None = None
     ) -> AsyncGenerator[RecommendationEvent, None]:
-        return told(recommendations.follow(info.context, after), _to_event)  # type: ignore[return-value]
+        return map_events(recommendations.follow(info.context, after), _to_event)  # type: ignore[return-value]
 
 
 def _to_event(event: Event) -> RecommendationEvent:

@@ -89,7 +89,7 @@ class DegradationPattern:
 
     @strawberry.field(description="The links of the pattern, worst first.", directives=[list_size(20)])
     async def affected_links(self, info: Info) -> list[Link]:
-        rows = await info.context.loaders.of(tables.Link).load_many(self.found.links)
+        rows = await info.context.loaders.rows(tables.Link).load_many(self.found.links)
         return [Link.from_row(row) for row in rows if row]
 
     @strawberry.field(description="The directions that degraded.", directives=[list_size(2)])

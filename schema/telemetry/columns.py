@@ -4,7 +4,7 @@ import polars as pl
 import strawberry
 
 from ml.catalogue.metrics import TargetKind
-from resolvers.base.errors import InvalidInput, camel
+from resolvers.base.errors import InvalidInput, to_camel_case
 from schema.scalars import DirectionArray, FloatArray, IntArray, TimeArray
 from schema.telemetry.inputs import AT, L, N, S, optional_metric
 
@@ -60,8 +60,8 @@ def columns_to_frame(kind: TargetKind, columns: object) -> pl.DataFrame:
     rows = len(given["at"])
     for name, values in given.items():
         if len(values) != rows:
-            message = f"`at` has {rows} entries, but `{camel(name)}` has {len(values)}."
-            raise InvalidInput(message, ["columns", camel(name)])
+            message = f"`at` has {rows} entries, but `{to_camel_case(name)}` has {len(values)}."
+            raise InvalidInput(message, ["columns", to_camel_case(name)])
     return pl.DataFrame({_column(kind, name): values for name, values in given.items()})
 
 

@@ -8,7 +8,7 @@ import polars as pl
 import strawberry
 
 from ml.catalogue.metrics import CATALOGUE, TargetKind
-from resolvers.base.errors import camel
+from resolvers.base.errors import to_camel_case
 from schema.enums import Direction
 from schema.input_mappings import keep_mappings
 from schema.telemetry.inputs import AT, L, N, S, optional_metric
@@ -89,10 +89,10 @@ def samples_to_frame(kind: TargetKind, samples: Sequence[Mapping[str, Any]]) -> 
         data["direction"] = pl.Series(given["direction"], dtype=pl.String)
     data["at"] = pl.Series([(at - EPOCH) // MILLISECOND for at in given["at"]], dtype=pl.Int64)
     for column in CATALOGUE[kind].columns:
-        data[column] = pl.Series(given[camel(column)], dtype=pl.Float64, strict=False)
+        data[column] = pl.Series(given[to_camel_case(column)], dtype=pl.Float64, strict=False)
     return pl.DataFrame(data)
 
 
 def _samples_to_columns(kind: TargetKind, samples: Sequence[Mapping[str, Any]]) -> Samples:
-    names = (kind.value.lower(), "direction", "at", *map(camel, CATALOGUE[kind].columns))
+    names = (kind.value.lower(), "direction", "at", *map(to_camel_case, CATALOGUE[kind].columns))
     return Samples({name: [sample.get(name) for sample in samples] for name in names})

@@ -26,6 +26,6 @@ class TelemetrySubscriptions:
 
 async def _stream_samples(info: Info, followed: AsyncIterator[NewSamples]) -> AsyncGenerator[LinkMetricsEvent, None]:
     async for stored in followed:
-        link = Node.find_type("Link").from_row(await info.context.loaders.of(tables.Link).load(stored.link_id))
+        link = Node.find_type("Link").from_row(await info.context.loaders.rows(tables.Link).load(stored.link_id))
         series = MetricSeries.from_series(TargetKind.LINK, stored.series)
         yield LinkMetricsEvent(link=link, direction=stored.direction, series=series)

@@ -265,8 +265,8 @@ def slow_links(monkeypatch: pytest.MonkeyPatch) -> None:
         async with database.driver() as connection:
             await connection.execute(SLOW)
 
-    monkeypatch.setattr(topology, "page", slow)
-    monkeypatch.setattr(loaders, "pages", slow)
+    monkeypatch.setattr(topology, "fetch_page", slow)
+    monkeypatch.setattr(loaders, "fetch_pages", slow)
 
 
 async def sleeping(services: Services) -> int:

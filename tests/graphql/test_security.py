@@ -196,7 +196,7 @@ async def test_our_own_failures_tell_nothing_but_a_request_id(
     async def fail(session: Any, *_: Any) -> None:
         await session.execute(text("SELECT secret FROM nowhere"))
 
-    monkeypatch.setattr(topology, "page", fail)
+    monkeypatch.setattr(topology, "fetch_page", fail)
     viewer = await api.as_(Role.VIEWER)
     body = {"query": "{ links { totalCount } }"}
 

@@ -191,7 +191,7 @@ async def test_many_links_cost_one_statement(api: Api, make: Factory, statements
 async def test_more_links_than_a_statement_has_parameters_are_loaded_at_once(services: Services) -> None:
     from resolvers.lists.loaders import Loaders
 
-    found = await Loaders(services.database, services.entities).of(Link).load_many(range(40_000))
+    found = await Loaders(services.database, services.row_loaders).rows(Link).load_many(range(40_000))
 
     assert found == [None] * 40_000
 

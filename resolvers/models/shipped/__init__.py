@@ -15,10 +15,10 @@ import orjson
 from ml.catalogue.models import Progress, Trained
 from resolvers.context import Context
 from resolvers.models.export import METADATA, Files, Measured, Metadata, import_folder
-from resolvers.models.latency import latency
+from resolvers.models.latency import measure_latency
 from resolvers.models.trainer import train_model
 from resolvers.models.training import SEED
-from resolvers.store.models.versions import metrics
+from resolvers.store.models.versions import to_metrics
 from resolvers.store.tables.models import ModelVersion
 
 FOLDER: Final = Path(__file__).parent
@@ -33,9 +33,9 @@ async def store(context: Context, model: str, folder: Path = FOLDER) -> ModelVer
     """
     version = await import_folder(context, folder / model)
     loaded = await context.services.registry.version(version.id)
-    measured = await asyncio.to_thread(latency, loaded.fitted)
+    measured = await asyncio.to_thread(measure_latency, loaded.fitted)
     async with context.database.write() as session:
-        session.add_all(metrics(version.id, measured))
+        session.add_all(to_metrics(version.id, measured))
     return version
 
 

@@ -17,7 +17,7 @@ from resolvers.base.counters import EVENTS_READ
 from resolvers.base.errors import Expired, InvalidInput
 from resolvers.base.worker import Worker
 from resolvers.store.events.database import EventDatabase
-from resolvers.store.events.log import Event, bounds, check_kept, parse_cursor, read
+from resolvers.store.events.log import Event, check_kept, parse_cursor, read, read_bounds
 from resolvers.store.events.subscribers import Events, Follower
 from resolvers.store.events.wakeups import Channel
 
@@ -37,10 +37,10 @@ class EventFeed:
         self._hooks: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)  # by topic
         self._position = 0
         self._looked_at = 0.0
-        self._telling = False
+        self._is_handing_out = False
         database.wakeups.listen(Channel.EVENTS, self._wake.set)
 
-    def on(self, topic: str, happened: Callable[[], None]) -> None:
+    def add_hook(self, topic: str, happened: Callable[[], None]) -> None:
         """Have it called at each event of a topic, and after an outage, as the log may be another one then."""
         self._hooks[topic].append(happened)
 
@@ -77,9 +77,9 @@ class EventFeed:
         """How many events the slowest follower was handed and is not done with, the one it works on included."""
         return max((follower.behind for follower in chain.from_iterable(self._followers.values())), default=0)
 
-    async def settled(self) -> None:
+    async def wait_until_idle(self) -> None:
         """When every follower is done with all that it was handed; one that does not read never is: set a limit."""
-        while self._telling or self.depth:  # noqa: ASYNC110  followers come and go meanwhile
+        while self._is_handing_out or self.depth:  # noqa: ASYNC110  followers come and go meanwhile
             await asyncio.sleep(0.005)
 
     async def follow(self, topic: str, after: str | None = None) -> AsyncIterator[Event]:
@@ -100,7 +100,7 @@ class EventFeed:
         follower = Follower(followers.discard)
         followers.add(follower)
         try:
-            position = await self._start_of(after)
+            position = await self._check_start(after)
             async for event in self._history(position, self._position):
                 position = event.id
                 if event.topic == topic:
@@ -110,7 +110,7 @@ class EventFeed:
         finally:
             follower.close()
 
-    async def _start_of(self, after: str | None) -> int:
+    async def _check_start(self, after: str | None) -> int:
         """Raises InvalidInput, Expired: at once, even where this process itself is behind."""
         wanted = None if after is None else parse_cursor(after)
         oldest, newest = await self._bounds()
@@ -128,7 +128,7 @@ class EventFeed:
 
     async def _bounds(self) -> tuple[int, int]:
         async with self._database.read() as session:
-            return await bounds(session)
+            return await read_bounds(session)
 
     async def _history(self, after: int, until: int) -> AsyncIterator[Event]:
         while after < until:
@@ -158,7 +158,7 @@ class EventFeed:
             self._wake.clear()
             try:
                 while events := await self._read(self._position):
-                    await self._tell_all(events)
+                    await self._hand_out_all(events)
                 self._looked_at = time.monotonic()
             except Expired as expired:
                 self._lose_all(int(expired.oldest_cursor))
@@ -167,16 +167,16 @@ class EventFeed:
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._wake.wait()
 
-    async def _tell_all(self, events: list[Event]) -> None:
-        self._telling = True
+    async def _hand_out_all(self, events: list[Event]) -> None:
+        self._is_handing_out = True
         try:
             for event in events:
-                self._tell(event)
+                self._hand_out(event)
                 await asyncio.sleep(0)  # a thousand followers take their time: others go in between
         finally:
-            self._telling = False
+            self._is_handing_out = False
 
-    def _tell(self, event: Event) -> None:
+    def _hand_out(self, event: Event) -> None:
         before, self._position = self._position, event.id
         EVENTS_READ.labels(event.topic).inc()
         for happened in self._hooks.get(event.topic, ()):

@@ -86,7 +86,7 @@ def has_appended(session: AsyncSession) -> bool:
 # ---------------------------------------------------------------- reading
 
 
-async def bounds(session: AsyncSession) -> tuple[int, int]:
+async def read_bounds(session: AsyncSession) -> tuple[int, int]:
     """The oldest and the newest id kept; zeros while nothing ever happened."""
     oldest, newest = (await session.execute(select(func.min(Row.id), func.max(Row.id)))).one()
     return oldest or 0, newest or 0
@@ -100,7 +100,7 @@ class Lag:
     seconds: float
 
 
-async def lag(session: AsyncSession, position: int) -> Lag:
+async def measure_lag(session: AsyncSession, position: int) -> Lag:
     next_ones = select(Row.at).where(Row.id > position).order_by(Row.id).limit(MOST_COUNTED).subquery()
     age = extract("epoch", func.now() - func.min(next_ones.c.at))
     number, seconds = (await session.execute(select(func.count(), age).select_from(next_ones))).one()

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from resolvers.base.errors import ClientError
 from resolvers.store.events.wakeups import Channel, Ended, Listener, Notifier
-from resolvers.store.postgres.connection import beat
+from resolvers.store.postgres.connection import send_heartbeats
 
 if TYPE_CHECKING:
     from resolvers.store.postgres.database import Database
@@ -35,7 +35,7 @@ class PostgresWakeups:
             for channel, listener in self._listeners.items():
                 await raw.add_listener(_named(channel), lambda *_, listener=listener: listener())
                 listener()
-            beating = asyncio.create_task(beat(raw), name="heartbeat of the listener")
+            beating = asyncio.create_task(send_heartbeats(raw), name="heartbeat of the listener")
             try:
                 yield raw.is_closed
             finally:

@@ -155,7 +155,7 @@ class _Pushed:
 Events = AsyncGenerator[Event | CaughtUp, None]
 
 
-async def admitted(stream: Events, admits: Callable[[Event], bool]) -> Events:
+async def filter_events(stream: Events, admits: Callable[[Event], bool]) -> Events:
     """What is admitted of a stream; and that it may be taken over, just so."""
     async with aclosing(stream):
         async for one in stream:
@@ -165,7 +165,7 @@ async def admitted(stream: Events, admits: Callable[[Event], bool]) -> Events:
                 yield one
 
 
-async def told(stream: Events, tell: Callable[[Event], Told]) -> AsyncGenerator[Told | CaughtUp, None]:
+async def map_events(stream: Events, tell: Callable[[Event], Told]) -> AsyncGenerator[Told | CaughtUp, None]:
     """A stream in another form; and that it may be taken over, just so."""
     async with aclosing(stream):
         async for one in stream:

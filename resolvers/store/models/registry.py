@@ -21,9 +21,9 @@ from ml.detection.detector import Detector
 from ml.recommendation.ranking import PriorityModel, RankingModel
 from ml.root_cause.model import RootCauseModel
 from resolvers.base.errors import Conflict, InvalidInput, NotFound, Unavailable
-from resolvers.store.models.versions import keep, lineage, lock, metrics
+from resolvers.store.models.versions import insert_version, lock_model, read_lineage, to_metrics
 from resolvers.store.postgres.database import Database
-from resolvers.store.postgres.lru_cache import Recent
+from resolvers.store.postgres.lru_cache import LruCache
 from resolvers.store.tables.models import Champion, ModelVersion
 
 TOPIC: Final = "model"  # of events that tell of another champion
@@ -48,8 +48,8 @@ class Registry:
 
     def __init__(self, database: Database, keep: int = 8, seconds: float = 3600.0) -> None:
         self._database = database
-        self._loaded = Recent[int, Loaded](keep, seconds)
-        self._serving = Recent[str, int](len(MODELS), POINTER_SECONDS)  # the version by its model
+        self._loaded = LruCache[int, Loaded](keep, seconds)
+        self._serving = LruCache[str, int](len(MODELS), POINTER_SECONDS)  # the version by its model
         self._loading = asyncio.Lock()  # for all models: numpy reads one artefact at a time, or may fail (Python 3.11)
 
     @property
@@ -87,15 +87,15 @@ class Registry:
 
         Raises Unavailable when none was promoted, or none of those that were can be loaded.
         """
-        if loaded := self._at_hand(name):
+        if loaded := self._get_loaded(name):
             return loaded
         async with self._loading:
-            return self._at_hand(name) or await self._looked_up(name)
+            return self._get_loaded(name) or await self._look_up(name)
 
     async def version(self, version_id: int) -> Loaded:
         """Any version. Raises NotFound, Conflict where its artefact is damaged."""
         async with self._loading:
-            loaded = self._loaded.fresh(version_id) or await self._load(version_id)
+            loaded = self._loaded.get(version_id) or await self._load(version_id)
             self._loaded.put(version_id, loaded)
         return loaded
 
@@ -106,9 +106,9 @@ class Registry:
 
     def forget(self) -> None:
         """Look up again which versions are champions: another was promoted."""
-        self._serving.doubt()
+        self._serving.invalidate()
 
-    async def missing(self) -> list[str]:
+    async def list_missing(self) -> list[str]:
         """The models without a champion."""
         async with self._database.read() as session:
             present = set(await session.scalars(select(Champion.model)))
@@ -130,11 +130,13 @@ class Registry:
         check_version(version, ["version"])
         await self.check(name, version, trained.artefact)
         async with self._database.write() as session:
-            await lock(session, name)
+            await lock_model(session, name)
             parent_id = parent_id or await session.scalar(select(Champion.version_id).filter_by(model=name))
-            row = await keep(session, name, version, trained, trained_by_id=trained_by_id, parent_id=parent_id)
+            row = await insert_version(
+                session, name, version, trained, trained_by_id=trained_by_id, parent_id=parent_id
+            )
             if parent_id is not None:
-                session.add_all(metrics(parent_id, trained.rival_measures))
+                session.add_all(to_metrics(parent_id, trained.rival_measures))
         return row
 
     async def check(self, name: str, version: str, artefact: bytes) -> None:
@@ -145,26 +147,26 @@ class Registry:
             except ValueError as error:
                 raise InvalidInput(f"The artefact of {name} {version} cannot be loaded: {error}.", ["file"]) from error
 
-    def _at_hand(self, name: str) -> Loaded | None:
-        version_id = self._serving.fresh(name)
-        return None if version_id is None else self._loaded.fresh(version_id)
+    def _get_loaded(self, name: str) -> Loaded | None:
+        version_id = self._serving.get(name)
+        return None if version_id is None else self._loaded.get(version_id)
 
-    async def _looked_up(self, name: str) -> Loaded:
-        doubts = self._serving.doubts
+    async def _look_up(self, name: str) -> Loaded:
+        invalidations = self._serving.invalidations
         async with self._database.read() as session:
             champion = await session.scalar(select(Champion.version_id).filter_by(model=name))
         if champion is None:
             raise Unavailable(f"No version of {name} was promoted yet; run `bcom-graphql train`.")
-        loaded = await self._sound(champion) or await self._stand_in(name, champion)
-        self._serving.put(name, loaded.id, doubts)
+        loaded = await self._load_sound(champion) or await self._find_stand_in(name, champion)
+        self._serving.put(name, loaded.id, invalidations)
         return loaded
 
-    async def _stand_in(self, name: str, champion: int) -> Loaded:
+    async def _find_stand_in(self, name: str, champion: int) -> Loaded:
         """What has served here until now, else the newest earlier champion that is sound. Raises Unavailable."""
         async with self._database.read() as session:
-            line = await lineage(session, name)
-        for version_id in dict.fromkeys([self._serving.known(name), *line]):
-            if version_id not in (None, champion) and (loaded := await self._sound(version_id)):
+            line = await read_lineage(session, name)
+        for version_id in dict.fromkeys([self._serving.get_stale(name), *line]):
+            if version_id not in (None, champion) and (loaded := await self._load_sound(version_id)):
                 logger.error("a model's champion is damaged: another version serves", model=name, serves=loaded.version)
                 return loaded
         raise Unavailable(
@@ -172,15 +174,15 @@ class Registry:
             " `bcom-graphql models list` shows them, `bcom-graphql train` makes one."
         )
 
-    async def _sound(self, version_id: int) -> Loaded | None:
+    async def _load_sound(self, version_id: int) -> Loaded | None:
         """The version, if it can be loaded or is in memory since it could."""
-        if loaded := self._loaded.fresh(version_id):
+        if loaded := self._loaded.get(version_id):
             return loaded
         try:
             loaded = await self._load(version_id)
         except Conflict as error:
             logger.error("a stored model is damaged", problem=error.message)  # noqa: TRY400  the sentence suffices
-            loaded = self._loaded.known(version_id)
+            loaded = self._loaded.get_stale(version_id)
         if loaded:
             self._loaded.put(version_id, loaded)
         return loaded

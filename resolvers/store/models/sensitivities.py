@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import TargetKind
 from resolvers.store.postgres.database import Database
-from resolvers.store.postgres.lru_cache import Recent
+from resolvers.store.postgres.lru_cache import LruCache
 from resolvers.store.tables.models import Sensitivity
 
 TOPIC: Final = "sensitivity"  # of events that tell of another value
@@ -21,25 +21,25 @@ class Sensitivities:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._recent = Recent[TargetKind, float](len(TargetKind), BELIEVED_SECONDS)
+        self._recent = LruCache[TargetKind, float](len(TargetKind), BELIEVED_SECONDS)
 
-    async def of(self, kind: TargetKind) -> float:
+    async def get(self, kind: TargetKind) -> float:
         """From 0 to 1. Raises Unavailable."""
-        known = self._recent.fresh(kind)
+        known = self._recent.get(kind)
         if known is not None:
             return known
-        doubts = self._recent.doubts
+        invalidations = self._recent.invalidations
         async with self._database.read() as session:
-            value = (await kept(session, [kind]))[kind].value
-        self._recent.put(kind, value, doubts)
+            value = (await find_sensitivities(session, [kind]))[kind].value
+        self._recent.put(kind, value, invalidations)
         return value
 
     def forget(self) -> None:
         """Look them up again: one was set."""
-        self._recent.doubt()
+        self._recent.invalidate()
 
 
-async def kept(session: AsyncSession, kinds: Sequence[TargetKind]) -> dict[TargetKind, Sensitivity]:
+async def find_sensitivities(session: AsyncSession, kinds: Sequence[TargetKind]) -> dict[TargetKind, Sensitivity]:
     """By kind: what was set, else the usual one, set by nobody."""
     rows = await session.scalars(select(Sensitivity).where(Sensitivity.kind.in_(kinds)))
     found = {row.kind: row for row in rows}

@@ -31,7 +31,7 @@ WATCH_SECONDS: Final = 5.0
 logger = structlog.get_logger(__name__)
 
 
-def lock_of(run_id: UUID) -> int:
+def run_lock_key(run_id: UUID) -> int:
     """The key of its advisory lock: the random half of its id."""
     return int.from_bytes(run_id.bytes[8:], signed=True)
 
@@ -43,14 +43,14 @@ async def claim(database: Database, run_id: UUID) -> TrainingRun | None:
     """The run, running from now on; None where it is not waiting."""
     async with database.write() as session:
         changes = {"status": TrainingStatus.RUNNING, "started_at": func.now(), "message": "starting"}
-        return await _changed(session, run_id, (TrainingStatus.QUEUED,), changes)
+        return await _change_status(session, run_id, (TrainingStatus.QUEUED,), changes)
 
 
 async def advance(database: Database, run_id: UUID, progress: float, message: str) -> bool:
     """How far it is. False where it is not running any more: its process was taken for dead."""
     async with database.write() as session:
         changes = {"progress": progress, "message": message}
-        return await _changed(session, run_id, (TrainingStatus.RUNNING,), changes) is not None
+        return await _change_status(session, run_id, (TrainingStatus.RUNNING,), changes) is not None
 
 
 async def succeed(database: Database, run_id: UUID, version_id: int, message: str) -> bool:
@@ -58,17 +58,17 @@ async def succeed(database: Database, run_id: UUID, version_id: int, message: st
     async with database.write() as session:
         changes = {"status": TrainingStatus.SUCCEEDED, "progress": 1.0, "message": message, "version_id": version_id}
         finished = changes | {"finished_at": func.now()}
-        return await _changed(session, run_id, (TrainingStatus.RUNNING,), finished) is not None
+        return await _change_status(session, run_id, (TrainingStatus.RUNNING,), finished) is not None
 
 
 async def fail(database: Database, run_id: UUID, message: str) -> None:
     """It is over, unless it was already; the message says what to do."""
     async with database.write() as session:
         changes = {"status": TrainingStatus.FAILED, "message": message, "finished_at": func.now()}
-        await _changed(session, run_id, UNFINISHED, changes)
+        await _change_status(session, run_id, UNFINISHED, changes)
 
 
-async def _changed(
+async def _change_status(
     session: AsyncSession, run_id: UUID, of: tuple[TrainingStatus, ...], changes: dict[str, Any]
 ) -> TrainingRun | None:
     """The run as it is then, which everybody is told; None where its status is another."""
@@ -83,7 +83,7 @@ async def _changed(
 
 
 @asynccontextmanager
-async def alive(database: Database, run_id: UUID) -> AsyncIterator[None]:
+async def hold_run_lock(database: Database, run_id: UUID) -> AsyncIterator[None]:
     """Nobody else works on this run meanwhile, nor takes it for dead. Raises Conflict when somebody works on it."""
     locked = asyncio.Event()
     keeper = asyncio.create_task(_keep_lock(database, run_id, locked), name=f"lock of training run {run_id}")
@@ -107,7 +107,7 @@ async def _keep_lock(database: Database, run_id: UUID, locked: asyncio.Event) ->
     while True:
         try:
             async with database.connection() as connection:
-                if await connection.scalar(select(func.pg_try_advisory_lock(lock_of(run_id)))):
+                if await connection.scalar(select(func.pg_try_advisory_lock(run_lock_key(run_id)))):
                     locked.set()
                     try:
                         await _watch(connection)
@@ -127,7 +127,7 @@ async def _watch(connection: AsyncConnection) -> NoReturn:
         await connection.execute(select(1))
 
 
-async def bury(database: Database) -> None:
+async def fail_orphans(database: Database) -> None:
     """Mark the runs whose process is gone as failed."""
     queued_long = TrainingRun.created_at < func.now() - STARTING
     suspects = select(TrainingRun.id).where(
@@ -136,16 +136,16 @@ async def bury(database: Database) -> None:
     async with database.read() as session:
         found = list(await session.scalars(suspects))
     for run_id in found:
-        await settle(database, run_id)
+        await reap(database, run_id)
 
 
-async def settle(database: Database, run_id: UUID) -> bool:
+async def reap(database: Database, run_id: UUID) -> bool:
     """Whether the run is over, as it is when nobody works on it: then it is marked as failed, unless it is finished."""
     async with database.write() as session:
-        if not await session.scalar(select(func.pg_try_advisory_xact_lock(lock_of(run_id)))):
+        if not await session.scalar(select(func.pg_try_advisory_xact_lock(run_lock_key(run_id)))):
             return False
         for status, message in ((TrainingStatus.QUEUED, NEVER_BEGAN), (TrainingStatus.RUNNING, KILLED)):
             changes = {"status": TrainingStatus.FAILED, "message": message, "finished_at": func.now()}
-            if await _changed(session, run_id, (status,), changes):
+            if await _change_status(session, run_id, (status,), changes):
                 logger.warning("a training run has lost its process", run=str(run_id), status=status)
         return True

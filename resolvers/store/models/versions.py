@@ -16,12 +16,12 @@ from resolvers.store.postgres.conditions import is_among
 from resolvers.store.tables.models import Champion, ModelAction, ModelMetric, ModelStage, ModelVersion, Promotion
 
 
-async def lock(session: AsyncSession, name: str) -> None:
+async def lock_model(session: AsyncSession, name: str) -> None:
     """Until the transaction ends nobody else adds or promotes versions of this model."""
     await session.execute(select(func.pg_advisory_xact_lock(int(LockFamily.MODEL), func.hashtext(name))))
 
 
-async def lineage(session: AsyncSession, name: str) -> list[int]:
+async def read_lineage(session: AsyncSession, name: str) -> list[int]:
     """The champion and those before it, newest first; what a rollback took back is not among them."""
     query = select(Promotion.version_id, Promotion.action).filter_by(model=name).order_by(Promotion.id)
     line: list[int] = []
@@ -33,14 +33,14 @@ async def lineage(session: AsyncSession, name: str) -> list[int]:
     return line[::-1]
 
 
-async def champions(session: AsyncSession, names: Sequence[str]) -> dict[str, ModelVersion | None]:
+async def find_champions(session: AsyncSession, names: Sequence[str]) -> dict[str, ModelVersion | None]:
     """By model; None where none was promoted."""
     query = select(ModelVersion).join(Champion, Champion.version_id == ModelVersion.id)
     found = {row.model: row for row in await session.scalars(query.where(is_among(Champion.model, names)))}
     return {name: found.get(name) for name in names}
 
 
-async def stages(session: AsyncSession, version_ids: Sequence[int]) -> dict[int, ModelStage]:
+async def find_stages(session: AsyncSession, version_ids: Sequence[int]) -> dict[int, ModelStage]:
     """The champion is in service, what is archived has been, and a candidate never was."""
     reigns = exists().where(Champion.version_id == ModelVersion.id)
     reigned = exists().where(Promotion.version_id == ModelVersion.id, Promotion.action != ModelAction.IMPORTED)
@@ -50,7 +50,7 @@ async def stages(session: AsyncSession, version_ids: Sequence[int]) -> dict[int,
     return {key: ModelStage.CHAMPION if now else archived[before] for key, now, before in rows}
 
 
-async def newest_metrics(session: AsyncSession, version_ids: Sequence[int]) -> dict[int, list[ModelMetric]]:
+async def find_newest_metrics(session: AsyncSession, version_ids: Sequence[int]) -> dict[int, list[ModelMetric]]:
     """By version; of each name and data set the newest measure."""
     by = (ModelMetric.version_id, ModelMetric.name, ModelMetric.dataset)
     query = select(ModelMetric).where(is_among(ModelMetric.version_id, version_ids)).ext(distinct_on(*by))
@@ -60,7 +60,7 @@ async def newest_metrics(session: AsyncSession, version_ids: Sequence[int]) -> d
     return found
 
 
-async def histories(session: AsyncSession, version_ids: Sequence[int]) -> dict[int, list[Promotion]]:
+async def find_promotions(session: AsyncSession, version_ids: Sequence[int]) -> dict[int, list[Promotion]]:
     """By version, oldest first: who did what."""
     found: dict[int, list[Promotion]] = {version_id: [] for version_id in version_ids}
     query = select(Promotion).where(is_among(Promotion.version_id, version_ids)).order_by(Promotion.id)
@@ -69,7 +69,7 @@ async def histories(session: AsyncSession, version_ids: Sequence[int]) -> dict[i
     return found
 
 
-async def keep(
+async def insert_version(
     session: AsyncSession,
     name: str,
     version: str,
@@ -86,7 +86,7 @@ async def keep(
     row.trained_by_id, row.parent_id, row.trained_at = trained_by_id, parent_id, trained_at or datetime.now(UTC)
     session.add(row)
     await session.flush()
-    session.add_all(metrics(row.id, trained.measures))
+    session.add_all(to_metrics(row.id, trained.measures))
     return row
 
 
@@ -106,7 +106,7 @@ def _row(name: str, version: str, trained: Trained) -> ModelVersion:
     )
 
 
-def metrics(version_id: int, measures: Sequence[Measure]) -> list[ModelMetric]:
+def to_metrics(version_id: int, measures: Sequence[Measure]) -> list[ModelMetric]:
     """Rows of what could be measured."""
     return [
         ModelMetric(version_id=version_id, name=one.name, value=one.value, samples=one.samples, dataset=one.dataset)

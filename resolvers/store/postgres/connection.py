@@ -115,7 +115,7 @@ class Connector:
         return connection
 
 
-async def beat(connection: Connection, every_seconds: float = BEAT_SECONDS) -> None:
+async def send_heartbeats(connection: Connection, every_seconds: float = BEAT_SECONDS) -> None:
     """Until the connection ends: ask now and then, and end it when no answer comes. Nobody else may use it."""
     try:
         while not connection.is_closed():

@@ -56,12 +56,12 @@ def is_outage(error: BaseException) -> bool:
     original = _original(error)
     lost = isinstance(original, CONNECTION_LOST) and not isinstance(original, ValueError)
     invalidated = isinstance(error, DBAPIError) and error.connection_invalidated
-    return lost or invalidated or state(error).startswith(AWAY)
+    return lost or invalidated or sqlstate_of(error).startswith(AWAY)
 
 
-def told(error: BaseException) -> ClientError | None:
+def to_client_error(error: BaseException) -> ClientError | None:
     """What a client learns of a failure of the database; None where it is our bug."""
-    sqlstate = state(error)
+    sqlstate = sqlstate_of(error)
     if is_outage(error):
         original = _original(error)
         return Unavailable(reason=str(original) if isinstance(original, NotConnected) else "")
@@ -80,7 +80,7 @@ def _original(error: BaseException) -> BaseException:
     return _original(wrapped) if wrapped else error
 
 
-def state(error: BaseException) -> str:
+def sqlstate_of(error: BaseException) -> str:
     """PostgreSQL's SQLSTATE; empty when the error is not its."""
     return getattr(_original(error), "sqlstate", None) or ""
 
@@ -99,7 +99,7 @@ class Database:
 
     def __init__(self, url: str, pool_size: int = 10, statement_seconds: float = 30.0) -> None:
         self.address = parse(url)
-        self._settings = _settings(statement_seconds)
+        self._settings = _session_settings(statement_seconds)
         self._connector = Connector(self.address, self._settings, statement_seconds + GRACE_SECONDS)
         self.engine = create_async_engine(
             DIALECT,
@@ -125,19 +125,19 @@ class Database:
     @property
     def pool(self) -> Pool:
         """As it is now."""
-        pool, at_hand = self._lent, len(self._lent.at_hand)
-        return Pool(pool.size(), pool.checkedin() + pool.checkedout(), pool.checkedout() - at_hand)
+        pool, idle = self._lent, len(self._lent.idle)
+        return Pool(pool.size(), pool.checkedin() + pool.checkedout(), pool.checkedout() - idle)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """Each statement on its own, without the round trips of a transaction."""
-        async with self.translated(), AsyncSession(self._reading, expire_on_commit=False) as session:
+        async with self.translate_errors(), AsyncSession(self._reading, expire_on_commit=False) as session:
             yield session
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
         """All or nothing: it commits on exit, unless something was raised."""
-        async with self.translated(), AsyncSession(self.engine, expire_on_commit=False) as session:
+        async with self.translate_errors(), AsyncSession(self.engine, expire_on_commit=False) as session:
             yield session
             await session.flush()
             async with self._committing(session):
@@ -150,29 +150,29 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """A bare connection in autocommit mode, for what is no unit of work: listening, and locks that last."""
-        async with self.translated(), self._reading.connect() as connection:
+        async with self.translate_errors(), self._reading.connect() as connection:
             yield connection
 
     @asynccontextmanager
-    async def patient(self) -> AsyncIterator[AsyncConnection]:
+    async def long_transaction(self) -> AsyncIterator[AsyncConnection]:
         """A transaction on a connection of its own, whose statements take as long as they take."""
         settings = self._settings | {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
         connector = Connector(self.address, settings, None)
         engine = create_async_engine(DIALECT, poolclass=NullPool, async_creator=connector.connect)
-        async with self.translated(), engine.begin() as connection:
+        async with self.translate_errors(), engine.begin() as connection:
             yield connection
 
     def driver(self) -> "AbstractAsyncContextManager[Connection]":
         """The driver's own connection, each statement by itself: for arrays in binary, COPY, and what must be quick."""
-        return _Driving(self.engine, self._lent)
+        return _DriverConnection(self.engine, self._lent)
 
     async def close(self) -> None:
         self._lent.collect()
         await self.engine.dispose()
 
     @asynccontextmanager
-    async def translated(self) -> AsyncIterator[None]:
-        """Turns the database's failures into what clients are told of them."""
+    async def translate_errors(self) -> AsyncIterator[None]:
+        """FairQueue the database's failures into what clients are told of them."""
         try:
             yield
         except Exception as error:
@@ -181,7 +181,7 @@ class Database:
             raise
 
 
-class _Driving:
+class _DriverConnection:
     """A context manager by hand: nothing is entered as often."""
 
     __slots__ = ("_engine", "_held", "_pool")
@@ -191,7 +191,7 @@ class _Driving:
 
     async def __aenter__(self) -> Any:
         try:
-            self._held: Any = await self._pool.borrow(self._engine)
+            self._held: Any = await self._pool.acquire(self._engine)
         except Exception as error:
             if failure := _failure(error, self._pool):
                 raise failure from error
@@ -207,12 +207,12 @@ class _Driving:
             elif error is not None and is_outage(error):
                 held.invalidate()
         finally:
-            self._pool.give_back(held)
+            self._pool.release(held)
         if isinstance(error, Exception) and (failure := _failure(error, self._pool)):
             raise failure from error
 
 
-def _settings(statement_seconds: float) -> dict[str, str]:
+def _session_settings(statement_seconds: float) -> dict[str, str]:
     """Of each session. The server, too, looks for processes that are cut off, and ends what they have left behind."""
     idle_seconds = max(IDLE_SECONDS, 2 * statement_seconds)
     return {
@@ -234,12 +234,12 @@ def _milliseconds(seconds: float) -> str:
 def _failure(error: Exception, pool: LendingPool) -> ClientError | None:
     if isinstance(error, PoolExhausted):
         POOL_EXHAUSTED.inc()
-    sqlstate = state(error)
+    sqlstate = sqlstate_of(error)
     if sqlstate in REFUSED and not is_outage(error):
         logger.warning("the database refuses", sqlstate=sqlstate, reason=str(_original(error)))
     if sqlstate == ONLY_READS:  # it was the primary once: another may be by now
         pool.distrust()
-    return told(error)
+    return to_client_error(error)
 
 
 def _check(connection: Any, *_: object) -> None:

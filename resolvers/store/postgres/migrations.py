@@ -28,10 +28,10 @@ async def migrate(database: Database, to: str = HEAD) -> str:
     """Apply what is pending, or with `to` undo what came after it; the revision that it has led to.
 
     Processes that start together wait for each other. Raises InvalidInput for a revision that is none, Conflict for a
-    database that newer code has migrated, Unfit for one that cannot be used.
+    database that newer code has migrated, UnusableDatabase for one that cannot be used.
     """
     await fitness.check(database)
-    async with database.patient() as connection:
+    async with database.long_transaction() as connection:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": int(AdvisoryLock.MIGRATIONS)})
         return await connection.run_sync(_move, to)
 

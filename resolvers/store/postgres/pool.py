@@ -19,32 +19,32 @@ class LendingPool(AsyncAdaptedQueuePool):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.at_hand: list[Any] = []
+        self.idle: list[Any] = []
         self._queue: deque[tuple[asyncio.Future[Any], float]] = deque()  # the driver's users, and when they give up
         self._is_watched = False
         self._sessions = 0  # that wait
         self._is_sessions_turn = False
 
-    async def borrow(self, engine: AsyncEngine) -> Any:
+    async def acquire(self, engine: AsyncEngine) -> Any:
         """A connection for a user of the driver. Raises SQLAlchemy's TimeoutError."""
         while True:
-            if self.at_hand:
-                held = self.at_hand.pop()
+            if self.idle:
+                held = self.idle.pop()
             elif self.checkedout() < self.size():
                 try:
                     return await engine.raw_connection()
                 except BaseException:
-                    self._tell_of_room()
+                    self._hand_out_room()
                     raise
             else:
-                held = await self._handed()
+                held = await self._wait_for_connection()
             if held is not None and not held.driver_connection.is_closed():
                 return held
             if held is not None:
                 held.invalidate()
-                self.give_back(held)
+                self.release(held)
 
-    async def _handed(self) -> Any:
+    async def _wait_for_connection(self) -> Any:
         """What somebody gives back; None when there is room in the pool."""
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
@@ -55,18 +55,18 @@ class LendingPool(AsyncAdaptedQueuePool):
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 if turn.result() is None:
-                    self._tell_of_room()
+                    self._hand_out_room()
                 else:
-                    self.give_back(turn.result())
+                    self.release(turn.result())
             raise
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """One timer for all who wait: whoever came first gives up first."""
         if self._queue and not self._is_watched:
             self._is_watched = True
-            loop.call_at(self._queue[0][1], self._look, loop)
+            loop.call_at(self._queue[0][1], self._time_out, loop)
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _time_out(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_watched = False
         while self._queue and (self._queue[0][0].done() or self._queue[0][1] <= loop.time()):
             turn, _ = self._queue.popleft()
@@ -74,21 +74,21 @@ class LendingPool(AsyncAdaptedQueuePool):
                 turn.set_exception(PoolExhausted("no database connection became free in time"))
         self._watch(loop)
 
-    def give_back(self, held: Any) -> None:
+    def release(self, held: Any) -> None:
         """A connection, whatever has become of it."""
         if not held.is_valid:
             held.close()
             return
-        driver = None if self._sessions and self._is_sessions_turn else self._next()
+        driver = None if self._sessions and self._is_sessions_turn else self._next_in_queue()
         self._is_sessions_turn = driver is not None
         if driver is not None:
             driver.set_result(held)
         elif self._sessions:
             held.close()
         else:
-            self.at_hand.append(held)
+            self.idle.append(held)
 
-    def _next(self) -> "asyncio.Future[Any] | None":
+    def _next_in_queue(self) -> "asyncio.Future[Any] | None":
         while self._queue:
             turn, _ = self._queue.popleft()
             if not turn.done():
@@ -102,12 +102,12 @@ class LendingPool(AsyncAdaptedQueuePool):
 
     def collect(self) -> None:
         """Into the pool with all that are at hand."""
-        while self.at_hand:
-            self.at_hand.pop().close()
+        while self.idle:
+            self.idle.pop().close()
 
     def _do_get(self) -> Any:
-        if self.at_hand and not self.checkedin():
-            self.at_hand.pop().close()
+        if self.idle and not self.checkedin():
+            self.idle.pop().close()
         waits = self.checkedout() >= self.size()
         self._sessions += waits
         try:
@@ -118,8 +118,8 @@ class LendingPool(AsyncAdaptedQueuePool):
     def _do_return_conn(self, record: Any) -> None:
         super()._do_return_conn(record)
         if not self._sessions:
-            self._tell_of_room()
+            self._hand_out_room()
 
-    def _tell_of_room(self) -> None:
-        if (driver := self._next()) is not None:
+    def _hand_out_room(self) -> None:
+        if (driver := self._next_in_queue()) is not None:
             driver.set_result(None)

@@ -12,7 +12,7 @@ OLDEST: Final = 150_000  # `server_version_num` of the first that has what our s
 ENCODING: Final = "UTF8"
 
 
-class Unfit(ClientError):
+class UnusableDatabase(ClientError):
     """The database cannot be used as it is; the message says what to do."""
 
 
@@ -67,12 +67,12 @@ SHARED: Final = (
 
 
 async def check(database: Database) -> None:
-    """Raises Unfit with one sentence, Unavailable."""
+    """Raises UnusableDatabase with one sentence, Unavailable."""
     try:
         await _check(database)
     except Unavailable as error:
         if STATEMENT_MODE in str(error.__cause__):
-            raise _unfit(database, SHARED) from error
+            raise _explain(database, SHARED) from error
         raise
 
 
@@ -82,13 +82,13 @@ async def _check(database: Database) -> None:
     assert facts is not None  # noqa: S101  one row always
     for holds, why in _NEEDS:
         if not holds(facts):
-            raise _unfit(database, why.format(**facts))
+            raise _explain(database, why.format(**facts))
     if await _is_shared(database):
-        raise _unfit(database, SHARED)
+        raise _explain(database, SHARED)
 
 
-def _unfit(database: Database, why: str) -> Unfit:
-    return Unfit(f"The database at {database.address} cannot be used: {why}")
+def _explain(database: Database, why: str) -> UnusableDatabase:
+    return UnusableDatabase(f"The database at {database.address} cannot be used: {why}")
 
 
 async def _is_shared(database: Database) -> bool:

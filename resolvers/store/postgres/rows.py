@@ -50,7 +50,7 @@ def _processed(processors: Mapping[str, Callable[[Any], Any]], name: str, value:
     return value.name if isinstance(value, StrEnum) else value  # one of a list, which became a parameter for each
 
 
-def statement(query: Select[Any], record: type[Any] = asyncpg.Record) -> Statement:
+def compile_statement(query: Select[Any], record: type[Any] = asyncpg.Record) -> Statement:
     """Compiled; that takes many times as long as executing it, so it is to be kept."""
     compiled = query.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True})
     processors: Any = compiled._bind_processors  # noqa: SLF001  SQLAlchemy has them nowhere else
@@ -58,7 +58,7 @@ def statement(query: Select[Any], record: type[Any] = asyncpg.Record) -> Stateme
     return Statement(str(compiled), compiled.positiontup or (), fixed, processors, record)
 
 
-def given(name: str, kind: TypeEngine[Any]) -> BindParameter[Any]:
+def parameter(name: str, kind: TypeEngine[Any]) -> BindParameter[Any]:
     """A value that is given each time."""
     return bindparam(name, type_=kind, required=False)
 
@@ -73,7 +73,7 @@ async def fetch(database: Database, wanted: Statement, **values: Any) -> list[An
 # ---------------------------------------------------------------- entities' rows
 
 
-async def by_keys(
+async def fetch_by_keys(
     database: Database, entity: type[Row], columns: Columns, keys: Sequence[Any]
 ) -> dict[Any, Row | None]:
     """By `id`: the row, None where there is none."""
@@ -85,11 +85,11 @@ async def by_keys(
 def _by_keys(entity: type[DeclarativeBase], columns: Columns) -> Statement:
     names = columns_of(entity, columns)
     key: Any = entity.__table__.c.id
-    query = select(*attributes(entity, names)).where(key == any_(given("keys", ARRAY(key.type))))
-    return statement(query, record_of(entity, names))
+    query = select(*select_columns(entity, names)).where(key == any_(parameter("keys", ARRAY(key.type))))
+    return compile_statement(query, record_type(entity, names))
 
 
-async def first(database: Database, entity: type[Row], columns: Columns, **values: Any) -> Row | None:
+async def fetch_first(database: Database, entity: type[Row], columns: Columns, **values: Any) -> Row | None:
     """One in which the columns of these names have these values."""
     found: list[Row] = await fetch(database, _first(entity, columns, tuple(values)), **values)
     return found[0] if found else None
@@ -98,9 +98,9 @@ async def first(database: Database, entity: type[Row], columns: Columns, **value
 @lru_cache(KEPT)
 def _first(entity: type[DeclarativeBase], columns: Columns, keys: tuple[str, ...]) -> Statement:
     names = columns_of(entity, columns)
-    conditions = (getattr(entity, key) == given(key, entity.__table__.c[key].type) for key in keys)
-    query = select(*attributes(entity, names)).where(*conditions).limit(1)
-    return statement(query, record_of(entity, names))
+    conditions = (getattr(entity, key) == parameter(key, entity.__table__.c[key].type) for key in keys)
+    query = select(*select_columns(entity, names)).where(*conditions).limit(1)
+    return compile_statement(query, record_type(entity, names))
 
 
 def columns_of(entity: type[DeclarativeBase], columns: Columns) -> tuple[str, ...]:
@@ -111,12 +111,12 @@ def columns_of(entity: type[DeclarativeBase], columns: Columns) -> tuple[str, ..
     return tuple(one.key for one in known if one.key in columns or one.columns[0].primary_key)
 
 
-def attributes(entity: type[DeclarativeBase], names: Sequence[str]) -> list[ColumnElement[Any]]:
+def select_columns(entity: type[DeclarativeBase], names: Sequence[str]) -> list[ColumnElement[Any]]:
     return [getattr(entity, name) for name in names]
 
 
 @lru_cache(KEPT)
-def record_of(entity: type[DeclarativeBase], names: tuple[str, ...]) -> type[Any]:
+def record_type(entity: type[DeclarativeBase], names: tuple[str, ...]) -> type[Any]:
     """Records that begin with these columns, and that are read like rows of the entity."""
     views: dict[str, Any] = {one.key: _missing(entity, one.key) for one in inspect(entity).column_attrs}
     for index, name in enumerate(names):

@@ -20,7 +20,7 @@ class Holder:
     role: Role
 
 
-async def holders(database: Database, sign_ins: Sequence[UUID]) -> dict[UUID, Holder | None]:
+async def find_holders(database: Database, sign_ins: Sequence[UUID]) -> dict[UUID, Holder | None]:
     """By the sign-in; None for one that does not hold, or not any more."""
     async with database.driver() as connection:
         rows = await connection.fetch(HOLDING, sign_ins)

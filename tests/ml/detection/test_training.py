@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ml.catalogue.metrics import CATALOGUE, TargetKind
-from ml.catalogue.models import DETECTORS, History, Measure, TooLittleHistory, Trained, objections
+from ml.catalogue.models import DETECTORS, History, Measure, TooLittleHistory, Trained, promotion_blockers
 from ml.catalogue.units import DAY_MS
 from ml.detection.detector import Detector, false_alarms_per_day
 from ml.detection.fault_injection import inject_faults
@@ -267,18 +267,18 @@ CHAMPION = measures(vus_pr=0.8, event_recall=0.9, false_alarm_ratio=1.0, calibra
 def test_a_challenger_that_is_as_good_or_better_meets_no_objection() -> None:
     better = measures(vus_pr=0.9, event_recall=0.95, false_alarm_ratio=0.5, calibration_error=0.0)
 
-    assert objections(CHAMPION, CHAMPION) == []
-    assert objections(better, CHAMPION) == []
+    assert promotion_blockers(CHAMPION, CHAMPION) == []
+    assert promotion_blockers(better, CHAMPION) == []
 
 
 def test_chance_is_tolerated() -> None:
-    assert objections(measures(vus_pr=0.795, event_recall=0.885, false_alarm_ratio=1.2), CHAMPION) == []
+    assert promotion_blockers(measures(vus_pr=0.795, event_recall=0.885, false_alarm_ratio=1.2), CHAMPION) == []
 
 
 def test_each_way_of_being_worse_is_told_in_a_sentence() -> None:
     worse = measures(vus_pr=0.7, event_recall=0.8, false_alarm_ratio=2.0, calibration_error=0.1)
 
-    assert objections(worse, CHAMPION) == [
+    assert promotion_blockers(worse, CHAMPION) == [
         "Its VUS-PR is 0.700 where the champion reaches 0.800 (unseen).",
         "Its recall of events within the false-alarm budget is 0.800 where the champion reaches 0.900 (unseen).",
         "Its false alarms beyond the budget is 2.000 where the champion reaches 1.000 (unseen).",
@@ -291,14 +291,14 @@ def test_what_names_root_causes_may_not_get_worse_either() -> None:
     good = measures(calibration_error=0.01, false_patterns=0.0, **dict.fromkeys(names, 0.9))
     worse = measures(calibration_error=0.1, false_patterns=0.1, **dict.fromkeys(names, 0.8))
 
-    assert objections(good, good) == []
-    assert len(objections(worse, good)) == 7
+    assert promotion_blockers(good, good) == []
+    assert len(promotion_blockers(worse, good)) == 7
 
 
 def test_what_only_one_was_measured_at_speaks_neither_for_nor_against() -> None:
     elsewhere = [Measure("vus_pr", 0.1, 100, "elsewhere"), Measure("beauty", 0.0, 100, "unseen")]
 
-    assert objections(elsewhere, CHAMPION) == []
+    assert promotion_blockers(elsewhere, CHAMPION) == []
 
 
 def test_each_kind_of_target_has_one_model() -> None:

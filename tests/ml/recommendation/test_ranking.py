@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ml.artefacts import load
 from ml.catalogue.metrics import Direction
-from ml.catalogue.models import MODELS, PRIORITY, RANKING, Measure, Trained, objections
+from ml.catalogue.models import MODELS, PRIORITY, RANKING, Measure, Trained, promotion_blockers
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.numerics.arrays import Floats
 from ml.numerics.gradient_boosting import BoostedTrees
@@ -117,14 +117,14 @@ def test_the_same_seed_gives_the_same_bytes_and_is_measured_beside_a_champion() 
     assert prior.artefact == briefly_priority().artefact
     assert rank.measures == rank.rival_measures == briefly_ranking().measures
     assert prior.measures == prior.rival_measures == briefly_priority().measures
-    assert objections(rank.measures, rank.rival_measures) == []
+    assert promotion_blockers(rank.measures, rank.rival_measures) == []
 
 
 def test_a_worse_ranking_does_not_replace_a_better_one() -> None:
     better, worse = Measure("ndcg_at_3", 0.6, 500, SIMULATED), Measure("ndcg_at_3", 0.5, 500, SIMULATED)
 
-    assert "NDCG" in objections([worse], [better])[0]
-    assert objections([better], [worse]) == []
+    assert "NDCG" in promotion_blockers([worse], [better])[0]
+    assert promotion_blockers([better], [worse]) == []
 
 
 def test_even_a_brief_training_ranks_unseen_incidents_better_than_the_playbook_and_is_calibrated() -> None:

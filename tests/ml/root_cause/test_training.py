@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ml.catalogue.models import ROOT_CAUSE, Trained, objections
+from ml.catalogue.models import ROOT_CAUSE, Trained, promotion_blockers
 from ml.catalogue.root_causes import CLASSIFIED, NAMED
 from ml.root_cause.classifier import Classifier, ClassifierFeature
 from ml.root_cause.model import RootCauseModel
@@ -38,7 +38,7 @@ def test_the_same_seed_gives_the_same_bytes_and_even_a_brief_training_names_most
 
     assert digest(again.artefact) == digest(made.artefact)
     assert again.measures == again.rival_measures == made.measures
-    assert objections(again.measures, again.rival_measures) == []
+    assert promotion_blockers(again.measures, again.rival_measures) == []
     values = {one.name: one.value for one in made.measures}
     assert values["accuracy"] >= 0.7
     assert values["culprit_accuracy"] >= 0.6

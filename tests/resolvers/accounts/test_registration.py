@@ -89,7 +89,7 @@ async def test_the_first_admin_registers_with_the_token_from_the_log_once(server
 
 
 async def test_of_two_who_have_the_token_one_becomes_admin(server: Server, services: Services) -> None:
-    token = services.tokens.first_admin
+    token = services.tokens.first_admin_token
     async with server(registration="closed") as api:
         people = [{"email": f"user{n}@example.com", "password": PASSWORD, "token": token} for n in range(3)]
         answers = await asyncio.gather(*(api.execute(REGISTER, input=each) for each in people))
@@ -100,7 +100,7 @@ async def test_of_two_who_have_the_token_one_becomes_admin(server: Server, servi
 async def test_another_servers_token_is_none(server: Server) -> None:
     another = Tokens("another secret key, that is long enough")
     async with server(registration="closed") as api:
-        refused = await refusal(api, token=another.first_admin)
+        refused = await refusal(api, token=another.first_admin_token)
 
     assert refused[0] == "FORBIDDEN"
 
@@ -224,7 +224,7 @@ async def test_the_demos_admin_does_not_outlive_the_demo(server: Server, service
     assert [entry["log_level"] for entry in logs if "the demo's account is deactivated" in entry["event"]] == [
         "warning"
     ]
-    assert services.tokens.is_first_admin(token), "somebody must be able to become admin"
+    assert services.tokens.is_first_admin_token(token), "somebody must be able to become admin"
     assert back["user"]["role"] == "ADMIN"
     assert not key_is_back
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolvers.base.dataloader import Loader, grouped
+from resolvers.base.dataloader import Loader, group_loader
 
 
 class Fetched(Exception):
@@ -170,7 +170,7 @@ async def test_groups_are_fetched_side_by_side_and_fail_alone() -> None:
             raise Fetched
         return [10 * member for member in members]
 
-    loader = grouped(load)
+    loader = group_loader(load)
     found = await loader.find([("good", 1), ("bad", 1), ("good", 2), ("fine", 3)])
 
     assert asked == [("good", [1, 2]), ("bad", [1]), ("fine", [3])]
@@ -209,8 +209,8 @@ def test_whoever_asks_whenever_gets_what_it_asked_for_and_nothing_is_fetched_twi
 
 
 async def test_one_that_hurries_lets_another_gather(store: Store) -> None:
-    gathering = Loader(store.fetch, forgets=True)
-    one, other = (Loader(gathering.find, hurries=True) for _ in range(2))
+    gathering = Loader(store.fetch, cache=False)
+    one, other = (Loader(gathering.find, batch=False) for _ in range(2))
 
     found = await asyncio.gather(one.load(1), one.load_many([1, 2]), other.load_many([2, 3]))
     with pytest.raises(ValueError, match="-1"):
@@ -222,7 +222,7 @@ async def test_one_that_hurries_lets_another_gather(store: Store) -> None:
 
 
 async def test_one_that_forgets_answers_nobody_with_what_was_asked_before(store: Store) -> None:
-    loader = Loader(store.fetch, forgets=True)
+    loader = Loader(store.fetch, cache=False)
     store.go_on.clear()
     first, beside = asyncio.create_task(loader.load_many([1, 2])), asyncio.create_task(loader.load(2))
     await turns()

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from bcom_graphql.settings import Settings
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import RateLimited
-from resolvers.base.rate_limits import Budget, Rates
+from resolvers.base.rate_limits import Budget, RateLimiter
 from resolvers.base.roles import Role
 from resolvers.context import network_of
 from resolvers.store.tables.core import User
@@ -319,12 +319,12 @@ async def test_a_stolen_token_does_not_help_to_guess_the_password(server: Server
 
 
 async def test_what_was_refused_is_not_spent_from_the_longer_window() -> None:
-    rates = Rates({Budget.SIGN_INS_BY_ACCOUNT: "2/month; 3/year"})
+    rates = RateLimiter({Budget.SIGN_INS_BY_ACCOUNT: "2/month; 3/year"})
     outcomes = []
 
     for _ in range(20):
         try:
-            await rates.spend(Budget.SIGN_INS_BY_ACCOUNT, "ada")
+            await rates.consume(Budget.SIGN_INS_BY_ACCOUNT, "ada")
         except RateLimited as limited:
             outcomes.append(limited.message.partition(".")[0])
 
@@ -332,15 +332,15 @@ async def test_what_was_refused_is_not_spent_from_the_longer_window() -> None:
 
 
 async def test_a_budget_does_not_grow_with_callers_who_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    rates = Rates({Budget.OPERATIONS: "5/second"})
+    rates = RateLimiter({Budget.OPERATIONS: "5/second"})
     storage = rates._local.storage
     for number in range(500):
-        await rates.spend(Budget.OPERATIONS, f"user {number}")
+        await rates.consume(Budget.OPERATIONS, f"user {number}")
 
     later = time.time() + 60
     monkeypatch.setattr(storage, "_swept", 0.0)
     monkeypatch.setattr("time.time", lambda: later)
-    await rates.spend(Budget.OPERATIONS, "somebody")
+    await rates.consume(Budget.OPERATIONS, "somebody")
 
     assert len(storage.expirations) < 5
 
@@ -381,26 +381,26 @@ async def test_redis_limits_across_processes(server: Server, redis: str) -> None
 
 
 async def test_when_redis_is_away_each_process_limits_by_itself() -> None:
-    rates = Rates({Budget.ANALYSES: "2/day"}, "redis://127.0.0.1:9/0")
+    rates = RateLimiter({Budget.ANALYSES: "2/day"}, "redis://127.0.0.1:9/0")
 
     with capture_logs() as logs:
-        await rates.spend(Budget.ANALYSES, "somebody")
-        await rates.spend(Budget.ANALYSES, "somebody")
+        await rates.consume(Budget.ANALYSES, "somebody")
+        await rates.consume(Budget.ANALYSES, "somebody")
         with pytest.raises(RateLimited):
-            await rates.spend(Budget.ANALYSES, "somebody")
+            await rates.consume(Budget.ANALYSES, "somebody")
     await rates.close()
 
     assert [entry["event"] for entry in logs] == ["the rate limits' storage is away; limiting in this process alone"]
 
 
 async def test_what_is_forgiven_while_redis_is_away_is_forgiven_here() -> None:
-    rates = Rates({Budget.SIGN_INS_BY_ACCOUNT: "1/day"}, "redis://127.0.0.1:9/0")
-    await rates.spend(Budget.SIGN_INS_BY_ACCOUNT, "ada")
+    rates = RateLimiter({Budget.SIGN_INS_BY_ACCOUNT: "1/day"}, "redis://127.0.0.1:9/0")
+    await rates.consume(Budget.SIGN_INS_BY_ACCOUNT, "ada")
     rates._away_until = 0.0
 
-    await rates.forgive(Budget.SIGN_INS_BY_ACCOUNT, "ada")
+    await rates.reset(Budget.SIGN_INS_BY_ACCOUNT, "ada")
 
-    await rates.spend(Budget.SIGN_INS_BY_ACCOUNT, "ada")
+    await rates.consume(Budget.SIGN_INS_BY_ACCOUNT, "ada")
     await rates.close()
 
 
@@ -408,4 +408,4 @@ def test_redis_without_its_library_is_said_to_lack_it(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "redis", None)
 
     with pytest.raises(ValueError, match="needs the extra `redis`"):
-        Rates({}, "redis://127.0.0.1/0")
+        RateLimiter({}, "redis://127.0.0.1/0")

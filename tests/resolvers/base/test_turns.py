@@ -9,14 +9,14 @@ import pytest
 
 from resolvers.accounts.passwords import NICENESS, Passwords
 from resolvers.base.errors import Busy
-from resolvers.base.turns import Turns
+from resolvers.base.turns import FairQueue
 
 
 class Crowd:
     """Takes turns, and notes who came in which order."""
 
     def __init__(self, at_once: int, waiting: int) -> None:
-        self.turns, self.came = Turns(at_once, waiting), list[str]()
+        self.turns, self.came = FairQueue(at_once, waiting), list[str]()
 
     async def join(self, name: str, group: str | None = None, *, preferred: bool = False) -> "asyncio.Task[None]":
         task = asyncio.create_task(self._wait(name, group or name, preferred=preferred))
@@ -24,12 +24,12 @@ class Crowd:
         return task
 
     async def _wait(self, name: str, group: str, *, preferred: bool) -> None:
-        await self.turns.take(group, preferred=preferred)
+        await self.turns.acquire(group, preferred=preferred)
         self.came.append(name)
 
     async def empty(self) -> None:
         for _ in range(20):
-            self.turns.give_back()
+            self.turns.release()
             await asyncio.sleep(0)
             await asyncio.sleep(0)
 
@@ -82,7 +82,7 @@ async def test_who_gives_up_leaves_the_place_to_others() -> None:
     await asyncio.sleep(0)
     called_and_gone = await crowd.join("called and gone")
     await crowd.join("b")
-    crowd.turns.give_back()
+    crowd.turns.release()
     called_and_gone.cancel()
 
     await crowd.empty()

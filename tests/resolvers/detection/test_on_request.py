@@ -9,8 +9,8 @@ from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers.base.access import SYSTEM
 from resolvers.base.roles import Role
 from resolvers.context import Context, Services
-from resolvers.detection.on_request import camel
 from resolvers.detection.on_request import detect as detect_on_request
+from resolvers.detection.on_request import to_camel_case
 from resolvers.store.tables.core import Link, Network, Site
 from tests.helpers.support import LINK_CENTRE, LINK_SPREAD, Api, Factory, GraphQLFailed, ago, id_of, record_levels
 
@@ -100,7 +100,7 @@ async def test_a_verdict_says_what_each_measurement_had_to_do_with_it(operator: 
     assert parts[0]["metric"] == LEADING[kind]
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) == pytest.approx(1, abs=1e-3)
-    assert {camel(part["metric"].lower()): part["observed"] for part in parts} == EXTREME[kind]
+    assert {to_camel_case(part["metric"].lower()): part["observed"] for part in parts} == EXTREME[kind]
     assert all((part["observed"] - part["expected"]) * part["deviation"] >= 0 for part in parts)
 
 
@@ -180,10 +180,10 @@ async def test_a_sensitivity_beyond_its_ends_is_invalid(operator: Api) -> None:
 async def test_an_impossible_measurement_is_invalid(operator: Api, kind: TargetKind) -> None:
     for spec in CATALOGUE[kind].asked:
         for value in (spec.low - 1, spec.high * 1.1):
-            answer = await detect(operator, kind, {**ORDINARY[kind], camel(spec.column): value})
+            answer = await detect(operator, kind, {**ORDINARY[kind], to_camel_case(spec.column): value})
 
             assert answer["__typename"] == "InvalidInput"
-            assert answer["path"] == ["input", camel(spec.column)]
+            assert answer["path"] == ["input", to_camel_case(spec.column)]
             assert answer["message"].startswith(f"{spec.metric} must be between")
     assert (await operator.run(LIST))["detections"]["totalCount"] == 0
 

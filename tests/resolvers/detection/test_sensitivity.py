@@ -37,13 +37,13 @@ async def test_where_nobody_has_set_it_it_is_the_usual_one(api: Api, services: S
         "setAt": None,
         "setBy": None,
     }
-    assert await services.sensitivity.of(TargetKind.SITE) == 0.5
+    assert await services.sensitivity.get(TargetKind.SITE) == 0.5
 
 
 async def test_what_was_set_last_holds_for_its_kind_alone(api: Api, make: Factory, services: Services) -> None:
     user = await make.user(Role.ADMIN)
     admin = await api.of(user)
-    await services.sensitivity.of(TargetKind.LINK)
+    await services.sensitivity.get(TargetKind.LINK)
     await put(admin, 0.9)
 
     answer = await put(admin, 1.0)
@@ -52,8 +52,8 @@ async def test_what_was_set_last_holds_for_its_kind_alone(api: Api, make: Factor
     assert answer == {"__typename": "Sensitivity", "kind": "LINK", "value": 1.0, "falseAlarmsPerDay": 3.0}
     assert (shown["value"], shown["setBy"]) == (1.0, {"email": user.email})
     assert shown["setAt"].endswith("Z")
-    assert await services.sensitivity.of(TargetKind.LINK) == 1.0
-    assert await services.sensitivity.of(TargetKind.NETWORK) == 0.5
+    assert await services.sensitivity.get(TargetKind.LINK) == 1.0
+    assert await services.sensitivity.get(TargetKind.NETWORK) == 0.5
 
 
 @pytest.mark.parametrize("value", [-0.001, 1.001, 1e308])
@@ -65,7 +65,7 @@ async def test_outside_of_zero_to_one_it_is_refused(api: Api, services: Services
         "message": f"The sensitivity is between 0 and 1, not {value:g}.",
         "path": ["value"],
     }
-    assert await services.sensitivity.of(TargetKind.LINK) == 0.5
+    assert await services.sensitivity.get(TargetKind.LINK) == 0.5
 
 
 async def test_what_is_no_number_is_refused(services: Services) -> None:
@@ -98,10 +98,10 @@ async def test_all_kinds_together_cost_one_statement(api: Api, statements: list[
 
 
 async def test_scoring_remembers_it(services: Services, statements: list[str]) -> None:
-    await services.sensitivity.of(TargetKind.LINK)
+    await services.sensitivity.get(TargetKind.LINK)
     statements.clear()
 
-    await services.sensitivity.of(TargetKind.LINK)
+    await services.sensitivity.get(TargetKind.LINK)
 
     assert statements == []
 
@@ -110,11 +110,11 @@ async def test_scoring_remembers_it(services: Services, statements: list[str]) -
 async def test_what_is_set_holds_at_once_in_every_process(server: Server, processes: int) -> None:
     async with several(server, processes) as (here, there):
         admin = await here.as_(Role.ADMIN)
-        before = await there.services.sensitivity.of(TargetKind.LINK)
+        before = await there.services.sensitivity.get(TargetKind.LINK)
 
         await put(admin, 0.75)
         async with asyncio.timeout(1.0):
-            while await there.services.sensitivity.of(TargetKind.LINK) != 0.75:  # noqa: ASYNC110
+            while await there.services.sensitivity.get(TargetKind.LINK) != 0.75:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
     assert before == 0.5

@@ -23,7 +23,7 @@ from resolvers.detection.anomalies import AnomalyOrder, build_listing, build_lis
 from resolvers.detection.filters import AnomalyFilter
 from resolvers.fleet import topology
 from resolvers.lists.listings import Listing
-from resolvers.lists.pagination import Page, Window, decode, encode, page, pages
+from resolvers.lists.pagination import Page, Window, decode_cursor, encode_cursor, fetch_page, fetch_pages
 from resolvers.store.postgres.identifiers import uuid7
 from resolvers.store.tables.core import Anomaly, AnomalyStatus, Detection, Satellite
 from tests.helpers.support import Api, Factory, ago, codes, id_of
@@ -350,7 +350,7 @@ async def test_numbers_that_no_column_holds_are_no_cursor(api: Api) -> None:
 LISTINGS: list[Listing[Any]] = [
     *(build_listing(AnomalyFilter(), order) for order in AnomalyOrder),
     detection.build_listing(None, None),
-    users.users_listing(None, None),
+    users.user_listing(None, None),
     topology.satellites(),
     topology.sites(),
 ]
@@ -369,7 +369,7 @@ LIKELY = st.sampled_from([AT, ID, "LOW", "anomalies", "detections", "users", "sa
 @PROPERTY
 def test_any_text_is_a_cursor_or_refused_as_none(listing: Listing[Any], text: str) -> None:
     try:
-        keys = decode(text, listing)
+        keys = decode_cursor(text, listing)
     except InvalidInput:
         return
     assert len(keys) == len(listing.order)
@@ -381,7 +381,7 @@ def test_a_cursor_gives_back_the_sort_keys(at: datetime, severity: Severity, id:
     row = Anomaly(started_at=at.astimezone(), severity=severity, id=id)
     by_severity = build_listing(AnomalyFilter(), AnomalyOrder.SEVERITY)
 
-    keys = decode(encode(row, by_severity), by_severity)
+    keys = decode_cursor(encode_cursor(row, by_severity), by_severity)
 
     assert keys == [severity, row.started_at, id]
 
@@ -389,7 +389,7 @@ def test_a_cursor_gives_back_the_sort_keys(at: datetime, severity: Severity, id:
 @given(st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
 @PROPERTY
 def test_a_cursor_gives_back_any_name(name: str) -> None:
-    [key] = decode(encode(Satellite(name=name), topology.satellites()), topology.satellites())
+    [key] = decode_cursor(encode_cursor(Satellite(name=name), topology.satellites()), topology.satellites())
 
     assert key == name
 
@@ -419,13 +419,13 @@ async def test_pages_of_any_sizes_over_any_equal_keys_are_the_whole_list(
     for size in sizes:
         window = Window(last=size, before=here) if back else Window(first=size, after=here)
 
-        one = await page(services.database, by_order, window)
+        one = await fetch_page(services.database, by_order, window)
 
         found = [row.id for row in one.rows] + found if back else found + [row.id for row in one.rows]
         more = one.has_previous if back else one.has_next
         assert more == (len(found) < len(whole))
         if order is AnomalyOrder.NEWEST:
-            assert [seen(it) for it in await pages(services.database, children, window, [1])] == [seen(one)]
+            assert [seen(it) for it in await fetch_pages(services.database, children, window, [1])] == [seen(one)]
         if not more:
             break
         here = one.cursors[0] if back else one.cursors[-1]

@@ -19,7 +19,7 @@ from resolvers.base.errors import InvalidInput
 from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.models.export import Files, export, import_folder, import_zip, write
-from resolvers.models.models import version_called
+from resolvers.models.models import find_version
 from schema.relay import global_id
 from tests.conftest import cloned, settings_of
 from tests.helpers.models import LINK, candidate, variant
@@ -49,7 +49,7 @@ def changed(files: Files, artefact: bytes | None = None, **metadata: Any) -> byt
     """The zip with other metadata, and with an artefact that they agree with."""
     artefact = files.artefact if artefact is None else artefact
     described = {**json.loads(files.metadata), "version": "3.0.0", "sha256": hashlib.sha256(artefact).hexdigest()}
-    return Files(files.folder, artefact, json.dumps({**described, **metadata}).encode()).zipped()
+    return Files(files.folder, artefact, json.dumps({**described, **metadata}).encode()).to_zip()
 
 
 async def send(api: Api, content: bytes) -> dict[str, Any]:
@@ -91,7 +91,7 @@ async def test_an_exported_version_is_imported_elsewhere_byte_for_byte(
         await elsewhere.database.close()
 
     assert exported["fileName"] == "anomaly_link_v2.0.0.zip"
-    assert back.zipped() == content
+    assert back.to_zip() == content
     assert imported.sha256 == row.sha256
     assert loaded.fitted.to_bytes() == back.artefact
 
@@ -192,7 +192,7 @@ async def test_a_damaged_version_is_not_exported(admin: Api, services: Services)
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
 async def test_only_admins_export_and_import(api: Api, files: Files, services: Services, role: Role) -> None:
     caller = await api.as_(role)
-    row = await version_called(Context(services, SYSTEM), LINK, "2.0.0")
+    row = await find_version(Context(services, SYSTEM), LINK, "2.0.0")
 
     imported = await send(caller, changed(files))
 

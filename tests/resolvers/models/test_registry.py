@@ -14,7 +14,7 @@ from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.models.models import promote, rollback
 from resolvers.store.models.registry import Registry
-from resolvers.store.postgres.lru_cache import Recent
+from resolvers.store.postgres.lru_cache import LruCache
 from resolvers.store.tables.models import ModelVersion
 from tests.helpers.models import LINK, candidate, champion, served, until_served, variant
 from tests.helpers.support import Api, GraphQLFailed, Server, sql
@@ -42,40 +42,40 @@ def problems(logs: Any) -> list[str]:
 
 
 def test_the_least_recently_used_goes_first() -> None:
-    recent = Recent[str, int](2, 60.0)
+    recent = LruCache[str, int](2, 60.0)
     recent.put("a", 1)
     recent.put("b", 2)
-    recent.fresh("a")
+    recent.get("a")
 
     recent.put("c", 3)
 
-    assert [recent.known(key) for key in "abc"] == [1, None, 3]
+    assert [recent.get_stale(key) for key in "abc"] == [1, None, 3]
 
 
 def test_what_is_old_or_doubted_is_known_but_not_believed() -> None:
     now = 0.0
-    recent = Recent[str, int](3, 60.0, clock=lambda: now)
+    recent = LruCache[str, int](3, 60.0, clock=lambda: now)
     recent.put("old", 1)
     now = 59.0
     recent.put("new", 2)
 
     now = 60.0
-    believed = [recent.fresh("old"), recent.fresh("new")]
-    recent.doubt()
+    believed = [recent.get("old"), recent.get("new")]
+    recent.invalidate()
 
     assert believed == [None, 2]
-    assert [recent.fresh("new"), recent.known("old"), recent.known("new")] == [None, 1, 2]
+    assert [recent.get("new"), recent.get_stale("old"), recent.get_stale("new")] == [None, 1, 2]
 
 
 def test_what_was_looked_up_before_a_doubt_is_not_believed() -> None:
-    recent = Recent[str, int](3, 60.0)
-    doubts = recent.doubts
+    recent = LruCache[str, int](3, 60.0)
+    invalidations = recent.invalidations
 
-    recent.doubt()
-    recent.put("a", 1, doubts)
-    recent.put("b", 2, recent.doubts)
+    recent.invalidate()
+    recent.put("a", 1, invalidations)
+    recent.put("b", 2, recent.invalidations)
 
-    assert [recent.fresh("a"), recent.fresh("b")] == [None, 2]
+    assert [recent.get("a"), recent.get("b")] == [None, 2]
 
 
 async def test_a_champion_is_loaded_once_however_many_ask(services: Services, statements: list[str]) -> None:
@@ -90,7 +90,7 @@ async def test_what_names_root_causes_is_a_model_like_the_others(services: Servi
     loaded = await services.registry.champion("root_cause")
 
     assert (model.version, loaded.fitted) == ("1.0.0", model)
-    assert await services.registry.missing() == []
+    assert await services.registry.list_missing() == []
 
 
 @pytest.mark.parametrize(("name", "other"), [("root_cause", LINK), (LINK, "root_cause"), (LINK, "anomaly_site")])

@@ -15,9 +15,9 @@ from ml.recommendation import training as recommendation_training
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import InvalidInput
 from resolvers.context import Context, Services
-from resolvers.models.models import version_called
+from resolvers.models.models import find_version
 from resolvers.models.shipped import FOLDER, store, train_anew
-from resolvers.models.trainer import unwatched
+from resolvers.models.trainer import ignore_progress
 from tests.helpers.models import LINK
 from tests.helpers.shipped import shipped
 from tests.helpers.support import Api, sql
@@ -41,7 +41,7 @@ async def ensure_champions(services: Services, folder: Path = FOLDER) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_training_from_the_seed_gives_what_is_shipped(model: str) -> None:
     """If not, `make models` makes new ones."""
-    files = train_anew(model, unwatched)
+    files = train_anew(model, ignore_progress)
 
     assert files.metadata.decode() == (FOLDER / model / "metadata.json").read_text()
     assert files.artefact == (FOLDER / model / "model.npz").read_bytes()
@@ -120,6 +120,6 @@ async def test_a_version_of_the_same_name_that_never_served_is_left_alone(
 
     await ensure_champions(services)
 
-    other = await version_called(Context(services, SYSTEM), RANKING, "1.0.0")
+    other = await find_version(Context(services, SYSTEM), RANKING, "1.0.0")
     serving = await services.registry.champion(RANKING)
     assert (serving.version, serving.id == other.id) == ("1.1.0", False)

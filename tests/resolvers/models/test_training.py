@@ -13,7 +13,7 @@ from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from ml.catalogue.models import TooLittleHistory
 from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.models.training_data import gather
+from resolvers.models.training_data import gather_history
 from resolvers.operations.maintenance import maintain
 from resolvers.store.tables.core import AnomalyStatus, Verdict
 from resolvers.store.tables.models import ModelVersion, TrainingRun, TrainingStatus
@@ -476,7 +476,7 @@ async def test_a_link_s_anomaly_without_a_direction_is_one_in_each(
     await make.anomaly(link, direction=None, feedback=Verdict.TRUE_ALARM)
     await make.anomaly(feedback=Verdict.TRUE_ALARM)  # on a link that reported nothing
 
-    history = await gather(services.database, LINK, ago(hours=1), NOW)
+    history = await gather_history(services.database, LINK, ago(hours=1), NOW)
 
     assert history.confirmed[:, 0].tolist() == [0, 1]
     assert history.dismissed.shape == (0, 3)
@@ -491,7 +491,7 @@ async def test_networks_and_sites_have_a_history_too(admin: Api, make: Factory, 
     await record(admin, kind, **numbers, at=[ms(ago(minutes=5))] * 9, **values)
     await make.anomaly(targets[0], feedback=Verdict.FALSE_ALARM)
 
-    history = await gather(services.database, model, ago(hours=1), NOW)
+    history = await gather_history(services.database, model, ago(hours=1), NOW)
 
     assert history.stream.tolist() == list(range(9))
     assert history.dismissed[:, 0].tolist() == [0]
@@ -507,7 +507,7 @@ async def test_of_a_large_fleet_a_part_is_taken_the_same_each_time(
     for link in links:
         await record_levels(admin, link, {ago(minutes=minutes): QUIET for minutes in (1, 2, 3)})
 
-    first, again = [await gather(services.database, LINK, ago(hours=1), NOW) for _ in range(2)]
+    first, again = [await gather_history(services.database, LINK, ago(hours=1), NOW) for _ in range(2)]
 
     assert 20 <= len(first.at) <= 26
     assert np.array_equal(first.readings, again.readings, equal_nan=True)

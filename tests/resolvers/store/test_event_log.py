@@ -390,7 +390,7 @@ async def test_a_slow_follower_hears_what_it_was_handed_and_then_where_to_go_on(
 
 
 async def test_the_feed_is_settled_when_followers_are_done_with_what_they_were_handed(here: Services) -> None:
-    await here.feed.settled()
+    await here.feed.wait_until_idle()
     async with aclosing(here.feed.follow(TOPIC, "0")) as follower:  # type: ignore[type-var]
         waiting = asyncio.ensure_future(anext(follower))
         await until(lambda: here.feed.followers == 1)
@@ -398,7 +398,7 @@ async def test_the_feed_is_settled_when_followers_are_done_with_what_they_were_h
         await waiting
         await tell(here, "b")
         await until(lambda: here.feed.depth == 2)
-        settled = asyncio.create_task(here.feed.settled())
+        settled = asyncio.create_task(here.feed.wait_until_idle())
         await anext(follower)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asyncio.shield(settled), 0.05)
@@ -491,7 +491,7 @@ async def test_a_reader_of_history_notices_that_the_rest_of_it_was_deleted(
 
 async def test_a_process_that_was_away_for_longer_than_events_are_kept_tells_its_followers(here: Services) -> None:
     hooked: list[str] = []
-    here.feed.on("other", lambda: hooked.append("called"))
+    here.feed.add_hook("other", lambda: hooked.append("called"))
     await tell(here, "a")
     async with aclosing(here.feed.follow(TOPIC, "0")) as follower:  # type: ignore[type-var]
         seen = [(await anext(follower)).subject]

@@ -15,7 +15,7 @@ from resolvers.base.errors import Unavailable
 from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
-from resolvers.store.postgres.connection import Connector, beat
+from resolvers.store.postgres.connection import Connector, send_heartbeats
 from resolvers.store.postgres.database import Database
 from resolvers.store.postgres.database_url import parse
 from resolvers.store.postgres.single_runner import single_runner
@@ -111,7 +111,7 @@ async def test_a_pool_closes_though_nobody_answers(proxy: FreezingProxy) -> None
 
 async def test_a_listener_that_hears_nothing_any_more_is_ended(proxy: FreezingProxy) -> None:
     connection = await Connector(parse(proxy.url), {}, deadline_seconds=None).connect()
-    beating = asyncio.create_task(beat(connection, every_seconds=0.1))
+    beating = asyncio.create_task(send_heartbeats(connection, every_seconds=0.1))
     await asyncio.sleep(0.5)
     assert not connection.is_closed()
 

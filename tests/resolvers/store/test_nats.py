@@ -388,7 +388,7 @@ async def test_an_outage_of_the_database_is_survived(tmp_path: Path, nats: Nats,
         await migrate(first.database)
         await first.database.close()
         async with process(url, events_url=nats.url) as here:
-            here.feed.on("any", lambda: hooked.append("called"))
+            here.feed.add_hook("any", lambda: hooked.append("called"))
             await until(lambda: hooked == ["called"], 20)
             postgres.close()  # stops the server
             await until(lambda: DATABASE_AWAY in said(logs, DATABASE_AWAY), 20)

@@ -35,7 +35,7 @@ async def test_a_session_s_settings_come_through_a_pooler_in_session_mode(pooler
 async def test_a_pooler_that_shares_sessions_is_recognised_and_refused(pooler: Pooler, mode: str) -> None:
     async with pooler(mode) as url:
         database = Database(url)
-        with pytest.raises(fitness.Unfit, match="shares connections between transactions"):
+        with pytest.raises(fitness.UnusableDatabase, match="shares connections between transactions"):
             await fitness.check(database)
         await database.close()
 

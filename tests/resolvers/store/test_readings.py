@@ -16,7 +16,7 @@ async def test_while_readings_have_all_of_their_places_others_are_served_and_the
     viewer, operator = await api.as_(Role.VIEWER), await api.as_(Role.OPERATOR)
     places = services.database.pool.size // 2
     for _ in range(places):
-        await services.readings.take("others", preferred=False)
+        await services.read_turns.take("others", preferred=False)
 
     waiting = [asyncio.create_task(viewer.run(SEARCH)) for _ in range(3 * services.database.pool.size)]
     waiting.append(asyncio.create_task(viewer.run(SERIES, n=link.number)))
@@ -24,7 +24,7 @@ async def test_while_readings_have_all_of_their_places_others_are_served_and_the
     listed = await viewer.run("{ links { nodes { number } } }")
     still_waiting = [task for task in waiting if not task.done()]
     for _ in range(places):
-        services.readings.give_back()
+        services.read_turns.release()
     answers = await asyncio.gather(*waiting)
 
     assert recorded["accepted"] == 1
@@ -38,22 +38,22 @@ async def test_who_gives_up_waiting_leaves_the_place_to_others(server: Server) -
         services, viewer = api.services, await api.as_(Role.VIEWER)
         places = services.database.pool.size // 2
         for _ in range(places):
-            await services.readings.take("others", preferred=False)
+            await services.read_turns.take("others", preferred=False)
 
         [error] = (await viewer.execute(SEARCH))["errors"]
         for _ in range(places):
-            services.readings.give_back()
+            services.read_turns.release()
 
         assert error["extensions"]["code"] == "TIMEOUT"
         assert await viewer.run(SEARCH) == {"links": {"nodes": []}}
 
 
 async def test_who_finds_too_many_waiting_is_told_to_come_again(api: Api) -> None:
-    turns, viewer = api.services.readings, await api.as_(Role.VIEWER)
+    turns, viewer = api.services.read_turns, await api.as_(Role.VIEWER)
     at_once = api.services.database.pool.size // 2
-    others = [asyncio.create_task(turns.take("others", preferred=False)) for _ in range(at_once + 1000)]
+    others = [asyncio.create_task(turns.acquire("others", preferred=False)) for _ in range(at_once + 1000)]
     await asyncio.sleep(0)
-    mine = asyncio.create_task(turns.take(f"user {viewer.token}", preferred=False))
+    mine = asyncio.create_task(turns.acquire(f"user {viewer.token}", preferred=False))
     turned_away = lambda: [task for task in others if task.done() and task.exception() is not None]  # noqa: E731
     await until(lambda: bool(turned_away()))
 

@@ -27,7 +27,7 @@ async def said_of(url: str) -> str:
     database = Database(url, pool_size=2)
     try:
         await fitness.check(database)
-    except fitness.Unfit as unfit:
+    except fitness.UnusableDatabase as unfit:
         return unfit.message
     except Unavailable as unavailable:
         return unavailable.reason

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind, grade
 from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.detection.on_request import camel
+from resolvers.detection.on_request import to_camel_case
 from resolvers.store.tables.core import Link, Network, Site
 from tests.helpers.support import (
     EXTREME,
@@ -61,7 +61,8 @@ def as_samples(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
 def middles(kind: TargetKind) -> dict[str, list[float]]:
     """A possible value of every metric, one that four bytes hold exactly."""
     return {
-        camel(spec.column): [min(1000.0, float(round((spec.low + spec.high) / 3)))] for spec in CATALOGUE[kind].specs
+        to_camel_case(spec.column): [min(1000.0, float(round((spec.low + spec.high) / 3)))]
+        for spec in CATALOGUE[kind].specs
     }
 
 
@@ -71,7 +72,7 @@ def middles(kind: TargetKind) -> dict[str, list[float]]:
 @KINDS
 async def test_inputs_have_every_metric_of_their_kind_and_no_other(api: Api, kind: TargetKind) -> None:
     document = "query ($name: String!) { __type(name: $name) { inputFields { name } } }"
-    names = {camel(column) for column in CATALOGUE[kind].columns} | {kind.lower(), "at"}
+    names = {to_camel_case(column) for column in CATALOGUE[kind].columns} | {kind.lower(), "at"}
     names |= {"direction"} if kind is LINK else set()
 
     samples = await api.run(document, name=f"{kind.capitalize()}SampleInput")
@@ -87,7 +88,7 @@ async def test_rows_and_columns_store_the_same(
 ) -> None:
     one, other = await some_target(make, kind), await some_target(make, kind)
     values = middles(kind)
-    whole = {camel(spec.column) for spec in CATALOGUE[kind].specs if spec.whole}
+    whole = {to_camel_case(spec.column) for spec in CATALOGUE[kind].specs if spec.whole}
     rows = {name: [int(value) if name in whole else value for value in column] for name, column in values.items()}
 
     by_columns = await record(operator, kind, **keys(kind, one.number, ms(NOON)), **values)
@@ -104,7 +105,7 @@ async def test_each_metric_may_come_alone(operator: Api, make: Factory, services
     target, specs = await some_target(make, kind), CATALOGUE[kind].specs
     times = [ms(NOON + timedelta(seconds=index)) for index in range(len(specs))]
     diagonal = {
-        camel(spec.column): [spec.high if row == index else None for row in range(len(specs))]
+        to_camel_case(spec.column): [spec.high if row == index else None for row in range(len(specs))]
         for index, spec in enumerate(specs)
     }
 
@@ -257,7 +258,7 @@ async def test_both_ends_of_a_range_are_possible_and_nothing_beyond(
     reasons = {}
     for number, spec in enumerate(CATALOGUE[kind].specs):
         times = [ms(NOON) + 10 * number + index for index in range(4)]
-        values = {camel(spec.column): [spec.low, spec.high, spec.low - 0.01, spec.high * 1.01]}
+        values = {to_camel_case(spec.column): [spec.low, spec.high, spec.low - 0.01, spec.high * 1.01]}
 
         answer = await record(operator, kind, **keys(kind, target.number, times, 4), **values)
 
