@@ -59,7 +59,8 @@ class InMemoryStorage(MemoryStorage):
         now = time.time()
         if now - self._swept > 10:
             self._swept = now
-            await self._MemoryStorage__expire_events()  # type: ignore[attr-defined]
+            for window in [window for window, expires_at in self.expirations.items() if expires_at <= now]:
+                await self.clear(window)
         previous, current = self.sliding_window_keys(key, expiry, now)
         part_left = 1 - now / expiry % 1  # of the former window, within the last `expiry` seconds
         spent = self._spent(previous, now) * part_left + self._spent(current, now)

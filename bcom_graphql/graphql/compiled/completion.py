@@ -25,6 +25,7 @@ from graphql import (
     is_non_null_type,
 )
 from graphql.execution import Executor
+from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import is_iterable
 from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
 
@@ -102,28 +103,29 @@ def _make_abstract_completer(field: SelectedField, of: GraphQLAbstractType) -> C
         except Exception as error:  # noqa: BLE001  reported at its position
             return state.add_error(field, error, at)
         if is_awaitable(name):
-            return state.defer(field, name, at, lambda state, name, at: named(state, name, value, at))
-        return named(state, name, value, at)
+            return state.defer(field, name, at, lambda state, name, at: complete_as(state, name, value, at))
+        return complete_as(state, name, value, at)
 
-    def named(state: ExecutionState, name: Any, value: Any, at: Position) -> Any:
+    def complete_as(state: ExecutionState, name: Any, value: Any, at: Position) -> Any:
         try:
             if isinstance(name, Exception):
                 raise name
-            runtime_type = _find_runtime_type(field, of, name, value)
+            runtime_type = _find_runtime_type(state, field, of, name, value, at)
         except Exception as error:  # noqa: BLE001  reported at its position
             return state.add_error(field, error, at)
         selection = field.plan.selection(field, runtime_type)
-        answer = selection.complete(state, value, at)
+        data = selection.complete(state, value, at)
         if value.__class__ in selection.classes and field.plan.declared.resolves_by_class(of, runtime_type, value):
             by_class[value.__class__] = selection.complete
-        return answer
+        return data
 
     return complete
 
 
-def _find_runtime_type(field: SelectedField, of: GraphQLAbstractType, name: Any, value: Any) -> GraphQLObjectType:
+def _find_runtime_type(
+    state: ExecutionState, field: SelectedField, of: GraphQLAbstractType, name: Any, value: Any, at: Position
+) -> GraphQLObjectType:
     """Returns the object type of this name. Raises GraphQLError if it is none of the possible types."""
-    executor: Any = SimpleNamespace(schema=field.plan.schema)
-    details: Any = [SimpleNamespace(node=node) for node in field.nodes]
-    info: Any = SimpleNamespace(parent_type=field.parent, field_name=field.name)
-    return Executor.ensure_valid_runtime_type(executor, name, of, details, info, value)
+    executor: Any = SimpleNamespace(schema=field.plan.schema)  # all that the method reads of it
+    details = [FieldDetails(node, None) for node in field.nodes]
+    return Executor.ensure_valid_runtime_type(executor, name, of, details, info_at(state, field, at), value)
