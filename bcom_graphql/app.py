@@ -32,6 +32,7 @@ from bcom_graphql.security_headers import ALWAYS, SecurityHeaders
 from bcom_graphql.services import build_services, rate_limits, wakeups
 from bcom_graphql.settings import Settings
 from resolvers.context import Services
+from resolvers.recommendations.playbook_files import read_playbook
 from resolvers.store.postgres.embedded import Supervised
 from schema.root import schema
 
@@ -41,9 +42,10 @@ logger = structlog.get_logger(__name__)
 
 
 def check(settings: Settings) -> None:
-    """Before anything is started. Raises ValueError for what settings name and cannot be used."""
+    """Before anything is started. Raises ValueError and InvalidInput for what settings name and cannot be used."""
     if settings.trusted_documents:
         read_trusted(settings.trusted_documents)
+    read_playbook(settings.playbook)
     rate_limits(settings)
     wakeups(settings)
     if settings.traces:

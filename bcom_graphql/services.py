@@ -9,6 +9,7 @@ from resolvers.accounts.passwords import Passwords
 from resolvers.base.rate_limits import RateLimiter
 from resolvers.base.tokens import Tokens
 from resolvers.context import Services
+from resolvers.recommendations.playbook_files import read_playbook
 from resolvers.store.events.database import EventDatabase
 from resolvers.store.events.feed import EventFeed
 from resolvers.store.events.nats import NatsWakeups
@@ -18,7 +19,7 @@ from resolvers.telemetry.files.processes import FileReaders
 
 
 def build_services(settings: Settings) -> Services:
-    """Returns what resolvers work with; DATABASE_URL must be set by now.
+    """Returns what resolvers work with; DATABASE_URL must be set by now. Raises InvalidInput for a bad PLAYBOOK.
 
     A command that serves nobody needs no SECRET_KEY: its tokens are good for nothing.
     """
@@ -47,6 +48,7 @@ def build_services(settings: Settings) -> Services:
         rate_limits(settings),
         settings.open_registration,
         settings.api_keys_per_user,
+        read_playbook(settings.playbook),
     )
 
 

@@ -91,6 +91,13 @@ class Settings(BaseSettings):
     automatic_recommendations: Annotated[
         bool, Field(description="Recommend by itself what to do about anomalies of severity HIGH and above.")
     ] = True
+    playbook: Annotated[
+        Path | None,
+        Field(
+            description="A TOML file of actions to recommend, or a folder of such files. They replace and extend the"
+            " built-in playbook."
+        ),
+    ] = None
     maintenance_seconds: Annotated[
         float,
         Field(

@@ -18,8 +18,8 @@ from benchmarks.world import Client, World, operation, world
 from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity
-from ml.recommendation.case import Outcome, Past, Priority, Situation
-from ml.recommendation.playbook.catalogue import FOR_CAUSE
+from ml.recommendation.case import FaultCase, Outcome, Priority, TrackRecord
+from ml.recommendation.playbook.loading import default_playbook
 from resolvers.store.postgres.identifiers import uuid7
 from resolvers.store.tables import analysis_documents as patterns
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
@@ -101,7 +101,7 @@ def anomalous(link: int) -> dict[str, Any]:
 
 def tried(number: int, subject: UUID) -> dict[str, Any]:
     cause = CAUSES[number % len(CAUSES)][0]
-    remedies = FOR_CAUSE[cause]
+    remedies = default_playbook().by_cause[cause]
     return {
         "id": uuid7(),
         "subject_id": uuid7(),
@@ -116,8 +116,8 @@ def tried(number: int, subject: UUID) -> dict[str, Any]:
         "priority": Priority.LOW,
         "rank_score": 0.5,
         "model_version": "1.0.0",
-        "situation": Situation(CulpritKind.SITE, 0.5, 0.9, CAUSES),
-        "past": Past(),
+        "situation": FaultCase(CulpritKind.SITE, 0.5, 0.9, CAUSES),
+        "past": TrackRecord(),
         "basis": b"",
         "superseded_at": NOW,
         "outcome": Outcome.SOLVED if number % 3 else Outcome.DID_NOT_HELP,

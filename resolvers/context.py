@@ -10,6 +10,8 @@ from functools import cached_property, partial
 from typing import Final
 from uuid import UUID
 
+from ml.recommendation.playbook.catalogue import Playbook
+from ml.recommendation.playbook.loading import default_playbook
 from resolvers.base.access import SYSTEM, Caller, require, require_person
 from resolvers.base.dataloader import Loader
 from resolvers.base.errors import Busy
@@ -55,6 +57,7 @@ class Services:
     rates: RateLimiter = field(default_factory=RateLimiter)
     open_registration: bool = False  # anybody may register
     keys_per_user: int = 50
+    playbook: Playbook = field(default_factory=default_playbook)
     live: LiveSamples = field(init=False)
     sensitivity: Sensitivities = field(init=False)
     row_loaders: RowLoaders = field(init=False)

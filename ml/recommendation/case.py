@@ -1,4 +1,4 @@
-"""Situations: what is known when somebody asks what to do, and what became of what was done before."""
+"""Fault cases: what is known when somebody asks what to do, and what became of what was done before."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,9 +8,11 @@ from ml.catalogue.metrics import Direction, Metric, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.recommendation.playbook.actions import Action
 
+ActionForCause = tuple[str, RootCause | None]  # an action's key; None: because of the readings alone
+
 
 class Priority(StrEnum):
-    """How soon a recommendation wants to be looked at."""
+    """How soon somebody should look at a recommendation."""
 
     LOW = "LOW"
     MEDIUM = "MEDIUM"
@@ -28,24 +30,20 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Situation:
-    """One fault: of a pattern of an analysis, of an anomaly, or of a detection.
+class FaultCase:
+    """One fault: a pattern of an analysis, an anomaly, or a detection."""
 
-    causes: what may be at fault with its probability, likeliest first; empty where no analysis was made. kind: what
-    the readings are of, which says with `shares` (of the score, by metric, 0 to 1) what it is where no cause is known.
-    """
-
-    scope: CulpritKind  # what kind of thing is at fault, or hit
+    scope: CulpritKind  # what kind of thing is at fault, or affected
     severity: float  # 0 to 1
     confidence: float  # 0 to 1, that it is a fault at all, or this one
-    causes: tuple[tuple[RootCause, float], ...] = ()
-    kind: TargetKind | None = None
-    shares: Mapping[Metric, float] = field(default_factory=dict)
+    causes: tuple[tuple[RootCause, float], ...] = ()  # with probabilities, likeliest first; empty without an analysis
+    kind: TargetKind | None = None  # what the readings were measured on
+    shares: Mapping[Metric, float] = field(default_factory=dict)  # of the anomaly's score, by metric, 0 to 1
     links: int = 1  # affected
-    directions: tuple[Direction, ...] = ()  # affected; empty where it is of no link
+    directions: tuple[Direction, ...] = ()  # affected; empty where the fault is not of a link
     minutes: float = 0.0  # since it began
     lasts: bool = True  # it has not ended
-    mobile: bool | None = None  # whether the remote moves; None where it is not known, or about several
+    mobile: bool | None = None  # whether the remote moves; None: not known, or several remotes
 
     @property
     def leading(self) -> Metric | None:
@@ -54,8 +52,8 @@ class Situation:
 
 
 @dataclass(frozen=True)
-class Past:
-    """Outcomes of one action for one cause: how often it solved it and did not, and how often of the same target."""
+class TrackRecord:
+    """How often an action has solved one cause, and how often it did not help; `_here`: at the same targets."""
 
     solved: int = 0
     failed: int = 0
@@ -65,21 +63,18 @@ class Past:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An action that may help; `cause` None: because of the readings alone.
-
-    chance: as the playbook says; probability: of the cause; order: its place in the playbook's list, from 0.
-    """
+    """An action that may help."""
 
     action: Action
-    cause: RootCause | None
-    chance: float
-    probability: float
-    order: int
+    cause: RootCause | None  # that it is meant for; None: because of the readings alone
+    chance: float  # that it helps, as the playbook says
+    probability: float  # of the cause
+    order: int  # its place in the playbook's list, from 0
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """A candidate with its score, 0 to 1, and how soon it wants to be looked at."""
+class RankedAction:
+    """A candidate with its score, 0 to 1, and how soon somebody should look at it."""
 
     candidate: Candidate
     score: float

@@ -1,4 +1,4 @@
-"""Experience: what operators recorded of recommendations, as rows to learn from."""
+"""Feedback: the outcomes that operators recorded of recommendations, as rows to learn from."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,94 +9,103 @@ import numpy as np
 
 from ml.catalogue.root_causes import RootCause
 from ml.numerics.arrays import Floats
-from ml.recommendation.case import Candidate, Outcome, Past, Priority, Situation
-from ml.recommendation.features import RankingFeature, features
-from ml.recommendation.playbook.catalogue import ACTIONS, candidates
-from ml.recommendation.success_model import FLOOR, chances_for
+from ml.recommendation.candidates import list_candidates
+from ml.recommendation.case import Candidate, FaultCase, Outcome, Priority, TrackRecord
+from ml.recommendation.features import RankingFeature, extract_features
+from ml.recommendation.playbook.catalogue import Playbook
+from ml.recommendation.success_model import FLOOR
 
-# So many recorded outcomes weigh as much as everything simulated, more of them more. Measured with 300 of one operator
-# on its other incidents, NDCG@3 from 0.51 (an operator as simulated) and 0.39 (one where other efforts pay) before:
-# at 200: 0.49 and 0.48, at 500: 0.51 and 0.47, at 1,000: 0.52 and 0.44.
+# So many recorded outcomes weigh as much as all simulated ones together; more of them weigh more. Measured with 300
+# outcomes of one operator on its other incidents; NDCG@3 before was 0.51 (an operator as simulated) and 0.39 (one where
+# other efforts pay). At 200: 0.49 and 0.48, at 500: 0.51 and 0.47, at 1,000: 0.52 and 0.44.
 EQUAL_AT: Final = 500
-LEAST_TO_MEASURE: Final = 50  # before any are kept from training
-MEASURED_SHARE: Final = 0.2  # the newest
+LEAST_TO_MEASURE: Final = 50  # before any are held out of training
+MEASURED_SHARE: Final = 0.2  # the newest are held out
 SEVERE: Final = 0.6
 MANY_LINKS: Final = 10
 
-# How far each says that the action works. Who accepts one expects that it does, but nobody has seen it yet.
+# How far each outcome says that the action works. Who accepts a recommendation expects that it helps, but nobody has
+# seen it yet.
 SUCCESS: Final = {Outcome.SOLVED: 1.0, Outcome.ACCEPTED: 0.5, Outcome.DID_NOT_HELP: 0.0, Outcome.REJECTED: 0.0}
 
 
 @dataclass(frozen=True)
-class Experience:
-    """What became of one recommendation; past: outcomes before it. group: the same of what was recommended together."""
+class Feedback:
+    """What became of one recommendation."""
 
-    situation: Situation
-    action: str
+    case: FaultCase
+    action: str  # its key
     cause: RootCause | None
-    past: Past
+    record: TrackRecord  # before this outcome
     outcome: Outcome
-    at_ms: int
-    group: str
+    at_ms: int  # when the outcome was recorded, epoch milliseconds
+    group: str  # the same for what was recommended together
 
 
-def usable(experiences: Iterable[Experience]) -> list[Experience]:
-    """Oldest first, without those of actions that left the playbook, and those of which nothing came yet."""
-    known = [one for one in experiences if one.action in ACTIONS and one.outcome in SUCCESS]
-    return sorted(known, key=lambda one: (one.at_ms, one.group, one.action))
+def select_usable(feedback: Iterable[Feedback], playbook: Playbook) -> list[Feedback]:
+    """Returns the feedback that says anything on actions of the playbook, oldest first."""
+    usable = [entry for entry in feedback if entry.action in playbook.actions and entry.outcome in SUCCESS]
+    return sorted(usable, key=lambda entry: (entry.at_ms, entry.group, entry.action))
 
 
-def parted(experiences: Iterable[Experience]) -> tuple[list[Experience], list[Experience]]:
-    """To learn from, and to measure on: the newest groups with at least a fifth of them, where there are enough."""
-    known = usable(experiences)
-    if len(known) < LEAST_TO_MEASURE:
-        return known, []
-    newest = {one.group: one.at_ms for one in known}
+def split_feedback(feedback: Iterable[Feedback], playbook: Playbook) -> tuple[list[Feedback], list[Feedback]]:
+    """Returns what to learn from, and what to measure on: whole groups, the newest, at least a fifth of all.
+
+    Of fewer than `LEAST_TO_MEASURE`, none are held out.
+    """
+    usable = select_usable(feedback, playbook)
+    if len(usable) < LEAST_TO_MEASURE:
+        return usable, []
+    newest = {entry.group: entry.at_ms for entry in usable}
     order = sorted(newest, key=lambda group: (-newest[group], group))
-    kept: set[str] = set()
+    held_out: set[str] = set()
     for group in order:
-        if sum(one.group in kept for one in known) >= MEASURED_SHARE * len(known):
+        if sum(entry.group in held_out for entry in usable) >= MEASURED_SHARE * len(usable):
             break
-        kept.add(group)
-    return [one for one in known if one.group not in kept], [one for one in known if one.group in kept]
+        held_out.add(group)
+    train = [entry for entry in usable if entry.group not in held_out]
+    return train, [entry for entry in usable if entry.group in held_out]
 
 
-def grouped(experiences: Sequence[Experience]) -> list[list[Experience]]:
-    """What was recommended together."""
-    by_group = sorted(experiences, key=lambda one: one.group)
-    return [list(group) for _, group in groupby(by_group, key=lambda one: one.group)]
+def group_feedback(feedback: Sequence[Feedback]) -> list[list[Feedback]]:
+    """Returns lists of what was recommended together."""
+    by_group = sorted(feedback, key=lambda entry: entry.group)
+    return [list(group) for _, group in groupby(by_group, key=lambda entry: entry.group)]
 
 
-def table(experiences: Sequence[Experience]) -> Floats:
-    """Their features (experiences, features)."""
-    rows = [features(one.situation, [candidate_of(one)], [one.past]) for one in experiences]
+def extract_feedback_features(feedback: Sequence[Feedback], playbook: Playbook) -> Floats:
+    """Returns the features of what was recommended, shape (feedback, features)."""
+    rows = [
+        extract_features(entry.case, [find_candidate(entry, playbook)], [entry.record], playbook) for entry in feedback
+    ]
     return np.concatenate([np.empty((0, len(RankingFeature))), *rows])
 
 
-def candidate_of(experience: Experience) -> Candidate:
-    """As the playbook lists it for that situation today, or at its end if it does not any more."""
-    situation, key, cause = experience.situation, experience.action, experience.cause
-    listed = candidates(situation)
-    for one in listed:
-        if one.action.key == key and one.cause is cause:
-            return one
-    chance = chances_for(cause).get(key, FLOOR) if cause else FLOOR
-    return Candidate(ACTIONS[key], cause, chance, dict(situation.causes).get(cause, 0.0) if cause else 0.0, len(listed))
+def find_candidate(feedback: Feedback, playbook: Playbook) -> Candidate:
+    """Returns the candidate as the playbook lists it for the case today; behind the list if it no longer does."""
+    case, key, cause = feedback.case, feedback.action, feedback.cause
+    listed = list_candidates(case, playbook)
+    for candidate in listed:
+        if candidate.action.key == key and candidate.cause is cause:
+            return candidate
+    chance = playbook.cause_chances(cause).get(key, FLOOR) if cause else FLOOR
+    probability = dict(case.causes).get(cause, 0.0) if cause else 0.0
+    return Candidate(playbook.actions[key], cause, chance, probability, len(listed))
 
 
-def weight(simulated: int, recorded: int) -> float:
-    """Of each recorded outcome, beside so many simulated rows that weigh 1.
+def weigh_feedback(simulated: int, recorded: int) -> float:
+    """Returns the weight of each recorded outcome beside so many simulated rows, each of weight 1.
 
-    It grows until `EQUAL_AT`, so that a handful, which trees would learn by heart, hardly counts: all together weigh
-    (recorded / EQUAL_AT)² of the simulated ones up to there, and recorded / EQUAL_AT beyond.
+    The weight grows until `EQUAL_AT` outcomes, so that a handful, which trees would learn by heart, hardly counts:
+    together they weigh (recorded / EQUAL_AT)² of the simulated rows up to there, and recorded / EQUAL_AT beyond.
     """
     return simulated / EQUAL_AT * min(1.0, recorded / EQUAL_AT)
 
 
-def priority_of(experience: Experience) -> Priority:
-    """As it should have been: what solved a grave fault was urgent, what did not help was not worth a look so soon."""
-    situation = experience.situation
-    if experience.outcome is Outcome.SOLVED:
-        grave = situation.severity >= SEVERE or situation.links >= MANY_LINKS
-        return Priority.HIGH if grave else Priority.MEDIUM
-    return Priority.MEDIUM if experience.outcome is Outcome.ACCEPTED else Priority.LOW
+def label_priority(feedback: Feedback) -> Priority:
+    """Returns the priority that the outcome justifies: what solved a severe fault was urgent, what failed was not."""
+    case = feedback.case
+    if feedback.outcome is Outcome.SOLVED:
+        severe = case.severity >= SEVERE or case.links >= MANY_LINKS
+        return Priority.HIGH if severe else Priority.MEDIUM
+    return Priority.MEDIUM if feedback.outcome is Outcome.ACCEPTED else Priority.LOW

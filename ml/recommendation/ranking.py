@@ -1,4 +1,4 @@
-"""Ranking: how well each action will probably do, how soon it wants to be looked at, and which ones to recommend."""
+"""Ranking: how well each action will probably do, how soon to look at it, and which ones to recommend."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.root_causes import RootCause
 from ml.numerics.arrays import Floats, Integers
 from ml.numerics.artefacts import name_damage, read_arrays, write_arrays
 from ml.numerics.gradient_boosting import BoostedTrees
-from ml.recommendation.case import Past, Priority, Ranked, Situation
-from ml.recommendation.features import AT, RankingFeature, features
-from ml.recommendation.playbook.catalogue import candidates
+from ml.recommendation.candidates import list_candidates
+from ml.recommendation.case import ActionForCause, FaultCase, Priority, RankedAction, TrackRecord
+from ml.recommendation.features import AT, RankingFeature, extract_features
+from ml.recommendation.playbook.catalogue import Playbook
 from ml.recommendation.success_model import EFFORT_WORTH
 
 LEAST: Final = 3  # recommendations, where the playbook has so many
@@ -30,104 +30,127 @@ MONOTONIC: Final[dict[RankingFeature, int]] = {
     RankingFeature.FAILED: -1,
 }
 
-Key = tuple[str, RootCause | None]
-
 
 @dataclass(frozen=True)
 class RankingModel:
-    """Boosted trees that tell the chance that an action solves a fault."""
+    """Boosted trees that predict the chance that an action solves a fault."""
 
     trees: BoostedTrees
     version: str = ""
 
     @classmethod
     def fit(cls, rows: Floats, success: Floats, weight: Floats, seed: int) -> Self:
-        """From features (rows, features), how far each was a success (rows,) 0 to 1, and its weight (rows,)."""
-        doubled = np.concatenate([rows, rows])  # what is half a success is a success and a failure of half the weight
+        """Fits a model.
+
+        rows: features, shape (rows, features).
+        success: how far each row was a success, 0 to 1, shape (rows,).
+        weight: of each row, shape (rows,).
+        """
+        doubled = np.concatenate([rows, rows])  # half a success is a success and a failure, each of half the weight
         labels = np.repeat([1, 0], len(rows))
         weights = np.concatenate([success, 1.0 - success]) * np.concatenate([weight, weight])
-        said = weights > 0
-        return cls(_boosted(doubled[said], labels[said], weights[said], seed, TREES, MONOTONIC))
+        counts = weights > 0
+        return cls(_fit_trees(doubled[counts], labels[counts], weights[counts], seed, TREES, MONOTONIC))
 
     def chances(self, rows: Floats) -> Floats:
-        """(rows,): that the action solves the fault."""
+        """Returns the chance that each action solves its fault, shape (rows,)."""
         result: Floats = self.trees.probabilities(rows)[:, 1]
         return result
 
     def scores(self, rows: Floats) -> Floats:
-        """(rows,), 0 to 1: that chance, times what a solution with that effort is worth."""
+        """Returns that chance times what a solution with this effort is worth, 0 to 1, shape (rows,)."""
         result: Floats = self.chances(rows) * EFFORT_WORTH[rows[:, AT[RankingFeature.EFFORT]].astype(np.intp)]
         return result
 
     def to_bytes(self) -> bytes:
-        """An .npz artefact without pickle; the same model gives the same bytes."""
-        return _to_bytes(self.trees)
+        """Returns an .npz artefact without pickle; the same model gives the same bytes."""
+        return _write_artefact(self.trees)
 
     @classmethod
     def from_bytes(cls, data: bytes, version: str) -> Self:
         """Raises ValueError where `data` is damaged, or no ranking model's."""
-        return cls(_from_bytes(data, 2, "a ranking model"), version)
+        return cls(_read_artefact(data, 2, "a ranking model"), version)
 
 
 @dataclass(frozen=True)
 class PriorityModel:
-    """Boosted trees that tell how soon an action wants to be looked at."""
+    """Boosted trees that predict how soon somebody should look at an action."""
 
     trees: BoostedTrees
     version: str = ""
 
     @classmethod
     def fit(cls, rows: Floats, labels: Integers, weight: Floats, seed: int) -> Self:
-        """From features (rows, features), places in `PRIORITIES` (rows,), of which each occurs, and weights (rows,)."""
-        return cls(_boosted(rows, labels, weight, seed, PRIORITY_TREES))
+        """Fits a model.
+
+        rows: features, shape (rows, features).
+        labels: positions in `PRIORITIES`, each of which occurs, shape (rows,).
+        weight: of each row, shape (rows,).
+        """
+        return cls(_fit_trees(rows, labels, weight, seed, PRIORITY_TREES))
 
     def probabilities(self, rows: Floats) -> Floats:
-        """(rows, priorities), from LOW to HIGH."""
+        """Returns the probability of each priority, from LOW to HIGH, shape (rows, priorities)."""
         return self.trees.probabilities(rows)
 
     def to_bytes(self) -> bytes:
-        """An .npz artefact without pickle; the same model gives the same bytes."""
-        return _to_bytes(self.trees)
+        """Returns an .npz artefact without pickle; the same model gives the same bytes."""
+        return _write_artefact(self.trees)
 
     @classmethod
     def from_bytes(cls, data: bytes, version: str) -> Self:
         """Raises ValueError where `data` is damaged, or no priority model's."""
-        return cls(_from_bytes(data, len(PRIORITIES), "a priority model"), version)
+        return cls(_read_artefact(data, len(PRIORITIES), "a priority model"), version)
 
 
 # ---------------------------------------------------------------- recommending
 
 
-def ranked(
-    situation: Situation, pasts: Mapping[Key, Past], ranking: RankingModel, priority: PriorityModel
-) -> list[Ranked]:
-    """What may help, best first, and equals as the playbook has them; `pasts` by action and cause, none if missing."""
-    options = candidates(situation)
-    known = [pasts.get((one.action.key, one.cause), Past()) for one in options]
-    rows = features(situation, options, known)
+def rank_actions(
+    case: FaultCase,
+    records: Mapping[ActionForCause, TrackRecord],
+    ranking: RankingModel,
+    priority: PriorityModel,
+    playbook: Playbook,
+) -> list[RankedAction]:
+    """Returns what may help, best first; equal scores in the playbook's order.
+
+    records: of actions that were tried before; the others may be missing.
+    """
+    candidates = list_candidates(case, playbook)
+    history = [records.get((candidate.action.key, candidate.cause), TrackRecord()) for candidate in candidates]
+    rows = extract_features(case, candidates, history, playbook)
     scores = ranking.scores(rows).tolist()
     places = priority.probabilities(rows).argmax(axis=1).tolist()
-    result = [Ranked(one, score, PRIORITIES[at]) for one, score, at in zip(options, scores, places, strict=True)]
-    return sorted(result, key=lambda one: (-one.score, one.candidate.order))
+    ranked = [
+        RankedAction(candidate, score, PRIORITIES[place])
+        for candidate, score, place in zip(candidates, scores, places, strict=True)
+    ]
+    return sorted(ranked, key=lambda action: (-action.score, action.candidate.order))
 
 
-def chosen(per_situation: Sequence[Sequence[Ranked]]) -> list[tuple[int, Ranked]]:
-    """Three to seven, best first, each with the number of its situation: of each, as far as seven allow, the best.
+def choose_recommendations(ranked_by_case: Sequence[Sequence[RankedAction]]) -> list[tuple[int, RankedAction]]:
+    """Returns three to seven actions, best first, each with the number of its case.
 
-    Beyond three, and beyond the best of each, only those that score at least half as high as the best of all.
+    The best of each case comes before all others. Beyond three, and beyond the best of each case, only those are chosen
+    that score at least half as high as the best of all.
     """
-    listed = [(number, place, one) for number, of in enumerate(per_situation) for place, one in enumerate(of)]
-    listed.sort(key=lambda one: (one[1] > 0, -one[2].score))  # the best of each first
+    listed = [(number, place, action) for number, of in enumerate(ranked_by_case) for place, action in enumerate(of)]
+    listed.sort(key=lambda entry: (entry[1] > 0, -entry[2].score))  # the best of each case first
     picked = listed[:MOST]
-    good = GOOD_ENOUGH * max((one.score for _, _, one in picked), default=0.0)
-    kept = [(n, one) for at, (n, place, one) in enumerate(picked) if place == 0 or at < LEAST or one.score >= good]
-    return sorted(kept, key=lambda one: -one[1].score)
+    good = GOOD_ENOUGH * max((action.score for _, _, action in picked), default=0.0)
+    kept = [
+        (number, action)
+        for at, (number, place, action) in enumerate(picked)
+        if place == 0 or at < LEAST or action.score >= good
+    ]
+    return sorted(kept, key=lambda entry: -entry[1].score)
 
 
 # ---------------------------------------------------------------- trees
 
 
-def _boosted(
+def _fit_trees(
     rows: Floats,
     labels: Integers,
     weight: Floats,
@@ -153,15 +176,15 @@ def _boosted(
     return BoostedTrees.from_sklearn(model)
 
 
-def _to_bytes(trees: BoostedTrees) -> bytes:
+def _write_artefact(trees: BoostedTrees) -> bytes:
     names: dict[str, NDArray[Any]] = {"features": np.array([feature.value for feature in RankingFeature])}
     return write_arrays(names | trees.to_arrays())
 
 
-def _from_bytes(data: bytes, classes: int, meant: str) -> BoostedTrees:
+def _read_artefact(data: bytes, classes: int, meant: str) -> BoostedTrees:
     with name_damage(meant):
         arrays = read_arrays(data)
         trees, names = BoostedTrees.from_arrays(arrays), arrays["features"].tolist()
     if names != list(RankingFeature) or trees.classes != classes or trees.trees.columns != len(RankingFeature):
-        raise ValueError(f"not {meant}'s artefact: it tells something else, or by other features")
+        raise ValueError(f"not {meant}'s artefact: it predicts something else, or by other features")
     return trees

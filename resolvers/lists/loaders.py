@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import TargetKind
-from ml.recommendation.case import Past
+from ml.recommendation.case import ActionForCause, TrackRecord
 from resolvers.base.dataloader import Loader, group_loader
 from resolvers.lists.listings import Listing
 from resolvers.lists.pagination import Page, Window, count_children, fetch_pages
@@ -21,7 +21,6 @@ from resolvers.store.postgres.conditions import is_among
 from resolvers.store.postgres.database import Database
 from resolvers.store.postgres.rows import Columns
 from resolvers.store.queries import outcomes
-from resolvers.store.queries.outcomes import Tried
 from resolvers.store.tables.core import AuditEntry, Table
 from resolvers.store.tables.models import ModelMetric, ModelStage, ModelVersion, Promotion, Sensitivity
 from resolvers.store.tables.recommendations import Recommendation
@@ -146,11 +145,11 @@ class Loaders:
 
     @cached_property
     def advice(self) -> Loader[UUID, list[Recommendation]]:
-        return self._many(outcomes.of_subjects)
+        return self._many(outcomes.load_present)
 
     @cached_property
-    def past(self) -> Loader[Tried, Past]:
-        return self._many(outcomes.tried)
+    def track_record(self) -> Loader[ActionForCause, TrackRecord]:
+        return self._many(outcomes.load_track_records)
 
     @cached_property
     def champion(self) -> Loader[str, ModelVersion | None]:

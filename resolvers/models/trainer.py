@@ -17,7 +17,8 @@ from sqlalchemy import select
 from ml.artefacts import Fitted, load
 from ml.catalogue.models import DETECTORS, PRIORITY, RANKING, ROOT_CAUSE, History, Progress, TooLittleHistory, Trained
 from ml.detection import training
-from ml.recommendation.feedback import Experience
+from ml.recommendation.feedback import Feedback
+from ml.recommendation.playbook.catalogue import Playbook
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import ClientError, Conflict, Unavailable
 from resolvers.context import Context, Services
@@ -27,10 +28,10 @@ from resolvers.models.training_data import gather_history
 from resolvers.store.models import training_runs as runs
 from resolvers.store.models.registry import Loaded
 from resolvers.store.postgres.database import Database
-from resolvers.store.queries.outcomes import experiences
+from resolvers.store.queries.outcomes import load_feedback
 from resolvers.store.tables.models import ModelVersion, TrainingRun
 
-TrainingInput = History | Sequence[Experience] | None  # what a training learns from, beside the simulator
+TrainingInput = History | Sequence[Feedback] | None  # what a training learns from, beside the simulator
 Train = Callable[[str, int, Progress, TrainingInput, Fitted | None], Trained]
 Result = TypeVar("Result")
 
@@ -63,7 +64,9 @@ def ignore_progress(_done: float, _what: str) -> None:
     """Progress that nobody looks at."""
 
 
-def train_model(name: str, seed: int, progress: Progress, learned: Any, champion: Any) -> Trained:
+def train_model(
+    name: str, seed: int, progress: Progress, learned: Any, champion: Any, playbook: Playbook | None = None
+) -> Trained:
     """A new version of any model; `champion` is one of its own, `learned` what `_learned` finds for it."""
     from ml.recommendation import training as recommendation_training  # noqa: PLC0415  with scikit-learn: serving has
     from ml.root_cause import training as rootcause_training  # noqa: PLC0415  no use for it
@@ -71,20 +74,20 @@ def train_model(name: str, seed: int, progress: Progress, learned: Any, champion
     if name == ROOT_CAUSE:
         return rootcause_training.train(seed, progress, champion)
     if name == RANKING:
-        return recommendation_training.train_ranking(seed, progress, learned or (), champion)
+        return recommendation_training.train_ranking(seed, progress, learned or (), champion, playbook)
     if name == PRIORITY:
-        return recommendation_training.train_priority(seed, progress, learned or (), champion)
+        return recommendation_training.train_priority(seed, progress, learned or (), champion, playbook)
     return training.train(name, seed, progress, learned, champion)
 
 
 async def perform(
-    services: Services, run_id: UUID, train: Train = train_model, watch: Progress = ignore_progress
+    services: Services, run_id: UUID, train: Train | None = None, watch: Progress = ignore_progress
 ) -> Outcome:
     """Work on a waiting run until it is over. `watch` is told of the progress too, in any thread.
 
     Raises TrainingFailed, which the run then says too; Conflict where the run does not wait for anybody.
     """
-    database = services.database
+    database, train = services.database, train or partial(train_model, playbook=services.playbook)
     async with runs.hold_run_lock(database, run_id):
         run = await _retry_while_away(partial(runs.claim, database, run_id))
         if run is None:
@@ -139,7 +142,7 @@ async def _read_history(database: Database, run: TrainingRun, progress: Progress
     """The fleet's history in the run's window; what became of recommendations in it, or of all if it has none."""
     if run.model in (RANKING, PRIORITY):
         async with database.read() as session:
-            return await experiences(session, run.window_start, run.window_end)
+            return await load_feedback(session, run.window_start, run.window_end)
     if run.model in DETECTORS and run.window_start and run.window_end:
         return await gather_history(database, run.model, run.window_start, run.window_end, progress)
     return None

@@ -1,4 +1,4 @@
-"""What should be done? Ranked actions for anomalies and analyses, and their outcomes.
+"""What should be done about a fault? Ranked actions for anomalies and analyses, and their outcomes.
 
-Offers recommendations and the worker.
+Offers recommendations, their worker, and the reader of an operator's playbook. Must not know how faults are found.
 """

@@ -1,4 +1,4 @@
-"""Briefs: what is known of an anomaly, a detection or an analysis, as cases to recommend something for."""
+"""Builds cases: from an anomaly, a detection or an analysis, and from what the topology says of its targets."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,12 +10,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.metrics import Metric, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity, rate_severity
-from ml.recommendation.case import Situation
-from ml.recommendation.playbook.actions import Facts
+from ml.recommendation.case import FaultCase
+from ml.recommendation.playbook.actions import CasePhrases
 from resolvers.detection.scoring import NOTABLE_SHARE
-from resolvers.recommendations.cases import Case, Row
-from resolvers.recommendations.phrasing import WAYS, capital, readings, usual_of, usually
-from resolvers.store.queries.labels import Key, Place, names, place
+from resolvers.recommendations.cases import DescribedCase, Row
+from resolvers.recommendations.phrasing import (
+    DIRECTION_WORDS,
+    capitalize_first,
+    load_usual,
+    phrase_readings,
+    phrase_usual,
+)
+from resolvers.store.queries.labels import TargetKey, TargetLabels, load_culprit_labels, load_labels
 from resolvers.store.tables.analyses import CorrelationAnalysis
 from resolvers.store.tables.analysis_documents import Culprit, Pattern
 from resolvers.store.tables.core import Anomaly, Detection
@@ -24,152 +30,157 @@ MOST_PATTERNS: Final = 5  # of an analysis: the most confident ones
 Causes = tuple[tuple[RootCause, float], ...]  # with their probabilities, likeliest first
 
 
-async def cases_of(session: AsyncSession, row: Row, now: datetime) -> list[Case]:
-    """Each of its faults: none of what is ordinary, several of an analysis with several patterns."""
+async def build_cases(session: AsyncSession, row: Row, now: datetime) -> list[DescribedCase]:
+    """Returns a case for each fault: none of an ordinary detection, several of an analysis with several patterns."""
     match row:
         case Anomaly():
-            return [await _of_anomaly(session, row, now)]
+            return [await _build_from_anomaly(session, row, now)]
         case Detection():
-            return [await _of_detection(session, row)] if row.is_anomaly else []
+            return [await _build_from_detection(session, row)] if row.is_anomaly else []
         case CorrelationAnalysis():
-            return [await _of_pattern(session, pattern, row) for pattern in row.patterns[:MOST_PATTERNS]]
+            return [await _build_from_pattern(session, pattern, row) for pattern in row.patterns[:MOST_PATTERNS]]
 
 
-# ---------------------------------------------------------------- of an anomaly, or of a detection
+# ---------------------------------------------------------------- from an anomaly, or from a detection
 
 
-async def _of_anomaly(session: AsyncSession, anomaly: Anomaly, now: datetime) -> Case:
-    """By its readings, and by the analysis that explains it."""
+async def _build_from_anomaly(session: AsyncSession, anomaly: Anomaly, now: datetime) -> DescribedCase:
+    """Builds the case from the anomaly's readings, and from the analysis that explains it."""
     analysis = await session.get(CorrelationAnalysis, anomaly.analysis_id) if anomaly.analysis_id else None
-    where = await place(session, anomaly.kind, anomaly.target_id)
-    seen = Situation(
+    labels = await load_labels(session, anomaly.kind, anomaly.target_id)
+    fault = FaultCase(
         scope=CulpritKind(anomaly.kind),
-        severity=_severity(anomaly.severity),
+        severity=_severity_number(anomaly.severity),
         confidence=anomaly.confidence,
         kind=anomaly.kind,
         shares=_shares(anomaly.contributions),
-        links=where.links,
+        links=labels.links,
         directions=(anomaly.direction,) if anomaly.direction else (),
         minutes=((anomaly.ended_at or now) - anomaly.started_at).total_seconds() / 60,
         lasts=anomaly.ended_at is None,
-        mobile=where.mobile,
+        mobile=labels.mobile,
     )
-    case = await _seen(session, seen, where, anomaly.target_id, anomaly.contributions)
-    if analysis and (pattern := _explaining(analysis, anomaly)):
-        return await _explained(session, case, where, pattern, analysis)
+    case = await _describe_readings(session, fault, labels, anomaly.target_id, anomaly.contributions)
+    if analysis and (pattern := _explaining_pattern(analysis, anomaly)):
+        return await _add_explanation(session, case, labels, pattern, analysis)
     return case
 
 
-async def _of_detection(session: AsyncSession, detection: Detection) -> Case:
-    """By its readings alone."""
+async def _build_from_detection(session: AsyncSession, detection: Detection) -> DescribedCase:
+    """Builds the case from the detection's readings alone."""
     metrics = sum(part["share"] >= NOTABLE_SHARE for part in detection.contributions)
-    known = detection.target_id is not None
-    where = await place(session, detection.kind, detection.target_id) if known else Place()  # type: ignore[arg-type]
-    seen = Situation(
+    target = detection.target_id
+    labels = TargetLabels() if target is None else await load_labels(session, detection.kind, target)
+    fault = FaultCase(
         scope=CulpritKind(detection.kind),
-        severity=_severity(rate_severity(detection.anomaly_score, metrics, 0.0)),
+        severity=_severity_number(rate_severity(detection.anomaly_score, metrics, 0.0)),
         confidence=detection.confidence,
         kind=detection.kind,
         shares=_shares(detection.contributions),
-        links=where.links,
+        links=labels.links,
         directions=(detection.direction,) if detection.direction else (),
-        mobile=where.mobile,
+        mobile=labels.mobile,
     )
-    return await _seen(session, seen, where, detection.target_id, detection.contributions)
+    return await _describe_readings(session, fault, labels, target, detection.contributions)
 
 
-async def _seen(
-    session: AsyncSession, seen: Situation, where: Place, target: int | None, contributions: list[dict[str, Any]]
-) -> Case:
-    """A target that misbehaves, as its readings show it."""
-    assert seen.kind  # noqa: S101
-    key = None if target is None else (CulpritKind(seen.kind), target)
-    way = next(iter(seen.directions), None)
-    usual = {} if target is None else await usual_of(session, seen.kind, target, way)
-    own = {**usual.pop(way or "", {}), **_expected(seen.kind, contributions)}
-    nameless = f"the {seen.kind.lower()}"
-    name = where.named.get(key, nameless) if key else nameless
-    around = "" if seen.kind is TargetKind.SITE else where.around
-    finding = f"{capital(name)}{around}{f' {WAYS[way]}' if way else ''}: {readings(seen.kind, contributions)}."
-    facts = Facts(**{"target": name, "finding": finding, **where.phrases})  # type: ignore[arg-type]
-    return Case(seen, facts, key, named=where.named, usual={way or "": own, **usual})
+async def _describe_readings(
+    session: AsyncSession,
+    fault: FaultCase,
+    labels: TargetLabels,
+    target: int | None,
+    contributions: list[dict[str, Any]],
+) -> DescribedCase:
+    """Describes a target that misbehaves by its readings."""
+    assert fault.kind  # noqa: S101
+    key = None if target is None else (CulpritKind(fault.kind), target)
+    direction = next(iter(fault.directions), None)
+    usual = {} if target is None else await load_usual(session, fault.kind, target, direction)
+    own = {**usual.pop(direction or "", {}), **_expected_phrases(fault.kind, contributions)}
+    unnamed = f"the {fault.kind.lower()}"
+    name = labels.by_key.get(key, unnamed) if key else unnamed
+    suffix = "" if fault.kind is TargetKind.SITE else labels.suffix
+    affected = f" {DIRECTION_WORDS[direction]}" if direction else ""
+    finding = f"{capitalize_first(name)}{suffix}{affected}: {phrase_readings(fault.kind, contributions)}."
+    phrases = CasePhrases(**{"target": name, "finding": finding, **labels.phrases})  # type: ignore[arg-type]
+    return DescribedCase(fault, phrases, key, labels=labels.by_key, usual={direction or "": own, **usual})
 
 
-def _expected(kind: TargetKind, contributions: list[dict[str, Any]]) -> dict[Metric, str]:
-    """What is usual for it now, as the detector has it."""
-    known = (part for part in contributions if part["expected"] is not None)
-    return {Metric(part["metric"]): usually(kind, part["metric"], part["expected"]) for part in known}
+def _expected_phrases(kind: TargetKind, contributions: list[dict[str, Any]]) -> dict[Metric, str]:
+    """Returns the healthy values that the detector expected at that time, in words."""
+    expected = (part for part in contributions if part["expected"] is not None)
+    return {Metric(part["metric"]): phrase_usual(kind, part["metric"], part["expected"]) for part in expected}
 
 
-def _explaining(analysis: CorrelationAnalysis, anomaly: Anomaly) -> Pattern | None:
-    """The most confident pattern that the link is of; of other targets the most confident one."""
-    of_link = [one for one in analysis.patterns if anomaly.target_id in one.links]
-    found = of_link if anomaly.kind is TargetKind.LINK and of_link else analysis.patterns
-    return next(iter(found), None)
+def _explaining_pattern(analysis: CorrelationAnalysis, anomaly: Anomaly) -> Pattern | None:
+    """Returns the most confident pattern that affects the link; for other targets the most confident one."""
+    of_link = [pattern for pattern in analysis.patterns if anomaly.target_id in pattern.links]
+    patterns = of_link if anomaly.kind is TargetKind.LINK and of_link else analysis.patterns
+    return next(iter(patterns), None)
 
 
-async def _explained(
-    session: AsyncSession, case: Case, where: Place, pattern: Pattern, analysis: CorrelationAnalysis
-) -> Case:
-    """The same with what is at fault for it, beside its own readings."""
-    known = await _at_fault(session, pattern, analysis, where, vars(case.facts))
-    both = replace(
-        known.situation,
-        severity=max(case.situation.severity, known.situation.severity),
-        kind=case.situation.kind,
-        shares=case.situation.shares,
-        lasts=case.situation.lasts,
+async def _add_explanation(
+    session: AsyncSession, case: DescribedCase, labels: TargetLabels, pattern: Pattern, analysis: CorrelationAnalysis
+) -> DescribedCase:
+    """Returns the pattern's case with the readings of the anomaly's case."""
+    explained = await _build_from_culprit(session, pattern, analysis, labels, vars(case.phrases))
+    fault = replace(
+        explained.fault,
+        severity=max(case.fault.severity, explained.fault.severity),
+        kind=case.fault.kind,
+        shares=case.fault.shares,
+        lasts=case.fault.lasts,
     )
-    facts = replace(known.facts, finding=f"{case.facts.finding} {known.facts.finding}")
-    return replace(known, situation=both, facts=facts, usual=case.usual)
+    phrases = replace(explained.phrases, finding=f"{case.phrases.finding} {explained.phrases.finding}")
+    return replace(explained, fault=fault, phrases=phrases, usual=case.usual)
 
 
-# ---------------------------------------------------------------- of an analysis
+# ---------------------------------------------------------------- from an analysis
 
 
-async def _of_pattern(session: AsyncSession, pattern: Pattern, analysis: CorrelationAnalysis) -> Case:
-    """Told of the link that is hit worst."""
+async def _build_from_pattern(session: AsyncSession, pattern: Pattern, analysis: CorrelationAnalysis) -> DescribedCase:
+    """Builds the case of a pattern, with the readings of the link that is affected worst."""
     if not pattern.links:
-        return await _at_fault(session, pattern, analysis, Place(), {})
-    worst, way = pattern.links[0], next(iter(pattern.directions), None)
-    where = await place(session, TargetKind.LINK, worst)
-    case = await _at_fault(session, pattern, analysis, where, where.phrases)
-    case = replace(case, usual=await usual_of(session, TargetKind.LINK, worst, way))
-    if len(pattern.links) == 1 or "link" not in where.phrases:
+        return await _build_from_culprit(session, pattern, analysis, TargetLabels(), {})
+    worst, direction = pattern.links[0], next(iter(pattern.directions), None)
+    labels = await load_labels(session, TargetKind.LINK, worst)
+    case = await _build_from_culprit(session, pattern, analysis, labels, labels.phrases)
+    case = replace(case, usual=await load_usual(session, TargetKind.LINK, worst, direction))
+    if len(pattern.links) == 1 or "link" not in labels.phrases:
         return case
-    finding = f"{pattern.description} Worst hit: {where.phrases['link']}{where.around}."
-    return replace(case, facts=replace(case.facts, finding=finding))
+    finding = f"{pattern.description} Worst hit: {labels.phrases['link']}{labels.suffix}."
+    return replace(case, phrases=replace(case.phrases, finding=finding))
 
 
-async def _at_fault(
+async def _build_from_culprit(
     session: AsyncSession,
     pattern: Pattern,
     analysis: CorrelationAnalysis,
-    where: Place,
+    labels: TargetLabels,
     phrases: Mapping[str, Any],
-) -> Case:
-    """A pattern, told by whoever is at fault for it, and else in these phrases."""
-    causes, culprits = _considered(pattern)
-    named = await names(session, culprits.values(), where.named)
-    key, many = _key(pattern), f"the {len(pattern.links)} links"
+) -> DescribedCase:
+    """Builds the case of a pattern: the culprit's name if it is known, and these phrases for the rest."""
+    causes, culprits = _weigh_causes(pattern)
+    by_key = await load_culprit_labels(session, culprits.values(), labels.by_key)
+    key, many = _culprit_key(pattern), f"the {len(pattern.links)} links"
     several = {"links": many} if len(pattern.links) > 1 else {}
-    target = named.get(key, "the affected links") if key else many
-    facts = Facts(**{**phrases, **several, "target": target, "finding": pattern.description})
-    return Case(_situation(pattern, analysis, causes, where.mobile), facts, key, culprits, named)
+    target = by_key.get(key, "the affected links") if key else many
+    own = CasePhrases(**{**phrases, **several, "target": target, "finding": pattern.description})
+    return DescribedCase(_pattern_fault(pattern, analysis, causes, labels.mobile), own, key, culprits, by_key)
 
 
-def _key(pattern: Pattern) -> Key | None:
-    """The culprit, or the only link."""
+def _culprit_key(pattern: Pattern) -> TargetKey | None:
+    """Returns the culprit, or the only link."""
     if pattern.culprit:
         return pattern.culprit.kind, pattern.culprit.key
     return (CulpritKind.LINK, pattern.links[0]) if len(pattern.links) == 1 else None
 
 
-def _situation(pattern: Pattern, analysis: CorrelationAnalysis, causes: Causes, mobile: bool | None) -> Situation:
+def _pattern_fault(pattern: Pattern, analysis: CorrelationAnalysis, causes: Causes, mobile: bool | None) -> FaultCase:
     links = len(pattern.links)
-    alone = CulpritKind.LINK if links <= 1 else CulpritKind.NETWORK
-    return Situation(
-        scope=pattern.culprit.kind if pattern.culprit else alone,
+    without_culprit = CulpritKind.LINK if links <= 1 else CulpritKind.NETWORK
+    return FaultCase(
+        scope=pattern.culprit.kind if pattern.culprit else without_culprit,
         severity=pattern.severity,
         confidence=pattern.confidence,
         causes=causes,
@@ -181,13 +192,13 @@ def _situation(pattern: Pattern, analysis: CorrelationAnalysis, causes: Causes, 
     )
 
 
-def _considered(pattern: Pattern) -> tuple[Causes, dict[RootCause, Culprit]]:
-    """Each cause with its probability whoever is at fault, likeliest first; and who is at fault for it most likely."""
+def _weigh_causes(pattern: Pattern) -> tuple[Causes, dict[RootCause, Culprit]]:
+    """Returns each cause's probability over all culprits, likeliest first, and the likeliest culprit for each cause."""
     chances, culprits = dict[RootCause, float](), dict[RootCause, Culprit]()
-    for one in pattern.hypotheses:
-        chances[one.cause] = chances.get(one.cause, 0.0) + one.probability
-        if one.culprit:
-            culprits.setdefault(one.cause, one.culprit)
+    for hypothesis in pattern.hypotheses:
+        chances[hypothesis.cause] = chances.get(hypothesis.cause, 0.0) + hypothesis.probability
+        if hypothesis.culprit:
+            culprits.setdefault(hypothesis.cause, hypothesis.culprit)
     if pattern.culprit:
         culprits[pattern.cause] = pattern.culprit
     chances.setdefault(pattern.cause, pattern.confidence)
@@ -202,5 +213,5 @@ def _shares(contributions: list[dict[str, Any]]) -> dict[Metric, float]:
     return {Metric(part["metric"]): part["share"] for part in contributions}
 
 
-def _severity(level: Severity) -> float:
+def _severity_number(level: Severity) -> float:
     return (level.rank + 1) / len(Severity)

@@ -1,4 +1,4 @@
-"""Recommendations: asking for them, saying what became of them, seeing and following them."""
+"""Recommendations: asking for them, recording their outcomes, listing and following them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from resolvers.context import Context
 from resolvers.lists.listings import Listing, cached_listing
 from resolvers.lists.pagination import Page, Window, fetch_page
 from resolvers.recommendations.cases import Row
-from resolvers.recommendations.recommender import TOPIC, Models, RecommendationChange, recommended, told_of
+from resolvers.recommendations.recommender import TOPIC, Rankers, RecommendationChange, make_event, recommend
 from resolvers.store.events.log import publish
 from resolvers.store.events.subscribers import Events, filter_events
 from resolvers.store.tables.analyses import CorrelationAnalysis
@@ -27,20 +27,20 @@ TO: Final = "ask for recommendations"
 # ---------------------------------------------------------------- asking
 
 
-async def for_anomaly(context: Context, anomaly_id: UUID) -> list[Recommendation]:
-    """Each of these: what to do about it, best first. Raises NotFound."""
+async def recommend_for_anomaly(context: Context, anomaly_id: UUID) -> list[Recommendation]:
+    """Returns what to do about an anomaly, best first. Raises NotFound, Unavailable."""
     caller = context.require(Role.OPERATOR, TO)
     return await propose(context, Anomaly, anomaly_id, caller.author_id)
 
 
-async def for_detection(context: Context, detection_id: UUID) -> list[Recommendation]:
-    """About the anomaly that it is part of, if it is."""
+async def recommend_for_detection(context: Context, detection_id: UUID) -> list[Recommendation]:
+    """Returns what to do about a detection, or about the anomaly that it is part of. Raises NotFound, Unavailable."""
     caller = context.require(Role.OPERATOR, TO)
     return await propose(context, Detection, detection_id, caller.author_id)
 
 
-async def for_analysis(context: Context, analysis_id: UUID) -> list[Recommendation]:
-    """About all of its patterns."""
+async def recommend_for_analysis(context: Context, analysis_id: UUID) -> list[Recommendation]:
+    """Returns what to do about all patterns of an analysis. Raises NotFound, Unavailable."""
     caller = context.require(Role.OPERATOR, TO)
     return await propose(context, CorrelationAnalysis, analysis_id, caller.author_id)
 
@@ -48,25 +48,28 @@ async def for_analysis(context: Context, analysis_id: UUID) -> list[Recommendati
 async def propose(
     context: Context, of: type[Anomaly] | type[Detection] | type[CorrelationAnalysis], key: UUID, by: int | None
 ) -> list[Recommendation]:
-    """Raises NotFound, Unavailable where a model was never trained."""
+    """Returns the recommendations for a row. Raises NotFound, Unavailable where a model was never trained."""
     registry = context.services.registry
-    models = Models(await registry.ranking(), await registry.priority())
+    rankers = Rankers(context.services.playbook, await registry.ranking(), await registry.priority())
     async with context.database.write() as session:
         row: Row | None = await session.get(of, key)
         if isinstance(row, Detection) and row.anomaly_id is not None:
             row = await session.get(Anomaly, row.anomaly_id)
         if row is None:
             raise NotFound("analysis" if of is CorrelationAnalysis else of.__name__.lower())
-        return await recommended(session, row, models, by, context.now)
+        return await recommend(session, row, rankers, by, context.now)
 
 
-# ---------------------------------------------------------------- saying what became of it
+# ---------------------------------------------------------------- recording outcomes
 
 
 async def record_outcome(
     context: Context, recommendation_id: UUID, outcome: Outcome, note: str | None
 ) -> Recommendation:
-    """A later outcome replaces an earlier one; the history keeps both. Raises InvalidInput, NotFound, Conflict."""
+    """Records what became of a recommendation. A later outcome replaces an earlier one; the history keeps both.
+
+    Raises InvalidInput, NotFound, Conflict.
+    """
     caller = context.require(Role.OPERATOR, "record outcomes")
     if outcome is Outcome.PENDING:
         raise InvalidInput(
@@ -84,69 +87,69 @@ async def record_outcome(
         row.outcome, row.outcome_note, row.outcome_at = outcome, note, context.now
         session.add(AuditEntry(subject_id=row.id, by_id=caller.author_id, action=outcome, note=note))
         await session.flush()
-        publish(session, told_of(row, outcome))
+        publish(session, make_event(row, outcome))
     return row
 
 
-# ---------------------------------------------------------------- seeing
+# ---------------------------------------------------------------- listing
 
-_PRESENT: Final = Recommendation.superseded_at.is_(None)
+_IS_PRESENT: Final = Recommendation.superseded_at.is_(None)
 
 
 @dataclass(frozen=True)
 class RecommendationFilter:
-    """All that is given must hold. `tags`: any of them."""
+    """Which recommendations to list; all conditions that are given must hold."""
 
     priorities: tuple[Priority, ...] | None = None
-    tags: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None  # any of them
     outcomes: tuple[Outcome, ...] | None = None
     root_cause: RootCause | None = None
     anomaly: UUID | None = None
     created_after: datetime | None = None
-    superseded: bool = False
+    superseded: bool = False  # include superseded ones
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        found: list[ColumnElement[bool]] = []
+        conditions: list[ColumnElement[bool]] = []
         if self.priorities is not None:
-            found.append(Recommendation.priority.in_(self.priorities))
+            conditions.append(Recommendation.priority.in_(self.priorities))
         if self.tags is not None:
-            found.append(Recommendation.tags.overlap([*self.tags]))
+            conditions.append(Recommendation.tags.overlap([*self.tags]))
         if self.outcomes is not None:
-            found.append(Recommendation.outcome.in_(self.outcomes))
+            conditions.append(Recommendation.outcome.in_(self.outcomes))
         if self.root_cause is not None:
-            found.append(Recommendation.root_cause == self.root_cause)
+            conditions.append(Recommendation.root_cause == self.root_cause)
         if self.anomaly is not None:
-            found.append(Recommendation.anomaly_id == self.anomaly)
+            conditions.append(Recommendation.anomaly_id == self.anomaly)
         if self.created_after is not None:
-            found.append(Recommendation.created_at >= self.created_after)
-        return found if self.superseded else [*found, _PRESENT]
+            conditions.append(Recommendation.created_at >= self.created_after)
+        return conditions if self.superseded else [*conditions, _IS_PRESENT]
 
 
 @cached_listing
-def listing(filter: RecommendationFilter) -> Listing[Recommendation]:
-    """Newest first."""
+def build_listing(filter: RecommendationFilter) -> Listing[Recommendation]:
+    """Returns the list of recommendations, newest first."""
     order = (Recommendation.created_at, Recommendation.id)
     return Listing(Recommendation, order, descending=True, conditions=tuple(filter.conditions()))
 
 
 @cached_listing
-def of_anomalies() -> Listing[Recommendation]:
-    """The present ones of many anomalies, best first."""
+def build_anomaly_listing() -> Listing[Recommendation]:
+    """Returns the lists of each anomaly's present recommendations, best first."""
     pairs = select(Recommendation.anomaly_id.label("parent"), Recommendation.id.label("child"))
     order = (Recommendation.rank_score, Recommendation.id)
-    return Listing(Recommendation, order, descending=True, conditions=(_PRESENT,), relation=pairs)
+    return Listing(Recommendation, order, descending=True, conditions=(_IS_PRESENT,), relation=pairs)
 
 
-async def listed(context: Context, filter: RecommendationFilter, window: Window) -> Page[Recommendation]:
-    """Newest first."""
+async def list_recommendations(context: Context, filter: RecommendationFilter, window: Window) -> Page[Recommendation]:
+    """Returns a page of recommendations, newest first."""
     context.require(Role.VIEWER, "see recommendations")
-    return await fetch_page(context.database, listing(filter), window, context.columns_of(Recommendation))
+    return await fetch_page(context.database, build_listing(filter), window, context.columns_of(Recommendation))
 
 
 # ---------------------------------------------------------------- following
 
 
-def follow(context: Context, after: str | None) -> Events:
-    """New ones as they are made. Raises InvalidInput for a bad cursor at once; later Expired, Lagged."""
+def follow_created(context: Context, after: str | None) -> Events:
+    """Returns events of new recommendations. Raises InvalidInput for a bad cursor at once; later Expired, Lagged."""
     context.require(Role.VIEWER, "follow recommendations")
     return filter_events(context.follow(TOPIC, after), lambda event: event.change == RecommendationChange.CREATED)

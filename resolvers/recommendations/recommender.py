@@ -1,8 +1,8 @@
-"""What to do about a subject's faults: ranked by what has helped, told for the case, and kept.
+"""Recommends actions for a subject's faults: ranks them by what has helped, describes them for the case, stores them.
 
-Asked again about the same state, the answer is the same rows. When the state has changed, or what was proposed did not
-help, the ranking is asked again: actions that it still proposes keep their rows, told anew; those that it does not are
-superseded while nobody has said anything of them; those that did not help are not proposed again.
+Asked again about the same state, it returns the same rows. When the state has changed, or when what was proposed did
+not help, it ranks anew: actions that are still proposed keep their rows with a new text; those that are not are
+superseded as long as nobody has recorded an outcome; those that did not help are not proposed again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,22 +15,23 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.recommendation.case import Outcome, Past, Ranked
-from ml.recommendation.playbook.catalogue import candidates
-from ml.recommendation.ranking import LEAST, PriorityModel, RankingModel, chosen, ranked
-from resolvers.recommendations.case_builder import cases_of
-from resolvers.recommendations.cases import Case, Row, Subject
+from ml.recommendation.candidates import list_candidates
+from ml.recommendation.case import ActionForCause, Outcome, RankedAction, TrackRecord
+from ml.recommendation.playbook.catalogue import Playbook
+from ml.recommendation.ranking import LEAST, PriorityModel, RankingModel, choose_recommendations, rank_actions
+from resolvers.recommendations.case_builder import build_cases
+from resolvers.recommendations.cases import DescribedCase, Row, Subject
 from resolvers.store.events.log import Event, publish
 from resolvers.store.postgres.advisory_locks import LockFamily
 from resolvers.store.postgres.identifiers import uuid7
-from resolvers.store.queries.labels import Key
-from resolvers.store.queries.outcomes import Tried, pasts
+from resolvers.store.queries.labels import TargetKey
+from resolvers.store.queries.outcomes import count_outcomes
 from resolvers.store.tables.core import AuditEntry
 from resolvers.store.tables.recommendations import Recommendation
 
 TOPIC: Final = "recommendation"
 HOPEFUL: Final = (Outcome.PENDING, Outcome.ACCEPTED, Outcome.SOLVED)
-Proposal = tuple[str, Key | None]  # an action, and what it is to be done to
+Proposal = tuple[str, TargetKey | None]  # an action's key, and what to do it to
 
 
 class RecommendationChange(StrEnum):
@@ -40,124 +41,132 @@ class RecommendationChange(StrEnum):
 
 
 @dataclass(frozen=True)
-class Models:
+class Rankers:
+    """What ranks actions: the playbook, and the models that serve."""
+
+    playbook: Playbook
     ranking: RankingModel
     priority: PriorityModel
 
 
 @dataclass(frozen=True)
-class Advice:
-    """An action that was chosen, for one of the subject's cases, and what was known of it."""
+class Choice:
+    """An action that was chosen for one of the subject's cases, and its track record."""
 
-    case: Case
-    chosen: Ranked
-    past: Past
+    case: DescribedCase
+    action: RankedAction
+    record: TrackRecord
 
     @property
     def key(self) -> Proposal:
-        return self.chosen.candidate.action.key, self.case.target(self.chosen.candidate.cause)
+        return _proposal(self.case, self.action)
 
 
-async def recommended(
-    session: AsyncSession, row: Row, models: Models, by: int | None, now: datetime
+async def recommend(
+    session: AsyncSession, row: Row, rankers: Rankers, by: int | None, now: datetime
 ) -> list[Recommendation]:
-    """What to do about it, best first: 3 to 7 actions, none where nothing is wrong."""
-    subject = Subject.of(row)
+    """Returns what to do about the subject, best first: 3 to 7 actions, none where nothing is wrong."""
+    subject = Subject.from_row(row)
     await session.execute(select(func.pg_advisory_xact_lock(int(LockFamily.RECOMMENDATION_SUBJECT), _hash(subject.id))))
-    known = await _known(session, subject.id)
-    if not _outdated(known, subject.basis):
-        return _best_first(row for row in known if row.outcome in HOPEFUL)
-    failed = {_key(one) for one in known if one.outcome not in HOPEFUL}
-    advice = await _advice(session, await cases_of(session, row, now), models, failed)
-    rows = _written(session, subject, advice, known, models, by, now)
+    present = await _load_present(session, subject.id)
+    if not _is_outdated(present, subject.basis):
+        return _sort_best_first(row for row in present if row.outcome in HOPEFUL)
+    failed = {_proposal_of_row(row) for row in present if row.outcome not in HOPEFUL}
+    choices = await _choose(session, await build_cases(session, row, now), rankers, failed)
+    rows = _store(session, subject, choices, present, rankers, by, now)
     await session.flush()
-    return _best_first(rows)
+    return _sort_best_first(rows)
 
 
 def _hash(id: UUID) -> int:
     return int.from_bytes(id.bytes[-4:], signed=True)
 
 
-def _key(row: Recommendation) -> Proposal:
+def _proposal_of_row(row: Recommendation) -> Proposal:
     has_target = row.target_kind is not None and row.target_id is not None
     return row.action, (row.target_kind, row.target_id) if has_target else None  # type: ignore[return-value]
 
 
-def _best_first(rows: Any) -> list[Recommendation]:
+def _proposal(case: DescribedCase, action: RankedAction) -> Proposal:
+    return action.candidate.action.key, case.target_for(action.candidate.cause)
+
+
+def _sort_best_first(rows: Any) -> list[Recommendation]:
     return sorted(rows, key=lambda row: (-row.rank_score, row.id))
 
 
-async def _known(session: AsyncSession, subject_id: UUID) -> list[Recommendation]:
-    current = (Recommendation.subject_id == subject_id, Recommendation.superseded_at.is_(None))
-    return list(await session.scalars(select(Recommendation).where(*current).with_for_update()))
+async def _load_present(session: AsyncSession, subject_id: UUID) -> list[Recommendation]:
+    is_present = (Recommendation.subject_id == subject_id, Recommendation.superseded_at.is_(None))
+    return list(await session.scalars(select(Recommendation).where(*is_present).with_for_update()))
 
 
-def _outdated(known: Sequence[Recommendation], basis: bytes) -> bool:
-    """There is none yet, the subject has changed since, or too little is left that may help."""
-    hopeful = [row for row in known if row.outcome in HOPEFUL]
+def _is_outdated(present: Sequence[Recommendation], basis: bytes) -> bool:
+    """Whether there is none yet, the subject has changed since, or too little is left that may help."""
+    hopeful = [row for row in present if row.outcome in HOPEFUL]
     solved = any(row.outcome is Outcome.SOLVED for row in hopeful)
     return any(row.basis != basis for row in hopeful) or (len(hopeful) < LEAST and not solved)
 
 
-async def _advice(session: AsyncSession, cases: Sequence[Case], models: Models, failed: set[Proposal]) -> list[Advice]:
-    """The best for all cases together, without what has failed for this subject."""
-    actions = {one.action.key for case in cases for one in candidates(case.situation)}
-    before = await pasts(session, actions, {target for case in cases for target in case.targets})
-    best = [[one for one in _ranked(case, before, models) if _proposal(case, one) not in failed] for case in cases]
-    return [Advice(cases[index], one, _past(before, one)) for index, one in chosen(best)]
+async def _choose(
+    session: AsyncSession, cases: Sequence[DescribedCase], rankers: Rankers, failed: set[Proposal]
+) -> list[Choice]:
+    """Returns the best actions for all cases together, without what has failed for this subject."""
+    keys = {candidate.action.key for case in cases for candidate in list_candidates(case.fault, rankers.playbook)}
+    records = await count_outcomes(session, keys, {target for case in cases for target in case.targets})
+    ranked = [
+        [action for action in _rank(case, records, rankers) if _proposal(case, action) not in failed] for case in cases
+    ]
+    chosen = choose_recommendations(ranked)
+    return [Choice(cases[number], action, _record_of(records, action)) for number, action in chosen]
 
 
-def _ranked(case: Case, before: Mapping[Tried, Past], models: Models) -> list[Ranked]:
-    return ranked(case.situation, before, models.ranking, models.priority)
+def _rank(case: DescribedCase, records: Mapping[ActionForCause, TrackRecord], rankers: Rankers) -> list[RankedAction]:
+    return rank_actions(case.fault, records, rankers.ranking, rankers.priority, rankers.playbook)
 
 
-def _proposal(case: Case, one: Ranked) -> Proposal:
-    return one.candidate.action.key, case.target(one.candidate.cause)
+def _record_of(records: Mapping[ActionForCause, TrackRecord], action: RankedAction) -> TrackRecord:
+    return records.get((action.candidate.action.key, action.candidate.cause), TrackRecord())
 
 
-def _past(before: Mapping[Tried, Past], one: Ranked) -> Past:
-    return before.get((one.candidate.action.key, one.candidate.cause), Past())
+# ---------------------------------------------------------------- storing
 
 
-# ---------------------------------------------------------------- keeping
-
-
-def _written(
+def _store(
     session: AsyncSession,
     subject: Subject,
-    advice: Sequence[Advice],
-    known: Sequence[Recommendation],
-    models: Models,
+    choices: Sequence[Choice],
+    present: Sequence[Recommendation],
+    rankers: Rankers,
     by: int | None,
     now: datetime,
 ) -> list[Recommendation]:
-    """The rows of what is proposed now; others that somebody has taken up already stay among them."""
-    by_key = {_key(row): row for row in known if row.outcome in HOPEFUL}
+    """Returns the rows of what is proposed now, and of what somebody has taken up; supersedes the others."""
+    by_key = {_proposal_of_row(row): row for row in present if row.outcome in HOPEFUL}
     proposed = dict[Proposal, Recommendation]()
-    ids = [uuid7() for _ in advice]  # the best gets the last: newest first, they are in their order
-    for one in advice:
-        if one.key in proposed:  # for two cases with the same culprit
+    ids = [uuid7() for _ in choices]  # the best gets the last: newest first, they are in their order
+    for choice in choices:
+        if choice.key in proposed:  # for two cases with the same culprit
             continue
-        row = by_key.pop(one.key, None)
+        row = by_key.pop(choice.key, None)
         change = RecommendationChange.UPDATED if row else RecommendationChange.CREATED
         row = row or Recommendation(id=ids.pop(), created_at=now, requested_by_id=by, outcome=Outcome.PENDING)
-        if _tells(row, _told(subject, one, models)):
+        if _update(row, _column_values(subject, choice, rankers)):
             session.add(row)
-            _note(session, row, change, by)
-        proposed[one.key] = row
+            _record_change(session, row, change, by)
+        proposed[choice.key] = row
     for row in by_key.values():
         if row.outcome is Outcome.PENDING:
             row.superseded_at = now
-            _note(session, row, RecommendationChange.SUPERSEDED, by)
+            _record_change(session, row, RecommendationChange.SUPERSEDED, by)
         else:
             row.basis = subject.basis
     return [*proposed.values(), *(row for row in by_key.values() if row.superseded_at is None)]
 
 
-def _told(subject: Subject, advice: Advice, models: Models) -> dict[str, Any]:
-    """All that a recommendation says, as of now."""
-    candidate, target = advice.chosen.candidate, advice.key[1]
-    told = advice.case.told(candidate.action, candidate.cause)
+def _column_values(subject: Subject, choice: Choice, rankers: Rankers) -> dict[str, Any]:
+    """Returns everything that a recommendation says as of now."""
+    candidate, target = choice.action.candidate, choice.key[1]
+    text = choice.case.describe(candidate.action, candidate.cause)
     return {
         "subject_id": subject.id,
         "anomaly_id": subject.anomaly_id,
@@ -166,32 +175,33 @@ def _told(subject: Subject, advice: Advice, models: Models) -> dict[str, Any]:
         "root_cause": candidate.cause,
         "target_kind": target and target[0],
         "target_id": target and target[1],
-        "title": told.title,
-        "description": told.description,
+        "title": text.title,
+        "description": text.description,
         "tags": [tag.value for tag in candidate.action.tags],
-        "priority": advice.chosen.priority,
-        "rank_score": advice.chosen.score,
-        "model_version": models.ranking.version,
-        "situation": advice.case.situation,
-        "past": advice.past,
+        "priority": choice.action.priority,
+        "rank_score": choice.action.score,
+        "model_version": rankers.ranking.version,
+        "situation": choice.case.fault,
+        "past": choice.record,
         "basis": subject.basis,
     }
 
 
-def _tells(row: Recommendation, values: Mapping[str, Any]) -> bool:
-    """Whether this is anything new to a person."""
+def _update(row: Recommendation, values: Mapping[str, Any]) -> bool:
+    """Sets the values; returns whether a person sees anything new."""
     new = any(getattr(row, name) != values[name] for name in ("title", "description", "priority"))
     for name, value in values.items():
         setattr(row, name, value)
     return new
 
 
-def _note(session: AsyncSession, row: Recommendation, change: RecommendationChange, by: int | None) -> None:
-    """In its history, and for whoever follows."""
+def _record_change(session: AsyncSession, row: Recommendation, change: RecommendationChange, by: int | None) -> None:
+    """Adds to the recommendation's history, and tells subscribers."""
     session.add(AuditEntry(subject_id=row.id, by_id=by, action=change))
-    publish(session, told_of(row, change))
+    publish(session, make_event(row, change))
 
 
-def told_of(row: Recommendation, change: str) -> Event:
+def make_event(row: Recommendation, change: str) -> Event:
+    """Returns the event that tells subscribers of a change."""
     facts = {"anomaly": row.anomaly_id and str(row.anomaly_id), "priority": row.priority, "tags": row.tags}
     return Event(TOPIC, change, str(row.id), facts)

@@ -1,6 +1,6 @@
-"""Recommendations that nobody asked for: for severe anomalies as ingest opens them, and for analyses that ran alone.
+"""The worker that recommends by itself: for severe anomalies as ingest opens them, and for automatic analyses.
 
-What is due is read from the tables, not from events: whatever happened while no process was there is caught up with.
+It reads from the tables what is due, not from events, and so catches up with what happened while no process ran.
 """
 
 from datetime import timedelta
@@ -34,7 +34,7 @@ def build_worker(services: Services) -> Worker:
     """Returns the worker that recommends when anomalies change."""
     worker = Worker(
         "automatic recommendations",
-        lambda: advise_due(services),
+        lambda: recommend_due(services),
         every_seconds=LOOK_SECONDS,
         deadline_seconds=DEADLINE_SECONDS,
     )
@@ -42,19 +42,19 @@ def build_worker(services: Services) -> Worker:
     return worker
 
 
-async def advise_due(services: Services) -> int:
-    """About all that is due; how many anomalies and analyses these were. None where another process is at it."""
+async def recommend_due(services: Services) -> int:
+    """Recommends for all that is due; returns for how many subjects: 0 while another process does the work."""
     done = set[Due]()
     async with single_runner(services.database, AdvisoryLock.AUTOMATIC_RECOMMENDATIONS) as mine:
-        while mine and (due := [one for one in await _due(Context(services, SYSTEM)) if one not in done]):
-            for one in due:
-                await propose(Context(services, SYSTEM), *one, None)
+        while mine and (due := [each for each in await _load_due(Context(services, SYSTEM)) if each not in done]):
+            for subject in due:
+                await propose(Context(services, SYSTEM), *subject, None)
             done.update(due)
     return len(done)
 
 
-async def _due(context: Context) -> list[Due]:
-    """Anomalies first, the worst of them first."""
+async def _load_due(context: Context) -> list[Due]:
+    """Returns anomalies, the worst first, and then analyses."""
     recent = context.now - STALE
     severe = (
         select(Anomaly.id)
@@ -62,7 +62,7 @@ async def _due(context: Context) -> list[Due]:
         .where(~exists().where(Recommendation.anomaly_id == Anomaly.id))
         .order_by(Anomaly.severity.desc(), Anomaly.detected_at)
     )
-    made = (
+    automatic = (
         select(CorrelationAnalysis.id)
         .where(CorrelationAnalysis.requested_by_id.is_(None), CorrelationAnalysis.created_at >= recent)
         .where(func.jsonb_array_length(CorrelationAnalysis.patterns) > 0)
@@ -70,4 +70,4 @@ async def _due(context: Context) -> list[Due]:
     )
     async with context.database.read() as session:
         due: list[Due] = [(Anomaly, key) for key in await session.scalars(severe.limit(AT_ONCE))]
-        return due + [(CorrelationAnalysis, key) for key in await session.scalars(made.limit(AT_ONCE))]
+        return due + [(CorrelationAnalysis, key) for key in await session.scalars(automatic.limit(AT_ONCE))]

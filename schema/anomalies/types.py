@@ -93,7 +93,7 @@ class Anomaly(Node):
     @needs("id")
     async def recommendations(self, info: Info, first: int | None = None, after: str | None = None) -> Connection[Any]:
         node = Node.find_type("Recommendation")
-        return await load_children(info, node, recommendations.of_anomalies, self.row.id, Window(first, after))
+        return await load_children(info, node, recommendations.build_anomaly_listing, self.row.id, Window(first, after))
 
 
 @strawberry.type(description="The result of `detect…Anomaly`: whether one set of measurements is anomalous.")

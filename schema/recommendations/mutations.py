@@ -21,9 +21,9 @@ from schema.root_causes.types import CorrelationAnalysis
 from schema.root_fields import mutation
 
 SUBJECTS: dict[str, tuple[type[Node], Callable[[Context, UUID], Awaitable[list[Row]]]]] = {
-    "anomaly": (Anomaly, recommendations.for_anomaly),
-    "detection": (Detection, recommendations.for_detection),
-    "analysis": (CorrelationAnalysis, recommendations.for_analysis),
+    "anomaly": (Anomaly, recommendations.recommend_for_anomaly),
+    "detection": (Detection, recommendations.recommend_for_detection),
+    "analysis": (CorrelationAnalysis, recommendations.recommend_for_analysis),
 }
 RecommendResult = Annotated[Recommendations | InvalidInput | NotFound | Forbidden, strawberry.union("RecommendResult")]
 RecommendationResult = Annotated[
@@ -43,9 +43,9 @@ class RecommendationMutations:
         self, info: Info, for_: Annotated[RecommendFor, strawberry.argument(name="for")]
     ) -> RecommendResult:
         [(of, id)] = ((name, id) for name, id in vars(for_).items() if id is not strawberry.UNSET)
-        node, about = SUBJECTS[of]
-        found = await about(info.context, node.parse_key(id, UUID))
-        return Recommendations(recommendations=[Recommendation.from_row(row) for row in found])
+        node, recommend = SUBJECTS[of]
+        rows = await recommend(info.context, node.parse_key(id, UUID))
+        return Recommendations(recommendations=[Recommendation.from_row(row) for row in rows])
 
     @mutation(
         Role.OPERATOR,

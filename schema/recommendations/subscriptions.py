@@ -23,7 +23,7 @@ class RecommendationSubscriptions:
     async def recommendation_created(
         self, info: Info, after: str | None = None
     ) -> AsyncGenerator[RecommendationEvent, None]:
-        return map_events(recommendations.follow(info.context, after), _to_event)  # type: ignore[return-value]
+        return map_events(recommendations.follow_created(info.context, after), _to_event)  # type: ignore[return-value]
 
 
 def _to_event(event: Event) -> RecommendationEvent:

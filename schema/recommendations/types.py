@@ -6,7 +6,7 @@ from uuid import UUID
 
 import strawberry
 
-from ml.recommendation.case import Past
+from ml.recommendation.case import TrackRecord
 from resolvers.store.tables import analyses as analysis_tables
 from resolvers.store.tables import core as tables
 from resolvers.store.tables.recommendations import Recommendation as Row
@@ -56,15 +56,15 @@ class Recommendation(Node):
     )
     @needs("action", "root_cause")
     async def success_rate(self, info: Info) -> float | None:
-        past = await self._past(info)
-        tried = past.solved + past.failed
-        return past.solved / tried if tried else None
+        record = await self._track_record(info)
+        tried = record.solved + record.failed
+        return record.solved / tried if tried else None
 
     @strawberry.field(description="The number of outcomes, SOLVED or DID_NOT_HELP, behind `successRate`.")
     @needs("action", "root_cause")
     async def sample_size(self, info: Info) -> int:
-        past = await self._past(info)
-        return past.solved + past.failed
+        record = await self._track_record(info)
+        return record.solved + record.failed
 
     culprit = polymorphic_relation(
         Culprit | None,
@@ -87,8 +87,8 @@ class Recommendation(Node):
     async def history(self, info: Info) -> list[AuditEntry]:
         return await load_history(info, self.row.id)
 
-    def _past(self, info: Info) -> Awaitable[Past]:
-        return info.context.loaders.past.load((self.row.action, self.row.root_cause))
+    def _track_record(self, info: Info) -> Awaitable[TrackRecord]:
+        return info.context.loaders.track_record.load((self.row.action, self.row.root_cause))
 
 
 @strawberry.type(description="A recommendation was made.")

@@ -1,4 +1,4 @@
-"""Actions: what people do about a fault, and how one is told for the case at hand."""
+"""Actions: what people do about a fault, and how one is described for the case at hand."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Tag(StrEnum):
 
 
 class Effort(IntEnum):
-    """What it costs, from a look to a journey."""
+    """What an action costs, from a look to a journey."""
 
     LOOK = 1  # at the desk: something is looked up or watched
     REMOTE = 2  # at the desk: something is changed
@@ -38,14 +38,11 @@ class Effort(IntEnum):
 
 
 @dataclass(frozen=True)
-class Facts:
-    """A case in phrases that stand in a sentence as they are, without an article before them.
+class CasePhrases:
+    """The phrases that fill an action's templates. Each fits into a sentence without an article."""
 
-    finding: a whole sentence, with the readings. usual: by metric, what it is when all is well, with its unit.
-    """
-
-    target: str  # at fault, or hit: "hub Singapore", "satellite SES-9, transponder 5K"
-    finding: str  # "Es/N0 of link Aurora is 4.1 dB where 11.8 dB is usual."
+    target: str  # what is at fault, or affected: "hub Singapore", "satellite SES-9, transponder 5K"
+    finding: str  # a whole sentence: "Es/N0 of link Aurora is 4.1 dB where 11.8 dB is usual."
     link: str = "the worst link"  # the one to look at
     links: str = "the affected links"  # all of them: "12 links", "link Aurora"
     site: str = "the remote"
@@ -53,51 +50,52 @@ class Facts:
     network: str = "the network"
     satellite: str = "the satellite"
     transponder: str = "its transponder"
-    usual: Mapping[Metric, str] = field(default_factory=dict)
+    usual: Mapping[Metric, str] = field(default_factory=dict)  # healthy values, with units: "its usual 11.8 dB"
 
 
-USUAL: Final = "its usual value"  # of a metric that nothing is known of
+UNKNOWN_USUAL: Final = "its usual value"  # of a metric whose healthy value is not known
 
 
 @dataclass(frozen=True)
-class Told:
+class ActionText:
+    """An action, described for one case."""
+
     title: str
     description: str
 
 
 @dataclass(frozen=True)
 class Action:
-    """One thing to do. `title`, `steps` and `check` are templates of `Facts`' names.
+    """One thing to do. `title`, `steps` and `check` are templates that `CasePhrases` fill.
 
-    In `check`, a metric's column ({esno_db}) stands for what that metric is when all is well, as in "Es/N0 of {link} is
-    back at {esno_db}". watch: the metrics that show whether it helped, the most telling first. minutes: from the
-    decision until it shows whether it helped, typically. direction: the only one that it can help; None for both.
-    mobile: only where the antenna moves, on ships and on wheels.
+    In `check`, a metric's column ({esno_db}) stands for the metric's healthy value, as in "Es/N0 of {link} is back at
+    {esno_db}".
     """
 
-    key: str  # in snake case; kept with recommendations for ever
+    key: str  # in snake case; stored recommendations refer to it, so it must never change
     title: str  # imperative, at most 80 characters before names come in
     who: str  # "NOC", "Hub engineer", …
     steps: str  # sentences
     check: str  # completes "Afterwards: "
-    watch: tuple[Metric, ...]
+    watch: tuple[Metric, ...]  # the metrics that show whether it helped, the most telling first
     tags: tuple[Tag, ...]
     effort: Effort
-    minutes: int
-    direction: Direction | None = None
-    mobile: bool = False
+    minutes: int  # from the decision until it shows whether it helped, typically
+    direction: Direction | None = None  # the only one that it can help; None: both
+    mobile: bool = False  # only where the antenna moves, on ships and on wheels
 
-    def told(self, facts: Facts) -> Told:
-        """For this case, naming its things and readings."""
-        words = {name: value for name, value in vars(facts).items() if isinstance(value, str)}
-        words |= {metric.column: facts.usual.get(metric, USUAL) for metric in Metric}
+    def describe(self, phrases: CasePhrases) -> ActionText:
+        """Returns the action's text for one case, with its names and readings."""
+        words = {name: value for name, value in vars(phrases).items() if isinstance(value, str)}
+        words |= {metric.column: phrases.usual.get(metric, UNKNOWN_USUAL) for metric in Metric}
         title, steps, check = (text.format_map(words) for text in (self.title, self.steps, self.check))
-        return Told(title, f"{facts.finding} {self.who}: {steps} Afterwards: {check}")
+        return ActionText(title, f"{phrases.finding} {self.who}: {steps} Afterwards: {check}")
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """An action for one cause or one metric. chance: that it ends the fault, as experience says before any outcome."""
+    """An action that may help with one cause or one metric."""
 
     action: Action
-    chance: float
+    chance: float  # that it ends the fault, 0 to 1, before any outcome is recorded
+    source: str  # where the chance is from; "estimate" if nobody measured it

@@ -1,4 +1,4 @@
-"""Where a target is in the topology, in phrases for a person: "hub Singapore", "link Aurora"."""
+"""Labels: names of a target, and of what it depends on, as phrases for a person: "hub Singapore", "link Aurora"."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,41 +14,38 @@ from resolvers.store.postgres.conditions import is_among
 from resolvers.store.tables.analysis_documents import Culprit
 from resolvers.store.tables.core import Link, Network, Satellite, Site, SiteRole
 
-Key = tuple[CulpritKind, int]
+TargetKey = tuple[CulpritKind, int]  # the id of a row of this kind
 
 
 @dataclass(frozen=True)
-class Place:
-    """What a target depends on, in phrases; those of what it has none of, or several, are missing.
+class TargetLabels:
+    """The labels of a target and of what it depends on."""
 
-    named: the same by kind and key. links: how many depend on it. mobile: whether the remote moves, if it is of one.
-    """
-
-    phrases: Mapping[str, str] = field(default_factory=dict)  # by the names of `Facts`
-    named: Mapping[Key, str] = field(default_factory=dict)
-    links: int = 1
-    mobile: bool | None = None
+    phrases: Mapping[str, str] = field(default_factory=dict)  # by the names of `CasePhrases`; only what is unambiguous
+    by_key: Mapping[TargetKey, str] = field(default_factory=dict)
+    links: int = 1  # that depend on it
+    mobile: bool | None = None  # whether its remote moves; None: it is not one remote's
 
     @property
-    def around(self) -> str:
+    def suffix(self) -> str:
         """' (network 7, hub Fucino)', to stand behind a link's or a network's name."""
-        known = [self.phrases[name] for name in ("network", "hub") if name in self.phrases]
-        return f" ({', '.join(known)})" if known else ""
+        parts = [self.phrases[name] for name in ("network", "hub") if name in self.phrases]
+        return f" ({', '.join(parts)})" if parts else ""
 
 
-async def place(session: AsyncSession, kind: TargetKind, key: int) -> Place:
-    """Of a link, of a network, or of a site: a remote is where its link is, a hub depends on nothing but itself."""
+async def load_labels(session: AsyncSession, kind: TargetKind, key: int) -> TargetLabels:
+    """Returns the labels of a link, a network or a site. A remote depends on what its link does, a hub on itself."""
     match kind:
         case TargetKind.LINK:
-            return await _of_network(session, Link.id == key)
+            return await _load_network_labels(session, Link.id == key)
         case TargetKind.NETWORK:
-            return await _of_network(session, Network.id == key)
+            return await _load_network_labels(session, Network.id == key)
         case TargetKind.SITE:
-            return await _of_site(session, key)
+            return await _load_site_labels(session, key)
 
 
-async def _of_network(session: AsyncSession, condition: Any) -> Place:
-    """A network, with the first of those of its links that are meant, and how many these are."""
+async def _load_network_labels(session: AsyncSession, condition: Any) -> TargetLabels:
+    """Returns the labels of a network and of the link that the condition selects, if it is only one."""
     hub, remote = aliased(Site), aliased(Site)
     query = (
         select(Network, hub, Satellite, Link, remote, func.count().over())
@@ -60,66 +57,68 @@ async def _of_network(session: AsyncSession, condition: Any) -> Place:
         .order_by(Link.id)
         .limit(1)
     )
-    found = (await session.execute(query)).one_or_none()
-    if found is None:
-        return Place()
-    network, own_hub, satellite, link, site, links = found
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
+        return TargetLabels()
+    network, own_hub, satellite, link, site, links = row
     phrases = {
-        "network": phrase("network", network.name),
-        "hub": phrase("hub", own_hub.name),
-        "satellite": phrase("satellite", satellite.name),
+        "network": make_label("network", network.name),
+        "hub": make_label("hub", own_hub.name),
+        "satellite": make_label("satellite", satellite.name),
     }
     if network.transponder:
-        phrases["transponder"] = phrase("transponder", network.transponder)
-    named = {
+        phrases["transponder"] = make_label("transponder", network.transponder)
+    by_key = {
         (CulpritKind.NETWORK, network.id): phrases["network"],
         (CulpritKind.SITE, own_hub.id): phrases["hub"],
     }
     if links == 1 and link is not None:
-        phrases |= {"link": phrase("link", link.name), "site": phrase("remote", site.name)}
+        phrases |= {"link": make_label("link", link.name), "site": make_label("remote", site.name)}
         phrases["links"] = phrases["link"]
-        named |= {(CulpritKind.LINK, link.id): phrases["link"], (CulpritKind.SITE, site.id): phrases["site"]}
-    return Place(phrases, named, max(1, links), site.mobile if links == 1 and site is not None else None)
+        by_key |= {(CulpritKind.LINK, link.id): phrases["link"], (CulpritKind.SITE, site.id): phrases["site"]}
+    mobile = site.mobile if links == 1 and site is not None else None
+    return TargetLabels(phrases, by_key, max(1, links), mobile)
 
 
-async def _of_site(session: AsyncSession, key: int) -> Place:
+async def _load_site_labels(session: AsyncSession, key: int) -> TargetLabels:
     site = await session.get(Site, key)
     if site is None:
-        return Place()
+        return TargetLabels()
+    own_key = (CulpritKind.SITE, key)
     if site.role is SiteRole.HUB:
-        own = phrase("hub", site.name)
+        own = make_label("hub", site.name)
         query = select(func.count()).select_from(Link).join(Network, Network.id == Link.network_id)
         links = await session.scalar(query.where(Network.hub_id == key))
-        return Place({"hub": own, "site": own}, {(CulpritKind.SITE, key): own}, max(1, links or 0), site.mobile)
-    own = phrase("remote", site.name)
-    found = await _of_network(session, Link.site_id == key)
-    return Place(
-        {**found.phrases, "site": own}, {**found.named, (CulpritKind.SITE, key): own}, found.links, site.mobile
-    )
+        return TargetLabels({"hub": own, "site": own}, {own_key: own}, max(1, links or 0), site.mobile)
+    own = make_label("remote", site.name)
+    network = await _load_network_labels(session, Link.site_id == key)
+    return TargetLabels({**network.phrases, "site": own}, {**network.by_key, own_key: own}, network.links, site.mobile)
 
 
-async def names(session: AsyncSession, culprits: Iterable[Culprit], known: Mapping[Key, str]) -> dict[Key, str]:
-    """A phrase for each that may be at fault: those known already, and the others."""
-    found = dict(known)
-    wanted = {(one.kind, one.key) for one in culprits} - set(found)
+async def load_culprit_labels(
+    session: AsyncSession, culprits: Iterable[Culprit], loaded: Mapping[TargetKey, str]
+) -> dict[TargetKey, str]:
+    """Returns a label for each culprit, beside those that are loaded already."""
+    labels = dict(loaded)
+    wanted = {(culprit.kind, culprit.key) for culprit in culprits} - set(labels)
     for kind in sorted({kind for kind, _ in wanted}):
-        rows = await session.scalars(select(_TABLES[kind]).where(is_among(_TABLES[kind].id, _keys(wanted, kind))))
-        found |= {(kind, row.id): _called(row) for row in rows}
-    return found
+        rows = await session.scalars(select(_TABLES[kind]).where(is_among(_TABLES[kind].id, _ids_of(wanted, kind))))
+        labels |= {(kind, row.id): _label_row(row) for row in rows}
+    return labels
 
 
-def _keys(wanted: Iterable[Key], kind: CulpritKind) -> list[int]:
+def _ids_of(wanted: Iterable[TargetKey], kind: CulpritKind) -> list[int]:
     return sorted(key for of, key in wanted if of is kind)
 
 
-def _called(row: Any) -> str:
+def _label_row(row: Any) -> str:
     if isinstance(row, Site):
-        return phrase("hub" if row.role is SiteRole.HUB else "remote", row.name)
-    return phrase(type(row).__name__.lower(), row.name)
+        return make_label("hub" if row.role is SiteRole.HUB else "remote", row.name)
+    return make_label(type(row).__name__.lower(), row.name)
 
 
-def phrase(word: str, name: str) -> str:
-    """The name with what it is of before it, unless it says that itself."""
+def make_label(word: str, name: str) -> str:
+    """Returns the name with this word before it, unless the name has it already."""
     return name if word in name.lower() else f"{word} {name}"
 
 

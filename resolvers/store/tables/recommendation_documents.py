@@ -1,4 +1,4 @@
-"""Situations as recommendations keep them: what each key of the stored JSON means."""
+"""The JSON that recommendations keep of their fault case and of the action's track record."""
 
 from typing import Any
 
@@ -8,45 +8,45 @@ from sqlalchemy.types import TypeDecorator
 
 from ml.catalogue.metrics import Direction, Metric, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
-from ml.recommendation.case import Past, Situation
+from ml.recommendation.case import FaultCase, TrackRecord
 
 Json = dict[str, Any]
 
 
-class Situations(TypeDecorator[Situation]):
-    """A situation, kept as JSON with the same names. A new name needs a default for those stored before it."""
+class FaultCaseJson(TypeDecorator[FaultCase]):
+    """A fault case as JSON, with the fields' names. A new field needs a default for rows stored before it."""
 
     impl = JSONB
     cache_ok = True
 
-    def process_bind_param(self, value: Situation | None, dialect: Dialect) -> Json | None:
+    def process_bind_param(self, value: FaultCase | None, dialect: Dialect) -> Json | None:
         return None if value is None else {**vars(value), "shares": dict(value.shares)}
 
-    def process_result_value(self, value: Json | None, dialect: Dialect) -> Situation | None:
-        return None if value is None else _read(value)
+    def process_result_value(self, value: Json | None, dialect: Dialect) -> FaultCase | None:
+        return None if value is None else _to_case(value)
 
 
-class PastCounts(TypeDecorator[Past]):
-    """What was known of earlier outcomes, kept as JSON with the same names."""
+class TrackRecordJson(TypeDecorator[TrackRecord]):
+    """A track record as JSON, with the fields' names."""
 
     impl = JSONB
     cache_ok = True
 
-    def process_bind_param(self, value: Past | None, dialect: Dialect) -> Json | None:
+    def process_bind_param(self, value: TrackRecord | None, dialect: Dialect) -> Json | None:
         return None if value is None else vars(value)
 
-    def process_result_value(self, value: Json | None, dialect: Dialect) -> Past | None:
-        return None if value is None else Past(**value)
+    def process_result_value(self, value: Json | None, dialect: Dialect) -> TrackRecord | None:
+        return None if value is None else TrackRecord(**value)
 
 
-def _read(kept: Json) -> Situation:
-    return Situation(
+def _to_case(stored: Json) -> FaultCase:
+    return FaultCase(
         **{
-            **kept,
-            "scope": CulpritKind(kept["scope"]),
-            "causes": tuple((RootCause(cause), probability) for cause, probability in kept["causes"]),
-            "kind": None if kept["kind"] is None else TargetKind(kept["kind"]),
-            "shares": {Metric(metric): share for metric, share in kept["shares"].items()},
-            "directions": tuple(map(Direction, kept["directions"])),
+            **stored,
+            "scope": CulpritKind(stored["scope"]),
+            "causes": tuple((RootCause(cause), probability) for cause, probability in stored["causes"]),
+            "kind": None if stored["kind"] is None else TargetKind(stored["kind"]),
+            "shares": {Metric(metric): share for metric, share in stored["shares"].items()},
+            "directions": tuple(map(Direction, stored["directions"])),
         }
     )

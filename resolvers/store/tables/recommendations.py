@@ -8,20 +8,15 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ml.catalogue.root_causes import CulpritKind, RootCause
-from ml.recommendation.case import Outcome, Past, Priority, Situation
+from ml.recommendation.case import FaultCase, Outcome, Priority, TrackRecord
 from resolvers.store.postgres.column_types import enum
 from resolvers.store.postgres.identifiers import uuid7
 from resolvers.store.tables.core import Table
-from resolvers.store.tables.recommendation_documents import PastCounts, Situations
+from resolvers.store.tables.recommendation_documents import FaultCaseJson, TrackRecordJson
 
 
 class Recommendation(Table):
-    """An action proposed for one fault, told for that case. Once superseded it stays as it was.
-
-    `subject_id`: the anomaly, detection or analysis that it was asked for. `situation` and `past`: what the ranking
-    knew then, for a training to learn from once the outcome is known. `basis`: of all that the subject was then, so
-    that asking again about the same changes nothing.
-    """
+    """An action proposed for one fault, described for its case. A superseded row no longer changes."""
 
     __tablename__ = "recommendations"
     __table_args__ = (
@@ -51,12 +46,12 @@ class Recommendation(Table):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
-    subject_id: Mapped[UUID]
+    subject_id: Mapped[UUID]  # the anomaly, detection or analysis that it was asked for
     anomaly_id: Mapped[UUID | None] = mapped_column(ForeignKey("anomalies.id"))
     analysis_id: Mapped[UUID | None] = mapped_column(ForeignKey("correlation_analyses.id"))
     action: Mapped[str] = mapped_column(String(60))  # a key of the playbook
     root_cause: Mapped[RootCause | None] = mapped_column(enum(RootCause))  # null: because of the readings alone
-    target_kind: Mapped[CulpritKind | None] = mapped_column(enum(CulpritKind))  # what it is to be done to, or about
+    target_kind: Mapped[CulpritKind | None] = mapped_column(enum(CulpritKind))  # what to do it to, or what it is about
     target_id: Mapped[int | None] = mapped_column(BigInteger)
     title: Mapped[str] = mapped_column(Text)
     description: Mapped[str] = mapped_column(Text)
@@ -64,11 +59,12 @@ class Recommendation(Table):
     priority: Mapped[Priority] = mapped_column(enum(Priority))
     rank_score: Mapped[float]
     model_version: Mapped[str] = mapped_column(String(100))  # of the ranking
-    situation: Mapped[Situation] = mapped_column(Situations)
-    past: Mapped[Past] = mapped_column(PastCounts)
-    basis: Mapped[bytes]
+    # What the ranking knew at that time. A training learns from it once the outcome is recorded.
+    situation: Mapped[FaultCase] = mapped_column(FaultCaseJson)
+    past: Mapped[TrackRecord] = mapped_column(TrackRecordJson)
+    basis: Mapped[bytes]  # a hash of the subject's state, so that asking again about the same state changes nothing
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    requested_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))  # null: the server itself
+    requested_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))  # null: the server
     superseded_at: Mapped[datetime | None]
     outcome: Mapped[Outcome] = mapped_column(enum(Outcome), default=Outcome.PENDING)
     outcome_note: Mapped[str | None] = mapped_column(Text)

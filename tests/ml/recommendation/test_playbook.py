@@ -1,4 +1,4 @@
-"""The playbook is whole, can be read, keeps people safe, and answers every situation."""
+"""The playbook is whole, can be read, keeps people safe, and answers every fault case."""
 
 import re
 from collections import Counter
@@ -11,20 +11,16 @@ from hypothesis import strategies as st
 
 from ml.catalogue.metrics import CATALOGUE, Direction, Metric, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
-from ml.recommendation.case import Situation
-from ml.recommendation.playbook.actions import USUAL, Action, Effort, Facts, Tag
-from ml.recommendation.playbook.catalogue import (
-    ACTIONS,
-    FOR_CAUSE,
-    FOR_METRIC,
-    LEAST_PROBABILITY,
-    MOST_CAUSES,
-    PLACES,
-    candidates,
-)
+from ml.recommendation.candidates import LEAST_PROBABILITY, MOST_CAUSES, list_candidates
+from ml.recommendation.case import Candidate, FaultCase
+from ml.recommendation.playbook.actions import UNKNOWN_USUAL, Action, CasePhrases, Effort, Tag
+from ml.recommendation.playbook.loading import default_playbook
 
-BARE = Facts(target="the network", finding="Es/N0 fell.")
-FULL = Facts(
+PLAYBOOK = default_playbook()
+ACTIONS, BY_CAUSE, BY_METRIC = PLAYBOOK.actions, PLAYBOOK.by_cause, PLAYBOOK.by_metric
+
+BARE = CasePhrases(target="the network", finding="Es/N0 fell.")
+FULL = CasePhrases(
     target="satellite SES-9, transponder 5K",
     finding="Es/N0 of link Aurora is 4.1 dB where 11.8 dB is usual.",
     link="link Aurora",
@@ -36,7 +32,7 @@ FULL = Facts(
     transponder="transponder 5K",
     usual={spec.metric: f"{spec.usual:g} {spec.unit}".strip() for spec in CATALOGUE[TargetKind.LINK].specs},
 )
-BRACES = Facts(
+BRACES = CasePhrases(
     "{x}", "{0} is {esno_db!r}.", "{", "}", "{}", "{{x}}", "{x.y}", "{x[0]}", "{:d}", {Metric.ESNO_DB: "{x}"}
 )
 
@@ -76,21 +72,21 @@ def test_there_is_enough_to_choose_from() -> None:
 def test_every_cause_has_its_remedies(cause: RootCause) -> None:
     least = 4 if cause is RootCause.UNKNOWN else 5
 
-    assert len(FOR_CAUSE[cause]) >= least
+    assert len(BY_CAUSE[cause]) >= least
 
 
 @pytest.mark.parametrize(("kind", "metric"), [(kind, m) for kind in TargetKind for m in CATALOGUE[kind].metrics])
 def test_every_metric_of_every_kind_has_its_remedies(kind: TargetKind, metric: Metric) -> None:
-    assert len(FOR_METRIC[kind, metric]) >= 4
+    assert len(BY_METRIC[kind, metric]) >= 4
 
 
 def test_nothing_is_listed_for_a_metric_that_the_kind_does_not_have() -> None:
-    assert set(FOR_METRIC) == {(kind, metric) for kind in TargetKind for metric in CATALOGUE[kind].metrics}
+    assert set(BY_METRIC) == {(kind, metric) for kind in TargetKind for metric in CATALOGUE[kind].metrics}
 
 
-@pytest.mark.parametrize("listed", [*FOR_CAUSE, *FOR_METRIC], ids=str)
+@pytest.mark.parametrize("listed", [*BY_CAUSE, *BY_METRIC], ids=str)
 def test_a_list_names_each_action_once_with_chances_that_differ(listed: RootCause | tuple[TargetKind, Metric]) -> None:
-    remedies = FOR_CAUSE[listed] if isinstance(listed, RootCause) else FOR_METRIC[listed]
+    remedies = BY_CAUSE[listed] if isinstance(listed, RootCause) else BY_METRIC[listed]
 
     assert len({remedy.action.key for remedy in remedies}) == len(remedies)
     assert len({remedy.chance for remedy in remedies}) == len(remedies)
@@ -99,20 +95,18 @@ def test_a_list_names_each_action_once_with_chances_that_differ(listed: RootCaus
 
 @pytest.mark.parametrize("cause", RootCause)
 def test_the_chances_for_a_cause_are_neither_hopeless_nor_boastful(cause: RootCause) -> None:
-    assert 0.8 <= sum(remedy.chance for remedy in FOR_CAUSE[cause]) <= 2.2
+    assert 0.8 <= sum(remedy.chance for remedy in BY_CAUSE[cause]) <= 2.2
 
 
 def test_every_action_helps_with_something() -> None:
-    helping = {remedy.action.key for remedies in (*FOR_CAUSE.values(), *FOR_METRIC.values()) for remedy in remedies}
+    helping = {remedy.action.key for remedies in (*BY_CAUSE.values(), *BY_METRIC.values()) for remedy in remedies}
 
     assert helping == set(ACTIONS)
 
 
 def test_no_two_actions_share_a_key_or_a_title() -> None:
-    actions = [action for place in PLACES for action in place]
-
-    assert len({action.key for action in actions}) == len(actions)
-    assert len({action.title for action in actions}) == len(actions)
+    assert all(action.key == key for key, action in ACTIONS.items())
+    assert len({action.title for action in ACTIONS.values()}) == len(ACTIONS)
 
 
 @every_action
@@ -125,19 +119,19 @@ def test_keys_and_titles_are_short_and_well_formed(action: Action) -> None:
 
 
 @every_action
-@pytest.mark.parametrize("facts", [BARE, FULL], ids=["bare", "full"])
-def test_an_action_is_told_in_whole_sentences(action: Action, facts: Facts) -> None:
-    told = action.told(facts)
+@pytest.mark.parametrize("phrases", [BARE, FULL], ids=["bare", "full"])
+def test_an_action_is_told_in_whole_sentences(action: Action, phrases: CasePhrases) -> None:
+    told = action.describe(phrases)
 
     assert not re.search(r"[{}]|\s\s|\s[.,;:]|\.\.", told.title + told.description)
-    assert told.description.startswith(facts.finding)
+    assert told.description.startswith(phrases.finding)
     assert told.description.endswith(".")
     assert told.description.count("fterwards") == 1
 
 
 @every_action
 def test_names_with_braces_in_them_are_told_as_they_are(action: Action) -> None:
-    told = action.told(BRACES)
+    told = action.describe(BRACES)
 
     assert told.description.startswith("{0} is {esno_db!r}. ")
 
@@ -171,7 +165,7 @@ def test_metrics_are_told_in_the_check_alone_and_stand_after_a_preposition(actio
     assert not _names(action.title + action.steps) & set(COLUMNS)
     for before, name in re.findall(r"(\w+) \{([a-z_]+)\}", action.check):
         assert name not in COLUMNS or before in {"at", "near", "of", "to", "towards", "against", "reach", "reads"}
-    assert action.told(BARE).description.count(USUAL) == sum(
+    assert action.describe(BARE).description.count(UNKNOWN_USUAL) == sum(
         name in COLUMNS for _, name, _, _ in Formatter().parse(action.check) if name
     )
 
@@ -180,7 +174,7 @@ def test_metrics_are_told_in_the_check_alone_and_stand_after_a_preposition(actio
 def test_what_is_done_about_a_cause_is_checked_by_readings_of_a_link(cause: RootCause) -> None:
     of_links = {metric.column for metric in CATALOGUE[TargetKind.LINK].metrics}
 
-    for remedy in FOR_CAUSE[cause]:
+    for remedy in BY_CAUSE[cause]:
         assert _names(remedy.action.check) & set(COLUMNS) <= of_links
 
 
@@ -188,7 +182,7 @@ def test_what_is_done_about_a_cause_is_checked_by_readings_of_a_link(cause: Root
 def test_a_check_that_no_link_can_answer_is_asked_of_a_kind_that_can(kind: TargetKind) -> None:
     of_links = {metric.column for metric in CATALOGUE[TargetKind.LINK].metrics}
 
-    for (of, _), remedies in FOR_METRIC.items():
+    for (of, _), remedies in BY_METRIC.items():
         if of is kind:
             for remedy in remedies:
                 metrics = _names(remedy.action.check) & set(COLUMNS)
@@ -233,66 +227,66 @@ def test_one_end_of_the_chain_helps_one_direction_only(named: str, direction: Di
 
 @pytest.mark.parametrize("cause", [RootCause.SATELLITE_INTERFERENCE, RootCause.SUN_TRANSIT])
 def test_nobody_raises_power_against_noise(cause: RootCause) -> None:
-    for remedy in FOR_CAUSE[cause]:
+    for remedy in BY_CAUSE[cause]:
         assert not re.search(r"(?:[Rr]aise|[Ii]ncrease|[Tt]urn up)[^.]*power", remedy.action.steps)
 
 
 def test_power_against_rain_stops_before_compression() -> None:
-    for remedy in FOR_CAUSE[RootCause.RAIN_FADE]:
+    for remedy in BY_CAUSE[RootCause.RAIN_FADE]:
         if Metric.TX_POWER_DBM in remedy.action.watch:
             assert "compression" in remedy.action.steps
 
 
 def test_the_sun_sends_nobody_on_a_journey() -> None:
-    assert all(remedy.action.effort < Effort.HUB for remedy in FOR_CAUSE[RootCause.SUN_TRANSIT])
+    assert all(remedy.action.effort < Effort.HUB for remedy in BY_CAUSE[RootCause.SUN_TRANSIT])
 
 
 def test_the_plain_rule_looks_before_it_travels() -> None:
-    for remedies in (*FOR_CAUSE.values(), *FOR_METRIC.values()):
+    for remedies in (*BY_CAUSE.values(), *BY_METRIC.values()):
         assert remedies[0].action.effort < Effort.HUB
 
 
 def test_likelier_causes_come_first_each_in_its_own_order() -> None:
-    situation = _situation((RootCause.SUN_TRANSIT, 0.5), (RootCause.POWER_OUTAGE, 0.4))
+    case = _case((RootCause.SUN_TRANSIT, 0.5), (RootCause.POWER_OUTAGE, 0.4))
 
-    found = candidates(situation)
+    candidates = candidates_for(case)
 
-    expected = [*FOR_CAUSE[RootCause.SUN_TRANSIT], *FOR_CAUSE[RootCause.POWER_OUTAGE]]
-    assert [(one.action, one.chance) for one in found] == [(one.action, one.chance) for one in expected]
-    assert {(one.cause, one.probability) for one in found} == set(situation.causes)
+    expected = [*BY_CAUSE[RootCause.SUN_TRANSIT], *BY_CAUSE[RootCause.POWER_OUTAGE]]
+    assert [(one.action, one.chance) for one in candidates] == [(one.action, one.chance) for one in expected]
+    assert {(one.cause, one.probability) for one in candidates} == set(case.causes)
 
 
 def test_an_action_for_two_causes_stands_where_it_promises_more() -> None:
-    found = candidates(_situation((RootCause.SUN_TRANSIT, 0.5), (RootCause.BLOCKAGE, 0.45)))
+    candidates = candidates_for(_case((RootCause.SUN_TRANSIT, 0.5), (RootCause.BLOCKAGE, 0.45)))
 
-    shared = [one for one in found if one.action.key == "use_cellular_backup"]
+    shared = [one for one in candidates if one.action.key == "use_cellular_backup"]
     assert [(one.cause, one.chance) for one in shared] == [(RootCause.BLOCKAGE, 0.09)]
-    assert found[shared[0].order] is shared[0]
+    assert candidates[shared[0].order] is shared[0]
 
 
 def test_unlikely_causes_are_left_out_but_never_the_first() -> None:
     unlikely = LEAST_PROBABILITY - 0.01
 
-    found = candidates(_situation((RootCause.CONGESTION, unlikely), (RootCause.RAIN_FADE, unlikely)))
+    candidates = candidates_for(_case((RootCause.CONGESTION, unlikely), (RootCause.RAIN_FADE, unlikely)))
 
-    assert {one.cause for one in found} == {RootCause.CONGESTION}
+    assert {one.cause for one in candidates} == {RootCause.CONGESTION}
 
 
 def test_at_most_three_causes_are_worked_on() -> None:
     four = (RootCause.CONGESTION, RootCause.SUN_TRANSIT, RootCause.POWER_OUTAGE, RootCause.BLOCKAGE)
 
-    found = candidates(_situation(*((cause, 0.25) for cause in four)))
+    candidates = candidates_for(_case(*((cause, 0.25) for cause in four)))
 
-    assert {one.cause for one in found} == set(four[:MOST_CAUSES])
+    assert {one.cause for one in candidates} == set(four[:MOST_CAUSES])
 
 
 def test_where_no_cause_is_known_the_leading_metric_decides() -> None:
     shares = {Metric.CPU_PCT: 0.7, Metric.MEMORY_PCT: 0.3}
 
-    found = candidates(Situation(CulpritKind.SITE, 0.6, 0.9, kind=TargetKind.SITE, shares=shares))
+    candidates = candidates_for(FaultCase(CulpritKind.SITE, 0.6, 0.9, kind=TargetKind.SITE, shares=shares))
 
-    assert [one.action for one in found] == [one.action for one in FOR_METRIC[TargetKind.SITE, Metric.CPU_PCT]]
-    assert {(one.cause, one.probability) for one in found} == {(None, 1.0)}
+    assert [one.action for one in candidates] == [one.action for one in BY_METRIC[TargetKind.SITE, Metric.CPU_PCT]]
+    assert {(one.cause, one.probability) for one in candidates} == {(None, 1.0)}
 
 
 @pytest.mark.parametrize(
@@ -305,38 +299,38 @@ def test_where_no_cause_is_known_the_leading_metric_decides() -> None:
     ids=["the rest", "as much as is unknown", "never nothing"],
 )
 def test_the_readings_count_for_what_the_causes_leave(causes: tuple[tuple[RootCause, float], ...], left: float) -> None:
-    situation = Situation(CulpritKind.LINK, 0.6, 0.9, causes, kind=TargetKind.LINK, shares={Metric.JITTER_MS: 1.0})
+    case = FaultCase(CulpritKind.LINK, 0.6, 0.9, causes, kind=TargetKind.LINK, shares={Metric.JITTER_MS: 1.0})
 
-    by_readings = [one for one in candidates(situation) if one.cause is None]
+    by_readings = [one for one in candidates_for(case) if one.cause is None]
 
     assert by_readings
     assert all(one.probability == pytest.approx(left) for one in by_readings)
 
 
 def test_a_site_that_does_not_move_is_not_told_to_turn() -> None:
-    fixed = Situation(CulpritKind.SITE, 0.5, 0.9, ((RootCause.BLOCKAGE, 0.9),), mobile=False)
+    fixed = FaultCase(CulpritKind.SITE, 0.5, 0.9, ((RootCause.BLOCKAGE, 0.9),), mobile=False)
 
-    known, unknown = candidates(fixed), candidates(replace(fixed, mobile=None))
+    fixed_only, unknown = candidates_for(fixed), candidates_for(replace(fixed, mobile=None))
 
-    assert {one.action.mobile for one in known} == {False}
-    assert len(known) < len(unknown)
+    assert {one.action.mobile for one in fixed_only} == {False}
+    assert len(fixed_only) < len(unknown)
 
 
 def test_where_nothing_is_known_the_unknown_has_its_remedies() -> None:
-    found = candidates(_situation())
+    candidates = candidates_for(_case())
 
-    assert [one.action for one in found] == [one.action for one in FOR_CAUSE[RootCause.UNKNOWN]]
-    assert {(one.cause, one.probability) for one in found} == {(RootCause.UNKNOWN, 1.0)}
+    assert [one.action for one in candidates] == [one.action for one in BY_CAUSE[RootCause.UNKNOWN]]
+    assert {(one.cause, one.probability) for one in candidates} == {(RootCause.UNKNOWN, 1.0)}
 
 
 @st.composite
-def situations(draw: st.DrawFn) -> Situation:
+def fault_cases(draw: st.DrawFn) -> FaultCase:
     causes = draw(st.lists(st.sampled_from(RootCause), unique=True, max_size=5))
     weights = draw(st.lists(st.floats(0.0, 1.0), min_size=len(causes), max_size=len(causes)))
     total = max(1.0, sum(weights))
     kind = draw(st.none() | st.sampled_from(TargetKind))
     metrics = st.sampled_from(CATALOGUE[kind].metrics if kind else tuple(Metric))
-    return Situation(
+    return FaultCase(
         scope=draw(st.sampled_from(CulpritKind)),
         severity=draw(st.floats(0.0, 1.0)),
         confidence=draw(st.floats(0.0, 1.0)),
@@ -347,20 +341,24 @@ def situations(draw: st.DrawFn) -> Situation:
     )
 
 
-@given(situations())
-def test_every_situation_has_at_least_three_candidates_each_once_and_in_order(situation: Situation) -> None:
-    found = candidates(situation)
+@given(fault_cases())
+def test_every_fault_case_has_at_least_three_candidates_each_once_and_in_order(case: FaultCase) -> None:
+    candidates = candidates_for(case)
 
-    assert len(found) >= 3
-    assert max(Counter(one.action.key for one in found).values()) == 1
-    assert [one.order for one in found] == list(range(len(found)))
-    causes = [cause for cause, _ in situation.causes]
-    worked_on = dict.fromkeys(one.cause for one in found if one.cause in causes)
+    assert len(candidates) >= 3
+    assert max(Counter(one.action.key for one in candidates).values()) == 1
+    assert [one.order for one in candidates] == list(range(len(candidates)))
+    causes = [cause for cause, _ in case.causes]
+    worked_on = dict.fromkeys(one.cause for one in candidates if one.cause in causes)
     assert list(worked_on) == [cause for cause in causes if cause in worked_on]
 
 
-def _situation(*causes: tuple[RootCause, float]) -> Situation:
-    return Situation(CulpritKind.SITE, 0.8, 0.9, causes)
+def candidates_for(case: FaultCase) -> list[Candidate]:
+    return list_candidates(case, PLAYBOOK)
+
+
+def _case(*causes: tuple[RootCause, float]) -> FaultCase:
+    return FaultCase(CulpritKind.SITE, 0.8, 0.9, causes)
 
 
 def _names(template: str) -> set[str]:

@@ -1,6 +1,6 @@
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 
@@ -15,22 +15,31 @@ from ml.catalogue.models import MODELS, PRIORITY, RANKING, Measure, Trained, pro
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.numerics.arrays import Floats
 from ml.numerics.gradient_boosting import BoostedTrees
-from ml.recommendation import training as recommendation_training
-from ml.recommendation.case import Candidate, Outcome, Past, Priority, Ranked, Situation
-from ml.recommendation.evaluation import ndcg_at_3, ranking_measures, rows_of
-from ml.recommendation.features import AT, RankingFeature, features
-from ml.recommendation.feedback import EQUAL_AT, Experience
-from ml.recommendation.playbook.catalogue import ACTIONS, candidates
-from ml.recommendation.ranking import LEAST, MOST, PriorityModel, RankingModel, chosen, ranked
+from ml.recommendation.candidates import list_candidates
+from ml.recommendation.case import ActionForCause, Candidate, FaultCase, Outcome, Priority, RankedAction, TrackRecord
+from ml.recommendation.evaluation import extract_incident_features, measure_ranking, ndcg_at_3
+from ml.recommendation.features import AT, RankingFeature, extract_features
+from ml.recommendation.feedback import EQUAL_AT, Feedback
+from ml.recommendation.playbook.loading import default_playbook
+from ml.recommendation.ranking import (
+    LEAST,
+    MOST,
+    PriorityModel,
+    RankingModel,
+    choose_recommendations,
+    rank_actions,
+)
 from ml.recommendation.success_model import EFFORT_WORTH
-from ml.recommendation.synthetic_incidents import Incident, incidents
-from ml.recommendation.training import train_priority, train_ranking
+from ml.recommendation.synthetic_incidents import Incident, generate_incidents
+from ml.recommendation.training import TrainingSize, train_priority, train_ranking
 
 pytestmark = pytest.mark.xdist_group("recommendations")  # trained once, in one process
 
 UNSEEN_SEED = 77
+PLAYBOOK = default_playbook()
+BRIEF = TrainingSize(incidents=800, held_out=200)
 SIMULATED = "simulated incidents"
-FAULT = Situation(
+FAULT = FaultCase(
     scope=CulpritKind.SITE,
     severity=0.8,
     confidence=0.95,
@@ -41,23 +50,12 @@ FAULT = Situation(
 )
 
 
-@contextmanager
-def brief() -> Iterator[None]:
-    """Trainings imagine few incidents meanwhile, and are measured on fewer."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("INCIDENTS", 800), ("HELD_OUT", 200)):
-            patch.setattr(recommendation_training, name, value)
-        yield
+def ranking_of(feedback: Sequence[Feedback] = (), champion: RankingModel | None = None) -> Trained:
+    return train_ranking(1, feedback=feedback, champion=champion, size=BRIEF)
 
 
-def ranking_of(experiences: Sequence[Experience] = (), champion: RankingModel | None = None) -> Trained:
-    with brief():
-        return train_ranking(1, experiences=experiences, champion=champion)
-
-
-def priority_of(experiences: Sequence[Experience] = (), champion: PriorityModel | None = None) -> Trained:
-    with brief():
-        return train_priority(1, experiences=experiences, champion=champion)
+def priority_of(feedback: Sequence[Feedback] = (), champion: PriorityModel | None = None) -> Trained:
+    return train_priority(1, feedback=feedback, champion=champion, size=BRIEF)
 
 
 briefly_ranking, briefly_priority = cache(ranking_of), cache(priority_of)
@@ -75,19 +73,20 @@ def priority() -> PriorityModel:
 
 @cache
 def unseen() -> list[Incident]:
-    return list(incidents(UNSEEN_SEED, 200))
+    return list(generate_incidents(UNSEEN_SEED, 200, PLAYBOOK))
 
 
 def values(measures: Sequence[Measure], dataset: str = SIMULATED) -> dict[str, float]:
     return {one.name: one.value for one in measures if one.dataset == dataset}
 
 
-def recommended(situation: Situation, pasts: dict[tuple[str, RootCause | None], Past] | None = None) -> list[Ranked]:
-    return ranked(situation, pasts or {}, ranking(), priority())
+def recommended(case: FaultCase, records: dict[ActionForCause, TrackRecord] | None = None) -> list[RankedAction]:
+    return rank_actions(case, records or {}, ranking(), priority(), PLAYBOOK)
 
 
-def scores(situation: Situation, options: Sequence[Candidate], *pasts: Past) -> Floats:
-    return ranking().scores(features(situation, options, pasts or [Past()] * len(options)))
+def scores(case: FaultCase, options: Sequence[Candidate], *records: TrackRecord) -> Floats:
+    history = records or [TrackRecord()] * len(options)
+    return ranking().scores(extract_features(case, options, history, PLAYBOOK))
 
 
 # ---------------------------------------------------------------- measuring
@@ -157,14 +156,14 @@ def test_a_version_says_what_it_was_made_of() -> None:
 def test_what_is_recommended_is_the_playbook_best_first() -> None:
     told = recommended(FAULT)
 
-    assert {one.candidate.action.key for one in told} == {one.action.key for one in candidates(FAULT)}
+    assert {one.candidate.action.key for one in told} == {one.action.key for one in list_candidates(FAULT, PLAYBOOK)}
     assert [one.score for one in told] == sorted((one.score for one in told), reverse=True)
     assert all(0.0 <= one.score <= 1.0 for one in told)
 
 
 def test_equals_are_in_the_playbooks_order() -> None:
     flat = replace(ranking().trees, trees=replace(ranking().trees.trees, value=0.0 * ranking().trees.trees.value))
-    told = ranked(FAULT, {}, RankingModel(flat), priority())
+    told = rank_actions(FAULT, {}, RankingModel(flat), priority(), PLAYBOOK)
 
     by_score: dict[float, list[int]] = {}
     for one in told:
@@ -176,10 +175,10 @@ def test_equals_are_in_the_playbooks_order() -> None:
 def test_what_helped_before_rises_and_what_did_not_falls() -> None:
     plain = recommended(FAULT)
     first, last = plain[0].candidate, plain[len(plain) // 2].candidate
-    pasts = {(first.action.key, first.cause): Past(failed=20, failed_here=6)}
-    pasts[last.action.key, last.cause] = Past(solved=20, solved_here=6)
+    records = {(first.action.key, first.cause): TrackRecord(failed=20, failed_here=6)}
+    records[last.action.key, last.cause] = TrackRecord(solved=20, solved_here=6)
 
-    order = [one.candidate.action.key for one in recommended(FAULT, pasts)]
+    order = [one.candidate.action.key for one in recommended(FAULT, records)]
 
     assert order.index(last.action.key) < len(plain) // 2
     assert order.index(last.action.key) < order.index(first.action.key)
@@ -190,12 +189,12 @@ def test_what_helped_before_rises_and_what_did_not_falls() -> None:
 def test_one_more_solution_never_lowers_a_score_and_one_more_failure_never_raises_it(
     at: int, solved: int, failed: int, solved_here: int, failed_here: int, here: bool
 ) -> None:
-    situation, option = unseen()[at].situation, unseen()[at].candidates[0]
-    past = Past(solved + solved_here, failed + failed_here, solved_here, failed_here)
-    better = replace(past, solved=past.solved + 1, solved_here=past.solved_here + here)
-    worse = replace(past, failed=past.failed + 1, failed_here=past.failed_here + here)
+    case, option = unseen()[at].case, unseen()[at].candidates[0]
+    record = TrackRecord(solved + solved_here, failed + failed_here, solved_here, failed_here)
+    better = replace(record, solved=record.solved + 1, solved_here=record.solved_here + here)
+    worse = replace(record, failed=record.failed + 1, failed_here=record.failed_here + here)
 
-    low, usual, high = scores(situation, [option] * 3, worse, past, better)
+    low, usual, high = scores(case, [option] * 3, worse, record, better)
 
     assert low <= usual <= high
 
@@ -203,19 +202,19 @@ def test_one_more_solution_never_lowers_a_score_and_one_more_failure_never_raise
 def test_an_action_for_the_direction_that_is_fine_ranks_lower() -> None:
     apart = []
     for cause in RootCause:
-        for one in candidates(replace(FAULT, causes=((cause, 1.0),))):
+        for one in list_candidates(replace(FAULT, causes=((cause, 1.0),)), PLAYBOOK):
             if one.action.direction:
-                ways = [replace(FAULT, causes=((cause, 1.0),), directions=(way,)) for way in Direction]
-                by_way = dict(zip(Direction, [scores(way, [one])[0] for way in ways], strict=True))
-                other = next(way for way in Direction if way is not one.action.direction)
-                apart.append(by_way[other] / by_way[one.action.direction])
+                cases = [replace(FAULT, causes=((cause, 1.0),), directions=(direction,)) for direction in Direction]
+                by_direction = dict(zip(Direction, [scores(case, [one])[0] for case in cases], strict=True))
+                other = next(direction for direction in Direction if direction is not one.action.direction)
+                apart.append(by_direction[other] / by_direction[one.action.direction])
 
     assert np.mean(np.array(apart) < 1.0) > 0.9
     assert np.median(apart) < 0.6
 
 
 def test_of_equal_chance_the_easier_action_scores_higher() -> None:
-    rows = rows_of(unseen())
+    rows = extract_incident_features(unseen(), PLAYBOOK)
 
     worth = ranking().scores(rows) / ranking().chances(rows)
 
@@ -234,8 +233,8 @@ def test_graver_faults_are_more_urgent() -> None:
     assert Priority.LOW in patient
 
 
-def test_a_situation_of_which_nothing_is_known_still_gets_recommendations() -> None:
-    told = recommended(Situation(CulpritKind.LINK, 0.0, 0.0))
+def test_a_case_of_which_nothing_is_known_still_gets_recommendations() -> None:
+    told = recommended(FaultCase(CulpritKind.LINK, 0.0, 0.0))
 
     assert len(told) >= LEAST
     assert np.isfinite([one.score for one in told]).all()
@@ -243,11 +242,13 @@ def test_a_situation_of_which_nothing_is_known_still_gets_recommendations() -> N
 
 def test_ranking_takes_no_time() -> None:
     largest = max(unseen(), key=lambda one: len(one.candidates))
-    pasts = {(of.action.key, of.cause): past for of, past in zip(largest.candidates, largest.pasts, strict=True)}
+    records = {
+        (of.action.key, of.cause): record for of, record in zip(largest.candidates, largest.records, strict=True)
+    }
     seconds = []
     for _ in range(30):
         start = time.perf_counter()
-        recommended(largest.situation, pasts)
+        recommended(largest.case, records)
         seconds.append(time.perf_counter() - start)
 
     assert np.median(seconds) < 0.003
@@ -256,18 +257,18 @@ def test_ranking_takes_no_time() -> None:
 # ---------------------------------------------------------------- choosing
 
 
-def listed(*scored: float) -> list[Ranked]:
-    first = candidates(FAULT)[0]
+def listed(*scored: float) -> list[RankedAction]:
+    first = list_candidates(FAULT, PLAYBOOK)[0]
     ordered = sorted(scored, reverse=True)
-    return [Ranked(replace(first, order=place), score, Priority.LOW) for place, score in enumerate(ordered)]
+    return [RankedAction(replace(first, order=place), score, Priority.LOW) for place, score in enumerate(ordered)]
 
 
 @settings(max_examples=200)
 @given(st.lists(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=12), min_size=1, max_size=10))
-def test_three_to_seven_are_chosen_best_first_and_each_situations_best_is_among_them(lists: list[list[float]]) -> None:
+def test_three_to_seven_are_chosen_best_first_and_each_cases_best_is_among_them(lists: list[list[float]]) -> None:
     of = [listed(*scored) for scored in lists]
 
-    picked = chosen(of)
+    picked = choose_recommendations(of)
 
     available, best = sum(map(len, of)), max(one[0].score for one in of)
     assert min(LEAST, available) <= len(picked) <= MOST
@@ -280,25 +281,27 @@ def test_three_to_seven_are_chosen_best_first_and_each_situations_best_is_among_
 
 
 def test_what_is_hardly_half_as_good_is_left_out() -> None:
-    picked = chosen([listed(0.8, 0.7, 0.6, 0.5, 0.41, 0.39, 0.1)])
+    picked = choose_recommendations([listed(0.8, 0.7, 0.6, 0.5, 0.41, 0.39, 0.1)])
 
     assert [one.score for _, one in picked] == [0.8, 0.7, 0.6, 0.5, 0.41]
 
 
-def test_of_more_than_seven_situations_the_best_seven_are_served_and_of_none_nothing() -> None:
-    assert {number for number, _ in chosen([listed(0.1 * (number + 1)) for number in range(9)])} == set(range(2, 9))
-    assert chosen([]) == chosen([[]]) == []
+def test_of_more_than_seven_cases_the_best_seven_are_served_and_of_none_nothing() -> None:
+    nine = choose_recommendations([listed(0.1 * (number + 1)) for number in range(9)])
+
+    assert {number for number, _ in nine} == set(range(2, 9))
+    assert choose_recommendations([]) == choose_recommendations([[]]) == []
 
 
 # ---------------------------------------------------------------- recorded outcomes
 
 
-def contradicting(count: int) -> list[Experience]:
+def contradicting(count: int) -> list[Feedback]:
     """What the model finds best never helps, what it finds worst always does."""
     order = recommended(FAULT)
     of = ((order[0].candidate, Outcome.DID_NOT_HELP), (order[-1].candidate, Outcome.SOLVED))
     return [
-        Experience(FAULT, one.action.key, one.cause, Past(), outcome, number, str(number))
+        Feedback(FAULT, one.action.key, one.cause, TrackRecord(), outcome, number, str(number))
         for number in range(count // 2)
         for one, outcome in of
     ]
@@ -309,9 +312,9 @@ def test_a_handful_of_outcomes_does_not_wreck_the_ranking() -> None:
 
     taught = RankingModel.from_bytes(ranking_of(contradicting(6)).artefact, "2.0.0")
 
-    of_best, of_worst = taught.scores(features(FAULT, [first, last], [Past()] * 2))
+    of_best, of_worst = taught.scores(extract_features(FAULT, [first, last], [TrackRecord()] * 2, PLAYBOOK))
     assert of_best > of_worst
-    after, before = (values(ranking_measures(one, unseen(), []))["ndcg_at_3"] for one in (taught, ranking()))
+    after, before = (values(measure_ranking(one, unseen(), [], PLAYBOOK))["ndcg_at_3"] for one in (taught, ranking()))
     assert after > before - 0.03
 
 
@@ -321,7 +324,7 @@ def test_enough_outcomes_turn_the_ranking_round_and_the_newest_tell_that_it_is_b
     made = ranking_of(contradicting(2 * EQUAL_AT), champion=ranking())
 
     taught = RankingModel.from_bytes(made.artefact, "2.0.0")
-    of_best, of_worst = taught.scores(features(FAULT, [first, last], [Past()] * 2))
+    of_best, of_worst = taught.scores(extract_features(FAULT, [first, last], [TrackRecord()] * 2, PLAYBOOK))
     assert of_worst > of_best
     recorded, rival = (values(of, "recorded outcomes") for of in (made.measures, made.rival_measures))
     assert recorded["ndcg_at_3"] == 1.0 > rival["ndcg_at_3"]
@@ -341,7 +344,7 @@ def test_priorities_follow_recorded_outcomes_too() -> None:
 def test_outcomes_of_actions_that_left_the_playbook_change_nothing() -> None:
     gone = [replace(one, action="gone") for one in contradicting(60)]
 
-    assert "gone" not in ACTIONS
+    assert "gone" not in PLAYBOOK.actions
     assert ranking_of(gone).artefact == briefly_ranking().artefact
 
 
@@ -349,7 +352,7 @@ def test_outcomes_of_actions_that_left_the_playbook_change_nothing() -> None:
 
 
 def test_models_come_back_from_their_bytes_as_they_were() -> None:
-    rows = rows_of(unseen())
+    rows = extract_incident_features(unseen(), PLAYBOOK)
 
     rank, prior = (load(name, made.artefact, "3.1.4") for name, made in both())
 

@@ -11,7 +11,7 @@ from bcom_graphql.cli.output import progress_bar
 from ml.catalogue.models import PRIORITY, RANKING, Progress, Trained
 from ml.recommendation import training as recommendation_training
 from ml.recommendation.case import Outcome
-from ml.recommendation.feedback import Experience
+from ml.recommendation.feedback import Feedback
 from resolvers.base.access import SYSTEM
 from resolvers.base.roles import Role
 from resolvers.context import Context, Services
@@ -56,11 +56,11 @@ async def test_a_training_learns_from_what_was_recorded(
 
     outcome, learned = await trained(services, model)
 
-    experiences: Sequence[Experience] = learned
-    assert [one.outcome for one in experiences] == [Outcome.SOLVED, Outcome.REJECTED, Outcome.DID_NOT_HELP]
-    assert [one.cause for one in experiences] == [None, None, third["rootCause"]]
-    assert experiences[0].group == experiences[1].group != experiences[2].group
-    assert experiences[0].situation.shares
+    feedback: Sequence[Feedback] = learned
+    assert [one.outcome for one in feedback] == [Outcome.SOLVED, Outcome.REJECTED, Outcome.DID_NOT_HELP]
+    assert [one.cause for one in feedback] == [None, None, third["rootCause"]]
+    assert feedback[0].group == feedback[1].group != feedback[2].group
+    assert feedback[0].case.shares
     assert outcome.trained.details["recorded_outcomes"] == 3
     assert {one.name for one in outcome.trained.rival_measures} == {one.name for one in outcome.trained.measures}
     assert not outcome.serves, "the champion goes on until somebody promotes this one"

@@ -9,7 +9,7 @@ from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity
 from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.recommendations.worker import advise_due
+from resolvers.recommendations.worker import recommend_due
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.single_runner import single_runner
 from resolvers.store.tables import analysis_documents as patterns
@@ -51,7 +51,7 @@ async def test_severe_anomalies_get_theirs_once(services: Services, make: Factor
     for level in (Severity.LOW, Severity.MEDIUM):
         await faded(make, severity=level)
 
-    done = [await advise_due(services), await advise_due(services)]
+    done = [await recommend_due(services), await recommend_due(services)]
 
     found = await advised(services)
     assert (done, set(found)) == ([2, 0], severe)
@@ -62,11 +62,11 @@ async def test_severe_anomalies_get_theirs_once(services: Services, make: Factor
 
 async def test_one_that_worsens_gets_its_own_then(services: Services, make: Factory) -> None:
     anomaly = await faded(make, severity=Severity.MEDIUM)
-    before = await advise_due(services)
+    before = await recommend_due(services)
     async with services.database.write() as session:
         (await session.get_one(Anomaly, anomaly.id)).severity = Severity.HIGH
 
-    assert (before, await advise_due(services)) == (0, 1)
+    assert (before, await recommend_due(services)) == (0, 1)
 
 
 async def test_a_short_one_that_is_over_gets_some_but_not_long_gone_ones(services: Services, make: Factory) -> None:
@@ -74,7 +74,7 @@ async def test_a_short_one_that_is_over_gets_some_but_not_long_gone_ones(service
     recent = await make.anomaly(**over, last_seen_at=ago(minutes=3))
     await make.anomaly(**over, started_at=ago(days=2), last_seen_at=ago(days=1))
 
-    await advise_due(services)
+    await recommend_due(services)
 
     assert set(await advised(services)) == {str(recent.id)}
 
@@ -84,7 +84,7 @@ async def test_what_somebody_asked_for_already_is_not_made_again(api: Api, servi
     operator = await api.as_(Role.OPERATOR)
     asked = await recommended(operator, anomaly=anomaly)
 
-    assert await advise_due(services) == 0
+    assert await recommend_due(services) == 0
     assert await recommended(operator, anomaly=anomaly) == asked
 
 
@@ -96,7 +96,7 @@ async def test_an_analysis_that_ran_by_itself_gets_its_own(api: Api, services: S
     remote = pattern(RootCause.BLOCKAGE, patterns.Culprit(CulpritKind.LINK, link.id), [link])
     await analysis(services, remote, requested_by_id=user.id)
 
-    await advise_due(services)
+    await recommend_due(services)
 
     assert set(await advised(services)) == {str(by_itself.id)}
 
@@ -106,16 +106,16 @@ async def test_only_one_process_is_at_it(services: Services, make: Factory) -> N
 
     async with single_runner(services.database, AdvisoryLock.AUTOMATIC_RECOMMENDATIONS) as mine:
         assert mine
-        assert await advise_due(services) == 0
+        assert await recommend_due(services) == 0
 
-    assert await advise_due(services) == 1
+    assert await recommend_due(services) == 1
 
 
 async def test_many_at_once_get_theirs(services: Services, make: Factory) -> None:
     network = await make.network()
     anomalies = [await faded(make, await make.link(network=network)) for _ in range(110)]
 
-    done = await asyncio.gather(advise_due(services), advise_due(services))
+    done = await asyncio.gather(recommend_due(services), recommend_due(services))
 
     assert sorted(done) == [0, 110]
     assert len(await advised(services)) == len(anomalies)

@@ -13,7 +13,7 @@ from sqlalchemy.types import TypeEngine
 from ml.catalogue.metrics import Direction, Metric, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity
-from ml.recommendation.case import Past, Situation
+from ml.recommendation.case import FaultCase, TrackRecord
 from ml.root_cause.report import Evidence
 from resolvers.context import Services
 from resolvers.nodes import NODE_TABLES
@@ -38,7 +38,7 @@ PATTERN = Pattern(
     evidence=(Evidence("It rains.", True, 1.5),),
     hypotheses=(Hypothesis(RootCause.RAIN_FADE, None, 1.0),),
 )
-SITUATION = Situation(
+FAULT_CASE = FaultCase(
     scope=CulpritKind.LINK,
     severity=0.5,
     confidence=0.9,
@@ -52,8 +52,8 @@ VALUES: dict[str, Any] = {  # by the name of the type
     "SeverityRank": Severity.HIGH,
     "JSONB": {"a": [1, None, 1.5, "é"]},
     "Patterns": (PATTERN,),
-    "Situations": SITUATION,
-    "PastCounts": Past(1, 2, 3, 4),
+    "FaultCaseJson": FAULT_CASE,
+    "TrackRecordJson": TrackRecord(1, 2, 3, 4),
     "TSTZMULTIRANGE": [Range(AT, AT + timedelta(hours=1))],
     "LargeBinary": b"\x00\xff",
     "Boolean": True,
