@@ -11,7 +11,7 @@ from resolvers.accounts import users
 from resolvers.context import Services
 from resolvers.detection import profile_worker
 from resolvers.operations.maintenance import make_partitions
-from resolvers.recommendations.playbook_files import log_changes, read_playbook
+from resolvers.recommendations.playbook_files import find_changes, read_playbook
 from resolvers.store.models import training_runs
 
 logger = structlog.get_logger(__name__)
@@ -20,7 +20,8 @@ logger = structlog.get_logger(__name__)
 async def make_ready(settings: Settings, bar: Progress) -> None:
     """Migrates, gives every model a champion, and for the demo fills the fleet. Raises Unavailable."""
     if settings.playbook:
-        log_changes(settings.playbook, read_playbook(settings.playbook))
+        changes = find_changes(read_playbook(settings.playbook))
+        logger.info("recommending from a playbook of the operator", path=str(settings.playbook), **changes)
     async with migrated(settings) as services:
         await (demo_account.move_in(services) if settings.demo else demo_account.move_out(services))
         await _tell_first_admin(services)

@@ -2,13 +2,9 @@
 
 from pathlib import Path
 
-import structlog
-
 from ml.recommendation.playbook.catalogue import Playbook
 from ml.recommendation.playbook.loading import BadPlaybook, default_playbook, load
 from resolvers.base.errors import InvalidInput
-
-logger = structlog.get_logger(__name__)
 
 
 def read_playbook(path: Path | None) -> Playbook:
@@ -24,19 +20,17 @@ def read_playbook(path: Path | None) -> Playbook:
         raise InvalidInput(f"PLAYBOOK cannot be used. {error}") from None
 
 
-def log_changes(path: Path, playbook: Playbook) -> None:
-    """Logs what an operator's playbook replaces and adds."""
+def find_changes(playbook: Playbook) -> dict[str, object]:
+    """Returns what a playbook replaces and adds to the default one, for the log."""
     default = default_playbook()
     own = {key for key, action in playbook.actions.items() if action != default.actions.get(key)}
     lines, default_lines = _collect_lines(playbook), _collect_lines(default)
-    logger.info(
-        "the playbook is the operator's",
-        path=str(path),
-        replaced=sorted(own & set(default.actions)),
-        added=sorted(own - set(default.actions)),
-        lines_replaced=sum(lines[line] != default_lines[line] for line in default_lines),
-        lines_added=len(lines) - len(default_lines),
-    )
+    return {
+        "replaced": sorted(own & set(default.actions)),
+        "added": sorted(own - set(default.actions)),
+        "lines_replaced": sum(lines[line] != default_lines[line] for line in default_lines),
+        "lines_added": len(lines) - len(default_lines),
+    }
 
 
 def _read_texts(path: Path) -> dict[str, str]:

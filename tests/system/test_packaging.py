@@ -123,12 +123,15 @@ def test_only_what_the_image_needs_is_sent_to_docker(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("packaging")
-def test_the_wheel_has_migrations_and_static_files_and_no_tests(image: Image) -> None:
+def test_the_wheel_has_migrations_static_files_and_the_playbook_and_no_tests(image: Image) -> None:
     [wheel] = (image.machine.root.parent / "stage-python" / "build" / "dist").glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
 
     migrations = {f"bcom_graphql/migrations/versions/{path.name}" for path in ROOT.glob("alembic/versions/*.py")}
     assert migrations | {"bcom_graphql/migrations/env.py", "schema/schema.graphql"} <= names
+    playbook = {f"ml/recommendation/playbook/{path.name}" for path in ROOT.glob("ml/recommendation/playbook/*.toml")}
+    assert playbook
+    assert playbook <= names
     assert {"bcom_graphql/static/graphiql.html", "bcom_graphql/static/graphiql/graphiql.js"} <= names
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"bcom_graphql", "schema", "resolvers", "ml"}
 

@@ -89,9 +89,10 @@ def _require_unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
-Text = Annotated[str, BeforeValidator(_unwrap), Field(min_length=1)]
-Template = Annotated[Text, AfterValidator(lambda text: _require_names(text, PHRASES))]
-CheckTemplate = Annotated[Text, AfterValidator(lambda text: _require_names(text, PHRASES | METRICS))]
+Text = Annotated[str, Field(min_length=1), BeforeValidator(_unwrap)]
+Title = Annotated[str, Field(min_length=1, max_length=80), BeforeValidator(_unwrap)]
+HasPhrases = AfterValidator(lambda text: _require_names(text, PHRASES))
+HasPhrasesAndMetrics = AfterValidator(lambda text: _require_names(text, PHRASES | METRICS))
 Key = Annotated[str, Field(pattern=r"^[a-z]+(_[a-z0-9]+)*$", max_length=60)]
 
 
@@ -100,10 +101,10 @@ class _Entry(BaseModel):
 
 
 class _Action(_Entry):
-    title: Annotated[Template, Field(max_length=80)]
+    title: Annotated[Title, HasPhrases]
     who: Text
-    steps: Template
-    check: CheckTemplate
+    steps: Annotated[Text, HasPhrases]
+    check: Annotated[Text, HasPhrasesAndMetrics]
     watch: Annotated[tuple[Metric, ...], Field(min_length=1), AfterValidator(_require_unique)]
     tags: Annotated[tuple[Tag, ...], Field(min_length=1, max_length=4), AfterValidator(_require_unique)]
     effort: Annotated[Effort, BeforeValidator(_effort)]

@@ -1,7 +1,7 @@
 """The ranking learns from what operators recorded: all of it, or a window's, beside what it imagines."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -9,24 +9,21 @@ import pytest
 from bcom_graphql.cli.champions import ensure_champions
 from bcom_graphql.cli.output import progress_bar
 from ml.catalogue.models import PRIORITY, RANKING, Progress, Trained
-from ml.recommendation import training as recommendation_training
 from ml.recommendation.case import Outcome
 from ml.recommendation.feedback import Feedback
+from ml.recommendation.training import TrainingSize, train_priority, train_ranking
 from resolvers.base.access import SYSTEM
 from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.models import training
 from resolvers.models.trainer import Outcome as TrainingOutcome
-from resolvers.models.trainer import perform, train_model
+from resolvers.models.trainer import perform
 from resolvers.models.training import Period
 from tests.helpers.support import Api, Factory, ago, id_of, sql
 from tests.resolvers.recommendations.test_recommendations import faded, failing_hub, outcomes, recommended, record
 
-
-@pytest.fixture(autouse=True)
-def _few_incidents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recommendation_training, "INCIDENTS", 150)
-    monkeypatch.setattr(recommendation_training, "HELD_OUT", 40)
+TRAINERS: dict[str, Callable[..., Trained]] = {RANKING: train_ranking, PRIORITY: train_priority}
+BRIEF = TrainingSize(incidents=150, held_out=40)
 
 
 async def trained(services: Services, model: str, period: Period | None = None) -> tuple[TrainingOutcome, Any]:
@@ -35,7 +32,7 @@ async def trained(services: Services, model: str, period: Period | None = None) 
 
     def watching(name: str, seed: int, progress: Progress, learned: Any, champion: Any) -> Trained:
         seen.append(learned)
-        return train_model(name, seed, progress, learned, champion)
+        return TRAINERS[name](seed, progress, learned, champion, size=BRIEF)
 
     run = await training.queue(Context(services, SYSTEM), model, period)
     outcome = await perform(services, run.id, watching)
