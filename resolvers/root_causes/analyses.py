@@ -1,4 +1,4 @@
-"""Analyses of root causes: asking for one, and seeing those that were made."""
+"""Analyses of root causes: running and listing them."""
 
 import time
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from resolvers.base.times import MAX_CLOCK_AHEAD
 from resolvers.context import Context
 from resolvers.lists.listings import Listing, cached_listing
 from resolvers.lists.pagination import Page, Window, fetch_page
-from resolvers.root_causes.analyzer import analyze
+from resolvers.root_causes.analyzer import Limits, analyze
 from resolvers.store.queries.analysis_scope import Scope
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
 from resolvers.store.tables.core import Link, Network, Satellite, Site, SiteRole
@@ -34,53 +34,53 @@ WORDS: Final = {
     AnalysisScope.LINK: "link",
 }
 
-# ---------------------------------------------------------------- asking
+# ---------------------------------------------------------------- running
 
 
 async def analyze_network(
     context: Context, network_id: int, hours: float, until: datetime | None
 ) -> CorrelationAnalysis:
-    """All links of a network. Each of these raises NotFound; InvalidInput for a window that is none, or is empty."""
-    return await _of_target(context, AnalysisScope.NETWORK, network_id, hours, until)
+    """Analyses all links of a network. Raises NotFound, and InvalidInput for a bad window or one without samples."""
+    return await _analyze_target(context, AnalysisScope.NETWORK, network_id, hours, until)
 
 
 async def analyze_hub(context: Context, site_id: int, hours: float, until: datetime | None) -> CorrelationAnalysis:
-    """All links of the networks that a hub's antenna serves. Raises InvalidInput for a remote, too."""
-    return await _of_target(context, AnalysisScope.HUB_ANTENNA, site_id, hours, until)
+    """Analyses all links of the networks of a hub. Raises NotFound, InvalidInput also for a remote."""
+    return await _analyze_target(context, AnalysisScope.HUB_ANTENNA, site_id, hours, until)
 
 
 async def analyze_satellite(context: Context, name: str, hours: float, until: datetime | None) -> CorrelationAnalysis:
-    """All links on a satellite."""
+    """Analyses all links on a satellite. Raises NotFound, InvalidInput."""
     caller = context.require(Role.OPERATOR, TO)
     start, end = _window(context, hours, until)
     async with context.database.read() as session:
-        found = None if "\0" in name else await session.scalar(select(Satellite.id).filter_by(name=name))
-    if found is None:
+        key = None if "\0" in name else await session.scalar(select(Satellite.id).filter_by(name=name))
+    if key is None:
         raise NotFound("satellite")
-    return await perform(context, caller, Scope(AnalysisScope.SATELLITE, found), start, end)
+    return await run_analysis(context, caller, Scope(AnalysisScope.SATELLITE, key), start, end)
 
 
 async def analyze_link(context: Context, link_id: int, hours: float, until: datetime | None) -> CorrelationAnalysis:
-    """Both directions of a link, by those of others."""
-    return await _of_target(context, AnalysisScope.LINK, link_id, hours, until)
+    """Analyses both directions of a link, in comparison with other links. Raises NotFound, InvalidInput."""
+    return await _analyze_target(context, AnalysisScope.LINK, link_id, hours, until)
 
 
-async def _of_target(
-    context: Context, of: AnalysisScope, key: int, hours: float, until: datetime | None
+async def _analyze_target(
+    context: Context, kind: AnalysisScope, key: int, hours: float, until: datetime | None
 ) -> CorrelationAnalysis:
     caller = context.require(Role.OPERATOR, TO)
     start, end = _window(context, hours, until)
     async with context.database.read() as session:
-        row: Network | Site | Link | None = await session.get(TARGET_TABLES[KINDS[of]], key)
+        row: Network | Site | Link | None = await session.get(TARGET_TABLES[KINDS[kind]], key)
     if row is None:
-        raise NotFound(KINDS[of].lower())
+        raise NotFound(KINDS[kind].lower())
     if isinstance(row, Site) and row.role is not SiteRole.HUB:
         raise InvalidInput(f"{row.name} is a remote, not a hub; analyze its link instead.", ["site"])
-    return await perform(context, caller, Scope(of, key), start, end)
+    return await run_analysis(context, caller, Scope(kind, key), start, end)
 
 
 def _window(context: Context, hours: float, until: datetime | None) -> tuple[datetime, datetime]:
-    """Raises InvalidInput for one that is empty or too long, or ends in the future."""
+    """Returns start and end. Raises InvalidInput if the window is empty or too long, or ends in the future."""
     if not 0 < hours <= LONGEST_HOURS or not timedelta(hours=hours):  # it rounds to microseconds
         message = f"An analysis looks back more than 0 and at most {LONGEST_HOURS:g} hours (90 days), not {hours:g}."
         raise InvalidInput(message, ["hoursLookback"])
@@ -95,26 +95,26 @@ def _window(context: Context, hours: float, until: datetime | None) -> tuple[dat
     return end - timedelta(hours=hours), end
 
 
-async def perform(
-    context: Context, caller: Caller, scope: Scope, start: datetime, end: datetime
+async def run_analysis(
+    context: Context, caller: Caller, scope: Scope, start: datetime, end: datetime, limits: Limits | None = None
 ) -> CorrelationAnalysis:
-    """The analysis, stored."""
+    """Analyses a scope from `start` up to `end`, stores the result and returns it. Raises InvalidInput, Unavailable."""
     began = time.perf_counter()
-    found = await analyze(context.services, scope, WORDS[scope.of], start, end)
+    result = await analyze(context.services, scope, WORDS[scope.kind], start, end, limits)
     analysis = CorrelationAnalysis(
-        scope=scope.of,
-        satellite_id=scope.key if scope.of is AnalysisScope.SATELLITE else None,
-        target_kind=KINDS.get(scope.of),
-        target_id=None if scope.of is AnalysisScope.SATELLITE else scope.key,
+        scope=scope.kind,
+        satellite_id=scope.key if scope.kind is AnalysisScope.SATELLITE else None,
+        target_kind=KINDS.get(scope.kind),
+        target_id=None if scope.kind is AnalysisScope.SATELLITE else scope.key,
         window_start=start,
         window_end=end,
         requested_by_id=caller.author_id,
-        patterns=found.patterns,
-        correlation_score=found.correlation,
-        links_analyzed=found.links,
-        links_compared=found.compared,
+        patterns=result.patterns,
+        correlation_score=result.correlation,
+        links_analyzed=result.links,
+        links_compared=result.compared,
         duration_ms=1000.0 * (time.perf_counter() - began),
-        model_version=found.model_version,
+        model_version=result.model_version,
     )
     async with context.database.write() as session:
         session.add(analysis)
@@ -123,7 +123,7 @@ async def perform(
     return analysis
 
 
-# ---------------------------------------------------------------- seeing
+# ---------------------------------------------------------------- listing
 
 
 @cached_listing
@@ -132,7 +132,7 @@ def listing(scope: AnalysisScope | None) -> Listing[CorrelationAnalysis]:
     return Listing(CorrelationAnalysis, (CorrelationAnalysis.id,), descending=True, conditions=conditions)
 
 
-async def listed(context: Context, scope: AnalysisScope | None, window: Window) -> Page[CorrelationAnalysis]:
-    """Newest first."""
+async def list_analyses(context: Context, scope: AnalysisScope | None, window: Window) -> Page[CorrelationAnalysis]:
+    """Returns a page of analyses, newest first."""
     context.require(Role.VIEWER, "see analyses")
     return await fetch_page(context.database, listing(scope), window, context.columns_of(CorrelationAnalysis))

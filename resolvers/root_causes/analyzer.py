@@ -1,4 +1,4 @@
-"""The work of an analysis: links and their surroundings, samples as one frame, patterns out; in a thread of its own."""
+"""The work of an analysis: reads links and samples, analyses them in a thread, and returns what to store."""
 
 import asyncio
 from collections import Counter
@@ -14,8 +14,7 @@ from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from ml.catalogue.root_causes import CulpritKind
 from ml.catalogue.topology import Topology
 from ml.numerics.arrays import Floats
-from ml.root_cause import analysis as correlation
-from ml.root_cause import report as findings
+from ml.root_cause import analysis, report
 from ml.root_cause.model import RootCauseModel
 from ml.root_cause.report import HISTORY_HOURS, READ, Request
 from resolvers.base.errors import InvalidInput
@@ -23,7 +22,7 @@ from resolvers.base.times import from_ms, to_ms
 from resolvers.context import Services
 from resolvers.store.queries import analysis_scope
 from resolvers.store.queries.analysis_scope import Groups, Scope
-from resolvers.store.tables import analysis_documents as patterns
+from resolvers.store.tables import analysis_documents as documents
 from resolvers.store.telemetry import samples as telemetry
 from resolvers.store.telemetry import streams
 from resolvers.store.telemetry.samples import Downsampling
@@ -31,24 +30,31 @@ from resolvers.store.telemetry.samples import Downsampling
 if TYPE_CHECKING:
     from resolvers.store.postgres.database import Connection
 
-MOST_SAMPLES: Final = 20_000_000  # that an analysis may have to go through
-MOST_READ: Final = 4_000_000  # of them, evenly: more than its grid has cells
-MOST_ADDED: Final = 2000  # links of a culprit's that were not among those looked at first
-LEARNED_FROM: Final = 100  # samples, before a stream's centre says what is usual
-PROBED: Final = 20  # links that tell how often samples come
-USUAL_CADENCE: Final = 300.0  # seconds between two samples of a stream, where nothing tells
-HISTORY_OF: Final = 900  # seconds, of each of which one sample is enough to know what is usual
+MOST_ADDED: Final = 2000  # further links of the culprits that a second look takes in
+LEARNED_FROM: Final = 100  # samples from which a stream's centre is a reference level
+PROBED: Final = 20  # links from which the cadence is estimated
+DEFAULT_CADENCE: Final = 300.0  # seconds between two samples of a stream, if there are too few to tell
+HISTORY_PERIOD: Final = 900  # seconds between two samples of the history, which suffice for reference levels
 KIND: Final = TargetKind.LINK
 COLUMNS: Final = [CATALOGUE[KIND].metrics.index(metric) for metric in READ]
 
 
 @dataclass(frozen=True)
+class Limits:
+    """samples: that an analysis may go through. read: of them, evenly; its grid has no more cells."""
+
+    samples: int = 20_000_000
+    read: int = 4_000_000
+
+
+@dataclass(frozen=True)
 class Span:
-    """From `start` up to `end`; samples of a stream come every `cadence` seconds, and every `stride`-th is read."""
+    """From `start` up to `end`. cadence: seconds between a stream's samples. stride: every so many-th is read."""
 
     start: datetime
     end: datetime
-    cadence: float = USUAL_CADENCE
+    limits: Limits = Limits()
+    cadence: float = DEFAULT_CADENCE
     stride: int = 1
 
     @property
@@ -57,7 +63,7 @@ class Span:
 
     @property
     def since(self) -> datetime:
-        """Where the history begins that tells what is usual."""
+        """When the history begins that reference levels are learned from."""
         return self.start - timedelta(hours=HISTORY_HOURS)
 
     @property
@@ -65,14 +71,14 @@ class Span:
         step = max(1, round(self.cadence))
         period = step * self.stride
         whole = [Downsampling(self.end, step, period)] if self.stride > 1 else []
-        return [*whole, Downsampling(self.start, step, max(1, round(HISTORY_OF / period)) * period)]
+        return [*whole, Downsampling(self.start, step, max(1, round(HISTORY_PERIOD / period)) * period)]
 
 
 @dataclass(frozen=True)
-class Analyzed:
-    """What was found; `compared`: links around those asked about, with samples."""
+class AnalysisResult:
+    """What an analysis found. links, compared: numbers of links with samples in the scope, and around it."""
 
-    patterns: tuple[patterns.Pattern, ...]
+    patterns: tuple[documents.Pattern, ...]
     correlation: float
     links: int
     compared: int
@@ -81,11 +87,11 @@ class Analyzed:
 
 @dataclass(frozen=True)
 class _Material:
-    """What is looked at, and as which links."""
+    """The input of an analysis. reference: the streams' reference levels, shape (2 x links, len(READ))."""
 
     topology: Topology
     frame: pl.DataFrame
-    usual: Floats
+    reference: Floats
 
     @property
     def links(self) -> list[int]:
@@ -93,40 +99,43 @@ class _Material:
         return links
 
 
-async def analyze(services: Services, scope: Scope, what: str, start: datetime, end: datetime) -> Analyzed:
-    """Of the links in scope, from `start` up to `end`; a culprit found is looked at once more with all its links.
+async def analyze(
+    services: Services, scope: Scope, what: str, start: datetime, end: datetime, limits: Limits | None = None
+) -> AnalysisResult:
+    """Analyses the links in scope from `start` up to `end`, and once more with all links of the culprits found.
 
-    Raises InvalidInput where there are no samples, or too many; Unavailable without a model.
+    what: the scope's kind in messages. Raises InvalidInput if there are no or too many samples, Unavailable without a
+    model.
     """
     model = await services.registry.root_cause()
     async with services.analyses:
         async with services.database.driver() as connection:
-            material, span = await _gathered(connection, scope, what, Span(start, end))
-        found = await asyncio.to_thread(_analysis, material, span, model)
-        if groups := _groups(material.topology, found.patterns):
+            material, span = await _gather(connection, scope, what, Span(start, end, limits or Limits()))
+        result = await asyncio.to_thread(_analyze, material, span, model)
+        if groups := _groups(material.topology, result.patterns):
             async with services.database.driver() as connection:
-                more = await _completed(connection, material, groups, span)
+                more = await _complete(connection, material, groups, span)
             if more:
                 material = more
-                found = await asyncio.to_thread(_analysis, material, span, model)
-    kept = tuple(_kept(material.topology, pattern) for pattern in found.patterns)
-    compared = await asyncio.to_thread(_compared, material, span)
-    return Analyzed(kept, found.correlation, found.links, compared, model.version)
+                result = await asyncio.to_thread(_analyze, material, span, model)
+    patterns = tuple(_to_document(material.topology, pattern) for pattern in result.patterns)
+    compared = await asyncio.to_thread(_count_compared, material, span)
+    return AnalysisResult(patterns, result.correlation, result.links, compared, model.version)
 
 
-def _analysis(material: _Material, span: Span, model: RootCauseModel) -> findings.Analysis:
-    request = Request(material.frame, to_ms(span.start), to_ms(span.end), material.usual)
-    return correlation.analyze(material.topology, request, model)
+def _analyze(material: _Material, span: Span, model: RootCauseModel) -> report.Analysis:
+    request = Request(material.frame, to_ms(span.start), to_ms(span.end), material.reference)
+    return analysis.analyze(material.topology, request, model)
 
 
-def _compared(material: _Material, span: Span) -> int:
-    """How many links around those asked about have samples in the window."""
+def _count_compared(material: _Material, span: Span) -> int:
+    """Returns how many links around the scope have samples in the window."""
     measured = material.frame.filter(pl.col("at") >= to_ms(span.start))["link"].unique().to_numpy()
     return int((~np.isin(measured, material.topology.links[material.topology.in_scope])).sum())
 
 
-def _empty(material: _Material, span: Span) -> bool:
-    """Whether no link asked about has a sample in the window."""
+def _is_empty(material: _Material, span: Span) -> bool:
+    """Returns whether no link in scope has a sample in the window."""
     recent = material.frame["link"].filter(material.frame["at"] >= to_ms(span.start)).unique().to_numpy()
     return not np.isin(material.topology.links[material.topology.in_scope], recent).any()
 
@@ -134,15 +143,15 @@ def _empty(material: _Material, span: Span) -> bool:
 # ---------------------------------------------------------------- reading
 
 
-async def _gathered(connection: "Connection", scope: Scope, what: str, span: Span) -> tuple[_Material, Span]:
-    """Raises InvalidInput."""
-    own = await analysis_scope.within(connection, scope)
+async def _gather(connection: "Connection", scope: Scope, what: str, span: Span) -> tuple[_Material, Span]:
+    """Reads the scope's links and those around them. Raises InvalidInput if there are no or too many samples."""
+    own = await analysis_scope.list_links(connection, scope)
     if not own:
         raise InvalidInput(f"This {what} has no links to analyze.")
-    links = [*own, *await analysis_scope.around(connection, scope)]
-    span = await _paced(connection, own, len(links) - len(own), span)
-    material = await _material(connection, await analysis_scope.load(connection, links, own), links, span)
-    if await asyncio.to_thread(_empty, material, span):
+    links = [*own, *await analysis_scope.list_links_around(connection, scope)]
+    span = await _measure_cadence(connection, own, len(links) - len(own), span)
+    material = await _material(connection, await analysis_scope.load_topology(connection, links, own), links, span)
+    if await asyncio.to_thread(_is_empty, material, span):
         newest = await streams.find_newest(connection, KIND, own)
         raise InvalidInput(_nothing(what, newest), ["hoursLookback" if newest and newest < span.start else "until"])
     return material, span
@@ -156,21 +165,24 @@ def _nothing(what: str, newest: datetime | None) -> str:
     return f"{nothing}; their newest sample is of {at:%Y-%m-%d %H:%M:%S} UTC."
 
 
-async def _paced(connection: "Connection", links: Sequence[int], around: int, span: Span) -> Span:
-    """By how often samples come. Raises InvalidInput for a window with too many, of those around the links, too."""
+async def _measure_cadence(connection: "Connection", links: Sequence[int], around: int, span: Span) -> Span:
+    """Returns the span with its cadence and stride. Raises InvalidInput if it has too many samples.
+
+    links: in scope. around: how many are read besides.
+    """
     day = max(span.start, span.end - timedelta(days=1))
     pause = await connection.fetchval(_PAUSE, [*links[:: -(-len(links) // PROBED)]], day, span.end)
-    cadence = max(1.0, float(pause or USUAL_CADENCE))
-    samples = 2 * (len(links) + around) * span.seconds / cadence
-    if samples > MOST_SAMPLES:
-        hours = span.seconds / 3600 * MOST_SAMPLES / samples
+    cadence = max(1.0, float(pause or DEFAULT_CADENCE))
+    samples, most = 2 * (len(links) + around) * span.seconds / cadence, span.limits.samples
+    if samples > most:
+        hours = span.seconds / 3600 * most / samples
         raise InvalidInput(
-            f"An analysis goes through at most {MOST_SAMPLES:,} samples; these {len(links):,} links, and {around:,}"
+            f"An analysis goes through at most {most:,} samples; these {len(links):,} links, and {around:,}"
             f" around them, have some {samples:,.0f} in {span.seconds / 3600:g} hours."
             f" Ask for at most {hours:.3g} hours.",
             ["hoursLookback"],
         )
-    return replace(span, cadence=cadence, stride=-int(-samples // MOST_READ))
+    return replace(span, cadence=cadence, stride=-int(-samples // span.limits.read))
 
 
 _PAUSE: Final = """
@@ -181,31 +193,31 @@ SELECT extract(epoch FROM sum(last - first)) / nullif(sum(samples - 1), 0) FROM 
 
 
 async def _material(connection: "Connection", topology: Topology, links: Sequence[int], span: Span) -> _Material:
-    """Of all the plant's links what is usual; of these the samples."""
+    """Reads the reference levels of all the topology's links, and the samples of `links`."""
     frame = await telemetry.load(connection, KIND, links, span.since, span.end, READ, span.thinned)
     keys = [(link, direction.value) for direction in Direction for link in topology.links.tolist()]
-    usual = await streams.load_centres(connection, KIND, keys, LEARNED_FROM)
-    return _Material(topology, frame.rename({"link_id": "link"}), usual[:, COLUMNS])
+    centres = await streams.load_centres(connection, KIND, keys, LEARNED_FROM)
+    return _Material(topology, frame.rename({"link_id": "link"}), centres[:, COLUMNS])
 
 
-async def _completed(connection: "Connection", material: _Material, groups: Groups, span: Span) -> _Material | None:
-    """With the culprits' other links; None where there are none."""
-    room = max(0, int(MOST_SAMPLES * span.cadence / span.seconds / 2) - len(material.links))
-    added = await analysis_scope.members(connection, groups, material.links, min(MOST_ADDED, room))
+async def _complete(connection: "Connection", material: _Material, groups: Groups, span: Span) -> _Material | None:
+    """Returns the material with the culprits' other links, None if there are none."""
+    room = max(0, int(span.limits.samples * span.cadence / span.seconds / 2) - len(material.links))
+    added = await analysis_scope.list_members(connection, groups, material.links, min(MOST_ADDED, room))
     if not added:
         return None
     own = material.topology.links[material.topology.in_scope].tolist()
-    topology = await analysis_scope.load(connection, [*material.links, *added], own)
+    topology = await analysis_scope.load_topology(connection, [*material.links, *added], own)
     more = await _material(connection, topology, added, span)
     return replace(more, frame=pl.concat([material.frame, more.frame]))
 
 
-# ---------------------------------------------------------------- what was found
+# ---------------------------------------------------------------- as stored
 
 
-def _groups(topology: Topology, found: Sequence[findings.Pattern]) -> Groups:
-    """Whose links explain the patterns, or would."""
-    culprits = [(pattern, pattern.culprit) for pattern in found if pattern.culprit]
+def _groups(topology: Topology, result: Sequence[report.Pattern]) -> Groups:
+    """Returns the groups of links that belong to the patterns' culprits."""
+    culprits = [(pattern, pattern.culprit) for pattern in result if pattern.culprit]
     keys = {kind: {culprit.key for _, culprit in culprits if culprit.kind is kind} for kind in CulpritKind}
     transponders = {
         (culprit.key, _transponder(topology, pattern, culprit))
@@ -215,8 +227,8 @@ def _groups(topology: Topology, found: Sequence[findings.Pattern]) -> Groups:
     return Groups(keys[CulpritKind.NETWORK], keys[CulpritKind.SITE], transponders)
 
 
-def _transponder(topology: Topology, pattern: findings.Pattern, culprit: findings.Culprit) -> str | None:
-    """Of a satellite: the one that most of the pattern's links are on."""
+def _transponder(topology: Topology, pattern: report.Pattern, culprit: report.Culprit) -> str | None:
+    """Returns the transponder that most of the pattern's links are on, None unless the culprit is a satellite."""
     if culprit.kind is not CulpritKind.SATELLITE:
         return None
     on_it = np.isin(topology.links, pattern.links) & (topology.satellite == culprit.index)
@@ -224,15 +236,17 @@ def _transponder(topology: Topology, pattern: findings.Pattern, culprit: finding
     return (topology.transponder_names[places[0][0]] or None) if places else None
 
 
-def _kept(topology: Topology, pattern: findings.Pattern) -> patterns.Pattern:
-    def culprit(one: findings.Culprit | None) -> patterns.Culprit | None:
-        return None if one is None else patterns.Culprit(one.kind, one.key, _transponder(topology, pattern, one))
+def _to_document(topology: Topology, pattern: report.Pattern) -> documents.Pattern:
+    def convert(culprit: report.Culprit | None) -> documents.Culprit | None:
+        if culprit is None:
+            return None
+        return documents.Culprit(culprit.kind, culprit.key, _transponder(topology, pattern, culprit))
 
     same = ("cause", "description", "severity", "confidence", "links", "directions", "evidence")
-    return patterns.Pattern(
+    return documents.Pattern(
         **{name: getattr(pattern, name) for name in same},
-        culprit=culprit(pattern.culprit),
+        culprit=convert(pattern.culprit),
         started_at=from_ms(pattern.started_ms),
         ended_at=None if pattern.ended_ms is None else from_ms(pattern.ended_ms),
-        hypotheses=tuple(patterns.Hypothesis(h.cause, culprit(h.culprit), h.probability) for h in pattern.hypotheses),
+        hypotheses=tuple(documents.Hypothesis(h.cause, convert(h.culprit), h.probability) for h in pattern.hypotheses),
     )

@@ -1,6 +1,6 @@
-"""Analyses that nobody asked for: when anomalies open together, one for each fault, beside the ingest."""
+"""Automatic analyses: one for each fault, when anomalies open together."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -14,8 +14,8 @@ from resolvers.base.worker import Worker
 from resolvers.context import Context, Services
 from resolvers.detection import anomalies
 from resolvers.detection.anomalies import AnomalyChange, publish_changes
-from resolvers.root_causes.analyses import perform
-from resolvers.root_causes.outbreaks import Opened, looked_at, outbreak
+from resolvers.root_causes.alarm_clusters import OpenAnomaly, find_alarm_cluster, is_analyzed
+from resolvers.root_causes.analyses import run_analysis
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.conditions import is_among
 from resolvers.store.postgres.single_runner import single_runner
@@ -28,15 +28,17 @@ from resolvers.store.telemetry import streams
 if TYPE_CHECKING:
     import asyncpg
 
-TOGETHER: Final = timedelta(minutes=10)  # between anomalies of one fault that open first
-SAME_FAULT: Final = timedelta(minutes=30)  # in which later ones belong to the same analysis
-STALE: Final = timedelta(hours=2)  # since it began: history that somebody imports wants no explanation now
+TOGETHER: Final = timedelta(minutes=10)  # within which the first anomalies of a fault open
+SAME_FAULT: Final = timedelta(minutes=30)  # within which later anomalies belong to the same analysis
+STALE: Final = timedelta(hours=2)  # since an anomaly began: imported history needs no analysis
 LOOKBACK: Final = timedelta(hours=24)
 SETTLE_SECONDS: Final = 20.0  # from an anomaly to the look: others of its fault open with it
 LOOK_SECONDS: Final = 60.0  # should nothing happen
 DEADLINE_SECONDS: Final = 1800.0
 
 logger = structlog.get_logger(__name__)
+
+Run = Callable[[Context, Scope], Awaitable[CorrelationAnalysis | None]]
 
 
 def build_worker(services: Services) -> Worker:
@@ -52,55 +54,54 @@ def build_worker(services: Services) -> Worker:
     return worker
 
 
-async def analyze_due(services: Services) -> int:
-    """All that is due; how many analyses that took. None where another process is at it."""
+async def run_automatically(context: Context, scope: Scope) -> CorrelationAnalysis | None:
+    """Runs the analysis up to the newest sample; None if it was refused."""
+    async with context.database.driver() as connection:
+        links = await analysis_scope.list_links(connection, scope)
+        newest = await streams.find_newest(connection, TargetKind.LINK, links)
+    end = min(context.now, newest + timedelta(milliseconds=1)) if newest else context.now
+    try:
+        analysis = await run_analysis(context, SYSTEM, scope, end - LOOKBACK, end)
+    except InvalidInput as error:
+        logger.warning("automatic analysis refused", scope=scope.kind, key=scope.key, reason=error.message)
+        return None
+    patterns = [pattern.description for pattern in analysis.patterns]
+    logger.info("automatic analysis", scope=scope.kind, key=scope.key, patterns=patterns)
+    return analysis
+
+
+async def analyze_due(services: Services, run: Run = run_automatically) -> int:
+    """Runs all analyses that are due, and returns their number; 0 if another process is at it."""
     async with single_runner(services.database, AdvisoryLock.AUTOMATIC_ANALYSES) as mine:
-        return await _analyze(Context(services, SYSTEM)) if mine else 0
+        return await _analyze_due(Context(services, SYSTEM), run) if mine else 0
 
 
-async def _analyze(context: Context) -> int:
-    """First what earlier analyses explain; then what opened together since, and was not looked at."""
-    known = await _made_since(context, context.now - SAME_FAULT)
-    opened = await _opened(context)
-    for analysis in known:
+async def _analyze_due(context: Context, run: Run) -> int:
+    """Attaches anomalies to recent analyses that explain them, then analyses those that opened together since."""
+    recent_analyses = await _list_automatic(context, context.now - SAME_FAULT)
+    opened = await _list_open_anomalies(context)
+    for analysis in recent_analyses:
         opened = await _attach(context, analysis, opened)
     recent = [one for one in opened if one.detected_at >= context.now - TOGETHER]
-    fresh = [one for one in recent if not looked_at(one, known, context.now)]
-    done = 0
-    while scope := outbreak(fresh):
-        made = await _made(context, scope)
-        if made:
-            opened, done = await _attach(context, made, opened), done + 1
-        fresh = [one for one in fresh if one in opened and not one.within(scope)]
-    return done
+    fresh = [one for one in recent if not is_analyzed(one, recent_analyses, context.now)]
+    count = 0
+    while scope := find_alarm_cluster(fresh):
+        if (made := await run(context, scope)) is not None:
+            opened, count = await _attach(context, made, opened), count + 1
+        fresh = [one for one in fresh if one in opened and not one.is_within(scope)]
+    return count
 
 
-async def _made_since(context: Context, since: datetime) -> Sequence[CorrelationAnalysis]:
-    """Those that ran by themselves, newest first."""
+async def _list_automatic(context: Context, since: datetime) -> Sequence[CorrelationAnalysis]:
+    """Returns the analyses that ran automatically, newest first."""
     own = (CorrelationAnalysis.requested_by_id.is_(None), CorrelationAnalysis.created_at >= since)
     async with context.database.read() as session:
         query = select(CorrelationAnalysis).where(*own).order_by(CorrelationAnalysis.id.desc())
         return list(await session.scalars(query))
 
 
-async def _made(context: Context, scope: Scope) -> CorrelationAnalysis | None:
-    """Up to the newest sample. None where there is too little to look at, or too much."""
-    async with context.database.driver() as connection:
-        links = await analysis_scope.within(connection, scope)
-        newest = await streams.find_newest(connection, TargetKind.LINK, links)
-    end = min(context.now, newest + timedelta(milliseconds=1)) if newest else context.now
-    try:
-        analysis = await perform(context, SYSTEM, scope, end - LOOKBACK, end)
-    except InvalidInput as error:
-        logger.warning("an automatic analysis was not possible", scope=scope.of, key=scope.key, reason=error.message)
-        return None
-    found = [pattern.description for pattern in analysis.patterns]
-    logger.info("an analysis ran by itself", scope=scope.of, key=scope.key, patterns=found)
-    return analysis
-
-
-async def _attach(context: Context, analysis: CorrelationAnalysis, opened: Sequence[Opened]) -> list[Opened]:
-    """Those that it explains are told so; the others."""
+async def _attach(context: Context, analysis: CorrelationAnalysis, opened: Sequence[OpenAnomaly]) -> list[OpenAnomaly]:
+    """Attaches the anomalies that the analysis explains to it, and returns the others."""
     explained = {one.id for one in opened if any(one.explained_by(pattern) for pattern in analysis.patterns)}
     if explained:
         query = select(Anomaly).where(is_among(Anomaly.id, explained), Anomaly.analysis_id.is_(None))
@@ -114,19 +115,19 @@ async def _attach(context: Context, analysis: CorrelationAnalysis, opened: Seque
     return [one for one in opened if one.id not in explained]
 
 
-# ---------------------------------------------------------------- what opened
+# ---------------------------------------------------------------- open anomalies
 
 
-async def _opened(context: Context) -> list[Opened]:
-    """TtlCache, on whatever kind of target, and explained by nothing yet."""
+async def _list_open_anomalies(context: Context) -> list[OpenAnomaly]:
+    """Returns recent anomalies of any target that no analysis explains yet, oldest first."""
     async with context.database.driver() as connection:
         records = await connection.fetch(_OPENED, context.now - STALE, context.now - SAME_FAULT)
-    return [_one(record) for record in records]
+    return [_from_record(record) for record in records]
 
 
-def _one(record: "asyncpg.Record") -> Opened:
+def _from_record(record: "asyncpg.Record") -> OpenAnomaly:
     satellite = record["satellite_id"]
-    return Opened(
+    return OpenAnomaly(
         record["id"],
         record["started_at"],
         record["detected_at"],

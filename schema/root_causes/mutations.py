@@ -6,7 +6,7 @@ from typing import Annotated
 import strawberry
 from strawberry import ID
 
-from resolvers.root_causes import analyses as correlation
+from resolvers.root_causes import analyses
 from schema.directives import Name
 from schema.enums import Role
 from schema.fleet.types import Link, Network, Site
@@ -39,7 +39,7 @@ class RootCauseMutations:
         self, info: Info, network: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
     ) -> AnalyzeResult:
         key, hours = Network.parse_key(network), _or_default(hours_lookback)
-        return CorrelationAnalysis.from_row(await correlation.analyze_network(info.context, key, hours, until))
+        return CorrelationAnalysis.from_row(await analyses.analyze_network(info.context, key, hours, until))
 
     @mutation(
         Role.OPERATOR,
@@ -50,7 +50,7 @@ class RootCauseMutations:
         self, info: Info, site: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
     ) -> AnalyzeResult:
         key, hours = Site.parse_key(site), _or_default(hours_lookback)
-        return CorrelationAnalysis.from_row(await correlation.analyze_hub(info.context, key, hours, until))
+        return CorrelationAnalysis.from_row(await analyses.analyze_hub(info.context, key, hours, until))
 
     @mutation(
         Role.OPERATOR,
@@ -61,7 +61,7 @@ class RootCauseMutations:
         self, info: Info, name: Name, hours_lookback: Hours = USUAL_HOURS, until: Until = None
     ) -> AnalyzeResult:
         hours = _or_default(hours_lookback)
-        return CorrelationAnalysis.from_row(await correlation.analyze_satellite(info.context, name, hours, until))
+        return CorrelationAnalysis.from_row(await analyses.analyze_satellite(info.context, name, hours, until))
 
     @mutation(
         Role.OPERATOR,
@@ -72,4 +72,4 @@ class RootCauseMutations:
         self, info: Info, link: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
     ) -> AnalyzeResult:
         key, hours = Link.parse_key(link), _or_default(hours_lookback)
-        return CorrelationAnalysis.from_row(await correlation.analyze_link(info.context, key, hours, until))
+        return CorrelationAnalysis.from_row(await analyses.analyze_link(info.context, key, hours, until))

@@ -3,7 +3,7 @@
 import strawberry
 
 from resolvers.lists.pagination import Window
-from resolvers.root_causes import analyses as correlation
+from resolvers.root_causes import analyses
 from schema.connections import Connection, page_to_connection
 from schema.directives import connection_size
 from schema.enums import AnalysisScope, Role
@@ -24,5 +24,5 @@ class RootCauseQueries:
         last: int | None = None,
         before: str | None = None,
     ) -> Connection[CorrelationAnalysis]:
-        found = await correlation.listed(info.context, scope, Window(first, after, last, before))
-        return page_to_connection(info, CorrelationAnalysis, correlation.listing(scope), found)
+        found = await analyses.list_analyses(info.context, scope, Window(first, after, last, before))
+        return page_to_connection(info, CorrelationAnalysis, analyses.listing(scope), found)

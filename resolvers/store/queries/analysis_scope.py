@@ -1,4 +1,4 @@
-"""Which links an analysis looks at: those asked about, some around them to compare with, and what they all share."""
+"""The links of an analysis: those in scope, some around them for comparison, and the topology of all."""
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 
 from ml.catalogue.topology import NetworkArrays, SiteArrays, Topology
 from ml.numerics.arrays import Integers
+from ml.numerics.geodesy import KM_PER_DEGREE
 from resolvers.store.tables.analyses import AnalysisScope
 
 if TYPE_CHECKING:
@@ -22,22 +23,21 @@ RELATED: Final = 10  # networks that share the hub or a transponder
 OF_RELATED: Final = 8  # links of each
 CONTRASTS: Final = 3  # networks on other transponders of a satellite
 OF_CONTRAST: Final = 2  # links of each
-NEAREST: Final = 8  # links around a single one, whose weather is the same
+NEAREST: Final = 8  # links around a single one that have the same weather
 NEAR_KM: Final = 60.0
-KM_PER_DEGREE: Final = 111.2
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What is asked about; `key` of the satellite, the hub's site, the network or the link."""
+    """What an analysis is about. key: of the satellite, the hub's site, the network or the link."""
 
-    of: AnalysisScope
+    kind: AnalysisScope
     key: int
 
 
 @dataclass(frozen=True)
 class Groups:
-    """What may be at fault for many links; a hub or a remote is a site, a transponder its satellite and its name."""
+    """Possible culprits of many links. sites: hubs and remotes. transponders: satellite and name, None if unnamed."""
 
     networks: Collection[int] = ()
     sites: Collection[int] = ()
@@ -56,16 +56,16 @@ _IN_SCOPE: Final = {
 _LINKS: Final = "links JOIN networks ON networks.id = network_id"
 
 
-async def within(connection: "Connection", scope: Scope) -> list[int]:
-    """The links asked about."""
-    query = f"SELECT links.id FROM {_LINKS} WHERE {_IN_SCOPE[scope.of]} ORDER BY links.id"  # noqa: S608
+async def list_links(connection: "Connection", scope: Scope) -> list[int]:
+    """Returns the links in scope, ascending."""
+    query = f"SELECT links.id FROM {_LINKS} WHERE {_IN_SCOPE[scope.kind]} ORDER BY links.id"  # noqa: S608
     return [record[0] for record in await connection.fetch(query, scope.key)]
 
 
-async def around(connection: "Connection", scope: Scope) -> list[int]:
-    """Some links beside them, by which a culprit at another level shows: fewer than 120, always the same."""
+async def list_links_around(connection: "Connection", scope: Scope) -> list[int]:
+    """Returns links around the scope that tell culprits of other levels apart: fewer than 120, always the same."""
     networks = await connection.fetch(
-        f"WITH own AS (SELECT DISTINCT networks.* FROM {_LINKS} WHERE {_IN_SCOPE[scope.of]})"  # noqa: S608
+        f"WITH own AS (SELECT DISTINCT networks.* FROM {_LINKS} WHERE {_IN_SCOPE[scope.kind]})"  # noqa: S608
         " SELECT one.id, bool_or(one.id = own.id) AS own, bool_or(one.hub_id = own.hub_id) AS same_hub,"
         " bool_or(one.satellite_id = own.satellite_id AND one.transponder IS NOT DISTINCT FROM own.transponder)"
         " AS same_transponder FROM networks AS one"
@@ -73,19 +73,19 @@ async def around(connection: "Connection", scope: Scope) -> list[int]:
         scope.key,
     )
     shares = _shares(scope, networks)
-    chosen = await connection.fetch(_EVENLY.format(_IN_SCOPE[scope.of]), scope.key, list(shares), [*shares.values()])
-    near = await connection.fetch(_NEAR, scope.key) if scope.of is AnalysisScope.LINK else []
+    chosen = await connection.fetch(_EVENLY.format(_IN_SCOPE[scope.kind]), scope.key, list(shares), [*shares.values()])
+    near = await connection.fetch(_NEAR, scope.key) if scope.kind is AnalysisScope.LINK else []
     return sorted({record[0] for record in [*chosen, *near]})
 
 
 def _shares(scope: Scope, networks: "Sequence[Record]") -> dict[int, int]:
-    """How many links of which network: what shares most with those asked about comes first."""
-    own = [one["id"] for one in networks if one["own"]] if scope.of is AnalysisScope.LINK else []
-    others = [one for one in networks if not one["own"]]
-    kin = [one for one in others if one["same_hub"] or one["same_transponder"]]
-    kin.sort(key=lambda one: one["same_hub"] + one["same_transponder"], reverse=True)
-    related = [one["id"] for one in kin[:RELATED]]
-    contrasts = [one["id"] for one in others if one not in kin][:CONTRASTS]
+    """Returns how many links to take of which networks; those that share most with the scope come first."""
+    own = [network["id"] for network in networks if network["own"]] if scope.kind is AnalysisScope.LINK else []
+    others = [network for network in networks if not network["own"]]
+    sharing = [network for network in others if network["same_hub"] or network["same_transponder"]]
+    sharing.sort(key=lambda network: network["same_hub"] + network["same_transponder"], reverse=True)
+    related = [network["id"] for network in sharing[:RELATED]]
+    contrasts = [network["id"] for network in others if network not in sharing][:CONTRASTS]
     return dict.fromkeys(own, SIBLINGS) | dict.fromkeys(related, OF_RELATED) | dict.fromkeys(contrasts, OF_CONTRAST)
 
 
@@ -104,8 +104,8 @@ SELECT links.id FROM links JOIN sites ON sites.id = site_id,
 WHERE links.id <> $1 AND NOT mobile AND km <= {NEAR_KM} ORDER BY km, links.id LIMIT {NEAREST}"""  # noqa: S608
 
 
-async def members(connection: "Connection", groups: Groups, known: Collection[int], most: int) -> list[int]:
-    """Further links of these groups: as many at most, besides those that are known."""
+async def list_members(connection: "Connection", groups: Groups, known: Collection[int], most: int) -> list[int]:
+    """Returns at most `most` further links of these groups, besides the known ones."""
     satellites, names = [key for key, _ in groups.transponders], [name for _, name in groups.transponders]
     records = await connection.fetch(
         f"SELECT links.id FROM {_LINKS} WHERE NOT links.id = ANY($1::int[]) AND (network_id = ANY($2::int[])"  # noqa: S608
@@ -126,8 +126,8 @@ async def members(connection: "Connection", groups: Groups, known: Collection[in
 # ---------------------------------------------------------------- as arrays
 
 
-async def load(connection: "Connection", links: Collection[int], in_scope: Collection[int]) -> Topology:
-    """These links, in the order of their keys, and what they share; where a network names no transponder: ''."""
+async def load_topology(connection: "Connection", links: Collection[int], in_scope: Collection[int]) -> Topology:
+    """Returns the topology of these links, ascending. The transponder of a network that names none is ''."""
     return _build_topology(await connection.fetch(_WIDE, list(links)), in_scope)
 
 
@@ -174,7 +174,7 @@ def _build_topology(records: "Sequence[Record]", in_scope: Collection[int]) -> T
 
 
 class _Numbered:
-    """The different things that the rows tell of, in order of appearance, each with the first row that does."""
+    """The distinct things in the rows, in order of appearance, each with its first row."""
 
     def __init__(self, records: "Sequence[Record]", key: "Callable[[Record], Hashable]") -> None:
         first: dict[Any, Record] = {}

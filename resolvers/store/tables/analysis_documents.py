@@ -1,4 +1,4 @@
-"""Degradation patterns as an analysis keeps them: what each key of the stored JSON means."""
+"""Degradation patterns as stored in an analysis: what each key of the JSON means."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Culprit:
-    """The row at fault; of a satellite, which transponder (None where its networks name none)."""
+    """The row at fault. transponder: of a satellite, None if its networks name none."""
 
     kind: CulpritKind
     key: int
@@ -34,10 +34,10 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Pattern:
-    """See `ml.root_cause.report.Pattern`; links are rows' keys, `ended_at` is None while it lasted at the window's end.
+    """See `ml.root_cause.report.Pattern`. links: keys of rows. ended_at: None if it lasted at the window's end.
 
-    As JSON: the same names; times as ISO 8601 in UTC, enumerations by their values. A new name needs a default for the
-    patterns that were stored before it.
+    The JSON has the same names, times in ISO 8601 and UTC, and the enumerations' values. A new name needs a default
+    for the patterns that were stored before.
     """
 
     cause: RootCause
@@ -54,51 +54,51 @@ class Pattern:
 
 
 class Patterns(TypeDecorator[tuple[Pattern, ...]]):
-    """A tuple of patterns, kept as JSON."""
+    """A column type: a tuple of patterns, stored as JSON."""
 
     impl = JSONB
     cache_ok = True
 
     def process_bind_param(self, value: Sequence[Pattern] | None, dialect: Dialect) -> list[Json] | None:
-        return None if value is None else [_written(pattern) for pattern in value]
+        return None if value is None else [_to_json(pattern) for pattern in value]
 
     def process_result_value(self, value: list[Json] | None, dialect: Dialect) -> tuple[Pattern, ...] | None:
-        return None if value is None else tuple(_read(kept) for kept in value)
+        return None if value is None else tuple(_from_json(stored) for stored in value)
 
 
-def _written(pattern: Pattern) -> Json:
+def _to_json(pattern: Pattern) -> Json:
     return {
         **vars(pattern),
-        "culprit": _written_culprit(pattern.culprit),
+        "culprit": _culprit_to_json(pattern.culprit),
         "started_at": pattern.started_at.isoformat(),
         "ended_at": pattern.ended_at and pattern.ended_at.isoformat(),
         "evidence": [vars(one) for one in pattern.evidence],
-        "hypotheses": [{**vars(one), "culprit": _written_culprit(one.culprit)} for one in pattern.hypotheses],
+        "hypotheses": [{**vars(one), "culprit": _culprit_to_json(one.culprit)} for one in pattern.hypotheses],
     }
 
 
-def _written_culprit(culprit: Culprit | None) -> Json | None:
+def _culprit_to_json(culprit: Culprit | None) -> Json | None:
     return None if culprit is None else vars(culprit)
 
 
-def _read(kept: Json) -> Pattern:
+def _from_json(stored: Json) -> Pattern:
     return Pattern(
-        cause=RootCause(kept["cause"]),
-        culprit=_read_culprit(kept["culprit"]),
-        description=kept["description"],
-        severity=kept["severity"],
-        confidence=kept["confidence"],
-        started_at=datetime.fromisoformat(kept["started_at"]),
-        ended_at=datetime.fromisoformat(kept["ended_at"]) if kept["ended_at"] else None,
-        links=tuple(kept["links"]),
-        directions=tuple(map(Direction, kept["directions"])),
-        evidence=tuple(Evidence(**one) for one in kept["evidence"]),
+        cause=RootCause(stored["cause"]),
+        culprit=_culprit_from_json(stored["culprit"]),
+        description=stored["description"],
+        severity=stored["severity"],
+        confidence=stored["confidence"],
+        started_at=datetime.fromisoformat(stored["started_at"]),
+        ended_at=datetime.fromisoformat(stored["ended_at"]) if stored["ended_at"] else None,
+        links=tuple(stored["links"]),
+        directions=tuple(map(Direction, stored["directions"])),
+        evidence=tuple(Evidence(**one) for one in stored["evidence"]),
         hypotheses=tuple(
-            Hypothesis(RootCause(one["cause"]), _read_culprit(one["culprit"]), one["probability"])
-            for one in kept["hypotheses"]
+            Hypothesis(RootCause(one["cause"]), _culprit_from_json(one["culprit"]), one["probability"])
+            for one in stored["hypotheses"]
         ),
     )
 
 
-def _read_culprit(kept: Json | None) -> Culprit | None:
-    return None if kept is None else Culprit(CulpritKind(kept["kind"]), kept["key"], kept["transponder"])
+def _culprit_from_json(stored: Json | None) -> Culprit | None:
+    return None if stored is None else Culprit(CulpritKind(stored["kind"]), stored["key"], stored["transponder"])

@@ -188,9 +188,9 @@ def test_a_saved_model_predicts_the_same_without_scikit_learn(kind: Any, tmp_pat
     np.savez(tmp_path / "model.npz", allow_pickle=False, rows=FEATURES, **boosted.to_arrays())
     code = """if True:
         import sys, numpy as np
-        from ml.boosted import Boosted
+        from ml.numerics.gradient_boosting import BoostedTrees
         arrays = dict(np.load(sys.argv[1]))
-        np.save(sys.argv[2], Boosted.from_arrays(arrays).probabilities(arrays["rows"]))
+        np.save(sys.argv[2], BoostedTrees.from_arrays(arrays).probabilities(arrays["rows"]))
         sys.exit("sklearn" in sys.modules)"""
 
     paths = [str(tmp_path / "model.npz"), str(tmp_path / "answer.npy")]

@@ -38,7 +38,7 @@ def test_where_all_is_well_nothing_goes_together(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("broken", "struck"),
+    ("broken", "affected"),
     [
         (fault(RootCause.EQUIPMENT_FAILURE, network=106, variant=Variant.AMPLIFIER), streams(links_of(106), IB)),
         (fault(RootCause.EQUIPMENT_FAILURE, network=105, variant=Variant.TRANSMITTER), streams(links_of(105), OB)),
@@ -47,72 +47,72 @@ def test_where_all_is_well_nothing_goes_together(seed: int) -> None:
     ],
     ids=["amplifier", "transmitter", "remote antenna", "remote transmitter"],
 )
-def test_a_step_is_one_event_of_exactly_those_it_hits(broken: Fault, struck: set[int]) -> None:
+def test_a_step_is_one_event_of_exactly_those_it_hits(broken: Fault, affected: set[int]) -> None:
     request = asked(broken)
 
-    found = found_in(request)
+    events = found_in(request)
 
-    assert [one.channel for one in found] == [Channel.SIGNAL]
-    assert set(found[0].hits.tolist()) == struck
-    assert found[0].runs == 1
-    assert abs(estimate_onset(compute_residuals(TOPOLOGY, request), found[0]) - BEGIN) <= 1
+    assert [one.channel for one in events] == [Channel.SIGNAL]
+    assert set(events[0].affected_streams.tolist()) == affected
+    assert events[0].runs == 1
+    assert abs(estimate_onset(compute_residuals(TOPOLOGY, request), events[0]) - BEGIN) <= 1
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_half_of_a_hubs_links_are_one_event_too(seed: int) -> None:
-    found = found_in(asked(fault(RootCause.EQUIPMENT_FAILURE, network=101), seed=seed))
+    events = found_in(asked(fault(RootCause.EQUIPMENT_FAILURE, network=101), seed=seed))
 
-    assert [set(one.affected_streams.tolist()) for one in found] == [streams(links_of(101), OB)]
-    assert np.median(found[0].profile[found[0].active]) == pytest.approx(8.0, abs=1.0)
+    assert [set(one.affected_streams.tolist()) for one in events] == [streams(links_of(101), OB)]
+    assert np.median(events[0].profile[events[0].active]) == pytest.approx(8.0, abs=1.0)
 
 
 def test_interference_that_comes_and_goes_is_one_event_with_several_runs() -> None:
     where: dict[str, Any] = {"satellite": "Meridian 1", "transponder": "C-12", "direction": OB}
     request = asked(fault(RootCause.SATELLITE_INTERFERENCE, hours=5, irregularity=4, **where))
 
-    found = found_in(request)
+    events = found_in(request)
 
-    assert len(found) == 1
-    assert found[0].runs >= 3
-    assert set(found[0].hits.tolist()) == streams(links_of(104, 105), OB)
+    assert len(events) == 1
+    assert events[0].runs >= 3
+    assert set(events[0].affected_streams.tolist()) == streams(links_of(104, 105), OB)
 
 
 @pytest.mark.parametrize("variant", [Variant.REPORTED, Variant.SILENCE])
 def test_a_site_without_electricity_is_dark_and_not_fading(variant: Variant) -> None:
     site = FLEET.links[9].site
 
-    found = found_in(asked(fault(RootCause.POWER_OUTAGE, hours=5, strength=1.0, site=site, variant=variant)))
+    events = found_in(asked(fault(RootCause.POWER_OUTAGE, hours=5, strength=1.0, site=site, variant=variant)))
 
-    assert [(one.channel, set(one.affected_streams.tolist())) for one in found] == [
+    assert [(one.channel, set(one.affected_streams.tolist())) for one in events] == [
         (Channel.OUTAGE, streams({FLEET.links[9].number}, IB, OB))
     ]
 
 
 def test_a_full_carrier_shows_in_its_queues_alone() -> None:
-    found = found_in(asked(fault(RootCause.CONGESTION, hours=4, network=105, irregularity=5)))
+    events = found_in(asked(fault(RootCause.CONGESTION, hours=4, network=105, irregularity=5)))
 
-    assert {one.channel for one in found} == {Channel.CONGESTION}
-    assert set(found[0].hits.tolist()) <= streams(links_of(105), IB, OB)
+    assert {one.channel for one in events} == {Channel.CONGESTION}
+    assert set(events[0].affected_streams.tolist()) <= streams(links_of(105), IB, OB)
 
 
 def test_two_faults_at_a_time_are_two_events() -> None:
     one = fault(RootCause.EQUIPMENT_FAILURE, network=106, variant=Variant.AMPLIFIER)
     other = fault(RootCause.ANTENNA_MISALIGNMENT, begins=11.0, hours=12, link=5007)
 
-    found = found_in(asked(one, other))
+    events = found_in(asked(one, other))
 
-    struck = [set(event.affected_streams.tolist()) for event in found]
-    assert struck == [streams(links_of(106), IB), streams({5007}, IB, OB)]
+    affected = [set(event.affected_streams.tolist()) for event in events]
+    assert affected == [streams(links_of(106), IB), streams({5007}, IB, OB)]
 
 
 def test_the_stronger_comes_first() -> None:
     weak = fault(RootCause.ANTENNA_MISALIGNMENT, strength=0.4, link=5004)
     strong = fault(RootCause.EQUIPMENT_FAILURE, hours=9, network=106, variant=Variant.AMPLIFIER)
 
-    found = found_in(asked(weak, strong))
+    events = found_in(asked(weak, strong))
 
-    assert len(found[0].hits) == 8
-    assert len(found[-1].hits) <= 2
+    assert len(events[0].affected_streams) == 8
+    assert len(events[-1].affected_streams) <= 2
 
 
 # ---------------------------------------------------------------- what is none
@@ -150,7 +150,7 @@ def test_an_event_is_no_more_certain_than_certain() -> None:
     request = asked(fault(RootCause.RAIN_FADE, hours=1.2, site=FLEET.links[1].site, radius_km=60.0, irregularity=3))
 
     for one in found_in(request):
-        assert ((one.affected >= 0.0) & (one.affected <= 1.0)).all()
+        assert ((one.membership >= 0.0) & (one.membership <= 1.0)).all()
         assert one.active.any()
         assert (one.profile[~one.active] == 0.0).all()
         assert one.evidence[one.affected_streams].all()

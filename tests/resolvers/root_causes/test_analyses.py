@@ -1,13 +1,22 @@
 """Analyses of root causes that somebody asks for: what they find, what they refuse, how they are seen again."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Select, select
 
+from ml.catalogue.root_causes import CulpritKind
+from resolvers.base.access import SYSTEM
+from resolvers.base.errors import InvalidInput
 from resolvers.base.roles import Role
-from resolvers.store.tables.analyses import CorrelationAnalysis
-from resolvers.store.tables.core import SiteRole
+from resolvers.context import Context
+from resolvers.root_causes.analyses import run_analysis
+from resolvers.root_causes.analyzer import Limits
+from resolvers.store.queries.analysis_scope import Scope
+from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
+from resolvers.store.tables.analysis_documents import Culprit
+from resolvers.store.tables.core import Satellite, Site, SiteRole
 from schema.relay import global_id
 from tests.helpers.faulted import (
     BROKEN_REMOTE,
@@ -65,6 +74,16 @@ async def key_of(api: Api, kind: str, number: int) -> str:
     found = await api.run(f"query ($number: Int!) {{ {kind}(number: $number) {{ id }} }}", number=number)
     key: str = found[kind]["id"]
     return key
+
+
+async def scope_of(services: Services, kind: AnalysisScope, key: Select[int]) -> Scope:
+    async with services.database.read() as session:
+        return Scope(kind, (await session.scalars(key)).one())
+
+
+async def analyze_a_day(services: Services, scope: Scope, limits: Limits) -> CorrelationAnalysis:
+    end = datetime.now(UTC)
+    return await run_analysis(Context(services, SYSTEM), SYSTEM, scope, end - timedelta(days=1), end, limits)
 
 
 def affected(pattern: dict[str, Any]) -> set[int]:
@@ -281,29 +300,28 @@ async def test_a_window_without_samples_says_when_the_newest_is(operator: Api, s
     assert answer["message"].endswith(f"their newest sample is of {newest:%Y-%m-%d %H:%M:%S} UTC.")
 
 
-async def test_a_window_with_too_many_samples_says_how_long_it_may_be(
-    operator: Api, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_window_with_too_many_samples_says_how_long_it_may_be(services: Services) -> None:
     await built(services)
     await recorded(services, hours=2)
-    monkeypatch.setattr("resolvers.root_causes.analyzer.MOST_SAMPLES", 1000)
+    satellite = await scope_of(services, AnalysisScope.SATELLITE, select(Satellite.id).filter_by(name=SATELLITE))
 
-    answer = await analyze(operator, "analyzeSatellite", SATELLITE, hours=24)
+    with pytest.raises(InvalidInput) as refused:
+        await analyze_a_day(services, satellite, Limits(samples=1000))
 
-    assert (answer["__typename"], answer["path"]) == ("InvalidInput", ["hoursLookback"])
+    assert refused.value.path == ["hoursLookback"]
     beginning = "An analysis goes through at most 1,000 samples; these 12 links, and 4 around them, have some 9,"
-    assert answer["message"].startswith(beginning)
-    assert "Ask for at most 2.6" in answer["message"]
+    assert refused.value.message.startswith(beginning)
+    assert "Ask for at most 2.6" in refused.value.message
 
 
-async def test_a_long_window_is_read_evenly(operator: Api, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_window_is_read_evenly(services: Services) -> None:
     await built(services)
     await recorded(services, [DARK_HUB])
-    monkeypatch.setattr("resolvers.root_causes.analyzer.MOST_READ", 1500)
+    hub = await scope_of(services, AnalysisScope.HUB_ANTENNA, select(Site.id).filter_by(number=HUB))
 
-    answer = await analyze(operator, "analyzeHubAntenna", await key_of(operator, "site", HUB))
+    analysis = await analyze_a_day(services, hub, Limits(read=1500))
 
-    assert answer["patterns"][0]["culprit"] == {"__typename": "Site", "number": HUB}
+    assert analysis.patterns[0].culprit == Culprit(CulpritKind.SITE, hub.key)
 
 
 async def test_a_viewer_may_not(api: Api, make: Factory) -> None:

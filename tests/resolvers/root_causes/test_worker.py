@@ -213,15 +213,12 @@ async def test_an_analysis_that_finds_nothing_is_not_attached_nor_made_again_at_
         ("nothing", 5, None),
     ],
 )
-async def test_what_is_related(
-    services: Services, make: Factory, monkeypatch: pytest.MonkeyPatch, shared: str, links: int, scope: str | None
-) -> None:
+async def test_what_is_related(services: Services, make: Factory, shared: str, links: int, scope: str | None) -> None:
     asked: list[str] = []
 
-    async def made(_context: Any, wanted: Any) -> None:
-        asked.append(wanted.of)
+    async def run(_context: Any, wanted: Any) -> None:
+        asked.append(wanted.kind)
 
-    monkeypatch.setattr("resolvers.root_causes.worker._made", made)
     network, hub, satellite = await make.network(), await make.site(SiteRole.HUB), await make.satellite()
     for number in range(links):
         own = {
@@ -234,29 +231,26 @@ async def test_what_is_related(
         await sql(services, f"UPDATE networks SET transponder = 'T{number}' WHERE id = {on.id}")
         await make.anomaly(await make.link(network=on))
 
-    await analyze_due(services)
+    await analyze_due(services, run)
 
     assert asked == ([scope] if scope else [])
 
 
-async def test_two_links_on_a_transponder_are_related_whatever_their_hubs(
-    services: Services, make: Factory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_two_links_on_a_transponder_are_related_whatever_their_hubs(services: Services, make: Factory) -> None:
     asked: list[Any] = []
 
-    async def made(_context: Any, wanted: Any) -> None:
+    async def run(_context: Any, wanted: Any) -> None:
         asked.append(wanted)
 
-    monkeypatch.setattr("resolvers.root_causes.worker._made", made)
     satellite = await make.satellite()
     for _ in range(2):
         network = await make.network(satellite=satellite)
         await sql(services, f"UPDATE networks SET transponder = 'KU-01' WHERE id = {network.id}")
         await make.anomaly(await make.link(network=network))
 
-    await analyze_due(services)
+    await analyze_due(services, run)
 
-    assert [(scope.of, scope.key) for scope in asked] == [("SATELLITE", satellite.id)]
+    assert [(scope.kind, scope.key) for scope in asked] == [("SATELLITE", satellite.id)]
 
 
 async def test_who_follows_anomalies_hears_of_the_analysis(api: Api, services: Services) -> None:
