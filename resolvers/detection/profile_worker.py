@@ -1,4 +1,4 @@
-"""Learns again what is ordinary for each stream as its history grows: beside the ingest, one process at a time."""
+"""Fits the profiles of streams again as their history grows: beside the ingest, one process at a time."""
 
 import asyncio
 import time
@@ -26,11 +26,11 @@ from resolvers.store.telemetry import profiles, streams
 from resolvers.store.telemetry import samples as telemetry
 from resolvers.store.telemetry.streams import StreamKey, Streams
 
-MIN_SAMPLES: Final = 500  # younger streams are judged by a prior and their centre and spread
-LEARN_FROM: Final = 4320  # the newest samples: 15 days of one each five minutes
+MIN_SAMPLES: Final = 500  # younger streams are scored by the prior and their baseline
+LEARN_FROM: Final = 4320  # newest samples: 15 days of one each five minutes
 REFIT_AFTER: Final = 72  # new samples (six hours), or a tenth more, whichever is later
 AT_ONCE: Final = 16  # streams
-BREAK: Final = 4.0  # times as long as a round took before the next, so that the server does not feel it
+BREAK: Final = 4.0  # times as long as the last few streams took, so that the server does not feel it
 
 
 def build_worker(services: Services, every_seconds: float) -> Worker:
@@ -39,7 +39,10 @@ def build_worker(services: Services, every_seconds: float) -> Worker:
 
 
 async def learn_due(services: Services, pause: float = 0.0) -> int:
-    """All streams that are due; how many these were. None where another process is at it."""
+    """Fits the profiles of all streams that are due; returns how many. 0 where another process is at it.
+
+    pause: times as long as the last few streams took, before the next ones.
+    """
     async with single_runner(services.database, AdvisoryLock.PROFILE_LEARNING) as mine:
         return sum([await _learn_kind(services, kind, pause) for kind in TargetKind]) if mine else 0
 
@@ -48,15 +51,15 @@ async def _learn_kind(services: Services, kind: TargetKind, pause: float) -> int
     done = 0
     while True:
         began = time.monotonic()
-        learned = await _round(services, await services.registry.detector(kind))
+        learned = await _learn_some(services, await services.registry.detector(kind))
         if not learned:
             return done
         done += learned
         await asyncio.sleep(pause * (time.monotonic() - began))
 
 
-async def _round(services: Services, detector: Detector) -> int:
-    """A few streams: read in one transaction, learned from in none, stored in another."""
+async def _learn_some(services: Services, detector: Detector) -> int:
+    """Fits a few streams: reads them in one transaction, fits them in none, and stores them in another."""
     async with services.database.read() as session:
         connection = await driver(session)
         due = await connection.fetch(
@@ -69,54 +72,56 @@ async def _round(services: Services, detector: Detector) -> int:
         frame = await telemetry.load_newest(session, detector.kind, keys, LEARN_FROM)
         confirmed = await connection.fetch(_CONFIRMED, detector.kind.value, *zip(*keys, strict=True))
     windows = np.array([tuple(record) for record in confirmed], dtype=np.int64).reshape(-1, 3)
-    learned = await asyncio.to_thread(_learned, detector, frame, len(keys), windows)
+    fits = await asyncio.to_thread(_fit, detector, frame, len(keys), windows)
     async with services.database.write() as session:
-        known = await streams.lock_streams(session, detector.kind, keys)
-        await _keep(session, detector, known, learned, [record["samples"] for record in due])
+        locked = await streams.lock_streams(session, detector.kind, keys)
+        await _store(session, detector, locked, fits, [record["samples"] for record in due])
     return len(keys)
 
 
-async def _keep(
-    session: AsyncSession, detector: Detector, known: Streams, learned: "_Learned | None", samples: list[int]
+async def _store(
+    session: AsyncSession, detector: Detector, locked: Streams, fits: "_Fits | None", samples: list[int]
 ) -> None:
-    contents: list[bytes | None] = [None] * len(known.keys)
-    for place, content in zip(learned.places, learned.profiles.to_bytes(), strict=True) if learned else ():
+    """Stores profiles and baselines; samples: that the history of each stream had."""
+    contents: list[bytes | None] = [None] * len(locked.keys)
+    for place, content in zip(fits.places, fits.profiles.to_bytes(), strict=True) if fits else ():
         contents[place] = content
-    await profiles.store_profiles(session, known.kind, known.keys, samples, detector.version, contents)
-    if learned:
-        known.learned[learned.places] = np.array(samples)[learned.places]
-        known.centre[learned.places], known.spread[learned.places] = learned.base.centre, learned.base.spread
-        await streams.store_baselines(session, known, learned.places)
+    await profiles.store_profiles(session, locked.kind, locked.keys, samples, detector.version, contents)
+    if fits:
+        locked.learned[fits.places] = np.array(samples)[fits.places]
+        locked.centre[fits.places], locked.spread[fits.places] = fits.base.centre, fits.base.spread
+        await streams.store_baselines(session, locked, fits.places)
 
 
 @dataclass(frozen=True)
-class _Learned:
-    """Of the streams, by place, whose history sufficed."""
+class _Fits:
+    """Profiles and baselines of the streams whose history sufficed; places: their indices."""
 
     places: list[int]
     profiles: Profiles
     base: baselines.Baselines
 
 
-def _learned(detector: Detector, frame: pl.DataFrame, streams: int, confirmed: NDArray[np.int64]) -> _Learned | None:
-    """None where no history suffices.
+def _fit(detector: Detector, frame: pl.DataFrame, streams: int, confirmed: NDArray[np.int64]) -> _Fits | None:
+    """Fits the streams with enough samples; None where there are none.
 
-    Confirmed anomalies (place, first and last ms) are not learned from: they must stay odd.
+    confirmed: place, first and last epoch ms of true anomalies, shape (windows, 3). They are not learned from, so that
+        their like goes on alarming.
     """
     kind, places = CATALOGUE[detector.kind], frame["place"].to_numpy()
     enough = np.bincount(places, minlength=streams) >= MIN_SAMPLES
     if not enough.any():
         return None
     kept = frame.filter(pl.Series(enough[places]))
-    of, at = kept["place"].to_numpy(), kept["at"].to_numpy()
+    place_of, at = kept["place"].to_numpy(), kept["at"].to_numpy()
     left_out = np.zeros(len(kept), dtype=bool)
     for place, first, last in confirmed.tolist():
-        left_out |= (of == place) & (at >= first) & (at <= last)
-    rows = StreamSamples(to_readings(kept, kind), at, (np.cumsum(enough) - 1)[of], int(enough.sum()))
-    ordinary = np.where(left_out[:, None], np.nan, rows.values)
-    base = baselines.fit_baselines(kind, ordinary, rows.stream, rows.streams)
-    learned = fit_profiles(rows, detector.scales, detector.forest, left_out if left_out.any() else None)
-    return _Learned(np.flatnonzero(enough).tolist(), learned, base)
+        left_out |= (place_of == place) & (at >= first) & (at <= last)
+    samples = StreamSamples(to_readings(kept, kind), at, (np.cumsum(enough) - 1)[place_of], int(enough.sum()))
+    ordinary = np.where(left_out[:, None], np.nan, samples.values)
+    base = baselines.fit_baselines(kind, ordinary, samples.stream, samples.streams)
+    fitted = fit_profiles(samples, detector.scales, detector.forest, left_out if left_out.any() else None)
+    return _Fits(np.flatnonzero(enough).tolist(), fitted, base)
 
 
 _DUE = """

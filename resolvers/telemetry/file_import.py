@@ -19,7 +19,7 @@ from resolvers.context import Context
 from resolvers.store.postgres.conditions import is_among
 from resolvers.store.tables.core import Anomaly
 from resolvers.telemetry import recording as metrics
-from resolvers.telemetry.files.messages import printable
+from resolvers.telemetry.files.messages import make_printable
 from resolvers.telemetry.recording import LISTED_REJECTIONS, RecordedBatch, Rejection, largest_batch
 
 LONGEST_NAME: Final = 100  # characters of a file's name in a sentence
@@ -67,7 +67,7 @@ async def import_upload(context: Context, kind: TargetKind, name: str, content: 
 
     Raises InvalidInput for a damaged file; the batches before the damage stay, and sending the file again is safe.
     """
-    tally, shown = Tally(), printable(name, LONGEST_NAME) or "The file"
+    tally, shown = Tally(), make_printable(name, LONGEST_NAME) or "The file"
     try:
         async with aclosing(import_file(lambda: replace(context), kind, content, shown)) as steps:
             async for step in steps:

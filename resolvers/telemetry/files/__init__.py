@@ -1,5 +1,5 @@
-"""How are files from outside read? In a process of their own, which may die of them.
+"""Answers: how are files from outside read? By a process of their own, which may die of them.
 
-Offers `FileReaders`: typed rows of a CSV or Parquet file, batch by batch. Knows nothing of samples but the names of
-their columns.
+Offers `FileReaders`: typed rows of a CSV or Parquet file, batch by batch.
+Must not know samples, but for the names of their columns.
 """

@@ -1,4 +1,4 @@
-"""Columns as they come in a file → the types that samples are recorded with."""
+"""Parses the cells of a file into the types that samples are recorded with."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,15 @@ CUT_OFF = "…"  # ends what is shorter than it was, so that it cannot be read a
 ISO_FORMATS = ("%+", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z")
 
 
-def typed(raw: pl.DataFrame, metrics: Sequence[str]) -> pl.DataFrame:
-    """Typed columns, and in `unreadable` what could not be typed.
+def parse_cells(raw: pl.DataFrame, metrics: Sequence[str]) -> pl.DataFrame:
+    """Returns typed columns, and in `unreadable` a sentence on a cell that cannot be read.
 
-    raw: `number`, `at`, whatever else is text, and the metrics.
+    raw: `number`, `at` and the metrics in any type, and text columns.
     """
-    raw = _bounded(raw).with_columns(selectors.string().str.strip_chars().replace("", None))
+    raw = _cut_long_texts(raw).with_columns(selectors.string().str.strip_chars().replace("", None))
     typed = {
-        "number": _whole(pl.col("number"), raw.schema["number"]),
-        "at": _epoch_ms(raw.schema["at"]),
+        "number": _parse_whole(pl.col("number"), raw.schema["number"]),
+        "at": _parse_time(raw.schema["at"]),
         **{name: pl.col(name).cast(pl.Float64, strict=False) for name in metrics},
     }
     unreadable: pl.Expr = pl.lit(None, pl.String)
@@ -32,8 +32,8 @@ def typed(raw: pl.DataFrame, metrics: Sequence[str]) -> pl.DataFrame:
     return raw.select(**kept, **typed, unreadable=unreadable)
 
 
-def _bounded(raw: pl.DataFrame) -> pl.DataFrame:
-    """Without long texts, of which one in the file may stand for millions in memory."""
+def _cut_long_texts(raw: pl.DataFrame) -> pl.DataFrame:
+    """Cuts long texts, of which one in the file may stand for millions in memory."""
     raw = raw.with_columns(selectors.by_dtype(pl.Categorical, pl.Enum).cast(pl.String))
     text = selectors.string()
     if not any((column.str.len_bytes() > LONGEST_CELL).any() for column in raw.select(text)):
@@ -42,13 +42,13 @@ def _bounded(raw: pl.DataFrame) -> pl.DataFrame:
     return raw.with_columns(pl.when(text.str.len_bytes() > LONGEST_CELL).then(shown).otherwise(text))
 
 
-def _whole(number: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """Parquet has whole numbers as fractions where some are missing; a cast would cut 7.5 down to 7."""
+def _parse_whole(number: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """Parses whole numbers. Parquet may have them as fractions if some are missing; a cast would cut 7.5 down to 7."""
     whole = pl.when(number == number.floor()).then(number) if dtype.is_float() else number
     return whole.cast(pl.Int64, strict=False)
 
 
-def _epoch_ms(dtype: pl.DataType) -> pl.Expr:
+def _parse_time(dtype: pl.DataType) -> pl.Expr:
     at = pl.col("at")
     if dtype == pl.String:
         numeric = at.cast(pl.Int64, strict=False)

@@ -1,7 +1,7 @@
-"""What a server and the process that reads a file for it say to each other.
+"""Messages between a server and the process that reads a file for it.
 
 The job comes as JSON in the process's arguments; the file is open as a descriptor. Back come messages on its standard
-output, each of a kind and a length: the number of rows, batches as Arrow IPC streams, and the end, or what is wrong.
+output, each with its kind and length: the number of rows, batches as Arrow IPC streams, then the end, or what is wrong.
 """
 
 import json
@@ -15,7 +15,7 @@ LARGEST_MESSAGE: Final = 64 << 20  # bytes: several times a batch of all columns
 
 
 class Kind(Enum):
-    """Of a message."""
+    """The kind of a message."""
 
     ROWS = b"R"  # how many there are, in digits
     BATCH = b"B"  # an Arrow IPC stream
@@ -35,15 +35,15 @@ class Job:
     seconds: float  # of a processor, from one message to the next
 
     def as_json(self) -> str:
-        """For the command line."""
+        """Returns the job for the command line."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Job":
-        """What `as_json` wrote."""
+        """Reads what `as_json` wrote."""
         return cls(**json.loads(text))
 
 
-def printable(text: str, longest: int) -> str:
-    """Its beginning, fit for a sentence."""
+def make_printable(text: str, longest: int) -> str:
+    """Returns the beginning of a text, fit for a sentence."""
     return "".join(letter if letter.isprintable() else "?" for letter in text[:longest])

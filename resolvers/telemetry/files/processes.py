@@ -1,4 +1,4 @@
-"""Files read by processes of their own: the server gets typed rows, or a sentence, whatever is in the file."""
+"""Has files read by processes of their own: whatever is in a file, the server gets typed rows or a sentence."""
 
 import asyncio
 import io
@@ -16,7 +16,7 @@ import structlog
 from resolvers.base.errors import InvalidInput, Unavailable
 from resolvers.telemetry.files.messages import HEADER, LARGEST_MESSAGE, Job, Kind
 
-MEMORY: Final = 512 << 20  # bytes that reading a file may take
+MEMORY: Final = 512 << 20  # bytes that a process may take to read a file
 SECONDS: Final = 900.0  # that it may take from one batch to the next
 BATCH_ROWS: Final = 50_000
 AT_ONCE: Final = 2  # files, in a server process
@@ -32,7 +32,7 @@ logger = structlog.get_logger(__name__)
 
 
 class FileReaders:
-    """Those of this server process."""
+    """Reads files for this server process."""
 
     def __init__(self, memory: int = MEMORY, seconds: float = SECONDS, batch_rows: int = BATCH_ROWS) -> None:
         self._memory, self._seconds, self._batch_rows = memory, seconds, batch_rows
@@ -43,16 +43,19 @@ class FileReaders:
     async def open(
         self, file: IO[bytes], name: str, required: Sequence[str], metrics: Sequence[str]
     ) -> AsyncIterator["OpenFile"]:
-        """A CSV or Parquet file's columns, named like these in camel or snake case; errors call the file by its name.
+        """Opens a CSV or Parquet file with columns named like these, in camel or snake case.
 
-        required: the target's number first, then `at` and others that must be there; of the metrics any will do.
         Raises InvalidInput, as reading does; Unavailable where too many are read already, or no process can be started.
+
+        name: of the file, in error messages.
+        required: the target's number first, then `at` and others that must be there.
+        metrics: any of them will do.
         """
-        async with self._turn():
+        async with self._wait_for_turn():
             try:
-                descriptor = await asyncio.to_thread(_descriptor, file)
+                descriptor = await asyncio.to_thread(_flush_to_disk, file)
                 job = Job(descriptor, [*required], [*metrics], self._batch_rows, self._memory, self._seconds)
-                process = await _started(job)
+                process = await _start(job)
             except OSError as error:
                 raise Unavailable(f"No file can be read now ({error.strerror}). Try again shortly.") from error
             opened = OpenFile(process, name, job)
@@ -63,7 +66,7 @@ class FileReaders:
                 await opened.end()
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _wait_for_turn(self) -> AsyncIterator[None]:
         if self._waiting == WAITING:
             raise Unavailable(f"{AT_ONCE} files are being read, and {WAITING} wait for it. Try again shortly.")
         self._waiting += 1
@@ -77,15 +80,15 @@ class FileReaders:
             self._free.release()
 
 
-def _descriptor(file: IO[bytes]) -> int:
-    """What was kept in memory so far is on disk then."""
+def _flush_to_disk(file: IO[bytes]) -> int:
+    """Returns the file's descriptor, with all of its content on disk."""
     descriptor = file.fileno()
     file.flush()
     return descriptor
 
 
-async def _started(job: Job) -> Process:
-    """Raises OSError. Its standard input, on which nothing is ever sent, tells it when we are gone."""
+async def _start(job: Job) -> Process:
+    """Starts the process. Its standard input, on which nothing is sent, tells it when we are gone. Raises OSError."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "resolvers.telemetry.files.reading", job.as_json()),
@@ -99,31 +102,31 @@ async def _started(job: Job) -> Process:
 
 
 class OpenFile:
-    """A file that is being read; `rows` are those that it says it has."""
+    """A file that is being read; `rows`: how many it says it has."""
 
     def __init__(self, process: Process, name: str, job: Job) -> None:
         assert process.stdout is not None  # noqa: S101  both are pipes
         assert process.stderr is not None  # noqa: S101
         self._process, self._name, self._job = process, name, job
         self._output = process.stdout
-        self._complaints = asyncio.create_task(_last_of(process.stderr))
+        self._complaints = asyncio.create_task(_read_end(process.stderr))
         self._is_over = False  # it ends by itself; killing it then would confuse asyncio (Python 3.11)
         self.rows = 0
 
     async def begin(self) -> None:
-        """Raises InvalidInput, as `batches` does."""
-        self.rows = int((await self._next())[1])
+        """Receives the number of rows. Raises InvalidInput, as `batches` does."""
+        self.rows = int((await self._receive())[1])
 
     async def batches(self) -> AsyncIterator[pl.DataFrame]:
-        """Rows in the file's order: `number`, `at` (epoch ms), other required columns, metrics, and `unreadable`."""
-        while (message := await self._next())[0] is not Kind.END:
+        """Yields rows in order: `number`, `at` (epoch ms), other required columns, metrics and `unreadable`."""
+        while (message := await self._receive())[0] is not Kind.END:
             frame = await asyncio.to_thread(pl.read_ipc_stream, io.BytesIO(message[1]))
-            if dict(frame.schema) != _types(self._job, frame.columns):
-                raise self._unreadable(CRASHED)
+            if dict(frame.schema) != _list_types(self._job, frame.columns):
+                raise self._make_error(CRASHED)
             yield frame
 
     async def end(self) -> None:
-        """Whether it was read to its end or not."""
+        """Ends the process, whether the file was read to its end or not."""
         if not self._is_over:
             with suppress(ProcessLookupError):
                 self._process.kill()
@@ -131,25 +134,25 @@ class OpenFile:
         await self._complaints
         await self._process.wait()
 
-    async def _next(self) -> tuple[Kind, bytes]:
+    async def _receive(self) -> tuple[Kind, bytes]:
         try:
             async with asyncio.timeout(self._job.seconds):
                 kind, length = HEADER.unpack(await self._output.readexactly(HEADER.size))
                 if length > LARGEST_MESSAGE:
-                    raise self._unreadable(CRASHED)
+                    raise self._make_error(CRASHED)
                 content = await self._output.readexactly(length)
         except TimeoutError:
-            raise self._unreadable(TOOK_TOO_LONG) from None
+            raise self._make_error(TOOK_TOO_LONG) from None
         except asyncio.IncompleteReadError:
             self._is_over = True
-            raise self._unreadable(await self._death()) from None
+            raise self._make_error(await self._explain_death()) from None
         self._is_over = Kind(kind) in (Kind.END, Kind.REFUSED)
         if Kind(kind) is Kind.REFUSED:
             raise InvalidInput(f"{self._name} {content.decode(errors='replace')}")
         return Kind(kind), content
 
-    async def _death(self) -> str:
-        """What the process died of."""
+    async def _explain_death(self) -> str:
+        """Returns what the process died of."""
         code, complaints = await self._process.wait(), await self._complaints
         logger.warning("the reader of a file died", code=code, said=complaints.decode(errors="replace"))
         if code == -signal.SIGXCPU:
@@ -157,20 +160,20 @@ class OpenFile:
         is_hungry = b"memory allocation of" in complaints or b"MemoryError" in complaints
         return OUT_OF_MEMORY if is_hungry or code == -signal.SIGKILL else CRASHED
 
-    def _unreadable(self, why: str) -> InvalidInput:
+    def _make_error(self, why: str) -> InvalidInput:
         return InvalidInput(f"{self._name} cannot be read: {why}.")
 
 
-async def _last_of(stream: asyncio.StreamReader) -> bytes:
-    """The end of what comes, when all has come."""
+async def _read_end(stream: asyncio.StreamReader) -> bytes:
+    """Returns the end of what comes, when all has come."""
     last = b""
     while read := await stream.read(KEPT_BYTES):
         last = (last + read)[-KEPT_BYTES:]
     return last
 
 
-def _types(job: Job, columns: Sequence[str]) -> dict[str, type[pl.DataType]]:
-    """Of a batch that has these columns."""
+def _list_types(job: Job, columns: Sequence[str]) -> dict[str, type[pl.DataType]]:
+    """Returns the types of a batch that has these columns."""
     texts = {name: pl.String for name in job.required[1:] if name != "at"}
     metrics = {name: pl.Float64 for name in job.metrics if name in columns}
     return {"number": pl.Int64, "at": pl.Int64, **texts, **metrics, "unreadable": pl.String}

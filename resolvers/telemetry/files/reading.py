@@ -1,7 +1,7 @@
-"""The process that reads a file: `python -m resolvers.telemetry.files.reading JOB`, talking as `messages.py` says.
+"""The process that reads a file: `python -m resolvers.telemetry.files.reading JOB`, which speaks as `messages.py` says.
 
-It knows polars and nothing of the server, has no secrets, limits its own memory and time, and ends when its standard
-input does, which is when the server no longer wants it or is gone.
+It knows polars and nothing of the server, has no secrets, and limits its own memory and time. It ends when its standard
+input ends: the server no longer wants it, or is gone.
 """
 
 import io
@@ -16,13 +16,13 @@ from typing import Final
 
 import polars as pl
 
-from resolvers.telemetry.files.cells import typed
-from resolvers.telemetry.files.messages import HEADER, Job, Kind, printable
-from resolvers.telemetry.files.tabular import Tabular, Unreadable, tabular
+from resolvers.telemetry.files.cells import parse_cells
+from resolvers.telemetry.files.messages import HEADER, Job, Kind, make_printable
+from resolvers.telemetry.files.tabular import TableFile, Unreadable, open_table
 
-NICENESS: Final = 5  # whoever is served comes first
+NICENESS: Final = 5  # serving comes first
 NUMBER: Final = "number"
-NAMED_COLUMNS: Final = 20  # of those that a file has instead of ours
+NAMED_COLUMNS: Final = 20  # columns that the message names where ours are missing
 NAMED_CHARACTERS: Final = 50  # of each
 LONGEST_REASON: Final = 300  # characters
 PANICKED: Final = "it is damaged, or has something in it that polars cannot read"
@@ -31,18 +31,18 @@ DATA_PAGES: Final = 5  # their place in it
 
 
 class Unsuitable(Exception):
-    """The table lacks what samples need; says so, after the file's name."""
+    """The table lacks what samples need; the message follows the file's name."""
 
 
 def main() -> None:
-    """Read, and send what is read."""
+    """Reads the file, and sends what it reads."""
     job = Job.from_json(sys.argv[1])
     threading.Thread(target=_end_with_input, daemon=True).start()
     output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no message
-    limit(job.memory)
+    limit_resources(job.memory)
     try:
-        for kind, content in _messages(job):
+        for kind, content in _produce_messages(job):
             output.write(HEADER.pack(kind.value, len(content)))
             output.write(content)
             output.flush()
@@ -58,10 +58,10 @@ def _end_with_input() -> None:
     os._exit(1)
 
 
-def limit(memory: int) -> None:
-    """Take no more than so many bytes from now on, write no file, leave no core behind.
+def limit_resources(memory: int) -> None:
+    """Lets this process take only so many bytes from now on, write no file and leave no core dump.
 
-    Where the system does not tell how much there is already (macOS), memory has no limit.
+    Memory has no limit where the system does not tell how much is in use (macOS).
     """
     os.nice(NICENESS)
     _set(resource.RLIMIT_CORE, 0)
@@ -72,30 +72,30 @@ def limit(memory: int) -> None:
 
 
 def _allow_seconds(seconds: float) -> None:
-    """Of a processor, from now on."""
+    """Lets this process use a processor for so long from now on."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     _set(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + seconds) + 1)
 
 
 def _set(what: int, amount: int) -> None:
-    """The soft limit, below the hard one that somebody has set."""
+    """Sets a soft limit, at most the hard one that somebody has set."""
     _, hard = resource.getrlimit(what)
     with suppress(ValueError, OSError):
         resource.setrlimit(what, (amount if hard == resource.RLIM_INFINITY else min(amount, hard), hard))
 
 
-def _messages(job: Job) -> Iterator[tuple[Kind, bytes]]:
-    """Expected failures, polars' panics included, become the last one."""
+def _produce_messages(job: Job) -> Iterator[tuple[Kind, bytes]]:
+    """Yields the messages. Expected failures, polars' panics included, become the last one."""
     _allow_seconds(job.seconds)
     try:
         with os.fdopen(job.descriptor, "rb") as file:
-            table = tabular(file)
-            names = _matched(table, job)
-            yield Kind.ROWS, str(table.rows()).encode()
+            table = open_table(file)
+            names = _match_columns(table, job)
+            yield Kind.ROWS, str(table.count_rows()).encode()
             metrics = [name for name in job.metrics if name in names.values()]
-            for piece in table.pieces([*names]):
+            for piece in table.read_pieces([*names]):
                 for batch in piece.rename(names).iter_slices(job.batch_rows):
-                    yield Kind.BATCH, _arrow(typed(batch, metrics))
+                    yield Kind.BATCH, _to_arrow(parse_cells(batch, metrics))
         yield Kind.END, b""
     except Unsuitable as error:
         yield Kind.REFUSED, str(error).encode()
@@ -103,37 +103,37 @@ def _messages(job: Job) -> Iterator[tuple[Kind, bytes]]:
         yield Kind.REFUSED, f"cannot be read as CSV or Parquet: {PANICKED}.".encode()
     except (Unreadable, OSError, pl.exceptions.PolarsError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]
-        shown = printable(why, LONGEST_REASON).rstrip(".")
+        shown = make_printable(why, LONGEST_REASON).rstrip(".")
         yield Kind.REFUSED, f"cannot be read as CSV or Parquet: {shown}.".encode()
 
 
-def _arrow(batch: pl.DataFrame) -> bytes:
+def _to_arrow(batch: pl.DataFrame) -> bytes:
     stream = io.BytesIO()
     batch.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())  # later ones send what slices leave out
     return stream.getvalue()
 
 
-def _matched(table: Tabular, job: Job) -> dict[str, str]:
-    """Our names of the file's columns, by its own. Raises Unsuitable, Unreadable."""
-    ours = {_snake(column): column for column in table.schema}
+def _match_columns(table: TableFile, job: Job) -> dict[str, str]:
+    """Returns our names of the file's columns, by its own. Raises Unsuitable, Unreadable."""
+    ours = {_to_snake_case(column): column for column in table.schema}
     missing = [name for name in job.required if name not in ours]
-    known = [name for name in job.metrics if name in ours]
-    if missing or not known:
+    metrics = [name for name in job.metrics if name in ours]
+    if missing or not metrics:
         wanted = ", ".join(missing) or f"any of {', '.join(job.metrics)}"
-        raise Unsuitable(f"lacks the column {wanted}; it has {_listed(table.schema.names())}.")
-    for name in (*job.required, *known):
+        raise Unsuitable(f"lacks the column {wanted}; it has {_format_columns(table.schema.names())}.")
+    for name in (*job.required, *metrics):
         if table.schema[ours[name]].is_nested():
             raise Unreadable(f"its column {name} holds lists or structs")
     number = job.required[0]
-    return {ours[name]: NUMBER if name == number else name for name in (*job.required, *known)}
+    return {ours[name]: NUMBER if name == number else name for name in (*job.required, *metrics)}
 
 
-def _listed(columns: list[str]) -> str:
-    shown = [printable(column, NAMED_CHARACTERS) for column in columns[:NAMED_COLUMNS]]
+def _format_columns(columns: list[str]) -> str:
+    shown = [make_printable(column, NAMED_CHARACTERS) for column in columns[:NAMED_COLUMNS]]
     return ", ".join(shown if len(columns) <= NAMED_COLUMNS else [*shown, "…"])
 
 
-def _snake(column: str) -> str:
+def _to_snake_case(column: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in column.strip())
 
 

@@ -1,7 +1,7 @@
-"""Tables in CSV and Parquet files, read piece by piece: memory does not grow with a file.
+"""Reads tables in CSV and Parquet files piece by piece, so that memory does not grow with the file.
 
-Polars' own streams read ahead of a slow consumer, and a Parquet row group comes whole; here, nothing is read that was
-not asked for.
+Polars' own streams read ahead of a slow consumer and take a Parquet row group whole; here, only what was asked for is
+read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,11 @@ import polars as pl
 
 BLOCK_BYTES = 8 << 20  # of CSV read at a time; no row is longer
 TOO_LONG = f"a row is longer than {BLOCK_BYTES >> 20} MiB, or a quote is left open"
-MOST_ROWS = 200_000  # at a time; of Parquet, the row group's compressed column is read anew each time
-MOST_COLUMNS: Final = 1000
-TOO_WIDE: Final = f"it has more than {MOST_COLUMNS} columns"
+MAX_ROWS = 200_000  # at a time; each time, the compressed column of a Parquet row group is read anew
+MAX_COLUMNS: Final = 1000
+TOO_WIDE: Final = f"it has more than {MAX_COLUMNS} columns"
 PARQUET: Final = b"PAR1"  # how such a file begins
-OTHERS: Final = {  # how files begin that are sent by mistake; polars would unpack some of them, however large
+OTHERS: Final = {  # beginnings of files that are sent by mistake; polars would unpack some of them, however large
     b"PARE": "its footer is encrypted",
     b"\x1f\x8b": "it is compressed by gzip; unpack it first",
     b"PK\x03\x04": "it is a zip or an Excel workbook; send the CSV file in it",
@@ -31,82 +31,85 @@ OTHERS: Final = {  # how files begin that are sent by mistake; polars would unpa
 
 
 class Unreadable(Exception):
-    """The file is none of ours; says why."""
+    """The file is neither CSV nor Parquet, or damaged; the message says why."""
 
 
-class Tabular(Protocol):
+class TableFile(Protocol):
     """A file with named columns."""
 
     @property
     def schema(self) -> pl.Schema:
-        """Their names and types."""
+        """Names and types of the columns."""
 
-    def rows(self) -> int:
-        """How many there are."""
+    def count_rows(self) -> int:
+        """Returns how many rows there are."""
 
-    def pieces(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """These columns of all rows, in order, a bounded part at a time. One pass at a time."""
+    def read_pieces(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Yields these columns of all rows in order, a bounded part at a time. Supports one pass at a time."""
 
 
-def tabular(file: BinaryIO) -> Tabular:
-    """Parquet tells by its first bytes, anything else is CSV.
+def open_table(file: BinaryIO, block_bytes: int = BLOCK_BYTES, max_rows: int = MAX_ROWS) -> TableFile:
+    """Opens a table: Parquet by its first bytes, anything else as CSV.
 
-    Raises Unreadable, an OSError or a PolarsError for what is neither, as do the methods.
+    Raises Unreadable, an OSError or a PolarsError for what is neither, as the methods do.
+
+    block_bytes: of CSV read at a time; no row may be longer.
+    max_rows: of a piece.
     """
     file.seek(0)
     beginning = file.read(8)
     for mark, why in OTHERS.items():
         if beginning.startswith(mark):
             raise Unreadable(why)
-    table = Parquet(file) if beginning.startswith(PARQUET) else Csv(file)
-    if len(table.schema) > MOST_COLUMNS:
+    table = ParquetFile(file, max_rows) if beginning.startswith(PARQUET) else CsvFile(file, block_bytes, max_rows)
+    if len(table.schema) > MAX_COLUMNS:
         raise Unreadable(TOO_WIDE)
     return table
 
 
-class Csv:
-    """Cells are text."""
+class CsvFile:
+    """A CSV file, whose cells are text."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        first = next(self._blocks(), b"")
-        if _first_row(first).count(b",") >= MOST_COLUMNS:  # before polars takes memory for each
+    def __init__(self, file: BinaryIO, block_bytes: int, max_rows: int) -> None:
+        self._file, self._block_bytes, self._max_rows = file, block_bytes, max_rows
+        first = next(self._read_blocks(), b"")
+        if _find_first_row(first).count(b",") >= MAX_COLUMNS:  # checked before polars takes memory for each
             raise Unreadable(TOO_WIDE)
-        self.schema = _scanned(first).collect_schema()
+        self.schema = _scan(first).collect_schema()
         self._header = pl.DataFrame(schema=self.schema).write_csv().encode()
 
-    def rows(self) -> int:
-        return sum(int(scan.select(pl.len()).collect().item()) for scan in self._scans())
+    def count_rows(self) -> int:
+        return sum(int(scan.select(pl.len()).collect().item()) for scan in self._scan_blocks())
 
-    def pieces(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        return (scan.select(columns).collect() for scan in self._scans())
+    def read_pieces(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        return (scan.select(columns).collect() for scan in self._scan_blocks())
 
-    def _scans(self) -> Iterator[pl.LazyFrame]:
-        for number, block in enumerate(self._blocks()):
-            yield _scanned(self._header + block if number else block)
+    def _scan_blocks(self) -> Iterator[pl.LazyFrame]:
+        for number, block in enumerate(self._read_blocks()):
+            yield _scan(self._header + block if number else block)
 
-    def _blocks(self) -> Iterator[bytes]:
-        """Whole rows, the file's header before the first."""
+    def _read_blocks(self) -> Iterator[bytes]:
+        """Yields whole rows; the first block begins with the file's header."""
         self._file.seek(0)
         block = b""
-        while read := self._file.read(BLOCK_BYTES):
+        while read := self._file.read(self._block_bytes):
             block += read
-            if len(read) < BLOCK_BYTES:
+            if len(read) < self._block_bytes:
                 break
-            if end := _end_of_rows(block):
-                yield from _portions(block[:end])
+            if end := _find_end_of_rows(block):
+                yield from _split(block[:end], self._max_rows)
                 block = block[end:]
-            elif len(block) > BLOCK_BYTES:
+            elif len(block) > self._block_bytes:
                 raise Unreadable(TOO_LONG)
-        yield from _portions(block)
+        yield from _split(block, self._max_rows)
 
 
-def _scanned(block: bytes) -> pl.LazyFrame:
+def _scan(block: bytes) -> pl.LazyFrame:
     return pl.scan_csv(block, infer_schema=False)
 
 
-def _first_row(block: bytes) -> bytes:
-    """After an odd number of quotes, a line ends within a cell."""
+def _find_first_row(block: bytes) -> bytes:
+    """Returns the header row. After an odd number of quotes, a line ends within a cell."""
     block = block.lstrip()
     end = quotes = 0
     while line := block.find(b"\n", end) + 1:
@@ -117,8 +120,8 @@ def _first_row(block: bytes) -> bytes:
     return block
 
 
-def _end_of_rows(block: bytes) -> int:
-    """Where its last whole row ends, 0 where none does; after an odd number of quotes, a line ends within a cell."""
+def _find_end_of_rows(block: bytes) -> int:
+    """Returns where the last whole row ends, 0 where none does; see `_find_first_row`."""
     end = block.rfind(b"\n") + 1
     quotes = block.count(b'"', 0, end)
     while quotes % 2:
@@ -128,33 +131,34 @@ def _end_of_rows(block: bytes) -> int:
     return end
 
 
-def _portions(block: bytes) -> Iterator[bytes]:
-    """Whole rows, not too many in each: a row may be a single byte, and take memory for each column."""
-    half = _end_of_rows(block[: len(block) // 2]) if block.count(b"\n") > MOST_ROWS else 0
+def _split(block: bytes, max_rows: int) -> Iterator[bytes]:
+    """Yields parts of whole rows, about `max_rows` at most: a row may be a single byte, yet take memory per column."""
+    half = _find_end_of_rows(block[: len(block) // 2]) if block.count(b"\n") > max_rows else 0
     if half:
-        yield from _portions(block[:half])
-        yield from _portions(block[half:])
+        yield from _split(block[:half], max_rows)
+        yield from _split(block[half:], max_rows)
     elif block:
         yield block
 
 
-class Parquet:
-    """Columns keep their types."""
+class ParquetFile:
+    """A Parquet file, whose columns keep their types."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, max_rows: int) -> None:
         file.seek(0)
+        self._max_rows = max_rows
         self._lazy = pl.scan_parquet(file, glob=False)
         self.schema = self._lazy.collect_schema()
 
-    def rows(self) -> int:
+    def count_rows(self) -> int:
         return int(self._lazy.select(pl.len()).collect().item())
 
-    def pieces(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """Column by column: a row group, however large, is never in memory as a whole."""
-        total = self.rows()
-        for start in range(0, total, MOST_ROWS):
-            part = self._lazy.slice(start, MOST_ROWS)
+    def read_pieces(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Reads column by column, so that a row group is never in memory as a whole, however large."""
+        total = self.count_rows()
+        for start in range(0, total, self._max_rows):
+            part = self._lazy.slice(start, self._max_rows)
             piece = pl.DataFrame([part.select(column).collect().to_series() for column in columns])
-            if len(piece) != min(MOST_ROWS, total - start):
+            if len(piece) != min(self._max_rows, total - start):
                 raise Unreadable("it has fewer rows than it says")
             yield piece

@@ -16,48 +16,43 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "metrics.csv"
 
 
-def read(path: Path, columns: list[str]) -> tuple[int, pl.DataFrame]:
+def read(path: Path, columns: list[str], **sizes: int) -> tuple[int, pl.DataFrame]:
     """How many rows there are said to be, and those."""
     with path.open("rb") as file:
-        table = tabular.tabular(file)
-        return table.rows(), pl.concat(table.pieces(columns))
+        table = tabular.open_table(file, **sizes)
+        return table.count_rows(), pl.concat(table.read_pieces(columns))
 
 
 @pytest.mark.parametrize("header", ["a,b", "\ufeffa,b", '"a"," b "', '"a\n",b', "a,a", ",b", "\n\na,b"])
 @pytest.mark.parametrize("line", ["\n", "\r\n"])
 @pytest.mark.parametrize("end", [0, 1])
-def test_a_csv_file_is_the_same_in_blocks_of_any_size(
-    path: Path, monkeypatch: pytest.MonkeyPatch, header: str, line: str, end: int
-) -> None:
+def test_a_csv_file_is_the_same_in_blocks_of_any_size(path: Path, header: str, line: str, end: int) -> None:
     path.write_bytes((line.join([header, *ROWS]) + line * end).encode())
     whole = pl.read_csv(path, infer_schema=False).select(pl.exclude(""))
 
     for size in range(16, path.stat().st_size + 1):
-        monkeypatch.setattr(tabular, "BLOCK_BYTES", size)
-        rows, pieces = read(path, whole.columns)
+        rows, pieces = read(path, whole.columns, block_bytes=size)
 
         assert rows == len(whole)
         assert_frame_equal(pieces, whole)
 
 
 @pytest.mark.parametrize("content", ["a,b\n1,2\n" + "3" * 40 + ",4\n", 'a,b\n1,2\n3,"4\n' + "5,6\n" * 20])
-def test_a_row_without_an_end_is_not_kept_in_memory(path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
-    monkeypatch.setattr(tabular, "BLOCK_BYTES", 16)
+def test_a_row_without_an_end_is_not_kept_in_memory(path: Path, content: str) -> None:
     path.write_text(content)
 
     with pytest.raises(tabular.Unreadable, match="a row is longer than 8 MiB, or a quote is left open"):
-        read(path, ["a", "b"])
+        read(path, ["a", "b"], block_bytes=16)
 
 
 @pytest.mark.parametrize("group", [1, 10, 1000])
-def test_a_parquet_file_is_the_same_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int) -> None:
-    monkeypatch.setattr(tabular, "MOST_ROWS", 7)
+def test_a_parquet_file_is_the_same_in_slices(tmp_path: Path, group: int) -> None:
     at = pl.Series(range(40)).cast(pl.Datetime("ms", "UTC"))
     direction = pl.Series(["OB", "IB", None, "OB"] * 10, dtype=pl.Categorical)
     whole = pl.DataFrame({"at": at, "direction": direction, "link": range(40), "esno_db": [1.5, None] * 20})
     whole.write_parquet(tmp_path / "metrics.parquet", row_group_size=group)
 
-    rows, pieces = read(tmp_path / "metrics.parquet", ["esno_db", "at", "direction"])
+    rows, pieces = read(tmp_path / "metrics.parquet", ["esno_db", "at", "direction"], max_rows=7)
 
     assert rows == 40
     assert_frame_equal(pieces, whole.select("esno_db", "at", "direction"))
