@@ -194,5 +194,5 @@ def average_groups(groups: Sequence[Group]) -> Figures:
 
 
 def _mean(values: Iterable[float]) -> float:
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else np.nan
+    present = [value for value in values if not np.isnan(value)]
+    return float(np.mean(present)) if present else np.nan

@@ -75,12 +75,12 @@ def pool_baselines(kind: Kind, centre: Floats, spread: Floats) -> tuple[Floats, 
     The centre is the median of the centres. The spread adds, in squares, how much one stream varies and how much
     streams differ. A metric that no stream knows gets the catalogue's values.
     """
-    known = ~np.isnan(centre).all(axis=0)
+    measured = ~np.isnan(centre).all(axis=0)
     middle, width = np.full(len(kind.specs), np.nan), np.full(len(kind.specs), np.nan)
-    if known.any():
-        middle[known] = np.nanmedian(centre[:, known], axis=0)
-        between = MAD_TO_SIGMA * np.nanmedian(np.abs(centre[:, known] - middle[known]), axis=0)
-        width[known] = np.sqrt(np.nanmedian(spread[:, known] ** 2, axis=0) + between**2)
+    if measured.any():
+        middle[measured] = np.nanmedian(centre[:, measured], axis=0)
+        between = MAD_TO_SIGMA * np.nanmedian(np.abs(centre[:, measured] - middle[measured]), axis=0)
+        width[measured] = np.sqrt(np.nanmedian(spread[:, measured] ** 2, axis=0) + between**2)
     return fill_from_catalogue(kind, middle, width)
 
 

@@ -71,6 +71,6 @@ def inject_faults(values: Floats, scales: MetricScales, rng: np.random.Generator
 
 def _median(values: Floats) -> Floats:
     """Returns each metric's median, shape (metrics,); 0 where nothing was measured."""
-    known = np.where(np.isnan(values).all(axis=0), 0.0, values)
-    result: Floats = np.nanmedian(known, axis=0)
+    filled = np.where(np.isnan(values).all(axis=0), 0.0, values)
+    result: Floats = np.nanmedian(filled, axis=0)
     return result

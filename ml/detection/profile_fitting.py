@@ -136,9 +136,9 @@ def _measure_spread(values: Floats) -> tuple[Floats, Floats]:
     """Returns median and robust standard deviation over the rows."""
     centre = _median(values)
     distance = np.abs(values - centre)
-    known = ~np.isnan(values)
-    square = np.where(known, distance, 0.0) ** 2
-    deviation = np.sqrt(square.sum(axis=0) / np.maximum(1, known.sum(axis=0)))
+    measured = ~np.isnan(values)
+    square = np.where(measured, distance, 0.0) ** 2
+    deviation = np.sqrt(square.sum(axis=0) / np.maximum(1, measured.sum(axis=0)))
     return centre, np.maximum(MAD_TO_SIGMA * _median(distance), DEVIATION_SHARE * deviation)
 
 

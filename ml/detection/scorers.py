@@ -40,13 +40,13 @@ def compute_base_scores(standardized: Floats, whitening: Floats32, stream: Integ
     stream: the stream of each row, shape (rows,).
     """
     missing = np.isnan(standardized)
-    known = np.where(missing, 0.0, standardized)
-    logs = np.log1p(np.abs(known))
+    filled = np.where(missing, 0.0, standardized)
+    logs = np.log1p(np.abs(filled))
     measured = np.maximum(1, (~missing[:, Feature.RESIDUAL]).sum(axis=1))[:, None]
     measured = np.sqrt(measured * standardized.shape[2])  # the mean of few varies more: their tails meet about here
     result = np.empty((len(standardized), len(BaseScorer)))
     result[:, BaseScorer.ISOLATION] = forest.score(logs.reshape(len(logs), logs.shape[1] * logs.shape[2]))
-    distances = _compute_distances(known, whitening, stream)
+    distances = _compute_distances(filled, whitening, stream)
     result[:, BaseScorer.RESIDUAL_DISTANCE : BaseScorer.RESIDUAL_BREADTH] = np.log1p(distances / measured)
     breadth = (logs[:, BREADTH_FEATURES] ** 2).sum(axis=2)
     result[:, BaseScorer.RESIDUAL_BREADTH :] = np.sqrt(breadth / measured)

@@ -171,8 +171,8 @@ def _make_prior(profiles: Profiles, standardized: Floats, base: Baselines) -> Pr
 
 def _median_or_one(values: Floats) -> Floats:
     """Returns the median over the streams that know it, else 1, with a first axis of length 1."""
-    known = np.where(np.isnan(values).all(axis=0), 1.0, values)
-    result: Floats = np.nanmedian(known, axis=0, keepdims=True)
+    filled = np.where(np.isnan(values).all(axis=0), 1.0, values)
+    result: Floats = np.nanmedian(filled, axis=0, keepdims=True)
     return result
 
 

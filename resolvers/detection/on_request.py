@@ -109,8 +109,8 @@ async def _load_state(
         stream = streams[0]
         memory = Memory.from_bytes([stream.memory], blank.values.shape[2])
         keys, numbers = [(stream.target_id, stream.direction)], np.array([stream.profile])
-        known = await context.services.profiles.load(session, kind, keys, numbers)
-        return StreamState(combine_profiles(detector, _make_prior(detector, streams), known), memory)
+        stored = await context.services.profiles.load(session, kind, keys, numbers)
+        return StreamState(combine_profiles(detector, _make_prior(detector, streams), stored), memory)
     if streams:
         return StreamState(_make_prior(detector, streams), blank)
     centre, spread = await baselines.pool_fleet(session, kind)

@@ -144,6 +144,6 @@ async def follow_samples(context: Context, links: Sequence[int]) -> AsyncIterato
 async def _follow(context: Context, links: frozenset[int]) -> AsyncIterator[NewSamples]:
     async for stored in context.services.live.follow(links):
         context.forget()
-        await context.loaders.rows(Link).load_many(list({one.link_id for one in stored}))  # together, not one by one
-        for one in stored:
-            yield one
+        await context.loaders.rows(Link).load_many(list({samples.link_id for samples in stored}))  # at once
+        for samples in stored:
+            yield samples

@@ -70,7 +70,7 @@ async def insert_missing(session: AsyncSession, kind: TargetKind, frame: pl.Data
     )
     listed = ", ".join(column for column in columns if column != "row")
     try:
-        known = await connection.fetch(
+        records = await connection.fetch(
             f"WITH stored AS (INSERT INTO {name} ({listed}) SELECT {listed} FROM pg_temp.{staged} ORDER BY {keys}"  # noqa: S608
             f" ON CONFLICT DO NOTHING RETURNING {keys})"
             f" SELECT row FROM pg_temp.{staged} AS staged LEFT JOIN stored USING ({keys})"
@@ -78,7 +78,7 @@ async def insert_missing(session: AsyncSession, kind: TargetKind, frame: pl.Data
         )
     except asyncpg.CheckViolationError as error:
         raise PartitionMissing from error
-    return np.array([record["row"] for record in known], dtype=np.int64)
+    return np.array([record["row"] for record in records], dtype=np.int64)
 
 
 def _pack_columns(kind: TargetKind, frame: pl.DataFrame) -> dict[str, tuple[str, NDArray[Any]]]:
