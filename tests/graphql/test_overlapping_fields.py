@@ -234,7 +234,7 @@ DOCUMENTS = st.builds(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(document=DOCUMENTS)
 def test_it_finds_conflicts_exactly_where_the_slow_rule_does(document: str) -> None:
     found, expected = errors(document), errors(document, OverlappingFieldsCanBeMergedRule)

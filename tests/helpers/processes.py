@@ -14,7 +14,7 @@ import httpx
 from bcom_graphql.settings import Settings
 from tests.helpers.places import ROOT
 
-GIVE_UP_SECONDS = 480  # the first start of a demo trains every model, in a test run beside other tests
+GIVE_UP_SECONDS = 240  # the first start of a demo fills a fleet, in a test run beside other tests
 COMMAND = [sys.executable, "-m", "bcom_graphql"]
 
 

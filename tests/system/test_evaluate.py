@@ -139,6 +139,7 @@ def test_our_own_detector_beats_chance(evaluate: Command, folder: Path) -> None:
     assert float(rows_of(said)[0][1]) > 0.3
 
 
+@pytest.mark.slow
 def test_processes_find_what_one_finds_alone(evaluate: Command, folder: Path) -> None:
     alone = evaluate(folder, "--detector", "median-mad", "--jobs", 1)[1]
 

@@ -432,6 +432,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
     asyncio.run(until(condition, seconds))
 
 
+@pytest.mark.slow
 def test_several_workers_are_scraped_as_one_also_when_one_was_killed(tmp_path: Path, database_url: str) -> None:
     settings: dict[str, Any] = {"SECRET_KEY": SECRET, "DATABASE_URL": database_url, "TMPDIR": str(tmp_path)}
     asked = {"operation": "Asked", "type": "query", "outcome": "ok"}

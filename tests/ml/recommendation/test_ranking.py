@@ -109,6 +109,7 @@ def test_the_gain_of_the_first_three(grades: list[float], order: list[float], nd
 # ---------------------------------------------------------------- training
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_is_measured_beside_a_champion() -> None:
     rank, prior = ranking_of(champion=ranking()), priority_of(champion=priority())
 

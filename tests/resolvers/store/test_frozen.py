@@ -204,6 +204,7 @@ async def test_a_server_answers_while_its_database_is_frozen_and_heals_when_it_t
     assert event == {"anomalyDetected": {"change": "ACKNOWLEDGED"}}
 
 
+@pytest.mark.slow
 async def test_events_go_on_after_a_firewall_has_forgotten_all_connections(
     proxy: FreezingProxy, services: Services, make: Factory
 ) -> None:
@@ -231,6 +232,7 @@ async def answers(api: Api) -> bool:
     return "errors" not in await api.execute(SITES)
 
 
+@pytest.mark.slow
 async def test_told_to_stop_while_the_database_is_frozen_it_stops_and_tells_who_waits(
     tmp_path: Path, proxy: FreezingProxy, api: Api
 ) -> None:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -56,9 +56,10 @@ def parquet(rows: int = 10, **given: Any) -> bytes:
     return file.getvalue()
 
 
+@cache
 def dictionary() -> bytes:
-    """A few kilobytes that say the same 100 000 letters a million times."""
-    return parquet(1_000_000, direction=pl.lit("y" * 100_000, pl.Categorical))
+    """A few kilobytes that say the same 100 000 letters a hundred thousand times: 10 GB."""
+    return parquet(100_000, direction=pl.lit("y" * 100_000, pl.Categorical))
 
 
 def zipped(content: bytes) -> bytes:
@@ -135,7 +136,7 @@ async def test_a_damaged_file_that_ended_servers_is_a_sentence(server: Server, n
     assert NO_MEMORY in result["message"]
 
 
-LONG = pl.lit("9" * 5_000_000)
+LONG = pl.lit("9" * 200_000)  # in a thousand rows: 200 MB, where cells are not bounded first
 
 
 @pytest.mark.parametrize(
@@ -148,6 +149,7 @@ LONG = pl.lit("9" * 5_000_000)
         ({"link": pl.lit("1" + " " * 2000 + "7")}, f"number cannot be read: 1{' ' * 99}."),
         ({"at": pl.lit(2**62)}, "The time is more than"),
     ],
+    ids=["times", "numbers", "readings", "directions", "spaces", "a time far ahead"],
 )
 async def test_cells_that_are_too_long_are_refused_row_by_row(
     server: Server, make: Factory, given: dict[str, Any], reason: str
@@ -317,7 +319,7 @@ async def test_a_reader_ends_when_nobody_waits_any_more() -> None:
 
 PARENT = """
 import asyncio, os, signal
-from resolvers.files.processes import FileReaders
+from resolvers.telemetry.files.processes import FileReaders
 async def main():
     with open("samples.csv", "rb") as file:
         async with FileReaders(batch_rows=1).open(file, "samples.csv", ["link", "at"], ["esno_db"]) as opened:
