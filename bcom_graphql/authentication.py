@@ -1,4 +1,4 @@
-"""Who is let in, for HTTP, WebSocket and event streams alike: token or API key → Caller, and what they may spend."""
+"""Authenticates callers by token or API key, and charges their budgets, for all transports alike."""
 
 from collections.abc import Mapping
 
@@ -17,13 +17,13 @@ from schema.column_selection import select_columns
 
 
 class ApplicationGate(Gate):
-    """The protocol server's gate into the application."""
+    """The application, as the protocol server sees it."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     async def open_context(self, client: Client) -> Context:
-        """A context for one operation, anonymous without `authorization`. Raises RequestError."""
+        """Returns a context for one operation, anonymous without `authorization`. Raises RequestError."""
         context = Context(self._services, address=client.address, resume_after=client.resume_after)
         try:
             await _identify(context, client.credentials)
@@ -32,7 +32,7 @@ class ApplicationGate(Gate):
         return context
 
     def identify(self, context: Context) -> Identity:
-        """A caller's connections are found by the subject of the events that tell of changed access."""
+        """Returns the caller; `subject` is what events of changed access name."""
         caller = context.caller
         if caller is None:
             return Identity(f"address {network_of(context.address)}", None, None, signed_in=False)
@@ -43,7 +43,7 @@ class ApplicationGate(Gate):
         return role is None or (caller is not None and caller.role.rank >= role.rank)
 
     def check_may_upload(self, context: Context) -> None:
-        """Nothing that takes files is for less than operators."""
+        """Raises RequestError for less than operators: nothing else takes files."""
         try:
             context.require(Role.OPERATOR, "send files")
         except ClientError as error:
@@ -77,12 +77,12 @@ class ApplicationGate(Gate):
 
 
 def _to_request_error(error: ClientError) -> RequestError:
-    """What the application raises for clients, as the protocol server's."""
+    """Converts an error that the application raised for clients."""
     return RequestError(error.message, error.extensions)
 
 
 async def _identify(context: Context, credentials: Mapping[str, object]) -> None:
-    """Raises Unauthenticated, Unavailable."""
+    """Sets the context's caller. Raises Unauthenticated, Unavailable."""
     authorization = next((value for name, value in credentials.items() if name.lower() == "authorization"), None)
     if authorization is None or authorization == "":
         return

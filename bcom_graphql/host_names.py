@@ -1,4 +1,4 @@
-"""The names in Host headers, and which of them are this server's."""
+"""Parses Host headers, and tells which are this server's."""
 
 import ipaddress
 import re
@@ -11,7 +11,7 @@ HOST: Final = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_.-]+))(?:
 
 
 def is_allowed(host: str, allowed: Collection[str]) -> bool:
-    """Whether a Host header names this server. `allowed`: names, `*.example.com` for those below one, `*` for all."""
+    """Tells whether a Host header names this server. `allowed`: names, `*.example.com` for subdomains, `*` for all."""
     name = parse_host(host)
     if name is None:
         return False
@@ -21,7 +21,7 @@ def is_allowed(host: str, allowed: Collection[str]) -> bool:
 
 
 def parse_host(host: str) -> str | None:
-    """A Host header without its port, in lower case; "" of an empty one, None of what is none."""
+    """Returns a Host header's name without port, in lower case; "" if it is empty, None if it is malformed."""
     if not host:
         return ""
     match = HOST.fullmatch(host)

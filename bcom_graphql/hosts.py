@@ -1,7 +1,7 @@
-"""Which names this server answers to: a page whose name an attacker points here must not read it (DNS rebinding).
+"""Refuses requests with another server's Host: a page whose name an attacker points here must not read it.
 
-An attacker needs a name of his own for that. So addresses, names without a dot and loopback's always pass, as do
-requests without a Host (HTTP/1.0), and health checks, which load balancers send with any.
+DNS rebinding needs a name of the attacker's own. So addresses, names without a dot and loopback names always pass, as
+do requests without a Host (HTTP/1.0) and health checks, which load balancers send with any Host.
 """
 
 from collections.abc import Awaitable, Collection
@@ -16,12 +16,12 @@ from bcom_graphql.graphql.transports.http import make_denial
 from bcom_graphql.host_names import is_allowed, parse_host
 
 HEALTH: Final = "/health"
-DIFFERENT_HOSTS: Final = 256  # whose answer is remembered
+DIFFERENT_HOSTS: Final = 256  # whose result is cached
 LONGEST_SHOWN: Final = 100
 
 
 class AllowedHosts:
-    """ASGI middleware, for requests and for WebSockets."""
+    """ASGI middleware for requests and WebSockets."""
 
     def __init__(self, app: ASGIApp, allowed: Collection[str]) -> None:
         self._app = app

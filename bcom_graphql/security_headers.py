@@ -1,4 +1,4 @@
-"""What every answer tells browsers: to guess nothing, to frame nothing, to load nothing that its page does not need."""
+"""Adds security headers to every response: no content sniffing, no framing, no loading beyond what a page needs."""
 
 from collections.abc import Awaitable
 
@@ -21,7 +21,7 @@ ONE_YEAR: Raw = [(b"strict-transport-security", b"max-age=31536000")]
 
 
 class SecurityHeaders:
-    """ASGI middleware; a page's own Content-Security-Policy stands."""
+    """ASGI middleware. A response's own Content-Security-Policy is kept."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

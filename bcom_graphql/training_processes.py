@@ -1,4 +1,4 @@
-"""Training runs, each in a process of its own that ends with the server: the event loop is for those who are served."""
+"""Runs trainings, each in a process of its own that ends with the server, so that the event loop stays free."""
 
 import asyncio
 import os
@@ -18,17 +18,17 @@ from resolvers.store.postgres.database import Database
 ONE_THREAD: Final = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1"
 )
-PATIENCE: Final = 5.0  # seconds that a process has to end by itself
+PATIENCE: Final = 5.0  # seconds for a process to end by itself
 ATTEMPTS: Final = 30  # to find its lock free afterwards
 
 logger = structlog.get_logger(__name__)
 
 
 class TrainerProcesses:
-    """Those that this server process has started.
+    """The training processes that this server process has started.
 
-    Each has a pipe for its standard input, on which nothing is ever sent: when it closes, because we close it or are
-    gone, the process ends. What it logs goes where our log goes.
+    Each has a pipe as its standard input, on which nothing is ever sent: when the pipe closes, because the server
+    closes it or dies, the process ends. Its log goes where the server's goes.
     """
 
     def __init__(self, settings: Settings, database: Database) -> None:
@@ -37,13 +37,13 @@ class TrainerProcesses:
         self._attended: dict[asyncio.Task[None], Process] = {}
 
     async def launch(self, run_id: UUID) -> None:
-        """Raises OSError."""
+        """Starts the process of a training run. Raises OSError."""
         command = [sys.executable, "-m", "bcom_graphql", "train-run", str(run_id)]
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=PIPE,
             env=self._environment(),
-            start_new_session=True,  # Ctrl-C is for the server, which ends it in good order
+            start_new_session=True,  # Ctrl-C is for the server, which ends the process
         )
         logger.info("a training begins", run=str(run_id), process=process.pid)
         attending = asyncio.create_task(self._attend(run_id, process), name=f"training run {run_id}")
@@ -63,7 +63,7 @@ class TrainerProcesses:
             await asyncio.wait(self._attended)
 
     def _environment(self) -> dict[str, str]:
-        """Not the secret key, which it has no use for; its metrics are nobody's."""
+        """Returns the process's environment, without the secret key and the metrics' folder."""
         settings = self._settings
         assert settings.database_url is not None  # noqa: S101  services are made with it
         own = {
@@ -77,7 +77,7 @@ class TrainerProcesses:
         return {**inherited, **ONE_THREAD, **own}
 
     async def _attend(self, run_id: UUID, process: Process) -> None:
-        """However it ends, the run is over then. What is not marked here, maintenance will."""
+        """Waits for the process, and marks its run as over; maintenance does if this fails."""
         if code := await process.wait():
             logger.warning("a training's process ended badly", run=str(run_id), code=code)
         for _ in range(ATTEMPTS):

@@ -1,22 +1,21 @@
-"""Server processes whose death is noticed at once."""
+"""Worker processes whose death uvicorn's supervisor notices at once. See docs/adr."""
 
 from uvicorn.supervisors import multiprocess
 
 
 class Worker(multiprocess.Process):
-    """One whose pipe ends when it dies.
+    """A worker process whose pipe closes when it dies.
 
     uvicorn's supervisor keeps the child's end of the pipe open on its own side. A worker killed between a ping and its
-    answer then looks like a slow one, and nobody replaces it, nor hears a SIGTERM, until the health check's whole
-    timeout is over.
+    answer then looks slow: the supervisor does not replace it, nor react to SIGTERM, until the health check times out.
     """
 
     def start(self) -> None:
-        """Start it; from then on the child alone holds its end."""
+        """Starts it, and leaves the child alone with its end of the pipe."""
         super().start()
         self.child_conn.close()
 
 
 def notice_deaths() -> None:
-    """Have uvicorn's supervisor start these; it takes no class of process as an argument."""
+    """Makes uvicorn's supervisor start these; it has no argument for the class."""
     multiprocess.Process = Worker  # type: ignore[misc]

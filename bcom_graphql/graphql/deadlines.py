@@ -11,10 +11,11 @@ TICK_SECONDS: Final = 0.25  # between two checks of the longer ones
 class Deadline:
     """Cancels its task when the time is up, or a tick later, and raises TimeoutError then."""
 
-    __slots__ = ("_began", "_loop", "_requests", "_task", "_timer", "at", "is_over", "seconds")
+    __slots__ = ("_began", "_has_own_timer", "_loop", "_requests", "_task", "_timer", "at", "is_over", "seconds")
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, own_timer_below: float = SHORT_SECONDS) -> None:
         self.seconds = seconds
+        self._has_own_timer = seconds < own_timer_below
         self.is_over = False
 
     def __enter__(self) -> Self:
@@ -23,7 +24,7 @@ class Deadline:
         self._requests = self._task.cancelling()
         self._began = loop.time()
         self.at = self._began + self.seconds
-        self._timer = None if self.seconds >= SHORT_SECONDS else loop.call_at(self.at, self.expire)
+        self._timer = loop.call_at(self.at, self.expire) if self._has_own_timer else None
         if self._timer is None:
             _watch(loop, self)
         return self

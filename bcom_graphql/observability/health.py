@@ -1,11 +1,11 @@
-"""How the server is, for what starts, watches and balances it.
+"""Health checks, for process managers and load balancers.
 
     /health         the database answers
-    /health/live    this process does: start it anew when not
-    /health/ready   it can serve: send it requests only then
+    /health/live    this process answers; restart it otherwise
+    /health/ready   it can serve; send it requests only then
 
-Answers are 200, or 503 with what is wrong, within about a second. What /health/ready was told by the database is
-remembered for a few seconds: asking is cheap.
+The status is 200, or 503 with what is wrong, within about a second. /health/ready caches what the database said for a
+few seconds, so that it is cheap.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ UNCACHED: Final = {"cache-control": "no-store"}
 
 @dataclass(frozen=True)
 class Health:
-    """Of the process with these services. `is_stopping`: it was told to, and sends what has happened still."""
+    """The health of the process with these services. `is_stopping`: it is shutting down, but still sends events."""
 
     services: Services
     is_stopping: Callable[[], bool]
@@ -65,7 +65,7 @@ class Health:
         ]
 
     def _reason(self) -> dict[str, str]:
-        """Why the database does not answer, as far as that can be seen from here."""
+        """Returns why the database does not answer, as far as that is known here."""
         return {} if self.embedded is None or self.embedded.is_running else {"reason": ENDED}
 
     async def _answers(self) -> bool:
@@ -82,7 +82,7 @@ class Health:
 
 
 async def _live(_: Request) -> JSONResponse:
-    """Not in a thread, as a plain function would be: all of them may be busy."""
+    """Answers in the event loop: a plain function would need a thread, and all may be busy."""
     return _answer({"status": "live"}, well=True)
 
 

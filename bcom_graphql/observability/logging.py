@@ -1,4 +1,4 @@
-"""Structured logs, each with the request that it belongs to."""
+"""Structured logs, each line with the id of its request."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def configure_logging(format: str, level: str) -> None:
-    """One line per event, on standard error."""
+    """Sets logging up: one line per event, on standard error."""
     for_people = structlog.dev.ConsoleRenderer(colors=has_colours(), exception_formatter=structlog.dev.plain_traceback)
     renderer = structlog.processors.JSONRenderer() if format == "json" else for_people
     structlog.configure(
@@ -35,21 +35,21 @@ def configure_logging(format: str, level: str) -> None:
 
 
 def has_colours() -> bool:
-    """On a terminal only, unless NO_COLOR or FORCE_COLOR say otherwise: https://no-color.org, https://force-color.org."""
+    """True on a terminal, unless NO_COLOR or FORCE_COLOR say otherwise: https://no-color.org, https://force-color.org."""
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or sys.stderr.isatty()
 
 
 def with_request_id(_: object, __: str, event: EventDict) -> EventDict:
-    """A processor of structlog's."""
+    """Adds the request id; a structlog processor."""
     if id := request_id.get():
         event.setdefault("request_id", id)
     return event
 
 
 class _StandardError:
-    """The standard error of the moment: tests and process managers replace it."""
+    """Writes to the current `sys.stderr`, which tests and process managers replace."""
 
     def write(self, line: str) -> None:
         sys.stderr.write(line)
@@ -59,7 +59,7 @@ class _StandardError:
 
 
 class RequestId:
-    """ASGI middleware: the client's own request id, or a new one, in the logs, in errors and in the answer."""
+    """ASGI middleware: puts the client's request id, or a new one, into logs, errors and the response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -69,7 +69,7 @@ class RequestId:
             return self.app(scope, receive, send)
         given = next((value for name, value in scope["headers"] if name == RAW_HEADER), b"").decode("latin-1")
         id = given if given.isascii() and given.isprintable() and 0 < len(given) <= 100 else _new_id()
-        request_id.set(id)  # in a task, and so in a context, of this request's own
+        request_id.set(id)  # each request has a task and so a context of its own
         return self.app(scope, receive, _sending(id, send) if scope["type"] == "http" else send)
 
 
@@ -78,7 +78,7 @@ _numbers = count(1)
 
 
 def _new_id() -> str:
-    """No other process has it; asking the system for chance each time would take longer than all else here."""
+    """Returns an id that no other process makes; cheaper than random bytes each time."""
     return f"{_PROCESS}{next(_numbers):016x}"
 
 

@@ -1,7 +1,7 @@
-"""What /metrics answers, in the Prometheus text format: of this process, or of all that `serve --workers` has started.
+"""Serves /metrics in the Prometheus text format: of this process, or of all workers of `serve --workers`.
 
-Those write what they count into files of one folder (prometheus_client's multiprocess mode), which whoever is scraped
-adds up. Gauges that nobody sets when they change are set every few seconds by each of them, and when it is scraped.
+Workers write their metrics into files of one folder (prometheus_client's multiprocess mode), and the one that is
+scraped adds them up. Each sets its observed gauges every few seconds, and when it is scraped.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from resolvers.context import Services
 from resolvers.operations.gauges import Observer, OpenAnomalies
 from resolvers.store.postgres.embedded import Supervised
 
-FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own name for it
+FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client
 SECONDS: Final = 5.0
 DEADLINE_SECONDS: Final = 60.0
 UNCACHED: Final = {"cache-control": "no-store"}
@@ -44,7 +44,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # else each counter 
 
 @contextmanager
 def shared(workers: int) -> Iterator[None]:
-    """Have several workers that are started in here be scraped as one."""
+    """Lets workers that are started in this context be scraped as one."""
     if workers == 1:
         yield
         return
@@ -54,7 +54,7 @@ def shared(workers: int) -> Iterator[None]:
 
 
 class Metrics:
-    """Of the process with these services."""
+    """The metrics endpoint of the process with these services."""
 
     def __init__(self, services: Services, token: SecretStr | None, embedded: Supervised | None = None) -> None:
         self._observer = Observer.of(services)
@@ -90,18 +90,18 @@ class Metrics:
         return Worker("observing", work, every_seconds=SECONDS, begins_at_once=True, deadline_seconds=DEADLINE_SECONDS)
 
     def stop(self) -> None:
-        """Its gauges are no part of the whole any more; what it has counted is."""
+        """Removes this process's gauges from the sum; its counters stay."""
         if self._folder:
             mark_process_dead(os.getpid(), self._folder)  # type: ignore[no-untyped-call]
 
 
 def asks_directly(request: Request) -> bool:
-    """By no proxy that says so: whose address would be as near as the client may be far."""
+    """Tells whether no proxy is in between, whose address would be near while the client may be far."""
     return not any(name in request.headers for name in FORWARDED)
 
 
 def is_near(request: Request) -> bool:
-    """A loopback or private address."""
+    """Tells whether the client has a loopback or private address."""
     try:
         address = ipaddress.ip_address(request.client.host if request.client else "")
     except ValueError:
@@ -149,19 +149,19 @@ def _of_all(folder: str) -> Iterator[Metric]:
 
 
 def _alive(folder: str) -> list[int]:
-    """The workers; one that was killed could not take its gauges away."""
+    """Returns the workers' process ids, and removes the gauges of those that were killed."""
     alive = []
     for pid in {int(file.stem.rsplit("_", 1)[1]) for file in Path(folder).glob("gauge_live*.db")}:
         try:
             os.kill(pid, 0)
             alive.append(pid)
-        except OSError:  # gone, or somebody else's by now
+        except OSError:  # gone, or another user's by now
             mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
     return sorted(alive)
 
 
 def _processes(pids: list[int]) -> Iterator[Metric]:
-    """Prometheus' own metrics of processes, of each."""
+    """Yields Prometheus' process metrics for each process."""
     families: dict[str, Metric] = {}
     for pid in pids:
         for found in ProcessCollector(pid=partial(int, pid), registry=None).collect():

@@ -1,7 +1,8 @@
-"""Traces for OpenTelemetry, by OTLP over HTTP: operations, root fields, events, and statements.
+"""Sends OpenTelemetry traces by OTLP over HTTP: operations, root fields, events, and statements.
 
-Where they go, and how many of them, say OpenTelemetry's own variables: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER
-and so on. https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+OpenTelemetry's own variables say where they go and how many are sampled: OTEL_EXPORTER_OTLP_ENDPOINT,
+OTEL_TRACES_SAMPLER and so on.
+https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
 
 import time
@@ -23,7 +24,7 @@ SERVICE = {"service.name": "bcom-graphql", "service.version": __version__}  # OT
 
 
 def check() -> None:
-    """Raises ValueError when the libraries are missing."""
+    """Raises ValueError if the libraries are missing."""
     try:
         import opentelemetry.exporter.otlp.proto.http  # noqa: F401, PLC0415  an extra
     except ImportError as error:
@@ -32,7 +33,7 @@ def check() -> None:
 
 
 def start(engine: AsyncEngine) -> Callable[[], None]:
-    """Send them from now on. The result sends what is left, and takes a few seconds when nobody takes it."""
+    """Starts sending traces. Returns a function that sends the rest, which may take a few seconds."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415  an extra
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
@@ -47,20 +48,20 @@ def start(engine: AsyncEngine) -> Callable[[], None]:
 
 
 class Continued:
-    """ASGI middleware: what a request does is a part of its sender's trace (W3C Trace Context)."""
+    """ASGI middleware that continues the sender's trace (W3C Trace Context)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """In the context of the request's, or the socket's, own task."""
+        """Sets the trace context of the request's or socket's own task."""
         if scope["type"] in ("http", "websocket"):
             context.attach(propagate.extract(dict(Headers(scope=scope))))
         return self._app(scope, receive, send)
 
 
 def trace_statements(engine: AsyncEngine) -> None:
-    """Within what is traced. Their text has placeholders, never what is put there."""
+    """Traces statements within traced operations. Their text has placeholders instead of values."""
 
     def begin(_: Any, __: Any, statement: str, ___: Any, execution: Any, ____: Any) -> None:
         if spans.is_recording():
@@ -90,7 +91,7 @@ def _begun(statement: str, ago_seconds: float = 0.0) -> Span:
 
 
 def _log(query: LoggedQuery) -> None:
-    """What went past SQLAlchemy, once it has ended."""
+    """Traces a statement that the driver executed without SQLAlchemy, after it has ended."""
     if trace.get_current_span().get_span_context().trace_flags.sampled:  # which may have ended, too
         outcome = type(query.exception).__name__
         spans.end(_begun(query.query, query.elapsed), outcome, well=query.exception is None)
