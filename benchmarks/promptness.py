@@ -20,7 +20,7 @@ from benchmarks.sockets import Crowd, Subscriber, subscribing
 from benchmarks.telemetry import LINK, tell
 from benchmarks.world import Client, World, operation, world
 from ml.catalogue.metrics import TargetKind
-from resolvers.base.errors import camel
+from resolvers.base.errors import to_camel_case
 from resolvers.base.roles import Role
 from resolvers.store.tables.core import Stream
 
@@ -54,7 +54,7 @@ def batch(number: int) -> bytes:
     readings = np.tile(LINK.usual, (LINKS, 1))
     for column, reading in FAILED.items():
         readings[:FAILING, LINK.columns.index(column)] = reading
-    columns = {camel(name): np.ascontiguousarray(readings[:, place]) for place, name in enumerate(LINK.columns)}
+    columns = {to_camel_case(name): np.ascontiguousarray(readings[:, place]) for place, name in enumerate(LINK.columns)}
     at = np.full(LINKS, round(datetime.now(UTC).timestamp() * 1000), np.int64)
     return operation(RECORD, columns={"link": links, "direction": ["OB"] * LINKS, "at": at, **columns})
 

@@ -27,7 +27,7 @@ from bcom_graphql.graphql.documents.batch_inputs import BatchInputs
 from benchmarks.world import Client, World, operation, world
 from ml.catalogue.metrics import CATALOGUE, TargetKind
 from ml.numerics.arrays import Floats
-from resolvers.base.errors import camel
+from resolvers.base.errors import to_camel_case
 from resolvers.operations.maintenance import maintain
 from resolvers.store.telemetry import partitions
 from resolvers.store.telemetry import samples as telemetry
@@ -63,7 +63,9 @@ class Fleet:
         noise = self.rng.normal(0, 1, (len(streams), len(LINK.specs))) * LINK.least_spread
         readings = _possible(self.level[streams] + noise)
         at = np.repeat([round(moment.timestamp() * 1000) for moment in times], 2 * self.links)
-        columns = {camel(name): np.ascontiguousarray(readings[:, place]) for place, name in enumerate(LINK.columns)}
+        columns = {
+            to_camel_case(name): np.ascontiguousarray(readings[:, place]) for place, name in enumerate(LINK.columns)
+        }
         direction = np.where(streams % 2, "IB", "OB").tolist()
         return {"link": streams // 2, "direction": direction, "at": at.astype(np.int64), **columns}
 
@@ -77,7 +79,7 @@ def _possible(readings: Floats) -> Floats:
 
 def as_rows(columns: dict[str, Any]) -> list[dict[str, Any]]:
     """The same as the rows API takes them."""
-    whole = {camel(spec.column) for spec in LINK.specs if spec.whole}
+    whole = {to_camel_case(spec.column) for spec in LINK.specs if spec.whole}
     lists = {
         name: values if name == "direction" else (values.astype(int) if name in whole else values).tolist()
         for name, values in columns.items()
@@ -90,7 +92,9 @@ def as_records(columns: dict[str, Any], links: list[int]) -> list[tuple[Any, ...
     """The same as COPY takes them, of targets that nothing else is stored of."""
     ids = [links[number] + 10_000_000 for number in columns["link"]]
     at = [datetime.fromtimestamp(ms / 1000, UTC) for ms in columns["at"].tolist()]
-    return list(zip(ids, columns["direction"], at, *(columns[camel(c)].tolist() for c in LINK.columns), strict=True))
+    return list(
+        zip(ids, columns["direction"], at, *(columns[to_camel_case(c)].tolist() for c in LINK.columns), strict=True)
+    )
 
 
 async def seconds(work: Callable[[], Awaitable[object]]) -> float:
