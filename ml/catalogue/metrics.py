@@ -1,4 +1,4 @@
-"""The catalogue: every metric with its unit, plausible range, good direction and smallest spread that matters."""
+"""The catalogue of metrics: unit, plausible range, good direction, and the smallest spread that matters."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -56,7 +56,7 @@ class Metric(StrEnum):
 
 
 class Good(StrEnum):
-    """Which way a metric gets better: a deviation that way is no fault."""
+    """The direction in which a metric improves: such a deviation is no fault."""
 
     HIGH = "HIGH"
     LOW = "LOW"
@@ -73,9 +73,9 @@ class MetricSpec:
     low: float
     high: float
     good: Good
-    least_spread: float  # what a quiet series may still move without meaning anything, in the metric's unit
-    usual: float  # a healthy value, where nothing is known of the target yet
-    usual_spread: float  # robust standard deviation of that over unknown targets
+    least_spread: float  # smaller movements mean nothing, in the metric's unit
+    usual: float  # the healthy value of a target without history
+    usual_spread: float  # robust standard deviation of healthy values between targets
     whole: bool = False  # counts are whole numbers
     asked: bool = False  # one of the five measurements that `detect*Anomaly` takes
 
@@ -85,12 +85,12 @@ class MetricSpec:
 
     @property
     def described(self) -> str:
-        """A sentence for API descriptions, for example 'Loss, % (0 to 100).'"""
+        """A sentence for API descriptions, for example 'Packets lost, % (0 to 100).'"""
         unit = f", {self.unit}" if self.unit else ""
         return f"{self.meaning}{unit} ({self.low:,.0f} to {self.high:,.0f})."
 
     def said(self, value: float) -> str:
-        """A reading for a person, with its unit, as finely as it means anything: '11.8 dB', '640 ms', '3'."""
+        """Returns a reading with its unit, rounded to what is meaningful: '11.8 dB', '640 ms', '3'."""
         digits = 0 if self.whole or self.least_spread >= 1 else 1 if self.least_spread >= 0.1 else 3
         return f"{value + 0.0:.{digits}f} {self.unit}".rstrip()
 
@@ -136,7 +136,7 @@ class Kind:
 
     @cached_property
     def harmless_sign(self) -> Floats:
-        """Per metric: the sign of a deviation that is an improvement, 0 where neither is."""
+        """The sign of an improvement, 0 if neither direction is one, shape (metrics,)."""
         signs = {Good.HIGH: 1.0, Good.LOW: -1.0, Good.NEITHER: 0.0}
         return np.array([signs[spec.good] for spec in self.specs])
 
@@ -210,8 +210,8 @@ CATALOGUE: Final[dict[TargetKind, Kind]] = {
     )
 }
 
-# Es/N0 in dB, loss in %, latency in ms, uptime in %: where each is as good, and as bad, as the grade can tell.
-# Es/N0 from DOMAIN: 8 to 16 dB is healthy, 6 dB is red; latency: a GEO round trip is at best 560 ms.
+# The best and the worst value that the grade distinguishes: Es/N0 in dB, loss in %, latency in ms, uptime in %.
+# 8 to 16 dB of Es/N0 are healthy, 6 dB are red; a round trip over a geostationary satellite takes at least 560 ms.
 GRADE_SCALES: Final[dict[Metric, tuple[float, float]]] = {
     M.ESNO_DB: (9.0, 3.0),
     M.PACKET_LOSS_PCT: (0.0, 10.0),
@@ -221,10 +221,12 @@ GRADE_SCALES: Final[dict[Metric, tuple[float, float]]] = {
 
 
 def grade(readings: Floats) -> Floats:
-    """Quality from 0 (dead) to 10 (perfect) of link readings, shape (rows, 12) in catalogue order, NaN = not measured.
+    """Returns the quality of links from 0 (down) to 10 (perfect), shape (rows,).
 
-    Ten times the product of four satisfactions, each falling linearly from 1 at its good end to 0 at its bad end
-    (`GRADE_SCALES`): one hopeless aspect makes a hopeless link. NaN where none of the four was measured.
+    It is ten times the product of four satisfactions, each falling linearly from 1 to 0 over `GRADE_SCALES`, so one
+    bad aspect makes a bad link. NaN if none of the four was measured.
+
+    readings: in catalogue order, NaN = not measured, shape (rows, 12).
     """
     link = CATALOGUE[TargetKind.LINK]
     product = np.ones(len(readings))

@@ -1,4 +1,4 @@
-"""The models that are trained, kept in versions and served: by name, whatever they are made of."""
+"""The models by name, what trainings return, and when a version may replace another."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ Progress = Callable[[float, str], None]  # fraction done, what is being done
 
 @dataclass(frozen=True)
 class Measure:
-    """How good a version is at one thing, on `samples` rows of `dataset` that its training did not see."""
+    """A version's score in one respect, on `samples` rows of `dataset` that its training did not see."""
 
     name: str
     value: float
@@ -35,11 +35,11 @@ class Measure:
 
 @dataclass(frozen=True)
 class History:
-    """What a fleet reported, and what people said of the anomalies in it.
+    """What a fleet reported, and what people said about the anomalies in it. Rows are sorted by stream and time.
 
-    readings (rows, metrics) in catalogue order, NaN = not measured; stream (rows,) numbers the target and direction
-    that each row is of, from 0; at (rows,) epoch ms. Sorted by stream and time. `confirmed` and `dismissed`
-    (windows, 3): stream, first and last ms of anomalies that people judged true and false alarms.
+    readings: in catalogue order, NaN = not measured, shape (rows, metrics). stream: number of the row's target and
+    direction, from 0, shape (rows,). at: epoch ms, shape (rows,). confirmed, dismissed: stream, first and last ms of
+    anomalies that people judged true and false alarms, shape (windows, 3).
     """
 
     dataset: str
@@ -52,10 +52,10 @@ class History:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training brings.
+    """The result of a training.
 
-    `artefact`: `.npz` bytes without pickle, the same for the same data and seed. `details`: what it was trained and
-    calibrated on, as JSON. `measures`: of it; `rival_measures`: of the champion, on the same data.
+    artefact: `.npz` bytes without pickle, the same for the same data and seed. details: the data that it was trained
+    and calibrated on, as JSON. measures: its own. rival_measures: the champion's on the same data.
     """
 
     artefact: bytes
@@ -70,7 +70,7 @@ class Trained:
 
 
 class TooLittleHistory(ValueError):
-    """The history does not suffice to learn from; the message says what is missing."""
+    """The history is too short to learn from; the message says what is missing."""
 
 
 # ---------------------------------------------------------------- promotion
@@ -78,7 +78,7 @@ class TooLittleHistory(ValueError):
 
 @dataclass(frozen=True)
 class _Rule:
-    """How much worse than the champion a challenger may measure, as which of both is better goes by `sign`."""
+    """How much worse than the champion a challenger may be in a measure."""
 
     called: str
     sign: float  # 1: higher is better, -1: lower is better
@@ -101,15 +101,15 @@ _RULES: Final = {
 
 
 def promotion_blockers(challenger: Sequence[Measure], champion: Sequence[Measure]) -> list[str]:
-    """Why the challenger should not replace the champion: a sentence for each reason; none where it may.
+    """Returns a sentence for each reason why the challenger should not replace the champion.
 
-    Compares what both were measured at on the same data set, each with some tolerance for chance.
+    Compares measures of both on the same data set, each with a tolerance for chance.
     """
-    known = {(one.name, one.dataset): one.value for one in champion}
+    values = {(measure.name, measure.dataset): measure.value for measure in champion}
     reasons = []
-    for one in challenger:
-        rule, rival = _RULES.get(one.name), known.get((one.name, one.dataset))
-        if rule and rival is not None and rule.sign * (rival - one.value) > rule.tolerance:
-            words = f"{rule.called} is {one.value:.3f} where the champion reaches {rival:.3f} ({one.dataset})"
-            reasons.append(f"Its {words}.")
+    for measure in challenger:
+        rule, rival = _RULES.get(measure.name), values.get((measure.name, measure.dataset))
+        if rule and rival is not None and rule.sign * (rival - measure.value) > rule.tolerance:
+            reached = f"{measure.value:.3f} where the champion reaches {rival:.3f} ({measure.dataset})"
+            reasons.append(f"Its {rule.called} is {reached}.")
     return reasons

@@ -1,4 +1,4 @@
-"""The catalogue of root causes: what each is called, who can be at fault for it, and in which direction it shows."""
+"""The catalogue of root causes, and of the kinds of culprits."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Final
 
 
 class RootCause(StrEnum):
-    """The first four are the classifier's classes; the rest are what else explains the same symptoms."""
+    """The first four are the classifier's classes; the others explain the same symptoms."""
 
     EQUIPMENT_FAILURE = "EQUIPMENT_FAILURE"
     ANTENNA_ALIGNMENT = "ANTENNA_ALIGNMENT"
@@ -22,7 +22,7 @@ class RootCause(StrEnum):
 
 
 class CulpritKind(StrEnum):
-    """What can be at fault: what an explanation's links have in common."""
+    """What can be at fault."""
 
     SATELLITE = "SATELLITE"  # one transponder of it
     SITE = "SITE"  # a hub or a remote
@@ -32,14 +32,14 @@ class CulpritKind(StrEnum):
 
 @dataclass(frozen=True)
 class CauseSpec:
-    """One cause as people speak of it."""
+    """A cause in words."""
 
     cause: RootCause
     meaning: str  # completes "… suffers from "
 
     @property
     def pattern_type(self) -> str:
-        """As `patternType` in the API: snake case."""
+        """The API's `patternType`."""
         return self.cause.value.lower()
 
 

@@ -1,4 +1,4 @@
-"""The part of a fleet that an analysis looks at: links, and what they share, as arrays."""
+"""The topology of links: what they share, as arrays."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +13,10 @@ from ml.numerics.arrays import Bools, Floats, Integers
 
 @dataclass(frozen=True)
 class SiteArrays:
-    """Sites, hubs among them: the caller's keys and names; degrees north and east and dish in metres, NaN = unknown."""
+    """Sites, hubs among them, each array of shape (sites,); NaN = not known.
+
+    keys: the caller's. latitude, longitude: degrees north and east.
+    """
 
     keys: Integers
     names: tuple[str, ...]
@@ -25,7 +28,11 @@ class SiteArrays:
 
 @dataclass(frozen=True)
 class NetworkArrays:
-    """Networks: `hub` indexes the sites, `transponder` and `satellite` those of the plant; bands are C, KU, KA."""
+    """Networks, each array of shape (networks,).
+
+    keys: the caller's. hub: index into the sites. satellite, transponder: indices into those of the topology.
+    band: C, KU or KA.
+    """
 
     keys: Integers
     names: tuple[str, ...]
@@ -37,10 +44,13 @@ class NetworkArrays:
 
 @dataclass(frozen=True)
 class Topology:
-    """Links (links,) with indices into networks and sites; `in_scope`: asked about, the others only surround them.
+    """Links and their shared risks.
 
-    Keys are the caller's, for example of a database. A transponder is one pair of satellite and transponder's name;
-    networks whose transponder is unknown share one per satellite.
+    links: the caller's keys, shape (links,). network, site: indices into networks and sites, shape (links,).
+    in_scope: the links that an analysis is about, shape (links,); the others are for comparison.
+    satellites: the caller's keys, shape (satellites,). satellite_longitude: degrees east, shape (satellites,).
+    transponder_satellite: each transponder's satellite, shape (transponders,). A transponder is a pair of satellite and
+    name; networks of unknown transponder share one per satellite.
     """
 
     links: Integers
@@ -58,23 +68,25 @@ class Topology:
 
     @cached_property
     def hub(self) -> Integers:
-        """(links,) the hub's index into the sites."""
+        """The hub's index into the sites, shape (links,)."""
         return self.networks.hub[self.network]
 
     @cached_property
     def transponder(self) -> Integers:
-        """(links,)"""
+        """The transponder's index, shape (links,)."""
         return self.networks.transponder[self.network]
 
     @cached_property
     def satellite(self) -> Integers:
-        """(links,)"""
+        """The satellite's index, shape (links,)."""
         return self.networks.satellite[self.network]
 
     def scoped(self, in_scope: Bools) -> Self:
+        """Returns the same topology with another scope, shape (links,)."""
         return replace(self, in_scope=in_scope)
 
     def key(self, kind: CulpritKind, index: int) -> int:
+        """Returns the caller's key of a culprit, from its index."""
         keys = {
             CulpritKind.SATELLITE: self.satellites,
             CulpritKind.SITE: self.sites.keys,

@@ -10,7 +10,7 @@ from ml.simulation.fleet import Fleet
 
 
 def build_topology(fleet: Fleet) -> Topology:
-    """All of an invented fleet, all in scope; keys are its numbers, a satellite's its place."""
+    """Returns the topology of a whole fleet, all in scope. Keys are its numbers, and satellites' places."""
     site_at = {site.number: place for place, site in enumerate(fleet.sites)}
     network_at = {network.number: place for place, network in enumerate(fleet.networks)}
     satellite_at = {satellite.name: place for place, satellite in enumerate(fleet.satellites)}
