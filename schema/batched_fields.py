@@ -1,4 +1,4 @@
-"""Fields that lead from one object to another by a key: declared by it, and resolved for many objects at once."""
+"""Fields that follow a key to another object, resolved for many objects at once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ import strawberry
 from resolvers.store.tables.core import Table
 from schema.relay import Info, Node
 
-RowKey = tuple[type[Table], Any]  # which row: its entity and its key; no key, no row
+RowKey = tuple[type[Table], Any]  # entity and primary key; the key None means no row
 NO_ROW: Final[RowKey] = (Table, None)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -18,62 +18,62 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class ResolveMany(Protocol):
     """Resolves a field for many objects at once.
 
-    One value for each, in their order: an object, None, or an exception that is to be raised for that one.
+    Returns one value per source, in the same order: an object, None, or an exception to raise for that source.
     """
 
     async def __call__(self, sources: Sequence[Any], info: Info) -> Sequence[Any]: ...
 
 
 class Resolver(Protocol):
-    """What is known of a field's resolver function, besides how to call it."""
+    """Attributes of a field's resolver function."""
 
     resolve_many: ResolveMany
-    needs: frozenset[str]  # columns of the row; where it is missing, all of them
+    needs: frozenset[str]  # columns of the row that it reads; all of them if the attribute is missing
 
 
 def needs(*columns: str) -> Callable[[Function], Function]:
-    """Declares which columns of its object's row a resolver reads, so that no others have to be fetched for it."""
+    """Declares the columns that a resolver reads of its object's row, so that only these are fetched."""
 
-    def declared(function: Function) -> Function:
+    def declare(function: Function) -> Function:
         cast("Resolver", function).needs = frozenset(columns)
         return function
 
-    return declared
+    return declare
 
 
 def relation(kind: Any, entity: type[Table], *, by: str, **options: Any) -> Any:
-    """A field: the object of type `kind` whose row of `entity` has the key that this row's column `by` holds."""
+    """Returns a field that follows the foreign key in column `by` to a row of `entity`, an object of type `kind`."""
     key = attrgetter(f"row.{by}")
 
     async def resolve_many(sources: Sequence[Any], info: Info) -> Sequence[Any]:
         keys = [key(source) for source in sources]
-        found = _wrap_rows(entity, await _load_rows(info, entity, keys))
-        return [found[key] for key in keys]
+        objects = _wrap_rows(entity, await _load_rows(info, entity, keys))
+        return [objects[key] for key in keys]
 
     return _field(kind, resolve_many, (by,), options)
 
 
 def polymorphic_relation(
-    kind: Any, point: Callable[[Any], RowKey], *, needs: Sequence[str] = (), **options: Any
+    kind: Any, get_key: Callable[[Any], RowKey], *, needs: Sequence[str] = (), **options: Any
 ) -> Any:
-    """A field: the object of type `kind` that `point` finds the way to, which may be of one entity or another.
+    """Returns a field that follows `get_key` to a row of one entity or another, as an object of type `kind`.
 
-    `needs`: the columns that `point` reads.
+    get_key: returns the RowKey for an object. needs: the columns that it reads.
     """
 
     async def resolve_many(sources: Sequence[Any], info: Info) -> Sequence[Any]:
-        pointers = [point(source) for source in sources]
+        row_keys = [get_key(source) for source in sources]
         keys: dict[type[Table], list[Any]] = {}
-        for entity, key in pointers:
+        for entity, key in row_keys:
             if key is not None:
                 keys.setdefault(entity, []).append(key)
         if len(keys) == 1:
-            [(entity, those)] = keys.items()
-            objects = _wrap_rows(entity, await _load_rows(info, entity, those))
-            return [objects[key] for _, key in pointers]
-        asked = await asyncio.gather(*(_load_rows(info, entity, those) for entity, those in keys.items()))
-        found = {entity: _wrap_rows(entity, rows) for entity, rows in zip(keys, asked, strict=True)}
-        return [None if key is None else found[entity][key] for entity, key in pointers]
+            [(entity, wanted)] = keys.items()
+            objects = _wrap_rows(entity, await _load_rows(info, entity, wanted))
+            return [objects[key] for _, key in row_keys]
+        loaded = await asyncio.gather(*(_load_rows(info, entity, wanted) for entity, wanted in keys.items()))
+        wrapped = {entity: _wrap_rows(entity, rows) for entity, rows in zip(keys, loaded, strict=True)}
+        return [None if key is None else wrapped[entity][key] for entity, key in row_keys]
 
     return _field(kind, resolve_many, needs, options)
 
@@ -83,20 +83,22 @@ def _load_rows(info: Info, entity: type[Table], keys: Iterable[Any]) -> Awaitabl
 
 
 def _wrap_rows(entity: type[Table], rows: Mapping[Any, Any]) -> dict[Any, Any]:
-    """By key: an object, None where there is none, or what went wrong."""
+    """Returns by key: an object, None if there is no row, or the exception that the loader returned."""
     from_row = Node.find_type(entity.__name__).from_row
-    found = {key: row if row is None or isinstance(row, BaseException) else from_row(row) for key, row in rows.items()}
-    found[None] = None
-    return found
+    objects = {
+        key: row if row is None or isinstance(row, BaseException) else from_row(row) for key, row in rows.items()
+    }
+    objects[None] = None
+    return objects
 
 
 def _field(kind: Any, resolve_many: ResolveMany, columns: Sequence[str], options: dict[str, Any]) -> Any:
-    async def one(self: Any, info: Info) -> Any:
-        [found] = await resolve_many([self], info)
-        if isinstance(found, BaseException):
-            raise found
-        return found
+    async def resolve(self: Any, info: Info) -> Any:
+        [value] = await resolve_many([self], info)
+        if isinstance(value, BaseException):
+            raise value
+        return value
 
-    needs(*columns)(one)
-    cast("Resolver", one).resolve_many = resolve_many
-    return strawberry.field(resolver=one, graphql_type=kind, **options)
+    needs(*columns)(resolve)
+    cast("Resolver", resolve).resolve_many = resolve_many
+    return strawberry.field(resolver=resolve, graphql_type=kind, **options)

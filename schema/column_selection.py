@@ -1,4 +1,4 @@
-"""Which columns an operation reads: from the fields that it selects, by what their types and resolvers declare."""
+"""Which columns an operation reads, from the fields it selects and what their resolvers declare."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -13,19 +13,22 @@ from schema.relay import Node, plain_fields
 
 
 def select_columns(selected: Mapping[str, frozenset[str]]) -> Columns:
-    """By entity, where it is known; `selected` are names of GraphQL fields, by that of their type."""
-    found: dict[type[Table], frozenset[str]] = {}
+    """Returns the columns to fetch, by entity; an entity is missing if all its columns may be read.
+
+    selected: names of GraphQL fields, by the name of their type.
+    """
+    columns: dict[type[Table], frozenset[str]] = {}
     for type_name in selected.keys() & NODE_TABLES.keys():
-        known = find_columns(type_name)
-        needs = [known[field] for field in selected[type_name]]
+        by_field = find_columns(type_name)
+        needs = [by_field[field] for field in selected[type_name]]
         if None not in needs:
-            found[NODE_TABLES[type_name]] = frozenset[str]().union(*(one for one in needs if one is not None))
-    return found
+            columns[NODE_TABLES[type_name]] = frozenset[str]().union(*(names for names in needs if names is not None))
+    return columns
 
 
 @cache
 def find_columns(type_name: str) -> Mapping[str, frozenset[str] | None]:
-    """The columns behind each field; None where a resolver may read any."""
+    """Returns the columns that each field of a type reads; None if its resolver may read any."""
     node, names = Node.find_type(type_name), NameConverter()
     plain = plain_fields(node)
     fields: list[Any] = node.__strawberry_definition__.fields  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Lists in pages, as the Relay specification has them."""
+"""Pages of lists, as in the Relay cursor connections specification."""
 
 from collections.abc import Awaitable, Callable, Hashable
 from functools import partial
@@ -75,7 +75,10 @@ async def load_children(
     window: Window,
     *arguments: Hashable,
 ) -> Connection[T]:
-    """Returns a page of the parent's list that `make` returns for these arguments."""
+    """Returns a page of a parent's list.
+
+    make: returns the listing for these arguments; parents with the same one are loaded together.
+    """
     loaders, children = info.context.loaders, Children(make, arguments)
     page = await loaders.page.load(((children, window), parent))
     return build_connection(page, node, partial(loaders.count.load, (children, parent)))

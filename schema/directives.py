@@ -1,4 +1,4 @@
-"""What the schema says of its own fields: who may use them, and what they cost."""
+"""Directives: who may use a field, what it costs, how long a list may get, and how large a value."""
 
 from typing import Annotated, Any, TypeVar
 
@@ -61,22 +61,22 @@ class Constraint:
 
 
 def list_size(size: int, *slicing: str) -> ListSize:
-    """A list that is this long, unless an argument says otherwise."""
+    """Returns the size of a list: `size`, or the largest of the `slicing` arguments."""
     return ListSize(assumed_size=size, slicing_arguments=[*slicing] or strawberry.UNSET)
 
 
 def connection_size(default: int = DEFAULT_PAGE, *slicing: str) -> ListSize:
-    """A connection, of which this many nodes are usual where nothing else is asked."""
+    """Returns the size of a connection: `default` nodes, or what `first` or another slicing argument says."""
     return ListSize(assumed_size=default, slicing_arguments=["first", *slicing], sized_fields=["edges", "nodes"])
 
 
 def connection_field(default: int, **options: Any) -> Any:
-    """A connection to what belongs to a node, forward only."""
+    """Returns a connection field of a node, forward only."""
     return strawberry.field(directives=[connection_size(default)], **options)
 
 
-QUERY_COST = Cost(weight=10)  # a query of its own over many samples
-READING_COST = Cost(weight=0.01)  # of which a hundred take about a kilobyte
+QUERY_COST = Cost(weight=10)  # it reads many samples in a query of its own
+READING_COST = Cost(weight=0.01)  # a hundred readings take about a kilobyte
 FREE = Cost(weight=0)
 Metrics = Annotated[list[Metric] | None, strawberry.argument(directives=[Constraint(max_items=len(Metric))])]
 Name = Annotated[str, strawberry.argument(directives=[Constraint(max_length=200)])]
@@ -87,7 +87,7 @@ MaxPoints = Annotated[int | None, strawberry.argument(directives=[Constraint(max
 
 
 def series_field(metrics: int, **options: Any) -> Any:
-    """A field for a series: it costs as much as its points times its metrics, of which this many are all."""
+    """Returns a field for a series, whose cost grows with points times metrics; `metrics`: how many there are."""
     points = ListSize(assumed_size=1000, slicing_arguments=["maxPoints"], sized_fields=["times", "columns"])
     columns = ListSize(assumed_size=metrics, slicing_arguments=["metrics"], sized_fields=["columns"])
     return strawberry.field(directives=[QUERY_COST, points, columns], **options)

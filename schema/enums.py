@@ -1,4 +1,4 @@
-"""The resolvers' enumerations, described."""
+"""Enumerations with their descriptions."""
 
 from collections.abc import Mapping
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Inputs that stay as GraphQL has them, because there may be thousands."""
+"""Inputs that stay mappings, because an object for each of thousands would be made for nothing."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +11,6 @@ def _keep_mapping(_: type, given: Mapping[str, Any], __: object) -> Mapping[str,
 
 
 def keep_mappings(*inputs: type) -> None:
-    """Has these inputs arrive as mappings by the GraphQL names of their fields, not as objects."""
+    """Makes these inputs arrive as mappings by GraphQL field name instead of objects."""
     for input in inputs:
         get_object_definition(input, strict=True).from_input = _keep_mapping

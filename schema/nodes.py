@@ -1,4 +1,4 @@
-"""Any object by its id."""
+"""`node` and `nodes`: any object by its id."""
 
 from asyncio import gather
 

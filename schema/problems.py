@@ -1,4 +1,4 @@
-"""Expected failures as data: what the resolvers raise becomes a member of the field's result union."""
+"""Expected failures as types: a ClientError of a resolver becomes a member of the field's result union."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ class HandleNotFound(strawberry.ExceptionHandler[errors.NotFound, NotFound]):
 
 
 def _find_requested_id(info: Info) -> ID | None:
-    """The id among the field's arguments, or in its input."""
+    """Returns the id in the field's arguments or in its input; None if there is none."""
     [field] = [selected for selected in info.selected_fields if isinstance(selected, SelectedField)]
     arguments = field.arguments
     given = {**(arguments.get("input") or {}), **(arguments.get("for") or {}), **arguments}

@@ -1,4 +1,4 @@
-"""Relay's object identification: one opaque id for every object."""
+"""Relay's object identification: an opaque global id for every object."""
 
 import base64
 import binascii
@@ -22,7 +22,7 @@ def global_id(type_name: str, key: object) -> ID:
 
 
 def parse_id(id: str) -> tuple[str, str]:
-    """Type name and key. Raises ValueError for what is no id of ours."""
+    """Returns type name and key. Raises ValueError if it is not a global id."""
     try:
         type_name, _, key = base64.b64decode(id, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError) as error:
@@ -38,7 +38,7 @@ _TYPES: dict[str, "type[Node]"] = {}
 
 @strawberry.interface(description="An object with an id. Fetch it again with `node` or `nodes`.")
 class Node:
-    """Columns and fields share names, so a row maps itself: see `read_from_rows`."""
+    """An object made of a row. Fields and columns share names: see `read_from_rows`."""
 
     id: ID = strawberry.field(description="A globally unique id. Opaque: do not parse it.")
     row: strawberry.Private[Any]
@@ -48,12 +48,12 @@ class Node:
 
     @staticmethod
     def find_type(name: str) -> "type[Node]":
-        """The type of objects that is called so; an entity's is called like it."""
+        """Returns the type with this name; the type of an entity has the entity's name."""
         return _TYPES[name]
 
     @classmethod
     def from_row(cls, row: Any) -> Self:
-        node = object.__new__(cls)  # there may be thousands in an answer
+        node = object.__new__(cls)  # without __init__: a response may hold thousands
         node.row = row
         return node
 
@@ -63,9 +63,9 @@ class Node:
 
     @classmethod
     def parse_key(cls, id: str, kind: type[int] | type[UUID] = int) -> Any:
-        """The key in a global id of this very type; for any other id a key that no row has.
+        """Returns the key in a global id of this type, or a key that no row has if the id is of another type.
 
-        So the resolver checks access before anybody learns that there is no such thing.
+        Raises nothing, so that the resolver checks access before it says that there is no such object.
         """
         try:
             type_name, key = parse_id(id)
@@ -76,20 +76,20 @@ class Node:
 
 
 def read_from_rows(cls: type[Node]) -> None:
-    """Each field without a resolver becomes a view of the row's column of the same name."""
+    """Makes each field without a resolver read the column of the same name."""
     for name in plain_fields(cls):
         setattr(cls, name, property(attrgetter(f"row.{name}")))
     cls.id = property(_make_id_reader(cls.__name__))  # type: ignore[assignment]
 
 
 def plain_fields(cls: type[Node]) -> frozenset[str]:
-    """Those that a column answers, besides `id`."""
+    """Returns the names of the fields that read a column, without `id`."""
     fields = cls.__strawberry_definition__.fields  # type: ignore[attr-defined]
     return frozenset(f.python_name for f in fields if f.base_resolver is None and f.python_name != "id")
 
 
 def _make_id_reader(type_name: str) -> Callable[[Node], str]:
-    """`global_id` in one call: there may be thousands in an answer."""
+    """Returns a reader of `id` that does what `global_id` does in one call: a response may hold thousands."""
 
     def read(node: Node) -> str:
         return binascii.b2a_base64(f"{type_name}:{node.row.id}".encode(), newline=False).decode()

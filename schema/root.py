@@ -1,4 +1,4 @@
-"""The schema, put together."""
+"""The schema, composed of what the rooms declare."""
 
 import strawberry
 from graphql import GraphQLInputObjectType

@@ -1,6 +1,6 @@
-"""Root fields: each declares the least role that it needs, and whether a caller may use it only so often.
+"""Root fields: each declares the role it needs and whether it is rate limited.
 
-The resolvers enforce the role; a test proves that they enforce what is declared.
+Resolvers enforce the role; a test proves that they enforce what is declared here.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ ANYBODY = None
 
 
 class ForgetLoaded(FieldExtension):
-    """Mutations run one after the other: each must see what the one before it has done."""
+    """Clears the loaders before each mutation, so that it sees what the one before it did."""
 
     async def resolve_async(
         self, next_: Callable[..., Awaitable[Any]], source: object, info: Info, **arguments: Any
@@ -28,7 +28,7 @@ class ForgetLoaded(FieldExtension):
 
 
 class LimitRate(FieldExtension):
-    """So often an hour for each caller who may use this field, and for this field by itself."""
+    """Limits how often each caller may use a field. Each field has a budget of its own."""
 
     def __init__(self, access: Role) -> None:
         self.access = access
@@ -37,18 +37,18 @@ class LimitRate(FieldExtension):
         self, next_: Callable[..., Awaitable[Any]], source: object, info: Info, **arguments: Any
     ) -> Any:
         caller = info.context.caller
-        if caller is not None and caller.role.rank >= self.access.rank:  # else the resolver says why not
+        if caller is not None and caller.role.rank >= self.access.rank:  # otherwise the resolver says why not
             await info.context.consume(Budget.ANALYSES, info.field_name)
         return await next_(source, info, **arguments)
 
 
 def query(access: Role | None, *directives: object, **options: Any) -> Any:
-    """A field of `Query`."""
+    """Returns a field of `Query`. access: the lowest role that may use it; None: no sign-in is needed."""
     return strawberry.field(directives=[Access(role=access), *directives], **options)
 
 
 def mutation(access: Role | None, *, rate_limited: bool = False, **options: Any) -> Any:
-    """A field of `Mutation`; `rate_limited`: one that is dear, and limited by RATE_ANALYSES."""
+    """Returns a field of `Mutation`. rate_limited: it is expensive, and limited by RATE_ANALYSES."""
     extensions: list[FieldExtension] = (
         [LimitRate(access), ForgetLoaded()] if rate_limited and access else [ForgetLoaded()]
     )
@@ -56,5 +56,5 @@ def mutation(access: Role | None, *, rate_limited: bool = False, **options: Any)
 
 
 def subscription(access: Role | None, **options: Any) -> Any:
-    """A field of `Subscription`."""
+    """Returns a field of `Subscription`."""
     return strawberry.subscription(directives=[Access(role=access)], **options)

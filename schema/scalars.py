@@ -1,4 +1,4 @@
-"""Times with an offset, and columns that pass through without touching their elements."""
+"""Scalars: times with an offset, and arrays that are checked and written as a whole."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ MAX_WORD_BYTES = 10  # bytes
 
 
 def parse_time(value: object) -> datetime:
-    """An RFC 3339 timestamp in UTC. Raises GraphQLError for anything else, and without an offset."""
+    """Parses an RFC 3339 timestamp into UTC. Raises GraphQLError for anything else, and if it has no offset."""
     if not isinstance(value, str):
         raise GraphQLError("A DateTime is a string, such as 2026-01-31T12:00:00Z.")
     if len(value) > MAX_TIME_LENGTH:
@@ -36,13 +36,13 @@ def parse_time(value: object) -> datetime:
 
 
 def format_time(at: datetime) -> str:
-    """With milliseconds where there are any, and Z."""
+    """Formats a time in UTC with Z, and with milliseconds if there are any."""
     text = orjson.dumps(at if at.tzinfo is UTC else at.astimezone(UTC), option=orjson.OPT_UTC_Z)  # the quickest way
     return f"{text[1:24].decode()}Z" if at.microsecond else text[1:-1].decode()
 
 
 def parse_upload(value: object) -> object:
-    """The file that the protocol server has put in the variable's place: with `filename` and an open `file`."""
+    """Returns the file that the server put in place of the variable; it has `filename` and an open `file`."""
     if not hasattr(value, "file"):
         raise GraphQLError(
             "An Upload is a file of a multipart form, as in the GraphQL multipart request specification."
@@ -68,7 +68,7 @@ def _column(dtype: type[pl.DataType], of: str) -> Callable[[object], pl.Series]:
 
 
 def _serialize_array(value: object) -> object:
-    """A numpy array as it is: the JSON encoder writes it, NaN as null."""
+    """Returns a numpy array unchanged: the JSON encoder writes it, with NaN as null."""
     return value if isinstance(value, np.ndarray) else list(cast("Any", value))
 
 

@@ -24,6 +24,6 @@ class AuditEntry:
 
 
 async def load_history(info: Info, subject: UUID) -> list[AuditEntry]:
-    """Of an anomaly or a recommendation."""
+    """Returns the history of an anomaly or a recommendation, oldest first."""
     entries = await info.context.loaders.history.load(subject)
     return [AuditEntry(at=e.at, action=e.action, note=e.note, by_id=e.by_id) for e in entries]

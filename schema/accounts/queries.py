@@ -28,8 +28,8 @@ class AccountQueries:
         first: int | None = None,
         after: str | None = None,
     ) -> Connection[User]:
-        found = await users.list_users(info.context, role, is_active, Window(first, after))
-        return page_to_connection(info, User, users.user_listing(role, is_active), found)
+        page = await users.list_users(info.context, role, is_active, Window(first, after))
+        return page_to_connection(info, User, users.user_listing(role, is_active), page)
 
     @query(
         Role.VIEWER,

@@ -17,7 +17,7 @@ from schema.relay import Info, Node
     " and of their colleagues only the name and a masked e-mail address."
 )
 class User(Node):
-    is_own: strawberry.Private[bool] = False  # given to the very person, who has just proved to be it
+    is_own: strawberry.Private[bool] = False  # for the user who has just signed in
     full_name: str | None = strawberry.field(description="Null if the user gave no name.")
     created_at: datetime
     updated_at: datetime
@@ -44,7 +44,7 @@ class User(Node):
         return cast("bool", self._get_if_allowed(info, "is_active"))
 
     def _get_if_allowed(self, info: Info, column: str) -> object:
-        """Raises Forbidden."""
+        """Returns a column that only the user and admins see. Raises Forbidden."""
         if not self._may_see(info):
             raise Forbidden("Only admins can see the role and status of other users.", Role.ADMIN)
         return getattr(self.row, column)
@@ -54,7 +54,7 @@ class User(Node):
 
     @classmethod
     def from_own_row(cls, row: Any) -> Self:
-        """For the very person."""
+        """Returns a user who sees their own fields, for somebody who has just signed in."""
         node = cls.from_row(row)
         node.is_own = True
         return node

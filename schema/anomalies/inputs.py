@@ -58,7 +58,7 @@ class DetectLinkInput:
 
 
 def measurements(kind: TargetKind, input: object) -> dict[str, float]:
-    """The kind's five, by column."""
+    """Returns the five measurements of a kind, by column."""
     return {spec.column: getattr(input, spec.column) for spec in CATALOGUE[kind].asked}
 
 

@@ -33,8 +33,8 @@ class AnomalyMutations:
     async def detect_network_anomaly(self, info: Info, input: DetectNetworkInput) -> DetectResult:
         target = None if input.network is None else Network.parse_key(input.network)
         values = measurements(TargetKind.NETWORK, input)
-        found = await detection.detect(info.context, TargetKind.NETWORK, values, target, None, input.sensitivity)
-        return Detection.from_row(found)
+        row = await detection.detect(info.context, TargetKind.NETWORK, values, target, None, input.sensitivity)
+        return Detection.from_row(row)
 
     @mutation(
         Role.OPERATOR,
@@ -45,8 +45,8 @@ class AnomalyMutations:
     async def detect_site_anomaly(self, info: Info, input: DetectSiteInput) -> DetectResult:
         target = None if input.site is None else Site.parse_key(input.site)
         values = measurements(TargetKind.SITE, input)
-        found = await detection.detect(info.context, TargetKind.SITE, values, target, None, input.sensitivity)
-        return Detection.from_row(found)
+        row = await detection.detect(info.context, TargetKind.SITE, values, target, None, input.sensitivity)
+        return Detection.from_row(row)
 
     @mutation(
         Role.OPERATOR,
@@ -57,10 +57,8 @@ class AnomalyMutations:
     async def detect_link_anomaly(self, info: Info, input: DetectLinkInput) -> DetectResult:
         target = None if input.link is None else Link.parse_key(input.link)
         values = measurements(TargetKind.LINK, input)
-        found = await detection.detect(
-            info.context, TargetKind.LINK, values, target, input.direction, input.sensitivity
-        )
-        return Detection.from_row(found)
+        row = await detection.detect(info.context, TargetKind.LINK, values, target, input.direction, input.sensitivity)
+        return Detection.from_row(row)
 
     @mutation(Role.OPERATOR, description="Takes an open anomaly, so that your colleagues know that you work on it.")
     async def acknowledge_anomaly(self, info: Info, id: ID, note: Note = None) -> AnomalyResult:

@@ -28,8 +28,8 @@ class AnomalyQueries:
         last: int | None = None,
         before: str | None = None,
     ) -> Connection[Detection]:
-        found = await detection.list_detections(info.context, kind, is_anomaly, Window(first, after, last, before))
-        return page_to_connection(info, Detection, detection.build_listing(kind, is_anomaly), found)
+        page = await detection.list_detections(info.context, kind, is_anomaly, Window(first, after, last, before))
+        return page_to_connection(info, Detection, detection.build_listing(kind, is_anomaly), page)
 
     @query(
         Role.VIEWER, connection_size(DEFAULT_PAGE, "last"), description="Anomalies of all networks, sites and links."
@@ -45,5 +45,5 @@ class AnomalyQueries:
         before: str | None = None,
     ) -> Connection[Anomaly]:
         where, order = to_filter(filter), order_by or AnomalyOrder.NEWEST
-        found = await anomalies.list_anomalies(info.context, where, order, Window(first, after, last, before))
-        return page_to_connection(info, Anomaly, anomalies.build_listing(where, order), found)
+        page = await anomalies.list_anomalies(info.context, where, order, Window(first, after, last, before))
+        return page_to_connection(info, Anomaly, anomalies.build_listing(where, order), page)

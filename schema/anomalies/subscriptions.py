@@ -1,4 +1,4 @@
-"""Anomalies, live."""
+"""Subscriptions to anomalies."""
 
 from collections.abc import AsyncGenerator
 from uuid import UUID

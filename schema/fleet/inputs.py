@@ -67,7 +67,7 @@ keep_mappings(TopologyInput)
 
 
 def build_topology_spec(input: object) -> topology.TopologySpec:
-    """What a `TopologyInput` asks for, null being as good as nothing. Takes long: it may be a whole fleet."""
+    """Returns what a `TopologyInput` asks for. Null means the default. Slow: it may be a whole fleet."""
     given = cast("Mapping[str, Any]", input)  # as GraphQL has it
     return topology.TopologySpec(
         _build_specs(topology.SatelliteSpec, given["satellites"]),

@@ -20,8 +20,8 @@ class FleetQueries:
     @query(Role.VIEWER, connection_size(10), description="All satellites, by name.")
     async def satellites(self, info: Info, first: int | None = None, after: str | None = None) -> Connection[Satellite]:
         listing = topology.satellites()
-        found = await topology.list_rows(info.context, listing, Window(first, after))
-        return page_to_connection(info, Satellite, listing, found)
+        page = await topology.list_rows(info.context, listing, Window(first, after))
+        return page_to_connection(info, Satellite, listing, page)
 
     @query(Role.VIEWER, description="A satellite by its name. Null if there is none.")
     async def satellite(self, info: Info, name: Name) -> Satellite | None:
@@ -37,8 +37,8 @@ class FleetQueries:
         after: str | None = None,
     ) -> Connection[Site]:
         listing = topology.sites(role, search)
-        found = await topology.list_rows(info.context, listing, Window(first, after))
-        return page_to_connection(info, Site, listing, found)
+        page = await topology.list_rows(info.context, listing, Window(first, after))
+        return page_to_connection(info, Site, listing, page)
 
     @query(Role.VIEWER, description="A site by your own number. Null if there is none.")
     async def site(self, info: Info, number: int) -> Site | None:
@@ -49,8 +49,8 @@ class FleetQueries:
         self, info: Info, search: Search = None, first: int | None = None, after: str | None = None
     ) -> Connection[Network]:
         listing = topology.networks(search)
-        found = await topology.list_rows(info.context, listing, Window(first, after))
-        return page_to_connection(info, Network, listing, found)
+        page = await topology.list_rows(info.context, listing, Window(first, after))
+        return page_to_connection(info, Network, listing, page)
 
     @query(Role.VIEWER, description="A network by your own number. Null if there is none.")
     async def network(self, info: Info, number: int) -> Network | None:
@@ -61,8 +61,8 @@ class FleetQueries:
         self, info: Info, search: Search = None, first: int | None = None, after: str | None = None
     ) -> Connection[Link]:
         listing = topology.links(search)
-        found = await topology.list_rows(info.context, listing, Window(first, after))
-        return page_to_connection(info, Link, listing, found)
+        page = await topology.list_rows(info.context, listing, Window(first, after))
+        return page_to_connection(info, Link, listing, page)
 
     @query(Role.VIEWER, description="A link by your own number. Null if there is none.")
     async def link(self, info: Info, number: int) -> Link | None:

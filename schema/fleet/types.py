@@ -26,7 +26,7 @@ AnomalyFilter = Annotated[Any, strawberry.argument(graphql_type=ANOMALY_FILTER)]
 
 @strawberry.type
 class Observed(Node):
-    """What networks, sites and links share."""
+    """The fields that networks, sites and links share."""
 
     @connection_field(
         10,
@@ -45,7 +45,7 @@ class Observed(Node):
 
 @strawberry.type
 class Measured(Observed):
-    """What networks and sites share; a link is measured in each direction."""
+    """The fields that networks and sites share. A link has them per direction."""
 
     @series_field(metrics=7, description="Metrics over time. All of them by default.")
     @needs("id")
@@ -165,7 +165,7 @@ TARGETS: dict[TargetKind, type[tables.Table]] = {
 
 
 def get_target_key(node: Node) -> RowKey:
-    """Of an anomaly or a detection."""
+    """Returns the key of the target of an anomaly or a detection."""
     return TARGETS[node.row.kind], node.row.target_id
 
 

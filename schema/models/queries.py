@@ -47,5 +47,5 @@ class ModelQueries:
         last: int | None = None,
         before: str | None = None,
     ) -> Connection[TrainingRun]:
-        found = await training.list_runs(info.context, Window(first, after, last, before))
-        return page_to_connection(info, TrainingRun, training.run_listing(), found)
+        page = await training.list_runs(info.context, Window(first, after, last, before))
+        return page_to_connection(info, TrainingRun, training.run_listing(), page)

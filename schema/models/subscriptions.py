@@ -1,4 +1,4 @@
-"""Trainings, live."""
+"""Subscriptions to trainings."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from uuid import UUID

@@ -71,7 +71,7 @@ class FalsePositives:
 
     @classmethod
     def from_row(cls, row: model_tables.ModelMetric) -> Self:
-        """Of a `false_alarm_ratio`, which is kept as a share of the budget."""
+        """Takes the measure `false_alarm_ratio`, which is a share of the budget."""
         budget = false_alarms_per_day(sensitivities.USUAL)
         return cls(
             per_day=row.value * budget,
@@ -162,7 +162,7 @@ class ModelVersion(Node):
 
 
 def _to_settings(values: Mapping[str, Any]) -> list[Setting]:
-    """By name; what is no text as JSON."""
+    """Returns the values sorted by name; what is not text becomes JSON."""
     return [
         Setting(name=name, value=value if isinstance(value, str) else orjson.dumps(value).decode())
         for name, value in sorted(values.items())

@@ -26,5 +26,5 @@ class RecommendationQueries:
         before: str | None = None,
     ) -> Connection[Recommendation]:
         where = to_filter(filter)
-        found = await recommendations.list_recommendations(info.context, where, Window(first, after, last, before))
-        return page_to_connection(info, Recommendation, recommendations.build_listing(where), found)
+        page = await recommendations.list_recommendations(info.context, where, Window(first, after, last, before))
+        return page_to_connection(info, Recommendation, recommendations.build_listing(where), page)

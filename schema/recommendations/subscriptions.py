@@ -1,4 +1,4 @@
-"""Recommendations, live."""
+"""Subscriptions to recommendations."""
 
 from collections.abc import AsyncGenerator
 from uuid import UUID

@@ -24,5 +24,5 @@ class RootCauseQueries:
         last: int | None = None,
         before: str | None = None,
     ) -> Connection[CorrelationAnalysis]:
-        found = await analyses.list_analyses(info.context, scope, Window(first, after, last, before))
-        return page_to_connection(info, CorrelationAnalysis, analyses.listing(scope), found)
+        page = await analyses.list_analyses(info.context, scope, Window(first, after, last, before))
+        return page_to_connection(info, CorrelationAnalysis, analyses.listing(scope), page)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import strawberry
 
 from ml.catalogue.root_causes import CAUSES, CulpritKind
-from ml.root_cause.report import Evidence as FoundEvidence
+from ml.root_cause.report import Evidence as ReportedEvidence
 from resolvers.store.tables import analysis_documents as patterns
 from resolvers.store.tables import core as tables
 from schema.accounts.types import User
@@ -49,8 +49,8 @@ class Evidence:
     )
 
     @classmethod
-    def from_evidence(cls, found: FoundEvidence) -> "Evidence":
-        return cls(**vars(found))
+    def from_evidence(cls, evidence: ReportedEvidence) -> "Evidence":
+        return cls(**vars(evidence))
 
 
 @strawberry.type(description="A root cause that was considered.")
@@ -76,12 +76,12 @@ class DegradationPattern:
     )
     started_at: datetime
     ended_at: datetime | None = strawberry.field(description="Null if it had not ended at the end of the window.")
-    found: strawberry.Private[patterns.Pattern]
+    pattern: strawberry.Private[patterns.Pattern]
 
     @classmethod
-    def from_pattern(cls, found: patterns.Pattern) -> "DegradationPattern":
+    def from_pattern(cls, pattern: patterns.Pattern) -> "DegradationPattern":
         same = ("description", "severity", "confidence", "started_at", "ended_at")
-        return cls(root_cause=found.cause, found=found, **{name: getattr(found, name) for name in same})
+        return cls(root_cause=pattern.cause, pattern=pattern, **{name: getattr(pattern, name) for name in same})
 
     @strawberry.field(description="The root cause in lower case, such as `antenna_misalignment`.")
     def pattern_type(self) -> str:
@@ -89,16 +89,16 @@ class DegradationPattern:
 
     @strawberry.field(description="The links of the pattern, worst first.", directives=[list_size(20)])
     async def affected_links(self, info: Info) -> list[Link]:
-        rows = await info.context.loaders.rows(tables.Link).load_many(self.found.links)
+        rows = await info.context.loaders.rows(tables.Link).load_many(self.pattern.links)
         return [Link.from_row(row) for row in rows if row]
 
     @strawberry.field(description="The directions that degraded.", directives=[list_size(2)])
     def affected_directions(self) -> list[Direction]:
-        return [*self.found.directions]
+        return [*self.pattern.directions]
 
     culprit = polymorphic_relation(
         Culprit | None,
-        lambda pattern: get_culprit_key(pattern.found.culprit),
+        lambda node: get_culprit_key(node.pattern.culprit),
         description="What is at fault. Null if nothing in particular.",
     )
 
@@ -107,11 +107,11 @@ class DegradationPattern:
         " transponder."
     )
     def culprit_transponder(self) -> str | None:
-        return None if self.found.culprit is None else self.found.culprit.transponder
+        return None if self.pattern.culprit is None else self.pattern.culprit.transponder
 
     @strawberry.field(description="What speaks for and against the root cause.", directives=[list_size(10)])
     def evidence(self) -> list[Evidence]:
-        return [Evidence.from_evidence(one) for one in self.found.evidence]
+        return [Evidence.from_evidence(evidence) for evidence in self.pattern.evidence]
 
     @strawberry.field(
         description="All root causes considered, most probable first. The probabilities sum to 1.",
@@ -119,8 +119,8 @@ class DegradationPattern:
     )
     def hypotheses(self) -> list[Hypothesis]:
         return [
-            Hypothesis(root_cause=one.cause, probability=one.probability, at_fault=one.culprit)
-            for one in self.found.hypotheses
+            Hypothesis(root_cause=row.cause, probability=row.probability, at_fault=row.culprit)
+            for row in self.pattern.hypotheses
         ]
 
 

@@ -1,4 +1,4 @@
-"""Telemetry: series and statistics out, samples and files in.
+"""Telemetry: series and statistics that clients read, samples and files that they send.
 
 Knows no noun but the metrics' catalogue; links and anomalies are named, not imported.
 """

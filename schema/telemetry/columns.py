@@ -1,4 +1,4 @@
-"""Samples as columns: the fast way in."""
+"""Samples as columns of equal length, which is faster than a list."""
 
 import polars as pl
 import strawberry
@@ -55,7 +55,7 @@ class LinkColumns:
 
 
 def columns_to_frame(kind: TargetKind, columns: object) -> pl.DataFrame:
-    """The frame that `metrics.record` takes. Raises InvalidInput for unequal lengths."""
+    """Returns the frame that the recording resolver takes. Raises InvalidInput if the lengths differ."""
     given: dict[str, pl.Series] = {name: value for name, value in vars(columns).items() if value is not None}
     rows = len(given["at"])
     for name, values in given.items():

@@ -1,4 +1,4 @@
-"""Windows of time, and fields for metrics as the catalogue describes them."""
+"""Windows of time, and input fields for metrics with the catalogue's descriptions."""
 
 from datetime import datetime
 from typing import Any
@@ -12,12 +12,12 @@ N, S, L = (CATALOGUE[kind] for kind in TargetKind)
 
 
 def optional_metric(kind: TargetKind, name: str) -> Any:
-    """An optional reading, described by the catalogue."""
+    """Returns an optional input field for a metric."""
     return strawberry.field(default=None, description=CATALOGUE[kind].spec(Metric(name.upper())).described)
 
 
 def required_metric(kind: TargetKind, name: str) -> Any:
-    """A required reading, described by the catalogue."""
+    """Returns a required input field for a metric."""
     return strawberry.field(description=CATALOGUE[kind].spec(Metric(name.upper())).described)
 
 

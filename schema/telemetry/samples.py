@@ -1,4 +1,4 @@
-"""Samples as a list: one object for each."""
+"""Samples as a list, one entry for each."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,13 +18,13 @@ MILLISECOND = timedelta(milliseconds=1)
 
 
 class Samples(dict[str, list[Any]]):
-    """Columns by the fields' names in GraphQL: in a list of samples, one that stands for many."""
+    """Many samples as columns by GraphQL field name; a list with one of these stands for all of them."""
 
 
 class Sample:
-    """Comes by the ten thousand and goes into a frame: an object for each would be made for nothing.
+    """Base of the sample inputs, of which a request may hold 100 000.
 
-    So a sample stays as GraphQL has it, and where all are coerced together, they are columns.
+    A sample stays a mapping. If all of a list are coerced together, they become columns (`Samples`).
     """
 
     of_columns = Samples
@@ -81,7 +81,7 @@ keep_mappings(NetworkSampleInput, SiteSampleInput, LinkSampleInput)
 
 
 def samples_to_frame(kind: TargetKind, samples: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """The frame that `metrics.record` takes, of samples as they come (see `Sample`)."""
+    """Returns the frame that the recording resolver takes; for `samples` see `Sample`."""
     key = kind.value.lower()
     given = samples[0] if samples and isinstance(samples[0], Samples) else _samples_to_columns(kind, samples)
     data = {"number": pl.Series(given[key], dtype=pl.Int64)}

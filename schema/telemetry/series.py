@@ -36,7 +36,7 @@ async def load_statistics(
 ) -> list[MetricStatistics]:
     kind = TargetKind(type(node).__name__.upper())
     span = _build_span(info.context, kind, direction, wanted, window)
-    found = await info.context.loaders.statistics.load((span, node.row.id))
+    rows = await info.context.loaders.statistics.load((span, node.row.id))
     return [
         MetricStatistics(
             metric=s.metric,
@@ -48,5 +48,5 @@ async def load_statistics(
             p95=s.p95,
             last=s.last,
         )
-        for s in found
+        for s in rows
     ]

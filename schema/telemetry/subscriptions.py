@@ -1,4 +1,4 @@
-"""New samples, live."""
+"""Subscriptions to new samples."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 

@@ -1,4 +1,4 @@
-"""Series, statistics, and what becomes of recorded samples."""
+"""Series, statistics, and the results of recording samples."""
 
 from typing import Any
 
