@@ -18,8 +18,8 @@ import websockets
 from structlog.testing import capture_logs
 
 from bcom_graphql import app
-from bcom_graphql.graphql.errors import Refused
-from bcom_graphql.graphql.transports.spool import explained
+from bcom_graphql.graphql.errors import RequestError
+from bcom_graphql.graphql.transports.spool import report_os_errors
 from resolvers.base.errors import Unavailable
 from resolvers.base.roles import Role
 from resolvers.base.tokens import Tokens
@@ -258,7 +258,7 @@ async def little_disk(stage: Stage) -> str:
 
 async def many_files(stage: Stage) -> str:
     """As the uploads' folder meets it; the whole server is driven there by tests/system/test_crashes.py."""
-    with pytest.raises(Refused) as refused, explained():
+    with pytest.raises(RequestError) as refused, report_os_errors():
         raise OSError(errno.EMFILE, "Too many open files")
     return str(refused.value)
 
