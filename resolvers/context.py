@@ -1,4 +1,4 @@
-"""What every resolver gets: the services of this process, the caller, and loaders that live for one operation."""
+"""What every resolver gets: the services of this process, the caller, and the loaders of the operation."""
 
 import asyncio
 import ipaddress
@@ -34,7 +34,7 @@ from resolvers.store.tables.core import Table
 from resolvers.store.telemetry.live_samples import LiveSamples
 from resolvers.store.telemetry.profiles import ProfileCache
 
-Columns = Mapping[type[Table], frozenset[str]]  # that are read of an entity's rows; all, of one that is not in it
+Columns = Mapping[type[Table], frozenset[str]]  # to read of each entity; all of one that is missing
 READINGS_WAITING: Final = 1000
 READING_WAITS: Final = 10.0  # seconds
 TOO_MANY_READINGS: Final = "Too many searches, series and statistics are running."
@@ -90,7 +90,7 @@ class Context:
 
     @cached_property
     def now(self) -> datetime:
-        """One time for the whole operation, so that siblings asking for 'the last 24 hours' share a query."""
+        """One time for the whole operation, so that siblings that ask for 'the last 24 hours' share a query."""
         return datetime.now(UTC)
 
     @property
@@ -106,7 +106,7 @@ class Context:
         return require_person(self.caller, role, to)
 
     def follow(self, topic: str, after: str | None) -> Events:
-        """Events behind a cursor; see `EventFeed.stream`. Raises InvalidInput for what is none at once."""
+        """Returns the events after a cursor; see `EventFeed.stream`. Raises InvalidInput for an impossible cursor."""
         after = self.resume_after or after
         if after is not None:
             parse_cursor(after)
@@ -114,13 +114,13 @@ class Context:
 
     @property
     def rate_limit_key(self) -> str:
-        """Whose budgets the operation draws on: the user's, else the address's; of IPv6 the network's (/64)."""
+        """Whose budgets the operation uses: the user's, else the address's; of IPv6 the network's (/64)."""
         if self.caller is not None:
             return f"user {self.caller.user_id}"
         return f"address {network_of(self.address)}"
 
     async def consume(self, budget: Budget, *what: str, cost: int = 1) -> None:
-        """Draw on the caller's budget; the server's own work has no limit. Raises RateLimited."""
+        """Takes `cost` from the caller's budget; the server's own work has no limit. Raises RateLimited."""
         if self.caller is not SYSTEM:
             await self.services.rates.consume(budget, *what, self.rate_limit_key, cost=cost)
 
@@ -130,7 +130,7 @@ class Context:
 
     @asynccontextmanager
     async def read_turn(self) -> AsyncIterator[None]:
-        """One's turn at what may keep the database busy. Raises Busy for too many, or after a long wait."""
+        """Waits for a place among the queries that keep the database busy. Raises Busy for too many, or too long."""
         turns = self.services.read_turns
         try:
             async with asyncio.timeout(READING_WAITS):
@@ -147,11 +147,11 @@ class Context:
         return Loaders(self.database, self.services.row_loaders, self.columns or {}, self.read_turn)
 
     def columns_of(self, entity: type[Table]) -> frozenset[str] | None:
-        """Those that the operation reads of its rows; None: all."""
+        """Returns the columns that the operation reads of an entity; None for all."""
         return (self.columns or {}).get(entity)
 
     def look_ahead(self, columns: Columns) -> None:
-        """An operation reads no other columns; of several in this context, whatever any of them reads."""
+        """Sets the columns that the operation reads; several operations in one context read what any of them reads."""
         if self.columns is None:
             self.columns = columns
         elif self.columns is not columns:
@@ -160,13 +160,13 @@ class Context:
         self.__dict__.pop("loaders", None)
 
     def forget(self) -> None:
-        """Drop what was cached: the next event of a subscription must see fresh rows, at its own time."""
+        """Drops what was cached: the next event of a subscription must see fresh rows, at its own time."""
         self.__dict__.pop("loaders", None)
         self.__dict__.pop("now", None)
 
 
 def network_of(address: str) -> str:
-    """A client has one IPv4 address, which a socket for both may spell as IPv6, but a whole /64 of IPv6."""
+    """Returns an IPv4 address as it is, mapped to IPv6 or not, and the /64 of an IPv6 one: a client has all of it."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Any object by its type's name and its key, if the caller may see it."""
+"""Loads any object by its type's name and its key, for `node(id)`."""
 
 from typing import Any
 from uuid import UUID
@@ -31,11 +31,11 @@ NODE_TABLES: dict[str, type[Table]] = {
     )
 }
 KEYED_BY_UUID = {"Anomaly", "CorrelationAnalysis", "Detection", "Recommendation", "TrainingRun"}
-OWNERS = {"User": "id", "ApiKey": "user_id"}  # who else may see it is an admin
+OWNERS = {"User": "id", "ApiKey": "user_id"}  # the column of the user who may see it, besides admins
 
 
 async def load(context: Context, type_name: str, key: str) -> Any | None:
-    """The row, or None: for an unknown type, a key that is none, and what the caller may not see alike."""
+    """Returns the row. None for an unknown type, an impossible key, and a row that the caller may not see."""
     caller = context.require(Role.VIEWER, "load objects")
     if type_name == "Model":
         return await models.find_model(context, key)

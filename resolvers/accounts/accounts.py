@@ -1,4 +1,4 @@
-"""Accounts as their owners use them: registering, signing in, another password."""
+"""Accounts as their owners use them: registering, signing in, changing the password."""
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -19,11 +19,11 @@ REFUSED = "This e-mail address and password do not match."
 async def register(
     context: Context, email: str, password: str, full_name: str | None, token: str | None = None
 ) -> SignedIn:
-    """Makes an account for whoever asks, where that is open to all, and signs them in.
+    """Creates an account and signs its owner in.
 
-    The first becomes ADMIN. Where registration is closed, only the first may register, with the token from the
-    server's log. An address that is taken is answered like a wrong password, whatever the password: nobody guesses
-    one here. Raises InvalidInput, InvalidCredentials, Forbidden, RateLimited, Busy.
+    The first user becomes ADMIN. If registration is closed, only the first may register, with the token from the
+    server's log. An address that is taken is refused like a wrong password, so that nobody can guess passwords here.
+    Raises InvalidInput, InvalidCredentials, Forbidden, RateLimited, Busy.
     """
     has_token = token is not None and context.services.tokens.is_first_admin_token(token)
     if not (context.services.open_registration or has_token):
@@ -44,7 +44,7 @@ async def register(
 
 
 async def _choose_role(context: Context, session: AsyncSession, *, has_token: bool) -> Role:
-    """Raises Forbidden for a token that has served: there is an admin."""
+    """Returns the new user's role. Raises Forbidden if the token was used already: there is an admin."""
     if has_token and not await users.has_admin(session):
         return Role.ADMIN
     if not context.services.open_registration:
@@ -60,7 +60,7 @@ def _refuse_registration() -> Forbidden:
 
 
 async def login(context: Context, email: str, password: str) -> SignedIn:
-    """Raises InvalidCredentials, without a hint at what was wrong; RateLimited after too many attempts, Busy."""
+    """Signs a user in. Raises InvalidCredentials, which does not say what was wrong; RateLimited, Busy."""
     account, place = spellings(email)[0], guessing.household_network(context.address)
     await guessing.count_attempt(context, account, place)
     async with context.database.read() as session:
@@ -80,7 +80,7 @@ async def login(context: Context, email: str, password: str) -> SignedIn:
 
 
 async def change_password(context: Context, current: str, new: str, *, revoke_keys: bool = False) -> SignedIn:
-    """Ends all other sign-ins, and with `revoke_keys` API keys. Raises InvalidInput, InvalidCredentials."""
+    """Changes the password and ends all other sessions. Raises InvalidInput, InvalidCredentials."""
     caller = context.require_person(Role.VIEWER, "change your password")
     new = check_password(new, ["new"])
     async with context.database.read() as session:
@@ -104,7 +104,7 @@ async def change_password(context: Context, current: str, new: str, *, revoke_ke
 
 
 async def _lock_if_unchanged(session: AsyncSession, known: User) -> User | None:
-    """The user, locked, unless the password that has just been verified was changed meanwhile."""
+    """Returns the user, locked; None if the password was changed since it was verified."""
     same = (User.id == known.id, User.password_hash == known.password_hash)
     user: User | None = await session.scalar(select(User).where(*same).with_for_update(key_share=True))
     return user

@@ -1,4 +1,4 @@
-"""Long-lived credentials for collectors and frontends' server sides: stored hashed, shown once."""
+"""API keys: long-lived credentials for collectors and servers, stored as hashes and shown once."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ class CreatedKey:
 
 
 async def create(context: Context, name: str, role: Role, expires_at: datetime | None) -> CreatedKey:
-    """A key with the caller's role at most. Raises InvalidInput, Forbidden."""
+    """Creates a key with at most the caller's role. Raises InvalidInput, Forbidden."""
     context.require(role, f"create an API key with the role {role}")
     caller = context.require_person(role, "create API keys")
     if not 1 <= len(name.strip()) <= 200 or "\0" in name:
@@ -49,7 +49,7 @@ async def create(context: Context, name: str, role: Role, expires_at: datetime |
 
 
 async def _refuse_too_many(context: Context, session: AsyncSession, caller: Caller) -> None:
-    """Raises InvalidInput where the user has as many as may be; two at once wait for each other."""
+    """Raises InvalidInput if the user has the most keys allowed; concurrent callers wait for each other."""
     await session.get_one(User, caller.user_id, with_for_update={"key_share": True})
     await confirm(session, caller)
     is_active = ApiKey.revoked_at.is_(None) & (ApiKey.expires_at.is_(None) | (ApiKey.expires_at > context.now))
@@ -62,7 +62,7 @@ async def _refuse_too_many(context: Context, session: AsyncSession, caller: Call
 
 
 async def list_keys(context: Context, first: int | None, after: int | None) -> list[ApiKey]:
-    """One's own, in the order they were made; an admin sees everybody's. Raises InvalidInput, Forbidden."""
+    """Returns the caller's keys, or everybody's for an admin, oldest first. Raises InvalidInput, Forbidden."""
     caller = context.require_person(Role.VIEWER, "list API keys")
     query = select(ApiKey).order_by(ApiKey.id).limit(Window(first).size)
     if caller.role is not Role.ADMIN:
@@ -74,7 +74,7 @@ async def list_keys(context: Context, first: int | None, after: int | None) -> l
 
 
 async def revoke(context: Context, key_id: int) -> ApiKey:
-    """One's own, or as an admin anybody's; again is no error. Raises NotFound."""
+    """Revokes a key of the caller, or anybody's as an admin; again is no error. Raises NotFound."""
     caller = context.require_person(Role.VIEWER, "revoke API keys")
     async with context.database.write() as session:
         key = await session.get(ApiKey, key_id, with_for_update=True)
@@ -86,7 +86,7 @@ async def revoke(context: Context, key_id: int) -> ApiKey:
 
 
 async def identify(context: Context, secret: str) -> Caller:
-    """Who a key belongs to, with the lesser of the key's role and its owner's. Raises Unauthenticated."""
+    """Returns the caller of a key, with the lesser of its role and its owner's. Raises Unauthenticated."""
     async with context.database.driver() as connection:  # before every operation: this must be quick
         key = await connection.fetchrow(KEY, tokens.digest(secret), context.now)
     if key is None:

@@ -1,7 +1,7 @@
-"""Guessing a password gets slower and slower, and locks nobody else out.
+"""Limits guessing of passwords without locking the owner out.
 
-Attempts count by account and network together, so that a stranger uses up nothing of the owner's. By account alone, a
-far larger number is left to networks that it was never signed in from; known networks do not draw on it.
+Attempts count by account and network together, so that a stranger does not use up the owner's. A second, larger budget
+per account is shared by all networks that it was never signed in from.
 """
 
 import ipaddress
@@ -21,34 +21,34 @@ KNOWN_FOR: Final = timedelta(days=90)
 
 
 async def count_attempt(context: Context, account: str, place: str) -> None:
-    """Draws on what this place may try with this account. Raises RateLimited."""
+    """Counts an attempt from this place at this account. Raises RateLimited."""
     await count_attempt_from_address(context)
     await context.services.rates.consume(Budget.SIGN_INS_BY_ACCOUNT, _key(account), place)
 
 
 async def count_attempt_from_address(context: Context) -> None:
-    """Draws on what this address may try at all. Raises RateLimited."""
+    """Counts an attempt from this address at any account. Raises RateLimited."""
     if context.caller is not SYSTEM:
         await context.services.rates.consume(Budget.SIGN_INS_BY_ADDRESS, network_of(context.address))
 
 
 async def count_attempt_of_stranger(context: Context, account: str) -> None:
-    """Draws on what networks that the account does not know may try together. Raises RateLimited."""
+    """Counts an attempt from a network that the account does not know. Raises RateLimited."""
     await context.services.rates.consume(Budget.SIGN_INS_BY_STRANGERS, _key(account))
 
 
 async def reset_attempts(context: Context, account: str, place: str) -> None:
-    """Who knows the password has not been guessing from here."""
+    """Forgets the attempts from here: the password was right."""
     await context.services.rates.reset(Budget.SIGN_INS_BY_ACCOUNT, _key(account), place)
 
 
 async def reset_strangers(context: Context, account: str) -> None:
-    """The account may be signed in to from anywhere again."""
+    """Forgets the attempts from unknown networks."""
     await context.services.rates.reset(Budget.SIGN_INS_BY_STRANGERS, _key(account))
 
 
 async def is_known(context: Context, session: AsyncSession, user: User) -> bool:
-    """Whether the user has signed in from this network lately."""
+    """Returns whether the user has signed in from this network lately."""
     from_here = select(SignIn).where(
         SignIn.user_id == user.id,
         SignIn.network == fingerprint_network(context, user.id),
@@ -58,14 +58,14 @@ async def is_known(context: Context, session: AsyncSession, user: User) -> bool:
 
 
 def fingerprint_network(context: Context, user_id: int) -> bytes | None:
-    """What is kept of the network of a sign-in: it tells nothing without the server's secret."""
+    """Returns a keyed hash of the network, which is stored with a sign-in."""
     if not context.address:
         return None
     return context.services.tokens.fingerprint(f"{user_id} {household_network(context.address)}")
 
 
 def household_network(address: str) -> str:
-    """A /24 of IPv4, a /64 of IPv6: where a household or an office is, whose address changes now and then."""
+    """Returns the /24 of an IPv4 address, or the /64 of an IPv6 one: a household's address changes within it."""
     network = network_of(address)
     try:
         parsed = ipaddress.ip_address(network)
@@ -75,4 +75,4 @@ def household_network(address: str) -> str:
 
 
 def _key(account: str) -> str:
-    return tokens.digest(account).hex()  # addresses are nobody's business in a shared storage
+    return tokens.digest(account).hex()  # no e-mail addresses in a shared storage

@@ -1,4 +1,4 @@
-"""Sessions: a sign-in begins one, its refresh tokens carry it on, and whoever may end it ends it for good."""
+"""Sessions: begun by signing in, continued by refresh tokens, ended for good."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ ACCESS_TOPIC = "access"
 
 @dataclass(frozen=True)
 class SignedIn:
-    """What somebody who has signed in is given."""
+    """The tokens of a user who has signed in."""
 
     access_token: str
     refresh_token: str
@@ -38,7 +38,7 @@ async def begin(context: Context, session: AsyncSession, user: User) -> SignedIn
 
 
 async def refresh(context: Context, refresh_token: str) -> SignedIn:
-    """Rotate: each token works once, and using it again ends the whole family. Raises InvalidCredentials."""
+    """Rotates the refresh token: each works once; using one again ends the session. Raises InvalidCredentials."""
     async with context.database.write() as session:
         signed_in = await _rotate(context, session, refresh_token)
     if signed_in is None:
@@ -62,7 +62,7 @@ async def _rotate(context: Context, session: AsyncSession, refresh_token: str) -
 
 
 async def logout(context: Context, refresh_token: str) -> datetime:
-    """End the token's family; a token that is none ends nothing, and is no error."""
+    """Ends the token's session; an unknown token is no error."""
     async with context.database.write() as session:
         token = await session.get(RefreshToken, tokens.digest(refresh_token))
         if token:
@@ -71,7 +71,7 @@ async def logout(context: Context, refresh_token: str) -> datetime:
 
 
 async def identify(context: Context, bearer: str) -> Caller:
-    """Who an access token belongs to, if they still may. Raises Unauthenticated."""
+    """Returns the caller of an access token. Raises Unauthenticated."""
     claims = context.services.tokens.check(bearer)
     holder = await context.services.holders.load(claims.sign_in_id)
     if holder is None or holder.user_id != claims.user_id:
@@ -80,7 +80,7 @@ async def identify(context: Context, bearer: str) -> Caller:
 
 
 async def confirm(session: AsyncSession, caller: Caller) -> None:
-    """Asks again after a lock: whoever lost their access while they waited for it gives none to themselves or others.
+    """Checks the caller's access again, behind a lock: it may have been revoked while they waited.
 
     Raises Unauthenticated.
     """
@@ -92,14 +92,14 @@ async def confirm(session: AsyncSession, caller: Caller) -> None:
 
 
 async def end(context: Context, session: AsyncSession, which: ColumnElement[bool]) -> None:
-    """Ends sign-ins, and the sockets that were opened with them."""
+    """Ends sessions, and the sockets that were opened with them."""
     query = update(SignIn).where(which, SignIn.revoked_at.is_(None)).values(revoked_at=context.now)
     for user_id in set(await session.scalars(query.returning(SignIn.user_id))):
         publish_change(session, user_id)
 
 
 def publish_change(session: AsyncSession, user_id: int) -> None:
-    """Every process checks this user's open sockets again."""
+    """Has every process check this user's open sockets again."""
     publish(session, Event(ACCESS_TOPIC, "CHANGED", str(user_id), {}))
 
 

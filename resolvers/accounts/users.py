@@ -1,4 +1,4 @@
-"""People as admins manage them: listed, made, changed, deactivated, given a new password."""
+"""Users as admins manage them."""
 
 import secrets
 from dataclasses import dataclass
@@ -23,27 +23,27 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class GivenPassword:
-    """A password that the server has made, shown this once."""
+    """A password that the server chose, shown only once."""
 
     user: User
     password: str
 
 
 async def find_viewer(context: Context) -> User | None:
-    """The caller; None when anonymous."""
+    """Returns the caller's user; None if anonymous."""
     if context.caller is None:
         return None
     return await context.loaders.rows(User).load(context.caller.user_id)
 
 
 def may_see(context: Context, user_id: int) -> bool:
-    """Whether the caller sees this user's address, role and state: it is themselves, or they are an admin."""
+    """Returns whether the caller sees this user's address, role and state: their own, or as an admin."""
     caller = context.caller
     return caller is not None and (caller.role is Role.ADMIN or caller.user_id == user_id)
 
 
 def mask_email(email: str) -> str:
-    """Enough for colleagues to know who it is, and not enough to sign in as them."""
+    """Returns an address that colleagues recognise, but cannot sign in with."""
     local, _, domain = email.rpartition("@")
     return f"{local[:1]}…@{domain}"
 
@@ -64,13 +64,13 @@ def user_listing(role: Role | None, is_active: bool | None) -> Listing[User]:
 
 
 async def create_user(context: Context, email: str, full_name: str | None, role: Role) -> GivenPassword:
-    """Makes an account with a password of the server's choice. Raises InvalidInput, Conflict."""
+    """Creates an account with a password that the server chooses. Raises InvalidInput, Conflict."""
     password = _new_password()
     return GivenPassword(await add_user(context, email, password, full_name, role), password)
 
 
 async def add_user(context: Context, email: str, password: str, full_name: str | None, role: Role) -> User:
-    """Makes an account; an ADMIN's where no admin is active, whatever was asked. Raises InvalidInput, Conflict."""
+    """Creates an account; of an ADMIN if no admin is active. Raises InvalidInput, Conflict."""
     caller = context.require_person(Role.ADMIN, "create users")
     email = check_email(email)
     password = check_password(password, ["input", "password"])
@@ -87,7 +87,7 @@ async def add_user(context: Context, email: str, password: str, full_name: str |
 
 
 async def find_user(session: AsyncSession, email: str) -> User | None:
-    """By an address in whatever spelling; an account that is kept under this very one comes first."""
+    """Returns the user with this address, in any spelling; one stored in this very spelling comes first."""
     asked = spellings(email)
     query = select(User).where(User.email.in_(asked)).order_by((User.email == asked[-1]).desc()).limit(1)
     found: User | None = await session.scalar(query)
@@ -95,7 +95,7 @@ async def find_user(session: AsyncSession, email: str) -> User | None:
 
 
 async def insert_user(session: AsyncSession, email: str, hash: str, full_name: str | None, role: Role) -> User:
-    """Raises IntegrityError when the address is taken."""
+    """Creates the user. Raises IntegrityError if the address is taken."""
     user = User(email=email, full_name=full_name, role=role, is_active=True, password_hash=hash)
     session.add(user)
     await session.flush()
@@ -104,17 +104,17 @@ async def insert_user(session: AsyncSession, email: str, hash: str, full_name: s
 
 
 async def has_admin(session: AsyncSession) -> bool:
-    """Whether somebody may manage users."""
+    """Returns whether an admin is active."""
     return bool(await session.scalar(select(exists().where(User.role == Role.ADMIN, User.is_active))))
 
 
 async def has_users(session: AsyncSession) -> bool:
-    """Whether anybody has an account."""
+    """Returns whether there is any account."""
     return bool(await session.scalar(select(exists(select(User)))))
 
 
 async def reset_password(context: Context, user_id: int) -> GivenPassword:
-    """Gives somebody a new password; ends their sessions and revokes their API keys. Raises NotFound."""
+    """Sets a new password, ends the user's sessions and revokes their API keys. Raises NotFound."""
     caller = context.require_person(Role.ADMIN, "reset passwords")
     password = _new_password()
     hash = await context.services.passwords.hash(password)
@@ -135,7 +135,7 @@ async def reset_password(context: Context, user_id: int) -> GivenPassword:
 async def update_user(
     context: Context, user_id: int, full_name: str | None, role: Role | None, is_active: bool | None
 ) -> User:
-    """Change what is given. Takes effect at once, on open sockets too. Raises NotFound, Conflict, InvalidInput."""
+    """Changes what is given, at once, for open sockets too. Raises NotFound, Conflict, InvalidInput."""
     caller = context.require_person(Role.ADMIN, "manage users")
     check_name(full_name)
     async with context.database.write() as session:
@@ -159,7 +159,7 @@ async def update_user(
 
 
 async def deactivate(context: Context, session: AsyncSession, user: User) -> None:
-    """For good, the last admin too: only for an account that nobody may have."""
+    """Deactivates the user, even the last admin: only for accounts that nobody should have."""
     user.is_active = False
     await _end_access(context, session, user)
 
@@ -178,7 +178,7 @@ async def _end_access(context: Context, session: AsyncSession, user: User) -> No
 
 
 async def revoke_keys(context: Context, session: AsyncSession, user: User) -> None:
-    """All of the user's; they stay revoked when the user is active again."""
+    """Revokes all of the user's API keys; they stay revoked if the user becomes active again."""
     mine = update(ApiKey).where(ApiKey.user_id == user.id, ApiKey.revoked_at.is_(None))
     await session.execute(mine.values(revoked_at=context.now))
     sessions.publish_change(session, user.id)

@@ -1,4 +1,4 @@
-"""Who asks, and what they may do."""
+"""Callers and their rights."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -9,7 +9,7 @@ from resolvers.base.roles import Role
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody who proved who they are, by an access token (then `sign_in_id` is set) or by an API key."""
+    """An authenticated caller: by an access token, which sets `sign_in_id`, or by an API key."""
 
     user_id: int
     role: Role
@@ -18,12 +18,12 @@ class Caller:
 
     @property
     def is_person(self) -> bool:
-        """Not an API key; the server itself counts as one."""
+        """Whether it is no API key; the server itself counts as a person."""
         return self.sign_in_id is not None or self.user_id == 0
 
     @property
     def author_id(self) -> int | None:
-        """Whom to note as having done it; None for the server itself, which is no user."""
+        """The user to store as the author; None for the server itself, which is no user. Use it for foreign keys."""
         return self.user_id or None
 
 
@@ -31,10 +31,7 @@ SYSTEM = Caller(user_id=0, role=Role.ADMIN)  # the server's own work: the comman
 
 
 def require(caller: Caller | None, role: Role, to: str) -> Caller:
-    """The caller, if they have at least this role.
-
-    Raises Unauthenticated when nobody is signed in, Forbidden when the role does not suffice.
-    """
+    """Returns the caller if they have at least this role. Raises Unauthenticated, Forbidden."""
     if caller is None:
         raise Unauthenticated(f"Sign in to {to}.")
     if caller.role.rank < role.rank:
@@ -43,10 +40,7 @@ def require(caller: Caller | None, role: Role, to: str) -> Caller:
 
 
 def require_person(caller: Caller | None, role: Role, to: str) -> Caller:
-    """The same, and not by an API key: a leaked one must not make itself at home.
-
-    Raises Unauthenticated, Forbidden.
-    """
+    """As `require`, and refuses API keys: a leaked one must not create others. Raises Unauthenticated, Forbidden."""
     caller = require(caller, role, to)
     if not caller.is_person:
         raise Forbidden(f"An API key cannot {to}; sign in as yourself.")

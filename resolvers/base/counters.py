@@ -1,6 +1,6 @@
-"""What is counted and timed below the API, for /metrics: declared here, counted where it happens.
+"""Prometheus metrics below the API: declared here, counted where it happens.
 
-Who counts often looks its child up once. Gauges say how those of several server processes become one.
+`multiprocess_mode` says how the gauges of several server processes become one.
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from ml.catalogue.metrics import TargetKind
 
-SAMPLES_TOPIC: Final = "samples"  # not of events, but followed like one
+SAMPLES_TOPIC: Final = "samples"  # no topic of events, but counted like one
 
 # ---------------------------------------------------------------- ingest
 
@@ -29,7 +29,7 @@ MODELS_LOADED = Gauge("bcom_models_loaded", "Model versions in memory.", multipr
 
 
 def count_recorded(kind: TargetKind, *rows: int) -> None:
-    """Rows of a batch, in the order of RESULTS."""
+    """Counts the rows of a batch, in the order of RESULTS."""
     for counter, number in zip(SAMPLES[kind], rows, strict=True):
         counter.inc(number)
 

@@ -1,4 +1,4 @@
-"""Many askers, one query: what is asked for in the same turn of the event loop is fetched together, and remembered."""
+"""Loads values in batches: keys that are asked for in the same turn of the event loop share one query."""
 
 import asyncio
 from collections import defaultdict
@@ -12,11 +12,12 @@ Member = TypeVar("Member", bound=Hashable)
 
 
 class Loader(Generic[Key, Value]):
-    """Finds values by their keys. `fetch` finds many at once: for each a value, or what went wrong with it.
+    """Finds values by their keys, many at once, and remembers them; create one per operation or per event.
 
-    It lives as long as what it has found may be believed: for one operation, or one event. It remembers no failures.
-    One that `forgets` lives for ever, and answers nobody with what was asked before them. Whoever `hurries` gathers
-    nothing: it asks such a one, which does.
+    fetch: returns a value or an exception for each key.
+    cache=False: remembers nothing, so that one loader can serve a whole process.
+    batch=False: fetches at once; use it in front of another loader that batches.
+    Failures are never remembered.
     """
 
     def __init__(
@@ -29,11 +30,11 @@ class Loader(Generic[Key, Value]):
         self._fetch = fetch
         self._caches, self._batches = cache, batch
         self._cached: dict[Key, Value] = {}
-        self._pending: dict[Key, _Batch[Key, Value]] = {}  # what is gathered, and what is under way
+        self._pending: dict[Key, _Batch[Key, Value]] = {}  # being gathered or fetched
         self._gathered: _Batch[Key, Value] | None = None
 
     def find(self, keys: Iterable[Key]) -> "Lookup[Key, Value]":
-        """Asks at once; awaited, it says for each key what was found or what went wrong."""
+        """Begins to look the keys up. Awaiting the result gives a value or an exception for each key."""
         known, asked = self._cached, self._pending
         found: dict[Key, Value | BaseException] = {}
         batches: dict[_Batch[Key, Value], list[Key]] = {}
@@ -45,11 +46,11 @@ class Loader(Generic[Key, Value]):
         return Lookup(found, batches)
 
     async def load(self, key: Key) -> Value:
-        """Raises what went wrong with it."""
+        """Returns the value. Raises the exception that `fetch` returned for the key."""
         return _value_or_raise((await self.find((key,)))[key])
 
     async def load_many(self, keys: Iterable[Key]) -> list[Value]:
-        """In their order. Raises what went wrong with the first that something went wrong with."""
+        """Returns the values in the order of the keys. Raises the first exception."""
         keys = list(keys)
         found = await self.find(keys)
         return [_value_or_raise(found[key]) for key in keys]
@@ -63,7 +64,7 @@ class Loader(Generic[Key, Value]):
         return batch
 
     async def run(self, batch: "_Batch[Key, Value]") -> Mapping[Key, Value | BaseException]:
-        """What was found for the keys of a batch."""
+        """Returns a value or an exception for each key of the batch."""
         if self._batches:
             await asyncio.sleep(0)  # those who ask a turn later come along
         if self._gathered is batch:
@@ -80,7 +81,7 @@ class Loader(Generic[Key, Value]):
         return found
 
     def forget(self, batch: "_Batch[Key, Value]") -> None:
-        """It answers nobody who asks from now on."""
+        """Lets nobody else join the batch."""
         if self._gathered is batch:
             self._gathered = None
         for key in batch.keys:
@@ -88,7 +89,7 @@ class Loader(Generic[Key, Value]):
 
 
 class Lookup(Generic[Key, Value]):
-    """What is known already, and the batches that the rest is in. To be awaited once."""
+    """A lookup under way: cached values, and the batches that the other keys are in. Await it once."""
 
     __slots__ = ("_batches", "_found")
 
@@ -111,12 +112,12 @@ class Lookup(Generic[Key, Value]):
 
 
 def _is_led(batch: "tuple[_Batch[Any, Any], Any]") -> bool:
-    """What nobody fetches yet comes first."""
+    """Sorts batches that nobody fetches yet first."""
     return batch[0].is_led
 
 
 class _Batch(Generic[Key, Value]):
-    """Keys that are fetched together, by the first who waits for them; if that one leaves, by another."""
+    """Keys that are fetched together, by the first task that waits for them; if it is cancelled, by another."""
 
     __slots__ = ("_loader", "_others", "answer", "is_led", "keys", "waiting")
 
@@ -129,7 +130,7 @@ class _Batch(Generic[Key, Value]):
         self._others: list[asyncio.Future[None]] = []  # who are told when whoever fetches is done, well or not
 
     async def wait(self) -> Mapping[Key, Value | BaseException]:
-        """By key: a value, or what went wrong with it."""
+        """Returns a value or an exception for each key."""
         while self.answer is None:
             if not self.is_led:
                 await self._lead()
@@ -150,7 +151,7 @@ class _Batch(Generic[Key, Value]):
                     other.set_result(None)
 
     def leave(self) -> None:
-        """One less waits for it."""
+        """Says that one task less waits for it."""
         self.waiting -= 1
         if not self.waiting and self.answer is None:
             self._loader.forget(self)
@@ -165,7 +166,7 @@ def _value_or_raise(found: Value | BaseException) -> Value:
 def group_loader(
     load: Callable[[Group, list[Member]], Awaitable[list[Value]]],
 ) -> Loader[tuple[Group, Member], Value]:
-    """A loader of (group, member): one call of `load` for each group, the groups side by side; each fails alone."""
+    """Returns a loader of (group, member) that calls `load` once per group, concurrently; each group fails alone."""
 
     async def fetch(pairs: Sequence[tuple[Group, Member]]) -> dict[tuple[Group, Member], Value | BaseException]:
         groups = defaultdict[Group, list[Member]](list)

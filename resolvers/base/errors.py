@@ -1,4 +1,4 @@
-"""What may go wrong and is not our bug: each failure says what to do, and carries the API's stable code."""
+"""Expected failures. Each message says what to do, and each class has the API's stable error code."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from resolvers.base.roles import Role
 
 
 class ClientError(Exception):
-    """An expected failure. Where a field's result union has a type for it, it becomes that; else a GraphQL error."""
+    """An expected failure: a member of the field's result union if it has one for it, else a GraphQL error."""
 
     code = "BAD_USER_INPUT"
 
@@ -17,12 +17,12 @@ class ClientError(Exception):
 
     @property
     def extensions(self) -> dict[str, Any]:
-        """What a GraphQL error says of it besides the message; graphql-core copies an attribute of this name."""
+        """The GraphQL error's extensions; graphql-core copies an attribute of this name."""
         return {"code": self.code}
 
 
 class InvalidInput(ClientError):
-    """Well-formed, but not acceptable; `path` names the offending input field."""
+    """Well-formed but unacceptable input; `path` names the field."""
 
     def __init__(self, message: str, path: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -61,7 +61,7 @@ class Forbidden(ClientError):
 
 
 class Lagged(ClientError):
-    """A subscriber read more slowly than events came. Where the subscription can resume, with `resume_after`."""
+    """A subscriber read more slowly than events came. `resume_after`: the cursor to go on from, if there is one."""
 
     code = "LAGGED"
 
@@ -77,7 +77,7 @@ class Lagged(ClientError):
 
 
 class Expired(Lagged):
-    """A subscriber wants to go on from before the oldest event that is kept: a `Lagged` that has lost something."""
+    """A subscriber's cursor is older than the oldest event that is kept, so it has lost events."""
 
     code = "CURSOR_EXPIRED"
 
@@ -96,7 +96,7 @@ class Expired(Lagged):
 
 
 class RateLimited(ClientError):
-    """The caller's budget is used up for now."""
+    """The caller's budget is used up."""
 
     code = "RATE_LIMITED"
 
@@ -110,7 +110,7 @@ class RateLimited(ClientError):
 
 
 class Unavailable(ClientError):
-    """The database cannot do it now; trying again later is right. The reason is for whoever runs the server."""
+    """The database is away; retry later. `reason` is for the log, not for clients."""
 
     code = "SERVICE_UNAVAILABLE"
 
@@ -124,7 +124,7 @@ class Unavailable(ClientError):
 
 
 class Busy(ClientError):
-    """So many wait that this has not begun; trying again later is right."""
+    """Too many others wait, so this was not begun; retry later."""
 
     code = "SERVICE_UNAVAILABLE"
 
@@ -138,7 +138,7 @@ class Busy(ClientError):
 
 
 class TimedOut(ClientError):
-    """The database stopped a statement; trying the same again is wrong."""
+    """The database stopped a slow statement; do not retry the same."""
 
     code = "TIMEOUT"
 
@@ -150,6 +150,6 @@ class TimedOut(ClientError):
 
 
 def to_camel_case(column: str) -> str:
-    """The API's name of a column."""
+    """Returns the API's name of a column."""
     first, *rest = column.split("_")
     return first + "".join(word.capitalize() for word in rest)

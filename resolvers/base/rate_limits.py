@@ -1,7 +1,7 @@
-"""How often and how much: budgets of each caller, kept in memory or, across processes, in Redis.
+"""Rate limits: budgets of each caller, kept in memory or, shared by several processes, in Redis.
 
-Windows slide: what was spent in the former window still counts, in proportion to how much of it lies within the last
-minute or hour. Limits of several windows make a delay that grows: whoever fails on waits for the longer one.
+Windows slide: what was used in the former window counts in proportion to how much of it lies within the last minute
+or hour. Several windows make a delay that grows.
 """
 
 import math
@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 
 class Budget(StrEnum):
-    """What is limited; the value says what one may have at most so many of."""
+    """A rate-limited resource; the value completes 'At most N …'."""
 
     OPERATIONS = "points for operations (10 each, and 1 for each object they may return)"
     ANALYSES = "calls of this mutation"
@@ -47,9 +47,9 @@ DEFAULTS: Mapping[Budget, str] = {
 
 
 class InMemoryStorage(MemoryStorage):
-    """In memory; looks through all callers for what has expired every few seconds, not at each hit.
+    """Counters in memory; expired ones are removed every few seconds instead of at each hit.
 
-    A hit takes no locks, as the parent's do: nothing is awaited in it, so nobody else comes in between.
+    Unlike its parent it takes no lock: a hit awaits nothing, so no other comes between.
     """
 
     STORAGE_SCHEME: list[str] = []  # noqa: RUF012  not to be found by a URL
@@ -75,10 +75,10 @@ class InMemoryStorage(MemoryStorage):
 
 
 class RateLimiter:
-    """Budgets by name. Redis going away limits each process on its own, and is logged."""
+    """Limits callers. While Redis is away each process limits on its own, which is logged."""
 
     def __init__(self, limits: Mapping[Budget, str] = DEFAULTS, storage: str | None = None) -> None:
-        """`storage` is redis://…; no `limits`, no limit. Raises ValueError for a limit that is none."""
+        """storage: redis://…, else memory. A budget that `limits` does not name is unlimited. Raises ValueError."""
         self._limits = {budget: sorted(parse_many(text), key=_expiry) for budget, text in limits.items()}
         self._local = SlidingWindowCounterRateLimiter(InMemoryStorage())
         self._redis = None if storage is None else _redis(storage)
@@ -86,7 +86,7 @@ class RateLimiter:
         self._away_until = 0.0
 
     async def consume(self, budget: Budget, *who: str, cost: int = 1) -> None:
-        """Raises RateLimited when it is used up; what is refused is not spent from the longer windows."""
+        """Takes `cost` from a caller's budget. Raises RateLimited if it is used up; longer windows are spared then."""
         for limit in self._limits.get(budget, ()):
             if cost and not await self._hit(limit, budget, who, cost):
                 retry_after = await self._wait(limit, budget, who)
@@ -97,12 +97,12 @@ class RateLimiter:
         return min((limit.amount for limit in self._limits.get(budget, ())), default=None)
 
     async def reset(self, budget: Budget, *who: str) -> None:
-        """Forget what was spent."""
+        """Gives the caller the whole budget again."""
         for limit in self._limits.get(budget, ()):
             await self._ask(partial(_clear, limit, budget, who))
 
     async def close(self) -> None:
-        """Let go of the storage's connections."""
+        """Closes the connections to the storage."""
         if self._redis is not None:
             await self._redis.bridge.get_connection().aclose()
 
@@ -110,12 +110,12 @@ class RateLimiter:
         return await self._ask(lambda limiter: limiter.hit(limit, budget.name, *who, cost=cost))
 
     async def _wait(self, limit: RateLimitItem, budget: Budget, who: tuple[str, ...]) -> int:
-        """Seconds until something is there again, at least one."""
+        """Returns the seconds until the budget has something again, at least one."""
         stats = await self._ask(lambda limiter: limiter.get_window_stats(limit, budget.name, *who))
         return max(1, math.ceil(stats.reset_time - time.time()))
 
     async def _ask(self, work: Callable[[SlidingWindowCounterRateLimiter], Awaitable[Result]]) -> Result:
-        """Of the shared storage, or for a while of our own when that is away."""
+        """Asks the shared storage, or for ten seconds our own after that was away."""
         if time.monotonic() < self._away_until:
             return await work(self._local)
         try:

@@ -1,4 +1,4 @@
-"""Secrets and what proves them: access tokens (JWT), opaque tokens (sha256)."""
+"""Access tokens (JWT, RFC 7519), and opaque tokens that are stored as their sha256."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ from resolvers.base.errors import Unauthenticated
 ISSUER = AUDIENCE = "bcom-graphql"
 REFRESH_TOKEN_LIFE = timedelta(days=30)
 API_KEY_PREFIX = "bcom_"
-MOST_KNOWN = 10_000  # tokens, of which each takes about a kilobyte
+MOST_KNOWN = 10_000  # tokens, of about a kilobyte each
 
 
 def new_secret(prefix: str = "") -> str:
@@ -24,7 +24,7 @@ def new_secret(prefix: str = "") -> str:
 
 
 def digest(secret: str) -> bytes:
-    """Opaque tokens have 256 random bits: a plain hash protects them, and can be looked up."""
+    """Returns the sha256 of an opaque token, which has 256 random bits: a plain hash protects it."""
     return hashlib.sha256(secret.encode()).digest()
 
 
@@ -36,7 +36,7 @@ class Claims:
 
 
 def parse_bearer(authorization: object) -> str | None:
-    """The secret in `Bearer …`, whatever the case of the scheme and however many blanks; None where there is none."""
+    """Returns the secret of a `Bearer …` header (RFC 6750), or None. The scheme's case and blanks do not matter."""
     words = authorization.strip().split(None, 1) if isinstance(authorization, str) else []
     return words[1] if len(words) == 2 and words[0].lower() == "bearer" else None
 
@@ -52,7 +52,7 @@ class Tokens:
     _known: dict[str, Claims] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def issue(self, user_id: int, sign_in_id: UUID, now: datetime) -> tuple[str, datetime]:
-        """The token and when it expires."""
+        """Returns a new access token and when it expires."""
         expires_at = now + self.life
         claims = {
             "iss": ISSUER,
@@ -66,23 +66,23 @@ class Tokens:
         return jwt.encode(claims, self.secret, algorithm=self.algorithm), expires_at
 
     def fingerprint(self, text: str) -> bytes:
-        """What tells texts apart, and nothing about them without the secret."""
+        """Returns a keyed hash: equal for equal texts, and useless without the secret."""
         return hmac.digest(self.secret.encode(), b"mark " + text.encode(), "sha256")[:16]
 
     @property
     def first_admin_token(self) -> str:
-        """What lets somebody register as the first admin: the same in each process, and as secret as the key."""
+        """The token that lets somebody register as the first admin: the same in each process, as secret as the key."""
         made = hmac.digest(self.secret.encode(), b"the first admin", "sha256")
         return base64.urlsafe_b64encode(made[:24]).decode()
 
     def is_first_admin_token(self, token: str) -> bool:
-        """Whether it is that one."""
+        """Returns whether this is the first admin's token."""
         return hmac.compare_digest(self.first_admin_token.encode(), token.strip().encode())
 
     def check(self, token: str) -> Claims:
-        """Raises Unauthenticated unless we issued it and it still holds.
+        """Returns the claims of a valid token. Raises Unauthenticated.
 
-        What was verified once is remembered: it can become nothing but too old.
+        A verified token is remembered: it can only expire.
         """
         claims = self._known.get(token)
         if claims is None or claims.expires_at <= time.time():

@@ -1,4 +1,4 @@
-"""A short queue before something dear: so many at a time, so many waiting, and nobody is pushed aside by a crowd."""
+"""A semaphore with a short queue that is fair to groups, such as networks or users."""
 
 import asyncio
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from resolvers.base.errors import Busy
 
 @dataclass(eq=False)
 class _Waiting:
-    """Somebody in the queue."""
+    """A caller in the queue."""
 
     group: str
     rank: tuple[bool, int, int]
@@ -16,7 +16,10 @@ class _Waiting:
 
 
 class FairQueue:
-    """Lets in those who are preferred first; then each group's first before any group's second."""
+    """Lets `at_once` holders in and `waiting` others wait.
+
+    Preferred callers come first, then the first caller of each group before the second of any.
+    """
 
     def __init__(self, at_once: int, waiting: int, refusal: str = "Too many sign in at this moment.") -> None:
         self._free, self._most, self._refusal = at_once, waiting, refusal
@@ -24,7 +27,7 @@ class FairQueue:
         self._came = 0
 
     async def acquire(self, group: str, *, preferred: bool) -> None:
-        """Returns when it is one's turn; `release` must follow. Raises Busy for the last in rank of too many."""
+        """Waits for a place; call `release` afterwards. Raises Busy for the last in rank when too many wait."""
         if self._free:
             self._free -= 1
             return
@@ -36,7 +39,7 @@ class FairQueue:
             raise
 
     def release(self) -> None:
-        """The next may come."""
+        """Gives the place to the next in rank."""
         if not self._queue:
             self._free += 1
             return
@@ -57,7 +60,7 @@ class FairQueue:
         return mine
 
     def _leave(self, mine: _Waiting) -> None:
-        """Given up: by now it is waiting, or turned away, or it was just called and did not come."""
+        """Handles a cancellation: of one that waits, was refused, or was called and did not come."""
         if mine in self._queue:
             self._queue.remove(mine)
         elif mine.called.done() and not mine.called.cancelled() and mine.called.exception() is None:

@@ -1,4 +1,4 @@
-"""What there is: satellites, sites, networks, links."""
+"""The topology: satellites, sites, networks, links."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -72,7 +72,7 @@ class LinkSpec:
 
 @dataclass(frozen=True)
 class TopologySpec:
-    """References name satellites and numbers, of this very input or of what is stored."""
+    """References are names of satellites and numbers, of this input or of stored rows."""
 
     satellites: Sequence[SatelliteSpec] = field(default_factory=tuple)
     sites: Sequence[SiteSpec] = field(default_factory=tuple)
@@ -82,7 +82,7 @@ class TopologySpec:
 
 @dataclass(frozen=True)
 class Topology:
-    """How many of each were created or updated."""
+    """How many rows of each were created or updated."""
 
     satellites: int
     sites: int
@@ -91,7 +91,7 @@ class Topology:
 
 
 async def upsert(context: Context, spec: TopologySpec) -> Topology:
-    """All or nothing, in the order satellites, sites, networks, links. Raises InvalidInput naming the entry."""
+    """Creates or updates everything, or nothing. Raises InvalidInput, which names the entry."""
     context.require(Role.ADMIN, "change the topology")
     await asyncio.to_thread(_check, spec)
     async with context.database.write() as session:
@@ -158,7 +158,7 @@ def _check_reference(known: dict[Any, int], reference: Any, what: str, path: lis
 
 
 async def _keep_roles(session: AsyncSession, specs: Sequence[SiteSpec]) -> None:
-    """A site that networks call their hub stays one, and one that links end at stays a remote."""
+    """Raises InvalidInput if a hub of networks, or a remote site of links, would change its role."""
     given = {spec.number: index for index, spec in enumerate(specs)}
     misused = or_(
         and_(Site.role != SiteRole.HUB, exists().where(Network.hub_id == Site.id)),
@@ -233,7 +233,7 @@ def links(search: str | None = None) -> Listing[Link]:
 
 
 def _search_conditions(entity: type[Site | Network | Link], search: str | None) -> tuple[ColumnElement[bool], ...]:
-    """Part of the name, in any case, or the beginning of the number."""
+    """Returns conditions: a part of the name, in any case, or the beginning of the number."""
     if not search:
         return ()
     if "\0" in search:  # which PostgreSQL knows no text with
@@ -258,28 +258,28 @@ def network_links() -> Listing[Link]:
 
 @cached_listing
 def site_networks() -> Listing[Network]:
-    """Those that a hub's antenna serves, or that a remote takes part in."""
+    """The networks that a hub's antenna serves, or that a remote site takes part in."""
     pairs = union(_related(Network.hub_id, Network.id), _related(Link.site_id, Link.network_id)).subquery()
     return Listing(Network, (Network.number,), relation=select(pairs))
 
 
 @cached_listing
 def site_links() -> Listing[Link]:
-    """A remote's own; a hub's are those of its networks."""
+    """The links of a remote site, or of the networks of a hub."""
     through_hub = _related(Network.hub_id, Link.id).join(Link, Link.network_id == Network.id)
     pairs = union(_related(Link.site_id, Link.id), through_hub).subquery()
     return Listing(Link, (Link.number,), relation=select(pairs))
 
 
 async def list_rows(context: Context, listing: Listing[Row], window: Window) -> Page[Row]:
-    """A page of any of the lists above. Raises Busy when too many search."""
+    """Returns a page of any list above. Raises Busy if too many search."""
     context.require(Role.VIEWER, "see the fleet")
     async with context.read_turn() if listing.conditions else nullcontext():
         return await fetch_page(context.database, listing, window, context.columns_of(listing.entity))
 
 
 async def find(context: Context, entity: type[Row], **key: str | int) -> Row | None:
-    """The one with this name or number."""
+    """Returns the row with this name or number, or None."""
     context.require(Role.VIEWER, "see the fleet")
     if any("\0" in str(value) for value in key.values()):
         return None

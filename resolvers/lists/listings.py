@@ -1,4 +1,4 @@
-"""Lists that somebody may page through, each made once for all who ask for it, so that its SQL is, too."""
+"""Lists that clients page through. Each is cached with its compiled SQL."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,17 +14,19 @@ Row = TypeVar("Row", bound=Table)
 Given = ParamSpec("Given")
 Made = TypeVar("Made", bound="Listing[Any]")
 
-KEPT_LISTINGS = 64  # of each kind; clients choose what they filter by
+KEPT_LISTINGS = 64  # of each function; clients choose what they filter by
 KEPT_STATEMENTS = 16  # of each listing; clients choose columns
 LONGEST_KEY = 1000  # characters
 
 
 @dataclass(frozen=True, eq=False)
 class Listing(Generic[Row]):
-    """Rows that somebody may page through: under which conditions, in which order, and as whose children.
+    """The rows of a list: their conditions, order and parents.
 
-    `order` lists the sort keys, the last of them unique. `relation` selects pairs labelled `parent` and `child` (ids).
-    `values` are of parameters in the conditions. `statements` are its compiled ones: see `cached_listing`.
+    order: the sort keys; the last one is unique.
+    relation: selects pairs of ids, labelled `parent` and `child`, if rows are listed as somebody's children.
+    values: of the parameters in the conditions.
+    statements: the compiled ones, kept for the next time.
     """
 
     entity: type[Row]
@@ -36,11 +38,11 @@ class Listing(Generic[Row]):
     statements: dict[object, Statement] = field(default_factory=dict, repr=False)
 
     def with_values(self, values: Mapping[str, Any]) -> Self:
-        """The same list, whose conditions compare with other values."""
+        """Returns the same list with other values in its conditions."""
         return replace(self, values=values) if values else self
 
     def column_names(self, columns: Columns) -> tuple[str, ...]:
-        """The columns that are read: the sort keys are always among them."""
+        """Returns the columns to read; the sort keys are always among them."""
         return columns_of(self.entity, None if columns is None else columns.union(key.key for key in self.order))
 
     def get_statement(self, of: object, build: Callable[[], Statement]) -> Statement:
@@ -53,7 +55,7 @@ class Listing(Generic[Row]):
 
 
 def cached_listing(make: Callable[Given, Made]) -> Callable[Given, Made]:
-    """The same listing for the same arguments, so that its statements are built once; unless those are long."""
+    """Decorates a function: equal arguments give the same listing, with its compiled SQL; unless they are long."""
     known: dict[Any, Made] = {}
 
     @wraps(make)
@@ -65,7 +67,7 @@ def cached_listing(make: Callable[Given, Made]) -> Callable[Given, Made]:
             if len(repr(key)) > LONGEST_KEY:
                 return listing
             if len(known) >= KEPT_LISTINGS:
-                del known[next(iter(known))]  # the one that was last asked for the longest ago
+                del known[next(iter(known))]  # the least recently used
         known[key] = listing
         return listing
 

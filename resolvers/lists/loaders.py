@@ -1,4 +1,4 @@
-"""A list's children in one query: loaders that live for one operation, or for one event of a subscription."""
+"""The loaders of one operation, or of one event of a subscription: many keys become one query."""
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -55,7 +55,7 @@ class SeriesRequest:
 
 
 class Loaders:
-    """All loaders of one operation. RowLoaders that do not exist load as None."""
+    """All loaders of one operation. Rows that do not exist load as None."""
 
     def __init__(
         self,
@@ -64,20 +64,20 @@ class Loaders:
         columns: Mapping[type[Table], frozenset[str]] | None = None,
         read_turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
-        """`columns`: those that the operation reads of an entity, where it does not read all.
+        """columns: those that the operation reads of an entity; all of one that is not named.
 
-        `read_turn`: the operation's turn at what may keep the database busy.
+        read_turn: waits for a place among the queries that keep the database busy.
         """
         self._database, self._shared, self._read_turn = database, row_loaders, read_turn
         self._columns = columns or {}
         self._entities: dict[tuple[type[Table], Columns], Loader[Any, Any]] = {}
 
     def rows(self, entity: type[Row]) -> Loader[Any, Row | None]:
-        """By id: rows with the columns that the operation reads, and no others."""
+        """Returns the loader of rows by id, with the columns that the operation reads."""
         return self._entity(entity, self._columns.get(entity))
 
     def whole_rows(self, entity: type[Row]) -> Loader[Any, Row | None]:
-        """By id: rows with all columns."""
+        """Returns the loader of rows by id, with all columns."""
         return self._entity(entity, None)
 
     def _entity(self, entity: type[Row], columns: Columns) -> Loader[Any, Row | None]:
@@ -119,7 +119,7 @@ class Loaders:
         return Loader(self._grades)
 
     async def _series(self, group: SeriesRequest, targets: list[int]) -> list[Series]:
-        """Raw where it fits, else in at most `max_points` buckets."""
+        """Reads raw samples, or at most `max_points` buckets where there are more."""
         span, most = group.span, group.max_points
         async with self._read_turn(), self._database.driver() as connection:
             found = await readings.load_raw(connection, span, targets, most)
@@ -172,7 +172,7 @@ class Loaders:
         return self._many(sensitivities.find_sensitivities)
 
     def _many(self, find: Callable[[AsyncSession, Sequence[Key]], Awaitable[dict[Key, Value]]]) -> Loader[Key, Value]:
-        """What one query finds for many keys."""
+        """Returns a loader whose values one query finds."""
 
         async def fetch(keys: Sequence[Key]) -> dict[Key, Value]:
             async with self._database.read() as session:
@@ -192,9 +192,9 @@ class Loaders:
 
 
 def bucket_seconds(span: Span, max_points: int) -> int:
-    """The shortest length that people read off a clock and that gives at most `max_points` buckets.
+    """Returns the shortest round length, in seconds, that gives at most `max_points` buckets.
 
-    Buckets start at multiples of their length, so one more than the division says may be touched.
+    Buckets start at multiples of their length, so a window can touch one more than the division says.
     """
     least = -int(-(span.end - span.start).total_seconds() // max(1, max_points - 1))
     return next((length for length in BUCKETS if length >= least), -(-least // DAY) * DAY)

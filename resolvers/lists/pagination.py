@@ -1,4 +1,4 @@
-"""Keyset pages over (sort keys, id), forward and backward; many parents' pages in one query."""
+"""Keyset pagination by sort keys, forward and backward; the pages of many parents in one query."""
 
 import base64
 from collections.abc import Sequence
@@ -30,12 +30,12 @@ Row = TypeVar("Row", bound=Table)
 Parent = TypeVar("Parent", int, str)
 Rows = TypeVar("Rows", bound=Select[*tuple[Any, ...]])
 
-DEFAULT_PAGE = 50  # the largest is the protocol server's business, which knows an operation's whole cost
+DEFAULT_PAGE = 50  # the largest is limited by the operation's cost
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which part of a list: `first` after a cursor, or `last` before one."""
+    """The part of a list that is asked for: `first` after a cursor, or `last` before one."""
 
     first: int | None = None
     after: str | None = None
@@ -48,7 +48,7 @@ class Window:
 
     @property
     def size(self) -> int:
-        """Raises InvalidInput for impossible combinations and sizes."""
+        """How many rows are asked for. Raises InvalidInput for impossible combinations and sizes."""
         if self.first is not None and self.last is not None:
             raise InvalidInput("Ask for `first` or for `last`, not for both.", ["last"])
         name = "last" if self.backward else "first"
@@ -60,7 +60,7 @@ class Window:
 
 @dataclass(frozen=True)
 class PageShape:
-    """What a list's statements differ in, besides the values that are given each time."""
+    """What a page's SQL depends on, besides the parameters."""
 
     columns: Columns
     backward: bool = False
@@ -92,7 +92,7 @@ class Page(Generic[Row]):
 
 
 async def fetch_page(database: Database, listing: Listing[Row], window: Window, columns: Columns = None) -> Page[Row]:
-    """One page of a list without parents; of its rows, these columns and the sort keys."""
+    """Returns one page of a list without parents, with these columns and the sort keys."""
     size, shape = window.size, PageShape.of(window, columns)
     found = listing.get_statement(shape, partial(_page_statement, listing, shape))
     return _page(await fetch(database, found, most=size + 1, **_values(listing, window)), listing, window)
@@ -108,7 +108,7 @@ def _page_statement(listing: Listing[Row], shape: PageShape) -> Statement:
 async def fetch_pages(
     database: Database, listing: Listing[Row], window: Window, parents: Sequence[Parent], columns: Columns = None
 ) -> list[Page[Row]]:
-    """The same page of each parent's children, in the order of `parents`, in one query."""
+    """Returns the page of each parent's children, in the order of `parents`, by one query."""
     size, shape = window.size, PageShape.of(window, columns)
     found = listing.get_statement((shape, "pages"), partial(_pages_statement, listing, shape))
     rows = await fetch(database, found, parents=[*parents], most=size + 1, **_values(listing, window))
@@ -142,7 +142,7 @@ def _count_statement(listing: Listing[Row]) -> Statement:
 
 
 async def count_children(database: Database, listing: Listing[Row], parents: Sequence[Parent]) -> list[int]:
-    """How many children each parent has, in the order of `parents`."""
+    """Returns the number of each parent's children, in the order of `parents`."""
     found = listing.get_statement("counts", partial(_counts_statement, listing))
     numbers: dict[Parent, int] = dict(await fetch(database, found, parents=[*parents], **listing.values))
     return [numbers.get(parent, 0) for parent in parents]
@@ -188,7 +188,7 @@ def _keyset(query: Rows, listing: Listing[Row], shape: PageShape) -> Rows:
 
 
 def _values(listing: Listing[Row], window: Window) -> dict[str, Any]:
-    """The listing's, and the cursors' sort keys, as `_keyset` calls them."""
+    """Returns the parameters: the listing's, and the cursors' sort keys, named as in `_keyset`."""
     cursors = {
         f"{name}_{key.key}": value
         for name, cursor in (("after", window.after), ("before", window.before))
@@ -207,14 +207,14 @@ def _page(rows: list[Row], listing: Listing[Row], window: Window) -> Page[Row]:
 
 
 def encode_cursor(row: Row, listing: Listing[Row]) -> str:
-    """An opaque cursor: whose list it is of, and the row's sort keys."""
+    """Returns an opaque cursor: the table's name and the row's sort keys."""
     values = [getattr(row, column.key) for column in listing.order]
     plain = [str(value) if isinstance(value, UUID) else value for value in values]  # asyncpg's UUID is not orjson's
     return base64.urlsafe_b64encode(orjson.dumps([listing.entity.__tablename__, *plain])).decode()
 
 
 def decode_cursor(cursor: str, listing: Listing[Row], name: str = "after") -> list[Any]:
-    """The sort keys again, typed like their columns. Raises InvalidInput for a cursor that this list did not give."""
+    """Returns the sort keys, typed like their columns. Raises InvalidInput for a cursor of another list."""
     try:
         entity, *values = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
         if entity != listing.entity.__tablename__:
@@ -226,7 +226,7 @@ def decode_cursor(cursor: str, listing: Listing[Row], name: str = "after") -> li
 
 
 def _typed(kind: type[Any], value: Any) -> Any:
-    """Raises ValueError, TypeError or OverflowError for what cannot have been such a sort key."""
+    """Returns a sort key from JSON. Raises ValueError, TypeError or OverflowError for one that cannot be."""
     if type(value) is not (kind if kind in (int, float, bool) else str):
         raise TypeError(kind)
     if (isinstance(value, int) and abs(value) > LARGEST_INTEGER) or "\0" in str(value):

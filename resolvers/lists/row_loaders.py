@@ -1,4 +1,4 @@
-"""Rows by their ids, for all operations of a process that ask at the same time: one query for all of them."""
+"""Loads rows by id, one query for all operations of a process that ask at the same time."""
 
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -13,14 +13,14 @@ KEPT: Final = 1000  # clients choose columns
 
 
 class RowLoaders:
-    """It remembers no rows: whoever asks gets them as they are."""
+    """Loaders without a cache: rows are as they are in the database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._loaders: dict[tuple[type[Table], Columns], Loader[Any, Any]] = {}
 
     def rows(self, entity: type[Row], columns: Columns) -> Loader[Any, Row | None]:
-        """By id, with these columns."""
+        """Returns the loader of rows with these columns, by id."""
         loader = self._loaders.get((entity, columns))
         if loader is None:
             if len(self._loaders) >= KEPT:

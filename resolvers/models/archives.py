@@ -1,4 +1,4 @@
-"""Zips from outside, read so that none of them can fill the memory or run anything."""
+"""Reads untrusted zips: none of them can fill the memory or run code."""
 
 import io
 import math
@@ -25,7 +25,7 @@ NOT_A_HEADER: Final = (ValueError, KeyError, TypeError, SyntaxError, TokenError,
 
 @contextmanager
 def open_zip(content: IO[bytes], largest: int) -> Iterator[zipfile.ZipFile]:
-    """A zip that unpacks to at most `largest` bytes. Raises ValueError for any other one, and while it is read."""
+    """Yields a zip that unpacks to at most `largest` bytes. Raises ValueError for others, also while it is read."""
     try:
         with zipfile.ZipFile(content) as archive:
             members = archive.infolist()
@@ -41,7 +41,7 @@ def open_zip(content: IO[bytes], largest: int) -> Iterator[zipfile.ZipFile]:
 
 
 def check_arrays(artefact: bytes) -> None:
-    """Raises ValueError for what is no `.npz` file of plain arrays, each as large as it claims."""
+    """Raises ValueError unless it is an `.npz` file of plain arrays, each as large as it claims."""
     if len(artefact) > LARGEST_ARTEFACT:
         raise ValueError(f"it has more than {LARGEST_ARTEFACT} bytes")
     with open_zip(io.BytesIO(artefact), LARGEST_UNPACKED) as archive:
@@ -53,7 +53,7 @@ def check_arrays(artefact: bytes) -> None:
 
 
 def _check_array(file: IO[bytes], member: zipfile.ZipInfo) -> None:
-    """Before numpy reads it: it would set aside as much memory as the header claims."""
+    """Checks an array before numpy reads it, which would allocate as much memory as the header claims."""
     try:
         version = npy.read_magic(file)
         read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]

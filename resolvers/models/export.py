@@ -1,4 +1,4 @@
-"""Versions as files, `<model>_v<version>/{model.npz,metadata.json}`: out of this database, and into another one."""
+"""Exports and imports versions as files: `<model>_v<version>/{model.npz,metadata.json}`."""
 
 import asyncio
 import base64
@@ -29,14 +29,14 @@ from resolvers.store.tables.models import ModelAction, ModelMetric, ModelVersion
 ARTEFACT: Final = "model.npz"
 METADATA: Final = "metadata.json"
 LARGEST_METADATA: Final = 1024 * 1024  # bytes
-EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # of everything in a zip: the same version gives the same bytes
+EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the time of every file in a zip
 
 Text = Annotated[str, Field(max_length=1000)]
 Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
 
 
 class Measured(BaseModel):
-    """A line of what the version was measured at."""
+    """One measure of the version."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -48,7 +48,7 @@ class Measured(BaseModel):
 
 
 class Metadata(BaseModel):
-    """What `metadata.json` says."""
+    """The contents of `metadata.json`."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -67,7 +67,7 @@ class Metadata(BaseModel):
     @field_validator("details")
     @classmethod
     def _shallow(cls, details: dict[str, Any]) -> dict[str, Any]:
-        """What could not be shown again."""
+        """Refuses details that could not be written again."""
         try:
             orjson.dumps(details)
         except orjson.JSONEncodeError as error:
@@ -84,7 +84,7 @@ class Files:
     metadata: bytes
 
     def to_zip(self) -> bytes:
-        """The folder as a zip."""
+        """Returns the folder as a zip; the same version always gives the same bytes."""
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w") as archive:
             for name, content in ((ARTEFACT, self.artefact), (METADATA, self.metadata)):
@@ -92,7 +92,7 @@ class Files:
         return file.getvalue()
 
     def to_base64(self) -> str:
-        """The zip as text."""
+        """Returns the zip in base64."""
         return base64.b64encode(self.to_zip()).decode()
 
 
@@ -100,7 +100,7 @@ class Files:
 
 
 async def export(context: Context, version_id: int) -> Files:
-    """Raises NotFound, Conflict where the artefact is damaged."""
+    """Returns the version's files. Raises NotFound, Conflict if the artefact is damaged."""
     context.require(Role.ADMIN, "export models")
     query = select(ModelVersion).filter_by(id=version_id).options(undefer(ModelVersion.artefact))
     async with context.database.read() as session:
@@ -122,7 +122,7 @@ def _describe(row: ModelVersion, metrics: list[ModelMetric]) -> Metadata:
 
 
 async def write(context: Context, version_id: int, parent: Path) -> Path:
-    """The version's folder in `parent`. Raises NotFound, Conflict, InvalidInput where it cannot be written."""
+    """Writes the version's folder into `parent`. Raises NotFound, Conflict, InvalidInput if it cannot be written."""
     files = await export(context, version_id)
     folder = parent / files.folder
     try:
@@ -143,7 +143,7 @@ def write_files(files: Files, folder: Path) -> None:
 
 
 async def import_folder(context: Context, folder: Path) -> ModelVersion:
-    """See `_import`. Raises InvalidInput where the files cannot be read, too."""
+    """Imports a folder, see `_import`. Raises InvalidInput also if the files cannot be read."""
     context.require(Role.ADMIN, "import models")
     try:
         artefact = await asyncio.to_thread(_read, folder / ARTEFACT, LARGEST_ARTEFACT)
@@ -162,7 +162,7 @@ def _read(path: Path, largest: int) -> bytes:
 
 
 async def import_zip(context: Context, content: IO[bytes]) -> ModelVersion:
-    """What `Files.to_zip` made, in a folder or not. See `_import`."""
+    """Imports a zip of `Files.to_zip`, with or without its folder; see `_import`."""
     context.require(Role.ADMIN, "import models")
     try:
         artefact, metadata = await asyncio.to_thread(_unzip, content)
@@ -184,9 +184,9 @@ def _unzip(content: IO[bytes]) -> tuple[bytes, bytes]:
 
 
 async def _import(context: Context, artefact: bytes, metadata: bytes) -> ModelVersion:
-    """A candidate, or the version as it is where it was imported before.
+    """Returns the new candidate, or the version itself if it was imported before.
 
-    Raises InvalidInput for what is no model, Conflict for a version that exists and is another one.
+    Raises InvalidInput if it is no model, Conflict if another version has its name.
     """
     caller = context.require(Role.ADMIN, "import models")
     described = _parse_metadata(metadata)
@@ -212,7 +212,7 @@ async def _import(context: Context, artefact: bytes, metadata: bytes) -> ModelVe
 
 
 def _check_same(known: ModelVersion, described: Metadata) -> ModelVersion:
-    """Raises Conflict where it is not."""
+    """Returns the known version. Raises Conflict if it is another one."""
     if not hmac.compare_digest(known.sha256.hex(), described.sha256):
         message = f"{known.model} {known.version} exists already with other contents, and versions never change."
         raise Conflict(f"{message} Give this one another version.")

@@ -1,4 +1,4 @@
-"""Models and their versions: seeing them, and saying which of them serves."""
+"""Models and their versions: reading, promoting, rolling back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Model:
 
 
 async def list_models(context: Context) -> list[Model]:
-    """All that there are, with versions or without."""
+    """Returns all models, with versions or without."""
     context.require(Role.VIEWER, "see models")
     return [Model(name) for name in MODELS]
 
@@ -65,9 +65,9 @@ def versions() -> Listing[ModelVersion]:
 
 
 async def promote(context: Context, version_id: int, *, force: bool = False, note: str | None = None) -> ModelVersion:
-    """Make it the champion; `force`: even if it measures worse than the present one.
+    """Makes the version the champion; `force`: even if it measures worse than the present one.
 
-    Raises NotFound, Conflict saying why not.
+    Raises NotFound, and Conflict with the reasons.
     """
     caller = context.require(Role.ADMIN, "promote models")
     await context.services.registry.verify(version_id)
@@ -87,7 +87,7 @@ async def promote(context: Context, version_id: int, *, force: bool = False, not
 
 
 async def _find_blockers(session: AsyncSession, version: ModelVersion, champion: Champion | None) -> list[str]:
-    """Raises Conflict where it is the champion already."""
+    """Returns why it should not be promoted. Raises Conflict if it is the champion already."""
     if champion is None:
         return []
     if champion.version_id == version.id:
@@ -101,9 +101,9 @@ def _to_measures(metrics: Sequence[ModelMetric]) -> list[Measure]:
 
 
 async def rollback(context: Context, model: str, note: str | None = None) -> ModelVersion:
-    """Back to the champion before the present one. Raises NotFound, Conflict saying why not.
+    """Makes the champion before the present one the champion again. Raises NotFound, and Conflict with the reason.
 
-    Once more goes back further: what a rollback took back stays so, until it is promoted again.
+    Another rollback goes back further.
     """
     caller = context.require(Role.ADMIN, "roll models back")
     if model not in MODELS:
@@ -121,7 +121,7 @@ async def rollback(context: Context, model: str, note: str | None = None) -> Mod
 
 
 async def _find_lineage(context: Context, model: str) -> list[int]:
-    """The champion and at least one before it. Raises Conflict."""
+    """Returns the champion and at least one before it. Raises Conflict."""
     async with context.database.read() as session:
         line = await read_lineage(session, model)
     if len(line) < 2:
@@ -138,7 +138,7 @@ async def _set_champion(
     *,
     forced: bool = False,
 ) -> None:
-    """The pointer, the history and the event, in one transaction."""
+    """Stores the champion and its history, and publishes the event."""
     pointer = insert(Champion).values(model=version.model, version_id=version.id, since=func.now())
     moved = {"version_id": pointer.excluded.version_id, "since": pointer.excluded.since}
     await session.execute(pointer.on_conflict_do_update(index_elements=["model"], set_=moved))
@@ -149,7 +149,7 @@ async def _set_champion(
 def build_promotion(
     version: ModelVersion, action: ModelAction, caller: Caller, note: str | None = None, *, forced: bool = False
 ) -> Promotion:
-    """What is kept of it: who did what."""
+    """Returns the history's row: who did what."""
     return Promotion(
         model=version.model, version_id=version.id, action=action, by_id=caller.author_id, forced=forced, note=note
     )

@@ -1,4 +1,4 @@
-"""The work of a training run, in whichever process does it: from the queue to a version, or to what went wrong."""
+"""Performs a training run: from the queue to a stored version, or to a failure with its reason."""
 
 import asyncio
 import threading
@@ -31,14 +31,14 @@ from resolvers.store.postgres.database import Database
 from resolvers.store.queries.outcomes import load_feedback
 from resolvers.store.tables.models import ModelVersion, TrainingRun
 
-TrainingInput = History | Sequence[Feedback] | None  # what a training learns from, beside the simulator
+TrainingInput = History | Sequence[Feedback] | None  # what a training learns from, besides the simulator
 Train = Callable[[str, int, Progress, TrainingInput, Fitted | None], Trained]
 Result = TypeVar("Result")
 
-PATIENCE: Final = 60.0  # seconds that an outage of the database may last when the version is to be stored
+PATIENCE: Final = 60.0  # seconds that an outage of the database may last
 PAUSE: Final = 0.25  # seconds between two reports of progress
-READING: Final = 0.2  # of the progress, where the fleet's history is read
-TRAINING: Final = 0.98  # when the training is done, and what it brings is to be stored
+READING: Final = 0.2  # the progress when the history is read
+TRAINING: Final = 0.98  # the progress when the version is to be stored
 INTERRUPTED: Final = "It was interrupted, as the server or the command that ran it had to stop. Start it again."
 UNEXPECTED: Final = "It failed unexpectedly; see the server's log."
 OVERTAKEN: Final = "This run was marked as finished in the meantime."
@@ -49,7 +49,7 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """The version that a run has stored, all that was measured, and whether it serves, as the first of its model."""
+    """A stored version, what was trained, and whether it serves, as the first version of its model."""
 
     version: ModelVersion
     trained: Trained
@@ -57,11 +57,11 @@ class Outcome:
 
 
 class TrainingFailed(ClientError):
-    """A training failed; the message is the run's."""
+    """A training failed; the message is stored with the run, too."""
 
 
 def ignore_progress(_done: float, _what: str) -> None:
-    """Progress that nobody looks at."""
+    """Ignores the progress."""
 
 
 def train_model(
@@ -83,9 +83,9 @@ def train_model(
 async def perform(
     services: Services, run_id: UUID, train: Train | None = None, watch: Progress = ignore_progress
 ) -> Outcome:
-    """Work on a waiting run until it is over. `watch` is told of the progress too, in any thread.
+    """Performs a waiting run. `watch` is called with the progress, in any thread.
 
-    Raises TrainingFailed, which the run then says too; Conflict where the run does not wait for anybody.
+    Raises TrainingFailed, Conflict if the run does not wait.
     """
     database, train = services.database, train or partial(train_model, playbook=services.playbook)
     async with runs.hold_run_lock(database, run_id):
@@ -128,7 +128,7 @@ async def _train(services: Services, run: TrainingRun, train: Train, watch: Prog
 
 
 async def _find_champion(services: Services, model: str) -> Loaded | None:
-    """What the new version is compared with; None where there is none, or none that can be loaded."""
+    """Returns the champion, which the new version is compared with; None if there is none that can be loaded."""
     if model in await _retry_while_away(services.registry.list_missing):
         return None
     try:
@@ -139,7 +139,7 @@ async def _find_champion(services: Services, model: str) -> Loaded | None:
 
 
 async def _read_history(database: Database, run: TrainingRun, progress: Progress) -> TrainingInput:
-    """The fleet's history in the run's window; what became of recommendations in it, or of all if it has none."""
+    """Returns the fleet's history in the run's window, or the outcomes of recommendations in it."""
     if run.model in (RANKING, PRIORITY):
         async with database.read() as session:
             return await load_feedback(session, run.window_start, run.window_end)
@@ -151,7 +151,7 @@ async def _read_history(database: Database, run: TrainingRun, progress: Progress
 async def _store_version(
     services: Services, run: TrainingRun, trained: Trained, champion: Loaded | None
 ) -> ModelVersion:
-    """An outage may leave it open whether it was stored: then it is found the next time."""
+    """Stores the version. After an outage it may be stored already: then it is returned."""
     parent = champion.id if champion else None
     try:
         return await services.registry.add(run.model, trained, run.version_name, run.started_by_id, parent)
@@ -164,7 +164,7 @@ async def _store_version(
 
 
 async def _promote_first(services: Services, version: ModelVersion) -> bool:
-    """Whether it serves now: only where its model has no champion yet."""
+    """Promotes the version if its model has no champion. Returns whether it did."""
     if version.model not in await services.registry.list_missing():
         return False
     await models.promote(Context(services, SYSTEM), version.id, force=True)
@@ -178,7 +178,7 @@ async def _mark_failed(database: Database, run: TrainingRun, message: str, patie
 
 
 async def _retry_while_away(work: Callable[[], Awaitable[Result]], seconds: float = PATIENCE) -> Result:
-    """Again and again while the database is away; a statement that never returns counts as that."""
+    """Retries while the database is away, or does not answer, for so many seconds. Raises Unavailable."""
     clock = asyncio.get_running_loop().time
     until = clock() + seconds
     while True:
@@ -194,7 +194,7 @@ async def _retry_while_away(work: Callable[[], Awaitable[Result]], seconds: floa
 
 
 async def run_in_thread(work: Callable[[], Result]) -> Result:
-    """In a thread that, unlike an executor's, does not keep the process from ending."""
+    """Runs work in a thread that, unlike an executor's, does not keep the process from ending."""
     promised: Future[Result] = Future()
 
     def run() -> None:
@@ -219,7 +219,7 @@ class Reporter:
         self._over = False
 
     def __call__(self, done: float, what: str) -> None:
-        """Raises Conflict once nobody wants to know any more, so that a thread ends."""
+        """Reports the progress. Raises Conflict when the run is over, so that the thread ends."""
         if self._over:
             raise Conflict(OVERTAKEN)
         self._newest = (max(done, self._newest[0]), what)
@@ -228,7 +228,7 @@ class Reporter:
             self._loop.call_soon_threadsafe(self._fresh.set)
 
     def part(self, begin: float, end: float) -> Progress:
-        """For work that is this part of the whole."""
+        """Returns the progress of work that is this part of the whole."""
         return lambda done, what: self(begin + (end - begin) * done, what)
 
     async def __aenter__(self) -> "Reporter":

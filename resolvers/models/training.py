@@ -1,4 +1,4 @@
-"""Trainings in the background: asking for one, seeing them, and following how far one is."""
+"""Training runs in the background: starting, listing and following them."""
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -32,7 +32,7 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Fleet history to learn from: from `start`, else for `hours`, up to `end`, else now."""
+    """The history to learn from: from `start`, else for `hours`, up to `end`, else now."""
 
     start: datetime | None = None
     end: datetime | None = None
@@ -43,9 +43,9 @@ class Period:
 
 
 async def start(context: Context, model: str, period: Period | None = None, version: str | None = None) -> TrainingRun:
-    """Train a new version of a model in the background, on the fleet's history or by the simulator.
+    """Starts to train a new version of a model, on the fleet's history or by the simulator.
 
-    Raises InvalidInput; Conflict while another run of the model is unfinished, or when the version exists.
+    Raises InvalidInput; Conflict while another run of the model is unfinished, or if the version exists.
     """
     run = await queue(context, model, period, version)
     try:
@@ -60,7 +60,7 @@ async def start(context: Context, model: str, period: Period | None = None, vers
 async def queue(
     context: Context, model: str, period: Period | None = None, version: str | None = None, seed: int = SEED
 ) -> TrainingRun:
-    """The same without starting anything: `trainer.perform` does the work. `version`: else the next minor one."""
+    """As `start`, but `trainer.perform` has to do the work. `version`: else the next minor one."""
     caller = context.require(Role.ADMIN, "train models")
     if model not in MODELS:
         raise InvalidInput(f"There is no model {model!r} to train; there are {', '.join(MODELS)}.", ["input", "model"])
@@ -72,7 +72,7 @@ async def queue(
         )
     first, last = (None, None) if period is None else _check_window(context, period)
     name = await _choose_version(context, model, version)
-    await runs.fail_orphans(context.database)  # a dead run must not stand in the way of a living one
+    await runs.fail_orphans(context.database)  # an orphan must not block a new run
     run = TrainingRun(
         model=model,
         version_name=name,
@@ -93,7 +93,7 @@ async def queue(
 
 
 def _check_window(context: Context, period: Period) -> tuple[datetime, datetime]:
-    """Raises InvalidInput for one that is empty, in the future, or longer than samples are kept."""
+    """Returns the window. Raises InvalidInput if it is empty, in the future, or longer than samples are kept."""
     kept = timedelta(days=context.services.retention_days)
     end = period.end or context.now
     if end > context.now + MAX_CLOCK_AHEAD:
@@ -117,7 +117,7 @@ def _check_window(context: Context, period: Period) -> tuple[datetime, datetime]
 
 
 async def _choose_version(context: Context, model: str, wanted: str | None) -> str:
-    """Raises InvalidInput for what cannot be a version, Conflict for one that exists."""
+    """Returns the version's name. Raises InvalidInput for an impossible one, Conflict for one that exists."""
     async with context.database.read() as session:
         known = set(await session.scalars(select(ModelVersion.version).filter_by(model=model)))
     if wanted is None:
@@ -134,7 +134,7 @@ async def _choose_version(context: Context, model: str, wanted: str | None) -> s
 
 
 def _next_version(known: set[str]) -> str:
-    """2.1.0 after 2.0.0, 1.0.0 after nothing."""
+    """Returns 2.1.0 after 2.0.0, and 1.0.0 after nothing."""
     numbered = [match for name in known if (match := NUMBERED.fullmatch(name))]
     newest = max(((int(match[1]), int(match[2])) for match in numbered), default=None)
     return "1.0.0" if newest is None else f"{newest[0]}.{newest[1] + 1}.0"
@@ -149,13 +149,13 @@ def run_listing() -> Listing[TrainingRun]:
 
 
 async def list_runs(context: Context, window: Window) -> Page[TrainingRun]:
-    """Newest first."""
+    """Returns a page of training runs, newest first."""
     context.require(Role.VIEWER, "see trainings")
     return await fetch_page(context.database, run_listing(), window, context.columns_of(TrainingRun))
 
 
 async def follow(context: Context, run_id: UUID) -> AsyncIterator[TrainingRun]:
-    """The run as it is, then at each change until it is finished. Raises NotFound."""
+    """Yields the run now, and at each change until it is finished. Raises NotFound."""
     context.require(Role.VIEWER, "follow trainings")
     if await context.loaders.rows(TrainingRun).load(run_id) is None:
         raise NotFound("training run")
@@ -179,10 +179,10 @@ async def _follow(context: Context, run_id: UUID) -> AsyncIterator[TrainingRun]:
 
 
 async def _wait_for_changes(context: Context, run_id: UUID) -> AsyncGenerator[None, None]:
-    """At once, and whenever something happened to it. Who reads slowly misses what lies between."""
+    """Yields at once and at each change of the run; a slow reader misses some."""
     feed = context.services.feed
     while True:
-        after = feed.cursor  # before the run is looked at, so that nothing happens to it unseen
+        after = feed.cursor  # before the run is read, so that no change is missed
         yield
         try:
             async for event in feed.follow(runs.TOPIC, after):

@@ -1,4 +1,4 @@
-"""What the fleet reported in a window, and what people said of its anomalies, as a training takes it."""
+"""Reads the fleet's samples of a window and the verdicts on its anomalies, for trainings."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from resolvers.store.telemetry.streams import StreamKey
 
 MOST_ROWS: Final = 3_000_000  # that a training learns from: of links, some 300 MB
 CHUNK_ROWS: Final = 250_000  # to be read at a time
-ORDER_SEED: Final = 1  # of the targets, should they be too many: the same data always gives the same history
+ORDER_SEED: Final = 1  # of the choice of targets if they are too many: the same data gives the same history
 
 Windows = NDArray[np.int64]
 
@@ -33,9 +33,9 @@ async def gather_history(
     end: datetime,
     progress: Progress = lambda _done, _what: None,
 ) -> History:
-    """All samples of the detector's kind from `start` up to `end`; of a part of the targets where they are too many.
+    """Returns the samples of the detector's kind from `start` up to `end`; of some targets only if there are too many.
 
-    Raises TooLittleHistory where there is nothing.
+    Raises TooLittleHistory if there are none.
     """
     kind = DETECTORS[detector]
     targets = await _find_targets(database, kind, start)
@@ -55,7 +55,7 @@ async def gather_history(
 
 
 async def _find_targets(database: Database, kind: TargetKind, start: datetime) -> list[int]:
-    """Those that have reported since, in an order that is as good as random."""
+    """Returns the targets that have reported since, in a random but reproducible order."""
     query = select(Stream.target_id).where(Stream.kind == kind, Stream.last_at >= start).distinct()
     async with database.read() as session:
         targets = sorted(await session.scalars(query))
@@ -65,7 +65,7 @@ async def _find_targets(database: Database, kind: TargetKind, start: datetime) -
 async def _find_judged_anomalies(
     database: Database, kind: TargetKind, start: datetime, end: datetime
 ) -> Sequence[Anomaly]:
-    """The anomalies in the window that people have judged."""
+    """Returns the anomalies in the window that have a verdict."""
     judged = (Anomaly.kind == kind, Anomaly.feedback.is_not(None))
     query = select(Anomaly).where(*judged, Anomaly.started_at < end, Anomaly.last_seen_at >= start)
     async with database.read() as session:
@@ -90,7 +90,7 @@ def _build_history(kind: TargetKind, dataset: str, frames: list[pl.DataFrame], j
 
 
 def _to_windows(judged: Sequence[Anomaly], verdict: Verdict, numbers: dict[StreamKey, int]) -> Windows:
-    """(windows, 3): stream, first and last ms. Of a link's anomaly without a direction, one window for each."""
+    """Returns stream, first and last ms, shape (windows, 3); two windows for a link without direction."""
     windows = [
         (numbers[key], to_ms(anomaly.started_at), to_ms(anomaly.last_seen_at))
         for anomaly in judged

@@ -1,4 +1,4 @@
-"""How the server is, for those who run it: what its database and this process say of themselves."""
+"""The state of this process and its database, for operators: sets the gauges of /metrics."""
 
 import asyncio
 import time
@@ -26,10 +26,10 @@ OpenAnomalies = dict[tuple[Severity, AnomalyStatus], int]
 
 
 class SharedQuery(Generic[Value]):
-    """What the database answers; None where it does not within PATIENCE_SECONDS. Who asks meanwhile is told the same.
+    """A query that concurrent callers share; it gives None if there is no answer within PATIENCE_SECONDS.
 
-    Nobody waits until a statement is given up either, which takes as long as it likes when the database is frozen; and
-    until then it is not asked again, which would take one connection after the other.
+    Nobody waits for a cancelled statement to end, which takes long if the database is frozen; and until then it is not
+    sent again, which would use up one connection after the other.
     """
 
     def __init__(self, ask: Callable[[], Coroutine[Any, Any, Value]]) -> None:
@@ -39,7 +39,7 @@ class SharedQuery(Generic[Value]):
     async def get(self) -> Value | None:
         if self._asked is None or self._asked.done():
             self._asked = asyncio.create_task(self._ask())
-            self._asked.add_done_callback(lambda task: task.cancelled() or task.exception())  # it is known
+            self._asked.add_done_callback(lambda task: task.cancelled() or task.exception())  # retrieved
         asked = self._asked
         await asyncio.wait([asked], timeout=PATIENCE_SECONDS)
         if not asked.done():
@@ -53,7 +53,7 @@ class SharedQuery(Generic[Value]):
 
 
 class TtlCache(Generic[Value]):
-    """What the database was asked a moment ago; None where it did not answer: nobody waits for it in vain twice."""
+    """Caches the answer of a query for GOOD_FOR_SECONDS, also None, so that nobody waits in vain twice."""
 
     def __init__(
         self, ask: Callable[[], Coroutine[Any, Any, Value]], clock: Callable[[], float] = time.monotonic
@@ -73,7 +73,7 @@ class TtlCache(Generic[Value]):
 
 @dataclass(frozen=True)
 class Observer:
-    """Of one process."""
+    """Observes one process."""
 
     services: Services
     open_anomalies: TtlCache[OpenAnomalies]
@@ -86,7 +86,7 @@ class Observer:
         return cls(services, TtlCache(partial(_count_open_anomalies, database)), lag)
 
     async def observe(self) -> None:
-        """Set this process's gauges; how far its feed is behind stays as it was while the database is away."""
+        """Sets the gauges. The lag of the feed keeps its value while the database is away."""
         self._pool()
         self._followers()
         meters.MODELS_LOADED.set(self.services.registry.loaded)
@@ -108,7 +108,7 @@ class Observer:
 
 
 async def _count_open_anomalies(database: Database) -> OpenAnomalies:
-    """How many there are of each kind; none left out. The index of open ones is small, however long the past."""
+    """Returns the number of open anomalies by severity and status, with zeros."""
     query = select(Anomaly.severity, Anomaly.status, func.count()).where(Anomaly.ended_at.is_(None))
     async with database.read() as session:
         rows = await session.execute(query.group_by(Anomaly.severity, Anomaly.status))

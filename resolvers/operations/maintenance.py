@@ -1,4 +1,4 @@
-"""What keeps the store in shape, done by any one process at a time."""
+"""Maintains the store: partitions, roll-ups, retention. One process at a time does it."""
 
 import time
 from collections.abc import Callable
@@ -43,9 +43,9 @@ def read_clock() -> datetime:
 
 
 async def maintain(services: Services, *, forgets: bool = True, clock: Callable[[], datetime] = read_clock) -> bool:
-    """Partitions made ahead, samples rolled up, dead trainings marked; what is over its retention goes.
+    """Creates partitions ahead, rolls samples up, fails orphaned trainings and drops what is over its retention.
 
-    False where another process is at it.
+    Returns False if another process is doing it.
     """
     async with single_runner(services.database, AdvisoryLock.MAINTENANCE) as mine:
         if mine:
@@ -60,7 +60,7 @@ async def maintain(services: Services, *, forgets: bool = True, clock: Callable[
 
 
 async def make_partitions(services: Services) -> None:
-    """Those that will be needed; and roll-ups' for all samples that are kept, those of an older version too."""
+    """Creates the partitions that will be needed, and those of roll-ups for all samples that are kept."""
     now, _ = await partitions.read_clock(services.database)
     for kind in TargetKind:
         kept = await partitions.list_kept_weeks(services.database, kind)
@@ -70,7 +70,7 @@ async def make_partitions(services: Services) -> None:
 
 
 async def _forget(services: Services, clock: Callable[[], datetime]) -> None:
-    """Nothing, while the time may be wrong: what a clock that is set wrong has dropped does not come back."""
+    """Drops what is over its retention; nothing while the clock may be wrong, as it would not come back."""
     now, newest = await partitions.read_clock(services.database)
     if doubt := _find_doubt(now, clock(), newest):
         meters.RETENTION_PAUSED.inc()
@@ -81,7 +81,7 @@ async def _forget(services: Services, clock: Callable[[], datetime]) -> None:
 
 
 def _find_doubt(now: datetime, own: datetime, newest: datetime | None) -> str:
-    """Why the database's time is not to be believed; empty where it is."""
+    """Returns why the database's time may be wrong, or an empty text."""
     if abs(now - own) > CLOCKS_APART:
         return f"The database's clock says {now:%Y-%m-%d %H:%M} UTC, this process's {own:%Y-%m-%d %H:%M}."
     if newest is not None and now - newest > LONGEST_SILENCE:
@@ -91,7 +91,7 @@ def _find_doubt(now: datetime, own: datetime, newest: datetime | None) -> str:
 
 
 async def _drop_partitions(services: Services, now: datetime) -> None:
-    """A day later than samples are refused, so that none is on its way any more; a week at a time."""
+    """Drops weeks, a day after their samples are refused, so that none is on its way any more."""
     over = now - timedelta(days=services.retention_days + 1)
     for kind in TargetKind:
         for name in await partitions.drop_oldest(services.database, kind, over):

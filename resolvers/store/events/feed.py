@@ -1,7 +1,4 @@
-"""One reader of the event log in each process, and everybody here who wants to hear of it.
-
-Followers of a topic are handed its events only, so that a busy topic wakes nobody who follows a quiet one.
-"""
+"""Reads the event log, once per process, and hands the events to the followers of their topics."""
 
 import asyncio
 import time
@@ -27,7 +24,7 @@ logger = structlog.get_logger(__name__)
 
 
 class EventFeed:
-    """Reads on from its last position, and hands on what it reads."""
+    """Reads the log from its last position on, and hands the events out."""
 
     def __init__(self, database: EventDatabase) -> None:
         self._database = database
@@ -41,11 +38,11 @@ class EventFeed:
         database.wakeups.listen(Channel.EVENTS, self._wake.set)
 
     def add_hook(self, topic: str, happened: Callable[[], None]) -> None:
-        """Have it called at each event of a topic, and after an outage, as the log may be another one then."""
+        """Has it called at each event of a topic, and after an outage, as the database may be a restored one."""
         self._hooks[topic].append(happened)
 
     async def start(self) -> None:
-        """Raises Unavailable when the database is."""
+        """Raises Unavailable if the database is away."""
         _, self._position = await self._bounds()
         self.worker.start()
 
@@ -56,12 +53,12 @@ class EventFeed:
 
     @property
     def cursor(self) -> str:
-        """Of the newest event that this process has read."""
+        """The cursor of the newest event that this process has read."""
         return str(self._position)
 
     @property
     def is_following(self) -> bool:
-        """Whether it has read all of the log a moment ago, and goes on."""
+        """Whether it had read the whole log a moment ago."""
         return time.monotonic() - self._looked_at < 2 * POLL_SECONDS
 
     @property
@@ -74,27 +71,28 @@ class EventFeed:
 
     @property
     def depth(self) -> int:
-        """How many events the slowest follower was handed and is not done with, the one it works on included."""
+        """The number of events that the slowest follower has not finished, with the one it works on."""
         return max((follower.behind for follower in chain.from_iterable(self._followers.values())), default=0)
 
     async def wait_until_idle(self) -> None:
-        """When every follower is done with all that it was handed; one that does not read never is: set a limit."""
+        """Waits until every follower is done. Set a time limit: one that does not read never is."""
         while self._is_handing_out or self.depth:  # noqa: ASYNC110  followers come and go meanwhile
             await asyncio.sleep(0.005)
 
     async def follow(self, topic: str, after: str | None = None) -> AsyncIterator[Event]:
-        """See `stream`, whose events these are."""
+        """Yields the events of `stream`."""
         async with aclosing(self.stream(topic, after)) as stream:
             async for event in stream:
                 if isinstance(event, Event):
                     yield event
 
     async def stream(self, topic: str, after: str | None = None, *, pushes: bool = False) -> Events:
-        """Events of a topic: those behind the cursor `after` first, then live ones; no gap, no repeat, in order.
+        """Yields the events of a topic after a cursor, then live ones, in order, without gaps or repeats.
 
-        With `pushes` it may be taken over when it has caught up, and says so; then it goes on without this stream.
-        Without a cursor: what is committed from now on. Raises InvalidInput for a cursor that is none, Expired for one
-        from before what is kept, Lagged when the reader falls `QUEUE_LENGTH` events of the topic behind.
+        after: a cursor; without one, events that are committed from now on.
+        pushes: also yields a `CaughtUp`, once, whose receiver may take the rest over from this stream.
+        Raises InvalidInput for an impossible cursor, Expired for one from before the oldest event that is kept, Lagged
+        when the reader falls `QUEUE_LENGTH` events behind.
         """
         followers = self._followers[topic]
         follower = Follower(followers.discard)
@@ -111,7 +109,7 @@ class EventFeed:
             follower.close()
 
     async def _check_start(self, after: str | None) -> int:
-        """Raises InvalidInput, Expired: at once, even where this process itself is behind."""
+        """Returns the position to start from. Raises InvalidInput, Expired, even while this process is behind."""
         wanted = None if after is None else parse_cursor(after)
         oldest, newest = await self._bounds()
         if wanted is None:
@@ -172,7 +170,7 @@ class EventFeed:
         try:
             for event in events:
                 self._hand_out(event)
-                await asyncio.sleep(0)  # a thousand followers take their time: others go in between
+                await asyncio.sleep(0)  # a thousand followers take long: other tasks run in between
         finally:
             self._is_handing_out = False
 
@@ -185,7 +183,7 @@ class EventFeed:
             follower.hand(event, before)
 
     def _lose_all(self, oldest: int) -> None:
-        """The process was away for longer than events are kept: its followers learn it when they go on."""
+        """Tells all followers that events were lost: the process was away for longer than events are kept."""
         logger.warning("event feed: missed events that are no longer kept", after=self._position, oldest=oldest)
         for topic, followers in self._followers.items():
             for follower in followers:

@@ -1,7 +1,7 @@
-"""Wake-ups by NATS: no process holds a connection of PostgreSQL to be woken, and no commit waits for a NOTIFY.
+"""Wake-ups by NATS: no process keeps a PostgreSQL connection to listen, and no commit waits for a NOTIFY.
 
-A message is empty, and published after the commit that it tells of. While NATS is away everybody finds what is new by
-looking. Whoever is back looks once, as messages may have been missed, and publishes once what it could not tell.
+A message is empty, and published after the commit. While NATS is away every process polls. After it is back, each reads
+once, as messages may have been missed, and publishes once what it could not.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where one of them is, and what it wants to know of us."""
+    """The address and the credentials of a server."""
 
     url: str
     credentials: Mapping[str, str] = field(repr=False)  # user and password, a token, or nothing
@@ -45,7 +45,7 @@ class Server:
 
 
 def parse(urls: str) -> tuple[list[Server], str]:
-    """The servers, and what subjects begin with: the path of the last. Raises ValueError, which keeps the secrets."""
+    """Returns the servers and the prefix of subjects, the last URL's path. Raises ValueError without the secrets."""
     try:
         *others, last = [urlsplit(url.strip()) for url in urls.split(",")]
         prefix = last.path.strip("/") or PREFIX
@@ -69,16 +69,16 @@ def _server(url: SplitResult) -> Server:
 
 
 class NatsWakeups:
-    """One connection per process, made when it is first wanted, and again for ever."""
+    """One connection per process, made when it is first needed, and made again whenever it is lost."""
 
     def __init__(self, urls: str) -> None:
-        """Raises ValueError for what are no URLs, and when the library is missing."""
+        """Raises ValueError for invalid URLs, and if the library is missing."""
         self._servers, self._prefix = parse(urls)
         self._library = _library()
         self._failures = (OSError, TimeoutError, self._library.errors.Error)
         self._listeners: dict[Channel, Listener] = {}
         self._notifier = Notifier(self._send)
-        self._owed: set[Channel] = set()  # what NATS has not taken yet
+        self._owed: set[Channel] = set()  # not yet accepted by NATS
         self._connection: Client | None = None
         self._next_server = cycle(self._servers)
         self._worker = Worker(
@@ -96,7 +96,7 @@ class NatsWakeups:
     @asynccontextmanager
     async def listening(self, ended: Listener) -> AsyncIterator[Ended]:
         self._begin()
-        yield lambda: False  # it never does by itself
+        yield lambda: False  # it never ends by itself
 
     @asynccontextmanager
     async def notifying(self, session: "AsyncSession", channel: Channel) -> AsyncIterator[None]:
@@ -111,18 +111,18 @@ class NatsWakeups:
         await self._notifier.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                while self._owed:  # noqa: ASYNC110  a command has told of something before it was connected
+                while self._owed:  # noqa: ASYNC110  a command has published before it was connected
                     await asyncio.sleep(0.005)
         await self._worker.stop()
 
-    # ---------------------------------------------------------------- telling
+    # ---------------------------------------------------------------- sending
 
     async def _send(self, channel: Channel) -> None:
         self._hear(channel)  # here at once, whatever becomes of NATS
         await self._publish(channel)
 
     async def _publish(self, channel: Channel) -> None:
-        """What fails is owed, until there is another connection."""
+        """Publishes now, or when there is another connection."""
         self._owed.add(channel)
         if (connection := self._connection) is None:
             return
@@ -137,7 +137,7 @@ class NatsWakeups:
     def _subject(self, channel: Channel) -> str:
         return f"{self._prefix}.{channel}"
 
-    # ---------------------------------------------------------------- hearing
+    # ---------------------------------------------------------------- receiving
 
     def _hear(self, channel: Channel) -> None:
         if listener := self._listeners.get(channel):
@@ -167,7 +167,7 @@ class NatsWakeups:
 
     @asynccontextmanager
     async def _connected(self, server: Server) -> "AsyncIterator[asyncio.Future[Exception]]":
-        """Subscribed, for as long as the future waits for what goes wrong. Raises one of `_failures`."""
+        """Connects and subscribes. Yields a future of the error that ends the connection. Raises one of `_failures`."""
         errors = self._library.errors
         lost: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
@@ -178,7 +178,7 @@ class NatsWakeups:
         connection = self._library.NATS()
         try:
             await self._connect(connection, server, failed)
-            if lost.done():  # what it may not subscribe to, it is told afterwards
+            if lost.done():  # a refused subscription is reported afterwards
                 raise lost.result()
             self._connection = connection
             yield lost
@@ -195,7 +195,7 @@ class NatsWakeups:
             error_cb=failed,
             closed_cb=partial(failed, self._library.errors.ConnectionClosedError()),
             name="bcom-graphql",
-            allow_reconnect=False,  # nobody could tell then how long it was away, and what of ours it has lost
+            allow_reconnect=False,  # the library would not say how long it was away, and what it lost
             max_reconnect_attempts=1,
             reconnect_time_wait=0,
             ping_interval=PING_SECONDS,
@@ -212,7 +212,7 @@ class NatsWakeups:
         return server.credentials[name]
 
     def _check_encrypted(self, connection: "Client", server: Server) -> None:
-        """The library encrypts when the server asks for it: whoever answers in its place would be sent the password."""
+        """The library encrypts only if the server asks for it, so an impostor would be sent the password."""
         if server.encrypted and not connection._server_info.get("tls_required"):  # noqa: SLF001
             raise self._library.errors.SecureConnRequiredError
 
@@ -222,7 +222,7 @@ class NatsWakeups:
 
 
 async def _taken(connection: "Client") -> None:
-    """When the server has all that it was sent. Once is not enough: the library lets its first PING overtake that."""
+    """Waits until the server has everything. Once is not enough: the library's first PING overtakes messages."""
     for _ in range(2):
         await connection.flush(ANSWER_SECONDS)
 

@@ -1,4 +1,4 @@
-"""Wake-ups by PostgreSQL's NOTIFY and LISTEN, for which each process holds a connection."""
+"""Wake-ups by PostgreSQL's NOTIFY and LISTEN. Each process keeps one connection to listen."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PostgresWakeups:
-    """Within a transaction, its wake-up is part of it."""
+    """A wake-up is part of its transaction."""
 
     def __init__(self, database: "Database") -> None:
         self._database = database
@@ -53,7 +53,7 @@ class PostgresWakeups:
         await self._notifier.close()
 
     async def _send(self, channel: Channel) -> None:
-        with suppress(ClientError):  # hearers look by themselves then
+        with suppress(ClientError):  # listeners poll then
             async with self._database.driver() as connection:
                 await connection.execute(f"NOTIFY {_named(channel)}")
 

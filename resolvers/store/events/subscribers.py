@@ -1,4 +1,4 @@
-"""Somebody who follows a topic: what waits for them, or to whom it is pushed, and how far they are behind."""
+"""The followers of a topic: each has a queue of events, or a receiver that they are pushed to."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -16,7 +16,7 @@ Told = TypeVar("Told")
 
 
 class Receiver(Protocol):
-    """To whom events are pushed."""
+    """Receives pushed events."""
 
     def receive(self, event: Event, tell: Callable[[Event], Any]) -> None:
         """An event, and what makes its form."""
@@ -27,13 +27,13 @@ class Receiver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Lost:
-    """Last in a queue: nothing of its topic behind this position is in it."""
+    """The last entry of a queue: it holds no event after this position."""
 
     position: int
 
 
 class Follower:
-    """Somebody who hears of one topic, until they leave: by a queue, until somebody takes it over."""
+    """A follower of one topic, by a queue until a receiver takes it over."""
 
     __slots__ = ("_left", "_lost", "_pushed", "_queue", "behind")
 
@@ -42,10 +42,10 @@ class Follower:
         self._queue: asyncio.Queue[Event | _Lost] = asyncio.Queue()
         self._pushed: _Pushed | None = None
         self._lost = False
-        self.behind = 0  # events handed to it that it is not done with
+        self.behind = 0  # events that it has not finished
 
     def hand(self, event: Event, before: int) -> None:
-        """`before`: the position up to which it was handed all of its topic."""
+        """before: the position up to which it was handed everything of its topic."""
         if self._lost:
             return
         if self.behind >= QUEUE_LENGTH:  # a slow reader must neither hold up the others nor fill the memory
@@ -58,7 +58,7 @@ class Follower:
             self.behind -= 1
 
     def lose(self, position: int, topic: str) -> None:
-        """The position is the log's, not the topic's: of a quiet topic the last event may be long forgotten."""
+        """Ends the follower. The position is the log's: a quiet topic's last event may be deleted already."""
         if self._lost:
             return
         self._lost = True
@@ -69,7 +69,7 @@ class Follower:
             self._pushed.lose(position)
 
     def done(self) -> None:
-        """With one event more."""
+        """Says that one more event is finished."""
         self.behind -= 1
 
     def leave(self) -> None:
@@ -77,19 +77,19 @@ class Follower:
         self._pushed = None
 
     def close(self) -> None:
-        """What it was followed by ends, and so does it unless it was taken over."""
+        """Ends the follower with its stream, unless it was taken over."""
         if self._pushed is None:
             self.leave()
 
     def push(self, pushed: "_Pushed") -> None:
-        """Instead of the queue."""
+        """Pushes from now on, instead of queueing."""
         del self._queue
         self._pushed = pushed
 
     async def events(self, position: int, *, pushes: bool) -> "Events":
-        """Those behind a position; with `pushes` once, when nothing waits, that it may be taken over.
+        """Yields the events after a position; with `pushes`, once, a `CaughtUp` when the queue is empty.
 
-        An event is done with when the next is asked for. Raises Lagged.
+        An event is finished when the next one is asked for. Raises Lagged.
         """
         while True:
             if pushes and self._queue.empty():
@@ -114,9 +114,9 @@ def _as_it_is(event: Event) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class CaughtUp:
-    """Who follows has seen all there is, and may have what comes pushed instead of asking for it.
+    """Says that a follower has seen everything, and may be taken over by a receiver.
 
-    admits: which events it gets. tell: in which form; asked for once per event, by whoever gets it first.
+    admits: which events it gets. tell: makes the value of an event, once for all receivers.
     """
 
     follower: Follower
@@ -125,7 +125,7 @@ class CaughtUp:
     tell: Callable[[Event], Any] = _as_it_is
 
     def take_over(self, receiver: Receiver) -> Follower:
-        """At once, before anything else happens. Whoever did so leaves the follower when it has enough."""
+        """Pushes to the receiver from now on. Call it before anything else is awaited, and `leave` at the end."""
         self.follower.push(_Pushed(receiver, self.position, self.admits, self.tell))
         return self.follower
 
@@ -138,7 +138,7 @@ class _Pushed:
     tell: Callable[[Event], Any]
 
     def take(self, event: Event) -> bool:
-        """Whether it is the receiver's now."""
+        """Returns whether the receiver got the event."""
         try:
             admitted = event.id > self.position and self.admits(event)
         except Exception as error:  # noqa: BLE001  its own: the others must hear of the event
@@ -156,7 +156,7 @@ Events = AsyncGenerator[Event | CaughtUp, None]
 
 
 async def filter_events(stream: Events, admits: Callable[[Event], bool]) -> Events:
-    """What is admitted of a stream; and that it may be taken over, just so."""
+    """Yields the events of a stream that are admitted, also once it is taken over."""
     async with aclosing(stream):
         async for one in stream:
             if isinstance(one, CaughtUp):
@@ -166,7 +166,7 @@ async def filter_events(stream: Events, admits: Callable[[Event], bool]) -> Even
 
 
 async def map_events(stream: Events, tell: Callable[[Event], Told]) -> AsyncGenerator[Told | CaughtUp, None]:
-    """A stream in another form; and that it may be taken over, just so."""
+    """Yields the value that `tell` makes of each event, also once it is taken over."""
     async with aclosing(stream):
         async for one in stream:
             yield replace(one, tell=tell) if isinstance(one, CaughtUp) else tell(one)

@@ -1,7 +1,7 @@
-"""How processes tell each other to look: a wake-up is a channel's name and nothing else, and may be lost.
+"""How processes wake each other to read a table. A wake-up is a channel's name and nothing else, and may be lost.
 
-The tables are the truth, and whoever hears nothing looks at them every few seconds. So a wake-up may come twice, or for
-nothing; but never before the commit that it tells of, or its hearers would look too early.
+The tables are the truth, and every process reads them every few seconds anyway. So a wake-up may come twice, or for
+nothing; but never before its commit, or listeners would read too early.
 """
 
 import asyncio
@@ -15,45 +15,45 @@ import structlog
 if TYPE_CHECKING:  # settings are read without it
     from sqlalchemy.ext.asyncio import AsyncSession
 
-PATIENCE: Final = 2.0  # seconds that sending the last ones may take
+PATIENCE: Final = 2.0  # seconds to send the last ones
 
 logger = structlog.get_logger(__name__)
 
 
 class Channel(StrEnum):
-    """What there is to look at."""
+    """What there is to read."""
 
     EVENTS = "events"
     SAMPLES = "samples"  # of links
 
 
-PAUSES: Final = {Channel.EVENTS: 0.01, Channel.SAMPLES: 0.05}  # seconds between two: every hearer looks each time
+PAUSES: Final = {Channel.EVENTS: 0.01, Channel.SAMPLES: 0.05}  # seconds between two: every listener reads each time
 
 Listener: TypeAlias = Callable[[], None]
 Ended: TypeAlias = Callable[[], bool]
 
 
 class Wakeups(Protocol):
-    """One per process."""
+    """How this process sends and receives wake-ups."""
 
     def listen(self, channel: Channel, listener: Listener) -> None:
-        """Have it called on each wake-up, and when listening begins, again too: whatever was missed is looked for."""
+        """Has it called on each wake-up, and whenever listening begins, as some may have been missed."""
 
     def listening(self, ended: Listener) -> AbstractAsyncContextManager[Ended]:
-        """Hear, until it ends; should it end by itself, it is said so. Raises Unavailable."""
+        """Receives wake-ups. Yields whether that has ended by itself; `ended` is called then. Raises Unavailable."""
 
     def notifying(self, session: "AsyncSession", channel: Channel) -> AbstractAsyncContextManager[None]:
-        """Tell of this session's commit, which is done inside."""
+        """Wakes others when this session commits, which is done inside."""
 
     def notify(self, channel: Channel) -> None:
-        """Tell of what is committed: soon, and once for all that is told meanwhile."""
+        """Wakes others soon, for what is committed; several calls meanwhile become one wake-up."""
 
     async def close(self) -> None:
-        """Send what is to be sent still, if that takes no longer than `PATIENCE`."""
+        """Sends what is still to be sent, within `PATIENCE`."""
 
 
 class Notifier:
-    """Sends at once, but one after the other, with a pause: what is told meanwhile becomes a single other one."""
+    """Sends wake-ups one after the other, with a pause, in which others become a single one."""
 
     def __init__(self, send: Callable[[Channel], Awaitable[None]]) -> None:
         self._send = send
@@ -63,7 +63,7 @@ class Notifier:
     def notify(self, channel: Channel) -> None:
         self._due.add(channel)
         if channel not in self._sending:
-            self._sending[channel] = asyncio.create_task(self._run(channel), name=f"telling of {channel}")
+            self._sending[channel] = asyncio.create_task(self._run(channel), name=f"wake-ups of {channel}")
 
     async def close(self) -> None:
         if tasks := list(self._sending.values()):
@@ -78,6 +78,6 @@ class Notifier:
                 await self._send(channel)
                 await asyncio.sleep(PAUSES[channel])
         except Exception:  # the outermost loop of a worker: log and leave it to the next
-            logger.exception("telling other processes failed")
+            logger.exception("waking other processes failed")
         finally:
             del self._sending[channel]

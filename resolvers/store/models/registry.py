@@ -1,6 +1,6 @@
-"""Model versions in Postgres: immutable artefacts, one champion pointer per model, and what this process has loaded.
+"""Model versions in PostgreSQL: immutable artefacts, one champion per model, and a cache of loaded models.
 
-An artefact is loaded only when it matches its checksum. Where a champion's does not, what served before goes on.
+An artefact is loaded only if it matches its checksum. If a champion's does not, the version before it serves.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from resolvers.store.postgres.database import Database
 from resolvers.store.postgres.lru_cache import LruCache
 from resolvers.store.tables.models import Champion, ModelVersion
 
-TOPIC: Final = "model"  # of events that tell of another champion
+TOPIC: Final = "model"  # of events
 POINTER_SECONDS: Final = 60.0  # should an event get lost
 VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,39}")
 
@@ -35,7 +35,7 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A version in memory."""
+    """A loaded version."""
 
     id: int
     model: str
@@ -44,7 +44,7 @@ class Loaded:
 
 
 class Registry:
-    """The versions in the database, of which the `keep` that were used last stay loaded for `seconds`."""
+    """Loads versions; the `keep` most recently used ones stay loaded for `seconds`."""
 
     def __init__(self, database: Database, keep: int = 8, seconds: float = 3600.0) -> None:
         self._database = database
@@ -54,38 +54,38 @@ class Registry:
 
     @property
     def loaded(self) -> int:
-        """How many versions are in memory."""
+        """The number of loaded versions."""
         return len(self._loaded)
 
     async def detector(self, kind: TargetKind) -> Detector:
-        """The champion for a kind of target. Raises Unavailable where there is none."""
+        """Returns the champion for a kind of target. Raises Unavailable if there is none."""
         name = next(name for name, of in DETECTORS.items() if of is kind)
         fitted = (await self.champion(name)).fitted
         assert isinstance(fitted, Detector)  # noqa: S101
         return fitted
 
     async def root_cause(self) -> RootCauseModel:
-        """The champion that names root causes. Raises Unavailable where there is none."""
+        """Returns the champion that names root causes. Raises Unavailable if there is none."""
         fitted = (await self.champion(ROOT_CAUSE)).fitted
         assert isinstance(fitted, RootCauseModel)  # noqa: S101
         return fitted
 
     async def ranking(self) -> RankingModel:
-        """The champion that ranks actions. Raises Unavailable where there is none."""
+        """Returns the champion that ranks actions. Raises Unavailable if there is none."""
         fitted = (await self.champion(RANKING)).fitted
         assert isinstance(fitted, RankingModel)  # noqa: S101
         return fitted
 
     async def priority(self) -> PriorityModel:
-        """The champion that says how soon to look at one. Raises Unavailable where there is none."""
+        """Returns the champion that assigns priorities. Raises Unavailable if there is none."""
         fitted = (await self.champion(PRIORITY)).fitted
         assert isinstance(fitted, PriorityModel)  # noqa: S101
         return fitted
 
     async def champion(self, name: str) -> Loaded:
-        """The version that serves: the champion, or what stands in for a damaged one.
+        """Returns the version that serves: the champion, or an earlier one if it is damaged.
 
-        Raises Unavailable when none was promoted, or none of those that were can be loaded.
+        Raises Unavailable if none was promoted, or none that was can be loaded.
         """
         if loaded := self._get_loaded(name):
             return loaded
@@ -93,23 +93,23 @@ class Registry:
             return self._get_loaded(name) or await self._look_up(name)
 
     async def version(self, version_id: int) -> Loaded:
-        """Any version. Raises NotFound, Conflict where its artefact is damaged."""
+        """Returns any version. Raises NotFound, Conflict if its artefact is damaged."""
         async with self._loading:
             loaded = self._loaded.get(version_id) or await self._load(version_id)
             self._loaded.put(version_id, loaded)
         return loaded
 
     async def verify(self, version_id: int) -> None:
-        """Load it as it is in the database now. Raises NotFound, Conflict where its artefact is damaged."""
+        """Loads it from the database, past the cache. Raises NotFound, Conflict if its artefact is damaged."""
         async with self._loading:
             await self._load(version_id)
 
     def forget(self) -> None:
-        """Look up again which versions are champions: another was promoted."""
+        """Forgets which versions are champions: another was promoted."""
         self._serving.invalidate()
 
     async def list_missing(self) -> list[str]:
-        """The models without a champion."""
+        """Returns the models without a champion."""
         async with self._database.read() as session:
             present = set(await session.scalars(select(Champion.model)))
         return [name for name in MODELS if name not in present]
@@ -122,10 +122,10 @@ class Registry:
         trained_by_id: int | None = None,
         parent_id: int | None = None,
     ) -> ModelVersion:
-        """Store a candidate and what was measured: of it, and of its parent, the champion unless another is given.
+        """Stores a candidate with its measures and those of its parent, which is the champion unless one is given.
 
-        Raises InvalidInput for a version's name that cannot be, or an artefact that cannot be loaded; Conflict for a
-        version that exists.
+        Raises InvalidInput for an impossible version name or an artefact that cannot be loaded, Conflict for a version
+        that exists.
         """
         check_version(version, ["version"])
         await self.check(name, version, trained.artefact)
@@ -162,7 +162,7 @@ class Registry:
         return loaded
 
     async def _find_stand_in(self, name: str, champion: int) -> Loaded:
-        """What has served here until now, else the newest earlier champion that is sound. Raises Unavailable."""
+        """Returns what has served here until now, else the newest earlier champion that loads. Raises Unavailable."""
         async with self._database.read() as session:
             line = await read_lineage(session, name)
         for version_id in dict.fromkeys([self._serving.get_stale(name), *line]):
@@ -175,7 +175,7 @@ class Registry:
         )
 
     async def _load_sound(self, version_id: int) -> Loaded | None:
-        """The version, if it can be loaded or is in memory since it could."""
+        """Returns the version if it can be loaded, or still is; else None."""
         if loaded := self._loaded.get(version_id):
             return loaded
         try:
@@ -206,7 +206,7 @@ class Registry:
 
 
 def check_version(version: str, path: Sequence[str]) -> None:
-    """Raises InvalidInput for what cannot be a version's name."""
+    """Raises InvalidInput for an impossible version name."""
     if not VERSION.fullmatch(version):
         raise InvalidInput(
             "A version is named like 2.0.0: up to 40 letters, digits, dots and dashes, beginning with a letter or"

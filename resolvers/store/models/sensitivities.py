@@ -1,4 +1,4 @@
-"""How sensitive detection is, by kind of target: kept for all processes, remembered in each."""
+"""How sensitive detection is, by kind of target: stored for all processes, cached in each."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -11,20 +11,20 @@ from resolvers.store.postgres.database import Database
 from resolvers.store.postgres.lru_cache import LruCache
 from resolvers.store.tables.models import Sensitivity
 
-TOPIC: Final = "sensitivity"  # of events that tell of another value
+TOPIC: Final = "sensitivity"  # of events
 USUAL: Final = 0.5
 BELIEVED_SECONDS: Final = 60.0  # should an event get lost
 
 
 class Sensitivities:
-    """What this process believes that they are."""
+    """The sensitivities, cached in this process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._recent = LruCache[TargetKind, float](len(TargetKind), BELIEVED_SECONDS)
 
     async def get(self, kind: TargetKind) -> float:
-        """From 0 to 1. Raises Unavailable."""
+        """Returns the sensitivity, from 0 to 1. Raises Unavailable."""
         known = self._recent.get(kind)
         if known is not None:
             return known
@@ -35,12 +35,12 @@ class Sensitivities:
         return value
 
     def forget(self) -> None:
-        """Look them up again: one was set."""
+        """Drops the cache: a sensitivity was set."""
         self._recent.invalidate()
 
 
 async def find_sensitivities(session: AsyncSession, kinds: Sequence[TargetKind]) -> dict[TargetKind, Sensitivity]:
-    """By kind: what was set, else the usual one, set by nobody."""
+    """Returns the sensitivity of each kind; the usual one, without an author, if none was set."""
     rows = await session.scalars(select(Sensitivity).where(Sensitivity.kind.in_(kinds)))
     found = {row.kind: row for row in rows}
     return {kind: found.get(kind) or Sensitivity(kind=kind, value=USUAL) for kind in kinds}

@@ -1,6 +1,6 @@
-"""Where training runs stand. Whoever works on one holds an advisory lock of its own, by which the living are known.
+"""The states of training runs. The process that works on a run holds an advisory lock of the run's own.
 
-The lock ends with its connection, so a run that is unfinished while its lock is free has lost its process.
+The lock ends with its connection, so an unfinished run whose lock is free has lost its process: it is an orphan.
 """
 
 import asyncio
@@ -24,37 +24,37 @@ UNFINISHED: Final = (TrainingStatus.QUEUED, TrainingStatus.RUNNING)
 WAITING: Final = "waiting for its process to start"
 NEVER_BEGAN: Final = "Its process did not start; the server's log says why. Start it again."
 KILLED: Final = "Its process was killed before it was done, or its machine was; start it again."
-STARTING: Final = timedelta(minutes=2)  # that a process may take from the queue to its lock
-LOCKED_WITHIN: Final = 5.0  # seconds; whoever looks whether a run is alive holds its lock for a moment
+STARTING: Final = timedelta(minutes=2)  # from the queue to the lock of its process
+LOCKED_WITHIN: Final = 5.0  # seconds; `reap` holds the lock for a moment
 WATCH_SECONDS: Final = 5.0
 
 logger = structlog.get_logger(__name__)
 
 
 def run_lock_key(run_id: UUID) -> int:
-    """The key of its advisory lock: the random half of its id."""
+    """Returns the key of the run's advisory lock: the random half of its id."""
     return int.from_bytes(run_id.bytes[8:], signed=True)
 
 
-# ---------------------------------------------------------------- where it stands
+# ---------------------------------------------------------------- states
 
 
 async def claim(database: Database, run_id: UUID) -> TrainingRun | None:
-    """The run, running from now on; None where it is not waiting."""
+    """Marks a waiting run as running, and returns it; None if it does not wait."""
     async with database.write() as session:
         changes = {"status": TrainingStatus.RUNNING, "started_at": func.now(), "message": "starting"}
         return await _change_status(session, run_id, (TrainingStatus.QUEUED,), changes)
 
 
 async def advance(database: Database, run_id: UUID, progress: float, message: str) -> bool:
-    """How far it is. False where it is not running any more: its process was taken for dead."""
+    """Stores the progress. Returns False if the run is not running any more: it was reaped."""
     async with database.write() as session:
         changes = {"progress": progress, "message": message}
         return await _change_status(session, run_id, (TrainingStatus.RUNNING,), changes) is not None
 
 
 async def succeed(database: Database, run_id: UUID, version_id: int, message: str) -> bool:
-    """It is done. False where it is not running any more."""
+    """Marks the run as succeeded. Returns False if it is not running any more."""
     async with database.write() as session:
         changes = {"status": TrainingStatus.SUCCEEDED, "progress": 1.0, "message": message, "version_id": version_id}
         finished = changes | {"finished_at": func.now()}
@@ -62,7 +62,7 @@ async def succeed(database: Database, run_id: UUID, version_id: int, message: st
 
 
 async def fail(database: Database, run_id: UUID, message: str) -> None:
-    """It is over, unless it was already; the message says what to do."""
+    """Marks an unfinished run as failed; the message says what to do."""
     async with database.write() as session:
         changes = {"status": TrainingStatus.FAILED, "message": message, "finished_at": func.now()}
         await _change_status(session, run_id, UNFINISHED, changes)
@@ -71,7 +71,7 @@ async def fail(database: Database, run_id: UUID, message: str) -> None:
 async def _change_status(
     session: AsyncSession, run_id: UUID, of: tuple[TrainingStatus, ...], changes: dict[str, Any]
 ) -> TrainingRun | None:
-    """The run as it is then, which everybody is told; None where its status is another."""
+    """Changes a run in one of these states and publishes that; returns None for one in another state."""
     query = update(TrainingRun).where(TrainingRun.id == run_id, TrainingRun.status.in_(of)).values(changes)
     run = await session.scalar(query.returning(TrainingRun))
     if run is not None:
@@ -79,12 +79,12 @@ async def _change_status(
     return run
 
 
-# ---------------------------------------------------------------- the living and the dead
+# ---------------------------------------------------------------- locks and orphans
 
 
 @asynccontextmanager
 async def hold_run_lock(database: Database, run_id: UUID) -> AsyncIterator[None]:
-    """Nobody else works on this run meanwhile, nor takes it for dead. Raises Conflict when somebody works on it."""
+    """Holds the run's lock, so that no other process works on it or reaps it. Raises Conflict if one works on it."""
     locked = asyncio.Event()
     keeper = asyncio.create_task(_keep_lock(database, run_id, locked), name=f"lock of training run {run_id}")
     try:
@@ -103,7 +103,7 @@ async def hold_run_lock(database: Database, run_id: UUID) -> AsyncIterator[None]
 
 
 async def _keep_lock(database: Database, run_id: UUID, locked: asyncio.Event) -> None:
-    """For ever, through outages: the lock is taken again as soon as the database is back."""
+    """Keeps the lock until it is cancelled; takes it again after an outage."""
     while True:
         try:
             async with database.connection() as connection:
@@ -121,14 +121,14 @@ async def _keep_lock(database: Database, run_id: UUID, locked: asyncio.Event) ->
 
 
 async def _watch(connection: AsyncConnection) -> NoReturn:
-    """For ever, or until the connection is lost."""
+    """Returns never; raises when the connection is lost."""
     while True:
         await asyncio.sleep(WATCH_SECONDS)
         await connection.execute(select(1))
 
 
 async def fail_orphans(database: Database) -> None:
-    """Mark the runs whose process is gone as failed."""
+    """Marks the runs whose process is gone as failed."""
     queued_long = TrainingRun.created_at < func.now() - STARTING
     suspects = select(TrainingRun.id).where(
         TrainingRun.status.in_(UNFINISHED), or_(TrainingRun.status == TrainingStatus.RUNNING, queued_long)
@@ -140,7 +140,7 @@ async def fail_orphans(database: Database) -> None:
 
 
 async def reap(database: Database, run_id: UUID) -> bool:
-    """Whether the run is over, as it is when nobody works on it: then it is marked as failed, unless it is finished."""
+    """Marks an unfinished run as failed if no process works on it. Returns whether none does."""
     async with database.write() as session:
         if not await session.scalar(select(func.pg_try_advisory_xact_lock(run_lock_key(run_id)))):
             return False

@@ -1,4 +1,4 @@
-"""Rows of model versions: stored once, never changed; who was champion before whom."""
+"""Rows of model versions, which never change, and the history of champions."""
 
 import hashlib
 import math
@@ -17,12 +17,12 @@ from resolvers.store.tables.models import Champion, ModelAction, ModelMetric, Mo
 
 
 async def lock_model(session: AsyncSession, name: str) -> None:
-    """Until the transaction ends nobody else adds or promotes versions of this model."""
+    """Locks the model: until the transaction ends, nobody else adds or promotes versions of it."""
     await session.execute(select(func.pg_advisory_xact_lock(int(LockFamily.MODEL), func.hashtext(name))))
 
 
 async def read_lineage(session: AsyncSession, name: str) -> list[int]:
-    """The champion and those before it, newest first; what a rollback took back is not among them."""
+    """Returns the champion and those before it, newest first, without those that a rollback took back."""
     query = select(Promotion.version_id, Promotion.action).filter_by(model=name).order_by(Promotion.id)
     line: list[int] = []
     for version_id, action in await session.execute(query):
@@ -34,14 +34,14 @@ async def read_lineage(session: AsyncSession, name: str) -> list[int]:
 
 
 async def find_champions(session: AsyncSession, names: Sequence[str]) -> dict[str, ModelVersion | None]:
-    """By model; None where none was promoted."""
+    """Returns the champion of each model, or None."""
     query = select(ModelVersion).join(Champion, Champion.version_id == ModelVersion.id)
     found = {row.model: row for row in await session.scalars(query.where(is_among(Champion.model, names)))}
     return {name: found.get(name) for name in names}
 
 
 async def find_stages(session: AsyncSession, version_ids: Sequence[int]) -> dict[int, ModelStage]:
-    """The champion is in service, what is archived has been, and a candidate never was."""
+    """Returns the stage of each version: champion now, archived if it was one before, else candidate."""
     reigns = exists().where(Champion.version_id == ModelVersion.id)
     reigned = exists().where(Promotion.version_id == ModelVersion.id, Promotion.action != ModelAction.IMPORTED)
     query = select(ModelVersion.id, reigns, reigned).where(is_among(ModelVersion.id, version_ids))
@@ -51,7 +51,7 @@ async def find_stages(session: AsyncSession, version_ids: Sequence[int]) -> dict
 
 
 async def find_newest_metrics(session: AsyncSession, version_ids: Sequence[int]) -> dict[int, list[ModelMetric]]:
-    """By version; of each name and data set the newest measure."""
+    """Returns the measures of each version: the newest of each name and data set."""
     by = (ModelMetric.version_id, ModelMetric.name, ModelMetric.dataset)
     query = select(ModelMetric).where(is_among(ModelMetric.version_id, version_ids)).ext(distinct_on(*by))
     found: dict[int, list[ModelMetric]] = {version_id: [] for version_id in version_ids}
@@ -61,7 +61,7 @@ async def find_newest_metrics(session: AsyncSession, version_ids: Sequence[int])
 
 
 async def find_promotions(session: AsyncSession, version_ids: Sequence[int]) -> dict[int, list[Promotion]]:
-    """By version, oldest first: who did what."""
+    """Returns the promotions of each version, oldest first."""
     found: dict[int, list[Promotion]] = {version_id: [] for version_id in version_ids}
     query = select(Promotion).where(is_among(Promotion.version_id, version_ids)).order_by(Promotion.id)
     for promotion in await session.scalars(query):
@@ -79,7 +79,7 @@ async def insert_version(
     parent_id: int | None = None,
     trained_at: datetime | None = None,
 ) -> ModelVersion:
-    """A candidate's row with its measures, behind `lock`. Raises Conflict for a version that exists."""
+    """Stores a candidate with its measures; `lock_model` comes first. Raises Conflict for a version that exists."""
     if await session.scalar(select(ModelVersion.id).filter_by(model=name, version=version)):
         raise Conflict(f"{name} {version} exists already; choose another version.")
     row = _row(name, version, trained)
@@ -107,7 +107,7 @@ def _row(name: str, version: str, trained: Trained) -> ModelVersion:
 
 
 def to_metrics(version_id: int, measures: Sequence[Measure]) -> list[ModelMetric]:
-    """Rows of what could be measured."""
+    """Returns the rows of the finite measures."""
     return [
         ModelMetric(version_id=version_id, name=one.name, value=one.value, samples=one.samples, dataset=one.dataset)
         for one in measures

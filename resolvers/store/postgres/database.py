@@ -52,7 +52,7 @@ UNCERTAIN = (
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the database is away, rather than unhappy with a statement or its arguments."""
+    """Returns whether the database is away, rather than refusing a statement or its arguments."""
     original = _original(error)
     lost = isinstance(original, CONNECTION_LOST) and not isinstance(original, ValueError)
     invalidated = isinstance(error, DBAPIError) and error.connection_invalidated
@@ -60,7 +60,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 def to_client_error(error: BaseException) -> ClientError | None:
-    """What a client learns of a failure of the database; None where it is our bug."""
+    """Returns what a client is told of a failure of the database; None if it is our bug."""
     sqlstate = sqlstate_of(error)
     if is_outage(error):
         original = _original(error)
@@ -75,19 +75,19 @@ def to_client_error(error: BaseException) -> ClientError | None:
 
 
 def _original(error: BaseException) -> BaseException:
-    """The driver's own error, out of SQLAlchemy's wrappers."""
+    """Returns the driver's own error, without SQLAlchemy's wrappers."""
     wrapped = getattr(error, "orig", None)
     return _original(wrapped) if wrapped else error
 
 
 def sqlstate_of(error: BaseException) -> str:
-    """PostgreSQL's SQLSTATE; empty when the error is not its."""
+    """Returns PostgreSQL's SQLSTATE, or an empty text."""
     return getattr(_original(error), "sqlstate", None) or ""
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Connections: so many are allowed, open, in use."""
+    """Numbers of connections: allowed, open, in use."""
 
     size: int
     open: int
@@ -119,24 +119,24 @@ class Database:
         return connection
 
     def distrust(self) -> None:
-        """Replace every connection that was made by now, before it is used again: they may be cut off as well."""
+        """Replaces all present connections before they are used again: they may be cut off, too."""
         self._lent.distrust()
 
     @property
     def pool(self) -> Pool:
-        """As it is now."""
+        """The pool's present state."""
         pool, idle = self._lent, len(self._lent.idle)
         return Pool(pool.size(), pool.checkedin() + pool.checkedout(), pool.checkedout() - idle)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
-        """Each statement on its own, without the round trips of a transaction."""
+        """Yields a session in autocommit mode, without the round trips of a transaction."""
         async with self.translate_errors(), AsyncSession(self._reading, expire_on_commit=False) as session:
             yield session
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
-        """All or nothing: it commits on exit, unless something was raised."""
+        """Yields a session in a transaction. It commits on exit, unless something was raised."""
         async with self.translate_errors(), AsyncSession(self.engine, expire_on_commit=False) as session:
             yield session
             await session.flush()
@@ -149,13 +149,13 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """A bare connection in autocommit mode, for what is no unit of work: listening, and locks that last."""
+        """Yields a connection in autocommit mode, for listening and for locks that last."""
         async with self.translate_errors(), self._reading.connect() as connection:
             yield connection
 
     @asynccontextmanager
     async def long_transaction(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction on a connection of its own, whose statements take as long as they take."""
+        """Yields a connection of its own in a transaction without time limits, for migrations."""
         settings = self._settings | {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
         connector = Connector(self.address, settings, None)
         engine = create_async_engine(DIALECT, poolclass=NullPool, async_creator=connector.connect)
@@ -163,7 +163,7 @@ class Database:
             yield connection
 
     def driver(self) -> "AbstractAsyncContextManager[Connection]":
-        """The driver's own connection, each statement by itself: for arrays in binary, COPY, and what must be quick."""
+        """Yields asyncpg's own connection in autocommit mode: for arrays in binary, COPY, and hot paths."""
         return _DriverConnection(self.engine, self._lent)
 
     async def close(self) -> None:
@@ -182,7 +182,7 @@ class Database:
 
 
 class _DriverConnection:
-    """A context manager by hand: nothing is entered as often."""
+    """A context manager written by hand, because it is the one entered most often."""
 
     __slots__ = ("_engine", "_held", "_pool")
 
@@ -213,7 +213,7 @@ class _DriverConnection:
 
 
 def _session_settings(statement_seconds: float) -> dict[str, str]:
-    """Of each session. The server, too, looks for processes that are cut off, and ends what they have left behind."""
+    """Returns the settings of each session. With them PostgreSQL ends the sessions of processes that are cut off."""
     idle_seconds = max(IDLE_SECONDS, 2 * statement_seconds)
     return {
         "statement_timeout": _milliseconds(statement_seconds),
@@ -243,13 +243,13 @@ def _failure(error: Exception, pool: LendingPool) -> ClientError | None:
 
 
 def _check(connection: Any, *_: object) -> None:
-    """A connection that ended in the pool, or in `driver`'s hands, where SQLAlchemy sees no error."""
+    """Refuses a connection that ended in the pool, or with a user of `driver`, unseen by SQLAlchemy."""
     if connection.driver_connection.is_closed():
         raise InvalidatePoolError("the connection has ended")
 
 
 async def _commit(session: AsyncSession) -> None:
-    """Of a connection that ends meanwhile, nobody knows whether PostgreSQL had committed."""
+    """Commits. If the connection ends meanwhile, nobody knows whether PostgreSQL had committed."""
     try:
         await session.commit()
     except Exception as error:
@@ -259,7 +259,7 @@ async def _commit(session: AsyncSession) -> None:
 
 
 async def driver(session: AsyncSession) -> "Connection":
-    """The session's own asyncpg connection, inside its transaction: for COPY, which SQLAlchemy does not speak."""
+    """Returns the session's own asyncpg connection, inside its transaction: for COPY, which SQLAlchemy lacks."""
     connection = await session.connection()
     raw: Any = (await connection.get_raw_connection()).driver_connection
     if not raw.is_in_transaction():

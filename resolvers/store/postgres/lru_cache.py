@@ -1,4 +1,4 @@
-"""What a process remembers of the database for a while."""
+"""A cache of what was read from the database: least recently used, with a time to live."""
 
 import math
 import time
@@ -18,18 +18,18 @@ class _Entry(Generic[Value]):
 
 
 class LruCache(Generic[Key, Value]):
-    """The `size` most recently used values; each is believed for `seconds` after it was put, or until `invalidate`."""
+    """Keeps the `size` most recently used values. Each is fresh for `seconds`, or until `invalidate`."""
 
     def __init__(self, size: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._size, self._seconds, self._clock = size, seconds, clock
         self._entries: OrderedDict[Key, _Entry[Value]] = OrderedDict()
-        self.invalidations = 0  # how often; who looks something up remembers it, as a doubt may arise meanwhile
+        self.invalidations = 0  # counted, because one may come while a value is being looked up
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, key: Key) -> Value | None:
-        """The value if it is believed."""
+        """Returns the value if it is fresh."""
         entry = self._entries.get(key)
         if entry is None or self._clock() - entry.since >= self._seconds:
             return None
@@ -37,12 +37,12 @@ class LruCache(Generic[Key, Value]):
         return entry.value
 
     def get_stale(self, key: Key) -> Value | None:
-        """The value, believed or not."""
+        """Returns the value, fresh or not."""
         entry = self._entries.get(key)
         return None if entry is None else entry.value
 
     def put(self, key: Key, value: Value, invalidations: int | None = None) -> None:
-        """`invalidations`: as they were when the value was looked up; if there are more by now, it is not believed."""
+        """invalidations: the count when the value was looked up; if there are more now, the value is stale."""
         believed = invalidations is None or invalidations == self.invalidations
         self._entries[key] = _Entry(value, self._clock() if believed else -math.inf)
         self._entries.move_to_end(key)
@@ -50,7 +50,7 @@ class LruCache(Generic[Key, Value]):
             self._entries.popitem(last=False)
 
     def invalidate(self) -> None:
-        """Believe nothing of it any more."""
+        """Makes all values stale."""
         self.invalidations += 1
         for entry in self._entries.values():
             entry.since = -math.inf

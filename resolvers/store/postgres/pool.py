@@ -1,4 +1,4 @@
-"""The pool of connections: sessions check them out and in, the driver's users pass them from hand to hand."""
+"""The pool of connections, for SQLAlchemy's sessions and for users of the driver itself."""
 
 import asyncio
 import time
@@ -11,22 +11,22 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 
 class LendingPool(AsyncAdaptedQueuePool):
-    """Connections for sessions, and for the driver's users: these pass them from hand to hand.
+    """A pool whose connections the driver's users hand to each other.
 
-    Checking a connection out and in again takes longer than many a statement. So what a user of the driver gives back
-    goes to the next one who waits, or stays at hand, unless it is a session's turn. Nobody waits while there is one.
+    Checking a connection out and in again takes longer than many a statement. So a released connection goes to the next
+    user who waits, or stays idle, unless it is a session's turn. Nobody waits while one is idle.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.idle: list[Any] = []
-        self._queue: deque[tuple[asyncio.Future[Any], float]] = deque()  # the driver's users, and when they give up
+        self._queue: deque[tuple[asyncio.Future[Any], float]] = deque()  # users of the driver that wait, and until when
         self._is_watched = False
-        self._sessions = 0  # that wait
+        self._sessions = 0  # sessions that wait
         self._is_sessions_turn = False
 
     async def acquire(self, engine: AsyncEngine) -> Any:
-        """A connection for a user of the driver. Raises SQLAlchemy's TimeoutError."""
+        """Returns a connection for a user of the driver. Raises SQLAlchemy's TimeoutError."""
         while True:
             if self.idle:
                 held = self.idle.pop()
@@ -45,7 +45,7 @@ class LendingPool(AsyncAdaptedQueuePool):
                 self.release(held)
 
     async def _wait_for_connection(self) -> Any:
-        """What somebody gives back; None when there is room in the pool."""
+        """Waits for a released connection; returns None if there is room for a new one instead."""
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
         self._queue.append((turn, loop.time() + self.timeout()))
@@ -61,7 +61,7 @@ class LendingPool(AsyncAdaptedQueuePool):
             raise
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """One timer for all who wait: whoever came first gives up first."""
+        """Sets one timer for all who wait: the first in the queue times out first."""
         if self._queue and not self._is_watched:
             self._is_watched = True
             loop.call_at(self._queue[0][1], self._time_out, loop)
@@ -75,7 +75,7 @@ class LendingPool(AsyncAdaptedQueuePool):
         self._watch(loop)
 
     def release(self, held: Any) -> None:
-        """A connection, whatever has become of it."""
+        """Takes a connection back, broken or not."""
         if not held.is_valid:
             held.close()
             return
@@ -96,12 +96,12 @@ class LendingPool(AsyncAdaptedQueuePool):
         return None
 
     def distrust(self) -> None:
-        """Whatever was connected by now is replaced before it is used again."""
+        """Replaces every present connection before it is used again."""
         self._invalidate_time = time.time()
         self.collect()
 
     def collect(self) -> None:
-        """Into the pool with all that are at hand."""
+        """Returns all idle connections to SQLAlchemy's pool."""
         while self.idle:
             self.idle.pop().close()
 
