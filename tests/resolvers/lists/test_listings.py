@@ -43,5 +43,5 @@ def test_long_arguments_are_not_kept() -> None:
 def test_statements_of_a_list_are_bounded() -> None:
     some = topology.satellites()
     for number in range(3 * KEPT_STATEMENTS):
-        some.statement(number, lambda: rows.statement(select(Satellite.id)))
+        some.get_statement(number, lambda: rows.compile_statement(select(Satellite.id)))
         assert len(some.statements) <= KEPT_STATEMENTS

@@ -239,7 +239,7 @@ async def test_where_no_version_can_be_loaded_the_service_is_unavailable_and_say
         recovered = await served(operator)
 
     assert failed.value.codes == ["SERVICE_UNAVAILABLE"]
-    assert "No version of anomaly_link that was promoted can be loaded." in failed.value.errors[0]["message"]
+    assert "No promoted version of anomaly_link can be loaded." in failed.value.errors[0]["message"]
     assert "bcom-graphql train" in failed.value.errors[0]["message"]
     assert recovered == "3.0.0"
 

@@ -16,7 +16,7 @@ async def test_while_readings_have_all_of_their_places_others_are_served_and_the
     viewer, operator = await api.as_(Role.VIEWER), await api.as_(Role.OPERATOR)
     places = services.database.pool.size // 2
     for _ in range(places):
-        await services.read_turns.take("others", preferred=False)
+        await services.read_turns.acquire("others", preferred=False)
 
     waiting = [asyncio.create_task(viewer.run(SEARCH)) for _ in range(3 * services.database.pool.size)]
     waiting.append(asyncio.create_task(viewer.run(SERIES, n=link.number)))
@@ -38,7 +38,7 @@ async def test_who_gives_up_waiting_leaves_the_place_to_others(server: Server) -
         services, viewer = api.services, await api.as_(Role.VIEWER)
         places = services.database.pool.size // 2
         for _ in range(places):
-            await services.read_turns.take("others", preferred=False)
+            await services.read_turns.acquire("others", preferred=False)
 
         [error] = (await viewer.execute(SEARCH))["errors"]
         for _ in range(places):

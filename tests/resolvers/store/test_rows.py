@@ -94,7 +94,7 @@ async def test_a_row_is_what_the_orm_makes_of_it(services: Services, entity: typ
         await session.execute(text(f"TRUNCATE {entity.__tablename__} CASCADE"))
         session.add(filled(entity, 7, whole=whole))
     names = tuple(one.key for one in inspect(entity).column_attrs)
-    query = rows.statement(select(*rows.attributes(entity, names)), rows.record_of(entity, names))
+    query = rows.compile_statement(select(*rows.select_columns(entity, names)), rows.record_type(entity, names))
     async with services.database.read() as session:
         expected = (await session.scalars(select(entity).options(undefer("*")))).one()
 
@@ -108,7 +108,7 @@ async def test_what_is_wanted_is_read_and_the_key(services: Services, make: Fact
     anomaly = await make.anomaly()
     statements.clear()
 
-    found = (await rows.by_keys(services.database, Anomaly, frozenset({"severity"}), [anomaly.id]))[anomaly.id]
+    found = (await rows.fetch_by_keys(services.database, Anomaly, frozenset({"severity"}), [anomaly.id]))[anomaly.id]
 
     assert found is not None
     assert (found.id, found.severity) == (anomaly.id, Severity.MEDIUM)
@@ -118,7 +118,7 @@ async def test_what_is_wanted_is_read_and_the_key(services: Services, make: Fact
 
 
 async def test_what_does_not_exist_is_nothing(services: Services) -> None:
-    assert await rows.by_keys(services.database, Satellite, None, [1, 2]) == {1: None, 2: None}
+    assert await rows.fetch_by_keys(services.database, Satellite, None, [1, 2]) == {1: None, 2: None}
 
 
 @pytest.mark.parametrize("entity", NODE_TABLES.values(), ids=NODE_TABLES)
