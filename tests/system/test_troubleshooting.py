@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 from bcom_graphql import app
 from bcom_graphql.graphql.errors import RequestError
 from bcom_graphql.graphql.transports.spool import report_os_errors
+from bcom_graphql.services import build_services
 from resolvers.base.errors import Unavailable
 from resolvers.base.roles import Role
 from resolvers.base.tokens import Tokens
@@ -133,7 +134,7 @@ async def pooler(stage: Stage) -> str:
 
 
 async def database_went_away(stage: Stage) -> str:
-    away = app.services(settings_of(NOWHERE))
+    away = build_services(settings_of(NOWHERE))
     with pytest.raises(Unavailable) as failed:
         async with away.database.read() as session:
             await session.connection()
@@ -222,7 +223,7 @@ async def foreign_name(stage: Stage) -> str:
 async def unknown_proxy(stage: Stage) -> str:
     """Each client has an address of its own, and the server does not believe who says so."""
     settings = settings_of(stage.database_url, rate_sign_ins_by_address="2/hour")
-    services = app.services(settings)
+    services = build_services(settings)
     application = app.application(services, settings)
     async with serving(application, forwarded_allow_ips="192.0.2.1") as url, Api.to(url, services) as api:
         return [await answer(api, LOGIN, **{"x-forwarded-for": f"10.0.0.{client}"}) for client in range(3)][-1]
