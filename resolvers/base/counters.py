@@ -57,12 +57,6 @@ FEED_LAG_SECONDS = Gauge(
     multiprocess_mode="livemax",
 )
 
-# ---------------------------------------------------------------- background
-
-WORKER_FAILURES = Counter(
-    "bcom_worker_failures_total", "Rounds of background work that failed, each followed by another try.", ["worker"]
-)
-
 # ---------------------------------------------------------------- database
 
 POOL_SIZE = Gauge("bcom_database_pool_size", "Database connections allowed.", multiprocess_mode="livesum")

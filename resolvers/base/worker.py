@@ -5,9 +5,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import structlog
+from prometheus_client import Counter
 
-from resolvers.base.counters import WORKER_FAILURES
 from resolvers.base.errors import ClientError, Unavailable
+
+WORKER_FAILURES = Counter(
+    "bcom_worker_failures_total", "Rounds of background work that failed, each followed by another try.", ["worker"]
+)
 
 logger = structlog.get_logger(__name__)
 
