@@ -17,7 +17,7 @@ NOWHERE = "postgresql+asyncpg://me@127.0.0.1:9/nothing"
 ESCAPE = "\x1b["
 LOG = """
 import structlog
-from bcom_graphql.observability import configure_logging
+from bcom_graphql.observability.logging import configure_logging
 configure_logging("console", "info")
 structlog.get_logger().warning("hello")
 """

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from bcom_graphql.cli import champions as installing
 from bcom_graphql.cli.output import progress_bar
-from ml.catalogue.models import DETECTORS, MODELS, PRIORITY, RANKING
-from ml.recommendation import training as recommendation_training
+from ml.catalogue.models import DETECTORS, MODELS, PRIORITY, RANKING, Progress, Trained
+from ml.recommendation.training import TrainingSize, train_priority, train_ranking
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import InvalidInput
 from resolvers.context import Context, Services
@@ -33,8 +33,13 @@ async def champions(api: Api) -> dict[str, Any]:
     return {model["name"]: model["champion"] for model in answer["models"]}
 
 
+def train_briefly(name: str, seed: int, progress: Progress, _learned: Any, _champion: Any) -> Trained:
+    train = {RANKING: train_ranking, PRIORITY: train_priority}[name]
+    return train(seed, progress, size=TrainingSize(incidents=150, held_out=40))
+
+
 async def ensure_champions(services: Services, folder: Path = FOLDER) -> None:
-    await installing.ensure_champions(services, progress_bar(), folder)
+    await installing.ensure_champions(services, progress_bar(), folder, train_briefly)
 
 
 @pytest.mark.slow
@@ -95,10 +100,8 @@ async def test_damaged_files_are_refused(
 
 @pytest.mark.parametrize("model", [RANKING, PRIORITY])
 async def test_where_the_shipped_one_is_missing_one_is_trained_and_the_log_says_so(
-    services: Services, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    services: Services, model: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(recommendation_training, "INCIDENTS", 150)
-    monkeypatch.setattr(recommendation_training, "HELD_OUT", 40)
     await sql(services, f"DELETE FROM champions WHERE model = '{model}'")
 
     with capture_logs() as logs:
@@ -111,10 +114,8 @@ async def test_where_the_shipped_one_is_missing_one_is_trained_and_the_log_says_
 
 
 async def test_a_version_of_the_same_name_that_never_served_is_left_alone(
-    services: Services, monkeypatch: pytest.MonkeyPatch
+    services: Services,
 ) -> None:
-    monkeypatch.setattr(recommendation_training, "INCIDENTS", 150)
-    monkeypatch.setattr(recommendation_training, "HELD_OUT", 40)
     await sql(services, f"DELETE FROM champions WHERE model = '{RANKING}'")
     await sql(services, f"UPDATE model_versions SET sha256 = sha256(artefact || 'x') WHERE model = '{RANKING}'")
 

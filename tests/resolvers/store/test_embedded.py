@@ -326,7 +326,7 @@ def test_it_starts_at_once_after_everything_was_killed(folder: Path) -> None:
 
 HOLD = """
 import sys, time, pathlib
-from resolvers.store.embedded import embedded_postgres
+from resolvers.store.postgres.embedded import embedded_postgres
 with embedded_postgres(pathlib.Path(sys.argv[1])):
     print("in", flush=True)
     time.sleep(600)
