@@ -16,13 +16,14 @@ from bcom_graphql.graphql.transports.open_connections import OpenConnections
 from bcom_graphql.observability.prometheus import Metrics
 from bcom_graphql.settings import Settings
 from resolvers.accounts.sessions import ACCESS_TOPIC
-from resolvers.base.errors import Lagged
+from resolvers.base.errors import Lagged, Unavailable
 from resolvers.base.worker import Worker
 from resolvers.context import Services
 from resolvers.detection import profile_worker
 from resolvers.operations import maintenance
 from resolvers.recommendations import worker as recommendation_worker
 from resolvers.root_causes import worker as analysis_worker
+from resolvers.store.events.feed import EventFeed
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ async def run(parts: Parts) -> AsyncIterator[None]:
         stops.push_async_callback(services.database.close)
         stops.push_async_callback(services.rates.close)
         stops.push_async_callback(services.feed.stop)
-        await services.feed.start()
+        await start_feed(services.feed)
         stops.push_async_callback(services.trainers.stop)
         stops.callback(parts.metrics.stop)
         workers = build_workers(parts)
@@ -56,6 +57,22 @@ async def run(parts: Parts) -> AsyncIterator[None]:
             worker.start()
         drain_before_stopping(partial(parts.server.drain, parts.settings.shutdown_seconds))
         yield
+
+
+async def start_feed(feed: EventFeed, patience_seconds: float = 60.0) -> None:
+    """Starts it, when the database is back if need be: a process that fails to start ends all others with it.
+
+    Raises Unavailable if the database stays away for so long.
+    """
+    clock = asyncio.get_running_loop().time
+    until = clock() + patience_seconds
+    while True:
+        try:
+            return await feed.start()
+        except Unavailable:
+            if clock() > until:
+                raise
+            await asyncio.sleep(0.5)
 
 
 def build_workers(parts: Parts) -> list[Worker]:

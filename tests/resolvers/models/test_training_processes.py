@@ -15,7 +15,7 @@ from ml.catalogue.models import DETECTORS
 from resolvers.base.roles import Role
 from tests.conftest import SECRET
 from tests.helpers.processes import Served
-from tests.helpers.support import Api
+from tests.helpers.support import Api, until
 from tests.helpers.training import LINK, LIST, SITE, finished, states, train
 from tests.system.test_crashes import World, kill_postgres, world
 
@@ -186,5 +186,6 @@ async def test_a_training_outlives_a_crash_of_postgresql(world: World) -> None:
     await running(admin, run["id"])
 
     await kill_postgres(world)
+    await until(world.server.is_healthy, 60)
 
     assert (await finished(admin, run["id"], seconds=60))["status"] == "SUCCEEDED", world.server.log
