@@ -87,7 +87,7 @@ class Session:
         except TransportQueryError as error:
             raise Refused.of(error) from error
         except (TransportError, TimeoutError) as error:
-            raise Away(f"{self.url} does not answer: {error or 'it takes too long'}") from error
+            raise Away(f"{self.url} does not answer: {str(error) or 'it takes too long'}") from error
 
 
 def _ends(tokens: dict[str, str]) -> datetime:
