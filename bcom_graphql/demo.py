@@ -24,7 +24,7 @@ from resolvers.fleet import topology
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.single_runner import single_runner
 from resolvers.store.tables.core import Band, Link, SiteRole
-from resolvers.telemetry import recording as metrics
+from resolvers.telemetry import recording
 from resolvers.telemetry.recording import RecordedBatch
 
 SEED = 1
@@ -69,11 +69,13 @@ async def fill(services: Services, progress: Progress) -> None:
 
 def build_worker(services: Services) -> Worker:
     """Returns the worker that records live samples, in one process at a time."""
-    worker = Worker("the demo's feed", lambda: _feed(services, worker), every_seconds=FEED_SECONDS, begins_at_once=True)
+    worker = Worker(
+        "the demo's feed", lambda: _feed_fleet(services, worker), every_seconds=FEED_SECONDS, begins_at_once=True
+    )
     return worker
 
 
-async def _feed(services: Services, worker: Worker) -> None:
+async def _feed_fleet(services: Services, worker: Worker) -> None:
     async with single_runner(services.database, AdvisoryLock.DEMO_FEED) as is_ours:
         if is_ours:
             worker.recovered()
@@ -114,7 +116,7 @@ def _faults(fleet: Fleet, start_ms: int, end_ms: int, every: int, lasts: int) ->
 
 
 async def _record(context: Context, samples: dict[TargetKind, Samples]) -> list[RecordedBatch]:
-    return [await metrics.record(context, kind, _frame(found)) for kind, found in samples.items()]
+    return [await recording.record(context, kind, _frame(found)) for kind, found in samples.items()]
 
 
 def _frame(samples: Samples) -> pl.DataFrame:

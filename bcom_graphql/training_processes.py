@@ -12,7 +12,7 @@ import structlog
 
 from bcom_graphql.settings import Settings
 from resolvers.base.errors import ClientError
-from resolvers.store.models import training_runs as runs
+from resolvers.store.models import training_runs
 from resolvers.store.postgres.database import Database
 
 ONE_THREAD: Final = dict.fromkeys(
@@ -82,6 +82,6 @@ class TrainerProcesses:
             logger.warning("a training's process ended badly", run=str(run_id), code=code)
         for _ in range(ATTEMPTS):
             with suppress(ClientError):
-                if await runs.reap(self._database, run_id):
+                if await training_runs.reap(self._database, run_id):
                     return
             await asyncio.sleep(0.1)  # PostgreSQL notices a moment later that a connection has ended

@@ -21,7 +21,7 @@ from ml.detection.episodes import Severity
 from ml.recommendation.case import FaultCase, Outcome, Priority, TrackRecord
 from ml.recommendation.playbook.loading import default_playbook
 from resolvers.store.postgres.identifiers import uuid7
-from resolvers.store.tables import analysis_documents as patterns
+from resolvers.store.tables import analysis_documents
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
 from resolvers.store.tables.core import Anomaly, User
 from resolvers.store.tables.recommendations import Recommendation
@@ -43,8 +43,8 @@ JUDGE: Final = """mutation ($id: ID!) { judgeAnomaly(id: $id, verdict: TRUE_ALAR
 
 async def fill(made: World) -> tuple[list[str], str]:
     """Ids of as many analyses as there are rounds, and of an anomaly."""
-    hub = patterns.Culprit(CulpritKind.SITE, 1)
-    pattern = patterns.Pattern(
+    hub = analysis_documents.Culprit(CulpritKind.SITE, 1)
+    pattern = analysis_documents.Pattern(
         cause=RootCause.EQUIPMENT_FAILURE,
         culprit=hub,
         description=f"{LINKS} links lost up to 5.2 dB of Es/N0 outbound.",
@@ -55,7 +55,7 @@ async def fill(made: World) -> tuple[list[str], str]:
         links=tuple(made.links[:LINKS]),
         directions=(Direction.OB,),
         evidence=(),
-        hypotheses=tuple(patterns.Hypothesis(cause, hub, chance) for cause, chance in CAUSES),
+        hypotheses=tuple(analysis_documents.Hypothesis(cause, hub, chance) for cause, chance in CAUSES),
     )
     async with made.services.database.write() as session:
         somebody = await session.scalar(select(User.id).limit(1))  # else the server would recommend by itself
@@ -68,7 +68,7 @@ async def fill(made: World) -> tuple[list[str], str]:
     return [global_id("CorrelationAnalysis", one.id) for one in analyses], global_id("Anomaly", anomaly.id)
 
 
-def analysis(pattern: patterns.Pattern, by: int | None) -> CorrelationAnalysis:
+def analysis(pattern: analysis_documents.Pattern, by: int | None) -> CorrelationAnalysis:
     return CorrelationAnalysis(
         id=uuid7(),
         scope=AnalysisScope.HUB_ANTENNA,

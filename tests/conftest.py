@@ -48,7 +48,7 @@ def postgres() -> Iterator[str]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         asyncio.run(_ensure_template(url.replace("+asyncpg", ""), template))
         fcntl.flock(lock, fcntl.LOCK_UN)
-        yield _named(url, template)
+        yield replace_database(url, template)
 
 
 def _server() -> AbstractContextManager[str]:
@@ -58,7 +58,7 @@ def _server() -> AbstractContextManager[str]:
     return nullcontext(given) if given else embedded_postgres(FOLDER)
 
 
-def _named(url: str, database: str) -> str:
+def replace_database(url: str, database: str) -> str:
     before, *query = url.split("?")
     return "?".join([f"{before.rsplit('/', 1)[0]}/{database}", *query])
 
@@ -72,7 +72,7 @@ async def _ensure_template(server: str, template: str) -> None:
         for old in await connection.fetch(UNUSED):
             await connection.execute(f'DROP DATABASE IF EXISTS "{old["datname"]}"')
         await connection.execute(f'CREATE DATABASE "new_{template}"')
-        await _fill(_named(server, f"new_{template}"))
+        await _fill(replace_database(server, f"new_{template}"))
         await connection.execute(f'ALTER DATABASE "new_{template}" RENAME TO "{template}"')
     await connection.close()
 
@@ -118,10 +118,10 @@ class Clones:
         """Files copied: the default, through the log, takes ten times as long."""
         name = f"test_{uuid4().hex}"
         await self._do(f'CREATE DATABASE "{name}" TEMPLATE "{_database(self._template)}" STRATEGY FILE_COPY')
-        return _named(self._template, name)
+        return replace_database(self._template, name)
 
     async def _do(self, statement: str) -> None:
-        connection = await asyncpg.connect(_named(self._template, "postgres").replace("+asyncpg", ""))
+        connection = await asyncpg.connect(replace_database(self._template, "postgres").replace("+asyncpg", ""))
         await connection.execute(statement)
         await connection.close()
 

@@ -179,11 +179,11 @@ def _scorer(choice: DetectorChoice) -> Scorer:
         from ml.detection import series_detector
 
         return series_detector.score
-    from ml.benchmark import reference_detectors as reference
+    from ml.benchmark import reference_detectors
 
     if choice is DetectorChoice.ISOLATION_FOREST:
-        return reference.score_isolation_forest
-    return reference.score_median_mad
+        return reference_detectors.score_isolation_forest
+    return reference_detectors.score_median_mad
 
 
 # ---------------------------------------------------------------- telling

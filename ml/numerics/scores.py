@@ -112,7 +112,7 @@ def _range_area(truth: Bools, events: Integers, reached: Integers, width: int) -
         np.cumsum(np.bincount(reached, weights, LEVELS)) for weights in (None, truth, _halo(truth, events, width))
     )
     found = inside + around
-    recall = np.minimum(found / (truth.sum() + around / 2), 1.0) * _noticed(events, reached, width // 2)
+    recall = np.minimum(found / (truth.sum() + around / 2), 1.0) * _measure_event_recall(events, reached, width // 2)
     return float(np.diff(recall, prepend=0.0) @ (found / alarmed))
 
 
@@ -126,7 +126,7 @@ def _halo(truth: Bools, events: Integers, width: int) -> Floats:
     return np.where(truth, 0.0, np.minimum(halo, 1.0))
 
 
-def _noticed(events: Integers, reached: Integers, reach: int) -> Floats:
+def _measure_event_recall(events: Integers, reached: Integers, reach: int) -> Floats:
     """Returns the share of events with an alarm at each level, shape (levels,).
 
     Events are widened by `reach` rows and joined where they meet.

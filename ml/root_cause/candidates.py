@@ -35,12 +35,12 @@ def find_candidates(
     """Yields whoever is connected to an affected link and could be at fault as the signature says."""
     links = len(topology.links)
     directions = np.repeat([direction_mask != "OB", direction_mask != "IB"], links)
-    sharing = _sharing(topology, event.affected_links, event_features.centre, signature, direction_mask)
+    sharing = _find_sharing(topology, event.affected_links, event_features.centre, signature, direction_mask)
     for kind, index, members in sharing:
         yield CulpritCandidate(kind, index, repeat_for_directions(members) & directions)
 
 
-def _sharing(
+def _find_sharing(
     topology: Topology, affected: Integers, centre: int, signature: Signature, direction_mask: DirectionMask
 ) -> Sharing:
     match signature.culprit:

@@ -87,11 +87,11 @@ class Classifier:
         """
         kept = np.random.default_rng(seed).random(len(labels)) < TRAINED_SHARE
         if set(labels[kept]) != set(labels) or kept.all():  # too few rows to set any aside
-            return cls(_boosted(features, labels, seed), 1.0)
-        trial = _boosted(features[kept], labels[kept], seed)
+            return cls(_fit_boosted_trees(features, labels, seed), 1.0)
+        trial = _fit_boosted_trees(features[kept], labels[kept], seed)
         raw = trial.decision_function(features[~kept])
         losses = [_loss(raw / temperature, labels[~kept]) for temperature in TEMPERATURES]
-        return cls(_boosted(features, labels, seed), float(TEMPERATURES[int(np.argmin(losses))]))
+        return cls(_fit_boosted_trees(features, labels, seed), float(TEMPERATURES[int(np.argmin(losses))]))
 
     def probabilities(self, features: Floats) -> Floats:
         """Returns class probabilities, shape (rows, classes)."""
@@ -116,7 +116,7 @@ class Classifier:
         return cls(BoostedTrees.from_arrays(arrays), temperature, abstains)
 
 
-def _boosted(features: Floats, labels: Integers, seed: int) -> BoostedTrees:
+def _fit_boosted_trees(features: Floats, labels: Integers, seed: int) -> BoostedTrees:
     from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 - only training needs it
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415
 

@@ -42,7 +42,7 @@ def detect_outages(topology: Topology, grid: Grid, esno: Floats32) -> Bools:
     reported = drop_short_runs(both & in_any_direction(down) & ~faded, DOWN_SAMPLES)
     long = _long_silences(both & in_both_directions(quiet), grid.step_ms) | _repeated_silences(topology, both)
     outage = repeat_for_directions(reported | long)
-    outage |= drop_short_runs(quiet & _shared(topology, quiet), OUTAGE_SAMPLES + 1)
+    outage |= drop_short_runs(quiet & _find_shared_silence(topology, quiet), OUTAGE_SAMPLES + 1)
     outage |= drop_short_runs(quiet, 2 * patience)
     through = silent | (down & repeat_for_directions(both))
     return extend_runs(outage & ~repeat_for_directions(faded), through, patience, backwards=True)
@@ -73,7 +73,7 @@ def _after_fade(esno: Floats32, down: Bools) -> Bools:
     return extend_runs(down & ~again & faded, down, down.shape[1], backwards=False)
 
 
-def _shared(topology: Topology, quiet: Bools) -> Bools:
+def _find_shared_silence(topology: Topology, quiet: Bools) -> Bools:
     """Returns where most links of the network are quiet in that direction, shape (streams, times)."""
     member = (topology.network[None] == np.arange(len(topology.networks.keys))[:, None]).astype(np.float32)
     count = member.sum(axis=1, keepdims=True)

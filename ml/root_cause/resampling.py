@@ -64,7 +64,7 @@ def resample(topology: Topology, request: Request) -> Grid:
     return Grid(
         at=first + step * np.arange(columns, dtype=np.int64),
         step_ms=step,
-        window=_placed(stream[inside], column, values[inside], streams, columns),
+        window=_place_on_grid(stream[inside], column, values[inside], streams, columns),
         history=_history(request.start_ms, stream[before], at[before], values[before], streams),
     )
 
@@ -106,7 +106,7 @@ def _steps(cadence: int, duration_ms: int, streams: int) -> tuple[int, int]:
     return cadence * coarser, -(-columns // coarser)
 
 
-def _placed(stream: Integers, column: Integers, values: Floats32, streams: int, columns: int) -> Floats32:
+def _place_on_grid(stream: Integers, column: Integers, values: Floats32, streams: int, columns: int) -> Floats32:
     """Returns `values`, shape (rows, metrics), placed into shape (streams, columns, metrics).
 
     Of several samples in a cell the last remains.
@@ -121,4 +121,4 @@ def _history(start_ms: int, stream: Integers, at: Integers, values: Floats32, st
         return np.full((streams, 0, values.shape[1]), np.nan, dtype=np.float32)
     first, order = int(at.min()), np.argsort(at)  # of several samples in a cell the newest
     column = np.minimum((at - first) * HISTORY_COLUMNS // max(1, start_ms - first), HISTORY_COLUMNS - 1)
-    return _placed(stream[order], column[order], values[order], streams, HISTORY_COLUMNS)
+    return _place_on_grid(stream[order], column[order], values[order], streams, HISTORY_COLUMNS)

@@ -65,10 +65,10 @@ def affected_streams(scenario: Scenario, fault: Fault, traits: LinkCharacteristi
     radio = compute_reception(traits.budget, impairments, np.zeros_like(impairments.uplink))
     fall: Floats = traits.budget.esno - radio.esno.min(axis=0)
     outage: Bools = impairments.outage.max(axis=0) > 0.5
-    return (fall >= NOTABLE_DB) | outage | _congested(traits, impairments, during)
+    return (fall >= NOTABLE_DB) | outage | _find_congestion(traits, impairments, during)
 
 
-def _congested(traits: LinkCharacteristics, impairments: Impairments, during: Integers) -> Bools:
+def _find_congestion(traits: LinkCharacteristics, impairments: Impairments, during: Integers) -> Bools:
     """Returns which streams become congested by added load, shape (2 x links,)."""
     demand = traits.demand * diurnal_demand(during, traits.longitude)
     healthy: Floats = np.minimum(100.0, 100.0 * demand / traits.capacity)

@@ -112,14 +112,14 @@ def simulate_links(traits: LinkCharacteristics, times: Integers, impairments: Im
         _count((1.5 + 60.0 * queue) * lit, noise[..., 8]),
         _uptime(alive, noise[..., 6]),
         _esno(traits, radio) + unlit,
-        _stepped(traits.level + fading + radio.level, traits.level_step) + unlit,
+        _round_to_step(traits.level + fading + radio.level, traits.level_step) + unlit,
         _power(traits, impairments, radio, noise) + unlit,
         traits.latency + 4.0 * noise[..., 4] * heavy + 250.0 * queue + unlit,
         np.maximum(0.5, traits.jitter + 0.8 * noise[..., 5] * heavy + 60.0 * queue) + unlit,
         loss,
         np.zeros_like(loss),
     ]
-    return _graded(np.stack(columns, axis=-1))
+    return _apply_grades(np.stack(columns, axis=-1))
 
 
 def _correlate_directions(noise: Floats) -> Floats:
@@ -130,11 +130,11 @@ def _correlate_directions(noise: Floats) -> Floats:
 
 def _esno(traits: LinkCharacteristics, radio: Reception) -> Floats:
     unlocked = np.where(traits.mute, np.nan, FLOOR_DB)
-    result: Floats = np.where(radio.lock > NOT_IN_SERVICE, _stepped(radio.esno, ESNO_STEP_DB), unlocked)
+    result: Floats = np.where(radio.lock > NOT_IN_SERVICE, _round_to_step(radio.esno, ESNO_STEP_DB), unlocked)
     return result
 
 
-def _stepped(values: Floats, step: Floats | float) -> Floats:
+def _round_to_step(values: Floats, step: Floats | float) -> Floats:
     result: Floats = step * np.round(values / step)
     return result
 
@@ -147,7 +147,7 @@ def _power(traits: LinkCharacteristics, impairments: Impairments, radio: Recepti
     return power
 
 
-def _graded(readings: Floats) -> Floats:
+def _apply_grades(readings: Floats) -> Floats:
     readings[..., -1] = grade(readings.reshape(-1, readings.shape[-1])).reshape(readings.shape[:-1])
     return readings
 

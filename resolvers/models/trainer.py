@@ -25,7 +25,7 @@ from resolvers.context import Context, Services
 from resolvers.models import models
 from resolvers.models.latency import measure_latency
 from resolvers.models.training_data import gather_history
-from resolvers.store.models import training_runs as runs
+from resolvers.store.models import training_runs
 from resolvers.store.models.registry import Loaded
 from resolvers.store.postgres.database import Database
 from resolvers.store.queries.outcomes import load_feedback
@@ -88,8 +88,8 @@ async def perform(
     Raises TrainingFailed, Conflict if the run does not wait.
     """
     database, train = services.database, train or partial(train_model, playbook=services.playbook)
-    async with runs.hold_run_lock(database, run_id):
-        run = await _retry_while_away(partial(runs.claim, database, run_id))
+    async with training_runs.hold_run_lock(database, run_id):
+        run = await _retry_while_away(partial(training_runs.claim, database, run_id))
         if run is None:
             raise Conflict("This training run is not in the queue. Start a new one.")
         try:
@@ -115,13 +115,15 @@ async def _train(services: Services, run: TrainingRun, train: Train, watch: Prog
         trained = await run_in_thread(partial(train, run.model, run.seed, report, learned, known))
         quick = await run_in_thread(lambda: measure_latency(load(run.model, trained.artefact, "")))
         trained = replace(trained, measures=(*trained.measures, *quick))
-    if not await _retry_while_away(partial(runs.advance, services.database, run.id, TRAINING, "storing the version")):
+    if not await _retry_while_away(
+        partial(training_runs.advance, services.database, run.id, TRAINING, "storing the version")
+    ):
         raise Conflict(OVERTAKEN)
     version = await _retry_while_away(partial(_store_version, services, run, trained, champion))
     first = await _retry_while_away(partial(_promote_first, services, version))
     what = "It serves, as the first of its model." if first else "Promote it to let it serve."
     message = f"{run.model} {version.version} is trained. {what}"
-    if not await _retry_while_away(partial(runs.succeed, services.database, run.id, version.id, message)):
+    if not await _retry_while_away(partial(training_runs.succeed, services.database, run.id, version.id, message)):
         raise Conflict(OVERTAKEN)
     logger.info("a training succeeded", run=str(run.id), model=run.model, version=version.version)
     return Outcome(version, trained, serves=first)
@@ -174,7 +176,7 @@ async def _promote_first(services: Services, version: ModelVersion) -> bool:
 async def _mark_failed(database: Database, run: TrainingRun, message: str, patience: float = PATIENCE) -> None:
     logger.warning("a training failed", run=str(run.id), model=run.model, reason=message)
     with suppress(ClientError):  # else it will be found without its process
-        await _retry_while_away(partial(runs.fail, database, run.id, message), patience)
+        await _retry_while_away(partial(training_runs.fail, database, run.id, message), patience)
 
 
 async def _retry_while_away(work: Callable[[], Awaitable[Result]], seconds: float = PATIENCE) -> Result:
@@ -250,7 +252,7 @@ class Reporter:
             self._fresh.clear()
             try:
                 async with self._at_it:
-                    if not await runs.advance(self._database, self._run_id, *self._newest):
+                    if not await training_runs.advance(self._database, self._run_id, *self._newest):
                         self._over = True
             except ClientError:
                 pass  # it is only for show, and the next one may come through

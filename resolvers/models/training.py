@@ -19,7 +19,7 @@ from resolvers.base.times import MAX_CLOCK_AHEAD
 from resolvers.context import Context
 from resolvers.lists.listings import Listing, cached_listing
 from resolvers.lists.pagination import Page, Window, fetch_page
-from resolvers.store.models import training_runs as runs
+from resolvers.store.models import training_runs
 from resolvers.store.models.registry import VERSION
 from resolvers.store.tables.models import ModelVersion, TrainingRun
 
@@ -52,7 +52,7 @@ async def start(context: Context, model: str, period: Period | None = None, vers
         await context.services.trainers.launch(run.id)
     except OSError as error:
         logger.exception("a training's process could not be started", run=str(run.id))
-        await runs.fail(context.database, run.id, runs.NEVER_BEGAN)
+        await training_runs.fail(context.database, run.id, training_runs.NEVER_BEGAN)
         raise Unavailable("The server could not start a process for the training. Try again later.") from error
     return run
 
@@ -72,14 +72,14 @@ async def queue(
         )
     first, last = (None, None) if period is None else _check_window(context, period)
     name = await _choose_version(context, model, version)
-    await runs.fail_orphans(context.database)  # an orphan must not block a new run
+    await training_runs.fail_orphans(context.database)  # an orphan must not block a new run
     run = TrainingRun(
         model=model,
         version_name=name,
         seed=seed,
         window_start=first,
         window_end=last,
-        message=runs.WAITING,
+        message=training_runs.WAITING,
         started_by_id=caller.author_id,
     )
     try:
@@ -174,7 +174,7 @@ async def _follow(context: Context, run_id: UUID) -> AsyncIterator[TrainingRun]:
             if state != shown:
                 yield run
             shown = state
-            if run.status not in runs.UNFINISHED:
+            if run.status not in training_runs.UNFINISHED:
                 return
 
 
@@ -185,7 +185,7 @@ async def _wait_for_changes(context: Context, run_id: UUID) -> AsyncGenerator[No
         after = feed.cursor  # before the run is read, so that no change is missed
         yield
         try:
-            async for event in feed.follow(runs.TOPIC, after):
+            async for event in feed.follow(training_runs.TOPIC, after):
                 if event.subject == str(run_id):
                     yield
         except Lagged:

@@ -16,7 +16,7 @@ from resolvers.base.times import to_ms
 from resolvers.store.postgres.database import Database
 from resolvers.store.tables.core import Anomaly, Stream, Verdict
 from resolvers.store.tables.samples import key_columns
-from resolvers.store.telemetry import samples as telemetry
+from resolvers.store.telemetry import samples
 from resolvers.store.telemetry.streams import StreamKey
 
 MOST_ROWS: Final = 3_000_000  # that a training learns from: of links, some 300 MB
@@ -44,7 +44,7 @@ async def gather_history(
     while taken < len(targets) and rows < MOST_ROWS:
         progress(max(taken / len(targets), rows / MOST_ROWS), "reading the fleet's history")
         async with database.driver() as connection:
-            frames.append(await telemetry.load(connection, kind, targets[taken : taken + size], start, end))
+            frames.append(await samples.load(connection, kind, targets[taken : taken + size], start, end))
         taken, rows = taken + size, rows + len(frames[-1])
         size = max(1, min(4 * size, CHUNK_ROWS * taken // max(1, rows)))  # by what the targets so far had
     period = f"from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 from sqlalchemy import func, select
 
 from ml.detection.episodes import Severity
-from resolvers.base import counters as meters
+from resolvers.base import counters
 from resolvers.base.errors import ClientError
 from resolvers.context import Services
 from resolvers.store.events import log as events
@@ -89,22 +89,22 @@ class Observer:
         """Sets the gauges. The lag of the feed keeps its value while the database is away."""
         self._pool()
         self._followers()
-        meters.MODELS_LOADED.set(self.services.registry.loaded)
+        counters.MODELS_LOADED.set(self.services.registry.loaded)
         if lag := await self.lag.get():
-            meters.FEED_LAG.set(lag.events)
-            meters.FEED_LAG_SECONDS.set(lag.seconds)
+            counters.FEED_LAG.set(lag.events)
+            counters.FEED_LAG_SECONDS.set(lag.seconds)
 
     def _pool(self) -> None:
         pool = self.services.database.pool
-        meters.POOL_SIZE.set(pool.size)
-        meters.POOL_OPEN.set(pool.open)
-        meters.POOL_USED.set(pool.used)
+        counters.POOL_SIZE.set(pool.size)
+        counters.POOL_OPEN.set(pool.open)
+        counters.POOL_USED.set(pool.used)
 
     def _followers(self) -> None:
         feed, live = self.services.feed, self.services.live
-        for topic, number in {**feed.followers_by_topic, meters.SAMPLES_TOPIC: live.followers}.items():
-            meters.FOLLOWERS.labels(topic).set(number)
-        meters.FOLLOWER_LAG.set(feed.depth)
+        for topic, number in {**feed.followers_by_topic, counters.SAMPLES_TOPIC: live.followers}.items():
+            counters.FOLLOWERS.labels(topic).set(number)
+        counters.FOLLOWER_LAG.set(feed.depth)
 
 
 async def _count_open_anomalies(database: Database) -> OpenAnomalies:

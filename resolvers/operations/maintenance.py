@@ -7,15 +7,14 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from ml.catalogue.metrics import TargetKind
-from resolvers.base import counters as meters
+from resolvers.base import counters
 from resolvers.base.worker import Worker
 from resolvers.context import Services
 from resolvers.store.events import log as events
-from resolvers.store.models import training_runs as runs
+from resolvers.store.models import training_runs
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.single_runner import single_runner
-from resolvers.store.telemetry import live_samples as live
-from resolvers.store.telemetry import partitions, rollups
+from resolvers.store.telemetry import live_samples, partitions, rollups
 
 FORGET_EVERY_SECONDS = 3600.0  # a week of samples each time
 DEADLINE_SECONDS = 3600.0  # of a round: a first one after a long pause rolls up much
@@ -49,11 +48,11 @@ async def maintain(services: Services, *, forgets: bool = True, clock: Callable[
     """
     async with single_runner(services.database, AdvisoryLock.MAINTENANCE) as mine:
         if mine:
-            await runs.fail_orphans(services.database)
+            await training_runs.fail_orphans(services.database)
             await make_partitions(services)
             await _roll_up(services)
             async with services.database.write() as session:
-                await live.forget_old(session)
+                await live_samples.forget_old(session)
             if forgets:
                 await _forget(services, clock)
     return mine
@@ -73,7 +72,7 @@ async def _forget(services: Services, clock: Callable[[], datetime]) -> None:
     """Drops what is over its retention; nothing while the clock may be wrong, as it would not come back."""
     now, newest = await partitions.read_clock(services.database)
     if doubt := _find_doubt(now, clock(), newest):
-        meters.RETENTION_PAUSED.inc()
+        counters.RETENTION_PAUSED.inc()
         logger.error("nothing is dropped, as the time may be wrong", doubt=doubt)
         return
     await _forget_events(services)

@@ -22,7 +22,7 @@ from resolvers.base.times import from_ms, to_ms
 from resolvers.context import Services
 from resolvers.store.queries import analysis_scope
 from resolvers.store.queries.analysis_scope import Groups, Scope
-from resolvers.store.tables import analysis_documents as documents
+from resolvers.store.tables import analysis_documents
 from resolvers.store.telemetry import samples as telemetry
 from resolvers.store.telemetry import streams
 from resolvers.store.telemetry.samples import Downsampling
@@ -78,7 +78,7 @@ class Span:
 class AnalysisResult:
     """What an analysis found. links, compared: numbers of links with samples in the scope, and around it."""
 
-    patterns: tuple[documents.Pattern, ...]
+    patterns: tuple[analysis_documents.Pattern, ...]
     correlation: float
     links: int
     compared: int
@@ -153,11 +153,13 @@ async def _gather(connection: "Connection", scope: Scope, what: str, span: Span)
     material = await _material(connection, await analysis_scope.load_topology(connection, links, own), links, span)
     if await asyncio.to_thread(_is_empty, material, span):
         newest = await streams.find_newest(connection, KIND, own)
-        raise InvalidInput(_nothing(what, newest), ["hoursLookback" if newest and newest < span.start else "until"])
+        raise InvalidInput(
+            _explain_absence(what, newest), ["hoursLookback" if newest and newest < span.start else "until"]
+        )
     return material, span
 
 
-def _nothing(what: str, newest: datetime | None) -> str:
+def _explain_absence(what: str, newest: datetime | None) -> str:
     if newest is None:
         return f"Nothing was measured on this {what}'s links yet."
     at = newest.astimezone(UTC)
@@ -236,17 +238,19 @@ def _transponder(topology: Topology, pattern: report.Pattern, culprit: report.Cu
     return (topology.transponder_names[places[0][0]] or None) if places else None
 
 
-def _to_document(topology: Topology, pattern: report.Pattern) -> documents.Pattern:
-    def convert(culprit: report.Culprit | None) -> documents.Culprit | None:
+def _to_document(topology: Topology, pattern: report.Pattern) -> analysis_documents.Pattern:
+    def convert(culprit: report.Culprit | None) -> analysis_documents.Culprit | None:
         if culprit is None:
             return None
-        return documents.Culprit(culprit.kind, culprit.key, _transponder(topology, pattern, culprit))
+        return analysis_documents.Culprit(culprit.kind, culprit.key, _transponder(topology, pattern, culprit))
 
     same = ("cause", "description", "severity", "confidence", "links", "directions", "evidence")
-    return documents.Pattern(
+    return analysis_documents.Pattern(
         **{name: getattr(pattern, name) for name in same},
         culprit=convert(pattern.culprit),
         started_at=from_ms(pattern.started_ms),
         ended_at=None if pattern.ended_ms is None else from_ms(pattern.ended_ms),
-        hypotheses=tuple(documents.Hypothesis(h.cause, convert(h.culprit), h.probability) for h in pattern.hypotheses),
+        hypotheses=tuple(
+            analysis_documents.Hypothesis(h.cause, convert(h.culprit), h.probability) for h in pattern.hypotheses
+        ),
     )

@@ -18,7 +18,7 @@ from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.store.postgres.conditions import is_among
 from resolvers.store.tables.core import Anomaly
-from resolvers.telemetry import recording as metrics
+from resolvers.telemetry import recording
 from resolvers.telemetry.files.messages import make_printable
 from resolvers.telemetry.recording import LISTED_REJECTIONS, RecordedBatch, Rejection, largest_batch
 
@@ -131,6 +131,6 @@ async def _record_patiently(
     """Records a batch as soon as the budget allows: a file may be larger than that, and must not be refused halfway."""
     while True:
         try:
-            return await metrics.record(open_context(), kind, frame)
+            return await recording.record(open_context(), kind, frame)
         except RateLimited as limited:
             await asyncio.sleep(limited.retry_after)

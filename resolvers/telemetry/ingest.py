@@ -16,9 +16,7 @@ from resolvers.detection.episodes import EpisodeTracker
 from resolvers.detection.scoring import BatchScorer, ScoredBatch
 from resolvers.store.tables.core import Anomaly
 from resolvers.store.tables.samples import target_column
-from resolvers.store.telemetry import live_samples as live
-from resolvers.store.telemetry import samples as telemetry
-from resolvers.store.telemetry import streams
+from resolvers.store.telemetry import live_samples, samples, streams
 from resolvers.store.telemetry.partitions import Partitions
 from resolvers.store.telemetry.samples import EPOCH, AlreadyStored, PartitionMissing
 from resolvers.store.telemetry.streams import StreamKey, StreamMissing, Streams
@@ -96,7 +94,7 @@ async def _read_pending(session: AsyncSession, locked: Streams) -> pl.DataFrame 
     if not starts:
         return None
     keys = [locked.keys[number] for number in starts]
-    frame = await telemetry.load_since(session, locked.kind, keys, list(starts.values()))
+    frame = await samples.load_since(session, locked.kind, keys, list(starts.values()))
     return frame.with_columns(stream=pl.col("place").replace_strict(dict(enumerate(starts)), return_dtype=pl.Int64))
 
 
@@ -120,7 +118,7 @@ async def _drop_duplicates(
         return frame
     late = frame.filter(~in_time)
     stored = np.ones(len(late), dtype=bool)
-    stored[await telemetry.insert_missing(session, locked.kind, late)] = False
+    stored[await samples.insert_missing(session, locked.kind, late)] = False
     return pl.concat([frame.filter(in_time), late.filter(pl.Series(stored))]).sort("stream", "at")
 
 
@@ -143,7 +141,7 @@ async def _store_and_score(
 async def _store_and_refit(
     session: AsyncSession, locked: Streams, fresh: pl.DataFrame, batch: baselines.LearningBatch
 ) -> baselines.RefittedBaselines | None:
-    await telemetry.copy_samples(session, locked.kind, fresh.filter("in_time"))
+    await samples.copy_samples(session, locked.kind, fresh.filter("in_time"))
     if locked.kind is TargetKind.LINK:
-        await live.note_batch(session, locked, fresh["stream"].to_numpy(), fresh["at"].to_numpy())
+        await live_samples.note_batch(session, locked, fresh["stream"].to_numpy(), fresh["at"].to_numpy())
     return await baselines.refit(session, locked, batch) if batch.streams else None

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
-from resolvers.base import counters as meters
+from resolvers.base import counters
 from resolvers.base.errors import InvalidInput, NotFound
 from resolvers.base.rate_limits import Budget
 from resolvers.base.roles import Role
@@ -74,7 +74,7 @@ async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> Rec
     repeated = len(good) - len(unique)
     accepted, anomalies = await ingest(context, kind, unique) if len(unique) else (0, [])
     duplicates = repeated + len(unique) - accepted
-    meters.count_recorded(kind, accepted, duplicates, len(rejected))
+    counters.count_recorded(kind, accepted, duplicates, len(rejected))
     listed = rejected.head(LISTED_REJECTIONS)
     return RecordedBatch(
         accepted,

@@ -12,7 +12,7 @@ from ml.catalogue.units import DAY_MS
 from resolvers.base.readings import to_readings
 from resolvers.base.times import MAX_CLOCK_AHEAD
 from resolvers.context import Context
-from resolvers.store.postgres import binary_copy as binary
+from resolvers.store.postgres import binary_copy
 from resolvers.store.postgres.identifiers import LARGEST_INTEGER
 from resolvers.store.tables.samples import target_column
 from resolvers.store.tables.targets import TARGET_TABLES
@@ -37,7 +37,7 @@ async def _read_ids(connection: "Connection", kind: TargetKind, numbers: Sequenc
     )
     record = await connection.fetchrow(query, numbers)
     assert record is not None  # noqa: S101  an aggregate over nothing is a row too
-    found_numbers, ids = (binary.array(sent, "integer") for sent in record)
+    found_numbers, ids = (binary_copy.array(sent, "integer") for sent in record)
     return pl.DataFrame({"number": found_numbers.astype(np.int64), target_column(kind): ids})
 
 

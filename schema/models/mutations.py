@@ -7,8 +7,7 @@ from strawberry import ID
 
 from ml.catalogue.metrics import TargetKind
 from resolvers.detection import sensitivity
-from resolvers.models import export as model_files
-from resolvers.models import models, training
+from resolvers.models import export, models, training
 from schema.directives import Name, Note
 from schema.enums import Role
 from schema.models.sensitivity import Sensitivity
@@ -60,7 +59,7 @@ class ModelMutations:
     )
     async def import_model(self, info: Info, file: Upload) -> ImportModelResult:
         upload: Any = file
-        return ModelVersion.from_row(await model_files.import_zip(info.context, upload.file))
+        return ModelVersion.from_row(await export.import_zip(info.context, upload.file))
 
     @mutation(
         Role.ADMIN,

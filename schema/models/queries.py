@@ -6,8 +6,7 @@ from strawberry import ID
 from ml.catalogue.metrics import TargetKind
 from resolvers.detection import sensitivity
 from resolvers.lists.pagination import Window
-from resolvers.models import export as model_files
-from resolvers.models import models, training
+from resolvers.models import export, models, training
 from schema.connections import Connection, page_to_connection
 from schema.directives import Cost, Name, connection_size, list_size
 from schema.enums import Role
@@ -32,7 +31,7 @@ class ModelQueries:
 
     @query(Role.ADMIN, EXPORT_COST, description="For admins. A model version as a file.")
     async def export_model(self, info: Info, version: ID) -> ModelExport:
-        return ModelExport.from_files(await model_files.export(info.context, ModelVersion.parse_key(version)))
+        return ModelExport.from_files(await export.export(info.context, ModelVersion.parse_key(version)))
 
     @query(Role.VIEWER, description="How readily anomalies are reported for a kind of target.")
     async def sensitivity(self, info: Info, kind: TargetKind) -> Sensitivity:

@@ -7,7 +7,7 @@ import strawberry
 
 from ml.catalogue.root_causes import CAUSES, CulpritKind
 from ml.root_cause.report import Evidence as ReportedEvidence
-from resolvers.store.tables import analysis_documents as patterns
+from resolvers.store.tables import analysis_documents
 from resolvers.store.tables import core as tables
 from schema.accounts.types import User
 from schema.batched_fields import NO_ROW, RowKey, needs, polymorphic_relation, relation
@@ -35,7 +35,7 @@ CULPRITS: dict[CulpritKind, type[tables.Table]] = {
 }
 
 
-def get_culprit_key(culprit: patterns.Culprit | None) -> RowKey:
+def get_culprit_key(culprit: analysis_documents.Culprit | None) -> RowKey:
     return NO_ROW if culprit is None else (CULPRITS[culprit.kind], culprit.key)
 
 
@@ -57,7 +57,7 @@ class Evidence:
 class Hypothesis:
     root_cause: RootCause
     probability: float = strawberry.field(description="0 to 1.")
-    at_fault: strawberry.Private[patterns.Culprit | None]
+    at_fault: strawberry.Private[analysis_documents.Culprit | None]
 
     culprit = polymorphic_relation(
         Culprit | None,
@@ -76,10 +76,10 @@ class DegradationPattern:
     )
     started_at: datetime
     ended_at: datetime | None = strawberry.field(description="Null if it had not ended at the end of the window.")
-    pattern: strawberry.Private[patterns.Pattern]
+    pattern: strawberry.Private[analysis_documents.Pattern]
 
     @classmethod
-    def from_pattern(cls, pattern: patterns.Pattern) -> "DegradationPattern":
+    def from_pattern(cls, pattern: analysis_documents.Pattern) -> "DegradationPattern":
         same = ("description", "severity", "confidence", "started_at", "ended_at")
         return cls(root_cause=pattern.cause, pattern=pattern, **{name: getattr(pattern, name) for name in same})
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import strawberry
 
 from ml.catalogue.metrics import TargetKind
-from resolvers.telemetry import recording as metrics
+from resolvers.telemetry import recording
 from resolvers.telemetry.file_import import import_upload
 from resolvers.telemetry.recording import RecordedBatch
 from schema.directives import Batch
@@ -32,11 +32,11 @@ def _to_recorded_metrics(recorded: RecordedBatch) -> RecordedMetrics:
 
 
 async def _record_samples(info: Info, kind: TargetKind, samples: list[Any]) -> RecordedMetrics:
-    return _to_recorded_metrics(await metrics.record(info.context, kind, samples_to_frame(kind, samples)))
+    return _to_recorded_metrics(await recording.record(info.context, kind, samples_to_frame(kind, samples)))
 
 
 async def _record_columns(info: Info, kind: TargetKind, columns: object) -> RecordedMetrics:
-    return _to_recorded_metrics(await metrics.record(info.context, kind, columns_to_frame(kind, columns)))
+    return _to_recorded_metrics(await recording.record(info.context, kind, columns_to_frame(kind, columns)))
 
 
 @strawberry.type

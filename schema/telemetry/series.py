@@ -6,7 +6,7 @@ from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from resolvers.context import Context
 from resolvers.lists.loaders import SeriesRequest
 from resolvers.store.telemetry.series import Span
-from resolvers.telemetry import recording as metrics
+from resolvers.telemetry import recording
 from schema.relay import Info, Node
 from schema.telemetry.inputs import TimeWindow
 from schema.telemetry.types import MetricSeries, MetricStatistics
@@ -19,14 +19,14 @@ def _build_span(
 ) -> Span:
     window = window or TimeWindow()
     hours = 24 if window.hours is None else window.hours
-    return metrics.build_span(context, kind, direction, wanted, window.from_, window.to, hours)
+    return recording.build_span(context, kind, direction, wanted, window.from_, window.to, hours)
 
 
 async def load_series(
     node: Node, info: Info, direction: str, wanted: MetricNames, window: TimeWindow | None, max_points: int | None
 ) -> MetricSeries:
     kind = TargetKind(type(node).__name__.upper())
-    most = metrics.check_max_points(1000 if max_points is None else max_points)
+    most = recording.check_max_points(1000 if max_points is None else max_points)
     request = SeriesRequest(_build_span(info.context, kind, direction, wanted, window), most)
     return MetricSeries.from_series(kind, await info.context.loaders.series.load((request, node.row.id)))
 

@@ -8,7 +8,7 @@ from strawberry import ID
 from ml.catalogue.metrics import TargetKind
 from resolvers.store.tables import core as tables
 from resolvers.store.telemetry.live_samples import NewSamples
-from resolvers.telemetry import recording as metrics
+from resolvers.telemetry import recording
 from schema.enums import Role
 from schema.relay import Info, Node
 from schema.root_fields import subscription
@@ -20,7 +20,8 @@ class TelemetrySubscriptions:
     @subscription(Role.VIEWER, description="New samples of these links as they are stored. At most 1000 links.")
     async def link_metrics_recorded(self, info: Info, links: list[ID]) -> AsyncGenerator[LinkMetricsEvent, None]:
         return _stream_samples(
-            info, await metrics.follow_samples(info.context, [Node.find_type("Link").parse_key(link) for link in links])
+            info,
+            await recording.follow_samples(info.context, [Node.find_type("Link").parse_key(link) for link in links]),
         )
 
 

@@ -177,7 +177,7 @@ async def _prepare(url: str) -> str:
 
 
 @contextmanager
-def _served(template: str) -> Iterator[tuple[Served, str]]:
+def _serve(template: str) -> Iterator[tuple[Served, str]]:
     """A server as it is deployed, with a fleet, and a VIEWER's token."""
     with conftest.cloned(template) as url, tempfile.TemporaryDirectory() as folder:
         given = {"DATABASE_URL": url, "SECRET_KEY": conftest.SECRET, "RATE_LIMITS": "off"}
@@ -196,7 +196,7 @@ def main() -> None:
     given = parser.parse_args()
     sys.stdout.write(f"attacking for {given.seconds:g} s; begun with --seed {given.seed}\n")
     conftest.pytest_configure(cast("Any", None))
-    with contextmanager(conftest.postgres.__wrapped__)() as template, _served(template) as (served, viewer):  # type: ignore[attr-defined]
+    with contextmanager(conftest.postgres.__wrapped__)() as template, _serve(template) as (served, viewer):  # type: ignore[attr-defined]
         report = asyncio.run(attack(served, viewer, given.seconds, given.seed))
     sys.stdout.write(report.shown())
     sys.exit(1 if report.findings else 0)

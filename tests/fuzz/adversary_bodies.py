@@ -87,36 +87,39 @@ def _part(headers: bytes, content: bytes) -> bytes:
     return b"--x\r\n" + headers + b"\r\n\r\n" + content + b"\r\n"
 
 
-def _named(name: bytes, more: bytes = b"") -> bytes:
+def _write_header(name: bytes, more: bytes = b"") -> bytes:
     return b'Content-Disposition: form-data; name="' + name + b'"' + more
 
 
 def _forms(random: Random, size: int) -> dict[str, bytes]:
-    operations = _part(_named(b"operations"), b'{"query":"{__typename}","variables":{"file":null}}')
-    places, end = _part(_named(b"map"), b'{"0":["variables.file"]}'), b"--x--\r\n"
-    file = _part(_named(b"0", b'; filename="a"'), b"y" * size)
+    operations = _part(_write_header(b"operations"), b'{"query":"{__typename}","variables":{"file":null}}')
+    places, end = _part(_write_header(b"map"), b'{"0":["variables.file"]}'), b"--x--\r\n"
+    file = _part(_write_header(b"0", b'; filename="a"'), b"y" * size)
     shape = SHAPES[random.choice([*SHAPES])](size)
     return {
         "a file": operations + places + file + end,
         "files": operations + places + file * 20 + end,
         "a file first": file + operations + places + end,
         "half a file": operations + places + file[: size // 2],
-        "operations": _part(_named(b"operations"), shape) + places + end,
-        "map": operations + _part(_named(b"map"), shape) + end,
+        "operations": _part(_write_header(b"operations"), shape) + places + end,
+        "map": operations + _part(_write_header(b"map"), shape) + end,
         "a map of many places": operations
-        + _part(_named(b"map"), b'{"0":[' + b'"a",' * (size // 4) + b'"a"]}')
+        + _part(_write_header(b"map"), b'{"0":[' + b'"a",' * (size // 4) + b'"a"]}')
         + file
         + end,
-        "deep places": operations + _part(_named(b"map"), b'{"0":["' + b"a." * (size // 2) + b'"]}') + file + end,
-        "fields": _part(_named(b"y"), b"") * (size // 50) + end,
+        "deep places": operations
+        + _part(_write_header(b"map"), b'{"0":["' + b"a." * (size // 2) + b'"]}')
+        + file
+        + end,
+        "fields": _part(_write_header(b"y"), b"") * (size // 50) + end,
         "almost boundaries": operations
         + places
-        + _part(_named(b"0", b'; filename="a"'), b"\r\n--" * (size // 4))
+        + _part(_write_header(b"0", b'; filename="a"'), b"\r\n--" * (size // 4))
         + end,
         "headers": b"--x\r\n" + b"a: b\r\n" * (size // 6),
         "a header": b"--x\r\na: " + b"b" * size,
-        "a name": _part(_named(b"y" * size), b"") + end,
-        "parameters": _part(_named(b"0", b"; filename*=utf-8'" * (size // 19)), b"") + end,
+        "a name": _part(_write_header(b"y" * size), b"") + end,
+        "parameters": _part(_write_header(b"0", b"; filename*=utf-8'" * (size // 19)), b"") + end,
         "before and after": b"\r\n" * (size // 2) + operations + places + end + b"\r\n" * (size // 2),
         "no form": b"z" * size,
     }

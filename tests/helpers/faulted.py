@@ -17,7 +17,7 @@ from ml.simulation.simulator import simulate
 from resolvers.base.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.fleet import topology
-from resolvers.telemetry import recording as metrics
+from resolvers.telemetry import recording
 from resolvers.telemetry.recording import RecordedBatch
 
 STEP_MS = 300_000
@@ -70,7 +70,7 @@ async def recorded(
     samples = simulate(fleet(remotes), times - LATER_MS, then, seed, kinds=[TargetKind.LINK])[TargetKind.LINK]
     keys = {"number": samples.number, "at": samples.at + LATER_MS, "direction": samples.direction}
     readings = dict(zip(CATALOGUE[TargetKind.LINK].columns, samples.readings.T, strict=True))
-    return await metrics.record(Context(services, SYSTEM), TargetKind.LINK, pl.DataFrame({**keys, **readings}))
+    return await recording.record(Context(services, SYSTEM), TargetKind.LINK, pl.DataFrame({**keys, **readings}))
 
 
 def numbers(remotes: int = 24, **said: object) -> set[int]:

@@ -25,7 +25,7 @@ from resolvers.base.access import SYSTEM
 from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.models import training
-from resolvers.store.models import training_runs as runs
+from resolvers.store.models import training_runs
 from tests.conftest import SECRET, settings_of
 from tests.helpers.places import ROOT
 from tests.helpers.processes import COMMAND, Served, environment, free_port, run
@@ -240,7 +240,7 @@ def test_root_causes_are_not_learned_from_the_fleet_s_past(tmp_path: Path) -> No
 
 async def test_train_says_why_it_does_not(tmp_path: Path, database_url: str, services: Services) -> None:
     queued = await training.queue(Context(services, SYSTEM), "anomaly_link")
-    async with runs.hold_run_lock(services.database, queued.id):
+    async with training_runs.hold_run_lock(services.database, queued.id):
         train = ("train", "--network", "--site", "--link", "--days", "3")
         result = await asyncio.to_thread(run, tmp_path, *train, DATABASE_URL=database_url)
     existing = await asyncio.to_thread(

@@ -30,7 +30,7 @@ from resolvers.store.postgres.create_database import create_database
 from resolvers.store.postgres.database_url import parse
 from resolvers.store.postgres.embedded.programs import Account, program
 from resolvers.store.postgres.migrations import pending
-from tests.conftest import Clones, _named, settings_of
+from tests.conftest import Clones, replace_database, settings_of
 from tests.helpers.command_line import check_command
 from tests.helpers.places import ROOT
 from tests.helpers.processes import free_port
@@ -342,6 +342,6 @@ async def newest(services: Services) -> int:
 @pytest.fixture
 def new_url(database_url: str, clones: Clones) -> Iterator[str]:
     """Of a database that is not there yet."""
-    url = _named(database_url, f"test_{uuid4().hex}")
+    url = replace_database(database_url, f"test_{uuid4().hex}")
     yield url
     clones.give_back(url)

@@ -13,8 +13,7 @@ import pytest
 
 from bcom_graphql.cli import commands as cli
 from bcom_graphql.cli.series_folder import read_index, read_series
-from ml.benchmark import protocol
-from ml.benchmark import reference_detectors as reference
+from ml.benchmark import protocol, reference_detectors
 from ml.benchmark.dataset import UnusableSeries, select_series
 from ml.benchmark.protocol import Scorer, SeriesResult
 from tests.helpers.places import SHARED
@@ -299,7 +298,7 @@ def test_scores_that_are_no_numbers_count_as_none_and_too_few_are_a_bug(folder: 
         protocol.measure_series(whole, parts, scores[1:], 1.0, 1.0)
 
 
-@pytest.mark.parametrize("scorer", [reference.score_isolation_forest, reference.score_median_mad])
+@pytest.mark.parametrize("scorer", [reference_detectors.score_isolation_forest, reference_detectors.score_median_mad])
 def test_figures_agree_with_the_judge(folder: Path, scorer: Scorer) -> None:
     if not JUDGE.exists():
         pytest.skip("the judge's file is not here")

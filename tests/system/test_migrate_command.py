@@ -12,7 +12,7 @@ from sqlalchemy import text
 from resolvers.context import Services
 from resolvers.store.postgres.database_url import parse
 from resolvers.store.postgres.migrations import revisions
-from tests.conftest import SECRET, Clones, _named
+from tests.conftest import SECRET, Clones, replace_database
 from tests.helpers.processes import run
 from tests.helpers.support import Factory, sql
 
@@ -20,7 +20,7 @@ from tests.helpers.support import Factory, sql
 @pytest.fixture
 def new_url(database_url: str, clones: Clones) -> Iterator[str]:
     """Of a database that is not there yet, and whose name needs quotes."""
-    url = _named(database_url, f"test_{uuid4().hex} is new")
+    url = replace_database(database_url, f"test_{uuid4().hex} is new")
     yield url
     clones.give_back(url)
 

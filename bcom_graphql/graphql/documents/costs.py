@@ -107,10 +107,10 @@ class CostEvaluator:
         return self._totals[id(expression)]
 
     def _size(self, expression: CostExpression) -> int:
-        sizes = [size for asked in expression.slices if (size := self._asked(asked)) is not None]
+        sizes = [size for asked in expression.slices if (size := self._find_size(asked)) is not None]
         return max(sizes, default=expression.assumed_size)
 
-    def _asked(self, asked: SlicingArgument) -> int | None:
+    def _find_size(self, asked: SlicingArgument) -> int | None:
         given = self.variables.get(asked.asked) if isinstance(asked.asked, str) else asked.asked
         size: int | None = (len(given) or None) if isinstance(given, list) else given
         if size is None:
@@ -238,11 +238,11 @@ class CostAnalyzer:
 def _slices(parent: GraphQLNamedType, node: FieldNode, size: ListSize) -> Iterator[SlicingArgument]:
     for argument in node.arguments or ():
         name = argument.name.value
-        if name in size.slicing and (asked := _asked(argument.value)) is not None:
+        if name in size.slicing and (asked := _read_size(argument.value)) is not None:
             yield SlicingArgument(f"{parent.name}.{node.name.value}", name, asked, size.slicing[name])
 
 
-def _asked(value: ValueNode) -> int | str | None:
+def _read_size(value: ValueNode) -> int | str | None:
     """Returns the length a value asks for, or its variable; None for an empty list and other values."""
     if isinstance(value, VariableNode):
         return value.name.value

@@ -22,7 +22,7 @@ class EventDatabase(Database):
         self.wakeups = wakeups or PostgresWakeups(self)
 
     @asynccontextmanager
-    async def _committing(self, session: AsyncSession) -> AsyncIterator[None]:
+    async def _announce_commit(self, session: AsyncSession) -> AsyncIterator[None]:
         """Appends the events last, and tells of the commit that is done inside."""
         await append(session)
         async with self.wakeups.notifying(session, Channel.EVENTS) if has_appended(session) else nullcontext():

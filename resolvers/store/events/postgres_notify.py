@@ -33,7 +33,7 @@ class PostgresWakeups:
             raw: Any = (await connection.get_raw_connection()).driver_connection
             raw.add_termination_listener(lambda *_: ended())
             for channel, listener in self._listeners.items():
-                await raw.add_listener(_named(channel), lambda *_, listener=listener: listener())
+                await raw.add_listener(_name_channel(channel), lambda *_, listener=listener: listener())
                 listener()
             beating = asyncio.create_task(send_heartbeats(raw), name="heartbeat of the listener")
             try:
@@ -43,7 +43,7 @@ class PostgresWakeups:
 
     @asynccontextmanager
     async def notifying(self, session: AsyncSession, channel: Channel) -> AsyncIterator[None]:
-        await session.execute(text(f"NOTIFY {_named(channel)}"))
+        await session.execute(text(f"NOTIFY {_name_channel(channel)}"))
         yield
 
     def notify(self, channel: Channel) -> None:
@@ -55,8 +55,8 @@ class PostgresWakeups:
     async def _send(self, channel: Channel) -> None:
         with suppress(ClientError):  # listeners poll then
             async with self._database.driver() as connection:
-                await connection.execute(f"NOTIFY {_named(channel)}")
+                await connection.execute(f"NOTIFY {_name_channel(channel)}")
 
 
-def _named(channel: Channel) -> str:
+def _name_channel(channel: Channel) -> str:
     return f"bcom_{channel}"

@@ -140,10 +140,10 @@ class Database:
         async with self.translate_errors(), AsyncSession(self.engine, expire_on_commit=False) as session:
             yield session
             await session.flush()
-            async with self._committing(session):
+            async with self._announce_commit(session):
                 await _commit(session)
 
-    def _committing(self, session: AsyncSession) -> AbstractAsyncContextManager[None]:
+    def _announce_commit(self, session: AsyncSession) -> AbstractAsyncContextManager[None]:
         """Entered when all else is flushed; the commit is done inside."""
         return nullcontext()
 

@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from resolvers.base.errors import Conflict, InvalidInput
-from resolvers.store.postgres import requirements as fitness
+from resolvers.store.postgres import requirements
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.database import Database
 
@@ -30,7 +30,7 @@ async def migrate(database: Database, to: str = HEAD) -> str:
     Processes that start together wait for each other. Raises InvalidInput for a revision that is none, Conflict for a
     database that newer code has migrated, UnusableDatabase for one that cannot be used.
     """
-    await fitness.check(database)
+    await requirements.check(database)
     async with database.long_transaction() as connection:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": int(AdvisoryLock.MIGRATIONS)})
         return await connection.run_sync(_move, to)

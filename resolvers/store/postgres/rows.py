@@ -118,7 +118,7 @@ def select_columns(entity: type[DeclarativeBase], names: Sequence[str]) -> list[
 @lru_cache(KEPT)
 def record_type(entity: type[DeclarativeBase], names: tuple[str, ...]) -> type[Any]:
     """Records that begin with these columns, and that are read like rows of the entity."""
-    views: dict[str, Any] = {one.key: _missing(entity, one.key) for one in inspect(entity).column_attrs}
+    views: dict[str, Any] = {one.key: _refuse_column(entity, one.key) for one in inspect(entity).column_attrs}
     for index, name in enumerate(names):
         views[name] = _view(index, _reader(entity.__table__.c[name].type))
     return type(entity.__name__, (asyncpg.Record,), {"__slots__": (), **views})
@@ -128,7 +128,7 @@ def _view(index: int, read: Callable[[Any], Any] | None) -> property:
     return property(itemgetter(index) if read is None else lambda record: read(record[index]))
 
 
-def _missing(entity: type[DeclarativeBase], name: str) -> property:
+def _refuse_column(entity: type[DeclarativeBase], name: str) -> property:
     def refuse(_: Any) -> None:
         raise AttributeError(f"{name} was not read of this {entity.__name__}; what reads it must say so beforehand")
 

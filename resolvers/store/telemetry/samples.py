@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from ml.numerics.arrays import Floats
-from resolvers.store.postgres import binary_copy as binary
+from resolvers.store.postgres import binary_copy
 from resolvers.store.postgres.database import driver
 from resolvers.store.tables.samples import SAMPLES, key_columns, target_column
 from resolvers.store.telemetry.streams import StreamKey
@@ -44,7 +44,7 @@ async def copy_samples(session: AsyncSession, kind: TargetKind, frame: pl.DataFr
     columns = _pack_columns(kind, frame)
     try:
         await connection.copy_to_table(
-            SAMPLES[kind].name, source=io.BytesIO(binary.copy_in(columns)), columns=list(columns), format="binary"
+            SAMPLES[kind].name, source=io.BytesIO(binary_copy.copy_in(columns)), columns=list(columns), format="binary"
         )
     except asyncpg.CheckViolationError as error:
         raise PartitionMissing from error
@@ -63,7 +63,7 @@ async def insert_missing(session: AsyncSession, kind: TargetKind, frame: pl.Data
     columns = _pack_columns(kind, frame) | {"row": ("integer", np.arange(len(frame)))}
     await connection.copy_to_table(
         staged,
-        source=io.BytesIO(binary.copy_in(columns)),
+        source=io.BytesIO(binary_copy.copy_in(columns)),
         columns=list(columns),
         format="binary",
         schema_name="pg_temp",
@@ -111,8 +111,8 @@ async def load_recent(
         list(strides),
     )
     assert record is not None  # noqa: S101  an aggregate over nothing is a row too
-    readings = [binary.array(record[column], "real") for column in columns]
-    return binary.array(record["place"], "bigint") - 1, np.stack(readings, axis=1).astype(np.float64)
+    readings = [binary_copy.array(record[column], "real") for column in columns]
+    return binary_copy.array(record["place"], "bigint") - 1, np.stack(readings, axis=1).astype(np.float64)
 
 
 async def load_newest(session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], most: int) -> pl.DataFrame:
@@ -132,8 +132,11 @@ async def load_newest(session: AsyncSession, kind: TargetKind, keys: Sequence[St
         most,
     )
     assert record is not None  # noqa: S101  an aggregate over nothing is a row too
-    numbers = {"place": binary.array(record["place"], "bigint") - 1, "at": binary.array(record["at"], "bigint")}
-    readings = {column: binary.array(record[column], "real") for column in columns}
+    numbers = {
+        "place": binary_copy.array(record["place"], "bigint") - 1,
+        "at": binary_copy.array(record["at"], "bigint"),
+    }
+    readings = {column: binary_copy.array(record[column], "real") for column in columns}
     return pl.DataFrame(numbers | readings).sort("place", "at")
 
 
@@ -196,7 +199,7 @@ async def load(
         "at < $3",
         *(one.condition for one in downsampling),
     ]
-    reader, frames = binary.CopyOut(columns), list[Awaitable[pl.DataFrame]]()
+    reader, frames = binary_copy.CopyOut(columns), list[Awaitable[pl.DataFrame]]()
 
     async def take(chunk: bytes) -> None:
         if block := reader.take(chunk):
@@ -214,7 +217,7 @@ async def load(
     return pl.concat(await asyncio.gather(*frames))
 
 
-def _frame(reader: binary.CopyOut, block: bytes) -> pl.DataFrame:
+def _frame(reader: binary_copy.CopyOut, block: bytes) -> pl.DataFrame:
     read = reader.columns(block)
     outbound = pl.Series(read.pop("direction") == b"OB") if "direction" in read else None
     frame = pl.DataFrame(read, nan_to_null=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.catalogue.metrics import Metric, TargetKind
-from resolvers.store.postgres import binary_copy as binary
+from resolvers.store.postgres import binary_copy
 from resolvers.store.tables.samples import ROLLUPS, SAMPLES, Level, target_column
 from resolvers.store.telemetry.rollups import count_sql, max_sql, min_sql, whole_buckets_sql
 from resolvers.store.telemetry.samples import EPOCH
@@ -80,8 +80,8 @@ async def load_raw(connection: "Connection", span: Span, targets: Sequence[int],
 
 def read_raw(metrics: Sequence[Metric], row: asyncpg.Record) -> Series:
     """Reads a row of `times_sql`, and of `array_sql` for each metric."""
-    values = {metric: binary.array(row[metric.column], "real") for metric in metrics}
-    return Series(None, binary.array(row["times"], "timestamptz"), values, values, values)
+    values = {metric: binary_copy.array(row[metric.column], "real") for metric in metrics}
+    return Series(None, binary_copy.array(row["times"], "timestamptz"), values, values, values)
 
 
 async def load_buckets(connection: "Connection", span: Span, targets: Sequence[int], seconds: int) -> dict[int, Series]:
@@ -109,10 +109,10 @@ async def load_buckets(connection: "Connection", span: Span, targets: Sequence[i
 
 def _read_buckets(span: Span, row: asyncpg.Record, seconds: int) -> Series:
     mean, low, high = (
-        {metric: binary.array(row[f"{metric.column}_{part}"], "real") for metric in span.metrics}
+        {metric: binary_copy.array(row[f"{metric.column}_{part}"], "real") for metric in span.metrics}
         for part in ("mean", "min", "max")
     )
-    return Series(seconds, binary.array(row["times"], "timestamptz"), mean, low, high)
+    return Series(seconds, binary_copy.array(row["times"], "timestamptz"), mean, low, high)
 
 
 def _choose_level(span: Span, seconds: int) -> Level | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ml.catalogue.metrics import Metric
 from ml.numerics.arrays import Floats
-from resolvers.store.postgres import binary_copy as binary
+from resolvers.store.postgres import binary_copy
 from resolvers.store.tables.samples import ROLLUPS, SAMPLES, Level, target_column
 from resolvers.store.telemetry.rollups import SHARES, count_sql, max_sql, min_sql
 from resolvers.store.telemetry.series import Span, build_arguments, build_condition, build_spans, select_during, shorten
@@ -98,7 +98,7 @@ def _select_last(span: Span, measured: str) -> str:
 
 def _read_daily(metric: Metric, row: asyncpg.Record) -> Statistics:
     c = metric.column
-    single = binary.array(row[f"{c}_values"], "real").astype(np.float64)
+    single = binary_copy.array(row[f"{c}_values"], "real").astype(np.float64)
     count = (row[f"{c}_n"] or 0) + len(single)
     if count == 0:
         return Statistics(metric)
@@ -111,7 +111,9 @@ def _read_daily(metric: Metric, row: asyncpg.Record) -> Statistics:
         shorten(((row[f"{c}_sum"] or 0.0) + single.sum()) / count),
         shorten(
             _estimate_p95(
-                single, binary.array(row[f"{c}_quantiles"], "real"), binary.array(row[f"{c}_counts"], "integer")
+                single,
+                binary_copy.array(row[f"{c}_quantiles"], "real"),
+                binary_copy.array(row[f"{c}_counts"], "integer"),
             )
         ),
         shorten(row[f"{c}_last"]),

@@ -15,7 +15,7 @@ from ml.catalogue.metrics import CATALOGUE, TargetKind
 from ml.catalogue.units import HOUR_MS
 from ml.detection.features import NEVER, Memory
 from ml.numerics.arrays import Floats
-from resolvers.store.postgres import binary_copy as binary
+from resolvers.store.postgres import binary_copy
 from resolvers.store.postgres.database import driver
 from resolvers.store.tables.core import Stream
 
@@ -105,8 +105,8 @@ async def lock_streams(session: AsyncSession, kind: TargetKind, keys: list[Strea
         kind,
         keys,
         **numbers,
-        centre=binary.matrix(columns["centre"], metrics),
-        spread=binary.matrix(columns["spread"], metrics),
+        centre=binary_copy.matrix(columns["centre"], metrics),
+        spread=binary_copy.matrix(columns["spread"], metrics),
         memory=Memory.from_bytes(columns["memory"], metrics),
         episode_states=episode_states,
     )
@@ -144,7 +144,7 @@ async def load_centres(connection: "Connection", kind: TargetKind, keys: list[St
         *_split_keys(kind, keys),
         least_samples,
     )
-    return binary.matrix([record[0] for record in records], len(CATALOGUE[kind].specs))
+    return binary_copy.matrix([record[0] for record in records], len(CATALOGUE[kind].specs))
 
 
 async def find_newest(connection: "Connection", kind: TargetKind, targets: Sequence[int]) -> datetime | None:

@@ -15,7 +15,7 @@ from ml.recommendation.case import Outcome
 from ml.root_cause.report import Evidence
 from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.store.tables import analysis_documents as patterns
+from resolvers.store.tables import analysis_documents
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
 from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Detection, Link, SiteRole
 from resolvers.store.tables.recommendations import Recommendation
@@ -83,9 +83,11 @@ def ids(recommendations: list[dict[str, Any]]) -> list[str]:
     return [one["id"] for one in recommendations]
 
 
-def pattern(cause: RootCause, culprit: patterns.Culprit | None, hit: list[Link], **given: Any) -> patterns.Pattern:
+def pattern(
+    cause: RootCause, culprit: analysis_documents.Culprit | None, hit: list[Link], **given: Any
+) -> analysis_documents.Pattern:
     """That explains an hour of both directions of these links, quite surely."""
-    second = patterns.Hypothesis(RootCause.RAIN_FADE, None, 0.2)
+    second = analysis_documents.Hypothesis(RootCause.RAIN_FADE, None, 0.2)
     values: dict[str, Any] = {
         "cause": cause,
         "culprit": culprit,
@@ -97,13 +99,13 @@ def pattern(cause: RootCause, culprit: patterns.Culprit | None, hit: list[Link],
         "links": tuple(link.id for link in hit),
         "directions": (Direction.OB,),
         "evidence": (Evidence("The levels fell as much.", supports=True, weight=2.0),),
-        "hypotheses": (patterns.Hypothesis(cause, culprit, 0.8), second),
+        "hypotheses": (analysis_documents.Hypothesis(cause, culprit, 0.8), second),
         **given,
     }
-    return patterns.Pattern(**values)
+    return analysis_documents.Pattern(**values)
 
 
-async def analysis(services: Services, *found: patterns.Pattern, **given: Any) -> CorrelationAnalysis:
+async def analysis(services: Services, *found: analysis_documents.Pattern, **given: Any) -> CorrelationAnalysis:
     values: dict[str, Any] = {
         "scope": AnalysisScope.HUB_ANTENNA,
         "window_start": ago(hours=24),
@@ -128,7 +130,7 @@ async def failing_hub(services: Services, make: Factory, links: int = 4) -> tupl
     hub = await make.site(SiteRole.HUB, name="Fucino")
     network = await make.network(hub=hub)
     members = [await make.link(network=network) for _ in range(links)]
-    culprit = patterns.Culprit(CulpritKind.SITE, hub.id)
+    culprit = analysis_documents.Culprit(CulpritKind.SITE, hub.id)
     return await analysis(services, pattern(RootCause.EQUIPMENT_FAILURE, culprit, members)), members
 
 
@@ -369,7 +371,7 @@ async def test_an_analysis_shows_what_was_recommended_for_it(operator: Api, make
 
 async def test_each_pattern_gets_its_own(operator: Api, make: Factory, services: Services) -> None:
     one, other = await make.link(), await make.link()
-    remotes = [patterns.Culprit(CulpritKind.SITE, link.site_id) for link in (one, other)]
+    remotes = [analysis_documents.Culprit(CulpritKind.SITE, link.site_id) for link in (one, other)]
     both = await analysis(
         services,
         pattern(RootCause.ANTENNA_MISALIGNMENT, remotes[0], [one]),
@@ -404,7 +406,7 @@ async def test_an_anomaly_that_an_analysis_explains_gets_actions_against_the_cau
 
 async def test_a_culprit_that_is_gone_or_unknown_is_no_reason_to_fail(operator: Api, services: Services) -> None:
     nobody = pattern(RootCause.UNKNOWN, None, [], directions=(), hypotheses=())
-    gone = pattern(RootCause.BLOCKAGE, patterns.Culprit(CulpritKind.SITE, 999_999), [], links=(888_888,))
+    gone = pattern(RootCause.BLOCKAGE, analysis_documents.Culprit(CulpritKind.SITE, 999_999), [], links=(888_888,))
 
     found = await recommended(operator, analysis=await analysis(services, nobody, gone))
 

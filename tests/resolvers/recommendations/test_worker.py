@@ -12,7 +12,7 @@ from resolvers.context import Services
 from resolvers.recommendations.worker import recommend_due
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.single_runner import single_runner
-from resolvers.store.tables import analysis_documents as patterns
+from resolvers.store.tables import analysis_documents
 from resolvers.store.tables.core import Anomaly, AnomalyStatus
 from resolvers.store.tables.recommendations import Recommendation
 from tests.helpers.support import (
@@ -93,7 +93,7 @@ async def test_an_analysis_that_ran_by_itself_gets_its_own(api: Api, services: S
     await analysis(services)
     user = await make.user(Role.OPERATOR)
     link = await make.link()
-    remote = pattern(RootCause.BLOCKAGE, patterns.Culprit(CulpritKind.LINK, link.id), [link])
+    remote = pattern(RootCause.BLOCKAGE, analysis_documents.Culprit(CulpritKind.LINK, link.id), [link])
     await analysis(services, remote, requested_by_id=user.id)
 
     await recommend_due(services)

@@ -13,7 +13,7 @@ from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.root_causes.worker import analyze_due
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
-from resolvers.store.tables import analysis_documents as patterns
+from resolvers.store.tables import analysis_documents
 from resolvers.store.tables.analyses import CorrelationAnalysis
 from resolvers.store.tables.core import Anomaly, Link, Network, Site, SiteRole
 from tests.helpers.faulted import HUB, HUB_FAILURE, built, numbers, recorded
@@ -70,9 +70,11 @@ async def test_the_scope_is_what_the_links_share(services: Services) -> None:
 
 async def blamed(services: Services, kind: CulpritKind, key: int, scope: str, **also: Any) -> CorrelationAnalysis:
     """An analysis that ran by itself a minute ago, and found this culprit."""
-    culprit = patterns.Culprit(kind, key, also.pop("transponder", None))
+    culprit = analysis_documents.Culprit(kind, key, also.pop("transponder", None))
     during = (ago(hours=2), also.pop("ended_at", None))
-    pattern = patterns.Pattern(RootCause.UNKNOWN, culprit, "Something.", 0.5, 0.9, *during, (), (Direction.OB,), (), ())
+    pattern = analysis_documents.Pattern(
+        RootCause.UNKNOWN, culprit, "Something.", 0.5, 0.9, *during, (), (Direction.OB,), (), ()
+    )
     about = {"target_kind": also.pop("target", None), "target_id": key, "satellite_id": None, **also}
     async with services.database.write() as session:
         row = CorrelationAnalysis(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from resolvers.context import Services
-from resolvers.store.postgres import binary_copy as binary
+from resolvers.store.postgres import binary_copy
 from resolvers.store.postgres.database import driver
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def integers(bits: int) -> st.SearchStrategy[int]:
 
 
 TIMES = st.sampled_from(
-    [FIRST, -1001, -1000, -1, 0, 1, *(binary.POSTGRES_EPOCH_MS + ms for ms in (-1, 0, 1)), LAST]
+    [FIRST, -1001, -1000, -1, 0, 1, *(binary_copy.POSTGRES_EPOCH_MS + ms for ms in (-1, 0, 1)), LAST]
 ) | st.integers(FIRST, LAST)
 REALS = st.sampled_from([0.0, -0.0, SMALLEST, -SMALLEST, LARGEST, -LARGEST]) | st.floats(width=32, allow_nan=False)
 VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -93,7 +93,7 @@ async def create(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
 
 def read_out(data: bytes, columns: dict[str, str], at_once: int = 2**30) -> dict[str, Any]:
     """In as many chunks as it takes."""
-    reader = binary.CopyOut(columns)
+    reader = binary_copy.CopyOut(columns)
     chunks = [data[begin : begin + at_once] for begin in range(0, len(data), at_once)]
     blocks = [reader.columns(block) for block in (*map(reader.take, chunks), reader.rest())]
     return {name: np.concatenate([block[name] for block in blocks]) for name in columns}
@@ -120,7 +120,7 @@ async def test_any_columns_that_are_copied_in_are_selected_as_they_were(
         connection = await driver(session)
         await create(connection)
 
-        source = io.BytesIO(binary.copy_in(columns_of(rows, order)))
+        source = io.BytesIO(binary_copy.copy_in(columns_of(rows, order)))
         await connection.copy_to_table("copied", source=source, columns=order, format="binary")
 
         selected = await connection.fetch(f"SELECT {', '.join(COLUMNS)} FROM copied ORDER BY row")
@@ -135,7 +135,7 @@ async def test_each_missing_value_is_a_null_of_its_own_row(services: Services, v
         connection = await driver(session)
         await connection.execute("CREATE TEMP TABLE copied (a real, b real, c real, row serial) ON COMMIT DROP")
 
-        data = binary.copy_in({"a": ("real", column), "b": ("real", column[::-1]), "c": ("real", column)})
+        data = binary_copy.copy_in({"a": ("real", column), "b": ("real", column[::-1]), "c": ("real", column)})
         await connection.copy_to_table("copied", source=io.BytesIO(data), columns=["a", "b", "c"], format="binary")
 
         selected = await connection.fetch("SELECT a, b, c FROM copied ORDER BY row")
@@ -148,7 +148,7 @@ async def test_a_value_that_four_bytes_cannot_hold_is_the_nearest_that_they_can(
         connection = await driver(session)
         await create(connection)
 
-        data = binary.copy_in({"level": ("real", np.array([12.3, 1e-50, 16_777_217.0]))})
+        data = binary_copy.copy_in({"level": ("real", np.array([12.3, 1e-50, 16_777_217.0]))})
         await connection.copy_to_table("copied", source=io.BytesIO(data), columns=["level"], format="binary")
 
         selected = await connection.fetch("SELECT level FROM copied ORDER BY row")
@@ -185,14 +185,14 @@ async def test_any_columns_are_read_as_they_were_stored(
 async def test_what_is_copied_in_is_copied_out_again(
     services: Services, monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, Any]], order: list[str], at_once: int
 ) -> None:
-    monkeypatch.setattr(binary, "BLOCK", 64)
+    monkeypatch.setattr(binary_copy, "BLOCK", 64)
     given_columns = columns_of(rows, order)
     coalesced = [f"coalesce({name}, 'NaN')" if COLUMNS[name] == "real" else name for name in order]
     async with services.database.write() as session:
         connection = await driver(session)
         await create(connection)
 
-        source = io.BytesIO(binary.copy_in(given_columns))
+        source = io.BytesIO(binary_copy.copy_in(given_columns))
         await connection.copy_to_table("copied", source=source, columns=order, format="binary")
         data = await copy_out(connection, f"SELECT {', '.join(coalesced)} FROM copied ORDER BY row")
         read = read_out(data, {name: COLUMNS[name] for name in order}, at_once)
@@ -208,7 +208,7 @@ async def test_of_a_time_finer_than_milliseconds_the_rest_is_left_out(services: 
     async with services.database.read() as session:
         connection = await driver(session)
         copied = read_out(await copy_out(connection, query), {"at": "timestamptz"})["at"]
-        sent = binary.array(await connection.fetchval(f"SELECT array_send(ARRAY({query}))"), "timestamptz")
+        sent = binary_copy.array(await connection.fetchval(f"SELECT array_send(ARRAY({query}))"), "timestamptz")
 
     assert copied.tolist() == sent.tolist() == [-5, -5, -5, 5, 5, 5]
 
@@ -234,7 +234,7 @@ async def test_nulls_and_other_columns_than_expected_are_refused(services: Servi
 
 
 @pytest.mark.parametrize(
-    "data", [b"", binary.HEADER, b"1\t2\n" * 8, bytes(31)], ids=["nothing", "cut", "text", "zeros"]
+    "data", [b"", binary_copy.HEADER, b"1\t2\n" * 8, bytes(31)], ids=["nothing", "cut", "text", "zeros"]
 )
 def test_what_is_no_copy_at_all_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="not "):
@@ -277,7 +277,7 @@ async def test_any_array_is_read_as_it_was(services: Services, batch: list[dict[
 
     assert sent is not None
     for (kind, values), one in zip(given_arrays, sent, strict=True):
-        read = binary.array(one, kind)
+        read = binary_copy.array(one, kind)
         assert read.dtype == {"real": np.float32, "integer": np.int32}.get(kind, np.int64)
         np.testing.assert_array_equal(read, np.array(values or [], read.dtype))
 
@@ -294,7 +294,7 @@ async def test_an_array_of_arrays_is_read_row_by_row(services: Services, rows: l
 
         sent = await connection.fetchval("SELECT array_send($1::real[])", rows)
 
-    np.testing.assert_array_equal(binary.array(sent, "real").reshape(len(rows), -1), rows)
+    np.testing.assert_array_equal(binary_copy.array(sent, "real").reshape(len(rows), -1), rows)
 
 
 async def test_an_array_may_begin_anywhere(services: Services) -> None:
@@ -303,7 +303,7 @@ async def test_an_array_may_begin_anywhere(services: Services) -> None:
 
         sent = await connection.fetchval("SELECT array_send('[-3:-1]={1,2,3}'::integer[])")
 
-    assert binary.array(sent, "integer").tolist() == [1, 2, 3]
+    assert binary_copy.array(sent, "integer").tolist() == [1, 2, 3]
 
 
 @given(rows=MATRICES, unknown=st.sets(st.integers(0, 8)))
@@ -319,13 +319,13 @@ async def test_rows_of_equal_length_are_a_matrix_and_those_that_are_null_are_unk
 
         sent = await connection.fetchrow(f"SELECT {sending(['real'] * len(known))}", *known)
 
-    matrix = binary.matrix(list(sent or ()), len(rows[0]))
+    matrix = binary_copy.matrix(list(sent or ()), len(rows[0]))
     assert (matrix.shape, matrix.dtype) == ((len(rows), len(rows[0])), np.float64)
     np.testing.assert_array_equal(matrix, [nothing if row is None else row for row in known])
 
 
 def test_no_rows_are_a_matrix_too() -> None:
-    assert binary.matrix([], 12).shape == (0, 12)
+    assert binary_copy.matrix([], 12).shape == (0, 12)
 
 
 async def test_a_row_of_another_length_is_unknown(services: Services) -> None:
@@ -333,10 +333,10 @@ async def test_a_row_of_another_length_is_unknown(services: Services) -> None:
         connection = await driver(session)
         sent = [await connection.fetchval("SELECT array_send($1::real[])", row) for row in ([1.0, 2.0], [3.0])]
 
-    np.testing.assert_array_equal(binary.matrix(sent, 2), [[1.0, 2.0], [np.nan, np.nan]])
+    np.testing.assert_array_equal(binary_copy.matrix(sent, 2), [[1.0, 2.0], [np.nan, np.nan]])
 
 
 def test_the_header_is_the_one_that_postgres_documents() -> None:
-    signature, flags, extension = struct.unpack(">11sii", binary.HEADER)
+    signature, flags, extension = struct.unpack(">11sii", binary_copy.HEADER)
 
     assert (signature, flags, extension) == (b"PGCOPY\n\xff\r\n\0", 0, 0)

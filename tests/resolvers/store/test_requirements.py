@@ -10,12 +10,11 @@ import pytest
 
 from resolvers.base.errors import Unavailable
 from resolvers.context import Services
-from resolvers.store.postgres import refusals
-from resolvers.store.postgres import requirements as fitness
+from resolvers.store.postgres import refusals, requirements
 from resolvers.store.postgres.create_database import create_database
 from resolvers.store.postgres.database import Database
 from resolvers.store.postgres.database_url import parse
-from tests.conftest import Clones, _named
+from tests.conftest import Clones, replace_database
 from tests.helpers.processes import run
 from tests.helpers.support import sql
 
@@ -26,8 +25,8 @@ async def said_of(url: str) -> str:
     """Why it cannot be used; empty where it can."""
     database = Database(url, pool_size=2)
     try:
-        await fitness.check(database)
-    except fitness.UnusableDatabase as unfit:
+        await requirements.check(database)
+    except requirements.UnusableDatabase as unfit:
         return unfit.message
     except Unavailable as unavailable:
         return unavailable.reason
@@ -73,7 +72,7 @@ async def test_a_role_that_only_reads_is_told_so_and_not_to_try_again_later(
 async def test_a_role_that_may_make_no_tables_is_told_what_to_grant(
     database_url: str, clones: Clones, role: str
 ) -> None:
-    new = _named(database_url, f"test_{uuid4().hex}")
+    new = replace_database(database_url, f"test_{uuid4().hex}")
     assert await create_database(new)
     try:
         said = await said_of(as_role(new, role))
@@ -85,15 +84,15 @@ async def test_a_role_that_may_make_no_tables_is_told_what_to_grant(
 
 async def test_an_encoding_that_is_not_utf8_is_refused(database_url: str, clones: Clones, tmp_path: Path) -> None:
     name = f"test_{uuid4().hex}"
-    connection = await asyncpg.connect(_named(database_url, "postgres").replace("+asyncpg", ""))
+    connection = await asyncpg.connect(replace_database(database_url, "postgres").replace("+asyncpg", ""))
     await connection.execute(
         f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
     )
     await connection.close()
     try:
-        result = run(tmp_path, "migrate", DATABASE_URL=_named(database_url, name))
+        result = run(tmp_path, "migrate", DATABASE_URL=replace_database(database_url, name))
     finally:
-        clones.give_back(_named(database_url, name))
+        clones.give_back(replace_database(database_url, name))
 
     assert result.returncode == 1
     assert "its encoding is SQL_ASCII, and must be UTF8" in result.stderr
