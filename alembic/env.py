@@ -8,12 +8,18 @@ from sqlalchemy import Connection
 
 from resolvers.store.postgres.database import Database
 from resolvers.store.tables import analyses as analysis_tables
+from resolvers.store.tables import incidents as incident_tables
 from resolvers.store.tables import models as model_tables
 from resolvers.store.tables import recommendations as recommendation_tables
 from resolvers.store.tables.core import Table
 from resolvers.store.telemetry.partitions import is_declared
 
-DECLARED = (analysis_tables, model_tables, recommendation_tables)  # importing them adds their tables to the others
+DECLARED = (
+    analysis_tables,
+    incident_tables,
+    model_tables,
+    recommendation_tables,
+)  # importing them adds their tables to the others
 
 
 def run(connection: Connection) -> None:

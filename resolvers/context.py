@@ -2,7 +2,7 @@
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -58,6 +58,7 @@ class Services:
     open_registration: bool = False  # anybody may register
     keys_per_user: int = 50
     playbook: Playbook = field(default_factory=default_playbook)
+    clock: Callable[[], datetime] = field(default=partial(datetime.now, UTC))  # the demo's may run faster
     live: LiveSamples = field(init=False)
     sensitivity: Sensitivities = field(init=False)
     row_loaders: RowLoaders = field(init=False)
@@ -91,7 +92,7 @@ class Context:
     @cached_property
     def now(self) -> datetime:
         """One time for the whole operation, so that siblings that ask for 'the last 24 hours' share a query."""
-        return datetime.now(UTC)
+        return self.services.clock()
 
     @property
     def database(self) -> EventDatabase:

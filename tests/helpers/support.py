@@ -37,6 +37,7 @@ from resolvers.store.tables.core import (
     Table,
     User,
 )
+from resolvers.store.tables.incidents import Incident, IncidentLink, IncidentStatus
 from resolvers.store.tables.samples import SAMPLES, key_columns
 from schema.relay import global_id
 
@@ -301,6 +302,27 @@ class Factory:
         if row.status is AnomalyStatus.RESOLVED and row.ended_at is None:
             row.ended_at = row.last_seen_at
         return await self._add(row)
+
+    async def incident(self, *links: Link, **given: Any) -> Incident:
+        """Open and announced, of a fault of these links."""
+        row = Incident(
+            **{
+                "severity": Severity.HIGH,
+                "title": "2 links of a network degraded",
+                "started_at": ago(minutes=10),
+                "detected_at": ago(minutes=9),
+                "announced_at": ago(minutes=9),
+                "last_changed_at": ago(minutes=9),
+                "affected_link_count": len(links),
+                **given,
+            }
+        )
+        if row.status is IncidentStatus.RESOLVED and row.ended_at is None:
+            row.ended_at = ago(minutes=1)
+        await self._add(row)
+        for link in links:
+            await self._add(IncidentLink(incident_id=row.id, link_id=link.id))
+        return row
 
     async def baseline(
         self, target: Network | Site | Link, centre: list[float], spread: list[float], direction: str = ""

@@ -20,6 +20,8 @@ class AdvisoryLock(IntEnum):
     AUTOMATIC_ANALYSES = 0x6263_6F6D_0008  # one process analyses root causes by itself
     AUTOMATIC_RECOMMENDATIONS = 0x6263_6F6D_0009  # one process recommends by itself
     MAINTENANCE = 0x6263_6F6D_000A  # one process maintains the store
+    INCIDENTS = 0x6263_6F6D_000B  # one process correlates anomalies into incidents
+    SILENCE = 0x6263_6F6D_000C  # one process looks for targets that fell silent
 
 
 @unique

@@ -66,6 +66,19 @@ class Patterns(TypeDecorator[tuple[Pattern, ...]]):
         return None if value is None else tuple(_from_json(stored) for stored in value)
 
 
+class OnePattern(TypeDecorator[Pattern]):
+    """A column type: one pattern, stored as JSON."""
+
+    impl = JSONB(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: Pattern | None, dialect: Dialect) -> Json | None:
+        return None if value is None else _to_json(value)
+
+    def process_result_value(self, value: Json | None, dialect: Dialect) -> Pattern | None:
+        return None if value is None else _from_json(value)
+
+
 def _to_json(pattern: Pattern) -> Json:
     return {
         **vars(pattern),

@@ -1,6 +1,4 @@
-"""Every table but the models' and the analyses' (`model_tables.py`, `analysis_tables.py`), and the samples'
-(`samples.py` derives them from the catalogue).
-"""
+"""The tables of people, topology, detection and events."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -50,9 +48,19 @@ class AnomalyStatus(StrEnum):
     RESOLVED = "RESOLVED"
 
 
+class AnomalyCategory(StrEnum):
+    """DEVIATION: what was measured is not as usual. SILENCE: nothing is measured any more."""
+
+    DEVIATION = "DEVIATION"
+    SILENCE = "SILENCE"
+
+
 class Verdict(StrEnum):
     TRUE_ALARM = "TRUE_ALARM"
     FALSE_ALARM = "FALSE_ALARM"
+
+
+ENUMS = (Role, SiteRole, Band, TargetKind, Direction, AnomalyStatus, AnomalyCategory, Verdict)
 
 
 class Table(DeclarativeBase):
@@ -71,7 +79,7 @@ class Table(DeclarativeBase):
         dict[str, Any]: JSONB,
         list[dict[str, Any]]: JSONB,
         bytes: LargeBinary,
-        **{kind: enum(kind) for kind in (Role, SiteRole, Band, TargetKind, Direction, AnomalyStatus, Verdict)},
+        **{kind: enum(kind) for kind in ENUMS},
     }
 
 
@@ -252,10 +260,13 @@ class Anomaly(Table):
             "target_id",
             "kind",
             "direction",
+            "category",
             unique=True,
             postgresql_nulls_not_distinct=True,
             postgresql_where=text("ended_at IS NULL"),
         ),
+        Index(None, "incident_id", "started_at", "id"),
+        Index("ix_anomalies_without_incident", "detected_at", postgresql_where=text("incident_id IS NULL")),
         CheckConstraint("(status = 'RESOLVED') = (ended_at IS NOT NULL)", "resolved_is_ended"),
     )
 
@@ -263,6 +274,7 @@ class Anomaly(Table):
     kind: Mapped[TargetKind]
     target_id: Mapped[int]
     direction: Mapped[Direction | None]
+    category: Mapped[AnomalyCategory] = mapped_column(default=AnomalyCategory.DEVIATION, server_default="DEVIATION")
     status: Mapped[AnomalyStatus] = mapped_column(default=AnomalyStatus.OPEN)
     severity: Mapped[Severity]
     score: Mapped[float]
@@ -275,7 +287,10 @@ class Anomaly(Table):
     contributions: Mapped[list[dict[str, Any]]]
     acknowledged_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     feedback: Mapped[Verdict | None]
-    analysis_id: Mapped[UUID | None] = mapped_column(ForeignKey("correlation_analyses.id"))  # that ran by itself
+    analysis_id: Mapped[UUID | None] = mapped_column(ForeignKey("correlation_analyses.id"))  # that explains it
+    # Null until the incident worker has seen it: every anomaly belongs to exactly one incident.
+    incident_id: Mapped[UUID | None] = mapped_column(ForeignKey("incidents.id"))
+    is_historical: Mapped[bool] = mapped_column(default=False, server_default=text("false"))  # of imported history
 
 
 class Detection(Table):

@@ -23,6 +23,7 @@ class Recommendation(Table):
         Index(None, "created_at", "id"),
         Index(None, "anomaly_id", "created_at", "id"),
         Index(None, "analysis_id", "rank_score"),
+        Index(None, "incident_id", "rank_score", "id"),
         Index("ix_recommendations_tags", "tags", postgresql_using="gin"),
         Index(
             "uq_recommendations_one_of_each",
@@ -46,9 +47,10 @@ class Recommendation(Table):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
-    subject_id: Mapped[UUID]  # the anomaly, detection or analysis that it was asked for
+    subject_id: Mapped[UUID]  # the incident, anomaly, detection or analysis that it was asked for
     anomaly_id: Mapped[UUID | None] = mapped_column(ForeignKey("anomalies.id"))
     analysis_id: Mapped[UUID | None] = mapped_column(ForeignKey("correlation_analyses.id"))
+    incident_id: Mapped[UUID | None] = mapped_column(ForeignKey("incidents.id"))
     action: Mapped[str] = mapped_column(String(60))  # a key of the playbook
     root_cause: Mapped[RootCause | None] = mapped_column(enum(RootCause))  # null: because of the readings alone
     target_kind: Mapped[CulpritKind | None] = mapped_column(enum(CulpritKind))  # what to do it to, or what it is about

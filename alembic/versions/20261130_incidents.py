@@ -1,0 +1,142 @@
+"""Incidents; silent and historical anomalies; and recommendations for incidents."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+KINDS = ("FAULT", "NO_TELEMETRY", "FORECAST")
+STATUSES = ("OPEN", "ACKNOWLEDGED", "MITIGATED", "RESOLVED")
+CATEGORIES = ("DEVIATION", "SILENCE")
+CULPRITS = ("SATELLITE", "SITE", "NETWORK", "LINK")
+CAUSES = (
+    "EQUIPMENT_FAILURE",
+    "ANTENNA_ALIGNMENT",
+    "SATELLITE_INTERFERENCE",
+    "ANTENNA_MISALIGNMENT",
+    "RAIN_FADE",
+    "SUN_TRANSIT",
+    "CONGESTION",
+    "REMOTE_EQUIPMENT",
+    "POWER_OUTAGE",
+    "BLOCKAGE",
+    "UNKNOWN",
+)
+IS_OPEN = sa.text("ended_at IS NULL")
+ONE_OPEN = ["target_id", "kind", "direction"]
+
+
+def upgrade() -> None:
+    _create_incidents()
+    op.create_table(
+        "incident_links",
+        sa.Column("incident_id", sa.Uuid(), nullable=False),
+        sa.Column("link_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["incident_id"], ["incidents.id"], name="fk_incident_links_incident_id", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["link_id"], ["links.id"], name="fk_incident_links_link_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("incident_id", "link_id", name="pk_incident_links"),
+    )
+    op.create_index("ix_incident_links_link_id", "incident_links", ["link_id"])
+    _extend_anomalies()
+    op.add_column("recommendations", sa.Column("incident_id", sa.Uuid()))
+    op.create_foreign_key("fk_recommendations_incident_id", "recommendations", "incidents", ["incident_id"], ["id"])
+    op.create_index(
+        "ix_recommendations_incident_id_rank_score_id", "recommendations", ["incident_id", "rank_score", "id"]
+    )
+
+
+def _create_incidents() -> None:
+    time = sa.DateTime(timezone=True)
+    op.create_table(
+        "incidents",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        _enum("kind", "incidentkind", *KINDS, nullable=False),
+        _enum("status", "incidentstatus", *STATUSES, nullable=False),
+        sa.Column("severity", sa.SmallInteger(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        _enum("root_cause", "rootcause", *CAUSES),
+        _enum("culprit_kind", "culpritkind", *CULPRITS),
+        sa.Column("culprit_id", sa.BigInteger()),
+        sa.Column("culprit_transponder", sa.String(length=100)),
+        sa.Column("confidence", sa.Double()),
+        sa.Column("pattern", postgresql.JSONB(astext_type=sa.Text())),
+        sa.Column("analysis_id", sa.Uuid()),
+        sa.Column("started_at", time, nullable=False),
+        sa.Column("detected_at", time, server_default=sa.text("now()"), nullable=False),
+        sa.Column("announced_at", time),
+        sa.Column("last_changed_at", time, server_default=sa.text("now()"), nullable=False),
+        sa.Column("ended_at", time),
+        sa.Column("due_at", time),
+        sa.Column("owner_id", sa.Integer()),
+        sa.Column("snoozed_until", time),
+        sa.Column("merged_into_id", sa.Uuid()),
+        sa.Column("affected_link_count", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("reopened_count", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("is_historical", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.CheckConstraint("status = 'RESOLVED' OR merged_into_id IS NULL", name="ck_incidents_merged_is_resolved"),
+        sa.ForeignKeyConstraint(["analysis_id"], ["correlation_analyses.id"], name="fk_incidents_analysis_id"),
+        sa.ForeignKeyConstraint(["owner_id"], ["users.id"], name="fk_incidents_owner_id"),
+        sa.ForeignKeyConstraint(["merged_into_id"], ["incidents.id"], name="fk_incidents_merged_into_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_incidents"),
+    )
+    order = ["severity", "affected_link_count", "started_at", "id"]
+    op.create_index("ix_incidents_severity_affected_link_count_started_at_id", "incidents", order)
+    op.create_index("ix_incidents_started_at_id", "incidents", ["started_at", "id"])
+    op.create_index("ix_incidents_last_changed_at_id", "incidents", ["last_changed_at", "id"])
+    op.create_index("ix_incidents_owner_id", "incidents", ["owner_id"])
+    op.create_index("ix_incidents_unresolved", "incidents", ["id"], postgresql_where=sa.text("status <> 'RESOLVED'"))
+    op.create_index("ix_incidents_due", "incidents", ["due_at"], postgresql_where=sa.text("due_at IS NOT NULL"))
+
+
+def _extend_anomalies() -> None:
+    op.add_column(
+        "anomalies", _enum("category", "anomalycategory", *CATEGORIES, nullable=False, server_default="DEVIATION")
+    )
+    op.add_column("anomalies", sa.Column("incident_id", sa.Uuid()))
+    op.add_column(
+        "anomalies", sa.Column("is_historical", sa.Boolean(), server_default=sa.text("false"), nullable=False)
+    )
+    op.create_foreign_key("fk_anomalies_incident_id", "anomalies", "incidents", ["incident_id"], ["id"])
+    op.create_index("ix_anomalies_incident_id_started_at_id", "anomalies", ["incident_id", "started_at", "id"])
+    without = sa.text("incident_id IS NULL")
+    op.create_index("ix_anomalies_without_incident", "anomalies", ["detected_at"], postgresql_where=without)
+    op.drop_index("uq_anomalies_one_open", "anomalies")
+    _create_one_open([*ONE_OPEN, "category"])
+
+
+def _create_one_open(columns: list[str]) -> None:
+    op.create_index(
+        "uq_anomalies_one_open",
+        "anomalies",
+        columns,
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+        postgresql_where=IS_OPEN,
+    )
+
+
+def _enum(column: str, name: str, *values: str, **given: object) -> sa.Column[str]:
+    kind = sa.Enum(*values, name=name, native_enum=False, length=32)
+    return sa.Column(column, kind, **given)  # type: ignore[arg-type]
+
+
+def downgrade() -> None:
+    op.drop_index("ix_recommendations_incident_id_rank_score_id", "recommendations")
+    op.drop_constraint("fk_recommendations_incident_id", "recommendations")
+    op.drop_column("recommendations", "incident_id")
+    op.execute("DELETE FROM anomalies WHERE category = 'SILENCE'")
+    op.drop_index("uq_anomalies_one_open", "anomalies")
+    _create_one_open(ONE_OPEN)
+    op.drop_index("ix_anomalies_without_incident", "anomalies")
+    op.drop_index("ix_anomalies_incident_id_started_at_id", "anomalies")
+    op.drop_constraint("fk_anomalies_incident_id", "anomalies")
+    for column in ("category", "incident_id", "is_historical"):
+        op.drop_column("anomalies", column)
+    op.drop_table("incident_links")
+    op.drop_table("incidents")
