@@ -21,7 +21,7 @@ from resolvers.base.errors import InvalidInput
 from resolvers.base.times import from_ms, to_ms
 from resolvers.context import Services
 from resolvers.store.queries import analysis_scope
-from resolvers.store.queries.analysis_scope import Groups, Scope
+from resolvers.store.queries.analysis_scope import Groups, LinkSet, Scope
 from resolvers.store.tables import analysis_documents
 from resolvers.store.telemetry import samples as telemetry
 from resolvers.store.telemetry import streams
@@ -35,6 +35,9 @@ LEARNED_FROM: Final = 100  # samples from which a stream's centre is a reference
 PROBED: Final = 20  # links from which the cadence is estimated
 DEFAULT_CADENCE: Final = 300.0  # seconds between two samples of a stream, if there are too few to tell
 HISTORY_PERIOD: Final = 900  # seconds between two samples of the history, which suffice for reference levels
+MARGIN_SECONDS, MARGIN_SAMPLES = 900.0, 20  # at least, read before an incident begins
+RECENT_SAMPLES: Final = 20  # of a stream, whose usual gap is its cadence now
+HISTORY_SAMPLES: Final = 360  # of a stream at most, that an incident's history goes through
 KIND: Final = TargetKind.LINK
 COLUMNS: Final = [CATALOGUE[KIND].metrics.index(metric) for metric in READ]
 
@@ -56,6 +59,7 @@ class Span:
     limits: Limits = Limits()
     cadence: float = DEFAULT_CADENCE
     stride: int = 1
+    history_hours: float = HISTORY_HOURS
 
     @property
     def seconds(self) -> float:
@@ -64,7 +68,7 @@ class Span:
     @property
     def since(self) -> datetime:
         """When the history begins that reference levels are learned from."""
-        return self.start - timedelta(hours=HISTORY_HOURS)
+        return self.start - timedelta(hours=self.history_hours)
 
     @property
     def thinned(self) -> list[Downsampling]:
@@ -76,13 +80,18 @@ class Span:
 
 @dataclass(frozen=True)
 class AnalysisResult:
-    """What an analysis found. links, compared: numbers of links with samples in the scope, and around it."""
+    """What an analysis found in its window, from `start` up to `end`.
+
+    links, compared: numbers of links with samples in the scope, and around it.
+    """
 
     patterns: tuple[analysis_documents.Pattern, ...]
     correlation: float
     links: int
     compared: int
     model_version: str
+    start: datetime
+    end: datetime
 
 
 @dataclass(frozen=True)
@@ -111,16 +120,40 @@ async def analyze(
     async with services.analyses:
         async with services.database.driver() as connection:
             material, span = await _gather(connection, scope, what, Span(start, end, limits or Limits()))
-        result = await asyncio.to_thread(_analyze, material, span, model)
-        if groups := _groups(material.topology, result.patterns):
-            async with services.database.driver() as connection:
-                more = await _complete(connection, material, groups, span)
-            if more:
-                material = more
-                result = await asyncio.to_thread(_analyze, material, span, model)
+        return await _examine(services, material, span, model)
+
+
+async def analyze_incident(
+    services: Services, links: Sequence[int], started_at: datetime, until: datetime, limits: Limits | None = None
+) -> AnalysisResult:
+    """Analyses any links, such as those with anomalies of one incident, as they are at `until`.
+
+    The window begins a margin before `started_at`, and its step is the samples' own cadence. Links around them are read
+    for comparison. The result has no patterns where nothing was measured, or no link is left. Raises Unavailable
+    without a model.
+    """
+    model = await services.registry.root_cause()
+    async with services.analyses:
+        async with services.database.driver() as connection:
+            gathered = await _gather_incident(connection, LinkSet(tuple(links)), started_at, until, limits or Limits())
+        material, span = gathered
+        if material is None:
+            return AnalysisResult((), 0.0, 0, 0, model.version, span.start, span.end)
+        return await _examine(services, material, span, model)
+
+
+async def _examine(services: Services, material: "_Material", span: Span, model: RootCauseModel) -> AnalysisResult:
+    """Analyses the material, and once more with all links of the culprits found."""
+    result = await asyncio.to_thread(_analyze, material, span, model)
+    if groups := _groups(material.topology, result.patterns):
+        async with services.database.driver() as connection:
+            more = await _complete(connection, material, groups, span)
+        if more:
+            material = more
+            result = await asyncio.to_thread(_analyze, material, span, model)
     patterns = tuple(_to_document(material.topology, pattern) for pattern in result.patterns)
     compared = await asyncio.to_thread(_count_compared, material, span)
-    return AnalysisResult(patterns, result.correlation, result.links, compared, model.version)
+    return AnalysisResult(patterns, result.correlation, result.links, compared, model.version, span.start, span.end)
 
 
 def _analyze(material: _Material, span: Span, model: RootCauseModel) -> report.Analysis:
@@ -157,6 +190,41 @@ async def _gather(connection: "Connection", scope: Scope, what: str, span: Span)
             _explain_absence(what, newest), ["hoursLookback" if newest and newest < span.start else "until"]
         )
     return material, span
+
+
+async def _gather_incident(
+    connection: "Connection", scope: LinkSet, started_at: datetime, until: datetime, limits: Limits
+) -> tuple[_Material | None, Span]:
+    """Reads an incident's links and those around them; no material where there is nothing to analyse."""
+    own = await analysis_scope.list_links(connection, scope)
+    links = [*own, *await analysis_scope.list_links_around(connection, scope)] if own else []
+    span = await _fit_span(connection, links, started_at, until, limits)
+    if not own:
+        return None, span
+    material = await _material(connection, await analysis_scope.load_topology(connection, links, own), links, span)
+    return (None if await asyncio.to_thread(_is_empty, material, span) else material), span
+
+
+async def _fit_span(
+    connection: "Connection", links: Sequence[int], started_at: datetime, until: datetime, limits: Limits
+) -> Span:
+    """Returns the window that fits an incident of these links: its own time, with a margin of their cadence before."""
+    probed = [*links[:: -(-len(links) // PROBED) or 1]]
+    cadence = max(1.0, float(await connection.fetchval(_CADENCE, probed, until, RECENT_SAMPLES) or DEFAULT_CADENCE))
+    margin = timedelta(seconds=max(MARGIN_SECONDS, MARGIN_SAMPLES * cadence))
+    span = Span(min(started_at, until) - margin, until, limits, cadence)
+    samples = 2 * len(links) * span.seconds / cadence
+    history_hours = min(HISTORY_HOURS, max(1.0, HISTORY_SAMPLES * cadence / 3600))
+    return replace(span, stride=max(1, -int(-samples // limits.read)), history_hours=history_hours)
+
+
+_CADENCE: Final = """
+SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY gap) FROM (
+  SELECT extract(epoch FROM at - lag(at) OVER (PARTITION BY target, direction ORDER BY at)) AS gap
+  FROM unnest($1::int[]) AS target CROSS JOIN (VALUES ('IB'), ('OB')) AS of (direction)
+  CROSS JOIN LATERAL (SELECT at FROM link_samples WHERE link_id = target AND link_samples.direction = of.direction
+    AND at < $2 ORDER BY at DESC LIMIT $3) AS sample
+) AS gaps"""
 
 
 def _explain_absence(what: str, newest: datetime | None) -> str:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     Record = asyncpg.Record
 
 SIBLINGS: Final = 8  # links of a single link's own network
+SIBLINGS_OF_SET: Final = 24  # further links of each network that a set of links touches
+TOUCHED: Final = 6  # networks of a set whose further links are read
+CENTRES: Final = 12  # links of a set around which the nearest are read
 RELATED: Final = 10  # networks that share the hub or a transponder
 OF_RELATED: Final = 8  # links of each
 CONTRASTS: Final = 3  # networks on other transponders of a satellite
@@ -33,6 +36,43 @@ class Scope:
 
     kind: AnalysisScope
     key: int
+
+    @property
+    def condition(self) -> tuple[str, int]:
+        """SQL that is true of the links in scope, and its parameter `$1`."""
+        return _IN_SCOPE[self.kind], self.key
+
+    @property
+    def centres(self) -> list[int]:
+        """The links around which the nearest remotes are read."""
+        return [self.key] if self.kind is AnalysisScope.LINK else []
+
+    @property
+    def siblings(self) -> int:
+        """How many further links of a network that it touches tell whether the fault is the network's."""
+        return SIBLINGS if self.kind is AnalysisScope.LINK else 0
+
+
+@dataclass(frozen=True)
+class LinkSet:
+    """What an analysis is about: any links, whatever they share, such as those of an incident."""
+
+    links: tuple[int, ...]
+
+    @property
+    def condition(self) -> tuple[str, list[int]]:
+        """As `Scope.condition`."""
+        return "links.id = ANY($1::int[])", [*self.links]
+
+    @property
+    def centres(self) -> list[int]:
+        """As `Scope.centres`; of many links some, evenly."""
+        return [*self.links[:: -(-len(self.links) // CENTRES) or 1]]
+
+    @property
+    def siblings(self) -> int:
+        """As `Scope.siblings`."""
+        return SIBLINGS_OF_SET
 
 
 @dataclass(frozen=True)
@@ -56,37 +96,41 @@ _IN_SCOPE: Final = {
 _LINKS: Final = "links JOIN networks ON networks.id = network_id"
 
 
-async def list_links(connection: "Connection", scope: Scope) -> list[int]:
+async def list_links(connection: "Connection", scope: Scope | LinkSet) -> list[int]:
     """Returns the links in scope, ascending."""
-    query = f"SELECT links.id FROM {_LINKS} WHERE {_IN_SCOPE[scope.kind]} ORDER BY links.id"  # noqa: S608
-    return [record[0] for record in await connection.fetch(query, scope.key)]
+    condition, key = scope.condition
+    query = f"SELECT links.id FROM {_LINKS} WHERE {condition} ORDER BY links.id"  # noqa: S608
+    return [record[0] for record in await connection.fetch(query, key)]
 
 
-async def list_links_around(connection: "Connection", scope: Scope) -> list[int]:
-    """Returns links around the scope that tell culprits of other levels apart: fewer than 120, always the same."""
+async def list_links_around(connection: "Connection", scope: Scope | LinkSet) -> list[int]:
+    """Returns links around the scope that tell culprits of other levels apart: some hundred, always the same."""
+    condition, key = scope.condition
     networks = await connection.fetch(
-        f"WITH own AS (SELECT DISTINCT networks.* FROM {_LINKS} WHERE {_IN_SCOPE[scope.kind]})"  # noqa: S608
+        f"WITH own AS (SELECT DISTINCT networks.* FROM {_LINKS} WHERE {condition})"  # noqa: S608
         " SELECT one.id, bool_or(one.id = own.id) AS own, bool_or(one.hub_id = own.hub_id) AS same_hub,"
         " bool_or(one.satellite_id = own.satellite_id AND one.transponder IS NOT DISTINCT FROM own.transponder)"
         " AS same_transponder FROM networks AS one"
         " JOIN own ON one.hub_id = own.hub_id OR one.satellite_id = own.satellite_id GROUP BY one.id ORDER BY one.id",
-        scope.key,
+        key,
     )
     shares = _shares(scope, networks)
-    chosen = await connection.fetch(_EVENLY.format(_IN_SCOPE[scope.kind]), scope.key, list(shares), [*shares.values()])
-    near = await connection.fetch(_NEAR, scope.key) if scope.kind is AnalysisScope.LINK else []
+    chosen = await connection.fetch(_EVENLY.format(condition), key, list(shares), [*shares.values()])
+    near = await connection.fetch(_NEAR.format(condition), key, scope.centres) if scope.centres else []
     return sorted({record[0] for record in [*chosen, *near]})
 
 
-def _shares(scope: Scope, networks: "Sequence[Record]") -> dict[int, int]:
+def _shares(scope: Scope | LinkSet, networks: "Sequence[Record]") -> dict[int, int]:
     """Returns how many links to take of which networks; those that share most with the scope come first."""
-    own = [network["id"] for network in networks if network["own"]] if scope.kind is AnalysisScope.LINK else []
+    own = [network["id"] for network in networks if network["own"]][:TOUCHED] if scope.siblings else []
     others = [network for network in networks if not network["own"]]
     sharing = [network for network in others if network["same_hub"] or network["same_transponder"]]
     sharing.sort(key=lambda network: network["same_hub"] + network["same_transponder"], reverse=True)
     related = [network["id"] for network in sharing[:RELATED]]
     contrasts = [network["id"] for network in others if network not in sharing][:CONTRASTS]
-    return dict.fromkeys(own, SIBLINGS) | dict.fromkeys(related, OF_RELATED) | dict.fromkeys(contrasts, OF_CONTRAST)
+    return (
+        dict.fromkeys(own, scope.siblings) | dict.fromkeys(related, OF_RELATED) | dict.fromkeys(contrasts, OF_CONTRAST)
+    )
 
 
 _EVENLY: Final = f"""
@@ -96,12 +140,14 @@ SELECT id FROM (
   WHERE NOT {{}} WINDOW same AS (PARTITION BY network_id ORDER BY links.id)
 ) AS placed WHERE place * wanted / size > (place - 1) * wanted / size"""  # noqa: S608
 _NEAR: Final = f"""
-SELECT links.id FROM links JOIN sites ON sites.id = site_id,
-  (SELECT latitude, longitude FROM sites JOIN links ON sites.id = site_id WHERE links.id = $1 AND NOT mobile) AS here,
-  LATERAL (SELECT abs(sites.longitude - here.longitude) AS degrees) AS east,
-  LATERAL (SELECT {KM_PER_DEGREE} * sqrt((sites.latitude - here.latitude) ^ 2
-    + (least(degrees, abs(360 - degrees)) * cosd(here.latitude)) ^ 2) AS km) AS distance
-WHERE links.id <> $1 AND NOT mobile AND km <= {NEAR_KM} ORDER BY km, links.id LIMIT {NEAREST}"""  # noqa: S608
+SELECT DISTINCT found.id FROM
+  (SELECT latitude, longitude FROM sites JOIN links ON sites.id = site_id
+    WHERE links.id = ANY($2::int[]) AND NOT mobile) AS here,
+  LATERAL (SELECT links.id FROM {_LINKS} JOIN sites ON sites.id = site_id,
+    LATERAL (SELECT abs(sites.longitude - here.longitude) AS degrees) AS east,
+    LATERAL (SELECT {KM_PER_DEGREE} * sqrt((sites.latitude - here.latitude) ^ 2
+      + (least(degrees, abs(360 - degrees)) * cosd(here.latitude)) ^ 2) AS km) AS distance
+    WHERE NOT {{}} AND NOT mobile AND km <= {NEAR_KM} ORDER BY km, links.id LIMIT {NEAREST}) AS found"""  # noqa: S608
 
 
 async def list_members(connection: "Connection", groups: Groups, known: Collection[int], most: int) -> list[int]:
