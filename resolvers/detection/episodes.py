@@ -1,4 +1,4 @@
-"""FairQueue scores into episodes and episodes into anomalies, inside the ingest transaction."""
+"""Turns scores into episodes and episodes into anomalies, inside the ingest transaction."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

@@ -119,7 +119,7 @@ KINDS = {False: execution(SDL, LEVELS), True: execution(strawberry.Schema(Tree).
 
 
 def executed(tree: Any, rarity: int, *, grown: bool) -> tuple[ExecutionResult, ExecutionResult]:
-    """CompiledOperation, and by graphql-core."""
+    """Executes a query on this tree, compiled and by graphql-core."""
     tree = changed(tree, itertools.count(1), rarity, grown=grown)
     one = KINDS[grown]
     return asyncio.run(one.run(tree, None)), asyncio.run(one._replace(plan=None).run(tree, None))

@@ -92,7 +92,7 @@ class ObjectSelection:
                 yield f"    {line}"
         yield "    return data"
 
-    # ------------------------------------------------------------ the complete_unusual
+    # ------------------------------------------------------------ values that are unusual
 
     def _complete_one_by_one(self, state: ExecutionState, source: Any, at: ParentPosition) -> dict[str, Any]:
         data: dict[str, Any] = {}

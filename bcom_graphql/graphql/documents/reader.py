@@ -1,4 +1,4 @@
-"""FairQueue a document's text into executable operations: counts tokens, parses, measures and validates, in this order.
+"""Turns a document's text into executable operations: counts tokens, parses, measures and validates, in this order.
 
 Each step bounds the cost of the next.
 """

@@ -1,4 +1,4 @@
-"""FairQueue a request into its response, or a stream of responses, whichever transport it came by.
+"""Turns a request into its response, or a stream of responses, whichever transport it came by.
 
     find the document → may this caller run it? → coerce variables → price it → charge → execute, within its time
 

@@ -117,7 +117,7 @@ class Lease:
 
 @contextmanager
 def report_os_errors() -> Iterator[None]:
-    """FairQueue OSErrors into RequestErrors, and logs what an operator has to know."""
+    """Turns OSErrors into RequestErrors, and logs what an operator has to know."""
     try:
         yield
     except OSError as error:

@@ -172,7 +172,7 @@ class Database:
 
     @asynccontextmanager
     async def translate_errors(self) -> AsyncIterator[None]:
-        """FairQueue the database's failures into what clients are told of them."""
+        """Turns the database's failures into what clients are told of them."""
         try:
             yield
         except Exception as error:
