@@ -96,8 +96,8 @@ async def fill(made: World, case: Case) -> dict[str, str]:
     times = np.arange(end - (case.hours + HISTORY_HOURS) * HOUR_MS, end, STEP_MS, dtype=np.int64)
     fault = Fault("EQUIPMENT_FAILURE", end - case.hours * HOUR_MS // 3, end + 1, 0.6, network=10 * case.number)
     samples = simulate(invented, times, [fault], seed=case.number, kinds=(TargetKind.LINK,))[TargetKind.LINK]
-    weeks = {partitions.week_of(datetime.fromtimestamp(at / 1000, UTC)) for at in times[::288].tolist()} | {
-        partitions.week_of(END)
+    weeks = {partitions.find_week(datetime.fromtimestamp(at / 1000, UTC)) for at in times[::288].tolist()} | {
+        partitions.find_week(END)
     }
     await partitions.create_partitions(made.services.database, TargetKind.LINK, sorted(weeks))
     async with made.services.database.driver() as connection:

@@ -20,8 +20,8 @@ from strawberry.dataloader import DataLoader
 from benchmarks.telemetry import tell
 from benchmarks.world import World, world
 from resolvers.base.dataloader import Loader
-from resolvers.base.rate_limits import QuietMemory
-from resolvers.store.postgres.rows import by_keys
+from resolvers.base.rate_limits import InMemoryStorage
+from resolvers.store.postgres.rows import fetch_by_keys
 from resolvers.store.tables.core import Link
 
 ROUNDS: Final = 15
@@ -55,7 +55,7 @@ async def compare(what: str, ours: Work, library: str, theirs: Work, calls: int 
 
 
 async def rate_limits() -> None:
-    limit, number, storages = parse("1000000/minute"), 0, (QuietMemory(), MemoryStorage())
+    limit, number, storages = parse("1000000/minute"), 0, (InMemoryStorage(), MemoryStorage())
     for storage in storages:  # as so many callers leave it
         storage.storage.update(dict.fromkeys(map(str, range(CALLERS)), 1))
         storage.expirations.update(dict.fromkeys(map(str, range(CALLERS)), time.time() + 3600))
@@ -109,7 +109,7 @@ async def rows(made: World) -> None:
     database, keys = made.services.database, made.links[:100]
 
     async def ours() -> Any:
-        return await by_keys(database, Link, None, keys)
+        return await fetch_by_keys(database, Link, None, keys)
 
     async def theirs() -> Any:
         async with database.read() as session:

@@ -203,7 +203,7 @@ async def rows_in(client: Client) -> None:
 async def history(world: World, link: int, days: int, minutes: int) -> None:
     """Made by the database: samples each so many minutes, up to now; to be rolled up."""
     first = NOW - timedelta(days=days)
-    weeks = [partitions.week_of(first) + number * partitions.WEEK for number in range(days // 7 + 2)]
+    weeks = [partitions.find_week(first) + number * partitions.WEEK for number in range(days // 7 + 2)]
     await partitions.create_partitions(world.services.database, TargetKind.LINK, weeks)
     columns = ", ".join(LINK.columns)
     values = ", ".join(f"{spec.usual:g} + {spec.least_spread:g} * random()" for spec in LINK.specs)
@@ -262,7 +262,7 @@ async def months_out(client: Client, number: int) -> None:
 
 async def fleet_out(world: World, connection: Any) -> None:
     end = NOW - timedelta(days=10)
-    weeks = [partitions.week_of(end - timedelta(days=day)) for day in (0, 1)]
+    weeks = [partitions.find_week(end - timedelta(days=day)) for day in (0, 1)]
     await partitions.create_partitions(world.services.database, TargetKind.LINK, weeks)
     fleet, start = Fleet(LINKS), end - timedelta(days=1)
     for hour in range(24):
