@@ -1,20 +1,17 @@
 """What a server process starts before it serves, and stops afterwards: workers, event feed, trainings, database."""
 
 import asyncio
-import signal
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from types import FrameType
-from typing import Any
 
 from bcom_graphql import demo
 from bcom_graphql.graphql.transports.http import GraphQLServer
 from bcom_graphql.graphql.transports.open_connections import OpenConnections
 from bcom_graphql.observability.prometheus import Metrics
 from bcom_graphql.settings import Settings
+from bcom_graphql.stop_signals import calling_on_stop, drain_before_stopping
 from resolvers.accounts.sessions import ACCESS_TOPIC
 from resolvers.base.errors import Lagged, Unavailable
 from resolvers.base.worker import Worker
@@ -62,8 +59,17 @@ async def run(parts: Parts) -> AsyncIterator[None]:
 async def start_feed(feed: EventFeed, patience_seconds: float = 60.0) -> None:
     """Starts it, when the database is back if need be: a process that fails to start ends all others with it.
 
-    Raises Unavailable if the database stays away for so long.
+    Returns without it when the process is told to stop meanwhile: uvicorn heeds that once the start is over. Raises
+    Unavailable if the database stays away for so long.
     """
+    starting = asyncio.create_task(_start_when_possible(feed, patience_seconds), name="starting the event feed")
+    with calling_on_stop(starting.cancel):
+        await asyncio.wait([starting])
+    if not starting.cancelled():
+        starting.result()
+
+
+async def _start_when_possible(feed: EventFeed, patience_seconds: float) -> None:
     clock = asyncio.get_running_loop().time
     until = clock() + patience_seconds
     while True:
@@ -115,30 +121,3 @@ def build_access_worker(services: Services, server: GraphQLServer) -> Worker:
 
     worker = Worker("watching access", watch, every_seconds=0.0, begins_at_once=True, longest_pause_seconds=1.0)
     return worker
-
-
-def drain_before_stopping(drain: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Drains when the process is told to stop: uvicorn closes sockets at once, and waits for endless event streams.
-
-    uvicorn has set its own signal handlers by now, and restores the former ones when it leaves. A second signal does
-    not wait for the draining.
-    """
-    loop, begun = asyncio.get_running_loop(), list[asyncio.Task[None]]()
-
-    def begin(then: Callable[[], Any]) -> None:
-        begun.append(asyncio.create_task(drain(), name="draining"))
-        begun[0].add_done_callback(lambda _: then())
-
-    def chained(then: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], None]:
-        def handle(number: int, frame: FrameType | None) -> None:
-            if begun or loop.is_closed():
-                then(number, frame)
-            else:
-                loop.call_soon_threadsafe(begin, partial(then, number, frame))
-
-        return handle
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        then = signal.getsignal(number)
-        if callable(then) and threading.current_thread() is threading.main_thread():
-            signal.signal(number, chained(then))

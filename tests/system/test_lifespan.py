@@ -1,5 +1,6 @@
 """What a server process starts and stops."""
 
+import asyncio
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,8 +9,10 @@ from uuid import UUID
 import pytest
 
 from bcom_graphql import app
+from bcom_graphql.services import build_services
 from resolvers.context import Services
 from tests.conftest import settings_of
+from tests.helpers.support import serving
 
 
 class BrokenTrainers:
@@ -45,3 +48,27 @@ async def test_a_part_that_cannot_be_stopped_keeps_no_other_from_being_stopped(
     assert not services.feed.worker.is_running
     assert not services.live.worker.is_running
     assert services.database.pool.open == 0
+
+
+async def test_a_server_that_is_told_to_stop_no_longer_waits_for_its_database() -> None:
+    stops: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stops.append(number))
+    is_asked = asyncio.Event()
+
+    async def run_server(port: int) -> None:
+        settings = settings_of(f"postgresql+asyncpg://nobody@127.0.0.1:{port}/nothing")
+        async with serving(app.application(build_services(settings), settings)):
+            pass
+
+    async def say_nothing(client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_asked.set()
+        await client.read()  # until it hangs up
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent_database:
+        server = asyncio.create_task(run_server(silent_database.sockets[0].getsockname()[1]))
+        await is_asked.wait()
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.wait_for(server, 20)
+
+    assert stops == [signal.SIGTERM]  # as uvicorn raises it again when it has ended
