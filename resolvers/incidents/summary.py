@@ -1,0 +1,72 @@
+"""What an incident says of its anomalies: since when, until when, how severe, and which links it affects."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ml.detection.episodes import Severity
+from resolvers.store.postgres.database import driver
+from resolvers.store.tables.incidents import Incident
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from resolvers.store.postgres.database import Connection
+
+
+async def refresh_summary(session: AsyncSession, incident: Incident) -> None:
+    """As `refresh_summaries`, of one incident."""
+    await refresh_summaries(session, [incident])
+
+
+async def refresh_summaries(session: AsyncSession, incidents: Sequence[Incident]) -> None:
+    """Recomputes start, end, severity and links from the incidents' anomalies and patterns; flushes before and after.
+
+    The start is that of the earliest anomaly. The end is the latest one, null while any anomaly is open. The severity
+    is the highest of the open anomalies, of all once it ended. The links are those of the anomalies' targets and of the
+    pattern. An incident without anomalies keeps its times and severity. The caller holds the incidents' locks.
+    """
+    await session.flush()
+    connection, ids = await driver(session), [incident.id for incident in incidents]
+    records = {record["incident_id"]: record for record in await connection.fetch(_SUMMARIES, ids)}
+    links = await _store_links(connection, incidents, ids)
+    for incident in incidents:
+        incident.affected_link_count = links.get(incident.id, 0)
+        if record := records.get(incident.id):
+            incident.started_at, incident.ended_at = record["started_at"], record["ended_at"]
+            incident.severity = list(Severity)[record["severity"]]
+    await session.flush()
+
+
+async def _store_links(connection: "Connection", incidents: Sequence[Incident], ids: "list[UUID]") -> "dict[UUID, int]":
+    """Stores the links that the incidents affect, and returns their numbers."""
+    pairs = [(incident.id, link) for incident in incidents if incident.pattern for link in incident.pattern.links]
+    await connection.execute(_DROP_LINKS, ids)
+    await connection.execute(_ADD_LINKS, ids, [id for id, _ in pairs], [link for _, link in pairs])
+    counts = await connection.fetch(_COUNT_LINKS, ids)
+    return {record["incident_id"]: record["links"] for record in counts}
+
+
+_SUMMARIES: Final = """
+SELECT incident_id, min(started_at) AS started_at,
+  CASE WHEN bool_or(ended_at IS NULL) THEN NULL ELSE max(ended_at) END AS ended_at,
+  coalesce(max(severity) FILTER (WHERE ended_at IS NULL), max(severity)) AS severity
+FROM anomalies WHERE incident_id = ANY($1::uuid[]) GROUP BY incident_id"""
+_DROP_LINKS: Final = "DELETE FROM incident_links WHERE incident_id = ANY($1::uuid[])"
+_ADD_LINKS: Final = """
+WITH targets AS (
+  SELECT DISTINCT incident_id, kind, target_id FROM anomalies WHERE incident_id = ANY($1::uuid[])
+), pattern AS (
+  SELECT * FROM unnest($2::uuid[], $3::int[]) AS pattern (incident_id, link_id)
+)
+INSERT INTO incident_links (incident_id, link_id)
+SELECT incident_id, links.id FROM targets JOIN links ON links.id = target_id WHERE kind = 'LINK'
+UNION SELECT incident_id, links.id FROM targets JOIN links ON network_id = target_id WHERE kind = 'NETWORK'
+UNION SELECT incident_id, links.id FROM targets JOIN links ON site_id = target_id WHERE kind = 'SITE'
+UNION SELECT incident_id, links.id FROM targets JOIN networks ON hub_id = target_id
+  JOIN links ON network_id = networks.id WHERE kind = 'SITE'
+UNION SELECT incident_id, links.id FROM pattern JOIN links ON links.id = link_id"""
+_COUNT_LINKS: Final = """
+SELECT incident_id, count(*) AS links FROM incident_links
+WHERE incident_id = ANY($1::uuid[]) GROUP BY incident_id"""
