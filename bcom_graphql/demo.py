@@ -120,7 +120,7 @@ async def _record(context: Context, samples: dict[TargetKind, Samples]) -> list[
 
 
 def _frame(samples: Samples) -> pl.DataFrame:
-    """What `metrics.record` takes."""
+    """What `recording.record` takes."""
     keys = {"number": samples.number, "at": samples.at}
     direction = {} if samples.direction is None else {"direction": samples.direction}
     readings = dict(zip(CATALOGUE[samples.kind].columns, samples.readings.T, strict=True))

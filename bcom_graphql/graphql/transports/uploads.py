@@ -62,7 +62,7 @@ async def _read_json(form: MultipartForm, name: str, admission: Admission) -> An
 
 
 def _put_file(operations: Any, path: object, file: UploadFile) -> None:
-    """Puts a file at a path such as `variables.file` or `0.variables.files.1`, which must hold null."""
+    """Puts a file at a path such as 0.variables.files.1, which must hold null."""
     *steps, last = path.split(".") if isinstance(path, str) else [""]
     try:
         place = operations

@@ -90,7 +90,7 @@ class User(Table):
     __tablename__ = "users"
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    email: Mapped[str] = mapped_column(String(254), unique=True)  # in its one spelling: see `addresses.py`
+    email: Mapped[str] = mapped_column(String(254), unique=True)  # in its one spelling: see `accounts/addresses.py`
     full_name: Mapped[str | None] = mapped_column(String(200))
     role: Mapped[Role]
     is_active: Mapped[bool] = mapped_column(default=True)
@@ -230,9 +230,9 @@ class Profile(Table):
 
 
 class StoredBatch(Table):
-    """Which samples of links a transaction stored, for whoever follows them live (see `live`). Kept for minutes.
+    """Which samples of links a transaction stored, for whoever follows them live: see `live_samples.py`.
 
-    Arrays with an entry per stream, but `times` with one per sample, stream after stream.
+    Kept for minutes. Arrays with an entry per stream, but `times` with one per sample, stream after stream.
     """
 
     __tablename__ = "stored_batches"
@@ -329,7 +329,7 @@ class AuditEntry(Table):
 
 
 class Event(Table):
-    """The log that subscriptions read. Ids are given in commit order, see `events.publish`."""
+    """The log that subscriptions read. Ids are given in commit order, see `log.append`."""
 
     __tablename__ = "events"
 

@@ -82,7 +82,7 @@ async def insert_missing(session: AsyncSession, kind: TargetKind, frame: pl.Data
 
 
 def _pack_columns(kind: TargetKind, frame: pl.DataFrame) -> dict[str, tuple[str, NDArray[Any]]]:
-    """Returns columns as `binary.copy_in` takes them."""
+    """Returns columns as `binary_copy.copy_in` takes them."""
     columns = {target_column(kind): ("integer", frame[target_column(kind)].to_numpy())}
     if kind is TargetKind.LINK:
         columns["direction"] = ("char(2)", np.where((frame["direction"] == "OB").to_numpy(), b"OB", b"IB"))

@@ -178,7 +178,7 @@ def build_arguments(span: Span, targets: Sequence[int]) -> tuple[Any, ...]:
 
 
 def array_sql(column: str, order: str) -> str:
-    """Returns SQL for what `binary.array` reads, NaN for null."""
+    """Returns SQL for what `binary_copy.array` reads, NaN for null."""
     return f"array_send(array_agg(coalesce({column}, 'NaN'::real) ORDER BY {order})) AS {column}"
 
 
