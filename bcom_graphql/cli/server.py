@@ -16,9 +16,9 @@ from bcom_graphql.cli.output import console, fail, progress_bar
 from bcom_graphql.cli.startup import make_ready
 from bcom_graphql.observability import prometheus
 from bcom_graphql.observability.logging import configure_logging
+from bcom_graphql.server_processes import notice_deaths
 from bcom_graphql.settings import Settings
 from bcom_graphql.unknown_settings import unknown_settings
-from bcom_graphql.workers import notice_deaths
 
 logger = structlog.get_logger(__name__)
 

@@ -1,12 +1,12 @@
-"""Worker processes whose death uvicorn's supervisor notices at once. See docs/adr."""
+"""Server processes whose death uvicorn's supervisor notices at once. See docs/adr."""
 
 from uvicorn.supervisors import multiprocess
 
 
-class Worker(multiprocess.Process):
-    """A worker process whose pipe closes when it dies.
+class ServerProcess(multiprocess.Process):
+    """A server process whose pipe closes when it dies.
 
-    uvicorn's supervisor keeps the child's end of the pipe open on its own side. A worker killed between a ping and its
+    uvicorn's supervisor keeps the child's end of the pipe open on its own side. A process killed between a ping and its
     answer then looks slow: the supervisor does not replace it, nor react to SIGTERM, until the health check times out.
     """
 
@@ -18,4 +18,4 @@ class Worker(multiprocess.Process):
 
 def notice_deaths() -> None:
     """Makes uvicorn's supervisor start these; it has no argument for the class."""
-    multiprocess.Process = Worker  # type: ignore[misc]
+    multiprocess.Process = ServerProcess  # type: ignore[misc]
