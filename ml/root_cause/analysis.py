@@ -8,9 +8,9 @@ from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import CulpritKind
 from ml.catalogue.topology import Topology
 from ml.numerics.arrays import Bools, Floats
-from ml.numerics.directions import in_any_direction, repeat_for_directions
 from ml.root_cause.classifier import extract_classifier_features
 from ml.root_cause.degradation import Channel
+from ml.root_cause.directions import in_any_direction, repeat_for_directions
 from ml.root_cause.event_features import EventFeatures, extract_features
 from ml.root_cause.events import Event, detect_events
 from ml.root_cause.fault_grouping import ExplainedEvent, group_faults

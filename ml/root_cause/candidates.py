@@ -9,7 +9,7 @@ import numpy as np
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.catalogue.topology import Topology
 from ml.numerics.arrays import Bools, Integers
-from ml.numerics.directions import repeat_for_directions
+from ml.root_cause.directions import repeat_for_directions
 from ml.root_cause.event_features import EventFeatures
 from ml.root_cause.events import Event
 from ml.root_cause.signature import DirectionMask, Signature

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ml.catalogue.root_causes import CLASSIFIED, RootCause
 from ml.numerics.arrays import Floats, Floats32, Integers
-from ml.numerics.directions import in_any_direction, inbound_mask
 from ml.numerics.gradient_boosting import BoostedTrees, class_probabilities
 from ml.numerics.robust import median
+from ml.root_cause.directions import in_any_direction, inbound_mask
 from ml.root_cause.event_features import EventFeatures
 from ml.root_cause.events import Event
 from ml.root_cause.residuals import CRITICAL_GRADE, Residuals

@@ -8,9 +8,9 @@ import numpy as np
 from ml.catalogue.topology import Topology
 from ml.catalogue.units import MINUTE_MS
 from ml.numerics.arrays import Bools, Floats32, Integers
-from ml.numerics.directions import in_any_direction, inbound_mask, repeat_for_directions
 from ml.numerics.robust import FEW, deviation, median
 from ml.root_cause.degradation import Channel
+from ml.root_cause.directions import in_any_direction, inbound_mask, repeat_for_directions
 from ml.root_cause.events import Event
 from ml.root_cause.residuals import Residuals
 from ml.root_cause.signature import Feature

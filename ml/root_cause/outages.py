@@ -8,8 +8,8 @@ from ml.catalogue.metrics import Metric
 from ml.catalogue.topology import Topology
 from ml.catalogue.units import MINUTE_MS
 from ml.numerics.arrays import Bools, Floats32
-from ml.numerics.directions import in_any_direction, in_both_directions, repeat_for_directions
 from ml.numerics.runs import drop_short_runs, extend_runs, shift_right
+from ml.root_cause.directions import in_any_direction, in_both_directions, repeat_for_directions
 from ml.root_cause.resampling import Grid
 
 OUTAGE_SAMPLES: Final = 3  # consecutive samples without a reading: fewer go missing now and then

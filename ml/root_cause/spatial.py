@@ -6,8 +6,8 @@ import numpy as np
 
 from ml.catalogue.topology import Topology
 from ml.numerics.arrays import Bools, Floats, Floats32, Integers
-from ml.numerics.directions import in_any_direction
 from ml.numerics.geodesy import km_apart
+from ml.root_cause.directions import in_any_direction
 from ml.root_cause.events import Event
 
 FAR_KM: Final = 1000.0  # greater distances count as this
