@@ -16,7 +16,6 @@ from ml.detection.detector import Detector
 from ml.detection.features import StreamSamples
 from ml.detection.profile_fitting import fit_profiles
 from ml.detection.profiles import Profiles
-from resolvers.base.readings import to_readings
 from resolvers.base.worker import Worker
 from resolvers.context import Services
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
@@ -24,6 +23,7 @@ from resolvers.store.postgres.database import driver
 from resolvers.store.postgres.single_runner import single_runner
 from resolvers.store.telemetry import profiles, streams
 from resolvers.store.telemetry import samples as telemetry
+from resolvers.store.telemetry.readings import to_readings
 from resolvers.store.telemetry.streams import StreamKey, Streams
 
 MIN_SAMPLES: Final = 500  # younger streams are scored by the prior and their baseline

@@ -14,10 +14,10 @@ from ml.detection.features import NEVER, Memory, StreamSamples, compute_features
 from ml.detection.profiles import Profiles
 from ml.numerics.arrays import Floats
 from resolvers.base.counters import SCORING
-from resolvers.base.readings import to_readings
 from resolvers.detection import baselines
 from resolvers.store.telemetry import series as readings
 from resolvers.store.telemetry.profiles import StoredProfile, combine_profiles
+from resolvers.store.telemetry.readings import to_readings
 from resolvers.store.telemetry.streams import Streams
 
 NOTABLE_SHARE = 0.15  # a metric with less of the score does not count as taking part

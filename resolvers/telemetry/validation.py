@@ -9,13 +9,13 @@ import polars as pl
 
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind, grade
 from ml.catalogue.units import DAY_MS
-from resolvers.base.readings import to_readings
 from resolvers.base.times import MAX_CLOCK_AHEAD
 from resolvers.context import Context
 from resolvers.store.postgres import binary_copy
 from resolvers.store.postgres.identifiers import LARGEST_INTEGER
 from resolvers.store.tables.samples import target_column
 from resolvers.store.tables.targets import TARGET_TABLES
+from resolvers.store.telemetry.readings import to_readings
 
 if TYPE_CHECKING:
     from resolvers.store.postgres.database import Connection

@@ -21,9 +21,9 @@ from ml.detection.detector import Detector
 from ml.recommendation.ranking import PriorityModel, RankingModel
 from ml.root_cause.model import RootCauseModel
 from resolvers.base.errors import Conflict, InvalidInput, NotFound, Unavailable
+from resolvers.base.lru_cache import LruCache
 from resolvers.store.models.versions import insert_version, lock_model, read_lineage, to_metrics
 from resolvers.store.postgres.database import Database
-from resolvers.store.postgres.lru_cache import LruCache
 from resolvers.store.tables.models import Champion, ModelVersion
 
 TOPIC: Final = "model"  # of events

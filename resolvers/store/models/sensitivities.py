@@ -7,8 +7,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import TargetKind
+from resolvers.base.lru_cache import LruCache
 from resolvers.store.postgres.database import Database
-from resolvers.store.postgres.lru_cache import LruCache
 from resolvers.store.tables.models import Sensitivity
 
 TOPIC: Final = "sensitivity"  # of events

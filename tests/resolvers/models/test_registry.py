@@ -10,11 +10,11 @@ from ml.catalogue.metrics import TargetKind
 from ml.catalogue.models import DETECTORS
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import InvalidInput, NotFound
+from resolvers.base.lru_cache import LruCache
 from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.models.models import promote, rollback
 from resolvers.store.models.registry import Registry
-from resolvers.store.postgres.lru_cache import LruCache
 from resolvers.store.tables.models import ModelVersion
 from tests.helpers.models import LINK, candidate, champion, served, until_served, variant
 from tests.helpers.support import Api, GraphQLFailed, Server, sql

@@ -1,4 +1,4 @@
-"""A cache of what was read from the database: least recently used, with a time to live."""
+"""A cache of what takes long to look up: least recently used, with a time to live."""
 
 import math
 import time
