@@ -19,8 +19,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from bcom_graphql import __version__
+from resolvers.base.shared_query import SharedQuery, TtlCache
 from resolvers.context import Services
-from resolvers.operations.gauges import SharedQuery, TtlCache
 from resolvers.store.postgres.embedded import Supervised
 from resolvers.store.postgres.migrations import pending
 

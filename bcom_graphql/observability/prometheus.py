@@ -57,7 +57,7 @@ class Metrics:
     """The metrics endpoint of the process with these services."""
 
     def __init__(self, services: Services, token: SecretStr | None, embedded: Supervised | None = None) -> None:
-        self._observer = Observer.of(services)
+        self._observer = Observer.from_services(services)
         self._token = token
         self._embedded = embedded
         self._folder = os.environ.get(FOLDER)

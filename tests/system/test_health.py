@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 from bcom_graphql import __version__, app
 from bcom_graphql.services import build_services
+from resolvers.base import shared_query
 from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.operations import gauges as observing
 from resolvers.store.events import feed
 from resolvers.store.postgres.embedded import embedded_postgres
 from resolvers.store.postgres.migrations import migrate, revisions
@@ -26,7 +26,7 @@ WATCH = "subscription { anomalyDetected { cursor } }"
 
 @pytest.fixture(autouse=True)
 def _asked_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observing, "GOOD_FOR_SECONDS", 0.0)
+    monkeypatch.setattr(shared_query, "GOOD_FOR_SECONDS", 0.0)
 
 
 async def health(api: Api, path: str = "/ready") -> httpx.Response:
@@ -137,7 +137,7 @@ async def test_asking_often_costs_the_database_little(
     api: Api, statements: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await until(lambda: is_ready(api))
-    monkeypatch.setattr(observing, "GOOD_FOR_SECONDS", 60.0)
+    monkeypatch.setattr(shared_query, "GOOD_FOR_SECONDS", 60.0)
     await health(api)
     statements.clear()
 

@@ -96,7 +96,7 @@ async def acknowledge(operator: Api, make: Factory) -> None:
 
 @pytest.fixture(autouse=True)
 def _asked_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resolvers.operations.gauges.GOOD_FOR_SECONDS", 0.0)
+    monkeypatch.setattr("resolvers.base.shared_query.GOOD_FOR_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -345,7 +345,7 @@ async def test_connections_of_the_pool_are_told(api: Api, services: Services) ->
 async def test_a_database_that_does_not_answer_fails_no_scrape(
     api: Api, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resolvers.operations.gauges.PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("resolvers.base.shared_query.PATIENCE_SECONDS", 0.2)
     async with services.database.write() as session:
         await session.execute(text("LOCK TABLE anomalies, events IN ACCESS EXCLUSIVE MODE"))
         waiting = await scrape(api)
@@ -360,7 +360,7 @@ async def test_a_database_that_does_not_answer_fails_no_scrape(
 async def test_scrapes_in_a_row_ask_the_database_once(
     api: Api, statements: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resolvers.operations.gauges.GOOD_FOR_SECONDS", 60.0)
+    monkeypatch.setattr("resolvers.base.shared_query.GOOD_FOR_SECONDS", 60.0)
     statements.clear()
 
     await asyncio.gather(*(scrape(api) for _ in range(5)))
