@@ -9,7 +9,8 @@ from rich.progress import Progress
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import Conflict, InvalidInput
 from resolvers.context import Context, Services
-from resolvers.models import models, shipped, training
+from resolvers.models import models, training
+from resolvers.models.shipped.versions import FOLDER, store_version
 from resolvers.models.trainer import Outcome, Train, perform
 from resolvers.models.training import Period
 
@@ -17,7 +18,7 @@ logger = structlog.get_logger(__name__)
 
 
 async def ensure_champions(
-    services: Services, bar: Progress, folder: Path = shipped.FOLDER, train: Train | None = None
+    services: Services, bar: Progress, folder: Path = FOLDER, train: Train | None = None
 ) -> None:
     """Gives every model without a champion its first one: that of `folder`, or one trained here.
 
@@ -35,7 +36,7 @@ async def _first_champion(services: Services, bar: Progress, model: str, folder:
     """Promotes the shipped version; trains one where that cannot be used. Raises TrainingFailed, Conflict."""
     context = Context(services, SYSTEM)
     try:
-        version = await shipped.store(context, model, folder)
+        version = await store_version(context, model, folder)
     except (InvalidInput, Conflict) as error:
         logger.error("a shipped model cannot be used: another is trained", model=model, problem=error.message)  # noqa: TRY400  the sentence suffices
         await train_one(services, bar, model, train=train)

@@ -5,7 +5,7 @@ import json
 from functools import cache
 
 from ml.catalogue.models import Measure, Trained
-from resolvers.models.shipped import FOLDER
+from resolvers.models.shipped.versions import FOLDER
 from tests.helpers.places import ROOT
 
 

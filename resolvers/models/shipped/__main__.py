@@ -4,7 +4,7 @@ from rich.progress import Progress
 
 from ml.catalogue.models import MODELS
 from resolvers.models.export import write_files
-from resolvers.models.shipped import FOLDER, train_anew
+from resolvers.models.shipped.versions import FOLDER, train_version
 
 with Progress() as bar:
     for model in MODELS:
@@ -13,4 +13,4 @@ with Progress() as bar:
         def advance(done: float, what: str, task: object = task, model: str = model) -> None:
             bar.update(task, completed=done, description=f"{model}: {what}")  # type: ignore[arg-type]
 
-        write_files(train_anew(model, advance), FOLDER / model)
+        write_files(train_version(model, advance), FOLDER / model)

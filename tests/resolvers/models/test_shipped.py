@@ -16,7 +16,7 @@ from resolvers.base.access import SYSTEM
 from resolvers.base.errors import InvalidInput
 from resolvers.context import Context, Services
 from resolvers.models.models import find_version
-from resolvers.models.shipped import FOLDER, store, train_anew
+from resolvers.models.shipped.versions import FOLDER, store_version, train_version
 from resolvers.models.trainer import ignore_progress
 from tests.helpers.models import LINK
 from tests.helpers.shipped import shipped
@@ -46,7 +46,7 @@ async def ensure_champions(services: Services, folder: Path = FOLDER) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_training_from_the_seed_gives_what_is_shipped(model: str) -> None:
     """If not, `make models` makes new ones."""
-    files = train_anew(model, ignore_progress)
+    files = train_version(model, ignore_progress)
 
     assert files.metadata.decode() == (FOLDER / model / "metadata.json").read_text()
     assert files.artefact == (FOLDER / model / "model.npz").read_bytes()
@@ -95,7 +95,7 @@ async def test_damaged_files_are_refused(
         (tmp_path / LINK / file).write_bytes(content)
 
     with pytest.raises(InvalidInput, match=message):
-        await store(Context(services, SYSTEM), LINK, tmp_path)
+        await store_version(Context(services, SYSTEM), LINK, tmp_path)
 
 
 @pytest.mark.parametrize("model", [RANKING, PRIORITY])

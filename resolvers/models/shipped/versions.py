@@ -1,0 +1,74 @@
+"""Stores a shipped model in a database, and trains the shipped models anew for `make models`."""
+
+import asyncio
+import hashlib
+from datetime import UTC, datetime
+from math import isfinite
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from ml.catalogue.models import Progress, Trained
+from resolvers.context import Context
+from resolvers.models.export import METADATA, Files, Measured, Metadata, import_folder
+from resolvers.models.latency import measure_latency
+from resolvers.models.trainer import train_model
+from resolvers.models.training import SEED
+from resolvers.store.models.versions import to_metrics
+from resolvers.store.tables.models import ModelVersion
+
+FOLDER: Final = Path(__file__).parent
+VERSION: Final = "1.0.0"
+
+
+async def store_version(context: Context, model: str, folder: Path = FOLDER) -> ModelVersion:
+    """Stores the shipped version of a model as a candidate, with its latency on this machine.
+
+    Raises InvalidInput where its files are missing, damaged or of another release; Conflict where a different version
+    has its name.
+    """
+    version = await import_folder(context, folder / model)
+    loaded = await context.services.registry.version(version.id)
+    measured = await asyncio.to_thread(measure_latency, loaded.fitted)
+    async with context.database.write() as session:
+        session.add_all(to_metrics(version.id, measured))
+    return version
+
+
+def train_version(model: str, progress: Progress, folder: Path = FOLDER) -> Files:
+    """Trains a model from the default seed. Returns the same files as `folder` has, unless the training has changed."""
+    trained = train_model(model, SEED, progress, None, None)
+    sha256 = hashlib.sha256(trained.artefact).hexdigest()
+    trained_at = _trained_at(folder / model / METADATA, sha256) or datetime.now(UTC).replace(microsecond=0)
+    metadata = _metadata(model, trained, sha256, trained_at)
+    return Files(model, trained.artefact, metadata.model_dump_json(indent=2).encode() + b"\n")
+
+
+def _trained_at(metadata: Path, sha256: str) -> datetime | None:
+    """Returns when the shipped artefact was trained; None where another one is shipped, or none."""
+    if not metadata.exists():
+        return None
+    shipped = Metadata.model_validate(orjson.loads(metadata.read_bytes()))
+    return shipped.trained_at if shipped.sha256 == sha256 else None
+
+
+def _metadata(model: str, trained: Trained, sha256: str, trained_at: datetime) -> Metadata:
+    measured = [
+        Measured(name=one.name, value=one.value, samples=one.samples, dataset=one.dataset, measured_at=trained_at)
+        for one in trained.measures
+        if isfinite(one.value)
+    ]
+    return Metadata(
+        model=model,
+        version=VERSION,
+        sha256=sha256,
+        algorithm=trained.algorithm,
+        features=list(trained.features),
+        hyperparameters=dict(trained.hyperparameters),
+        seed=trained.seed,
+        training_samples=trained.samples,
+        trained_at=trained_at,
+        details=dict(trained.details),
+        metrics=measured,
+    )
