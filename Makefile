@@ -111,5 +111,5 @@ lock: .venv/developing ## Pin the newest allowed versions, with hashes and witho
 	  --extra build --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 
 clean: ## Everything that was made, the demo's data included
-	rm -rf .venv .bcom .cache site bcom_graphql/static/graphiql web/node_modules \
+	rm -rf .venv .bcom /dev/shm/bcom-tests$(subst /,-,$(CURDIR)) .cache site bcom_graphql/static/graphiql web/node_modules \
 	  examples/typescript/node_modules examples/typescript/dist examples/typescript/src/generated

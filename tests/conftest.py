@@ -12,7 +12,7 @@ from uuid import uuid4
 import asyncpg
 import hypothesis
 import pytest
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from sqlalchemy import event
 
 from bcom_graphql import app
@@ -25,7 +25,7 @@ from resolvers.context import Services
 from resolvers.operations.maintenance import maintain
 from resolvers.store.postgres.embedded import embedded_postgres
 from resolvers.store.postgres.migrations import migrate
-from tests.helpers.incidents import FOLDER
+from tests.helpers.places import postgres_folder
 from tests.helpers.shipped import template_fingerprint
 from tests.helpers.support import Api, Factory, Server, serving
 
@@ -43,7 +43,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of the template database: migrated, with the shipped models. Workers and later runs share it."""
-    with _server() as url, (FOLDER / "template.lock").open("w") as lock:
+    with _server() as url, (postgres_folder() / "template.lock").open("w") as lock:
         template = f"template_{template_fingerprint()}"
         fcntl.flock(lock, fcntl.LOCK_EX)
         asyncio.run(_ensure_template(url.replace("+asyncpg", ""), template))
@@ -53,9 +53,9 @@ def postgres() -> Iterator[str]:
 
 def _server() -> AbstractContextManager[str]:
     """The URL of a superuser's database on the embedded PostgreSQL, or on another one: see `make test-postgres15`."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    postgres_folder().mkdir(parents=True, exist_ok=True)
     given = os.environ.get("TEST_DATABASE_URL")
-    return nullcontext(given) if given else embedded_postgres(FOLDER)
+    return nullcontext(given) if given else embedded_postgres(postgres_folder())
 
 
 def replace_database(url: str, database: str) -> str:
@@ -81,8 +81,10 @@ def settings_of(url: str, **given: Any) -> Settings:
     """The defaults, and what a test wants otherwise."""
     left_to_tests: dict[str, Any] = {"automatic_analyses": False, "automatic_recommendations": False}
     left_to_tests |= {"learning_seconds": 3600, "registration": "open"}
-    given = {"secret_key": SecretStr(SECRET), **left_to_tests, **given}
-    return Settings(_env_file=None, database_url=SecretStr(url), **given)
+    given = {"secret_key": SecretStr(SECRET), "database_url": SecretStr(url), **left_to_tests, **given}
+    settings = Settings.__new__(Settings)
+    BaseModel.__init__(settings, **given)  # without a look at the environment, which takes longer than all else
+    return settings
 
 
 async def _fill(url: str) -> None:
@@ -206,7 +208,7 @@ def statements(services: Services, monkeypatch: pytest.MonkeyPatch) -> list[str]
         "before_cursor_execute",
         lambda _connection, _cursor, statement, *_: note(statement),
     )
-    execute = asyncpg.Connection._execute
+    execute = asyncpg.Connection._execute  # type: ignore[attr-defined]
 
     async def noted(connection: Any, query: str, *arguments: Any, **options: Any) -> Any:
         """What goes past SQLAlchemy; but not how the driver itself gets to know a new connection."""

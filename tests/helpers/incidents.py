@@ -18,10 +18,8 @@ from ml.root_cause.scenario import Scenario
 from ml.simulation.faults import Fault
 from ml.simulation.fleet import Fleet, demo_fleet
 from ml.simulation.fleet_topology import build_topology
-from tests.helpers.places import ROOT
 from tests.helpers.shipped import shipped
 
-FOLDER = ROOT / ".bcom" / "test"
 START_MS = 1_774_137_600_000  # in spring, when the sun comes behind satellites
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS

@@ -11,8 +11,7 @@ import orjson
 import pytest
 
 from resolvers.base.roles import Role
-from tests.conftest import FOLDER
-from tests.helpers.places import ROOT
+from tests.helpers.places import FOLDER, ROOT
 from tests.helpers.support import Api, Factory, id_of
 
 CLIENTS = ROOT / "tests" / "clients"

@@ -26,7 +26,7 @@ from resolvers.operations.maintenance import maintain
 from resolvers.store.events import subscribers as following
 from tests.conftest import settings_of
 from tests.helpers.faulted import BROKEN_REMOTE, built, fleet, recorded
-from tests.helpers.incidents import FOLDER, ROOT
+from tests.helpers.places import FOLDER, ROOT
 from tests.helpers.support import (
     EXTREME,
     LINK_CENTRE,
