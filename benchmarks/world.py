@@ -137,7 +137,7 @@ async def world(links: int = 0, *, trained: bool = True) -> AsyncIterator[World]
     with tempfile.TemporaryDirectory() as folder, embedded_postgres(Path(folder)) as url:
         settings = Settings(
             learning_seconds=86_400,  # measured is what ingest costs, not what is learned beside it
-            _env_file=None,
+            _env_file=None,  # type: ignore[call-arg]  # pydantic-settings takes it
             database_url=SecretStr(url),
             secret_key=SecretStr(SECRET),
             rate_limits=False,

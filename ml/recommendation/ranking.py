@@ -159,7 +159,7 @@ def _fit_trees(
     monotonic: Mapping[RankingFeature, int] | None = None,
 ) -> BoostedTrees:
     from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 - only training needs it
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     model = HistGradientBoostingClassifier(
         max_iter=trees,

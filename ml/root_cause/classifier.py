@@ -118,7 +118,7 @@ class Classifier:
 
 def _fit_boosted_trees(features: Floats, labels: Integers, seed: int) -> BoostedTrees:
     from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 - only training needs it
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     model = HistGradientBoostingClassifier(
         max_iter=TREES,

@@ -23,9 +23,9 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from bcom_graphql.graphql.documents.batch_inputs import BatchInputs, InputTable
 from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers.base.access import SYSTEM
+from resolvers.base.errors import to_camel_case
 from resolvers.base.roles import Role
 from resolvers.context import Context
-from resolvers.detection.on_request import to_camel_case
 from resolvers.store.tables.core import Link
 from schema.root import schema
 from schema.telemetry.samples import Samples, samples_to_frame

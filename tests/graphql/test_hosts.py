@@ -7,8 +7,8 @@ import pytest
 import websockets
 
 from bcom_graphql.host_names import is_allowed
-from bcom_graphql.settings import Settings
 from tests.graphql.test_connections import HANDSHAKE, raw
+from tests.helpers.settings import settings_from
 from tests.helpers.support import Api, Server
 
 EVIL = "evil.example:8010"
@@ -91,7 +91,7 @@ async def test_without_a_host_as_in_http_1_0_it_is_answered_and_with_two_it_is_n
 @pytest.mark.parametrize("names", ["noc.example.com:8010", "https://noc.example.com", "*.*", "a b"])
 def test_what_is_no_name_is_refused(names: str) -> None:
     with pytest.raises(ValueError, match="must list names such as"):
-        Settings(_env_file=None, allowed_hosts=names)
+        settings_from(allowed_hosts=names)
 
 
 # ---------------------------------------------------------------- where
@@ -114,7 +114,7 @@ async def test_graphql_is_where_it_is_wanted(server: Server) -> None:
 @pytest.mark.parametrize("path", ["graphql", "/", "/graphql/", "/health/graphql", "/static", "/a?b", "/a//b"])
 def test_where_it_cannot_be_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="graphql_path"):
-        Settings(_env_file=None, graphql_path=path)
+        settings_from(graphql_path=path)
 
 
 async def test_a_slash_behind_the_path_makes_no_difference(api: Api) -> None:

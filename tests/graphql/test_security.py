@@ -7,9 +7,9 @@ import pytest
 from graphql import get_introspection_query
 from sqlalchemy import text
 
-from bcom_graphql.settings import Settings
 from resolvers.base.roles import Role
 from resolvers.fleet import topology
+from tests.helpers.settings import settings_from
 from tests.helpers.support import Api, Server
 
 NOC = "https://noc.example.com"
@@ -117,7 +117,7 @@ async def test_by_default_no_other_origin_may(api: Api) -> None:
 @pytest.mark.parametrize("origin", ["*", "noc.example.com", "https://noc.example.com/", "ftp://x"])
 def test_an_allowed_origin_that_is_none_is_refused(origin: str) -> None:
     with pytest.raises(ValueError, match="must list origins such as"):
-        Settings(_env_file=None, allowed_origins=origin)
+        settings_from(allowed_origins=origin)
 
 
 # ---------------------------------------------------------------- headers

@@ -20,7 +20,6 @@ from bcom_graphql.cli.commands import COMMANDS, load
 from bcom_graphql.cli.database import migrated
 from bcom_graphql.cli.readme import settings_example
 from bcom_graphql.secret_keys import SHORTEST
-from bcom_graphql.settings import Settings
 from resolvers.base.access import SYSTEM
 from resolvers.base.roles import Role
 from resolvers.context import Context, Services
@@ -29,6 +28,7 @@ from resolvers.store.models import training_runs
 from tests.conftest import SECRET, settings_of
 from tests.helpers.places import ROOT
 from tests.helpers.processes import COMMAND, Served, environment, free_port, run
+from tests.helpers.settings import settings_from
 from tests.helpers.support import Api, Factory, ago, iso, sql
 
 
@@ -149,7 +149,7 @@ def test_serve_says_what_is_wrong_with_a_setting(tmp_path: Path, setting: str, v
 )
 def test_a_setting_that_cannot_be_is_refused_with_what_it_should_be(setting: str, value: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Settings(_env_file=None, **{setting: value})
+        settings_from(**{setting: value})
 
 
 def test_serve_says_that_its_port_is_taken_before_it_starts_anything(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from tests.conftest import Clones, replace_database, settings_of
 from tests.helpers.command_line import check_command
 from tests.helpers.places import ROOT
 from tests.helpers.processes import free_port
+from tests.helpers.settings import settings_from
 from tests.helpers.support import Api, Factory, id_of, serving
 
 GUIDE = (ROOT / "docs" / "deploying.md").read_text()
@@ -109,7 +110,7 @@ def test_compose_s_server_is_set_up_by_settings_that_there_are(
     for name, value in server["environment"].items():
         monkeypatch.setenv(name, str(value))
 
-    settings = Settings(_env_file=None)
+    settings = settings_from()
 
     assert {name.lower() for name in server["environment"]} <= Settings.model_fields.keys()
     assert settings.database_url is not None
@@ -126,7 +127,7 @@ def test_compose_s_profiles_are_wired_as_its_comment_says(monkeypatch: pytest.Mo
     for name, value in compose["services"]["server"]["environment"].items():
         monkeypatch.setenv(name, str(value))
 
-    settings = Settings(_env_file=None)
+    settings = settings_from()
 
     assert settings.events_url is not None
     assert settings.events_url.get_secret_value() == "nats://nats:4222"

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bcom_graphql.settings import Settings
+from tests.helpers.settings import settings_from
 
 
 def refusal(**given: Any) -> str:
     with pytest.raises(ValidationError) as refused:
-        Settings(_env_file=None, **given)
+        settings_from(**given)
     return str(refused.value)
 
 
@@ -42,7 +42,7 @@ def test_a_key_that_repeats_itself_is_no_secret(key: str) -> None:
 def test_keys_as_they_are_made_are_accepted() -> None:
     made = [secrets.token_hex(16), secrets.token_hex(32), secrets.token_urlsafe(24), secrets.token_urlsafe(48)]
 
-    kept = [Settings(_env_file=None, secret_key=key).secret_key for key in made]
+    kept = [settings_from(secret_key=key).secret_key for key in made]
 
     assert [key.get_secret_value() for key in kept if key] == made
 

@@ -12,6 +12,7 @@ from bcom_graphql.unknown_settings import unknown_settings
 from tests.conftest import SECRET
 from tests.helpers.places import ROOT
 from tests.helpers.processes import run
+from tests.helpers.settings import settings_from
 
 NOWHERE = "postgresql+asyncpg://me@127.0.0.1:9/nothing"
 ESCAPE = "\x1b["
@@ -102,11 +103,11 @@ def test_what_docker_compose_reads_beside_the_address_of_the_database_is_not_tol
     [("INFO", "info"), ("Warn", "warning"), ("WARNING", "warning"), ("CRITICAL", "critical"), (" debug ", "debug")],
 )
 def test_a_level_may_be_written_in_any_case(given: str, meant: str) -> None:
-    assert Settings(_env_file=None, log_level=given).log_level == meant  # type: ignore[arg-type]
+    assert settings_from(log_level=given).log_level == meant  # type: ignore[arg-type]
 
 
 def test_formats_and_profiles_may_be_written_in_any_case() -> None:
-    settings = Settings(_env_file=None, log_format="JSON", profile="Development")  # type: ignore[arg-type]
+    settings = settings_from(log_format="JSON", profile="Development")  # type: ignore[arg-type]
 
     assert (settings.log_format, settings.profile) == ("json", "development")
 

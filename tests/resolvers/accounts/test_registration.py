@@ -11,7 +11,6 @@ from bcom_graphql import demo_account
 from bcom_graphql.cli.output import progress_bar
 from bcom_graphql.cli.startup import make_ready
 from bcom_graphql.observability.logging import configure_logging
-from bcom_graphql.settings import Settings
 from resolvers.accounts import users
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import Conflict
@@ -20,6 +19,7 @@ from resolvers.base.tokens import Tokens
 from resolvers.context import Context, Services
 from tests.conftest import SECRET, settings_of
 from tests.helpers.processes import run
+from tests.helpers.settings import settings_from
 from tests.helpers.support import Api, Factory, Server, id_of
 from tests.resolvers.accounts.test_accounts import PASSWORD, alive, login, register
 
@@ -60,7 +60,7 @@ async def refusal(api: Api, **given: Any) -> tuple[str, str]:
     ],
 )
 def test_registration_is_closed_in_production_unless_it_is_opened(given: dict[str, Any], is_open: bool) -> None:
-    assert Settings(_env_file=None, **given).open_registration is is_open
+    assert settings_from(**given).open_registration is is_open
 
 
 async def test_where_registration_is_closed_a_stranger_is_told_who_makes_accounts(server: Server) -> None:

@@ -13,13 +13,13 @@ import pytest
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from bcom_graphql.settings import Settings
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import RateLimited
 from resolvers.base.rate_limits import Budget, RateLimiter
 from resolvers.base.roles import Role
 from resolvers.context import network_of
 from resolvers.store.tables.core import User
+from tests.helpers.settings import settings_from
 from tests.helpers.support import Api, Factory, Server, ago, id_of, ms, record
 
 DETECT = """detectLinkAnomaly(input: {
@@ -333,7 +333,7 @@ async def test_what_was_refused_is_not_spent_from_the_longer_window() -> None:
 
 async def test_a_budget_does_not_grow_with_callers_who_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = RateLimiter({Budget.OPERATIONS: "5/second"})
-    storage = rates._local.storage
+    storage: Any = rates._local.storage
     for number in range(500):
         await rates.consume(Budget.OPERATIONS, f"user {number}")
 
@@ -348,7 +348,7 @@ async def test_a_budget_does_not_grow_with_callers_who_are_gone(monkeypatch: pyt
 @pytest.mark.parametrize("text", ["", "often", "5", "0/hour;;", "5/fortnight"])
 def test_a_setting_that_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must look like 100/hour"):
-        Settings(_env_file=None, rate_analyses=text)
+        settings_from(rate_analyses=text)
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import pytest
 
 from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers.base.access import SYSTEM
+from resolvers.base.errors import to_camel_case
 from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.detection.on_request import detect as detect_on_request
-from resolvers.detection.on_request import to_camel_case
 from resolvers.store.tables.core import Link, Network, Site
 from tests.helpers.support import LINK_CENTRE, LINK_SPREAD, Api, Factory, GraphQLFailed, ago, id_of, record_levels
 

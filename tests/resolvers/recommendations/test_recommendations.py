@@ -431,7 +431,7 @@ async def test_exactly_one_subject_is_asked_about(operator: Api, make: Factory) 
 
 async def test_the_id_of_something_else_is_not_found(operator: Api, make: Factory) -> None:
     anomaly = await faded(make)
-    wrong = [
+    wrong: list[dict[str, str]] = [
         {"detection": id_of(anomaly)},
         {"analysis": id_of(anomaly)},
         {"anomaly": global_id("Detection", anomaly.id)},

@@ -48,8 +48,8 @@ async def test_a_training_learns_from_what_was_recorded(
     one, other, *_ = await recommended(operator, anomaly=await faded(make))
     analysis, _ = await failing_hub(services, make)
     [third, *_] = await recommended(operator, analysis=analysis)
-    for id, outcome in ((one["id"], "SOLVED"), (other["id"], "REJECTED"), (third["id"], "DID_NOT_HELP")):
-        await record(operator, id, outcome)
+    for id, told in ((one["id"], "SOLVED"), (other["id"], "REJECTED"), (third["id"], "DID_NOT_HELP")):
+        await record(operator, id, told)
 
     outcome, learned = await trained(services, model)
 

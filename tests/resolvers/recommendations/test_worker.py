@@ -165,9 +165,9 @@ async def test_a_failure_with_one_is_tried_again_and_does_not_stop_the_server(
     server: Server, make: Factory, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from resolvers.recommendations import worker as advising
+    from resolvers.recommendations.recommendations import propose
 
     failures = 0
-    propose = advising.propose
 
     async def broken(*arguments: object) -> object:
         nonlocal failures

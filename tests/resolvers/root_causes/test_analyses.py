@@ -10,7 +10,7 @@ from ml.catalogue.root_causes import CulpritKind
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import InvalidInput
 from resolvers.base.roles import Role
-from resolvers.context import Context
+from resolvers.context import Context, Services
 from resolvers.root_causes.analyses import run_analysis
 from resolvers.root_causes.analyzer import Limits
 from resolvers.store.queries.analysis_scope import Scope
@@ -31,7 +31,7 @@ from tests.helpers.faulted import (
     numbers,
     recorded,
 )
-from tests.helpers.support import Api, Factory, Services, ago, codes, id_of, iso
+from tests.helpers.support import Api, Factory, ago, codes, id_of, iso
 
 CULPRIT = """culprit { __typename ... on Satellite { satellite: name } ... on Site { number } ... on Network { number }
   ... on Link { number } }"""

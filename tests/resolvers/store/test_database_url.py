@@ -3,10 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from bcom_graphql.settings import Settings
 from resolvers.store.postgres.database import Database
 from resolvers.store.postgres.database_url import Address, KeepAlive, parse
 from tests.helpers.freezing import FreezingProxy
+from tests.helpers.settings import settings_from
 
 HUSH = "hush-hush"
 SCHEMES = [
@@ -80,7 +80,7 @@ def test_passwords_are_taken_with_and_without_percent_signs(written: str, passwo
     ],
 )
 def test_what_platforms_hand_out_is_understood(url: str) -> None:
-    given = Settings(_env_file=None, database_url=url)
+    given = settings_from(database_url=url)
 
     assert given.database_url is not None
     assert parse(given.database_url.get_secret_value()).hosts
@@ -125,7 +125,7 @@ def test_tls_is_asked_for_in_other_drivers_words_too(query: str, sslmode: str) -
 )
 def test_what_is_not_understood_is_named_without_the_password(rest: str, said: str) -> None:
     with pytest.raises(ValidationError) as failed:
-        Settings(_env_file=None, database_url=f"postgres://me:{HUSH}@{rest}")
+        settings_from(database_url=f"postgres://me:{HUSH}@{rest}")
 
     [error] = failed.value.errors()
     assert said in error["msg"]

@@ -22,7 +22,6 @@ from structlog.testing import capture_logs
 from bcom_graphql import app
 from bcom_graphql.observability.logging import configure_logging
 from bcom_graphql.services import build_services
-from bcom_graphql.settings import Settings
 from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.store.events.database import EventDatabase
@@ -32,6 +31,7 @@ from resolvers.store.events.wakeups import PAUSES, Channel
 from resolvers.store.postgres.embedded import embedded_postgres
 from resolvers.store.postgres.migrations import migrate
 from tests.conftest import settings_of
+from tests.helpers.settings import settings_from
 from tests.helpers.support import QUIET, Factory, Server, ago, id_of, record_levels, until
 from tests.resolvers.store.test_event_log import HERE, LAST, heard, process, taken, tell, told
 from tests.resolvers.store.test_live_samples import following, levels, new, next_of
@@ -517,7 +517,7 @@ def test_several_servers_have_credentials_of_their_own_and_one_prefix() -> None:
 )
 def test_what_is_no_url_of_nats_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(ValidationError) as refused:
-        Settings(_env_file=None, events_url=url)
+        settings_from(events_url=url)
 
     [error] = refused.value.errors()
     assert error["loc"] == ("events_url",)

@@ -9,9 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind, grade
+from resolvers.base.errors import to_camel_case
 from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.detection.on_request import to_camel_case
 from resolvers.store.tables.core import Link, Network, Site
 from tests.helpers.support import (
     EXTREME,
