@@ -12,7 +12,7 @@ from bcom_graphql.graphql.deadlines import Deadline
 from bcom_graphql.graphql.errors import BadRequest, RequestError
 from bcom_graphql.graphql.json import count_values, parse_long_json
 from bcom_graphql.graphql.limits import Allowance, Limits
-from bcom_graphql.graphql.transports.spool import FREE_BYTES, Lease, MemoryReservation, make_memory_error
+from bcom_graphql.graphql.transports.spool import FREE_BYTES, DiskReservation, MemoryReservation, make_memory_error
 
 UNPACKED_BYTES: Final = 64 * 1024  # decompressed in one go
 GZIP, ZLIB, RAW_DEFLATE = 31, 15, -15  # zlib's `wbits`
@@ -24,10 +24,10 @@ Admit = Callable[[], Awaitable[Allowance]]
 class HttpRequest(Request):
     """A request whose headers are read often: `header_values` has the first value of each, by its lower-case name.
 
-    `lease` holds the uploaded files, `memory` what an anonymous sender's body takes.
+    `disk` holds the uploaded files, `memory` is what an anonymous sender's body takes.
     """
 
-    lease: Lease | None = None
+    disk: DiskReservation | None = None
     memory: MemoryReservation | None = None
 
     def __init__(self, scope: Scope, receive: Receive) -> None:

@@ -154,8 +154,8 @@ class GraphQLServer(GraphQL[Any, None]):
         finally:
             if request.memory is not None:
                 request.memory.release()
-            if request.lease is not None:
-                await run_in_threadpool(request.lease.close)
+            if request.disk is not None:
+                await run_in_threadpool(request.disk.close)
 
     async def _respond(self, request: HttpRequest, media: str) -> Response:
         refuse_forgery(request.header_values)

@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 
 from bcom_graphql.graphql.errors import BadRequest
 from bcom_graphql.graphql.limits import Limits
-from bcom_graphql.graphql.transports.spool import Lease, report_os_errors
+from bcom_graphql.graphql.transports.spool import DiskReservation, report_os_errors
 
 FIELDS: Final = ("operations", "map")
 MAX_OTHER_PARTS: Final = 100  # besides files
@@ -32,11 +32,11 @@ EVENTS: Final = (
 class MultipartForm:
     """The fields and files of a form by name; the last where a name repeats."""
 
-    def __init__(self, content_type: str, limits: Limits, lease: Lease) -> None:
+    def __init__(self, content_type: str, limits: Limits, disk: DiskReservation) -> None:
         """Raises RequestError for a content type without a boundary."""
         self.fields: dict[str, bytearray] = {}
         self.files: dict[str, UploadFile] = {}
-        self.lease = lease
+        self.disk = disk
         self._limits = limits
         self._parts = self._opened = self._kept = 0
         self._header = self._value = self._disposition = b""
@@ -104,7 +104,7 @@ class MultipartForm:
         if self._opened > self._limits.files:
             raise BadRequest(f"A request has at most {self._limits.files} files.")
         with report_os_errors():
-            return UploadFile(self.lease.open(), size=0, filename=name)  # type: ignore[arg-type]
+            return UploadFile(self.disk.open(), size=0, filename=name)  # type: ignore[arg-type]
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if isinstance(self._into, UploadFile):

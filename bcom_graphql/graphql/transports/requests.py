@@ -89,7 +89,7 @@ async def read_operations(
     """Reads one operation or a batch from a POST's body or a GET's query string. Raises RequestError.
 
     `admit` authenticates the sender and returns how much they may send; it is called once there is more than anybody
-    may send. Files stay open until `request.lease` is closed, memory is reserved until `request.memory` is released.
+    may send. Files stay open until `request.disk` is closed, memory is reserved until `request.memory` is released.
     """
     if request.method == "GET":
         return GraphQLRequest.of(_parse_query_string(request.query_params, limits.allowance(signed_in=False)))
@@ -102,9 +102,9 @@ async def read_operations(
     request.memory = spool.anonymous_memory.new_reservation()
     admission = Admission(limits.allowance(signed_in=False, files=files), partial(admit, files=files), request.memory)
     if files:
-        request.lease = spool.lease()
+        request.disk = spool.new_reservation()
         asked = await read_multipart(
-            body, MultipartForm(request.header_values["content-type"], limits, request.lease), admission
+            body, MultipartForm(request.header_values["content-type"], limits, request.disk), admission
         )
     else:
         asked = await read_json(body, admission)

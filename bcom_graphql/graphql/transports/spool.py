@@ -24,22 +24,22 @@ OUT_OF_HANDLES = (errno.EMFILE, errno.ENFILE)
 
 
 class Spool:
-    """What the bodies of one process take."""
+    """What the request bodies of one process take."""
 
     def __init__(self, limits: Limits, folder: Path | None = None) -> None:
         """`folder`: by default the system's for temporary files."""
         self._limits = limits
         self.folder = str(folder) if folder else None
         self.in_memory = limits.anonymous_body  # bytes of each file: anonymous senders write nothing to disk
-        self.held = 0
+        self.reserved = 0  # bytes of disk
         self.anonymous_memory = AnonymousMemory(limits.anonymous_bodies)
 
-    def lease(self) -> "Lease":
-        return Lease(self)
+    def new_reservation(self) -> "DiskReservation":
+        return DiskReservation(self)
 
     def check_room(self, more: int) -> None:
         """Raises RequestError if so many more bytes exceed the limit, or what the disk can spare."""
-        if self.held + more > self._limits.spooled:
+        if self.reserved + more > self._limits.spooled:
             raise _make_capacity_error("The server is receiving as many files as it has room for. Try again later.")
         free = shutil.disk_usage(self.folder or gettempdir()).free
         if free - more < self._limits.free_disk:
@@ -52,21 +52,21 @@ class AnonymousMemory:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._held = 0
+        self._taken = 0
 
     def new_reservation(self) -> "MemoryReservation":
         return MemoryReservation(self)
 
     def take(self, more: int) -> bool:
         """Takes so many more bytes, if there is room. Returns whether there was."""
-        if self._held + more > self._most:
+        if self._taken + more > self._most:
             return False
-        self._held += more
+        self._taken += more
         return True
 
 
 class MemoryReservation:
-    """What one request takes of it, until it is released."""
+    """The memory that one request's body takes, until it is released."""
 
     def __init__(self, anonymous_memory: AnonymousMemory) -> None:
         self._memory = anonymous_memory
@@ -85,21 +85,21 @@ class MemoryReservation:
         self._taken = 0
 
 
-class Lease:
-    """The disk that one request holds, until it is closed."""
+class DiskReservation:
+    """The disk that one request's files take, until they are closed."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
-        self._held = 0
+        self._reserved = 0
         self._files = list[IO[bytes]]()
 
-    def hold(self, size: int) -> None:
-        """Holds room for so many bytes in all. Raises RequestError."""
-        more = max(0, size - self._held)
+    def reserve(self, size: int) -> None:
+        """Reserves so many bytes in all. Raises RequestError if there is no room."""
+        more = max(0, size - self._reserved)
         with report_os_errors():
             self._spool.check_room(more)
-        self._spool.held += more
-        self._held += more
+        self._spool.reserved += more
+        self._reserved += more
 
     def open(self) -> IO[bytes]:
         """Returns a file that is gone when it is closed, or when the process dies."""
@@ -108,11 +108,11 @@ class Lease:
         return file
 
     def close(self) -> None:
-        """Closes the files. Call it in a thread: it takes a while to free a large file."""
+        """Closes the files and releases the disk. Call it in a thread: it takes a while to free a large file."""
         for file in self._files:
             file.close()
-        self._spool.held -= self._held
-        self._held = 0
+        self._spool.reserved -= self._reserved
+        self._reserved = 0
 
 
 @contextmanager

@@ -13,14 +13,14 @@ from bcom_graphql.graphql.errors import BadRequest
 from bcom_graphql.graphql.json import count_values, parse_long_json
 from bcom_graphql.graphql.transports.bodies import Admission, Body
 from bcom_graphql.graphql.transports.multipart import MultipartForm
-from bcom_graphql.graphql.transports.spool import Lease
+from bcom_graphql.graphql.transports.spool import DiskReservation
 
 MAX_STEPS: Final = 100  # of the path to a file's place
 
 
 async def read_multipart(body: Body, form: MultipartForm, admission: Admission) -> Any:
     """Returns the operations with their files in place. Raises RequestError."""
-    await form.read(_read_admitted(body, form.lease, admission))
+    await form.read(_read_admitted(body, form.disk, admission))
     operations, places = await _read_json(form, "operations", admission), await _read_json(form, "map", admission)
     if not isinstance(places, dict):
         raise BadRequest('`map` is an object such as {"0": ["variables.file"]}.')
@@ -35,22 +35,22 @@ async def read_multipart(body: Body, form: MultipartForm, admission: Admission) 
     return operations
 
 
-async def _read_admitted(body: Body, lease: Lease, admission: Admission) -> AsyncGenerator[bytes, None]:
+async def _read_admitted(body: Body, disk: DiskReservation, admission: Admission) -> AsyncGenerator[bytes, None]:
     """Yields the body. Makes room on disk before more than anybody may send arrives, if that is announced."""
     size, unpacked = body.announced, 0
-    await _make_room(size, lease, admission)
+    await _make_room(size, disk, admission)
     async for piece in body.pieces():
         unpacked += len(piece)
         size = max(size, body.received, unpacked)
-        await _make_room(size, lease, admission)
+        await _make_room(size, disk, admission)
         await admission.keep(unpacked)
         yield piece
 
 
-async def _make_room(size: int, lease: Lease, admission: Admission) -> None:
+async def _make_room(size: int, disk: DiskReservation, admission: Admission) -> None:
     await admission.check(size, 0, "The upload")
     if admission.is_over:
-        lease.hold(size)
+        disk.reserve(size)
 
 
 async def _read_json(form: MultipartForm, name: str, admission: Admission) -> Any:
