@@ -15,11 +15,11 @@ from ml.recommendation.playbook.loading import default_playbook
 from resolvers.base.access import SYSTEM, Caller, require, require_person
 from resolvers.base.dataloader import Loader
 from resolvers.base.errors import Busy
+from resolvers.base.fair_queue import FairQueue
 from resolvers.base.interfaces import FileReaders, PasswordHasher, Trainers
 from resolvers.base.rate_limits import Budget, RateLimiter
 from resolvers.base.roles import Role
 from resolvers.base.tokens import Tokens
-from resolvers.base.turns import FairQueue
 from resolvers.lists.loaders import Loaders
 from resolvers.lists.row_loaders import RowLoaders
 from resolvers.store.events.database import EventDatabase
@@ -35,9 +35,9 @@ from resolvers.store.telemetry.live_samples import LiveSamples
 from resolvers.store.telemetry.profiles import ProfileCache
 
 Columns = Mapping[type[Table], frozenset[str]]  # to read of each entity; all of one that is missing
-READINGS_WAITING: Final = 1000
-READING_WAITS: Final = 10.0  # seconds
-TOO_MANY_READINGS: Final = "Too many searches, series and statistics are running."
+MAX_WAITING_READS: Final = 1000  # searches, series and statistics
+READ_TURN_SECONDS: Final = 10.0  # to wait for a turn
+TOO_MANY_READS: Final = "Too many searches, series and statistics are running."
 ANALYSES_AT_ONCE: Final = 2  # of root causes, in a process: each may take a core, and memory for millions of samples
 
 
@@ -69,7 +69,7 @@ class Services:
 
     def __post_init__(self) -> None:
         at_once = max(1, self.database.pool.size // 2)
-        object.__setattr__(self, "read_turns", FairQueue(at_once, READINGS_WAITING, TOO_MANY_READINGS))
+        object.__setattr__(self, "read_turns", FairQueue(at_once, MAX_WAITING_READS, TOO_MANY_READS))
         object.__setattr__(self, "live", LiveSamples(self.database))
         object.__setattr__(self, "sensitivity", Sensitivities(self.database))
         object.__setattr__(self, "row_loaders", RowLoaders(self.database))
@@ -134,10 +134,10 @@ class Context:
         """Waits for a place among the queries that keep the database busy. Raises Busy for too many, or too long."""
         turns = self.services.read_turns
         try:
-            async with asyncio.timeout(READING_WAITS):
+            async with asyncio.timeout(READ_TURN_SECONDS):
                 await turns.acquire(self.rate_limit_key, preferred=False)
         except TimeoutError:
-            raise Busy(TOO_MANY_READINGS) from None
+            raise Busy(TOO_MANY_READS) from None
         try:
             yield
         finally:

@@ -16,7 +16,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from resolvers.accounts.credentials import LONGEST_PASSWORD
-from resolvers.base.turns import FairQueue
+from resolvers.base.fair_queue import FairQueue
 
 THREADS: Final = min(4, max(1, (os.cpu_count() or 1) // 2))  # each hash takes 64 MiB, and runs on four cores if it may
 NICENESS: Final = 10  # the event loop comes first, and the database
@@ -43,7 +43,7 @@ class Passwords:
     """Hashes and verifies; who waits for it is let in by network, those known to the account first."""
 
     def __init__(self, waiting: int = WAITING, threads: int = THREADS) -> None:
-        self._turns = FairQueue(threads, waiting)
+        self._turns = FairQueue(threads, waiting, "Too many sign in at this moment.")
         self._threads = ThreadPoolExecutor(threads, "argon2", _step_back)  # a flood leaves other threads alone
 
     async def hash(self, password: str, network: str = "", *, is_known: bool = False) -> str:

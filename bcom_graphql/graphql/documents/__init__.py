@@ -1,4 +1,4 @@
 """What does a document ask for, is that allowed, and what does it cost?
 
-Offers read, validated and priced documents. Must not know transports or execution.
+Offers documents that are read, checked against limits, validated and priced. Must not know transports or execution.
 """

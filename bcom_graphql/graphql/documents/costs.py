@@ -1,14 +1,20 @@
 """Computes an upper bound of an operation's cost before it is executed: its fields, times the sizes of its pages.
 
-Follows the GraphQL Cost Directive specification (https://ibm.github.io/graphql-specs/cost-spec.html): a field with a
-composite type weighs 1, any other 0, or what `@cost(weight:)` says. `@listSize` bounds a list's length: by the largest
-of its slicing arguments (a list argument counts its entries), else by `assumedSize`; with `sizedFields` that applies to
-those fields below it, as in a Relay connection.
+Follows the GraphQL Cost Directive specification (https://ibm.github.io/graphql-specs/cost-spec.html):
 
-Where the specification says nothing: weights may be fractions; a leaf under an alias weighs at least 1; a field may
-have several `@listSize`, whose lengths multiply if they name the same field; an argument with a `@constraint` of its
-own is no page size. A field selected twice counts twice, and so do a union's alternatives. What depends on no variable
-is added up once per document.
+- A field weighs what its `@cost(weight:)` says. Without one it weighs 1 if its type is composite, else 0.
+- `@listSize` says how long a list may get: as the largest of its slicing arguments says, else `assumedSize`. A slicing
+  argument that is a list counts its entries. With `sizedFields` the length is that of these fields below, as in a Relay
+  connection.
+
+The specification leaves open, and here it is so:
+
+- Weights may be fractions. A leaf under an alias weighs at least 1.
+- A field may have several `@listSize`. If they name the same field, their lengths multiply.
+- A slicing argument with a `@constraint` is bounded by that; any other is a page size, bounded by the largest page.
+- A field that is selected twice counts twice. All alternatives of a union count.
+
+The part of a cost that depends on no variable is added up once per document.
 """
 
 from collections import defaultdict
@@ -47,7 +53,10 @@ UNITS_PER_POINT: Final = 100  # weights are added up in whole units, so that the
 
 @dataclass(frozen=True, slots=True)
 class ListSize:
-    """How long a list may get, or the lists `fields` below it. `slicing`: arguments; are they page sizes?"""
+    """How long a list may get: the field's own, or those of `fields` below it.
+
+    assumed: the length without a slicing argument. slicing: by slicing argument, whether it is a page size.
+    """
 
     assumed: int
     slicing: Mapping[str, bool] = field(default_factory=dict)
@@ -69,13 +78,16 @@ class SlicingArgument:
 
     field: str
     argument: str
-    asked: int | str
+    size: int | str
     is_page: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class CostExpression:
-    """The cost of a field: `own`, plus the costs `once`, plus `each` times the length of its list."""
+    """The cost of a field: `own`, plus the costs `once`, plus the costs `each` times the length of its list.
+
+    The length is the largest that `slices` say, else `assumed_size`.
+    """
 
     own: int = 0
     once: tuple["CostExpression", ...] = ()
@@ -107,17 +119,17 @@ class CostEvaluator:
         return self._totals[id(expression)]
 
     def _size(self, expression: CostExpression) -> int:
-        sizes = [size for asked in expression.slices if (size := self._find_size(asked)) is not None]
+        sizes = [size for argument in expression.slices if (size := self._find_size(argument)) is not None]
         return max(sizes, default=expression.assumed_size)
 
-    def _find_size(self, asked: SlicingArgument) -> int | None:
-        given = self.variables.get(asked.asked) if isinstance(asked.asked, str) else asked.asked
-        size: int | None = (len(given) or None) if isinstance(given, list) else given
+    def _find_size(self, slicing: SlicingArgument) -> int | None:
+        value = self.variables.get(slicing.size) if isinstance(slicing.size, str) else slicing.size
+        size: int | None = (len(value) or None) if isinstance(value, list) else value
         if size is None:
             return None
-        if asked.is_page and size > self.largest_page:
-            message = f"`{asked.argument}` of `{asked.field}` asks for {size}; a page has at most {self.largest_page}."
-            raise BadRequest(message)
+        if slicing.is_page and size > self.largest_page:
+            name = f"`{slicing.argument}` of `{slicing.field}`"
+            raise BadRequest(f"{name} asks for {size}; a page has at most {self.largest_page}.")
         return max(0, size)
 
 
@@ -125,25 +137,25 @@ class OperationCosts:
     """The costs of one operation: a total for each combination of lengths in its variables."""
 
     def __init__(self, expression: CostExpression, largest_page: int) -> None:
-        self._term, self._largest_page = expression, largest_page
-        self._find_size_variables = tuple(sorted(_find_size_variables(expression, {})))
+        self._expression, self._largest_page = expression, largest_page
+        self._size_variables = tuple(sorted(_find_size_variables(expression, {})))
         self._totals: dict[tuple[object, ...], int] = {}
 
     def total(self, variables: Mapping[str, Any]) -> int:
         """Returns the cost in points. Raises BadRequest for a page beyond the largest."""
-        given = map(variables.get, self._find_size_variables)
-        lengths = tuple(len(value) if isinstance(value, list) else value for value in given)
+        values = map(variables.get, self._size_variables)
+        lengths = tuple(len(value) if isinstance(value, list) else value for value in values)
         if lengths not in self._totals:
             if len(self._totals) >= MAX_REMEMBERED:
                 self._totals.clear()
-            self._totals[lengths] = CostEvaluator(variables, self._largest_page).total(self._term)
+            self._totals[lengths] = CostEvaluator(variables, self._largest_page).total(self._expression)
         return self._totals[lengths]
 
 
 def _find_size_variables(expression: CostExpression, seen: dict[int, set[str]]) -> set[str]:
     """Returns the variables that determine lengths of lists."""
     if id(expression) not in seen:
-        names = seen[id(expression)] = {one.asked for one in expression.slices if isinstance(one.asked, str)}
+        names = seen[id(expression)] = {one.size for one in expression.slices if isinstance(one.size, str)}
         names.update(*(_find_size_variables(below, seen) for below in (*expression.once, *expression.each)))
     return seen[id(expression)]
 
@@ -212,8 +224,8 @@ class CostAnalyzer:
                 expression = self._fold(CostExpression(0, (), (expression,), slices, size.assumed))
             return expression
         parts = [self._multiply(name, expression, sizes) for name, expression in below.items()]
-        asked = [self._fold(CostExpression(slices=slices)) for _, slices in sizes]  # checked, whatever is selected
-        return self._fold(CostExpression(cost.weight, (*parts, *asked)))
+        pages = [self._fold(CostExpression(slices=slices)) for _, slices in sizes]  # checked, whatever is selected
+        return self._fold(CostExpression(cost.weight, (*parts, *pages)))
 
     def _multiply(
         self, name: str, expression: CostExpression, sizes: Iterable[tuple[ListSize, tuple[SlicingArgument, ...]]]
@@ -227,10 +239,10 @@ class CostAnalyzer:
     def _fold(self, expression: CostExpression) -> CostExpression:
         """Evaluates an expression without variables; keeps a page that is too large, to be refused later."""
         parts = (*expression.once, *expression.each)
-        settled = all(
-            isinstance(s.asked, int) and (s.asked <= self._largest_page or not s.is_page) for s in expression.slices
+        is_constant = all(
+            isinstance(s.size, int) and (s.size <= self._largest_page or not s.is_page) for s in expression.slices
         )
-        if not settled or any(part.once or part.each or part.slices for part in parts):
+        if not is_constant or any(part.once or part.each or part.slices for part in parts):
             return expression
         return CostExpression(CostEvaluator({}, self._largest_page).units(expression))
 
@@ -238,8 +250,8 @@ class CostAnalyzer:
 def _slices(parent: GraphQLNamedType, node: FieldNode, size: ListSize) -> Iterator[SlicingArgument]:
     for argument in node.arguments or ():
         name = argument.name.value
-        if name in size.slicing and (asked := _read_size(argument.value)) is not None:
-            yield SlicingArgument(f"{parent.name}.{node.name.value}", name, asked, size.slicing[name])
+        if name in size.slicing and (length := _read_size(argument.value)) is not None:
+            yield SlicingArgument(f"{parent.name}.{node.name.value}", name, length, size.slicing[name])
 
 
 def _read_size(value: ValueNode) -> int | str | None:

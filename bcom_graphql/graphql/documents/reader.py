@@ -21,9 +21,9 @@ from graphql import (
 from graphql.validation import ASTValidationRule, OverlappingFieldsCanBeMergedRule
 
 from bcom_graphql.graphql.compiled import CompiledOperation
-from bcom_graphql.graphql.documents.complexity import Measurer, find_excesses
-from bcom_graphql.graphql.documents.constraints import Arguments, Constraints
+from bcom_graphql.graphql.documents.argument_limits import Arguments, Constraints
 from bcom_graphql.graphql.documents.costs import CostAnalyzer, OperationCosts
+from bcom_graphql.graphql.documents.document_limits import Measurer, find_excesses
 from bcom_graphql.graphql.documents.literals import LiteralsRule
 from bcom_graphql.graphql.documents.overlapping_fields import FieldsMergeRule
 from bcom_graphql.graphql.documents.payload_variables import find_payload_variables

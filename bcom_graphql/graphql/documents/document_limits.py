@@ -1,4 +1,4 @@
-"""Measures a document before anything expensive is done with it.
+"""Measures a document, and finds the limits that it exceeds, before anything expensive is done with it.
 
 Fragments count wherever they are spread, as in execution. Each is measured once, after those that it spreads, so that
 deep chains of fragments cost little. A cycle, which validation will report, counts nothing. Fields below `__schema` and
@@ -28,8 +28,8 @@ MAX_INTROSPECTION_FIELDS: Final = 500  # that query has 229
 
 
 @dataclass(frozen=True, slots=True)
-class Complexity:
-    """Measures of a selection set. `fields` counts all selected fields, `root_fields` those at its top.
+class Measures:
+    """The measures of a selection set. `fields` counts all selected fields, `root_fields` those at its top.
 
     `nested` counts the selection sets and fragments around the innermost. `introspection_depth` and
     `introspection_fields` are the levels and the number of fields below introspection fields.
@@ -44,9 +44,9 @@ class Complexity:
     introspection_depth: int = 0
     introspection_fields: int = 0
 
-    def combine(self, other: "Complexity") -> "Complexity":
+    def combine(self, other: "Measures") -> "Measures":
         """Returns the measures of two selections side by side."""
-        return Complexity(
+        return Measures(
             max(self.depth, other.depth),
             self.root_fields + other.root_fields,
             self.fields + other.fields,
@@ -57,22 +57,22 @@ class Complexity:
             self.introspection_fields + other.introspection_fields,
         )
 
-    def inside(self, field: FieldNode) -> "Complexity":
+    def inside(self, field: FieldNode) -> "Measures":
         """Returns the measures of the field that has this selection set."""
         aliases, fields = self.aliases + (field.alias is not None), self.fields + 1
         if field.name.value in INTROSPECTION:
             introspection_depth, introspection_fields = self.depth + 1, fields
-            return Complexity(
+            return Measures(
                 1, 1, fields, aliases, self.directives, self.nested, introspection_depth, introspection_fields
             )
         depth = self.depth + 1
-        return Complexity(
+        return Measures(
             depth, 1, fields, aliases, self.directives, self.nested, self.introspection_depth, self.introspection_fields
         )
 
-    def nest(self) -> "Complexity":
+    def nest(self) -> "Measures":
         """Returns the measures with one more level of nesting."""
-        return Complexity(
+        return Measures(
             self.depth,
             self.root_fields,
             self.fields,
@@ -89,26 +89,26 @@ class Measurer:
 
     def __init__(self, document: DocumentNode) -> None:
         fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
-        self.fragments: dict[str, Complexity] = {}
+        self.fragments: dict[str, Measures] = {}
         for name in _sort_innermost_first(fragments):
             self.fragments[name] = self._measure_selections(fragments[name].selection_set)
         self.operations = [self.measure(d) for d in document.definitions if isinstance(d, OperationDefinitionNode)]
 
-    def measure(self, operation: OperationDefinitionNode) -> Complexity:
+    def measure(self, operation: OperationDefinitionNode) -> Measures:
         variables = sum(len(variable.directives or ()) for variable in operation.variable_definitions or ())
-        own = Complexity(directives=len(operation.directives or ()) + variables)
+        own = Measures(directives=len(operation.directives or ()) + variables)
         return own.combine(self._measure_selections(operation.selection_set))
 
-    def _measure_selections(self, selections: SelectionSetNode | None) -> Complexity:
-        total = Complexity()
+    def _measure_selections(self, selections: SelectionSetNode | None) -> Measures:
+        total = Measures()
         for selection in selections.selections if selections else ():
             total = total.combine(self._measure_selection(selection))
         return total.nest() if selections else total
 
-    def _measure_selection(self, selection: SelectionNode) -> Complexity:
-        own = Complexity(directives=len(selection.directives or ()))
+    def _measure_selection(self, selection: SelectionNode) -> Measures:
+        own = Measures(directives=len(selection.directives or ()))
         if isinstance(selection, FragmentSpreadNode):
-            return own.combine(self.fragments.get(selection.name.value, Complexity()))
+            return own.combine(self.fragments.get(selection.name.value, Measures()))
         below = self._measure_selections(getattr(selection, "selection_set", None))
         return own.combine(below.inside(selection) if isinstance(selection, FieldNode) else below)
 

@@ -9,14 +9,14 @@ import pytest
 
 from resolvers.accounts.passwords import NICENESS, Passwords
 from resolvers.base.errors import Busy
-from resolvers.base.turns import FairQueue
+from resolvers.base.fair_queue import FairQueue
 
 
 class Crowd:
     """Takes turns, and notes who came in which order."""
 
     def __init__(self, at_once: int, waiting: int) -> None:
-        self.turns, self.came = FairQueue(at_once, waiting), list[str]()
+        self.turns, self.came = FairQueue(at_once, waiting, "Too many wait."), list[str]()
 
     async def join(self, name: str, group: str | None = None, *, preferred: bool = False) -> "asyncio.Task[None]":
         task = asyncio.create_task(self._wait(name, group or name, preferred=preferred))

@@ -1,7 +1,7 @@
-"""Bounds arguments by the schema's `@constraint`, or else by defaults.
+"""Limits the size of arguments by the schema's `@constraint`, or else by defaults.
 
-Literals and variables are checked alike, before they are coerced. A text has a length, a list a number of entries, a
-number a greatest value. Custom scalars bound their values themselves.
+A text is limited in its length, a list in its entries, a number in its value. Literals and variables are checked alike,
+before they are coerced. Custom scalars limit their values themselves.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -18,7 +18,7 @@ from graphql import (
 )
 from graphql.type import GraphQLScalarType
 
-from bcom_graphql.graphql.documents.constraints import Constraints
+from bcom_graphql.graphql.documents.argument_limits import Constraints
 from resolvers.base.roles import Role
 from schema.root import schema
 from tests.helpers.support import Api, Server

@@ -16,15 +16,16 @@ class _Waiting:
 
 
 class FairQueue:
-    """Lets `at_once` holders in and `waiting` others wait.
+    """Lets `at_once` callers in, and has up to `waiting` others wait.
 
     Preferred callers come first, then the first caller of each group before the second of any.
+    refusal: what the last in rank are told when too many wait.
     """
 
-    def __init__(self, at_once: int, waiting: int, refusal: str = "Too many sign in at this moment.") -> None:
-        self._free, self._most, self._refusal = at_once, waiting, refusal
+    def __init__(self, at_once: int, waiting: int, refusal: str) -> None:
+        self._free, self._max_waiting, self._refusal = at_once, waiting, refusal
         self._queue: list[_Waiting] = []
-        self._came = 0
+        self._arrivals = 0
 
     async def acquire(self, group: str, *, preferred: bool) -> None:
         """Waits for a place; call `release` afterwards. Raises Busy for the last in rank when too many wait."""
@@ -48,12 +49,12 @@ class FairQueue:
         first.called.set_result(None)
 
     def _enqueue(self, group: str, *, preferred: bool) -> _Waiting:
-        self._came += 1
+        self._arrivals += 1
         same = sum(waiting.group == group for waiting in self._queue)
         called = asyncio.get_running_loop().create_future()
-        mine = _Waiting(group, (not preferred, same, self._came), called)
+        mine = _Waiting(group, (not preferred, same, self._arrivals), called)
         self._queue.append(mine)
-        if len(self._queue) > self._most:
+        if len(self._queue) > self._max_waiting:
             last = max(self._queue, key=lambda waiting: waiting.rank)
             self._queue.remove(last)
             last.called.set_exception(Busy(self._refusal))
