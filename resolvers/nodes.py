@@ -10,6 +10,7 @@ from resolvers.models import models
 from resolvers.store.postgres.identifiers import entity_key
 from resolvers.store.tables.analyses import CorrelationAnalysis
 from resolvers.store.tables.core import Anomaly, ApiKey, Detection, Link, Network, Satellite, Site, Table, User
+from resolvers.store.tables.incidents import Incident
 from resolvers.store.tables.models import ModelVersion, TrainingRun
 from resolvers.store.tables.recommendations import Recommendation
 
@@ -25,12 +26,13 @@ NODE_TABLES: dict[str, type[Table]] = {
         Anomaly,
         CorrelationAnalysis,
         Detection,
+        Incident,
         ModelVersion,
         Recommendation,
         TrainingRun,
     )
 }
-KEYED_BY_UUID = {"Anomaly", "CorrelationAnalysis", "Detection", "Recommendation", "TrainingRun"}
+KEYED_BY_UUID = {"Anomaly", "CorrelationAnalysis", "Detection", "Incident", "Recommendation", "TrainingRun"}
 OWNERS = {"User": "id", "ApiKey": "user_id"}  # the column of the user who may see it, besides admins
 
 

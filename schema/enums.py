@@ -12,8 +12,11 @@ from ml.detection.episodes import Severity
 from ml.recommendation.case import Outcome, Priority
 from resolvers.base.roles import Role
 from resolvers.detection.anomalies import AnomalyChange, AnomalyOrder
+from resolvers.incidents.changes import IncidentChange
+from resolvers.incidents.incidents import IncidentOrder
 from resolvers.store.tables.analyses import AnalysisScope
-from resolvers.store.tables.core import AnomalyStatus, Band, SiteRole, Verdict
+from resolvers.store.tables.core import AnomalyCategory, AnomalyStatus, Band, SiteRole, Verdict
+from resolvers.store.tables.incidents import IncidentKind, IncidentStatus
 from resolvers.store.tables.models import ModelStage, TrainingStatus
 
 
@@ -98,6 +101,58 @@ _enum(
         "ACKNOWLEDGED": "Somebody took it with `acknowledgeAnomaly`.",
         "RESOLVED": "It ended, by itself or by `resolveAnomaly`.",
         "JUDGED": "Somebody recorded a verdict with `judgeAnomaly`.",
+        "COMMENTED": "Somebody wrote a comment with `commentAnomaly`.",
+    },
+)
+_enum(
+    AnomalyCategory,
+    "What an anomaly is.",
+    {"DEVIATION": "What was measured is not as usual.", "SILENCE": "Nothing is measured any more."},
+)
+_enum(
+    IncidentKind,
+    "What an incident is about.",
+    {
+        "FAULT": "Something degraded.",
+        "NO_TELEMETRY": "A collector, or everything behind one, went quiet.",
+        "FORECAST": "Something will degrade.",
+    },
+)
+_enum(
+    IncidentStatus,
+    "How far an incident has been handled.",
+    {
+        "OPEN": "Nobody has acknowledged it.",
+        "ACKNOWLEDGED": "Somebody works on it.",
+        "MITIGATED": "It hurts less, but is not solved yet.",
+        "RESOLVED": "It is solved, or was merged into another one.",
+    },
+)
+_enum(
+    IncidentOrder,
+    "The order of a list of incidents.",
+    {
+        "WORST": "By severity, the highest first; then by affected links, most first; then by age, oldest first.",
+        "NEWEST": "By start, latest first.",
+        "OLDEST": "By start, earliest first.",
+        "LAST_CHANGED": "By last change, latest first.",
+    },
+)
+_enum(
+    IncidentChange,
+    "What happened to an incident.",
+    {
+        "OPENED": "It was announced.",
+        "UPDATED": "The server learned more: its cause, its severity, its links or its end changed.",
+        "ACKNOWLEDGED": "Somebody took it with `acknowledgeIncident`.",
+        "ASSIGNED": "`assignIncident` gave it to somebody, or to nobody.",
+        "COMMENTED": "Somebody wrote a comment.",
+        "SNOOZED": "`snoozeIncident` snoozed it, or woke it up.",
+        "MITIGATED": "Somebody said so with `mitigateIncident`.",
+        "RESOLVED": "It was resolved, by itself or by `resolveIncident`.",
+        "REOPENED": "It came back, or was reopened by `reopenIncident`.",
+        "MERGED": "It was merged into another one, or another one into it.",
+        "SPLIT": "Anomalies of it became another incident, or it was made of another's.",
     },
 )
 _enum(
@@ -155,11 +210,16 @@ _enum(
 
 __all__ = [
     "AnalysisScope",
+    "AnomalyCategory",
     "AnomalyChange",
     "AnomalyOrder",
     "AnomalyStatus",
     "Band",
     "Direction",
+    "IncidentChange",
+    "IncidentKind",
+    "IncidentOrder",
+    "IncidentStatus",
     "Metric",
     "ModelStage",
     "Outcome",

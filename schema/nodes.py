@@ -12,6 +12,7 @@ from schema.anomalies.types import Anomaly, Detection
 from schema.directives import list_size
 from schema.enums import Role
 from schema.fleet.types import Link, Network, Satellite, Site
+from schema.incidents.types import Incident
 from schema.models.training import TrainingRun
 from schema.models.types import Model, ModelVersion
 from schema.recommendations.types import Recommendation
@@ -31,6 +32,7 @@ NODES: dict[str, type[Node]] = {
         Anomaly,
         Detection,
         CorrelationAnalysis,
+        Incident,
         Recommendation,
         Model,
         ModelVersion,

@@ -11,6 +11,8 @@ from schema.anomalies.queries import AnomalyQueries
 from schema.anomalies.subscriptions import AnomalySubscriptions
 from schema.fleet.mutations import FleetMutations
 from schema.fleet.queries import FleetQueries
+from schema.incidents.queries import IncidentQueries
+from schema.incidents.subscriptions import IncidentSubscriptions
 from schema.models.mutations import ModelMutations
 from schema.models.queries import ModelQueries
 from schema.models.subscriptions import ModelSubscriptions
@@ -29,7 +31,14 @@ from schema.telemetry.subscriptions import TelemetrySubscriptions
 
 @strawberry.type
 class Query(
-    AccountQueries, NodeQueries, FleetQueries, AnomalyQueries, RootCauseQueries, RecommendationQueries, ModelQueries
+    AccountQueries,
+    NodeQueries,
+    FleetQueries,
+    IncidentQueries,
+    AnomalyQueries,
+    RootCauseQueries,
+    RecommendationQueries,
+    ModelQueries,
 ):
     """What clients can ask."""
 
@@ -48,7 +57,13 @@ class Mutation(
 
 
 @strawberry.type
-class Subscription(AnomalySubscriptions, RecommendationSubscriptions, TelemetrySubscriptions, ModelSubscriptions):
+class Subscription(
+    IncidentSubscriptions,
+    AnomalySubscriptions,
+    RecommendationSubscriptions,
+    TelemetrySubscriptions,
+    ModelSubscriptions,
+):
     """What clients can follow."""
 
 

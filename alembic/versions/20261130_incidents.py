@@ -85,8 +85,8 @@ def _create_incidents() -> None:
         sa.ForeignKeyConstraint(["merged_into_id"], ["incidents.id"], name="fk_incidents_merged_into_id"),
         sa.PrimaryKeyConstraint("id", name="pk_incidents"),
     )
-    order = ["severity", "affected_link_count", "started_at", "id"]
-    op.create_index("ix_incidents_severity_affected_link_count_started_at_id", "incidents", order)
+    worst = [sa.text("severity DESC"), sa.text("affected_link_count DESC"), "started_at", "id"]
+    op.create_index("ix_incidents_worst", "incidents", worst)
     op.create_index("ix_incidents_started_at_id", "incidents", ["started_at", "id"])
     op.create_index("ix_incidents_last_changed_at_id", "incidents", ["last_changed_at", "id"])
     op.create_index("ix_incidents_owner_id", "incidents", ["owner_id"])

@@ -30,6 +30,7 @@ class AnomalyChange(StrEnum):
     ACKNOWLEDGED = "ACKNOWLEDGED"
     RESOLVED = "RESOLVED"
     JUDGED = "JUDGED"
+    COMMENTED = "COMMENTED"
 
 
 class AnomalyOrder(StrEnum):

@@ -24,6 +24,7 @@ class Listing(Generic[Row]):
     """The rows of a list: their conditions, order and parents.
 
     order: the sort keys; the last one is unique.
+    descending: whether the largest come first, by all sort keys or by each of them.
     relation: selects pairs of ids, labelled `parent` and `child`, if rows are listed as somebody's children.
     values: of the parameters in the conditions.
     statements: the compiled ones, kept for the next time.
@@ -31,11 +32,17 @@ class Listing(Generic[Row]):
 
     entity: type[Row]
     order: tuple[Any, ...]
-    descending: bool = False
+    descending: bool | tuple[bool, ...] = False
     conditions: tuple[ColumnElement[bool], ...] = ()
     relation: Select[Any, Any] | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     statements: dict[object, Statement] = field(default_factory=dict, repr=False)
+
+    @property
+    def directions(self) -> tuple[bool, ...]:
+        """Whether each sort key descends."""
+        whole = self.descending
+        return (whole,) * len(self.order) if isinstance(whole, bool) else whole
 
     def with_values(self, values: Mapping[str, Any]) -> Self:
         """Returns the same list with other values in its conditions."""

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar
 from uuid import UUID
@@ -27,7 +28,7 @@ from resolvers.store.tables.recommendations import Recommendation
 from resolvers.store.telemetry import series as readings
 from resolvers.store.telemetry.series import Series, Span
 from resolvers.store.telemetry.statistics import Statistics, load_statistics
-from resolvers.store.telemetry.streams import StreamKey
+from resolvers.store.telemetry.streams import StreamKey, WatchedKey, find_last_samples
 
 Row = TypeVar("Row", bound=Table)
 Key = TypeVar("Key", bound=Hashable)
@@ -118,6 +119,10 @@ class Loaders:
     def grade(self) -> Loader[StreamKey, float | None]:
         return Loader(self._grades)
 
+    @cached_property
+    def last_sample_at(self) -> Loader[WatchedKey, datetime | None]:
+        return Loader(self._last_samples)
+
     async def _series(self, group: SeriesRequest, targets: list[int]) -> list[Series]:
         """Reads raw samples, or at most `max_points` buckets where there are more."""
         span, most = group.span, group.max_points
@@ -136,6 +141,10 @@ class Loaders:
         async with self._database.driver() as connection:
             found = await readings.load_latest_grades(connection, [*keys])
         return {key: found.get(key) for key in keys}
+
+    async def _last_samples(self, keys: Sequence[WatchedKey]) -> dict[WatchedKey, datetime | None]:
+        async with self._database.driver() as connection:
+            return await find_last_samples(connection, keys)
 
     # ---------------------------------------------------------------- what belongs to something
 

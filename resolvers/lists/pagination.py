@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Generic, Self, TypeVar
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ARRAY, ColumnElement, Integer, Select, Subquery, any_, func, select, tuple_
+from sqlalchemy import ARRAY, ColumnElement, Integer, Select, Subquery, and_, any_, func, or_, select, tuple_
 
 from resolvers.base.errors import InvalidInput
 from resolvers.lists.listings import Listing
@@ -174,17 +176,33 @@ def _id(entity: type[Table]) -> ColumnElement[Any]:
 
 
 def _order(listing: Listing[Row], backward: bool) -> list[Any]:
-    down = listing.descending != backward
-    return [column.desc() if down else column.asc() for column in listing.order]
+    keys = zip(listing.order, listing.directions, strict=True)
+    return [column.desc() if down != backward else column.asc() for column, down in keys]
 
 
 def _keyset(query: Rows, listing: Listing[Row], shape: PageShape) -> Rows:
     for name, wanted, ahead in (("after", shape.after, True), ("before", shape.before, False)):
         if wanted:
-            here = tuple_(*listing.order)
-            there = tuple_(*(parameter(f"{name}_{key.key}", key.type) for key in listing.order))
-            query = query.where(here > there if ahead != listing.descending else here < there)
+            query = query.where(_lies_beyond(listing, name, ahead))
     return query
+
+
+def _lies_beyond(listing: Listing[Row], cursor: str, ahead: bool) -> ColumnElement[bool]:
+    """Returns the condition that a row comes after a cursor's, or before it.
+
+    Sort keys that follow each other in one direction are compared as one tuple, as an index is searched by tuples. A
+    later tuple decides where all earlier ones are equal. The first one limits the rows by itself, for the index again.
+    """
+    keys = zip(listing.order, listing.directions, strict=True)
+    runs = [(down, [column for column, _ in run]) for down, run in groupby(keys, itemgetter(1))]
+    here = [tuple_(*columns) for _, columns in runs]
+    there = [tuple_(*(parameter(f"{cursor}_{key.key}", key.type) for key in columns)) for _, columns in runs]
+    beyond = [a > b if ahead != down else a < b for a, b, (down, _) in zip(here, there, runs, strict=True)]
+    if len(runs) == 1:
+        return beyond[0]
+    equal = [a == b for a, b in zip(here, there, strict=True)]
+    first = here[0] >= there[0] if ahead != runs[0][0] else here[0] <= there[0]
+    return and_(first, or_(*(and_(*equal[:number], condition) for number, condition in enumerate(beyond))))
 
 
 def _values(listing: Listing[Row], window: Window) -> dict[str, Any]:

@@ -11,15 +11,17 @@ from resolvers.lists.pagination import Window
 from resolvers.recommendations import recommendations
 from resolvers.store.tables import analyses as analysis_tables
 from resolvers.store.tables import core as tables
+from resolvers.store.tables import incidents as incident_tables
 from schema.accounts.history import AuditEntry, load_history
 from schema.accounts.types import User
 from schema.batched_fields import needs, polymorphic_relation, relation
 from schema.connections import Connection, load_children
 from schema.directives import connection_field, list_size
-from schema.enums import AnomalyChange, AnomalyStatus, Direction, Severity, Verdict
+from schema.enums import AnomalyCategory, AnomalyChange, AnomalyStatus, Direction, Severity, Verdict
 from schema.fleet.types import Target, get_target_key
 from schema.relay import Info, Node, lazy_type
 
+INCIDENT = lazy_type("Incident", "schema.incidents.types")
 ANALYSIS = lazy_type("CorrelationAnalysis", "schema.root_causes.types")
 RECOMMENDATION = lazy_type("Recommendation", "schema.recommendations.types")
 
@@ -46,6 +48,7 @@ class Contribution:
 )
 class Anomaly(Node):
     kind: TargetKind
+    category: AnomalyCategory
     direction: Direction | None = strawberry.field(
         description="The direction of a link, if known. Null for a network or a site."
     )
@@ -70,6 +73,22 @@ class Anomaly(Node):
     def contributions(self) -> list[Contribution]:
         return [Contribution.from_json(kept) for kept in self.row.contributions]
 
+    incident = relation(
+        INCIDENT | None,
+        incident_tables.Incident,
+        by="incident_id",
+        description="The incident that it belongs to. Null for seconds, until the server has found or opened one.",
+    )
+
+    @strawberry.field(
+        description="The time of the newest sample of its target, in its direction if it has one. Null if there is"
+        " none. Where it is older than usual, nobody knows how the target is."
+    )
+    @needs("kind", "target_id", "direction")
+    async def last_sample_at(self, info: Info) -> datetime | None:
+        row: Any = self.row
+        return await info.context.loaders.last_sample_at.load((row.kind, row.target_id, row.direction))
+
     analysis = relation(
         ANALYSIS | None,
         analysis_tables.CorrelationAnalysis,
@@ -84,6 +103,11 @@ class Anomaly(Node):
     @needs("id")
     async def history(self, info: Info) -> list[AuditEntry]:
         return await load_history(info, self.row.id)
+
+    @strawberry.field(description="What people wrote with `commentAnomaly`. Oldest first.", directives=[list_size(5)])
+    @needs("id")
+    async def comments(self, info: Info) -> list[AuditEntry]:
+        return [entry for entry in await load_history(info, self.row.id) if entry.action == AnomalyChange.COMMENTED]
 
     @connection_field(
         7,

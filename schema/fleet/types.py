@@ -5,9 +5,11 @@ from typing import Annotated, Any
 import strawberry
 
 from ml.catalogue.metrics import TargetKind
+from ml.catalogue.root_causes import CulpritKind
 from resolvers.detection import anomalies
 from resolvers.detection.filters import AnomalyFilter as Filter
 from resolvers.fleet import topology
+from resolvers.incidents import incidents
 from resolvers.lists.pagination import Window
 from resolvers.store.tables import core as tables
 from schema.batched_fields import RowKey, needs, relation
@@ -20,12 +22,28 @@ from schema.telemetry.series import load_series, load_statistics
 from schema.telemetry.types import MetricSeries, MetricStatistics
 
 ANOMALY = lazy_type("Anomaly", "schema.anomalies.types")
+INCIDENT = lazy_type("Incident", "schema.incidents.types")
 ANOMALY_FILTER = lazy_type("AnomalyFilter", "schema.anomalies.inputs") | None
 AnomalyFilter = Annotated[Any, strawberry.argument(graphql_type=ANOMALY_FILTER)]
 
 
 @strawberry.type
-class Observed(Node):
+class Fallible(Node):
+    """The fields that everything shares that can be at fault."""
+
+    @connection_field(
+        10,
+        graphql_type=Connection[INCIDENT],  # type: ignore[valid-type]
+        description="Incidents that affect it or something below it, or that it is at fault for. Newest first.",
+    )
+    @needs("id")
+    async def incidents(self, info: Info, first: int | None = None, after: str | None = None) -> Connection[Any]:
+        kind, node = CulpritKind(type(self).__name__.upper()), Node.find_type("Incident")
+        return await load_children(info, node, incidents.build_listing_of, self.row.id, Window(first, after), kind)
+
+
+@strawberry.type
+class Observed(Fallible):
     """The fields that networks, sites and links share."""
 
     @connection_field(
@@ -65,7 +83,7 @@ class Measured(Observed):
 
 
 @strawberry.type(description="A satellite. Its transponders carry networks.")
-class Satellite(Node):
+class Satellite(Fallible):
     name: str
     longitude: float | None = strawberry.field(description="Orbital position in degrees east. Null if unknown.")
 

@@ -65,6 +65,11 @@ class Hypothesis:
         description="What would be at fault. Null if nothing in particular.",
     )
 
+    @classmethod
+    def list_from_pattern(cls, pattern: analysis_documents.Pattern) -> "list[Hypothesis]":
+        rows = pattern.hypotheses
+        return [cls(root_cause=row.cause, probability=row.probability, at_fault=row.culprit) for row in rows]
+
 
 @strawberry.type(description="Links that degraded together, and the most probable reason.")
 class DegradationPattern:
@@ -118,10 +123,7 @@ class DegradationPattern:
         directives=[list_size(10)],
     )
     def hypotheses(self) -> list[Hypothesis]:
-        return [
-            Hypothesis(root_cause=row.cause, probability=row.probability, at_fault=row.culprit)
-            for row in self.pattern.hypotheses
-        ]
+        return Hypothesis.list_from_pattern(self.pattern)
 
 
 @strawberry.type(description="An analysis of root causes: which links degraded together in a window, and why.")

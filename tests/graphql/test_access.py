@@ -18,7 +18,7 @@ PUBLIC = None
 NOBODY = "00000000-0000-7000-8000-000000000000"
 IDS = {name: global_id(name, 0) for name in ("User", "ApiKey", "Network", "Site", "Link", "ModelVersion")} | {
     name: global_id(name, NOBODY)
-    for name in ("Anomaly", "Detection", "CorrelationAnalysis", "Recommendation", "TrainingRun")
+    for name in ("Anomaly", "Detection", "CorrelationAnalysis", "Incident", "Recommendation", "TrainingRun")
 }
 CREDENTIALS = '{ email: "ada@example.com", password: "correct horse battery" }'
 COLUMNS = "at: [1700000000000]"
@@ -40,6 +40,8 @@ QUERIES: dict[str, tuple[Role | None, str]] = {
     "link": (Role.VIEWER, "(number: 1)"),
     "detections": (Role.VIEWER, ""),
     "anomalies": (Role.VIEWER, ""),
+    "incidents": (Role.VIEWER, ""),
+    "incidentCounts": (Role.VIEWER, ""),
     "correlationAnalyses": (Role.VIEWER, ""),
     "recommendations": (Role.VIEWER, ""),
     "models": (Role.VIEWER, ""),
@@ -96,6 +98,7 @@ MUTATIONS: dict[str, tuple[Role | None, str]] = {
 }
 SUBSCRIPTIONS: dict[str, tuple[Role | None, str]] = {
     "anomalyDetected": (Role.VIEWER, ""),
+    "incidentChanged": (Role.VIEWER, ""),
     "recommendationCreated": (Role.VIEWER, ""),
     "linkMetricsRecorded": (Role.VIEWER, f'(links: ["{IDS["Link"]}"])'),
     "trainingProgress": (Role.VIEWER, f'(run: "{IDS["TrainingRun"]}")'),

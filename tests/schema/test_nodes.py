@@ -79,7 +79,7 @@ async def _one_of_each(make: Factory, services: Services, owner: User) -> dict[s
     link = await make.link()
     rows: list[Any] = [owner, await _api_key(services, owner), await make.satellite(), await make.site()]
     rows += [await make.network(), link, await make.anomaly(link), await _detection(services), await _run(services)]
-    rows.append(await _analysis(services))
+    rows += [await _analysis(services), await make.incident(announced_at=None)]
     rows += [Model("anomaly_link"), ModelVersion(id=(await services.registry.champion("anomaly_link")).id)]
     return {type(row).__name__: id_of(row) for row in rows}
 

@@ -35,7 +35,7 @@ class Incident(Table):
 
     __tablename__ = "incidents"
     __table_args__ = (
-        Index(None, "severity", "affected_link_count", "started_at", "id"),
+        Index("ix_incidents_worst", text("severity DESC"), text("affected_link_count DESC"), "started_at", "id"),
         Index(None, "started_at", "id"),
         Index(None, "last_changed_at", "id"),
         Index(None, "owner_id"),

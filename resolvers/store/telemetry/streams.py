@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.catalogue.metrics import CATALOGUE, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from ml.catalogue.units import HOUR_MS
 from ml.detection.features import NEVER, Memory
 from ml.numerics.arrays import Floats
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from resolvers.store.postgres.database import Connection
 
 StreamKey = tuple[int, str]  # target id, direction ('' for networks and sites)
+WatchedKey = tuple[TargetKind, int, Direction | None]  # one stream of a target, or without a direction all of them
 
 
 @dataclass
@@ -152,6 +153,18 @@ async def find_newest(connection: "Connection", kind: TargetKind, targets: Seque
     query = "SELECT max(last_at) FROM streams WHERE kind = $1 AND target_id = ANY($2::int[])"
     newest: datetime | None = await connection.fetchval(query, kind.value, list(targets))
     return newest
+
+
+async def find_last_samples(connection: "Connection", keys: Sequence[WatchedKey]) -> dict[WatchedKey, datetime | None]:
+    """Returns when each was last measured; None if never."""
+    records = await connection.fetch(
+        "SELECT place, max(last_at) FROM unnest($1::text[], $2::int[], $3::text[])"
+        " WITH ORDINALITY AS key (kind, target, direction, place) JOIN streams ON streams.kind = key.kind"
+        " AND target_id = key.target AND (key.direction IS NULL OR streams.direction = key.direction) GROUP BY place",
+        *(list(column) for column in zip(*keys, strict=True)),
+    )
+    newest = dict[int, datetime](map(tuple, records))
+    return {key: newest.get(place) for place, key in enumerate(keys, start=1)}
 
 
 async def store_baselines(session: AsyncSession, streams: Streams, numbers: Sequence[int]) -> None:
