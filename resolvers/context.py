@@ -24,8 +24,8 @@ from resolvers.lists.loaders import Loaders
 from resolvers.lists.row_loaders import RowLoaders
 from resolvers.store.events.database import EventDatabase
 from resolvers.store.events.feed import EventFeed
+from resolvers.store.events.followers import Events
 from resolvers.store.events.log import parse_cursor
-from resolvers.store.events.subscribers import Events
 from resolvers.store.models import registry, sensitivities
 from resolvers.store.models.registry import Registry
 from resolvers.store.models.sensitivities import Sensitivities

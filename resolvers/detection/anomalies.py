@@ -16,8 +16,8 @@ from resolvers.context import Context
 from resolvers.detection.filters import AnomalyFilter, build_conditions, list_satellites
 from resolvers.lists.listings import Listing, cached_listing
 from resolvers.lists.pagination import Page, Window, fetch_page
+from resolvers.store.events.followers import Events, filter_events
 from resolvers.store.events.log import Event, publish
-from resolvers.store.events.subscribers import Events, filter_events
 from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Stream, Verdict
 
 TOPIC = "anomaly"

@@ -15,7 +15,7 @@ from resolvers.incidents.changes import TOPIC, IncidentChange
 from resolvers.incidents.filters import IncidentFilter, build_conditions
 from resolvers.lists.listings import Listing, cached_listing
 from resolvers.lists.pagination import Page, Window, fetch_page
-from resolvers.store.events.subscribers import Events, filter_events
+from resolvers.store.events.followers import Events, filter_events
 from resolvers.store.postgres.rows import Statement, compile_statement, fetch
 from resolvers.store.tables.core import Anomaly, Link, Network
 from resolvers.store.tables.incidents import Incident, IncidentLink

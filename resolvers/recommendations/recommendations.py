@@ -16,8 +16,8 @@ from resolvers.lists.listings import Listing, cached_listing
 from resolvers.lists.pagination import Page, Window, fetch_page
 from resolvers.recommendations.cases import Row
 from resolvers.recommendations.recommender import TOPIC, Rankers, RecommendationChange, make_event, recommend
+from resolvers.store.events.followers import Events, filter_events
 from resolvers.store.events.log import publish
-from resolvers.store.events.subscribers import Events, filter_events
 from resolvers.store.tables.analyses import CorrelationAnalysis
 from resolvers.store.tables.core import Anomaly, AuditEntry, Detection
 from resolvers.store.tables.recommendations import Recommendation

@@ -6,8 +6,8 @@ from uuid import UUID
 import strawberry
 
 from resolvers.detection import anomalies
+from resolvers.store.events.followers import map_events
 from resolvers.store.events.log import Event
-from resolvers.store.events.subscribers import map_events
 from schema.anomalies.inputs import AnomalyFilter, to_filter
 from schema.anomalies.types import AnomalyEvent
 from schema.enums import AnomalyChange, Role

@@ -6,8 +6,8 @@ from uuid import UUID
 import strawberry
 
 from resolvers.incidents import incidents
+from resolvers.store.events.followers import map_events
 from resolvers.store.events.log import Event
-from resolvers.store.events.subscribers import map_events
 from schema.enums import IncidentChange, Role
 from schema.incidents.inputs import IncidentFilter, to_filter
 from schema.incidents.types import IncidentEvent

@@ -6,8 +6,8 @@ from uuid import UUID
 import strawberry
 
 from resolvers.recommendations import recommendations
+from resolvers.store.events.followers import map_events
 from resolvers.store.events.log import Event
-from resolvers.store.events.subscribers import map_events
 from schema.enums import Role
 from schema.recommendations.types import RecommendationEvent
 from schema.relay import Info

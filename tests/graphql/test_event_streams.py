@@ -284,7 +284,7 @@ async def test_a_client_that_falls_behind_is_told_where_to_go_on(
     async with following(operator) as stream:
         await acknowledge(operator, make)
         seen = await stream.next()
-        monkeypatch.setattr("resolvers.store.events.subscribers.QUEUE_LENGTH", 0)  # one event is one too many
+        monkeypatch.setattr("resolvers.store.events.followers.QUEUE_LENGTH", 0)  # one event is one too many
         missed = await acknowledge(operator, make)
         lagged, end = await stream.rest()
     monkeypatch.undo()

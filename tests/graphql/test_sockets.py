@@ -363,7 +363,7 @@ async def test_a_subscriber_that_falls_behind_is_told_where_to_go_on(
     async with operator.socket() as socket:
         await start(socket, WATCH_ALL)
         assert await told_of(socket, await acknowledge(operator, make))
-        monkeypatch.setattr("resolvers.store.events.subscribers.QUEUE_LENGTH", 0)  # one event is one too many
+        monkeypatch.setattr("resolvers.store.events.followers.QUEUE_LENGTH", 0)  # one event is one too many
         missed = await acknowledge(operator, make)
         lagged = await socket.receive()
         [error] = lagged["payload"]

@@ -305,7 +305,7 @@ async def test_who_falls_behind_is_counted_by_topic(
         await socket.subscribe(FOLLOW, id="2", link=id_of(link))
         await until(lambda: (feed.followers_by_topic.get("anomaly"), live.followers) == (1, 1))
         watching = await scrape(operator)
-        monkeypatch.setattr("resolvers.store.events.subscribers.QUEUE_LENGTH", 0)  # one event is one too many
+        monkeypatch.setattr("resolvers.store.events.followers.QUEUE_LENGTH", 0)  # one event is one too many
         live.queue_length = 0
         await acknowledge(operator, make)
         await record_levels(operator, link, {ago(minutes=1): QUIET})

@@ -14,8 +14,8 @@ from resolvers.base.counters import EVENTS_READ
 from resolvers.base.errors import Expired, InvalidInput
 from resolvers.base.worker import Worker
 from resolvers.store.events.database import EventDatabase
+from resolvers.store.events.followers import Events, Follower
 from resolvers.store.events.log import Event, check_kept, parse_cursor, read, read_bounds
-from resolvers.store.events.subscribers import Events, Follower
 from resolvers.store.events.wakeups import Channel
 
 POLL_SECONDS: Final = 5.0
@@ -33,7 +33,7 @@ class EventFeed:
         self.worker = Worker("event feed", self._listen, every_seconds=1.0, begins_at_once=True)
         self._hooks: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)  # by topic
         self._position = 0
-        self._looked_at = 0.0
+        self._read_at = 0.0
         self._is_handing_out = False
         database.wakeups.listen(Channel.EVENTS, self._wake.set)
 
@@ -59,7 +59,7 @@ class EventFeed:
     @property
     def is_following(self) -> bool:
         """Whether it had read the whole log a moment ago."""
-        return time.monotonic() - self._looked_at < 2 * POLL_SECONDS
+        return time.monotonic() - self._read_at < 2 * POLL_SECONDS
 
     @property
     def followers_by_topic(self) -> dict[str, int]:
@@ -157,7 +157,7 @@ class EventFeed:
             try:
                 while events := await self._read(self._position):
                     await self._hand_out_all(events)
-                self._looked_at = time.monotonic()
+                self._read_at = time.monotonic()
             except Expired as expired:
                 self._lose_all(int(expired.oldest_cursor))
                 continue

@@ -357,7 +357,7 @@ async def both_listen(services: Services) -> bool:
 async def test_other_topics_events_neither_reach_a_follower_nor_fill_its_queue(
     here: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resolvers.store.events.subscribers.QUEUE_LENGTH", 3)
+    monkeypatch.setattr("resolvers.store.events.followers.QUEUE_LENGTH", 3)
     async with aclosing(here.feed.follow(QUIET, "0")) as quiet:  # type: ignore[type-var]
         waiting = asyncio.ensure_future(anext(quiet))
         await until(lambda: here.feed.followers == 1)
@@ -372,7 +372,7 @@ async def test_other_topics_events_neither_reach_a_follower_nor_fill_its_queue(
 async def test_a_slow_follower_hears_what_it_was_handed_and_then_where_to_go_on(
     here: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resolvers.store.events.subscribers.QUEUE_LENGTH", 3)
+    monkeypatch.setattr("resolvers.store.events.followers.QUEUE_LENGTH", 3)
     async with aclosing(here.feed.follow(TOPIC, "0")) as slow:  # type: ignore[type-var]
         first = asyncio.ensure_future(anext(slow))
         await until(lambda: here.feed.followers == 1)

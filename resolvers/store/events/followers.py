@@ -1,4 +1,7 @@
-"""The followers of a topic: each has a queue of events, or a receiver that they are pushed to."""
+"""The followers of a topic: each has a queue of events, or a receiver that they are pushed to.
+
+A follower is whoever reads a topic: a client's subscription, or one of the server's own workers.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -12,22 +15,22 @@ from resolvers.store.events.log import Event
 
 QUEUE_LENGTH: Final = 1000
 
-Told = TypeVar("Told")
+Value = TypeVar("Value")
 
 
 class Receiver(Protocol):
-    """Receives pushed events."""
+    """Takes a follower's events over: what `broadcast.Receiver` is to the protocol server, which is unknown here."""
 
     def receive(self, event: Event, tell: Callable[[Event], Any]) -> None:
-        """An event, and what makes its form."""
+        """Accepts an event. tell: makes the value that is sent of it."""
 
     def lose(self, why: Exception) -> None:
-        """Last."""
+        """Accepts the reason why no event follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Lost:
-    """The last entry of a queue: it holds no event after this position."""
+    """The last entry of a queue: the follower got no event after this position."""
 
     position: int
 
@@ -35,17 +38,17 @@ class _Lost:
 class Follower:
     """A follower of one topic, by a queue until a receiver takes it over."""
 
-    __slots__ = ("_left", "_lost", "_pushed", "_queue", "behind")
+    __slots__ = ("_lost", "_on_leave", "_pushed", "_queue", "behind")
 
-    def __init__(self, left: Callable[["Follower"], None]) -> None:
-        self._left = left
+    def __init__(self, on_leave: Callable[["Follower"], None]) -> None:
+        self._on_leave = on_leave
         self._queue: asyncio.Queue[Event | _Lost] = asyncio.Queue()
         self._pushed: _Pushed | None = None
         self._lost = False
         self.behind = 0  # events that it has not finished
 
     def hand(self, event: Event, before: int) -> None:
-        """before: the position up to which it was handed everything of its topic."""
+        """Gives it an event of its topic. before: the log's position before this event."""
         if self._lost:
             return
         if self.behind >= QUEUE_LENGTH:  # a slow reader must neither hold up the others nor fill the memory
@@ -58,7 +61,10 @@ class Follower:
             self.behind -= 1
 
     def lose(self, position: int, topic: str) -> None:
-        """Ends the follower. The position is the log's: a quiet topic's last event may be deleted already."""
+        """Ends the follower, and counts it as lagged.
+
+        position: the log's, not the topic's, as the last event of a quiet topic may be deleted already.
+        """
         if self._lost:
             return
         self._lost = True
@@ -73,7 +79,7 @@ class Follower:
         self.behind -= 1
 
     def leave(self) -> None:
-        self._left(self)
+        self._on_leave(self)
         self._pushed = None
 
     def close(self) -> None:
@@ -95,12 +101,12 @@ class Follower:
             if pushes and self._queue.empty():
                 pushes = False
                 yield CaughtUp(self, position)
-            told = await self._queue.get()
-            if isinstance(told, _Lost):
-                raise Lagged(str(max(position, told.position)))
-            if told.id > position:
-                position = told.id
-                yield told
+            entry = await self._queue.get()
+            if isinstance(entry, _Lost):
+                raise Lagged(str(max(position, entry.position)))
+            if entry.id > position:
+                position = entry.id
+                yield entry
             self.done()
 
 
@@ -158,15 +164,15 @@ Events = AsyncGenerator[Event | CaughtUp, None]
 async def filter_events(stream: Events, admits: Callable[[Event], bool]) -> Events:
     """Yields the events of a stream that are admitted, also once it is taken over."""
     async with aclosing(stream):
-        async for one in stream:
-            if isinstance(one, CaughtUp):
-                yield replace(one, admits=admits)
-            elif admits(one):
-                yield one
+        async for event in stream:
+            if isinstance(event, CaughtUp):
+                yield replace(event, admits=admits)
+            elif admits(event):
+                yield event
 
 
-async def map_events(stream: Events, tell: Callable[[Event], Told]) -> AsyncGenerator[Told | CaughtUp, None]:
+async def map_events(stream: Events, tell: Callable[[Event], Value]) -> AsyncGenerator[Value | CaughtUp, None]:
     """Yields the value that `tell` makes of each event, also once it is taken over."""
     async with aclosing(stream):
-        async for one in stream:
-            yield replace(one, tell=tell) if isinstance(one, CaughtUp) else tell(one)
+        async for event in stream:
+            yield replace(event, tell=tell) if isinstance(event, CaughtUp) else tell(event)
