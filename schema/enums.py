@@ -76,7 +76,17 @@ _enum(
 )
 _enum(
     Severity,
-    "How urgent an anomaly is: by its score, by how many metrics take part, and by how long it has lasted.",
+    "How urgent an anomaly is. Severity is service: it follows the service grade, 0 (none) to 10 (perfect). A link's is"
+    " the lower of its `GRADE` and of what Es/N0, loss, latency and uptime give; a site's follows from response time,"
+    " errors, uptime, processor and memory, a network's from loss, latency, errors and the share of its remotes in"
+    " service. From an hour on, LOW and MEDIUM are one step higher. Where nothing measured tells the service, the"
+    " anomaly score, the number of metrics that take part and the duration stand in, and say HIGH at most.",
+    {
+        "LOW": "Unusual; the service is good.",
+        "MEDIUM": "The service grade is below 8.5, or the measurements are very odd.",
+        "HIGH": "The service grade is below 8, which is not healthy.",
+        "CRITICAL": "The service grade is below 7: the target is as good as down, down, or silent.",
+    },
 )
 _enum(
     Verdict,

@@ -31,20 +31,6 @@ class Severity(StrEnum):
         return list(Severity).index(self)
 
 
-def rate_severity(score: float, metrics: int, duration_seconds: float) -> Severity:
-    """Returns the severity of an episode.
-
-    One step up for each of: a peak score from 0.3, a peak score from 0.45, three metrics that take part, a duration
-    from an hour. A peak from 0.75 (an outage) is critical by itself.
-
-    score: the peak, -1 to 1.
-    metrics: how many metrics have a notable share of the peak's score.
-    duration_seconds: from the first alarm to the last.
-    """
-    steps = (score >= 0.3) + (score >= 0.45) + (metrics >= 3) + (duration_seconds >= 3600)
-    return list(Severity)[3 if score >= 0.75 else min(3, int(steps))]
-
-
 @dataclass(frozen=True, slots=True)
 class EpisodeState:
     """Where one stream stands between two batches; times are epoch ms.

@@ -10,8 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import Direction
-from ml.detection.episodes import GAP_MS, Episode, EpisodeState, Severity, rate_severity, track_episodes
+from ml.detection.episodes import GAP_MS, Episode, EpisodeState, Severity, track_episodes
 from ml.detection.features import NEVER
+from ml.detection.severity import rate_severity
 from resolvers.base.times import from_ms, to_ms
 from resolvers.detection.anomalies import AnomalyChange, publish_changes
 from resolvers.detection.scoring import NOTABLE_SHARE, ScoredBatch
@@ -157,13 +158,12 @@ class EpisodeTracker:
     def _worsen(self, anomaly: Anomaly, alarms: list[int]) -> None:
         """Raises score and severity row by row, so that it makes no difference how rows are cut into batches."""
         score, metrics, peak = anomaly.score, _count_metrics(anomaly), None
-        for row in alarms:
+        for row, service in zip(alarms, self.scored.grade_service(alarms).tolist(), strict=True):
             if self.scored.scores.score[row] > score:
                 score, metrics, peak = float(self.scored.scores.score[row]), self.scored.count_metrics(row), row
             seconds = (int(self.times[row]) - to_ms(anomaly.started_at)) / 1000
-            anomaly.severity = max(
-                anomaly.severity, rate_severity(score, metrics, seconds), key=lambda level: level.rank
-            )
+            severity = rate_severity(service, score, metrics, seconds)
+            anomaly.severity = max(anomaly.severity, severity, key=lambda level: level.rank)
         if peak is not None:
             anomaly.score, anomaly.confidence = score, float(self.scored.scores.confidence[peak])
             anomaly.contributions = self.scored.list_contributions(peak)

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from ml.detection.baselines import fill_from_catalogue
 from ml.detection.detector import Detector
-from ml.detection.episodes import rate_severity
 from ml.detection.features import Memory, StreamSamples
 from ml.detection.profiles import Profiles
+from ml.detection.severity import rate_severity
 from ml.numerics.arrays import Floats
 from resolvers.base.errors import InvalidInput, NotFound, to_camel_case
 from resolvers.base.roles import Role
@@ -149,6 +149,7 @@ async def _open_anomaly(context: Context, session: AsyncSession, detection: Dete
     )
     if anomaly_id := await session.scalar(query):
         return anomaly_id
+    service = float(scored.grade_service([0])[0])
     anomaly = Anomaly(
         id=uuid7(),
         kind=detection.kind,
@@ -161,7 +162,7 @@ async def _open_anomaly(context: Context, session: AsyncSession, detection: Dete
         detected_at=context.now,
         score=detection.anomaly_score,
         confidence=detection.confidence,
-        severity=rate_severity(detection.anomaly_score, scored.count_metrics(0), 0.0),
+        severity=rate_severity(service, detection.anomaly_score, scored.count_metrics(0), 0.0),
         contributions=detection.contributions,
     )
     session.add(anomaly)

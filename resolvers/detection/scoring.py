@@ -12,6 +12,7 @@ from ml.catalogue.metrics import CATALOGUE, Kind
 from ml.detection.detector import Detector, Scores
 from ml.detection.features import NEVER, Memory, StreamSamples, compute_features
 from ml.detection.profiles import Profiles
+from ml.detection.severity import grade_service
 from ml.numerics.arrays import Floats
 from resolvers.base.counters import SCORING
 from resolvers.detection import baselines
@@ -46,6 +47,10 @@ class ScoredBatch:
             for index in order.tolist()
             if not np.isnan(scores.deviations[row, index])
         ]
+
+    def grade_service(self, rows: list[int]) -> Floats:
+        """Returns the service grade of these rows, 0 to 10, NaN where nothing measured tells, shape (len(rows),)."""
+        return grade_service(self.kind, self.readings[rows], self.scores.expected[rows])
 
     def count_metrics(self, row: int) -> int:
         """Returns how many metrics have a notable share of the score."""

@@ -5,11 +5,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
+import numpy as np
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.catalogue.metrics import Metric, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
-from ml.detection.episodes import Severity, rate_severity
+from ml.detection.episodes import Severity
+from ml.detection.severity import grade_service, rate_severity
 from ml.recommendation.case import FaultCase
 from ml.recommendation.playbook.actions import CasePhrases
 from resolvers.detection.scoring import NOTABLE_SHARE
@@ -73,7 +75,7 @@ async def _build_from_detection(session: AsyncSession, detection: Detection) -> 
     labels = TargetLabels() if target is None else await load_labels(session, detection.kind, target)
     fault = FaultCase(
         scope=CulpritKind(detection.kind),
-        severity=_severity_number(rate_severity(detection.anomaly_score, metrics, 0.0)),
+        severity=_severity_number(rate_severity(_grade_service(detection), detection.anomaly_score, metrics, 0.0)),
         confidence=detection.confidence,
         kind=detection.kind,
         shares=_shares(detection.contributions),
@@ -211,6 +213,16 @@ def _weigh_causes(pattern: Pattern) -> tuple[Causes, dict[RootCause, Culprit]]:
 
 def _shares(contributions: list[dict[str, Any]]) -> dict[Metric, float]:
     return {Metric(part["metric"]): part["share"] for part in contributions}
+
+
+def _grade_service(detection: Detection) -> float:
+    kind = CATALOGUE[detection.kind]
+    observed, expected = np.full((2, 1, len(kind.specs)), np.nan)
+    for part in detection.contributions:
+        place = kind.metrics.index(Metric(part["metric"]))
+        observed[0, place] = np.nan if part["observed"] is None else part["observed"]
+        expected[0, place] = np.nan if part["expected"] is None else part["expected"]
+    return float(grade_service(kind, observed, expected)[0])
 
 
 def _severity_number(level: Severity) -> float:

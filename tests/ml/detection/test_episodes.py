@@ -11,8 +11,6 @@ from ml.detection.episodes import (
     MIN_ALARMS,
     Episode,
     EpisodeState,
-    Severity,
-    rate_severity,
     track_episodes,
 )
 
@@ -142,12 +140,3 @@ def test_episodes_are_in_order_and_only_the_last_may_stay_open(sequence: list) -
     assert all(one.closed for one in episodes[:-1])
     assert state.open == bool(episodes and not episodes[-1].closed)
     assert all(a.last_seen_at < b.started_at for a, b in itertools.pairwise(episodes))
-
-
-def test_severities_rise_with_score_breadth_and_length() -> None:
-    assert rate_severity(0.1, 1, 600) is Severity.LOW
-    assert rate_severity(0.3, 1, 600) is Severity.MEDIUM
-    assert rate_severity(0.3, 1, 7200) is Severity.HIGH
-    assert rate_severity(0.55, 4, 600) is Severity.CRITICAL
-    assert rate_severity(0.75, 1, 0) is Severity.CRITICAL
-    assert [one.rank for one in Severity] == [0, 1, 2, 3]

@@ -52,6 +52,11 @@ def levels(*values: float, first: int = 0) -> dict[datetime, float]:
     return {minute(first + index): value for index, value in enumerate(values)}
 
 
+def recent_levels(*values: float, first: int = 0) -> dict[datetime, float]:
+    """One a minute, of the present: subscribers are told of nothing older."""
+    return {ago(minutes=10 - first - index): value for index, value in enumerate(values)}
+
+
 def minute(number: int) -> datetime:
     return START + timedelta(minutes=number)
 
@@ -182,13 +187,13 @@ async def test_after_an_hour_of_silence_a_fault_is_another_one(operator: Api, li
 
 
 async def test_a_rising_severity_is_told_of(operator: Api, link: Link) -> None:
-    await record_levels(operator, link, levels(MILD, MILD, MILD))
+    await record_levels(operator, link, recent_levels(MILD, MILD, MILD))
 
     async with operator.socket() as socket:
         await socket.subscribe(
             "subscription { anomalyDetected(changes: [UPDATED, RESOLVED]) { change anomaly { severity } } }"
         )
-        await record_levels(operator, link, levels(MILD, EXTREME, first=3))
+        await record_levels(operator, link, recent_levels(MILD, EXTREME, first=3))
         event = (await socket.next())["anomalyDetected"]
 
         assert event == {"change": "UPDATED", "anomaly": {"severity": "HIGH"}}
@@ -198,14 +203,34 @@ async def test_a_rising_severity_is_told_of(operator: Api, link: Link) -> None:
 
 
 async def test_a_long_fault_is_more_severe_even_when_it_fades(operator: Api, link: Link) -> None:
-    await record_levels(operator, link, levels(EXTREME))
+    await record_levels(operator, link, levels(MILD + 0.2, MILD, MILD))
     [before] = await anomalies(operator)
     for number in range(5, 66, 5):
         await record_levels(operator, link, levels(MILD, first=number))
 
     [anomaly] = await anomalies(operator)
-    assert (before["severity"], anomaly["severity"]) == ("HIGH", "CRITICAL")
+    assert (before["severity"], anomaly["severity"]) == ("LOW", "MEDIUM")
     assert anomaly["score"] == before["score"]
+
+
+async def test_a_dead_link_is_critical(operator: Api, link: Link) -> None:
+    dead = {"uptimePct": [0.0], "packetLossPct": [100.0], "grade": [0.0]}
+    key = {"link": [link.number], "direction": ["OB"], "at": [ms(START)]}
+
+    await record(operator, TargetKind.LINK, **key, **dead)
+
+    [anomaly] = await anomalies(operator)
+    assert anomaly["severity"] == "CRITICAL"
+
+
+async def test_an_odd_reading_of_a_link_in_good_service_is_not_severe(operator: Api, link: Link) -> None:
+    healthy = {"uptimePct": [100.0], "packetLossPct": [0.0], "grade": [9.6], "esnoDb": [9.2], "rxLevelDbm": [EXTREME]}
+    key = {"link": [link.number], "direction": ["OB"], "at": [ms(START)]}
+
+    await record(operator, TargetKind.LINK, **key, **healthy)
+
+    [anomaly] = await anomalies(operator)
+    assert anomaly["severity"] == "LOW"
 
 
 # ---------------------------------------------------------------- late samples
