@@ -104,10 +104,12 @@ class EpisodeTracker:
         anomaly = self._find_open(number)
         if anomaly is None:
             anomaly = self._begin(number, episode, rows)
+        elif anomaly.status is AnomalyStatus.RESOLVED:
+            anomaly = self._begin_if_worse(anomaly, number, episode, rows)
         else:
             self._extend(anomaly, episode, rows)
         self.streams.episode_state(number).anomaly_id = None if episode.closed else anomaly.id
-        if episode.closed:
+        if episode.closed and anomaly.status is not AnomalyStatus.RESOLVED:
             self._end(anomaly)
 
     def _find_open(self, number: int) -> Anomaly | None:
@@ -115,6 +117,24 @@ class EpisodeTracker:
         return self.open.get(id) if id else None
 
     def _begin(self, number: int, episode: Episode, rows: slice) -> Anomaly:
+        return self._open(self._make(number, episode, rows))
+
+    def _begin_if_worse(self, resolved: Anomaly, number: int, episode: Episode, rows: slice) -> Anomaly:
+        """Returns a new anomaly if these alarms are more severe than what somebody resolved while it lasts, else that.
+
+        The stream stays attached to the resolved anomaly until its episode ends: so what was resolved does not come
+        back with the next sample. That it lasts does not make it more severe.
+        """
+        anomaly = self._make(number, episode, rows)
+        return self._open(anomaly) if anomaly.severity.rank > resolved.severity.rank else resolved
+
+    def _open(self, anomaly: Anomaly) -> Anomaly:
+        self.opened.append(anomaly)
+        self.open[anomaly.id] = anomaly
+        self._record_change(AnomalyChange.OPENED, anomaly)
+        return anomaly
+
+    def _make(self, number: int, episode: Episode, rows: slice) -> Anomaly:
         target_id, direction = self.streams.keys[number]
         anomaly = Anomaly(
             id=uuid7(),
@@ -132,12 +152,11 @@ class EpisodeTracker:
             detected_at=self.now,
         )
         self._worsen(anomaly, self._find_alarms(episode, rows))
-        self.opened.append(anomaly)
-        self.open[anomaly.id] = anomaly
-        self._record_change(AnomalyChange.OPENED, anomaly)
         return anomaly
 
     def _extend(self, anomaly: Anomaly, episode: Episode, rows: slice) -> None:
+        if anomaly.status is AnomalyStatus.RESOLVED:  # by a person, while it lasts
+            return
         self.touched[anomaly.id] = anomaly
         if episode.last_seen_at is None:
             return

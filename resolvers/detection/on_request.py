@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
@@ -137,7 +137,10 @@ def _make_prior(detector: Detector, streams: list[Stream]) -> Profiles:
 
 
 async def _open_anomaly(context: Context, session: AsyncSession, detection: Detection, scored: ScoredBatch) -> UUID:
-    """Returns the open anomaly of the target and direction, else a new one. Locks the stream first, like ingest."""
+    """Returns the open anomaly of the target and direction, else a new one. Locks the stream first, like ingest.
+
+    The anomaly that the stream's episode belongs to counts even if somebody resolved it while it lasts.
+    """
     assert detection.target_id is not None  # noqa: S101
     key = (detection.target_id, detection.direction or "")
     stream = await lock_stream(session, detection.kind, key)
@@ -145,9 +148,9 @@ async def _open_anomaly(context: Context, session: AsyncSession, detection: Dete
         Anomaly.kind == detection.kind,
         Anomaly.target_id == detection.target_id,
         Anomaly.direction.is_not_distinct_from(detection.direction),
-        Anomaly.ended_at.is_(None),
+        or_(Anomaly.ended_at.is_(None), Anomaly.id == stream.anomaly_id),
     )
-    if anomaly_id := await session.scalar(query):
+    if anomaly_id := await session.scalar(query.order_by(Anomaly.ended_at.desc().nulls_first())):
         return anomaly_id
     service = float(scored.grade_service([0])[0])
     anomaly = Anomaly(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.roles import Role
+from resolvers.context import Services
 from resolvers.store.tables.core import Link
 from tests.helpers.support import (
     EXTREME,
@@ -25,6 +26,7 @@ from tests.helpers.support import (
     ms,
     record,
     record_levels,
+    sql,
 )
 
 ANOMALIES = """query ($target: ID) { anomalies(orderBy: OLDEST, filter: { target: $target }) { nodes {
@@ -120,6 +122,65 @@ async def test_networks_and_sites_have_anomalies_too(operator: Api, make: Factor
     found = await anomalies(operator)
     assert {anomaly["direction"] for anomaly in found} == {None}
     assert {anomaly["target"]["number"] for anomaly in found} == {network.number, site.number}
+
+
+# ---------------------------------------------------------------- resolved while it lasts
+
+RESOLVE = "UPDATE anomalies SET status = 'RESOLVED', ended_at = last_seen_at"  # as with its incident
+
+
+async def test_what_was_resolved_while_it_lasts_does_not_come_back(
+    operator: Api, link: Link, services: Services
+) -> None:
+    await record_levels(operator, link, levels(EXTREME, EXTREME))
+    [before] = await anomalies(operator)
+    await sql(services, RESOLVE)
+
+    await record_levels(operator, link, levels(EXTREME, MILD, QUIET, EXTREME, first=2))
+    await record_levels(operator, link, levels(EXTREME, first=60))
+    later = await record_levels(operator, link, levels(EXTREME, first=110))
+    [after] = await anomalies(operator)
+
+    assert later["anomalies"] == []
+    assert after == {**before, "status": "RESOLVED", "endedAt": before["lastSeenAt"]}
+
+
+async def test_it_is_new_once_the_resolved_episode_has_ended(operator: Api, link: Link, services: Services) -> None:
+    await record_levels(operator, link, levels(EXTREME, EXTREME))
+    await sql(services, RESOLVE)
+
+    await record_levels(operator, link, levels(EXTREME, *[QUIET] * 5, first=2))
+    [resolved] = await anomalies(operator)
+    await record_levels(operator, link, levels(EXTREME, first=9))
+
+    first, second = await anomalies(operator)
+    assert first == resolved
+    assert (second["status"], second["startedAt"]) == ("OPEN", shown(minute(9)))
+    assert [entry["action"] for entry in first["history"]] == ["OPENED"]
+
+
+async def test_what_clearly_worsens_after_it_was_resolved_is_new(operator: Api, link: Link, services: Services) -> None:
+    await record_levels(operator, link, levels(MILD, MILD, MILD))
+    await sql(services, RESOLVE)
+
+    await record_levels(operator, link, levels(MILD, first=3))
+    [resolved] = await anomalies(operator)
+    await record_levels(operator, link, levels(EXTREME, first=4))
+    await record_levels(operator, link, levels(EXTREME, first=5))
+
+    first, second = await anomalies(operator)
+    assert first == resolved
+    assert (second["status"], second["startedAt"], second["lastSeenAt"]) == ("OPEN", shown(minute(4)), shown(minute(5)))
+
+
+async def test_late_samples_leave_what_was_resolved_alone(operator: Api, link: Link, services: Services) -> None:
+    await record_levels(operator, link, {minute(0): EXTREME, minute(4): EXTREME})
+    await sql(services, RESOLVE)
+    [before] = await anomalies(operator)
+
+    await record_levels(operator, link, levels(EXTREME, EXTREME, first=1))
+
+    assert await anomalies(operator) == [before]
 
 
 # ---------------------------------------------------------------- going on
