@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from bcom_graphql import demo
+from bcom_graphql.demo import feed as demo_feed
 from bcom_graphql.graphql.transports.http import GraphQLServer
 from bcom_graphql.graphql.transports.open_connections import OpenConnections
 from bcom_graphql.observability.prometheus import Metrics
@@ -16,6 +16,8 @@ from resolvers.accounts.sessions import ACCESS_TOPIC
 from resolvers.base.errors import Lagged, Unavailable
 from resolvers.base.worker import Worker
 from resolvers.context import Services
+from resolvers.demo import sightings
+from resolvers.demo.clock import FleetClock
 from resolvers.detection import profile_worker
 from resolvers.operations import maintenance
 from resolvers.recommendations import worker as recommendation_worker
@@ -46,6 +48,8 @@ async def run(parts: Parts) -> AsyncIterator[None]:
         stops.push_async_callback(services.rates.close)
         stops.push_async_callback(services.feed.stop)
         await start_feed(services.feed)
+        if isinstance(services.clock, FleetClock):
+            await services.clock.read(services.database)
         stops.push_async_callback(services.trainers.stop)
         stops.callback(parts.metrics.stop)
         workers = build_workers(parts)
@@ -88,7 +92,8 @@ def build_workers(parts: Parts) -> list[Worker]:
         parts.metrics.build_worker(),
         analysis_worker.build_worker(services) if settings.automatic_analyses else None,
         recommendation_worker.build_worker(services) if settings.automatic_recommendations else None,
-        demo.build_worker(services) if settings.demo else None,
+        demo_feed.build_worker(services) if settings.demo else None,
+        sightings.build_worker(services) if settings.demo else None,
     ]
     return [
         services.live.worker,

@@ -1,7 +1,8 @@
 """Settings → database, events, models, tokens, limits: what resolvers work with, in servers and in commands."""
 
 import secrets
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from bcom_graphql.settings import Settings
 from bcom_graphql.training_processes import TrainerProcesses
@@ -9,6 +10,7 @@ from resolvers.accounts.passwords import Passwords
 from resolvers.base.rate_limits import RateLimiter
 from resolvers.base.tokens import Tokens
 from resolvers.context import Services
+from resolvers.demo.clock import FleetClock, read_real_time
 from resolvers.recommendations.playbook_files import read_playbook
 from resolvers.store.events.database import EventDatabase
 from resolvers.store.events.feed import EventFeed
@@ -18,9 +20,10 @@ from resolvers.store.models.registry import Registry
 from resolvers.telemetry.files.processes import FileReaders
 
 
-def build_services(settings: Settings) -> Services:
+def build_services(settings: Settings, clock: Callable[[], datetime] | None = None) -> Services:
     """Returns what resolvers work with; DATABASE_URL must be set by now. Raises InvalidInput for a bad PLAYBOOK.
 
+    clock: of the fleet; by default the real time, and the demo's own in the demo.
     A command that serves nobody needs no SECRET_KEY: its tokens are good for nothing.
     """
     assert settings.database_url is not None  # noqa: S101
@@ -49,6 +52,7 @@ def build_services(settings: Settings) -> Services:
         settings.open_registration,
         settings.api_keys_per_user,
         read_playbook(settings.playbook),
+        clock or (FleetClock() if settings.demo else read_real_time),
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bcom_graphql import host_names, secret_keys
+from bcom_graphql.demo.options import DemoOptions
 from bcom_graphql.graphql.limits import Introspection, Limits
 from resolvers.accounts.passwords import WAITING
 from resolvers.base.rate_limits import DEFAULTS, Budget
@@ -412,6 +413,31 @@ class Settings(BaseSettings):
         SecretStr | None, Field(description="What Prometheus sends as its bearer token; at least 16 characters.")
     ] = None
     demo: Annotated[bool, Field(description="Keep feeding the demo fleet; set by `serve --demo`.")] = False
+    demo_seed: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=2**31,
+            description="Draws the demo's fleet, its noise and its faults. Empty: as the database was filled, or 1.",
+        ),
+    ] = None
+    demo_speed: Annotated[
+        float,
+        Field(
+            ge=1,
+            le=600,
+            description="How many seconds of the demo's fleet pass in a real one. Its clock starts two days in the past"
+            " and is the real one once it has caught up; at 1 it always is.",
+        ),
+    ] = 30
+    demo_fault_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Real seconds from one fault of the demo to the next, on average, while its clock runs at"
+            " DEMO_SPEED. 0: nothing breaks.",
+        ),
+    ] = 60
 
     @property
     def limits(self) -> Limits:
@@ -423,6 +449,11 @@ class Settings(BaseSettings):
             del given[name]
         given |= {"free_disk": self.min_free_disk, "slowest": self.min_arrival_rate}
         return Limits(**given, slow_seconds=self.slow_seconds, introspection=self.introspection or by_profile)
+
+    @property
+    def demo_options(self) -> DemoOptions:
+        """How the demo is to run."""
+        return DemoOptions(self.demo_seed, self.demo_speed, self.demo_fault_seconds)
 
     @property
     def open_registration(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from bcom_graphql.demo import specification
+from bcom_graphql.demo.fleet import specification
 from benchmarks.telemetry import compared, seconds, tell
 from benchmarks.world import Client, World, operation, world
 from ml.catalogue.metrics import CATALOGUE, TargetKind

@@ -91,8 +91,16 @@ class Context:
 
     @cached_property
     def now(self) -> datetime:
-        """One time for the whole operation, so that siblings that ask for 'the last 24 hours' share a query."""
+        """One time for the whole operation, so that siblings that ask for 'the last 24 hours' share a query.
+
+        It is the fleet's, which runs ahead of itself in the demo: for samples and all that is found in them.
+        """
         return self.services.clock()
+
+    @cached_property
+    def real_time(self) -> datetime:
+        """The real time, for whatever grants access or ends it."""
+        return datetime.now(UTC)
 
     @property
     def database(self) -> EventDatabase:
@@ -164,6 +172,7 @@ class Context:
         """Drops what was cached: the next event of a subscription must see fresh rows, at its own time."""
         self.__dict__.pop("loaders", None)
         self.__dict__.pop("now", None)
+        self.__dict__.pop("real_time", None)
 
 
 def network_of(address: str) -> str:

@@ -49,6 +49,58 @@ def upgrade() -> None:
     op.create_index(
         "ix_recommendations_incident_id_rank_score_id", "recommendations", ["incident_id", "rank_score", "id"]
     )
+    _create_demo()
+
+
+def _create_demo() -> None:
+    time = sa.DateTime(timezone=True)
+    op.create_table(
+        "demo_runs",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("started_at", time, nullable=False),
+        sa.Column("fleet_started_at", time, nullable=False),
+        sa.Column("speed", sa.Double(), nullable=False),
+        sa.Column("seed", sa.BigInteger(), nullable=False),
+        sa.Column("fault_seconds", sa.Double(), nullable=False),
+        sa.Column("step_seconds", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_demo_runs"),
+    )
+    op.create_table(
+        "demo_faults",
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        _enum("cause", "rootcause", *CAUSES, nullable=False),
+        _enum("culprit_kind", "culpritkind", *CULPRITS, nullable=False),
+        sa.Column("culprit_id", sa.BigInteger(), nullable=False),
+        sa.Column("culprit_transponder", sa.String(length=100)),
+        _enum("direction", "direction", "IB", "OB"),
+        sa.Column("variant", sa.String(length=40)),
+        sa.Column("started_at", time, nullable=False),
+        sa.Column("ended_at", time, nullable=False),
+        sa.Column("links", postgresql.ARRAY(sa.Integer()), nullable=False),
+        sa.Column("specification", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_demo_faults"),
+    )
+    op.create_table(
+        "incident_sightings",
+        sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),
+        sa.Column("incident_id", sa.Uuid(), nullable=False),
+        sa.Column("at", time, nullable=False),
+        _enum("root_cause", "rootcause", *CAUSES),
+        _enum("culprit_kind", "culpritkind", *CULPRITS),
+        sa.Column("culprit_id", sa.BigInteger()),
+        sa.Column("culprit_transponder", sa.String(length=100)),
+        sa.Column("confidence", sa.Double()),
+        sa.Column("anomalies", sa.Integer(), nullable=False),
+        sa.Column("action", sa.String(length=60)),
+        _enum("action_cause", "rootcause", *CAUSES),
+        _enum("action_target_kind", "culpritkind", *CULPRITS),
+        sa.Column("action_target_id", sa.BigInteger()),
+        sa.ForeignKeyConstraint(
+            ["incident_id"], ["incidents.id"], name="fk_incident_sightings_incident_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_incident_sightings"),
+    )
+    op.create_index("ix_incident_sightings_incident_id_id", "incident_sightings", ["incident_id", "id"])
 
 
 def _create_incidents() -> None:
@@ -127,6 +179,8 @@ def _enum(column: str, name: str, *values: str, **given: object) -> sa.Column[st
 
 
 def downgrade() -> None:
+    for table in ("incident_sightings", "demo_faults", "demo_runs"):
+        op.drop_table(table)
     op.drop_index("ix_recommendations_incident_id_rank_score_id", "recommendations")
     op.drop_constraint("fk_recommendations_incident_id", "recommendations")
     op.drop_column("recommendations", "incident_id")

@@ -10,10 +10,11 @@ import structlog
 import uvicorn
 from pydantic import SecretStr
 
-from bcom_graphql import app, demo, demo_account, host_names
+from bcom_graphql import app, demo_account, host_names
 from bcom_graphql.cli.database import database
 from bcom_graphql.cli.output import console, fail, progress_bar
 from bcom_graphql.cli.startup import make_ready
+from bcom_graphql.demo.secret import secret_key
 from bcom_graphql.observability import prometheus
 from bcom_graphql.observability.logging import configure_logging
 from bcom_graphql.server_processes import notice_deaths
@@ -66,7 +67,7 @@ def _with_secret(settings: Settings) -> Settings:
     """The demo makes its own where none is set."""
     if settings.secret_key is not None:
         return settings
-    return settings.model_copy(update={"secret_key": SecretStr(demo.secret_key(settings.data_folder))})
+    return settings.model_copy(update={"secret_key": SecretStr(secret_key(settings.data_folder))})
 
 
 def _exit_on_signals() -> None:

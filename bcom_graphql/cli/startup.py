@@ -3,9 +3,10 @@
 import structlog
 from rich.progress import Progress
 
-from bcom_graphql import demo, demo_account
+from bcom_graphql import demo_account
 from bcom_graphql.cli.champions import ensure_champions
 from bcom_graphql.cli.database import migrated
+from bcom_graphql.demo.runs import start_run
 from bcom_graphql.settings import Settings
 from resolvers.accounts import users
 from resolvers.context import Services
@@ -29,7 +30,7 @@ async def make_ready(settings: Settings, bar: Progress) -> None:
         await training_runs.fail_orphans(services.database)
         await ensure_champions(services, bar)
         if settings.demo:
-            await _fill_demo(services, bar)
+            await _start_demo(services, settings, bar)
 
 
 async def _tell_first_admin(services: Services) -> None:
@@ -44,9 +45,13 @@ async def _tell_first_admin(services: Services) -> None:
     )
 
 
-async def _fill_demo(services: Services, bar: Progress) -> None:
+async def _start_demo(services: Services, settings: Settings, bar: Progress) -> None:
     task = bar.add_task("Demo fleet", total=1.0)
-    await demo.fill(services, lambda done, what: bar.update(task, completed=done, description=f"Demo: {what}"))
+    await start_run(
+        services,
+        settings.demo_options,
+        lambda done, what: bar.update(task, completed=done, description=f"Demo: {what}"),
+    )
     bar.update(task, description="Demo: learning what is ordinary")
     await profile_worker.learn_due(services)
     bar.update(task, completed=1.0)

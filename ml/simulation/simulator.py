@@ -60,6 +60,7 @@ def simulate(
     noise, arrived = _noise(fleet, times, seed, missing)
     impairments = compute_impairments(fleet, list(faults), times)
     arrived[TargetKind.LINK] &= impairments.unreported < 0.5
+    arrived[TargetKind.SITE] &= ~_find_silent_sites(fleet, impairments)
     traits = telemetry.draw_characteristics(fleet, times, seed)
     readings = _readings(fleet, times, traits, impairments, noise, kinds)
     none = Impairments.none(len(times), len(fleet.links))
@@ -69,6 +70,18 @@ def simulate(
         faulty = _faulty(kind, readings[kind], healthy[kind])
         samples[kind] = _samples(kind, fleet, times, readings[kind], faulty).take(arrived[kind].ravel())
     return samples
+
+
+def _find_silent_sites(fleet: Fleet, impairments: Impairments) -> Bools:
+    """Returns when a site reports nothing: none of its own links does, shape (times, sites)."""
+    unreported = np.all(np.split(impairments.unreported > 0.5, 2, axis=1), axis=0)
+    silent = np.zeros((len(unreported), len(fleet.sites)), dtype=bool)
+    if unreported.any():
+        owners = np.array([link.site for link in fleet.links])
+        for place, site in enumerate(fleet.sites):
+            own = owners == site.number
+            silent[:, place] = own.any() and unreported[:, own].all(axis=1)
+    return silent
 
 
 def _noise(

@@ -34,7 +34,7 @@ async def create(context: Context, name: str, role: Role, expires_at: datetime |
     caller = context.require_person(role, "create API keys")
     if not 1 <= len(name.strip()) <= 200 or "\0" in name:
         raise InvalidInput("A name has 1 to 200 characters, none of them U+0000.", ["name"])
-    if expires_at and expires_at <= context.now:
+    if expires_at and expires_at <= context.real_time:
         raise InvalidInput("`expiresAt` must be in the future.", ["expiresAt"])
     secret = tokens.new_secret(tokens.API_KEY_PREFIX)
     async with context.database.write() as session:
@@ -52,7 +52,7 @@ async def _refuse_too_many(context: Context, session: AsyncSession, caller: Call
     """Raises InvalidInput if the user has the most keys allowed; concurrent callers wait for each other."""
     await session.get_one(User, caller.user_id, with_for_update={"key_share": True})
     await confirm(session, caller)
-    is_active = ApiKey.revoked_at.is_(None) & (ApiKey.expires_at.is_(None) | (ApiKey.expires_at > context.now))
+    is_active = ApiKey.revoked_at.is_(None) & (ApiKey.expires_at.is_(None) | (ApiKey.expires_at > context.real_time))
     query = select(func.count()).select_from(ApiKey).where(ApiKey.user_id == caller.user_id, is_active)
     most = context.services.keys_per_user
     if (await session.scalar(query) or 0) >= most:
@@ -80,7 +80,7 @@ async def revoke(context: Context, key_id: int) -> ApiKey:
         key = await session.get(ApiKey, key_id, with_for_update=True)
         if key is None or (key.user_id != caller.user_id and caller.role is not Role.ADMIN):
             raise NotFound("API key")
-        key.revoked_at = key.revoked_at or context.now
+        key.revoked_at = key.revoked_at or context.real_time
         publish_change(session, key.user_id)
     return key
 
@@ -88,7 +88,7 @@ async def revoke(context: Context, key_id: int) -> ApiKey:
 async def identify(context: Context, secret: str) -> Caller:
     """Returns the caller of a key, with the lesser of its role and its owner's. Raises Unauthenticated."""
     async with context.database.driver() as connection:  # before every operation: this must be quick
-        key = await connection.fetchrow(KEY, tokens.digest(secret), context.now)
+        key = await connection.fetchrow(KEY, tokens.digest(secret), context.real_time)
     if key is None:
         raise Unauthenticated("This API key is unknown, expired or revoked.")
     await _note_use(context, key["id"], key["last_used_at"])
@@ -97,7 +97,7 @@ async def identify(context: Context, secret: str) -> Caller:
 
 
 async def _note_use(context: Context, key_id: int, last_used_at: datetime | None) -> None:
-    if last_used_at and context.now - last_used_at < USE_NOTED_EVERY:
+    if last_used_at and context.real_time - last_used_at < USE_NOTED_EVERY:
         return
     async with context.database.write() as session:
-        await session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=context.now))
+        await session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=context.real_time))

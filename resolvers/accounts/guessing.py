@@ -52,7 +52,7 @@ async def is_known(context: Context, session: AsyncSession, user: User) -> bool:
     from_here = select(SignIn).where(
         SignIn.user_id == user.id,
         SignIn.network == fingerprint_network(context, user.id),
-        SignIn.created_at > context.now - KNOWN_FOR,
+        SignIn.created_at > context.real_time - KNOWN_FOR,
     )
     return bool(await session.scalar(select(exists(from_here))))
 

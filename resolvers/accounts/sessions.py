@@ -55,9 +55,9 @@ async def _rotate(context: Context, session: AsyncSession, refresh_token: str) -
         await end(context, session, SignIn.id == family.id)
         return None
     user = await session.get_one(User, family.user_id)
-    if family.revoked_at or token.expires_at <= context.now or not user.is_active:
+    if family.revoked_at or token.expires_at <= context.real_time or not user.is_active:
         return None
-    token.used_at = context.now
+    token.used_at = context.real_time
     return await _issue(context, session, user, family.id)
 
 
@@ -67,7 +67,7 @@ async def logout(context: Context, refresh_token: str) -> datetime:
         token = await session.get(RefreshToken, tokens.digest(refresh_token))
         if token:
             await end(context, session, SignIn.id == token.sign_in_id)
-    return context.now
+    return context.real_time
 
 
 async def identify(context: Context, bearer: str) -> Caller:
@@ -93,7 +93,7 @@ async def confirm(session: AsyncSession, caller: Caller) -> None:
 
 async def end(context: Context, session: AsyncSession, which: ColumnElement[bool]) -> None:
     """Ends sessions, and the sockets that were opened with them."""
-    query = update(SignIn).where(which, SignIn.revoked_at.is_(None)).values(revoked_at=context.now)
+    query = update(SignIn).where(which, SignIn.revoked_at.is_(None)).values(revoked_at=context.real_time)
     for user_id in set(await session.scalars(query.returning(SignIn.user_id))):
         publish_change(session, user_id)
 
@@ -105,7 +105,7 @@ def publish_change(session: AsyncSession, user_id: int) -> None:
 
 async def _issue(context: Context, session: AsyncSession, user: User, sign_in_id: UUID) -> SignedIn:
     refresh_token = tokens.new_secret()
-    expires_at = context.now + tokens.REFRESH_TOKEN_LIFE
+    expires_at = context.real_time + tokens.REFRESH_TOKEN_LIFE
     session.add(RefreshToken(hash=tokens.digest(refresh_token), sign_in_id=sign_in_id, expires_at=expires_at))
-    access_token, expires_at = context.services.tokens.issue(user.id, sign_in_id, context.now)
+    access_token, expires_at = context.services.tokens.issue(user.id, sign_in_id, context.real_time)
     return SignedIn(access_token, refresh_token, expires_at, user)

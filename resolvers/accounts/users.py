@@ -180,7 +180,7 @@ async def _end_access(context: Context, session: AsyncSession, user: User) -> No
 async def revoke_keys(context: Context, session: AsyncSession, user: User) -> None:
     """Revokes all of the user's API keys; they stay revoked if the user becomes active again."""
     mine = update(ApiKey).where(ApiKey.user_id == user.id, ApiKey.revoked_at.is_(None))
-    await session.execute(mine.values(revoked_at=context.now))
+    await session.execute(mine.values(revoked_at=context.real_time))
     sessions.publish_change(session, user.id)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -121,7 +122,7 @@ async def acknowledge(context: Context, anomaly_id: UUID, note: str | None) -> A
             raise Conflict(f"This anomaly is already {anomaly.status.lower()}.")
         anomaly.status = AnomalyStatus.ACKNOWLEDGED
         anomaly.acknowledged_by_id = caller.author_id
-        await _record_change(session, anomaly, AnomalyChange.ACKNOWLEDGED, caller.author_id, note)
+        await _record_change(session, anomaly, context.now, AnomalyChange.ACKNOWLEDGED, caller.author_id, note)
     return anomaly
 
 
@@ -138,7 +139,7 @@ async def resolve(context: Context, anomaly_id: UUID, note: str | None) -> Anoma
         anomaly.ended_at = max(context.now, anomaly.last_seen_at)  # samples may be a few minutes ahead of our clock
         if stream:
             stream.anomaly_id, stream.alarms, stream.quiets, stream.alarming_since = None, 0, 0, None
-        await _record_change(session, anomaly, AnomalyChange.RESOLVED, caller.author_id, note)
+        await _record_change(session, anomaly, context.now, AnomalyChange.RESOLVED, caller.author_id, note)
     return anomaly
 
 
@@ -148,7 +149,7 @@ async def judge(context: Context, anomaly_id: UUID, verdict: Verdict, note: str 
     async with context.database.write() as session:
         anomaly = await _lock_anomaly(session, anomaly_id)
         anomaly.feedback = verdict
-        await _record_change(session, anomaly, AnomalyChange.JUDGED, caller.author_id, note, verdict)
+        await _record_change(session, anomaly, context.now, AnomalyChange.JUDGED, caller.author_id, note, verdict)
     return anomaly
 
 
@@ -162,12 +163,13 @@ async def _lock_anomaly(session: AsyncSession, anomaly_id: UUID) -> Anomaly:
 async def _record_change(
     session: AsyncSession,
     anomaly: Anomaly,
+    now: datetime,
     change: AnomalyChange,
     by: int | None,
     note: str | None,
     verdict: Verdict | None = None,
 ) -> None:
     action = f"{change}: {verdict}" if verdict else change
-    session.add(AuditEntry(subject_id=anomaly.id, by_id=by, action=action, note=note))
+    session.add(AuditEntry(subject_id=anomaly.id, by_id=by, action=action, note=note, at=now))
     await session.flush()
     await publish_changes(session, [(change, anomaly)])

@@ -169,7 +169,9 @@ async def _open_anomaly(context: Context, session: AsyncSession, detection: Dete
         contributions=detection.contributions,
     )
     session.add(anomaly)
-    session.add(AuditEntry(subject_id=anomaly.id, by_id=detection.requested_by_id, action=AnomalyChange.OPENED))
+    session.add(
+        AuditEntry(subject_id=anomaly.id, by_id=detection.requested_by_id, action=AnomalyChange.OPENED, at=context.now)
+    )
     stream.anomaly_id, stream.alarms, stream.quiets, stream.alarming_since = anomaly.id, 1, 0, None
     await session.flush()
     await publish_changes(session, [(AnomalyChange.OPENED, anomaly)])

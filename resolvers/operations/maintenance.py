@@ -109,4 +109,4 @@ async def _roll_up(services: Services) -> None:
         streams = 1
         while streams:
             async with services.database.write() as session:
-                streams = await rollups.roll_up(session, kind)
+                streams = await rollups.roll_up(session, kind, services.clock())

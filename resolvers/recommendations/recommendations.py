@@ -85,7 +85,7 @@ async def record_outcome(
                 " the outcome on one of those."
             )
         row.outcome, row.outcome_note, row.outcome_at = outcome, note, context.now
-        session.add(AuditEntry(subject_id=row.id, by_id=caller.author_id, action=outcome, note=note))
+        session.add(AuditEntry(subject_id=row.id, by_id=caller.author_id, action=outcome, note=note, at=context.now))
         await session.flush()
         publish(session, make_event(row, outcome))
     return row

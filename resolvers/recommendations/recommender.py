@@ -152,12 +152,12 @@ def _store(
         row = row or Recommendation(id=ids.pop(), created_at=now, requested_by_id=by, outcome=Outcome.PENDING)
         if _update(row, _column_values(subject, choice, rankers)):
             session.add(row)
-            _record_change(session, row, change, by)
+            _record_change(session, row, change, by, now)
         proposed[choice.key] = row
     for row in by_key.values():
         if row.outcome is Outcome.PENDING:
             row.superseded_at = now
-            _record_change(session, row, RecommendationChange.SUPERSEDED, by)
+            _record_change(session, row, RecommendationChange.SUPERSEDED, by, now)
         else:
             row.basis = subject.basis
     return [*proposed.values(), *(row for row in by_key.values() if row.superseded_at is None)]
@@ -195,9 +195,11 @@ def _update(row: Recommendation, values: Mapping[str, Any]) -> bool:
     return new
 
 
-def _record_change(session: AsyncSession, row: Recommendation, change: RecommendationChange, by: int | None) -> None:
+def _record_change(
+    session: AsyncSession, row: Recommendation, change: RecommendationChange, by: int | None, now: datetime
+) -> None:
     """Adds to the recommendation's history, and tells subscribers."""
-    session.add(AuditEntry(subject_id=row.id, by_id=by, action=change))
+    session.add(AuditEntry(subject_id=row.id, by_id=by, action=change, at=now))
     publish(session, make_event(row, change))
 
 

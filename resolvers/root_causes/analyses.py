@@ -115,6 +115,7 @@ async def run_analysis(
         links_compared=result.compared,
         duration_ms=1000.0 * (time.perf_counter() - began),
         model_version=result.model_version,
+        created_at=context.services.clock(),  # it took a while
     )
     async with context.database.write() as session:
         session.add(analysis)

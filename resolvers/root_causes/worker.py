@@ -109,7 +109,7 @@ async def _attach(context: Context, analysis: CorrelationAnalysis, opened: Seque
             rows = list(await session.scalars(query.order_by(Anomaly.id).with_for_update()))
             for row in rows:
                 row.analysis_id = analysis.id
-                session.add(AuditEntry(subject_id=row.id, action=f"{AnomalyChange.UPDATED}: EXPLAINED"))
+                session.add(AuditEntry(subject_id=row.id, action=f"{AnomalyChange.UPDATED}: EXPLAINED", at=context.now))
             await session.flush()
             await publish_changes(session, [(AnomalyChange.UPDATED, row) for row in rows])
     return [one for one in opened if one.id not in explained]

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from bcom_graphql.demo import specification
+from bcom_graphql.demo.fleet import specification
 from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from ml.catalogue.root_causes import RootCause
 from ml.simulation.faults import Fault

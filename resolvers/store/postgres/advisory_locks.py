@@ -21,6 +21,7 @@ class AdvisoryLock(IntEnum):
     AUTOMATIC_RECOMMENDATIONS = 0x6263_6F6D_0009  # one process recommends by itself
     MAINTENANCE = 0x6263_6F6D_000A  # one process maintains the store
     INCIDENTS = 0x6263_6F6D_000B  # one process correlates anomalies into incidents
+    DEMO_SIGHTINGS = 0x6263_6F6D_000D  # one process notes what the demo's incidents say
     SILENCE = 0x6263_6F6D_000C  # one process looks for targets that fell silent
 
 

@@ -5,6 +5,7 @@ transaction, and `roll_up` brings them up to date. Readers use roll-ups outside 
 answer never depends on when maintenance last ran.
 """
 
+from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -24,11 +25,14 @@ SHARES: Final[Floats] = np.repeat([0.1, 0.025, 0.01], [8, 4, 10])
 QUANTILES: Final[Floats] = np.cumsum(SHARES) - SHARES / 2
 
 
-async def roll_up(session: AsyncSession, kind: TargetKind) -> int:
-    """Rolls up some past hours of some streams that nobody is storing to; returns of how many streams."""
+async def roll_up(session: AsyncSession, kind: TargetKind, now: datetime) -> int:
+    """Rolls up some past hours of some streams that nobody is storing to; returns of how many streams.
+
+    now: of the fleet, whose clock may be behind the database's.
+    """
     connection = await driver(session)
     await connection.execute("SET LOCAL statement_timeout = 0")  # the deadline on this side ends it
-    due = await connection.fetch(_DUE, kind.value, STREAMS_AT_ONCE)
+    due = await connection.fetch(_DUE, kind.value, STREAMS_AT_ONCE, now)
     arguments = [list(column) for column in zip(*due, strict=True)]
     if due:
         for level in Level:
@@ -42,7 +46,8 @@ _DUE = f"""
 SELECT target_id, direction,
   (due * tstzmultirange(tstzrange(lower(due), lower(due) + interval '{LONGEST_PART}')))::text AS part
 FROM streams CROSS JOIN LATERAL
-  (SELECT unrolled * tstzmultirange(tstzrange(NULL, date_trunc('hour', now(), 'UTC'))) AS due) AS part
+  (SELECT unrolled * tstzmultirange(tstzrange(NULL, date_trunc('hour', least(now(), $3::timestamptz), 'UTC')))
+   AS due) AS part
 WHERE kind = $1 AND NOT isempty(due)
 ORDER BY target_id, direction LIMIT $2 FOR UPDATE OF streams SKIP LOCKED"""  # noqa: S608
 _DONE = """

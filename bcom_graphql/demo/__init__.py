@@ -1,0 +1,5 @@
+"""The demo: an invented fleet with two days of history, kept alive with a fault now and then.
+
+Offers the fleet and its history, the faults, and the worker that feeds samples. What the server makes of it, and the
+scorecard, are in `resolvers.demo`.
+"""
