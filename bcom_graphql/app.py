@@ -1,4 +1,4 @@
-"""Settings → database, registry, events, limits → the Starlette app."""
+"""Builds the application from settings: the services, and the Starlette app over them."""
 
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -42,7 +42,7 @@ logger = structlog.get_logger(__name__)
 
 
 def check(settings: Settings) -> None:
-    """Before anything is started. Raises ValueError and InvalidInput for what settings name and cannot be used."""
+    """Checks settings before anything is started. Raises ValueError or InvalidInput for what cannot be used."""
     if settings.trusted_documents:
         read_trusted(settings.trusted_documents)
     read_playbook(settings.playbook)
@@ -53,26 +53,27 @@ def check(settings: Settings) -> None:
 
 
 def _embedded(settings: Settings) -> Supervised | None:
-    """None where the database is another server's."""
+    """Returns the embedded PostgreSQL; None if the database is another server's."""
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     return Supervised.at(url, settings.data_folder)
 
 
 def create() -> Starlette:
-    """The application as the environment describes it: what uvicorn's workers call."""
+    """Returns the application that the environment describes. Each of uvicorn's server processes calls this."""
     settings = Settings()
     configure_logging(settings.log_format, settings.log_level)
     parts = build_services(settings)
     end_tracing = tracing.start(parts.database.engine) if settings.traces else None
-    made = application(parts, settings, end_tracing)
+    app = application(parts, settings, end_tracing)
     _collect_seldom()
-    return made
+    return app
 
 
 def _collect_seldom() -> None:
-    """Garbage, as each look at everything that lives stops the event loop: for 150 ms, with a thousand subscribers.
+    """Has Python collect garbage less often.
 
-    What lives by now does so for ever and is never looked at again; what is made later is looked at less often.
+    A full collection stops the event loop: for 150 ms, with a thousand subscribers. Objects that live by now
+    do so for ever, and are never looked at again.
     """
     gc.collect()
     gc.freeze()
@@ -80,7 +81,7 @@ def _collect_seldom() -> None:
 
 
 def application(services: Services, settings: Settings, end_tracing: Callable[[], None] | None = None) -> Starlette:
-    """The Starlette app over these services. Raises ValueError for trusted documents that cannot be read."""
+    """Returns the Starlette app over these services. Raises ValueError for trusted documents that cannot be read."""
     server = GraphQLServer(
         schema,
         ApplicationGate(services),
@@ -101,22 +102,22 @@ def application(services: Services, settings: Settings, end_tracing: Callable[[]
         async with lifespan.run(parts):
             yield {STATE: connections}
 
-    made = Starlette(
+    app = Starlette(
         routes=_routes(parts, embedded),
         middleware=_middleware(settings, server),
-        exception_handlers={Exception: _failed},
+        exception_handlers={Exception: _respond_to_bug},
         lifespan=running,
     )
-    made.router.redirect_slashes = False  # it would tell clients the Host and the scheme that a proxy sends us
-    return made
+    app.router.redirect_slashes = False  # it would tell clients the Host and the scheme that a proxy sends us
+    return app
 
 
 def _routes(parts: lifespan.Parts, embedded: Supervised | None) -> list[BaseRoute]:
-    """All but GraphQL's, which no router is asked for: see `_Shortcut`."""
+    """Returns all routes but GraphQL's, which no router looks up: see `_GraphQLShortcut`."""
     settings, server = parts.settings, parts.server
 
     async def to_graphql(_: Request) -> Response:
-        """Relative, as a proxy may have put a prefix before it."""
+        """Redirects relatively, as a proxy may have put a prefix before the path."""
         return RedirectResponse(settings.graphql_path.removeprefix("/"))
 
     return [
@@ -134,14 +135,15 @@ def _middleware(settings: Settings, server: ASGIApp) -> list[Middleware]:
         Middleware(SecurityHeaders),
         Middleware(AllowedHosts, allowed=settings.hosts),
         *_cors(settings.allowed_origins),
-        Middleware(_Shortcut, server, path=settings.graphql_path),
+        Middleware(_GraphQLShortcut, server, path=settings.graphql_path),
     ]
 
 
-class _Shortcut:
-    """ASGI middleware: straight to GraphQL, past the router, and for sockets nowhere else.
+class _GraphQLShortcut:
+    """ASGI middleware that calls GraphQL without the router, and refuses WebSockets at other paths.
 
-    It tries one route after the other; and each call on a socket's way is kept while it is open.
+    The router would try one route after the other. It would also keep its part of the call stack as long as a
+    WebSocket is open, which is memory for each.
     """
 
     def __init__(self, app: ASGIApp, server: ASGIApp, path: str) -> None:
@@ -149,9 +151,9 @@ class _Shortcut:
         self._paths = (path, f"{path}/")
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        return self._of(scope)(scope, receive, send)
+        return self._choose(scope)(scope, receive, send)
 
-    def _of(self, scope: Scope) -> ASGIApp:
+    def _choose(self, scope: Scope) -> ASGIApp:
         if scope["type"] not in ("http", "websocket"):
             return self._app
         if scope["path"].removeprefix(scope.get("root_path", "")) in self._paths:
@@ -162,7 +164,7 @@ class _Shortcut:
 
 
 def _cors(origins: list[str]) -> list[Middleware]:
-    """Tokens travel in a header, not in cookies: no credentials mode."""
+    """Returns the CORS middleware. Credentials mode stays off: tokens travel in a header, not in cookies."""
     if not origins:
         return []
     return [
@@ -177,7 +179,7 @@ def _cors(origins: list[str]) -> list[Middleware]:
     ]
 
 
-async def _failed(_: Request, error: Exception) -> Response:
-    """What nobody foresaw, outside of any operation."""
+async def _respond_to_bug(_: Request, error: Exception) -> Response:
+    """Answers for an exception that nobody foresaw, outside of any operation."""
     headers = {**ALWAYS, REQUEST_ID_HEADER: request_id.get()}  # this answer passes no middleware
     return JSONResponse({"errors": [mask_error(error, request_id.get())]}, 500, headers)

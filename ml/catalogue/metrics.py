@@ -77,7 +77,7 @@ class MetricSpec:
     usual: float  # the healthy value of a target without history
     usual_spread: float  # robust standard deviation of healthy values between targets
     whole: bool = False  # counts are whole numbers
-    asked: bool = False  # one of the five measurements that `detect*Anomaly` takes
+    core: bool = False  # one of the five metrics that `detect*Anomaly` takes
 
     @property
     def column(self) -> str:
@@ -89,7 +89,7 @@ class MetricSpec:
         unit = f", {self.unit}" if self.unit else ""
         return f"{self.meaning}{unit} ({self.low:,.0f} to {self.high:,.0f})."
 
-    def said(self, value: float) -> str:
+    def format_value(self, value: float) -> str:
         """Returns a reading with its unit, rounded to what is meaningful: '11.8 dB', '640 ms', '3'."""
         digits = 0 if self.whole or self.least_spread >= 1 else 1 if self.least_spread >= 0.1 else 3
         return f"{value + 0.0:.{digits}f} {self.unit}".rstrip()
@@ -111,8 +111,9 @@ class Kind:
         return tuple(spec.metric for spec in self.specs)
 
     @cached_property
-    def asked(self) -> tuple[MetricSpec, ...]:
-        return tuple(spec for spec in self.specs if spec.asked)
+    def core_specs(self) -> tuple[MetricSpec, ...]:
+        """The five metrics that detection on request takes."""
+        return tuple(spec for spec in self.specs if spec.core)
 
     def spec(self, metric: Metric) -> MetricSpec:
         """Raises KeyError for a metric that this kind does not have."""
@@ -148,11 +149,9 @@ CATALOGUE: Final[dict[TargetKind, Kind]] = {
         Kind(
             TargetKind.NETWORK,
             (
-                MetricSpec(
-                    M.BANDWIDTH_MBPS, "Bandwidth in use", "Mbit/s", 0, 1e6, G.NEITHER, 0.5, 100, 300, asked=True
-                ),
-                MetricSpec(M.PACKET_LOSS_PCT, "Packets lost", "%", 0, 100, G.LOW, 0.1, 0.2, 0.2, asked=True),
-                MetricSpec(M.LATENCY_MS, "Round trip", "ms", 0, 60_000, G.LOW, 5, 620, 30, asked=True),
+                MetricSpec(M.BANDWIDTH_MBPS, "Bandwidth in use", "Mbit/s", 0, 1e6, G.NEITHER, 0.5, 100, 300, core=True),
+                MetricSpec(M.PACKET_LOSS_PCT, "Packets lost", "%", 0, 100, G.LOW, 0.1, 0.2, 0.2, core=True),
+                MetricSpec(M.LATENCY_MS, "Round trip", "ms", 0, 60_000, G.LOW, 5, 620, 30, core=True),
                 MetricSpec(
                     M.ERROR_RATE,
                     "Erroneous frames, a fraction of all",
@@ -163,23 +162,21 @@ CATALOGUE: Final[dict[TargetKind, Kind]] = {
                     0.001,
                     0.002,
                     0.002,
-                    asked=True,
+                    core=True,
                 ),
-                MetricSpec(
-                    M.CONNECTIONS, "Remotes in service", "", 0, 1e9, G.HIGH, 0.5, 20, 15, whole=True, asked=True
-                ),
+                MetricSpec(M.CONNECTIONS, "Remotes in service", "", 0, 1e9, G.HIGH, 0.5, 20, 15, whole=True, core=True),
             ),
         ),
         Kind(
             TargetKind.SITE,
             (
-                MetricSpec(M.RESPONSE_TIME_MS, "Response time", "ms", 0, 600_000, G.LOW, 5, 640, 60, asked=True),
+                MetricSpec(M.RESPONSE_TIME_MS, "Response time", "ms", 0, 600_000, G.LOW, 5, 640, 60, core=True),
                 MetricSpec(
-                    M.ERROR_RATE, "Failed requests, a fraction of all", "", 0, 1, G.LOW, 0.001, 0.003, 0.003, asked=True
+                    M.ERROR_RATE, "Failed requests, a fraction of all", "", 0, 1, G.LOW, 0.001, 0.003, 0.003, core=True
                 ),
-                MetricSpec(M.UPTIME_PCT, "Time in service", "%", 0, 100, G.HIGH, 0.5, 100, 0.5, asked=True),
-                MetricSpec(M.CPU_PCT, "Processor load", "%", 0, 100, G.LOW, 3, 35, 12, asked=True),
-                MetricSpec(M.MEMORY_PCT, "Memory in use", "%", 0, 100, G.LOW, 2, 50, 10, asked=True),
+                MetricSpec(M.UPTIME_PCT, "Time in service", "%", 0, 100, G.HIGH, 0.5, 100, 0.5, core=True),
+                MetricSpec(M.CPU_PCT, "Processor load", "%", 0, 100, G.LOW, 3, 35, 12, core=True),
+                MetricSpec(M.MEMORY_PCT, "Memory in use", "%", 0, 100, G.LOW, 2, 50, 10, core=True),
                 MetricSpec(M.REQUEST_COUNT, "Requests in the interval", "", 0, 1e9, G.NEITHER, 5, 400, 250, whole=True),
                 MetricSpec(M.ERROR_COUNT, "Failed requests in the interval", "", 0, 1e9, G.LOW, 2, 1, 2, whole=True),
             ),
@@ -187,17 +184,17 @@ CATALOGUE: Final[dict[TargetKind, Kind]] = {
         Kind(
             TargetKind.LINK,
             (
-                MetricSpec(M.THROUGHPUT_MBPS, "Throughput", "Mbit/s", 0, 1e5, G.NEITHER, 0.2, 10, 40, asked=True),
+                MetricSpec(M.THROUGHPUT_MBPS, "Throughput", "Mbit/s", 0, 1e5, G.NEITHER, 0.2, 10, 40, core=True),
                 MetricSpec(
-                    M.UTILIZATION_PCT, "Share of the capacity in use", "%", 0, 100, G.NEITHER, 2, 45, 20, asked=True
+                    M.UTILIZATION_PCT, "Share of the capacity in use", "%", 0, 100, G.NEITHER, 2, 45, 20, core=True
                 ),
                 MetricSpec(
-                    M.ERRORS, "Erroneous frames in the interval", "", 0, 1e9, G.LOW, 2, 2, 5, whole=True, asked=True
+                    M.ERRORS, "Erroneous frames in the interval", "", 0, 1e9, G.LOW, 2, 2, 5, whole=True, core=True
                 ),
                 MetricSpec(
-                    M.DISCARDS, "Discarded frames in the interval", "", 0, 1e9, G.LOW, 2, 2, 5, whole=True, asked=True
+                    M.DISCARDS, "Discarded frames in the interval", "", 0, 1e9, G.LOW, 2, 2, 5, whole=True, core=True
                 ),
-                MetricSpec(M.UPTIME_PCT, "Time in service", "%", 0, 100, G.HIGH, 0.5, 100, 0.5, asked=True),
+                MetricSpec(M.UPTIME_PCT, "Time in service", "%", 0, 100, G.HIGH, 0.5, 100, 0.5, core=True),
                 MetricSpec(M.ESNO_DB, "Es/N0 at this direction's receiver", "dB", -20, 40, G.HIGH, 0.25, 12, 1.5),
                 MetricSpec(M.RX_LEVEL_DBM, "Power into the receiver", "dBm", -150, 10, G.NEITHER, 0.3, -45, 8),
                 MetricSpec(M.TX_POWER_DBM, "Transmit power", "dBm", -60, 70, G.NEITHER, 0.25, 33, 5),

@@ -1,4 +1,4 @@
-"""The detector on any labelled series, for the protocol of `evaluate`: it learns the series as it goes."""
+"""Scores any series with our detector, for `evaluate`. It fits profiles again as the history grows."""
 
 from typing import Any, Final
 

@@ -11,8 +11,8 @@ from resolvers.store.postgres.rows import Columns, Statement, columns_of
 from resolvers.store.tables.core import Table
 
 Row = TypeVar("Row", bound=Table)
-Given = ParamSpec("Given")
-Made = TypeVar("Made", bound="Listing[Any]")
+Parameters = ParamSpec("Parameters")
+AnyListing = TypeVar("AnyListing", bound="Listing[Any]")
 
 KEPT_LISTINGS = 64  # of each function; clients choose what they filter by
 KEPT_STATEMENTS = 16  # of each listing; clients choose columns
@@ -52,30 +52,34 @@ class Listing(Generic[Row]):
         """Returns the columns to read; the sort keys are always among them."""
         return columns_of(self.entity, None if columns is None else columns.union(key.key for key in self.order))
 
-    def get_statement(self, of: object, build: Callable[[], Statement]) -> Statement:
-        found = self.statements.get(of)
-        if found is None:
+    def get_statement(self, key: object, build: Callable[[], Statement]) -> Statement:
+        """Returns the compiled statement of this key, built when it is first wanted."""
+        statement = self.statements.get(key)
+        if statement is None:
             if len(self.statements) >= KEPT_STATEMENTS:
                 self.statements.clear()
-            found = self.statements[of] = build()
-        return found
+            statement = self.statements[key] = build()
+        return statement
 
 
-def cached_listing(make: Callable[Given, Made]) -> Callable[Given, Made]:
-    """Decorates a function: equal arguments give the same listing, with its compiled SQL; unless they are long."""
-    known: dict[Any, Made] = {}
+def cached_listing(make: Callable[Parameters, AnyListing]) -> Callable[Parameters, AnyListing]:
+    """Decorates a function that makes a listing: equal arguments get the same one, with its compiled SQL.
+
+    The least recently used are dropped. Listings of long arguments are not kept.
+    """
+    listings: dict[Any, AnyListing] = {}
 
     @wraps(make)
-    def found(*given: Given.args, **named: Given.kwargs) -> Made:
-        key = (given, *named.items())
-        listing = known.pop(key, None)
+    def get_or_make(*args: Parameters.args, **kwargs: Parameters.kwargs) -> AnyListing:
+        key = (args, *kwargs.items())
+        listing = listings.pop(key, None)
         if listing is None:
-            listing = make(*given, **named)
+            listing = make(*args, **kwargs)
             if len(repr(key)) > LONGEST_KEY:
                 return listing
-            if len(known) >= KEPT_LISTINGS:
-                del known[next(iter(known))]  # the least recently used
-        known[key] = listing
+            if len(listings) >= KEPT_LISTINGS:
+                del listings[next(iter(listings))]
+        listings[key] = listing
         return listing
 
-    return found
+    return get_or_make

@@ -26,12 +26,12 @@ async def load_usual(
 
 def _phrase_centre(kind: TargetKind, centre: Iterable[float]) -> dict[Metric, str]:
     pairs = zip(CATALOGUE[kind].specs, centre, strict=True)
-    return {spec.metric: f"its usual {spec.said(value)}" for spec, value in pairs if not isnan(value)}
+    return {spec.metric: f"its usual {spec.format_value(value)}" for spec, value in pairs if not isnan(value)}
 
 
 def phrase_usual(kind: TargetKind, metric: str, value: float) -> str:
     """Returns a healthy value in words: 'its usual 11.8 dB'."""
-    return f"its usual {CATALOGUE[kind].spec(Metric(metric)).said(value)}"
+    return f"its usual {CATALOGUE[kind].spec(Metric(metric)).format_value(value)}"
 
 
 def phrase_readings(kind: TargetKind, contributions: list[dict[str, Any]]) -> str:
@@ -42,8 +42,8 @@ def phrase_readings(kind: TargetKind, contributions: list[dict[str, Any]]) -> st
 
 def _phrase_reading(kind: TargetKind, part: Mapping[str, Any]) -> str:
     spec = CATALOGUE[kind].spec(Metric(part["metric"]))
-    observed = "not reported" if part["observed"] is None else spec.said(part["observed"])
-    usually = "" if part["expected"] is None else f" (usually {spec.said(part['expected'])})"
+    observed = "not reported" if part["observed"] is None else spec.format_value(part["observed"])
+    usually = "" if part["expected"] is None else f" (usually {spec.format_value(part['expected'])})"
     name = spec.meaning.partition(";")[0]
     name = name if name.startswith("Es/N0") else name[0].lower() + name[1:]
     return f"{name} {observed}{usually}"

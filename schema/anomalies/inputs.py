@@ -59,7 +59,7 @@ class DetectLinkInput:
 
 def measurements(kind: TargetKind, input: object) -> dict[str, float]:
     """Returns the five measurements of a kind, by column."""
-    return {spec.column: getattr(input, spec.column) for spec in CATALOGUE[kind].asked}
+    return {spec.column: getattr(input, spec.column) for spec in CATALOGUE[kind].core_specs}
 
 
 @strawberry.input(description="Anomalies that match all given conditions.")

@@ -18,12 +18,13 @@ class Client(NamedTuple):
 class Identity(NamedTuple):
     """The caller that a context belongs to.
 
-    `subject` owns connections; the application names it to have them checked again. `standing` is what the subject may
-    do: a connection ends when it changes. `expires_at` is in epoch seconds.
+    subject: owns connections; the application names it to have them checked again.
+    permissions: what the subject may do; a connection ends when they change.
+    expires_at: epoch seconds.
     """
 
     subject: str
-    standing: Hashable
+    permissions: Hashable
     expires_at: float | None
     signed_in: bool
 
@@ -53,7 +54,7 @@ class Gate(Protocol):
         """Prepares the context for an operation. Operations may share it."""
 
     def make_shared_context(self, context: Any) -> Any:
-        """Returns a context of the same standing but without a user, for responses that several callers share."""
+        """Returns a context with the same permissions but without a user, for responses that several callers share."""
 
     def allow_push(self, context: Any) -> None:
         """Lets the sources of this context's subscriptions yield `CaughtUp`, to have later events pushed."""

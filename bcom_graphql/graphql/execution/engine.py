@@ -143,8 +143,9 @@ class Engine:
     ) -> Hashable | None:
         if plan.type is not OperationType.SUBSCRIPTION:
             return None
-        standing = self._gate.identify(context).standing
-        return document.hash, request.name, encode_variables(plan.payload_variables, request.variables or {}), standing
+        permissions = self._gate.identify(context).permissions
+        variables = encode_variables(plan.payload_variables, request.variables or {})
+        return document.hash, request.name, variables, permissions
 
     async def _read_document(self, request: GraphQLRequest, context: Any, *, hide_suggestions: bool) -> Document:
         """Charges before it looks for the document, so that refused requests are not free."""

@@ -107,7 +107,7 @@ class Connection:
     async def _verify(self, admitted: Identity) -> None:
         gate = self._connections.gate
         identity = gate.identify(await gate.open_context(self._client))
-        if identity.standing != admitted.standing:
+        if identity.permissions != admitted.permissions:
             raise RequestError("Your role or sign-in has changed. Connect again.", {"code": "UNAUTHENTICATED"})
         if identity.expires_at is not None and self._identity is not None:
             self._check_at_expiry(identity.expires_at, MIN_CHECK_SECONDS)

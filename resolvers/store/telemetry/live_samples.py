@@ -1,9 +1,9 @@
 """Delivers new samples of links to their followers, in whichever process they were recorded.
 
-A batch notes what it stores in its own transaction (`stored_batches`). A reader takes what its snapshot sees and the
-last one did not: each batch exactly once, in whatever order transactions commit, and no writer waits for another. A
-wake-up after the commit, one for all batches of a moment, tells readers to look; they also look every few seconds, in
-case it is lost.
+A transaction that stores a batch also notes in `stored_batches` what it stored. Each process reads the notes that its
+snapshot of the database sees and its last snapshot did not. So it reads each batch exactly once, in whatever order the
+transactions commit, and no writer waits for another. Commits wake the readers, once for all batches of a moment. They
+also read every few seconds, in case a wake-up is lost.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS: Final = 5.0
 KEPT: Final = timedelta(minutes=5)
-QUEUE_LENGTH: Final = 100  # looks that a follower may fall behind
+QUEUE_LENGTH: Final = 100  # reads whose samples may wait for a follower
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,10 @@ Queue = asyncio.Queue[list[NewSamples] | None]  # None: the follower fell too fa
 
 
 class LiveSamples:
-    """Reads once per process, however many follow.
+    """Reads new samples once per process, however many follow.
 
-    poll_seconds: between looks without a wake-up.
-    queue_length: looks that a follower may fall behind.
+    poll_seconds: between reads without a wake-up.
+    queue_length: reads whose samples may wait for a follower; one that falls further behind is lost.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class LiveSamples:
         self._followers: dict[Queue, frozenset[int]] = {}
         self._one_at_a_time = asyncio.Lock()
         self._snapshot: str | None = None  # what was read so far; None while nobody follows
-        self._looked_at = 0.0
+        self._read_at = 0.0
         self.worker = Worker("new samples", self._read, every_seconds=poll_seconds, longest_pause_seconds=1.0)
         database.wakeups.listen(Channel.SAMPLES, self.worker.wake)
 
@@ -119,17 +119,17 @@ class LiveSamples:
                 await self._advance()
 
     async def _advance(self) -> None:
-        """Hands on what is new. A snapshot counts only once its samples are handed on, so a failed look is repeated."""
-        looking = time.monotonic()
+        """Hands on what is new. A snapshot counts only once its samples are handed on, so a failed read is repeated."""
+        now = time.monotonic()
         if not self._followers:
             self._snapshot = None
-        elif looking - self._looked_at > KEPT.total_seconds():  # notes may be deleted that nobody here has read
+        elif now - self._read_at > KEPT.total_seconds():  # notes may be deleted that nobody here has read
             self._lose_all()
         async with self._database.driver() as connection:
             batches, snapshot = await _read_batches(connection, self._snapshot)
             wanted = frozenset[int]().union(*self._followers.values())
             stored = await _read_samples(connection, batches, wanted) if batches and wanted else []
-        self._snapshot, self._looked_at = snapshot, looking
+        self._snapshot, self._read_at = snapshot, now
         for queue, links in list(self._followers.items()):
             own = [samples for samples in stored if samples.link_id in links]
             if own:

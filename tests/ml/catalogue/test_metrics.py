@@ -31,7 +31,7 @@ def test_every_metric_is_plausible_and_described(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", CATALOGUE.values(), ids=CATALOGUE.keys())
 def test_exactly_five_metrics_are_asked_for(kind: Kind) -> None:
-    assert len(kind.asked) == 5
+    assert len(kind.core_specs) == 5
 
 
 def test_a_perfect_link_has_grade_ten_and_a_dead_one_zero() -> None:

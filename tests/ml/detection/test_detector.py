@@ -291,7 +291,7 @@ def test_where_nothing_deviates_the_shares_are_even() -> None:
 def test_strangers_are_judged_by_what_is_usual(kind: TargetKind, healthy: list[float], faulty: list[float]) -> None:
     own = CATALOGUE[kind]
     values = np.full((2, len(own.specs)), np.nan)
-    values[:, [spec.asked for spec in own.specs]] = [healthy, faulty]
+    values[:, [spec.core for spec in own.specs]] = [healthy, faulty]
 
     score = as_stranger(values, kind).score
 

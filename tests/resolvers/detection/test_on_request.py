@@ -96,7 +96,7 @@ async def test_a_verdict_says_what_each_measurement_had_to_do_with_it(operator: 
 
     parts = verdict["contributions"]
     shares = [part["share"] for part in parts]
-    assert {part["metric"] for part in parts} == {spec.metric for spec in CATALOGUE[kind].asked}
+    assert {part["metric"] for part in parts} == {spec.metric for spec in CATALOGUE[kind].core_specs}
     assert parts[0]["metric"] == LEADING[kind]
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) == pytest.approx(1, abs=1e-3)
@@ -116,7 +116,7 @@ async def test_a_target_is_judged_by_its_own_history(operator: Api, make: Factor
     assert own["isAnomaly"] is True
     assert own["target"] == {"id": id_of(target)}
     assert expected == pytest.approx(
-        {s.metric: v for s, v in zip(CATALOGUE[kind].specs, unusual, strict=True) if s.asked}
+        {s.metric: v for s, v in zip(CATALOGUE[kind].specs, unusual, strict=True) if s.core}
     )
 
 
@@ -178,7 +178,7 @@ async def test_a_sensitivity_beyond_its_ends_is_invalid(operator: Api) -> None:
 
 @KINDS
 async def test_an_impossible_measurement_is_invalid(operator: Api, kind: TargetKind) -> None:
-    for spec in CATALOGUE[kind].asked:
+    for spec in CATALOGUE[kind].core_specs:
         for value in (spec.low - 1, spec.high * 1.1):
             answer = await detect(operator, kind, {**ORDINARY[kind], to_camel_case(spec.column): value})
 

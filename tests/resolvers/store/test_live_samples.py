@@ -513,7 +513,7 @@ async def test_a_client_that_falls_behind_may_subscribe_again(operator: Api, lin
 
 async def test_who_could_not_be_told_for_longer_than_batches_are_kept_is_told_so(operator: Api, link: Link) -> None:
     async with following(operator, link) as socket:
-        operator.services.live._looked_at -= KEPT.total_seconds() + 1
+        operator.services.live._read_at -= KEPT.total_seconds() + 1
         await record_levels(operator, link, levels(-41.0))
 
         lagged = await socket.receive()
