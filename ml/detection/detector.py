@@ -108,12 +108,12 @@ class Detector:
 
         sensitivity: from 0 to 1 (clipped); s allows 90^s / 30 false alarms per day and target.
         """
-        raw, memory = compute_features(memory, samples, profiles.smoothing_scales)
-        standardized, ensemble = np.empty_like(raw), np.empty(len(raw))
-        for first in range(0, len(raw), CHUNK_ROWS):
+        standardized, memory = compute_features(memory, samples, profiles.smoothing_scales)  # as soon as it is read
+        ensemble = np.empty(len(standardized))
+        for first in range(0, len(ensemble), CHUNK_ROWS):
             part = slice(first, first + CHUNK_ROWS)
             chunk = StreamSamples(samples.values[part], samples.at[part], samples.stream[part], samples.streams)
-            standardized[part] = standardize(profiles, self.scales, chunk, raw[part])
+            standardized[part] = standardize(profiles, self.scales, chunk, standardized[part])
             base_scores = compute_base_scores(standardized[part], profiles.whitening, chunk.stream, self.forest)
             ensemble[part] = compute_ensemble_score(base_scores, profiles, chunk.stream)
         is_scored = ~np.isnan(standardized[:, Feature.RESIDUAL]).all(axis=1)

@@ -210,8 +210,8 @@ class _FeatureBatch:
     def features(self) -> Floats:
         self.raw[:, Feature.VOLATILITY] = 0.5 * np.log(self.square + self.squared_floor[self.samples.stream])
         self.raw[~self.ready, Feature.SHIFT :] = np.nan
-        result: Floats = np.where(np.isnan(self.samples.values)[:, None, :], np.nan, self.raw)
-        return result
+        np.copyto(self.raw, np.nan, where=np.isnan(self.samples.values)[:, None, :])
+        return self.raw
 
     def memory(self) -> Memory:
         return Memory(self.values, self.count, self.at)

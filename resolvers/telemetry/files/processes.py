@@ -18,7 +18,7 @@ from resolvers.telemetry.files.messages import HEADER, LARGEST_MESSAGE, Job, Kin
 
 MEMORY: Final = 512 << 20  # bytes that a process may take to read a file
 SECONDS: Final = 900.0  # that it may take from one batch to the next
-BATCH_ROWS: Final = 50_000
+BATCH_ROWS: Final = 25_000  # twice as many take 110 MB more memory, and as long
 AT_ONCE: Final = 2  # files, in a server process
 WAITING: Final = 8  # files, at most, until one of these is done
 KEPT_BYTES: Final = 2000  # of what a process complains of, for the log
