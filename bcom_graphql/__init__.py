@@ -1,4 +1,7 @@
-"""How is it served? The composition root, the protocol server and the command line."""
+"""How is it served? Everything put together, the protocol server, the command line, and what operators see.
+
+Offers `app.create` and the commands. Must not decide anything about satellites: it asks `schema` and `resolvers`.
+"""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -1,1 +1,5 @@
-"""What happens then? Access first, then work, then tell. Takes plain values, returns rows, raises `ClientError`s."""
+"""What happens then? First access is checked, then the work is done, then changes are published.
+
+Offers functions that take a context and plain values, return rows, and raise `ClientError`s. Must not know GraphQL,
+HTTP or settings.
+"""

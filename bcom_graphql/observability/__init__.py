@@ -1,4 +1,4 @@
 """What does the server tell whoever runs it? Logs, Prometheus metrics, traces, health.
 
-Must not know what is served.
+Offers routes and log processors. Must not know the schema.
 """

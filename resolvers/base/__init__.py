@@ -1,4 +1,5 @@
-"""What does every resolver need? Errors, access, tokens, rate limits, loading in batches.
+"""What does every resolver need? Errors, access, tokens, rate limits, caches, workers, loading in batches.
 
-Offers mechanisms. Must not know any business noun.
+Offers mechanisms, and the lists of roles, budgets and counters to which each room adds its entries. Must not know any
+table or rule of a business noun.
 """

@@ -146,6 +146,10 @@ def list_members() -> dict[str, set[str]]:
     return members
 
 
+def is_package(file: str) -> bool:
+    return file.endswith("/__init__.py") and not file.startswith(("tests/", "alembic/"))
+
+
 # ------------------------------------------------------------------ the tests
 
 
@@ -159,6 +163,13 @@ def test_names_in_comments_and_docstrings_lead_somewhere(folder: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_names_on_pages_lead_somewhere(page: str) -> None:
     assert list(find_missing(page)) == []
+
+
+@pytest.mark.parametrize("package", [file for file in MODULES if is_package(file)])
+def test_a_package_says_what_it_is_for_and_must_not_know(package: str) -> None:
+    docstring = ast.get_docstring(parse(package)) or ""
+
+    assert re.search(r"\b(Must not|Knows|nothing but)\b", docstring), "say what it must not know"
 
 
 def test_a_name_that_leads_nowhere_is_found() -> None:

@@ -1,4 +1,4 @@
 """What is asked of several tables at once?
 
-Offers queries for analyses, labels, outcomes and sign-ins.
+Offers queries for analyses, labels, outcomes and sign-ins. Must not know who may ask.
 """
