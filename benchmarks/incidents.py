@@ -31,7 +31,7 @@ from bcom_graphql.services import build_services
 from bcom_graphql.settings import Settings
 from resolvers.base.access import SYSTEM
 from resolvers.context import Context, Services
-from resolvers.demo.evidence import load_scorecard
+from resolvers.demo.evidence import Judgement, load_scorecard
 from resolvers.demo.report import describe, to_json
 from resolvers.demo.sightings import note_sightings
 from resolvers.detection import profile_worker
@@ -155,7 +155,7 @@ async def measure(plan: Plan, *, as_json: bool) -> None:
         card = await load_scorecard(Context(services, SYSTEM))
     assert card is not None
     if as_json:
-        print(orjson.dumps(to_json(card), option=orjson.OPT_INDENT_2).decode())
+        print(orjson.dumps(to_json(Judgement(card, plan.seed, 1.0, clock.now)), option=orjson.OPT_INDENT_2).decode())
         return
     print("\n".join(describe(card)))
     for what, seconds in sorted(plan.took.items(), key=lambda one: -one[1]):

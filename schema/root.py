@@ -9,6 +9,7 @@ from schema.accounts.queries import AccountQueries
 from schema.anomalies.mutations import AnomalyMutations
 from schema.anomalies.queries import AnomalyQueries
 from schema.anomalies.subscriptions import AnomalySubscriptions
+from schema.demo.queries import DemoQueries
 from schema.fleet.mutations import FleetMutations
 from schema.fleet.queries import FleetQueries
 from schema.incidents.queries import IncidentQueries
@@ -39,6 +40,7 @@ class Query(
     RootCauseQueries,
     RecommendationQueries,
     ModelQueries,
+    DemoQueries,
 ):
     """What clients can ask."""
 

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -12,6 +14,7 @@ from pydantic import SecretStr
 
 from bcom_graphql import app, demo_account, host_names
 from bcom_graphql.cli.database import database
+from bcom_graphql.cli.demo import judge
 from bcom_graphql.cli.output import console, fail, progress_bar
 from bcom_graphql.cli.startup import make_ready
 from bcom_graphql.demo.secret import secret_key
@@ -20,6 +23,7 @@ from bcom_graphql.observability.logging import configure_logging
 from bcom_graphql.server_processes import notice_deaths
 from bcom_graphql.settings import Settings
 from bcom_graphql.unknown_settings import unknown_settings
+from resolvers.demo.report import describe_judgement
 
 logger = structlog.get_logger(__name__)
 
@@ -34,26 +38,42 @@ def run(settings: Settings, host: str, port: int, workers: int) -> None:
     with database(_with_secret(settings)) as complete, prometheus.shared(workers):
         with progress_bar() as bar:
             asyncio.run(make_ready(complete, bar))
-        _announce(host, port, complete.graphql_path, with_demo=complete.demo)
+        _announce(host, port, complete)
         _hand_down(complete, host)
         notice_deaths()
-        uvicorn.run(
-            "bcom_graphql.app:create",
-            factory=True,
-            host=host,
-            port=port,
-            workers=workers,
-            log_level="warning",
-            http="bcom_graphql.graphql.transports.http_protocol:HttpProtocol",
-            ws="bcom_graphql.graphql.transports.websocket_protocol:WebSocketProtocol",
-            ws_per_message_deflate=False,
-            ws_max_size=complete.max_message,
-            forwarded_allow_ips=complete.trusted_proxies,
-            timeout_keep_alive=complete.max_idle_seconds,  # type: ignore[arg-type]  # parts of a second are well with it
-            timeout_graceful_shutdown=10,
-            timeout_worker_healthcheck=60,  # several that start at once on a slow machine answer late
-            server_header=False,
-        )
+        with _scored(complete):
+            _serve(complete, host, port, workers)
+
+
+@contextmanager
+def _scored(settings: Settings) -> Iterator[None]:
+    """Prints the demo's scorecard at the end."""
+    try:
+        yield
+    finally:
+        if settings.demo:
+            _tell_score(settings)
+
+
+def _serve(settings: Settings, host: str, port: int, workers: int) -> None:
+    """Serves until a signal comes, which is raised again when all has stopped."""
+    uvicorn.run(
+        "bcom_graphql.app:create",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        log_level="warning",
+        http="bcom_graphql.graphql.transports.http_protocol:HttpProtocol",
+        ws="bcom_graphql.graphql.transports.websocket_protocol:WebSocketProtocol",
+        ws_per_message_deflate=False,
+        ws_max_size=settings.max_message,
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_keep_alive=settings.max_idle_seconds,  # type: ignore[arg-type]  # parts of a second are well with it
+        timeout_graceful_shutdown=10,
+        timeout_worker_healthcheck=60,  # several that start at once on a slow machine answer late
+        server_header=False,
+    )
 
 
 def _check(settings: Settings) -> None:
@@ -90,9 +110,25 @@ def _hand_down(settings: Settings, host: str) -> None:
         os.environ["ALLOWED_HOSTS"] = host if host_names.ALLOWED.fullmatch(host.lower()) else ""
 
 
-def _announce(host: str, port: int, path: str, *, with_demo: bool) -> None:
+def _announce(host: str, port: int, settings: Settings) -> None:
     shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host  # noqa: S104  a comparison
-    console.print(f"GraphQL and GraphiQL  http://{shown}:{port}{path}", highlight=False)
+    console.print(f"GraphQL and GraphiQL  http://{shown}:{port}{settings.graphql_path}", highlight=False)
     console.print(f"Health                http://{shown}:{port}/health", highlight=False)
-    if with_demo:
+    if settings.demo:
         console.print(f"Demo sign-in          {demo_account.EMAIL} / {demo_account.PASSWORD}", highlight=False)
+        console.print(f"Demo's clock          {_describe_clock(settings)}", highlight=False)
+        console.print("Demo's scorecard      bcom-graphql demo score, and when it stops", highlight=False)
+
+
+def _describe_clock(settings: Settings) -> str:
+    if settings.demo_speed <= 1.0:
+        return "the real time"
+    return f"starts in the past and runs {settings.demo_speed:g} times as fast, until it is the real time"
+
+
+def _tell_score(settings: Settings) -> None:
+    """Prints the scorecard of what was broken, if anything was."""
+    judged = asyncio.run(judge(settings))
+    if judged is not None and judged.card.faults:
+        for line in describe_judgement(judged):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)

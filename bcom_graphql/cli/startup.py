@@ -10,7 +10,6 @@ from bcom_graphql.demo.runs import start_run
 from bcom_graphql.settings import Settings
 from resolvers.accounts import users
 from resolvers.context import Services
-from resolvers.detection import profile_worker
 from resolvers.operations.maintenance import make_partitions
 from resolvers.recommendations.playbook_files import find_changes, read_playbook
 from resolvers.store.models import training_runs
@@ -52,6 +51,4 @@ async def _start_demo(services: Services, settings: Settings, bar: Progress) -> 
         settings.demo_options,
         lambda done, what: bar.update(task, completed=done, description=f"Demo: {what}"),
     )
-    bar.update(task, description="Demo: learning what is ordinary")
-    await profile_worker.learn_due(services)
     bar.update(task, completed=1.0)

@@ -10,6 +10,7 @@ from bcom_graphql.demo.options import DemoOptions
 from resolvers.base.errors import Conflict
 from resolvers.context import Services
 from resolvers.demo.clock import find_newest_sample, read_real_time
+from resolvers.detection import profile_worker
 from resolvers.store.tables.demo import DemoRun
 
 DEFAULT_SEED: Final = 1
@@ -19,7 +20,7 @@ LEAST_REAL_SECONDS: Final = 2.0  # between two samples
 
 
 async def start_run(services: Services, options: DemoOptions, progress: Progress) -> DemoRun:
-    """Fills an empty database, and starts the fleet's clock: where it stopped, if that is not too long ago.
+    """Fills an empty database and learns what is ordinary. Then the fleet's clock starts, if it can where it stopped.
 
     Raises Conflict for another seed than the database was filled with.
     """
@@ -30,6 +31,8 @@ async def start_run(services: Services, options: DemoOptions, progress: Progress
         newest = begins
     else:
         newest = await find_newest_sample(services.database) or begins
+    progress(1.0, "learning what is ordinary")
+    await profile_worker.learn_due(services)
     now = read_real_time()
     run = DemoRun(
         started_at=now,

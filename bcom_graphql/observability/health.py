@@ -1,6 +1,6 @@
 """Health checks, for process managers and load balancers.
 
-    /health         the database answers
+    /health         the database answers; in the demo with its fleet's time, whose clock may run faster
     /health/live    this process answers; restart it otherwise
     /health/ready   it can serve; send it requests only then
 
@@ -21,6 +21,7 @@ from starlette.routing import Route
 from bcom_graphql import __version__
 from resolvers.base.shared_query import SharedQuery, TtlCache
 from resolvers.context import Services
+from resolvers.demo.clock import FleetClock
 from resolvers.store.postgres.embedded import Supervised
 from resolvers.store.postgres.migrations import pending
 
@@ -43,7 +44,7 @@ class Health:
 
         async def health(_: Request) -> JSONResponse:
             if await answers.get():
-                return _answer({"status": "ok", "database": "up"}, well=True)
+                return _answer({"status": "ok", "database": "up"} | self._demo(), well=True)
             return _answer({"status": "unavailable", "database": "down"} | self._reason(), well=False)
 
         async def ready(_: Request) -> JSONResponse:
@@ -67,6 +68,13 @@ class Health:
     def _reason(self) -> dict[str, str]:
         """Returns why the database does not answer, as far as that is known here."""
         return {} if self.embedded is None or self.embedded.is_running else {"reason": ENDED}
+
+    def _demo(self) -> dict[str, object]:
+        """Returns the demo's clock, which is not the real one; nothing where no demo runs."""
+        clock = self.services.clock
+        if not isinstance(clock, FleetClock):
+            return {}
+        return {"demo": {"fleet_time": f"{clock():%Y-%m-%dT%H:%M:%SZ}", "speed": clock.speed}}
 
     async def _answers(self) -> bool:
         async with self.services.database.read() as session:

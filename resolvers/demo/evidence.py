@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
 from uuid import UUID
@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.metrics import TargetKind
 from ml.catalogue.root_causes import CulpritKind
 from ml.detection.detector import false_alarms_per_day
+from resolvers.base.roles import Role
 from resolvers.context import Context
-from resolvers.demo.clock import find_catch_up
+from resolvers.demo.clock import FleetClock, find_catch_up
 from resolvers.demo.scorecard import Alarm, Culprit, Fault, Pace, Scorecard, Statement, Target, Told, Watch, score
 from resolvers.store.tables.core import Anomaly, Link, Network, Stream
 from resolvers.store.tables.demo import DemoFault, DemoRun, IncidentSighting
@@ -24,13 +25,34 @@ from resolvers.store.tables.incidents import Incident
 DAY_SECONDS: Final = 86_400.0
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """A scorecard, and by which clock. speed: 1 while the demo stands still."""
+
+    card: Scorecard
+    seed: int
+    speed: float
+    fleet_time: datetime
+
+
+async def judge_demo(context: Context) -> Judgement | None:
+    """Returns how well the demo's faults were told, for admins; None where no demo runs."""
+    context.require(Role.ADMIN, "see the demo's scorecard")
+    clock = context.services.clock
+    if not isinstance(clock, FleetClock) or clock.run is None:
+        return None
+    card = await load_scorecard(context)
+    return None if card is None else Judgement(card, clock.run.seed, clock.speed, context.now)
+
+
 async def load_scorecard(context: Context) -> Scorecard | None:
     """Returns the scorecard of all that the demo has broken in this database; None where no demo ever ran."""
-    now = context.now
     async with context.database.read() as session:
         runs = list(await session.scalars(select(DemoRun).order_by(DemoRun.id)))
+        newest = await session.scalar(select(func.max(Stream.last_at)))
         if not runs:
             return None
+        now = _find_end(context.now, newest, runs[-1])
         places = await _load_places(session)
         faults = [_to_fault(row, places) for row in await session.scalars(select(DemoFault).order_by(DemoFault.number))]
         alarms = await _load_alarms(session, runs[0].fleet_started_at)
@@ -39,6 +61,11 @@ async def load_scorecard(context: Context) -> Scorecard | None:
     days = sum((pace.end - pace.start).total_seconds() for pace in paces) / DAY_SECONDS
     watch = Watch(days, await _load_budget(context), tuple(paces))
     return score(faults, alarms, told, watch, now)
+
+
+def _find_end(now: datetime, newest: datetime | None, run: DemoRun) -> datetime:
+    """Returns until when the fleet was watched: its clock goes on while no server feeds it."""
+    return min(now, max(run.fleet_started_at, newest or now) + 2 * timedelta(seconds=run.step_seconds))
 
 
 def list_paces(runs: Sequence[DemoRun], now: datetime) -> list[Pace]:

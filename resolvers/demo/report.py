@@ -4,12 +4,20 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from resolvers.demo.evidence import Judgement
 from resolvers.demo.scorecard import Culprit, FaultScore, Scorecard
 
 
-def to_json(card: Scorecard) -> dict[str, Any]:
+def to_json(judged: Judgement) -> dict[str, Any]:
     """Returns the scorecard as plain values; times and enumerations stay as they are."""
-    return asdict(card)
+    return {"seed": judged.seed, "speed": judged.speed, "fleet_time": judged.fleet_time, **asdict(judged.card)}
+
+
+def describe_judgement(judged: Judgement) -> Iterator[str]:
+    """Yields the scorecard line by line, and by which clock."""
+    pace = "as fast as the real one" if judged.speed == 1.0 else f"{judged.speed:g} times as fast as the real one"
+    yield f"Demo with seed {judged.seed}. The fleet's clock: {judged.fleet_time:%Y-%m-%d %H:%M:%S} UTC, {pace}."
+    yield from describe(judged.card)
 
 
 def describe(card: Scorecard, *, each: bool = True) -> Iterator[str]:

@@ -49,6 +49,7 @@ QUERIES: dict[str, tuple[Role | None, str]] = {
     "exportModel": (Role.ADMIN, f'(version: "{IDS["ModelVersion"]}")'),
     "sensitivity": (Role.VIEWER, "(kind: LINK)"),
     "trainingRuns": (Role.VIEWER, ""),
+    "demoScorecard": (Role.ADMIN, ""),
 }
 MUTATIONS: dict[str, tuple[Role | None, str]] = {
     "register": (PUBLIC, f"(input: {CREDENTIALS})"),
