@@ -1,4 +1,4 @@
-"""What is compared with: a bare broadcast, our schema by Strawberry's own server, an endpoint written by hand."""
+"""What benchmarks compare with: a bare broadcast, Strawberry's own server with our schema, a handwritten endpoint."""
 
 import asyncio
 from base64 import b64encode
@@ -33,7 +33,7 @@ LINKS: Final = "SELECT id, number, name FROM links WHERE id = ANY($1::int[])"
 
 
 def bare() -> Starlette:
-    """Sends what is posted to all sockets, so many times."""
+    """Sends a posted body to all sockets, so many times."""
     sockets: set[WebSocket] = set()
 
     async def listen(socket: WebSocket) -> None:
@@ -77,9 +77,9 @@ def stock() -> Starlette:
 
 
 def handwritten() -> Starlette:
-    """One query as somebody would write it who knows it: the same access check, the same statements, no GraphQL.
+    """Answers one query without GraphQL, with the same access check and the same statements.
 
-    It verifies the token at each request, as PyJWT does; our server remembers those that it has verified.
+    It verifies the token at each request with PyJWT. Our server remembers the tokens that it has verified.
     """
     settings = Settings()
     assert settings.database_url is not None

@@ -1,4 +1,4 @@
-"""Analyses of root causes end to end over HTTP, beside the bare reading of their samples; and who waits meanwhile.
+"""Measures analyses of root causes over HTTP, compared with reading their samples alone; and other requests meanwhile.
 
     make bench          (or: python -m benchmarks.correlation)
 
@@ -41,7 +41,7 @@ ANALYZE: Final = """mutation ($id: ID!, $hours: Float!, $until: DateTime!) {{ {f
 
 @dataclass(frozen=True)
 class Case:
-    """An analysis: `links` in one network of its own hub and satellite, `number` tells cases apart."""
+    """An analysis of one network with so many links, a hub and a satellite of its own. number: tells cases apart."""
 
     what: str
     field: str
@@ -61,7 +61,7 @@ CASES: Final = (
 
 
 def fleet(case: Case) -> Fleet:
-    """A satellite, a hub, two networks on transponders of their own (one for a hundred links), and remotes."""
+    """Returns a satellite, a hub, networks on transponders of their own (one for a hundred links), and remotes."""
     number, rng = case.number, np.random.default_rng(case.number)
     hub = SiteSpec(number, f"Hub {number}", "HUB", 48.0, 11.0, 9.0, mobile=False)
     names = ("A",) if case.field == "analyzeNetwork" else ("A", "B")
@@ -89,13 +89,13 @@ def fleet(case: Case) -> Fleet:
 
 
 async def fill(made: World, case: Case) -> dict[str, str]:
-    """The fleet and its samples, with a failing hub chain in the last third; the ids of what can be asked about."""
-    invented, context = fleet(case), Context(made.services, SYSTEM)
-    await topology.upsert(context, specification(invented))
+    """Stores the fleet and its samples, whose hub chain fails in the last third. Returns the ids to analyze."""
+    simulated, context = fleet(case), Context(made.services, SYSTEM)
+    await topology.upsert(context, specification(simulated))
     end = round(END.timestamp() * 1000)
     times = np.arange(end - (case.hours + HISTORY_HOURS) * HOUR_MS, end, STEP_MS, dtype=np.int64)
     fault = Fault("EQUIPMENT_FAILURE", end - case.hours * HOUR_MS // 3, end + 1, 0.6, network=10 * case.number)
-    samples = simulate(invented, times, [fault], seed=case.number, kinds=(TargetKind.LINK,))[TargetKind.LINK]
+    samples = simulate(simulated, times, [fault], seed=case.number, kinds=(TargetKind.LINK,))[TargetKind.LINK]
     weeks = {partitions.find_week(datetime.fromtimestamp(at / 1000, UTC)) for at in times[::288].tolist()} | {
         partitions.find_week(END)
     }
@@ -117,7 +117,7 @@ async def fill(made: World, case: Case) -> dict[str, str]:
         async with made.services.database.write() as session:
             await telemetry.copy_samples(session, TargetKind.LINK, part)
     keys = {"analyzeNetwork": f"Network:{network}", "analyzeHubAntenna": f"Site:{hub}"}
-    keys["analyzeLinkBidirectional"] = f"Link:{ids[invented.links[0].number]}"
+    keys["analyzeLinkBidirectional"] = f"Link:{ids[simulated.links[0].number]}"
     names = {field: base64.b64encode(key.encode()).decode() for field, key in keys.items()}
     return {**names, "analyzeSatellite": f"Satellite {case.number}", "key": str(satellite)}
 
@@ -131,7 +131,7 @@ def asked(case: Case, ids: dict[str, str]) -> bytes:
 
 
 async def reading(made: World, case: Case) -> Any:
-    """The same samples, as one frame, and nothing else."""
+    """Reads the same samples as one frame, and does nothing else."""
     async with made.services.database.driver() as connection:
         links = [
             record[0]
@@ -144,7 +144,7 @@ async def reading(made: World, case: Case) -> Any:
 
 
 async def waiting(other: Client, body: bytes, work: Any) -> list[float]:
-    """Seconds that small requests of somebody else take while there is work."""
+    """Measures the seconds of another client's small requests while there is work."""
     small, took = operation("{ viewer { email } }"), list[float]()
     task = asyncio.create_task(work(body))
     while not task.done():
@@ -176,7 +176,7 @@ async def main() -> None:
 
 
 async def beside(client: Client, body: bytes) -> None:
-    """Small requests over another connection while a thousand links are analyzed."""
+    """Sends small requests over another connection while a thousand links are analyzed."""
     other = await client.twin()
     took = [one for _ in range(3) for one in await waiting(other, body, client.answer)]
     other.close()

@@ -1,9 +1,9 @@
-"""What judging and learning cost, as ratios to scikit-learn's Isolation Forest alone on as many rows in the same run.
+"""Compares scoring and training with scikit-learn's Isolation Forest alone, on as many rows in the same run.
 
     make bench          (or: python -m benchmarks.detection)
 
 Rounds of what is compared alternate, so that a noisy neighbour disturbs both alike; figures are medians. The telemetry
-is invented: what it says does not matter here.
+is simulated.
 """
 
 import statistics
@@ -38,13 +38,13 @@ def main() -> None:
     detector = fit_detector(LINK, past, seed=1)
     rival = IsolationForest(n_estimators=TREES, max_samples=ROWS_PER_TREE, random_state=1).fit(wide(MAX_FOREST_ROWS))
     print("| What | Ours | scikit-learn's forest on as many rows | Ratio | Target |\n|---|---|---|---|---|")
-    judging(detector, fit_profiles(past, detector.scales, detector.forest), rival)
+    compare_scoring(detector, fit_profiles(past, detector.scales, detector.forest), rival)
     learning(detector, rival)
     forests(rival)
 
 
 def telemetry(streams: int, rows: int, first: int = 0) -> StreamSamples:
-    """Healthy links, each around its own level; the same for the same arguments."""
+    """Returns samples of healthy links, each around its own level; the same for the same arguments."""
     rng = np.random.default_rng([streams, first])
     level = LINK.usual + rng.normal(0, 0.3, (streams, 1, METRICS)) * LINK.usual_spread
     values = level + rng.normal(0, 1, (streams, rows, METRICS)) * LINK.least_spread
@@ -55,21 +55,21 @@ def telemetry(streams: int, rows: int, first: int = 0) -> StreamSamples:
 
 
 def wide(rows: int) -> Floats:
-    """As many features as the detector's forest looks at."""
+    """Returns as many columns as the detector's forest has features."""
     return np.random.default_rng(rows).exponential(size=(rows, FEATURES * METRICS))
 
 
 # ---------------------------------------------------------------- what is measured
 
 
-def judging(detector: Detector, known: Profiles, rival: IsolationForest) -> None:
-    """One sample, and a batch of many targets', each by its own profile and from its own memory."""
+def compare_scoring(detector: Detector, fitted: Profiles, rival: IsolationForest) -> None:
+    """Compares scoring: of one sample, and of a batch of many targets, each with its own profile and memory."""
     for what, streams, rows, target, rounds in (ONE, MANY):
-        profiles = known.take(np.resize(np.arange(len(known)), streams))
+        profiles = fitted.take(np.resize(np.arange(len(fitted)), streams))
         _, memory = compute_features(Memory.blank(streams, METRICS), telemetry(streams, 100), profiles.smoothing_scales)
         batch = telemetry(streams, rows, first=100)
-        judge = partial(detector.score, batch, profiles, memory)
-        ours, theirs = compared(judge, partial(rival.score_samples, wide(len(batch.values))), rounds)
+        score = partial(detector.score, batch, profiles, memory)
+        ours, theirs = compared(score, partial(rival.score_samples, wide(len(batch.values))), rounds)
         tell(f"{what} through the whole detector", ours, theirs, target)
 
 
@@ -102,7 +102,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def compared(one: Callable[[], object], other: Callable[[], object], rounds: int) -> tuple[float, float]:
-    """Median seconds of each, in turns."""
+    """Returns the median seconds of each; they take turns."""
     both = [(seconds(one), seconds(other)) for _ in range(rounds)]
     return statistics.median(pair[0] for pair in both), statistics.median(pair[1] for pair in both)
 

@@ -1,4 +1,4 @@
-"""What reading a document costs, with the document store and without: as shares of a small query's time, in one run.
+"""Measures reading a document, with the document store and without, as shares of a small query's time in one run.
 
     make bench          (or: python -m benchmarks.documents)
 

@@ -1,8 +1,8 @@
-"""One event to a thousand subscribers: beside a bare broadcast of the same bytes, and beside stock Strawberry.
+"""Sends one event to a thousand subscribers; compared with a bare broadcast of the same bytes, and with Strawberry.
 
     make bench          (or: python -m benchmarks.fanout)
 
-Server, PostgreSQL and subscribers share the machine; the subscribers, in a process of their own here, only count.
+Server, PostgreSQL and subscribers share the machine; the subscribers have a process of their own and only count.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ CONTRIBUTION: Final = {"metric": "ESNO_DB", "observed": 4.1, "expected": 11.8, "
 
 @asynccontextmanager
 async def serving(made: World, which: str) -> AsyncIterator[tuple[int, int]]:
-    """Port and process of one of the servers, all by uvicorn with the same options."""
+    """Starts one of the servers, each by uvicorn with the same options. Returns its port and process."""
     port = free_port()
     environment = {
         **os.environ,
@@ -94,7 +94,7 @@ async def serving(made: World, which: str) -> AsyncIterator[tuple[int, int]]:
 
 
 async def happen(made: World, anomaly: Anomaly, events: int) -> None:
-    """So many changes, told of at once."""
+    """Publishes so many changes at once."""
     facts = {"kind": "LINK", "target_id": anomaly.target_id, "status": "OPEN", "severity": 2, "confidence": 0.9}
     facts |= {"started_at": anomaly.started_at.isoformat(), "satellites": ["A satellite"]}
     async with made.services.database.write() as session:
@@ -126,7 +126,7 @@ async def anomaly_of(made: World) -> Anomaly:
 async def delivered(
     crowd: Crowd, events: int, cause: Callable[[], Awaitable[object]], rounds: int = 3, subscribers: int = SUBSCRIBERS
 ) -> float:
-    """Messages a second, the best of some rounds: what else the machine does only slows it down."""
+    """Returns messages a second, of the best round: other work on the machine only slows it down."""
     rates = []
     for _ in range(rounds):
         crowd.expect(events * subscribers)
@@ -142,7 +142,7 @@ async def delivered(
 async def subscribed(
     made: World, anomaly: Anomaly, crowd: Crowd, port: int, token: str, filters: list[dict[str, Any]]
 ) -> None:
-    """Until an event reaches all of them: each follows the log from some moment on that nobody tells it of."""
+    """Waits until an event reaches all subscribers; the server does not say when one is following."""
     await crowd.join(port, "/graphql", [subscribing(token, WATCH, {"filter": one}) for one in filters])
     while True:
         before = [subscriber.frames for subscriber in crowd.subscribers]
@@ -199,7 +199,7 @@ async def stock(made: World, token: str, anomaly: Anomaly, events: int = 5) -> f
 
 
 async def idle(made: World, token: str, anomaly: Anomaly) -> None:
-    """Memory of a server with ten thousand subscribers to whom nothing happens."""
+    """Measures a server's memory with ten thousand subscribers that get no events."""
     async with serving(made, "ours") as (port, process):
         before = resident_mb(process)
         crowd = Crowd()

@@ -1,8 +1,8 @@
-"""A page of rows with an object in each: by this server, by the same without compiling, and by an endpoint by hand.
+"""Reads a page of rows with an object in each: from this server, compiled or not, and from a handwritten endpoint.
 
     make bench          (or: python -m benchmarks.graphql)
 
-The endpoint verifies the same token, looks up the same role and asks PostgreSQL the same; it knows what will be asked.
+The endpoint verifies the same token, looks up the same role and sends PostgreSQL the same statements.
 Servers, PostgreSQL and clients share the machine. Rounds alternate, so that a noisy neighbour disturbs all alike.
 """
 
@@ -57,7 +57,7 @@ async def filled(made: World) -> None:
 
 
 async def rate(clients: list[Client], body: bytes) -> float:
-    """Requests a second, all connections busy."""
+    """Returns requests a second, with all connections busy."""
     done, until = 0, time.perf_counter() + SECONDS
 
     async def busy(client: Client) -> None:
@@ -78,7 +78,7 @@ async def connected(port: int, token: str) -> list[Client]:
 
 
 async def compare(rows: int, ours: list[Client], others: dict[str, list[Client]], targets: dict[str, float]) -> None:
-    """In rounds of all of them, after making sure that they answer the same."""
+    """Measures all of them in rounds, after checking that they respond alike."""
     body = operation(QUERY, first=rows)
     answer = await ours[0].answer(body)
     assert all([await clients[0].answer(body) == answer for clients in others.values()])

@@ -1,4 +1,4 @@
-"""What going past libraries' public interfaces buys: this server's way against the library's, in one run.
+"""Measures what the ways past libraries' public interfaces buy: this server's way against the library's, in one run.
 
     python -m benchmarks.private_parts
 

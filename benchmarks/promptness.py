@@ -38,7 +38,7 @@ WATCH: Final = """subscription { anomalyDetected { cursor change anomaly { id se
 
 
 async def known(made: World) -> None:
-    """What is usual is learned for each link, as if from a thousand samples."""
+    """Stores a profile for each link, as if it had a thousand samples."""
     usual = {"centre": LINK.usual.tolist(), "spread": LINK.least_spread.tolist()}
     rows = [
         {"kind": TargetKind.LINK, "target_id": link, "direction": "OB", "samples": 1000, "learned_samples": 1000}
@@ -49,7 +49,7 @@ async def known(made: World) -> None:
 
 
 def batch(number: int) -> bytes:
-    """Of links that have nothing stored yet."""
+    """Returns samples of links that have nothing stored yet."""
     links = np.arange(LINKS) + number * LINKS
     readings = np.tile(LINK.usual, (LINKS, 1))
     for column, reading in FAILED.items():
@@ -60,7 +60,7 @@ def batch(number: int) -> bytes:
 
 
 class Watching(Crowd):
-    """Notes when each frame came, and which of its subscriber's it was: all are told of all, in order."""
+    """Notes when each frame came, and its number among its subscriber's: each gets all events in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Watching(Crowd):
 
 
 async def everybody_follows(crowd: Watching, client: Client, port: int, token: str) -> int:
-    """How many batches that took: each follows the log from some moment on that nobody tells it of."""
+    """Returns how many batches it took until every subscriber is following; the server does not say when one is."""
     await crowd.join(port, "/graphql", [subscribing(token, WATCH)] * SUBSCRIBERS)
     for number in range(WARM_UP):
         before = [subscriber.frames for subscriber in crowd.subscribers]
@@ -85,7 +85,7 @@ async def everybody_follows(crowd: Watching, client: Client, port: int, token: s
 
 
 async def delays(crowd: Watching, client: Client, first: int) -> list[float]:
-    """Milliseconds from when each anomaly's batch was due, to each subscriber."""
+    """Returns milliseconds for each anomaly and subscriber, from when the batch was due."""
     for subscriber in crowd.subscribers:
         subscriber.frames = 0
     bodies = [batch(first + number) for number in range(SECONDS * BATCHES)]

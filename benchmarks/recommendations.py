@@ -1,8 +1,8 @@
-"""Recommendations end to end over HTTP, for analyses of a hundred links, beside the smallest mutation there is.
+"""Measures recommendations over HTTP, for analyses of a hundred links; compared with the smallest mutation there is.
 
     make bench          (or: python -m benchmarks.recommendations)
 
-Server, PostgreSQL and client share the machine. Ten thousand outcomes are on record, to be counted.
+Server, PostgreSQL and client share the machine. Ten thousand outcomes are stored, for the ranking to count.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ JUDGE: Final = """mutation ($id: ID!) { judgeAnomaly(id: $id, verdict: TRUE_ALAR
 
 
 async def fill(made: World) -> tuple[list[str], str]:
-    """Ids of as many analyses as there are rounds, and of an anomaly."""
+    """Returns the ids of as many analyses as there are rounds, and of an anomaly."""
     hub = analysis_documents.Culprit(CulpritKind.SITE, 1)
     pattern = analysis_documents.Pattern(
         cause=RootCause.EQUIPMENT_FAILURE,
@@ -141,7 +141,7 @@ async def main() -> None:
 
 
 async def turns(client: Client, bodies: list[bytes], other: bytes) -> tuple[float, float]:
-    """Median seconds of each, in turns."""
+    """Returns the median seconds of each; they take turns."""
     took = [(await seconds(lambda: client.answer(one)), await seconds(lambda: client.answer(other))) for one in bodies]  # noqa: B023
     return statistics.median(pair[0] for pair in took), statistics.median(pair[1] for pair in took)
 

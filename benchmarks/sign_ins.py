@@ -1,4 +1,4 @@
-"""How the server answers others while two hundred sign-ins wait for their passwords to be hashed.
+"""Measures other requests' times while two hundred sign-ins wait for their passwords to be hashed.
 
     make bench          (or: python -m benchmarks.sign_ins)
 
@@ -34,7 +34,7 @@ async def guess(client: Client, number: int, done: list[float]) -> None:
 
 
 async def health(client: Client) -> Floats:
-    """Milliseconds of each answer, asked for fifty times a second."""
+    """Returns milliseconds of each response, to fifty requests a second."""
     took = []
     end = time.perf_counter() + SECONDS
     while (begin := time.perf_counter()) < end:

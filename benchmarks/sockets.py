@@ -1,4 +1,4 @@
-"""Thousands of WebSocket clients in one process, with no more work than it takes to count what they are sent."""
+"""Thousands of WebSocket clients in one process, which do little more than count the frames that they get."""
 
 import asyncio
 import base64
@@ -17,7 +17,7 @@ HANDSHAKE: Final = (
 
 
 class Subscriber(asyncio.Protocol):
-    """One client: shakes hands, says what it is to say, and counts the frames that come back."""
+    """One client: shakes hands, sends its messages, and counts the frames that come back."""
 
     def __init__(self, path: str, messages: list[bytes], arrived: Callable[["Subscriber"], None]) -> None:
         self._path, self._messages, self._arrived = path, messages, arrived
@@ -67,13 +67,13 @@ class Subscriber(asyncio.Protocol):
 
 
 def _framed(text: bytes) -> bytes:
-    """A client's text frame; masked with nothing, which the protocol allows and costs nothing."""
+    """Returns a client's text frame. Its mask is zero, which the protocol allows and costs nothing."""
     head = struct.pack("!BB", 0x81, 0x80 | len(text)) if len(text) < 126 else struct.pack("!BBH", 0x81, 0xFE, len(text))
     return head + bytes(4) + text
 
 
 class Crowd:
-    """Subscribers that are all connected, and how many frames they were sent since they were last asked."""
+    """Connected subscribers, which count the frames that they got since the last count."""
 
     def __init__(self) -> None:
         self.subscribers: list[Subscriber] = []
@@ -82,7 +82,7 @@ class Crowd:
         self._enough = asyncio.Event()
 
     async def join(self, port: int, path: str, messages: list[list[bytes]]) -> None:
-        """One for each list of messages to begin with."""
+        """Connects a client for each list of first messages."""
         loop, several = asyncio.get_running_loop(), asyncio.Semaphore(CONNECTING)
 
         async def one(own: list[bytes]) -> None:
@@ -100,12 +100,12 @@ class Crowd:
             self._enough.set()
 
     def expect(self, frames: int) -> None:
-        """So many in all, from now on."""
+        """Expects so many frames in all, from now on."""
         self._frames, self._wanted = 0, frames
         self._enough.clear()
 
     async def received(self, seconds: float = 120) -> None:
-        """When they were sent what is expected. Raises TimeoutError."""
+        """Returns when they have got the expected frames. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             await self._enough.wait()
 
@@ -115,7 +115,7 @@ class Crowd:
 
 
 def subscribing(token: str, document: str, variables: dict[str, object] | None = None) -> list[bytes]:
-    """What a client says to begin with."""
+    """Returns the messages that a client sends first."""
     payload = {"query": document, "variables": variables or {}}
     return [
         orjson.dumps({"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}}),

@@ -1,8 +1,8 @@
-"""How fast samples go in and come out, end to end over HTTP, as ratios to what PostgreSQL alone takes in the same run.
+"""Measures how fast samples go in and come out over HTTP, as ratios to PostgreSQL alone in the same run.
 
     make bench          (or: python -m benchmarks.telemetry)
 
-Server, PostgreSQL and client share the machine. Requests are encoded and answers left undecoded outside of the clock.
+Server, PostgreSQL and client share the machine. The clock does not count encoding requests; responses are not decoded.
 Rounds of what is compared alternate, so that a noisy neighbour disturbs both alike; figures are medians.
 """
 
@@ -50,7 +50,7 @@ SERIES = """query ($link: Int!, $hours: Float!, $maxPoints: Int!) { link(number:
 
 
 class Fleet:
-    """Healthy links, each around its own level; the same for the same seed."""
+    """Returns samples of healthy links, each around its own level; the same for the same seed."""
 
     def __init__(self, links: int) -> None:
         self.rng = np.random.default_rng(1)
@@ -58,7 +58,7 @@ class Fleet:
         self.level = LINK.usual + self.rng.normal(0, 0.5, (2 * links, len(LINK.specs))) * LINK.usual_spread
 
     def batch(self, times: list[datetime]) -> dict[str, Any]:
-        """Columns of every link and direction at each of these times."""
+        """Returns the columns of every link and direction at each of these times."""
         streams = np.tile(np.arange(2 * self.links), len(times))
         noise = self.rng.normal(0, 1, (len(streams), len(LINK.specs))) * LINK.least_spread
         readings = _possible(self.level[streams] + noise)
@@ -78,7 +78,7 @@ def _possible(readings: Floats) -> Floats:
 
 
 def as_rows(columns: dict[str, Any]) -> list[dict[str, Any]]:
-    """The same as the rows API takes them."""
+    """Returns the same as the rows API takes them."""
     whole = {to_camel_case(spec.column) for spec in LINK.specs if spec.whole}
     lists = {
         name: values if name == "direction" else (values.astype(int) if name in whole else values).tolist()
@@ -89,7 +89,7 @@ def as_rows(columns: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def as_records(columns: dict[str, Any], links: list[int]) -> list[tuple[Any, ...]]:
-    """The same as COPY takes them, of targets that nothing else is stored of."""
+    """Returns the same as COPY takes them, of targets without other samples."""
     ids = [links[number] + 10_000_000 for number in columns["link"]]
     at = [datetime.fromtimestamp(ms / 1000, UTC) for ms in columns["at"].tolist()]
     return list(
@@ -106,7 +106,7 @@ async def seconds(work: Callable[[], Awaitable[object]]) -> float:
 async def compared(
     one: Callable[[], Awaitable[object]], other: Callable[[], Awaitable[object]], rounds: int = ROUNDS
 ) -> tuple[float, float]:
-    """Median seconds of each, in turns."""
+    """Returns the median seconds of each; they take turns."""
     both = [(await seconds(one), await seconds(other)) for _ in range(rounds)]
     return statistics.median(pair[0] for pair in both), statistics.median(pair[1] for pair in both)
 
@@ -143,7 +143,7 @@ async def copy_in(connection: Any, records: list[tuple[Any, ...]]) -> None:
 
 
 async def rows_parsed() -> None:
-    """From a request's JSON to the frame that is recorded, without a server; stock: an object for each row."""
+    """Measures from a request's JSON to the frame that is recorded, without a server. stock: an object for each row."""
     core, inputs = schema._schema, BatchInputs(schema._schema)  # noqa: SLF001  graphql-core's
     [asked] = parse(ROWS).definitions
     assert isinstance(asked, OperationDefinitionNode)
@@ -201,7 +201,7 @@ async def rows_in(client: Client) -> None:
 
 
 async def history(world: World, link: int, days: int, minutes: int) -> None:
-    """Made by the database: samples each so many minutes, up to now; to be rolled up."""
+    """Has the database make samples, one each so many minutes up to now, to be rolled up."""
     first = NOW - timedelta(days=days)
     weeks = [partitions.find_week(first) + number * partitions.WEEK for number in range(days // 7 + 2)]
     await partitions.create_partitions(world.services.database, TargetKind.LINK, weeks)

@@ -33,7 +33,7 @@ SITE = 1  # every world's first site, a hub
 
 
 def free_port() -> int:
-    """For a server that is about to be started."""
+    """Returns a free port for a server that is about to start."""
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port: int = free.getsockname()[1]
         return port
@@ -41,7 +41,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class World:
-    """`links` has the links' ids by number, which run from 0."""
+    """A database with a fleet. links: the links' ids by number, which run from 0."""
 
     services: Services
     settings: Settings
@@ -59,13 +59,13 @@ class World:
             return self.services.tokens.issue(user.id, sign_in.id, datetime.now(UTC))[0]
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
-        """A driver's connection that nothing of ours stands in front of."""
+        """Opens a connection of the driver's, with nothing of ours in front of it."""
         connection: Any = await asyncpg.connect(self.database_url.replace("+asyncpg", ""))
         return connection  # type: ignore[no-any-return]
 
     @asynccontextmanager
     async def server(self) -> "AsyncIterator[Client]":
-        """A client, signed in as an operator, of a server in a process of its own."""
+        """Starts a server in a process of its own, and returns a client that is signed in as an operator."""
         port = free_port()
         environment = {**os.environ, "DATABASE_URL": self.database_url, "SECRET_KEY": SECRET, "RATE_LIMITS": "off"}
         command = [sys.executable, "-m", "bcom_graphql", "serve", "--port", str(port)]
@@ -81,7 +81,7 @@ class World:
 
 
 class Client:
-    """One connection, and no more work than it needs: what is measured is the server."""
+    """An HTTP client with one connection, which does little work: the server is what is measured."""
 
     def __init__(self, port: int, token: str) -> None:
         headers = f"Host: here\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
@@ -101,13 +101,13 @@ class Client:
         raise TimeoutError("the server did not start")
 
     async def twin(self) -> "Client":
-        """Another connection of the same user's."""
+        """Opens another connection of the same user."""
         twin = Client(self._port, self._token)
         await twin.connect()
         return twin
 
     async def answer(self, body: bytes) -> bytes:
-        """To an encoded operation. Raises AssertionError for one with errors."""
+        """Returns the response to an encoded operation. Raises AssertionError if it has errors."""
         try:
             head, content = await self._post(body)
         except (asyncio.IncompleteReadError, ConnectionError):  # the server hung up while nothing was asked
@@ -121,7 +121,7 @@ class Client:
         return await self.ask(self._head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
     async def ask(self, request: bytes) -> tuple[bytes, bytes]:
-        """The head and the content of the answer to a whole request."""
+        """Returns the head and the content of the response to a whole request."""
         self._writer.write(request)
         head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
@@ -133,7 +133,7 @@ class Client:
 
 @asynccontextmanager
 async def world(links: int = 0, *, trained: bool = True) -> AsyncIterator[World]:
-    """Migrated, with trained models unless nothing is to be scored, one hub site, and so many links."""
+    """Makes a migrated database with one hub site and so many links; with trained models, unless nothing is scored."""
     with tempfile.TemporaryDirectory() as folder, embedded_postgres(Path(folder)) as url:
         settings = Settings(
             learning_seconds=86_400,  # measured is what ingest costs, not what is learned beside it
@@ -173,5 +173,5 @@ async def _fleet(services: Services, links: int) -> list[int]:
 
 
 def operation(document: str, **variables: Any) -> bytes:
-    """Encoded outside of what is measured."""
+    """Encodes an operation, before the clock starts."""
     return orjson.dumps({"query": document, "variables": variables}, option=orjson.OPT_SERIALIZE_NUMPY)
