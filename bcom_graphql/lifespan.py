@@ -19,9 +19,9 @@ from resolvers.context import Services
 from resolvers.demo import sightings
 from resolvers.demo.clock import FleetClock
 from resolvers.detection import profile_worker
+from resolvers.incidents import correlator
 from resolvers.operations import maintenance
 from resolvers.recommendations import worker as recommendation_worker
-from resolvers.root_causes import worker as analysis_worker
 from resolvers.store.events.feed import EventFeed
 
 
@@ -90,7 +90,9 @@ def build_workers(parts: Parts) -> list[Worker]:
     services, settings = parts.services, parts.settings
     optional = [
         parts.metrics.build_worker(),
-        analysis_worker.build_worker(services) if settings.automatic_analyses else None,
+        correlator.build_worker(services, analyses=settings.automatic_analyses)
+        if settings.automatic_incidents
+        else None,
         recommendation_worker.build_worker(services) if settings.automatic_recommendations else None,
         demo_feed.build_worker(services) if settings.demo else None,
         sightings.build_worker(services) if settings.demo else None,

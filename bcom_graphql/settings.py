@@ -85,9 +85,13 @@ class Settings(BaseSettings):
         float,
         Field(gt=0, description="How often one of the processes looks for streams to learn anew from their history."),
     ] = 10
+    automatic_incidents: Annotated[
+        bool,
+        Field(description="Gather anomalies of one fault into one incident; one of the processes with this does it."),
+    ] = True
     automatic_analyses: Annotated[
         bool,
-        Field(description="Look for the root cause by itself when anomalies open on several related links."),
+        Field(description="Look for the root cause of each incident. Without it, incidents go by place alone."),
     ] = True
     automatic_recommendations: Annotated[
         bool, Field(description="Recommend by itself what to do about anomalies of severity HIGH and above.")

@@ -54,7 +54,7 @@ async def serving(made: World, which: str) -> AsyncIterator[tuple[int, int]]:
         "RATE_LIMITS": "off",
         "MAX_CONNECTIONS": "100000",
         "MAX_PENDING_CONNECTIONS": "100000",
-        "AUTOMATIC_ANALYSES": "false",
+        "AUTOMATIC_INCIDENTS": "false",
         "AUTOMATIC_RECOMMENDATIONS": "false",
         "LOG_LEVEL": "error",
         "COMPILED": "false" if which == "not compiled" else "true",

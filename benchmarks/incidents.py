@@ -35,8 +35,8 @@ from resolvers.demo.evidence import Judgement, load_scorecard
 from resolvers.demo.report import describe, to_json
 from resolvers.demo.sightings import note_sightings
 from resolvers.detection import profile_worker
+from resolvers.incidents.correlator import correlate
 from resolvers.recommendations import worker as recommendation_worker
-from resolvers.root_causes import worker as analysis_worker
 from resolvers.store.postgres.embedded import embedded_postgres
 from resolvers.store.tables.core import Anomaly
 from resolvers.store.tables.demo import DemoRun
@@ -47,8 +47,8 @@ BUSY_SECONDS: Final = 120  # of the fleet's time after an anomaly has changed
 LEARN_HOURS: Final = 6
 
 Round = Callable[[Services], Awaitable[object]]
-# In the order in which the workers would get to it. Incidents and silence belong here.
-ROUNDS: Final[tuple[Round, ...]] = (analysis_worker.analyze_due, recommendation_worker.recommend_due, note_sightings)
+# In the order in which the workers would get to it. Silence belongs here.
+ROUNDS: Final[tuple[Round, ...]] = (correlate, recommendation_worker.recommend_due, note_sightings)
 
 
 @dataclass

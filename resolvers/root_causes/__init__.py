@@ -1,4 +1,4 @@
-"""Why is it so? Analyses on request, and by themselves when alarms come together.
+"""Why is it so? Analyses on request, and of any set of links.
 
-Offers analyses and the worker. Must not know recommendations.
+Offers analyses and the analyzer. Must not know incidents or recommendations.
 """

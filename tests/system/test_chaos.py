@@ -41,7 +41,7 @@ START = ago(hours=20)
 SETTINGS = {
     "SECRET_KEY": SECRET,
     "RATE_LIMITS": "off",
-    "AUTOMATIC_ANALYSES": "false",
+    "AUTOMATIC_INCIDENTS": "false",
     "AUTOMATIC_RECOMMENDATIONS": "false",
     "LEARNING_SECONDS": "3600",
     "SHUTDOWN_SECONDS": "2",

@@ -17,7 +17,7 @@ class AdvisoryLock(IntEnum):
     DEMO_FEED = 0x6263_6F6D_0005  # one process feeds the demo
     TOPOLOGY = 0x6263_6F6D_0006  # the topology is written: two writers in another order would deadlock
     PROFILE_LEARNING = 0x6263_6F6D_0007  # one process learns profiles
-    AUTOMATIC_ANALYSES = 0x6263_6F6D_0008  # one process analyses root causes by itself
+    # 0x6263_6F6D_0008 was taken for automatic analyses until incidents came.
     AUTOMATIC_RECOMMENDATIONS = 0x6263_6F6D_0009  # one process recommends by itself
     MAINTENANCE = 0x6263_6F6D_000A  # one process maintains the store
     INCIDENTS = 0x6263_6F6D_000B  # one process correlates anomalies into incidents

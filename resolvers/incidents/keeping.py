@@ -1,0 +1,236 @@
+"""Stores what the correlator decided, in one transaction, and tells of it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from resolvers.context import Context
+from resolvers.incidents.changes import IncidentChange, publish_changes, record_change
+from resolvers.incidents.evidence import LiveAnomaly
+from resolvers.incidents.explanation import build_analysis, explain_incident, title_incident
+from resolvers.incidents.reconciliation import Assignment, LiveIncident, Plan
+from resolvers.incidents.summary import refresh_summary
+from resolvers.root_causes.analyzer import AnalysisResult
+from resolvers.store.postgres.conditions import is_among
+from resolvers.store.postgres.identifiers import uuid7
+from resolvers.store.tables.core import Anomaly
+from resolvers.store.tables.incidents import Incident, IncidentStatus
+
+LOOK_AGAIN: Final = timedelta(seconds=15)  # after something new; then after twice as long, and so on
+SETTLED: Final = timedelta(minutes=30)  # without anything new: more samples teach nothing
+HOLD: Final = timedelta(minutes=3)  # without an anomaly until an incident is resolved: it may only draw breath
+
+
+@dataclass
+class _Work:
+    """One transaction's."""
+
+    session: AsyncSession
+    now: datetime
+    incidents: dict[UUID, Incident]
+    analysis_id: UUID | None = None
+    changes: list[tuple[IncidentChange, Incident]] = field(default_factory=list)
+
+    def tell(self, change: IncidentChange, incident: Incident, note: str | None = None) -> None:
+        at = self.now + len(self.changes) * timedelta(microseconds=1)  # in one transaction, in their order
+        record_change(self.session, incident, change, at, note=note)
+        self.changes.append((change, incident))
+
+
+async def apply_plan(
+    context: Context, plan: Plan, live: Sequence[LiveIncident], result: AnalysisResult | None, milliseconds: float
+) -> bool:
+    """Stores the plan; returns False if an incident has been changed by somebody else since it was made."""
+    seen = {entry.incident.id: entry.incident for entry in live}
+    async with context.database.write() as session:
+        work = _Work(session, context.now, await _lock(session, plan))
+        if any(_has_moved(incident, seen[id]) for id, incident in work.incidents.items()):
+            return False
+        members = [member for assignment in plan.assignments for member in assignment.part.members]
+        if result is not None and any(assignment.part.pattern for assignment in plan.assignments):
+            analysis = build_analysis(result, members, milliseconds)
+            session.add(analysis)
+            await session.flush()
+            work.analysis_id = analysis.id
+        for assignment in plan.assignments:
+            await _assign(work, assignment, plan)
+        for loser, survivor in plan.merges.items():
+            await _merge(work, work.incidents[loser], work.incidents[survivor])
+        await session.flush()
+        await publish_changes(session, work.changes)
+    return True
+
+
+async def _lock(session: AsyncSession, plan: Plan) -> dict[UUID, Incident]:
+    ids = {assignment.incident for assignment in plan.assignments} | set(plan.merges)
+    ids |= {member.incident_id for assignment in plan.assignments for member in assignment.part.members}
+    query = select(Incident).where(is_among(Incident.id, [id for id in ids if id])).order_by(Incident.id)
+    return {incident.id: incident for incident in await session.scalars(query.with_for_update())}
+
+
+def _has_moved(incident: Incident, seen: Incident) -> bool:
+    return incident.merged_into_id != seen.merged_into_id or incident.status is not seen.status
+
+
+async def _assign(work: _Work, assignment: Assignment, plan: Plan) -> None:
+    part = assignment.part
+    incident = work.incidents[assignment.incident] if assignment.incident else _open_incident(work, part.members)
+    joining = [member for member in part.members if member.incident_id != incident.id]
+    await work.session.flush()
+    await _move(work, joining, incident)
+    is_main = part.pattern is not None and _is_main(assignment, plan)
+    has_learned = is_main and part.pattern is not None and explain_incident(incident, part.pattern)
+    if is_main and (has_learned or incident.analysis_id is None):
+        incident.analysis_id = work.analysis_id
+    before = incident.severity
+    await refresh_summary(work.session, incident)
+    incident.title = await title_incident(work.session, incident, part.members)
+    if assignment.incident is None:
+        work.tell(IncidentChange.OPENED, incident)
+    elif incident.status is IncidentStatus.RESOLVED and any(member.ended_at is None for member in joining):
+        _reopen(incident)
+        work.tell(IncidentChange.REOPENED, incident)
+    elif joining or has_learned or incident.severity.rank > before.rank:
+        work.tell(IncidentChange.UPDATED, incident, _describe(joining, has_learned))
+    incident.due_at = _next_due(incident, work.now)
+    await _leave_behind(work, joining, incident, plan)
+
+
+def _is_main(assignment: Assignment, plan: Plan) -> bool:
+    """Returns whether this is the largest explained part of its incident: its pattern speaks for all."""
+    same = [other for other in plan.assignments if other.incident == assignment.incident and other.part.pattern]
+    return assignment.incident is None or same[0] is assignment
+
+
+def _open_incident(work: _Work, members: Sequence[LiveAnomaly]) -> Incident:
+    incident = Incident(
+        id=uuid7(),
+        severity=max((member.severity for member in members), key=lambda level: level.rank),
+        title="",
+        status=IncidentStatus.OPEN,
+        started_at=min(member.started_at for member in members),
+        detected_at=min(member.detected_at for member in members),
+        announced_at=work.now,
+        last_changed_at=work.now,
+        reopened_count=0,
+        affected_link_count=0,
+        is_historical=False,
+    )
+    work.session.add(incident)
+    work.incidents[incident.id] = incident
+    return incident
+
+
+async def _move(work: _Work, members: Iterable[LiveAnomaly], incident: Incident) -> None:
+    ids = [member.id for member in members]
+    if ids:
+        values = {"incident_id": incident.id} | ({"analysis_id": work.analysis_id} if work.analysis_id else {})
+        await work.session.execute(update(Anomaly).where(is_among(Anomaly.id, ids)).values(values))
+
+
+def _reopen(incident: Incident) -> None:
+    incident.status = IncidentStatus.OPEN if incident.owner_id is None else IncidentStatus.ACKNOWLEDGED
+    incident.reopened_count += 1
+
+
+def _describe(joining: Sequence[LiveAnomaly], has_learned: bool) -> str | None:
+    said = [f"{len(joining)} more anomalies" if len(joining) > 1 else "1 more anomaly"] if joining else []
+    return ", ".join([*said, *(["another explanation"] if has_learned else [])]) or None
+
+
+def _next_due(incident: Incident, now: datetime) -> datetime | None:
+    """Returns when more samples may teach something: soon after something new, then ever later."""
+    quiet = now - incident.last_changed_at
+    return None if quiet >= SETTLED else now + max(LOOK_AGAIN, quiet)
+
+
+async def _leave_behind(work: _Work, joining: Sequence[LiveAnomaly], incident: Incident, plan: Plan) -> None:
+    """Tells of incidents that lost anomalies to this one, and goes on without them."""
+    for id in {member.incident_id for member in joining if member.incident_id} - set(plan.merges):
+        source = work.incidents[id]
+        await refresh_summary(work.session, source)
+        work.tell(IncidentChange.SPLIT, source, f"Some of its anomalies are of another fault: {incident.title}.")
+
+
+async def _merge(work: _Work, loser: Incident, survivor: Incident) -> None:
+    loser.status, loser.merged_into_id, loser.due_at = IncidentStatus.RESOLVED, survivor.id, None
+    loser.ended_at = loser.ended_at or work.now
+    survivor.owner_id = survivor.owner_id or loser.owner_id
+    work.tell(IncidentChange.MERGED, loser, f"It is the same fault as: {survivor.title}.")
+
+
+# ---------------------------------------------------------------- ending
+
+
+async def close_ended(context: Context) -> int:
+    """Resolves incidents of which no anomaly has lasted for a while, and raises the severity of others."""
+    async with context.database.write() as session:
+        work = _Work(session, context.now, {})
+        for incident in await _load_stale(session):
+            before, was_over = incident.severity, incident.ended_at is not None
+            await refresh_summary(session, incident)
+            if incident.ended_at is not None and work.now - incident.ended_at >= HOLD:
+                incident.status = IncidentStatus.RESOLVED
+                work.tell(IncidentChange.RESOLVED, incident, "Everything behaves as usual again.")
+            elif incident.severity.rank > before.rank or (incident.ended_at is None and was_over):
+                work.tell(IncidentChange.UPDATED, incident)
+        await session.flush()
+        await publish_changes(session, work.changes)
+    return len(work.changes)
+
+
+async def _load_stale(session: AsyncSession) -> list[Incident]:
+    """Returns the unresolved incidents that have ended, or that say less than their anomalies."""
+    lasts = func.bool_or(Anomaly.ended_at.is_(None))
+    worst = func.max(Anomaly.severity).filter(Anomaly.ended_at.is_(None))
+    changed = (
+        select(Anomaly.incident_id)
+        .join(Incident, Incident.id == Anomaly.incident_id)
+        .where(Incident.status != IncidentStatus.RESOLVED)
+        .group_by(Anomaly.incident_id, Incident.severity, Incident.ended_at)
+        .having(or_(~lasts, worst > Incident.severity, lasts & Incident.ended_at.is_not(None)))
+    )
+    query = select(Incident).where(Incident.id.in_(changed)).order_by(Incident.id).with_for_update()
+    return list(await session.scalars(query))
+
+
+# ---------------------------------------------------------------- history
+
+TOGETHER: Final = timedelta(minutes=30)  # between anomalies of one place that are filed as one fault
+
+
+async def file_historical(context: Context, anomalies: Sequence[LiveAnomaly]) -> int:
+    """Makes closed incidents of imported history, of which nobody is told; returns the number of anomalies."""
+    if not anomalies:
+        return 0
+    async with context.database.write() as session:
+        work = _Work(session, context.now, {})
+        for members in _group_history(anomalies):
+            incident = _open_incident(work, members)
+            incident.is_historical, incident.status = True, IncidentStatus.RESOLVED
+            await session.flush()
+            await _move(work, members, incident)
+            await refresh_summary(session, incident)
+            incident.title = await title_incident(session, incident, members)
+            work.tell(IncidentChange.OPENED, incident, "Found in imported history.")
+    return len(anomalies)
+
+
+def _group_history(anomalies: Sequence[LiveAnomaly]) -> list[list[LiveAnomaly]]:
+    """Returns the anomalies of one network, or of one target outside of any, that follow each other closely."""
+    groups: list[list[LiveAnomaly]] = []
+    latest: dict[object, tuple[datetime, list[LiveAnomaly]]] = {}
+    for anomaly in sorted(anomalies, key=lambda each: each.started_at):
+        place = anomaly.network if anomaly.network is not None else anomaly.target
+        until, members = latest.get(place, (anomaly.started_at - 2 * TOGETHER, []))
+        if anomaly.started_at - until > TOGETHER:
+            members = []
+            groups.append(members)
+        members.append(anomaly)
+        latest[place] = (max(until, anomaly.ended_at or anomaly.last_seen_at), members)
+    return groups
