@@ -18,7 +18,7 @@ from resolvers.base.worker import Worker
 from resolvers.context import Services
 from resolvers.demo import sightings
 from resolvers.demo.clock import FleetClock
-from resolvers.detection import profile_worker
+from resolvers.detection import profile_worker, silence
 from resolvers.incidents import correlator
 from resolvers.operations import maintenance
 from resolvers.recommendations import worker as recommendation_worker
@@ -102,6 +102,7 @@ def build_workers(parts: Parts) -> list[Worker]:
         build_access_worker(services, parts.server),
         maintenance.build_worker(services, settings.maintenance_seconds),
         profile_worker.build_worker(services, settings.learning_seconds),
+        silence.build_worker(services, settings.silence_seconds),
         Worker("closing late connections", parts.connections.watch, every_seconds=1.0, begins_at_once=True),
         *(worker for worker in optional if worker is not None),
     ]

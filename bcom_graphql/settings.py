@@ -85,6 +85,10 @@ class Settings(BaseSettings):
         float,
         Field(gt=0, description="How often one of the processes looks for streams to learn anew from their history."),
     ] = 10
+    silence_seconds: Annotated[
+        float,
+        Field(gt=0, description="How often one of the processes looks for networks, sites and links that fell silent."),
+    ] = 10
     automatic_incidents: Annotated[
         bool,
         Field(description="Gather anomalies of one fault into one incident; one of the processes with this does it."),

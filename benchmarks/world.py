@@ -136,6 +136,7 @@ async def world(links: int = 0, *, trained: bool = True) -> AsyncIterator[World]
     """Makes a migrated database with one hub site and so many links; with trained models, unless nothing is scored."""
     with tempfile.TemporaryDirectory() as folder, embedded_postgres(Path(folder)) as url:
         settings = Settings(
+            silence_seconds=86_400,
             learning_seconds=86_400,  # measured is what ingest costs, not what is learned beside it
             _env_file=None,  # type: ignore[call-arg]  # pydantic-settings takes it
             database_url=SecretStr(url),

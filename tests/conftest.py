@@ -80,7 +80,7 @@ async def _ensure_template(server: str, template: str) -> None:
 def settings_of(url: str, **given: Any) -> Settings:
     """The defaults, and what a test wants otherwise."""
     left_to_tests: dict[str, Any] = {"automatic_incidents": False, "automatic_recommendations": False}
-    left_to_tests |= {"learning_seconds": 3600, "registration": "open"}
+    left_to_tests |= {"learning_seconds": 3600, "silence_seconds": 3600, "registration": "open"}
     given = {"secret_key": SecretStr(SECRET), "database_url": SecretStr(url), **left_to_tests, **given}
     settings = Settings.__new__(Settings)
     BaseModel.__init__(settings, **given)  # without a look at the environment, which takes longer than all else

@@ -12,6 +12,7 @@ depends_on = None
 KINDS = ("FAULT", "NO_TELEMETRY", "FORECAST")
 STATUSES = ("OPEN", "ACKNOWLEDGED", "MITIGATED", "RESOLVED")
 CATEGORIES = ("DEVIATION", "SILENCE")
+COLLECTORS = ("NETWORK", "HUB", "ALL")
 CULPRITS = ("SATELLITE", "SITE", "NETWORK", "LINK")
 CAUSES = (
     "EQUIPMENT_FAILURE",
@@ -44,6 +45,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_incident_links_link_id", "incident_links", ["link_id"])
     _extend_anomalies()
+    _watch_silence()
     op.add_column("recommendations", sa.Column("incident_id", sa.Uuid()))
     op.create_foreign_key("fk_recommendations_incident_id", "recommendations", "incidents", ["incident_id"], ["id"])
     op.create_index(
@@ -162,6 +164,23 @@ def _extend_anomalies() -> None:
     _create_one_open([*ONE_OPEN, "category"])
 
 
+def _watch_silence() -> None:
+    op.add_column("anomalies", _enum("collector_kind", "collectorkind", *COLLECTORS))
+    op.add_column("anomalies", sa.Column("collector_id", sa.Integer()))
+    op.add_column("streams", sa.Column("heard_at", sa.DateTime(timezone=True)))
+    op.add_column("streams", sa.Column("gaps", sa.ARRAY(sa.REAL())))
+    op.add_column("streams", sa.Column("silence_id", sa.Uuid()))
+    silent = sa.text("silence_id IS NOT NULL")
+    op.create_index("ix_streams_silent", "streams", ["kind", "target_id"], postgresql_where=silent)
+    op.create_table(
+        "silence_watch",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("watched_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("resumed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_silence_watch"),
+    )
+
+
 def _create_one_open(columns: list[str]) -> None:
     op.create_index(
         "uq_anomalies_one_open",
@@ -181,6 +200,12 @@ def _enum(column: str, name: str, *values: str, **given: object) -> sa.Column[st
 def downgrade() -> None:
     for table in ("incident_sightings", "demo_faults", "demo_runs"):
         op.drop_table(table)
+    op.drop_table("silence_watch")
+    op.drop_index("ix_streams_silent", "streams")
+    for column in ("heard_at", "gaps", "silence_id"):
+        op.drop_column("streams", column)
+    for column in ("collector_kind", "collector_id"):
+        op.drop_column("anomalies", column)
     op.drop_index("ix_recommendations_incident_id_rank_score_id", "recommendations")
     op.drop_constraint("fk_recommendations_incident_id", "recommendations")
     op.drop_column("recommendations", "incident_id")

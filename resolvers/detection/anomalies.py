@@ -78,7 +78,8 @@ async def list_anomalies(context: Context, filter: AnomalyFilter, order: Anomaly
 
 
 async def publish_changes(session: AsyncSession, changed: Sequence[tuple[AnomalyChange, Anomaly]]) -> None:
-    """Publishes what happened to anomalies; they must have been flushed."""
+    """Publishes what happened to anomalies, but of historical ones; they must have been flushed."""
+    changed = [(change, anomaly) for change, anomaly in changed if not anomaly.is_historical]
     satellites: dict[TargetKind, dict[int, list[str]]] = {}
     for kind in {anomaly.kind for _, anomaly in changed}:
         targets = {anomaly.target_id for _, anomaly in changed if anomaly.kind is kind}

@@ -15,6 +15,7 @@ from ml.detection.features import NEVER
 from ml.detection.severity import rate_severity
 from resolvers.base.times import from_ms, to_ms
 from resolvers.detection.anomalies import AnomalyChange, publish_changes
+from resolvers.detection.arrivals import Arrivals
 from resolvers.detection.scoring import NOTABLE_SHARE, ScoredBatch
 from resolvers.store.postgres.conditions import is_among
 from resolvers.store.postgres.identifiers import uuid7
@@ -30,6 +31,7 @@ class EpisodeTracker:
     """
 
     session: AsyncSession
+    arrivals: Arrivals
     model_version: str
     now: datetime
     scored: ScoredBatch
@@ -96,7 +98,7 @@ class EpisodeTracker:
         for episode in episodes:
             reach = (episode.last_seen_at or episode.started_at) + (0 if episode.closed else GAP_MS)
             if current and reach >= to_ms(current.started_at):
-                self._extend(current, episode, rows)
+                self._extend(number, current, episode, rows)
             else:
                 self._end(self._begin(number, episode, rows))
 
@@ -107,7 +109,7 @@ class EpisodeTracker:
         elif anomaly.status is AnomalyStatus.RESOLVED:
             anomaly = self._begin_if_worse(anomaly, number, episode, rows)
         else:
-            self._extend(anomaly, episode, rows)
+            self._extend(number, anomaly, episode, rows)
         self.streams.episode_state(number).anomaly_id = None if episode.closed else anomaly.id
         if episode.closed and anomaly.status is not AnomalyStatus.RESOLVED:
             self._end(anomaly)
@@ -150,14 +152,22 @@ class EpisodeTracker:
             started_at=from_ms(episode.started_at),
             last_seen_at=from_ms(episode.last_seen_at or episode.started_at),
             detected_at=self.now,
+            is_historical=self._is_past(number, episode, rows),
         )
         self._worsen(anomaly, self._find_alarms(episode, rows))
         return anomaly
 
-    def _extend(self, anomaly: Anomaly, episode: Episode, rows: slice) -> None:
+    def _is_past(self, number: int, episode: Episode, rows: slice) -> bool:
+        """Returns whether all of it is older than samples of the present are when they come."""
+        newest = episode.last_seen_at or episode.started_at if episode.closed else int(self.times[rows.stop - 1])
+        return self.arrivals.now - newest > int(self.arrivals.live_bounds[number])
+
+    def _extend(self, number: int, anomaly: Anomaly, episode: Episode, rows: slice) -> None:
         if anomaly.status is AnomalyStatus.RESOLVED:  # by a person, while it lasts
             return
         self.touched[anomaly.id] = anomaly
+        if anomaly.is_historical and not self._is_past(number, episode, rows):
+            self._bring_into_the_present(anomaly)
         if episode.last_seen_at is None:
             return
         before = anomaly.severity
@@ -190,6 +200,13 @@ class EpisodeTracker:
     def _end(self, anomaly: Anomaly) -> None:
         anomaly.status, anomaly.ended_at = AnomalyStatus.RESOLVED, anomaly.last_seen_at
         self._record_change(AnomalyChange.RESOLVED, anomaly)
+
+    def _bring_into_the_present(self, anomaly: Anomaly) -> None:
+        """Tells of an anomaly whose history goes on until now."""
+        anomaly.is_historical = False
+        action, note = f"{AnomalyChange.UPDATED}: CURRENT", "It goes on in the present."
+        self.session.add(AuditEntry(subject_id=anomaly.id, action=action, note=note, at=self.now))
+        self.changes.append((AnomalyChange.OPENED, anomaly))
 
     def _record_change(self, change: AnomalyChange, anomaly: Anomaly) -> None:
         self.touched[anomaly.id] = anomaly

@@ -33,6 +33,7 @@ class AnomalyFilter:
     statuses: tuple[AnomalyStatus, ...] | None = None
     min_severity: Severity | None = None
     min_confidence: float | None = None
+    historical: bool | None = None
     target: TargetKey | None = None
     satellite: str | None = None
     started_after: datetime | None = None
@@ -52,6 +53,7 @@ class AnomalyFilter:
             _make_check(self.statuses, lambda statuses, facts: facts["status"] in statuses),
             _make_check(self.min_severity, lambda least, facts: facts["severity"] >= least.rank),
             _make_check(self.min_confidence, lambda least, facts: facts["confidence"] >= least),
+            _make_check(self.historical, lambda historical, _: not historical),  # nobody is told of historical ones
             _make_check(self.target, lambda key, facts: (key.kind, key.id) == (facts["kind"], facts["target_id"])),
             _make_check(self.satellite, lambda name, facts: name in facts["satellites"]),
             _make_check(self.started_after, lambda time, facts: datetime.fromisoformat(facts["started_at"]) >= time),
@@ -72,6 +74,7 @@ def build_conditions(names: Collection[str]) -> tuple[ColumnElement[bool], ...]:
         "statuses": lambda: Anomaly.status == any_(parameter("statuses", ARRAY(Anomaly.status.type))),
         "min_severity": lambda: Anomaly.severity >= _bind("min_severity", Anomaly.severity),
         "min_confidence": lambda: Anomaly.confidence >= _bind("min_confidence", Anomaly.confidence),
+        "historical": lambda: Anomaly.is_historical == _bind("historical", Anomaly.is_historical),
         "target": lambda: Anomaly.target_id == _bind("target", Anomaly.target_id),
         "target_kind": lambda: Anomaly.kind == _bind("target_kind", Anomaly.kind),
         "satellite": _match_satellite,

@@ -25,7 +25,7 @@ from resolvers.detection.scoring import ScoredBatch
 from resolvers.lists.listings import Listing, cached_listing
 from resolvers.lists.pagination import Page, Window, fetch_page
 from resolvers.store.postgres.identifiers import uuid7
-from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Detection, Stream
+from resolvers.store.tables.core import Anomaly, AnomalyCategory, AnomalyStatus, AuditEntry, Detection, Stream
 from resolvers.store.tables.targets import TARGET_TABLES
 from resolvers.store.telemetry.profiles import combine_profiles
 from resolvers.store.telemetry.streams import lock_stream
@@ -148,6 +148,7 @@ async def _open_anomaly(context: Context, session: AsyncSession, detection: Dete
         Anomaly.kind == detection.kind,
         Anomaly.target_id == detection.target_id,
         Anomaly.direction.is_not_distinct_from(detection.direction),
+        Anomaly.category == AnomalyCategory.DEVIATION,
         or_(Anomaly.ended_at.is_(None), Anomaly.id == stream.anomaly_id),
     )
     if anomaly_id := await session.scalar(query.order_by(Anomaly.ended_at.desc().nulls_first())):

@@ -26,6 +26,7 @@ from resolvers.store.tables.core import AuditEntry, Table
 from resolvers.store.tables.models import ModelMetric, ModelStage, ModelVersion, Promotion, Sensitivity
 from resolvers.store.tables.recommendations import Recommendation
 from resolvers.store.telemetry import series as readings
+from resolvers.store.telemetry.grades import Grade, load_latest_grades
 from resolvers.store.telemetry.series import Series, Span
 from resolvers.store.telemetry.statistics import Statistics, load_statistics
 from resolvers.store.telemetry.streams import StreamKey, WatchedKey, find_last_samples
@@ -116,7 +117,7 @@ class Loaders:
         return group_loader(self._statistics)
 
     @cached_property
-    def grade(self) -> Loader[StreamKey, float | None]:
+    def grade(self) -> Loader[StreamKey, Grade | None]:
         return Loader(self._grades)
 
     @cached_property
@@ -137,9 +138,9 @@ class Loaders:
             found = await load_statistics(connection, group, targets)
         return [found.get(target) or [Statistics(metric) for metric in group.metrics] for target in targets]
 
-    async def _grades(self, keys: Sequence[StreamKey]) -> dict[StreamKey, float | None]:
+    async def _grades(self, keys: Sequence[StreamKey]) -> dict[StreamKey, Grade | None]:
         async with self._database.driver() as connection:
-            found = await readings.load_latest_grades(connection, [*keys])
+            found = await load_latest_grades(connection, [*keys])
         return {key: found.get(key) for key in keys}
 
     async def _last_samples(self, keys: Sequence[WatchedKey]) -> dict[WatchedKey, datetime | None]:

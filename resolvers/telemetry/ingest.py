@@ -10,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.metrics import TargetKind
 from ml.catalogue.units import DAY_MS
 from ml.detection.detector import Detector
+from resolvers.base.times import to_ms
 from resolvers.context import Context
-from resolvers.detection import baselines
+from resolvers.detection import baselines, silence
+from resolvers.detection.arrivals import Arrivals
 from resolvers.detection.episodes import EpisodeTracker
 from resolvers.detection.scoring import BatchScorer, ScoredBatch
 from resolvers.store.tables.core import Anomaly
@@ -79,10 +81,14 @@ async def _ingest_once(
             return 0, []
         rows = _add_pending(fresh, pending)
         scored = await _store_and_score(session, scorer, fresh, rows)
-        tracker = EpisodeTracker(session, detector.version, context.now, scored, rows["at"].to_numpy(), locked)
+        which, times = fresh["stream"].to_numpy(), fresh["at"].to_numpy()
+        arrivals = Arrivals.note(locked, which, times, to_ms(context.now))
+        at = rows["at"].to_numpy()
+        tracker = EpisodeTracker(session, arrivals, detector.version, context.now, scored, at, locked)
         anomalies = await tracker.run(rows["stream"].to_numpy())
+        anomalies += await silence.end_silences(session, locked, arrivals, context.now)
         locked.memory = await asyncio.to_thread(scorer.compute_memory, rows, scored)
-        await streams.advance_streams(session, locked, fresh["stream"].to_numpy(), fresh["at"].to_numpy())
+        await streams.advance_streams(session, locked, which, times, context.now, arrivals.gaps)
     if detector.kind is TargetKind.LINK:
         context.services.live.notify()
     return len(fresh), anomalies

@@ -68,6 +68,9 @@ class AnomalyFilter:
     statuses: list[AnomalyStatus] | None = strawberry.field(default=None, description="Any of these.")
     min_severity: Severity | None = strawberry.field(default=None, description="This severity or a higher one.")
     min_confidence: float | None = strawberry.field(default=None, description="This confidence or more, 0 to 1.")
+    historical: bool | None = strawberry.field(
+        default=None, description="True: only those of imported history. False: only those of the present. Null: both."
+    )
     target: ID | None = strawberry.field(default=None, description="The id of a network, a site or a link.")
     satellite: str | None = strawberry.field(
         default=None,

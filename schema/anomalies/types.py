@@ -61,6 +61,10 @@ class Anomaly(Node):
     last_seen_at: datetime = strawberry.field(description="The time of its newest anomalous sample.")
     ended_at: datetime | None = strawberry.field(description="Null while it lasts.")
     detected_at: datetime = strawberry.field(description="When the server noticed it.")
+    is_historical: bool = strawberry.field(
+        description="True if its samples were of the past when they came, as in imported history. Nobody is told of it,"
+        " and it ends with its history. It counts as of the present once it goes on until now."
+    )
     feedback: Verdict | None = strawberry.field(description="The latest verdict of `judgeAnomaly`. Null if none.")
 
     target = polymorphic_relation(Target, get_target_key, needs=("kind", "target_id"))

@@ -1,5 +1,6 @@
 """The fleet: satellites, sites, networks and links."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import strawberry
@@ -142,11 +143,29 @@ class Link(Observed):
 
     @strawberry.field(
         description="The latest quality grade of a direction, 0 (dead) to 10 (perfect); below 7 is critical. Null if"
-        " none was recorded."
+        " none was recorded, or if it is older than the direction's usual pace allows: see `gradeStaleSince`."
     )
     @needs("id")
     async def grade(self, info: Info, direction: Direction) -> float | None:
-        return await info.context.loaders.grade.load((self.row.id, direction.value))
+        grade = await info.context.loaders.grade.load((self.row.id, direction.value))
+        return None if grade is None or grade.is_stale(info.context.now) else grade.value
+
+    @strawberry.field(
+        description="When the latest quality grade of a direction was measured, stale or not. Null if none was."
+    )
+    @needs("id")
+    async def grade_at(self, info: Info, direction: Direction) -> datetime | None:
+        grade = await info.context.loaders.grade.load((self.row.id, direction.value))
+        return None if grade is None else grade.at
+
+    @strawberry.field(
+        description="When the grade that should have followed the latest one of a direction was due, if so many are"
+        " missing that `grade` is null. Null if `grade` is current, or none was recorded."
+    )
+    @needs("id")
+    async def grade_stale_since(self, info: Info, direction: Direction) -> datetime | None:
+        grade = await info.context.loaders.grade.load((self.row.id, direction.value))
+        return grade.due_at if grade and grade.is_stale(info.context.now) else None
 
     @series_field(metrics=12, description="Metrics of one direction over time. All of them by default.")
     @needs("id")

@@ -47,6 +47,7 @@ async def load_statistics(
             mean=s.mean,
             p95=s.p95,
             last=s.last,
+            last_at=s.last_at,
         )
         for s in rows
     ]

@@ -1,5 +1,6 @@
 """Series, statistics, and the results of recording samples."""
 
+from datetime import datetime
 from typing import Any
 
 import strawberry
@@ -63,6 +64,7 @@ class MetricStatistics:
     mean: float | None
     p95: float | None = strawberry.field(description="The 95th percentile. Estimated in windows of more than 7 days.")
     last: float | None = strawberry.field(description="The newest value.")
+    last_at: datetime | None = strawberry.field(description="When the newest value was measured.")
 
 
 @strawberry.type(description="New samples of one direction of a link, as they were recorded.")

@@ -44,6 +44,7 @@ SETTINGS = {
     "AUTOMATIC_INCIDENTS": "false",
     "AUTOMATIC_RECOMMENDATIONS": "false",
     "LEARNING_SECONDS": "3600",
+    "SILENCE_SECONDS": "3600",
     "SHUTDOWN_SECONDS": "2",
 }
 WATCH = """subscription ($filter: AnomalyFilter, $changes: [AnomalyChange!], $after: String) {

@@ -26,6 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.detection.episodes import Severity
+from ml.detection.silence import CollectorKind
 from resolvers.base.roles import Role
 from resolvers.store.postgres.column_types import SeverityRank, UtcDateTime, Xid8, enum
 from resolvers.store.postgres.identifiers import uuid7
@@ -60,7 +61,7 @@ class Verdict(StrEnum):
     FALSE_ALARM = "FALSE_ALARM"
 
 
-ENUMS = (Role, SiteRole, Band, TargetKind, Direction, AnomalyStatus, AnomalyCategory, Verdict)
+ENUMS = (Role, SiteRole, Band, TargetKind, Direction, AnomalyStatus, AnomalyCategory, CollectorKind, Verdict)
 
 
 class Table(DeclarativeBase):
@@ -193,7 +194,10 @@ class Stream(Table):
     """
 
     __tablename__ = "streams"
-    __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)  # every batch updates every row of it: in place
+    __table_args__ = (
+        Index("ix_streams_silent", "kind", "target_id", postgresql_where=text("silence_id IS NOT NULL")),
+        {"postgresql_with": {"fillfactor": "50"}},  # every batch updates every row of it: in place
+    )
 
     target_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     kind: Mapped[TargetKind] = mapped_column(primary_key=True)
@@ -212,6 +216,20 @@ class Stream(Table):
     alarms: Mapped[int] = mapped_column(default=0, server_default="0")
     quiets: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     alarming_since: Mapped[datetime | None]
+
+    heard_at: Mapped[datetime | None]  # when its newest sample came
+    gaps: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))  # newest seconds between samples that came in time
+    silence_id: Mapped[UUID | None]  # the anomaly that tells that it fell silent; kept until its next sample
+
+
+class SilenceWatch(Table):
+    """One row: when somebody last looked for silent targets, and since when that goes on without a break."""
+
+    __tablename__ = "silence_watch"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
+    watched_at: Mapped[datetime]  # by the database's clock
+    resumed_at: Mapped[datetime]  # by the clock that samples are compared with: nobody was heard before
 
 
 class Profile(Table):
@@ -291,6 +309,9 @@ class Anomaly(Table):
     # Null until the incident worker has seen it: every anomaly belongs to exactly one incident.
     incident_id: Mapped[UUID | None] = mapped_column(ForeignKey("incidents.id"))
     is_historical: Mapped[bool] = mapped_column(default=False, server_default=text("false"))  # of imported history
+    # Of a silence: the collector that went quiet as a whole; its key is a network's or a hub's id.
+    collector_kind: Mapped[CollectorKind | None]
+    collector_id: Mapped[int | None]
 
 
 class Detection(Table):

@@ -18,7 +18,6 @@ from resolvers.store.postgres import binary_copy
 from resolvers.store.tables.samples import ROLLUPS, SAMPLES, Level, target_column
 from resolvers.store.telemetry.rollups import count_sql, max_sql, min_sql, whole_buckets_sql
 from resolvers.store.telemetry.samples import EPOCH
-from resolvers.store.telemetry.streams import StreamKey
 
 if TYPE_CHECKING:
     from resolvers.store.postgres.database import Connection
@@ -190,15 +189,3 @@ def times_sql(moment: str) -> str:
 def shorten(value: float) -> float:
     """Returns the shortest number for a 4-byte float: 12.3, not 12.300000190734863."""
     return float(str(np.float32(value)))
-
-
-async def load_latest_grades(connection: "Connection", keys: Sequence[StreamKey]) -> dict[StreamKey, float]:
-    """Returns the newest grade of each link and direction that has one."""
-    rows = await connection.fetch(
-        "SELECT target, way, grade FROM unnest($1::int[], $2::text[]) AS key (target, way) CROSS JOIN LATERAL"
-        " (SELECT grade FROM link_samples WHERE link_id = target AND direction = way AND grade IS NOT NULL"
-        " ORDER BY at DESC LIMIT 1) AS sample",
-        [key[0] for key in keys],
-        [key[1] for key in keys],
-    )
-    return {(row["target"], row["way"]): shorten(row["grade"]) for row in rows}

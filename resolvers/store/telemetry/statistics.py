@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -25,7 +25,7 @@ P95: Final = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Of one metric, in its unit; `last` is the newest measured value."""
+    """Of one metric, in its unit; `last` is the newest measured value, and `last_at` its time."""
 
     metric: Metric
     count: int = 0
@@ -34,6 +34,7 @@ class Statistics:
     mean: float | None = None
     p95: float | None = None
     last: float | None = None
+    last_at: datetime | None = None
 
 
 async def load_statistics(connection: "Connection", span: Span, targets: Sequence[int]) -> dict[int, list[Statistics]]:
@@ -62,9 +63,15 @@ def _build_exact_query(span: Span) -> str:
 
 
 def _read_exact(metric: Metric, row: asyncpg.Record) -> Statistics:
-    values = {part: row[f"{metric.column}_{part}"] for part in ("min", "max", "mean", "p95", "last")}
+    values = {part: row[f"{metric.column}_{part}"] for part in ("min", "max", "mean", "p95")}
     shown = {part: None if value is None else shorten(value) for part, value in values.items()}
-    return Statistics(metric, row[f"{metric.column}_n"], **shown)
+    last, last_at = _read_last(row[f"{metric.column}_last"])
+    return Statistics(metric, row[f"{metric.column}_n"], **shown, last=last, last_at=last_at)
+
+
+def _read_last(pair: list[float] | None) -> tuple[float | None, datetime | None]:
+    """Returns the newest value and its time, from epoch seconds and value."""
+    return (None, None) if pair is None else (shorten(pair[1]), datetime.fromtimestamp(pair[0], UTC))
 
 
 def _build_daily_query(span: Span) -> str:
@@ -88,9 +95,13 @@ def _build_daily_query(span: Span) -> str:
 
 
 def _select_last(span: Span, measured: str) -> str:
-    """Returns SQL for the newest values, only where there are any: else it would read the whole window for nothing."""
+    """Returns SQL for the newest values with their times (epoch seconds), only where there are any.
+
+    Else it would read the whole window for nothing.
+    """
     return ", ".join(
-        f"CASE WHEN {measured.format(c)} THEN (SELECT sample.{c} FROM {SAMPLES[span.kind].name} AS sample"  # noqa: S608
+        f"CASE WHEN {measured.format(c)} THEN"  # noqa: S608
+        f" (SELECT ARRAY[extract(epoch FROM at), sample.{c}]::float8[] FROM {SAMPLES[span.kind].name} AS sample"
         f" WHERE {build_condition(span, 'target')} AND sample.{c} IS NOT NULL ORDER BY at DESC LIMIT 1) END AS {c}_last"
         for c in span.columns
     )
@@ -116,7 +127,7 @@ def _read_daily(metric: Metric, row: asyncpg.Record) -> Statistics:
                 binary_copy.array(row[f"{c}_counts"], "integer"),
             )
         ),
-        shorten(row[f"{c}_last"]),
+        *_read_last(row[f"{c}_last"]),
     )
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from ml.catalogue.units import HOUR_MS
 from ml.detection.features import NEVER, Memory
+from ml.detection.silence import KEPT_GAPS
 from ml.numerics.arrays import Floats
 from resolvers.store.postgres import binary_copy
 from resolvers.store.postgres.database import driver
@@ -50,7 +51,9 @@ class Streams:
     learned: samples that were stored when the stream learned its baseline.
     centre, spread: the baseline, shape (streams, metrics), NaN where unknown.
     profile: the number of the profile, 0 where there is none yet.
+    heard_at: epoch ms when the newest sample came, NEVER where nobody noted it.
     episode_states: of the streams that are not at rest, by index.
+    silences: the anomalies that tell that a stream fell silent, by index.
 
     A batch changes only `episode_states`, `memory` and what its streams learn (`learned`, `centre`, `spread`).
     """
@@ -64,7 +67,9 @@ class Streams:
     spread: Floats
     memory: Memory
     profile: NDArray[np.int64]
+    heard_at: NDArray[np.int64]
     episode_states: dict[int, StoredEpisodeState] = field(default_factory=dict)
+    silences: dict[int, UUID] = field(default_factory=dict)
 
     def episode_state(self, number: int) -> StoredEpisodeState:
         return self.episode_states.setdefault(number, StoredEpisodeState())
@@ -95,7 +100,7 @@ async def lock_streams(session: AsyncSession, kind: TargetKind, keys: list[Strea
     if len(records) < len(keys):
         raise StreamMissing
     columns = dict(zip(records[0].keys(), zip(*records, strict=True), strict=True))
-    numbers = {name: np.array(columns[name], dtype=np.int64) for name in ("samples", "last_at", "learned", "profile")}
+    numbers = {name: np.array(columns[name], dtype=np.int64) for name in _NUMBERS}
     metrics = len(CATALOGUE[kind].specs)
     episode_states = {
         number: StoredEpisodeState(record["anomaly_id"], record["alarms"], record["quiets"], record["since"])
@@ -110,6 +115,7 @@ async def lock_streams(session: AsyncSession, kind: TargetKind, keys: list[Strea
         spread=binary_copy.matrix(columns["spread"], metrics),
         memory=Memory.from_bytes(columns["memory"], metrics),
         episode_states=episode_states,
+        silences={number: id for number, id in enumerate(columns["silence_id"]) if id},
     )
 
 
@@ -117,11 +123,14 @@ def _split_keys(kind: TargetKind, keys: list[StreamKey]) -> tuple[list[int], lis
     return [key[0] for key in keys], [key[1] for key in keys], kind.value
 
 
+_NUMBERS = ("samples", "last_at", "learned", "profile", "heard_at")
+
 # LATERAL forces an index look-up per key, whatever the planner believes of a table that has grown since.
 _LOCK = (
     f"SELECT samples, coalesce((extract(epoch FROM last_at) * 1000)::bigint, {NEVER}) AS last_at,"  # noqa: S608
     " learned_samples AS learned, array_send(centre) AS centre, array_send(spread) AS spread,"
-    " memory, profile,"
+    f" coalesce((extract(epoch FROM heard_at) * 1000)::bigint, {NEVER}) AS heard_at,"
+    " memory, profile, silence_id,"
     " anomaly_id, alarms, quiets, (extract(epoch FROM alarming_since) * 1000)::bigint AS since"
     " FROM unnest($1::int[], $2::text[]) AS key (target, direction) CROSS JOIN LATERAL"
     " (SELECT * FROM streams WHERE target_id = key.target AND kind = $3 AND direction = key.direction FOR UPDATE)"
@@ -201,11 +210,18 @@ async def store_episode_states(session: AsyncSession, streams: Streams) -> None:
 
 
 async def advance_streams(
-    session: AsyncSession, streams: Streams, which: NDArray[np.int64], times: NDArray[np.int64]
+    session: AsyncSession,
+    streams: Streams,
+    which: NDArray[np.int64],
+    times: NDArray[np.int64],
+    now: datetime,
+    gaps: Floats,
 ) -> None:
-    """Counts the samples that were stored, marks their hours for roll-up, and writes back the memories.
+    """Counts the samples that were stored, marks their hours for roll-up, writes back memories, notes who was heard.
 
     which, times: stream (index into the keys) and epoch ms of each row, shape (rows,), sorted by both.
+    now: when the samples came.
+    gaps: seconds since the stream was last heard, NaN where that says nothing of its cadence, shape (streams,).
     """
     hours = times // HOUR_MS
     begins = np.flatnonzero(np.diff(which, prepend=-1) | (np.diff(hours, prepend=hours[0]) > 1))
@@ -222,19 +238,23 @@ async def advance_streams(
         streams.kind.value,
         *(run.tolist() for run in runs),
         [memories.pop(number, None) for number in which[begins].tolist()],  # with the first run of each stream
+        [None if np.isnan(gap) else gap for gap in gaps[which[begins]].tolist()],
+        now,
     )
 
 
-_ADVANCE = """
-UPDATE streams SET samples = streams.samples + news.samples,
-  last_at = greatest(last_at, to_timestamp(news.last / 1000.0)),
-  unrolled = coalesce(unrolled, '{}') + news.hours, memory = news.memory
+_ADVANCE = f"""
+UPDATE streams SET samples = streams.samples + news.samples, last_at = greatest(last_at, news.last),
+  unrolled = coalesce(unrolled, '{{}}') + news.hours, memory = news.memory,
+  heard_at = CASE WHEN news.last <= last_at THEN heard_at ELSE $10 END,
+  silence_id = CASE WHEN news.last <= last_at THEN silence_id END,
+  gaps = CASE WHEN news.gap IS NULL THEN gaps ELSE (array_prepend(news.gap, gaps))[:{KEPT_GAPS}] END
 FROM (
-  SELECT target, direction, sum(samples) AS samples, max(last) AS last,
+  SELECT target, direction, sum(samples) AS samples, to_timestamp(max(last) / 1000.0) AS last, max(gap) AS gap,
     range_agg(tstzrange(to_timestamp(first), to_timestamp(until))) AS hours,
     (array_agg(memory) FILTER (WHERE memory IS NOT NULL))[1] AS memory
-  FROM unnest($1::int[], $2::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[])
-    AS run (target, direction, samples, last, first, until, memory)
+  FROM unnest($1::int[], $2::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[], $9::real[])
+    AS run (target, direction, samples, last, first, until, memory, gap)
   GROUP BY target, direction
 ) AS news
-WHERE target_id = news.target AND streams.direction = news.direction AND kind = $3"""
+WHERE target_id = news.target AND streams.direction = news.direction AND kind = $3"""  # noqa: S608

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
 from ml.catalogue.metrics import Metric, TargetKind
 from resolvers.base.roles import Role
-from resolvers.store.tables.core import Link
+from resolvers.context import Services
+from resolvers.store.tables.core import Link, Stream
 from tests.helpers.support import Api, Factory, GraphQLFailed, ago, iso, ms, record
 
 LINK = TargetKind.LINK
@@ -43,6 +45,10 @@ async def recorded(api: Api, link: Link, times: list[datetime], direction: str =
     keys = {"link": [link.number] * len(times), "direction": [direction] * len(times), "at": [ms(at) for at in times]}
     answer = await record(api, LINK, **keys, **columns)
     assert answer["accepted"] == len(times)
+
+
+def zulu(at: datetime) -> str:
+    return iso(at).replace("+00:00", "Z")
 
 
 def window(start: datetime, end: datetime) -> dict[str, str]:
@@ -336,7 +342,7 @@ async def test_statistics_of_nothing_are_null(operator: Api, make: Factory) -> N
 
 
 async def test_the_grade_is_the_latest_of_each_direction(operator: Api, make: Factory) -> None:
-    link, silent, times = await make.link(), await make.link(), every(60, 3)
+    link, silent, times = await make.link(), await make.link(), [ago(minutes=minutes) for minutes in (4, 3, 2)]
     await recorded(operator, link, times, grade=[9.9, 3.0, 8.1])
     await recorded(operator, link, [ago(minutes=1)], jitterMs=[5.0])
     await recorded(operator, link, times[:1], "IB", grade=[5.5])
@@ -347,6 +353,66 @@ async def test_the_grade_is_the_latest_of_each_direction(operator: Api, make: Fa
 
     assert graded["link"] == {"ib": 5.5, "ob": 8.1}
     assert ungraded["link"] == {"ib": None, "ob": None}
+
+
+@pytest.mark.parametrize("days", [3, 30])
+async def test_the_last_value_says_when_it_was_measured(operator: Api, make: Factory, days: int) -> None:
+    link, times = await make.link(), every(60, 3)
+    await recorded(operator, link, times, esnoDb=[12.0, 11.5, None], jitterMs=[None, None, 5.0])
+
+    data = await operator.run(
+        "query ($n: Int!, $hours: Float!) { link(number: $n) {"
+        " statistics(direction: OB, metrics: [ESNO_DB, LATENCY_MS], window: { hours: $hours }) { last lastAt } } }",
+        n=link.number,
+        hours=24 * days,
+    )
+
+    expected = [{"last": 11.5, "lastAt": zulu(times[1])}, {"last": None, "lastAt": None}]
+    assert data["link"]["statistics"] == expected
+
+
+GRADE = """query ($n: Int!) { link(number: $n) {
+  grade(direction: OB) gradeAt(direction: OB) gradeStaleSince(direction: OB) } }"""
+
+
+async def test_a_grade_says_when_it_was_measured(operator: Api, make: Factory) -> None:
+    link, times = await make.link(), [ago(minutes=6), ago(minutes=1)]
+    await recorded(operator, link, times, grade=[9.9, 8.1])
+
+    graded = (await operator.run(GRADE, n=link.number))["link"]
+
+    assert graded == {"grade": 8.1, "gradeAt": zulu(times[1]), "gradeStaleSince": None}
+
+
+async def test_a_grade_that_is_older_than_its_pace_allows_is_stale(operator: Api, make: Factory) -> None:
+    """The link died: what it last said is no grade of now, whether it reports without a grade or not at all."""
+    silent, dead = await make.link(), await make.link()
+    times = [ago(minutes=minutes) for minutes in (135, 130, 125, 120)]
+    for link in (silent, dead):
+        await recorded(operator, link, times, grade=[9.9] * 4)
+    await recorded(operator, dead, [ago(minutes=1)], jitterMs=[5.0])
+
+    graded = [(await operator.run(GRADE, n=link.number))["link"] for link in (silent, dead)]
+
+    stale = {"grade": None, "gradeAt": zulu(times[-1]), "gradeStaleSince": zulu(ago(minutes=115))}
+    assert graded == [stale, stale]
+
+
+async def test_a_grade_of_a_stream_with_a_cadence_is_stale_when_the_stream_is_silent(
+    operator: Api, services: Services, make: Factory
+) -> None:
+    link = await make.link()
+    await recorded(operator, link, [ago(minutes=minutes) for minutes in (95, 90)], grade=[9.9, 9.8])
+    async with services.database.write() as session:
+        await session.execute(update(Stream).values(gaps=[3600.0] * 32))
+    patient = (await operator.run(GRADE, n=link.number))["link"]
+
+    async with services.database.write() as session:
+        await session.execute(update(Stream).values(gaps=[300.0] * 32, heard_at=Stream.last_at))
+    impatient = (await operator.run(GRADE, n=link.number))["link"]
+
+    assert (patient["grade"], patient["gradeStaleSince"]) == (9.8, None)
+    assert (impatient["grade"], impatient["gradeStaleSince"]) == (None, zulu(ago(minutes=85)))
 
 
 async def test_a_page_of_links_costs_a_fixed_number_of_statements(

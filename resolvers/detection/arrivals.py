@@ -1,0 +1,40 @@
+"""When the samples of a batch came: whether they are of the present, and how long their streams had not been heard."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from ml.detection.features import NEVER
+from ml.detection.silence import find_live_bounds
+from ml.numerics.arrays import Floats, Integers
+from resolvers.store.telemetry.streams import Streams
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """What a batch says of when its streams are heard; all arrays have one entry per stream.
+
+    now: epoch ms.
+    live_bounds: how old a sample may be and still be of the present, in ms.
+    first_new: the first sample behind the newest stored, epoch ms, NEVER where there is none.
+    gaps: seconds since the stream was last heard, NaN unless both times what came was of the present.
+    """
+
+    now: int
+    live_bounds: Integers
+    first_new: Integers
+    gaps: Floats
+
+    @classmethod
+    def note(cls, streams: Streams, which: Integers, times: Integers, now: int) -> Self:
+        """which, times: stream and epoch ms of each row that is stored anew, shape (rows,), sorted by both."""
+        bounds = find_live_bounds(which, times, streams.last_at)
+        first, newest = np.full(len(bounds), NEVER), np.full(len(bounds), NEVER)
+        is_new = times > streams.last_at[which]
+        newest[which[is_new]] = times[is_new]
+        first[which[is_new][::-1]] = times[is_new][::-1]
+        heard = streams.heard_at
+        was_live = (heard != NEVER) & (heard - streams.last_at <= bounds)
+        counts = was_live & (newest != NEVER) & (now - newest <= bounds) & (now > heard)
+        return cls(now, bounds, first, np.where(counts, (now - np.where(counts, heard, now)) / 1000.0, np.nan))

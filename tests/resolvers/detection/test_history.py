@@ -1,0 +1,150 @@
+"""Imported history is learned from, not alarmed about; what of it goes on until now is told of after all."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import polars as pl
+import pytest
+from sqlalchemy import select
+
+from ml.catalogue.metrics import TargetKind
+from resolvers.base.access import SYSTEM
+from resolvers.base.roles import Role
+from resolvers.context import Context, Services
+from resolvers.detection.silence import SilenceWatch
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Event, Link
+from resolvers.telemetry import recording
+from tests.helpers.support import EXTREME, LINK_CENTRE, LINK_SPREAD, QUIET, Api, Factory, ago, id_of, ms
+
+STEP = timedelta(minutes=5)
+
+
+class World:
+    """A link that is known well, whose samples come when the clock says so."""
+
+    def __init__(self, services: Services, link: Link) -> None:
+        self.now = ago()
+        self.services = replace(services, clock=lambda: self.now)
+        self.link = link
+
+    async def record(self, *levels: float, until: datetime) -> None:
+        """Receive levels, one in five minutes, up to a time."""
+        times = [until - STEP * number for number in range(len(levels))][::-1]
+        rows = len(levels)
+        columns = {"number": [self.link.number] * rows, "direction": ["OB"] * rows, "at": [ms(at) for at in times]}
+        frame = pl.DataFrame(columns | {"rx_level_dbm": list(levels)})
+        await recording.record(Context(self.services, SYSTEM), TargetKind.LINK, frame)
+
+    async def anomalies(self) -> Sequence[Anomaly]:
+        async with self.services.database.read() as session:
+            return list(await session.scalars(select(Anomaly).order_by(Anomaly.started_at)))
+
+    async def changes(self) -> list[str]:
+        """What subscribers are told."""
+        async with self.services.database.read() as session:
+            query = select(Event.change).where(Event.topic == "anomaly").order_by(Event.id)
+            return list(await session.scalars(query))
+
+
+@pytest.fixture
+async def world(services: Services, make: Factory) -> World:
+    link = await make.link()
+    await make.baseline(link, LINK_CENTRE, LINK_SPREAD, "OB")
+    return World(services, link)
+
+
+async def test_an_imported_fault_is_historical_and_nobody_is_told(world: World) -> None:
+    await world.record(QUIET, EXTREME, EXTREME, *[QUIET] * 6, until=ago(days=3))
+
+    [anomaly] = await world.anomalies()
+    assert (anomaly.is_historical, anomaly.status) == (True, AnomalyStatus.RESOLVED)
+    assert await world.changes() == []
+
+
+async def test_a_fault_at_the_end_of_imported_history_ends_with_it(world: World) -> None:
+    last = ago(days=3)
+    await world.record(QUIET, EXTREME, EXTREME, until=last)
+    watch = SilenceWatch(world.services)
+
+    world.now += timedelta(minutes=4)
+    await watch.look()
+    [lasting] = await world.anomalies()
+    world.now += timedelta(minutes=2)
+    await watch.look()
+
+    [ended] = await world.anomalies()
+    assert lasting.status is AnomalyStatus.OPEN
+    assert (ended.status, ended.ended_at, ended.is_historical) == (AnomalyStatus.RESOLVED, last, True)
+    async with world.services.database.read() as session:
+        notes = list(await session.scalars(select(AuditEntry.note).order_by(AuditEntry.id)))
+    assert notes == [None, "Its history ended."]
+    assert await world.changes() == []
+
+
+async def test_history_in_parts_makes_the_same_anomaly_as_in_one(world: World) -> None:
+    await world.record(QUIET, EXTREME, EXTREME, until=ago(days=3))
+    await SilenceWatch(world.services).look()
+    await world.record(EXTREME, EXTREME, *[QUIET] * 5, until=ago(days=3) + 7 * STEP)
+
+    [anomaly] = await world.anomalies()
+    assert (anomaly.started_at, anomaly.ended_at) == (ago(days=3) - STEP, ago(days=3) + 2 * STEP)
+
+
+async def test_a_backlog_whose_fault_goes_on_until_now_is_told_of(world: World) -> None:
+    await world.record(QUIET, EXTREME, EXTREME, until=ago(hours=1))
+    before = await world.changes()
+
+    await world.record(*[EXTREME] * 12, until=ago())
+
+    [anomaly] = await world.anomalies()
+    assert before == []
+    assert (anomaly.is_historical, anomaly.status) == (False, AnomalyStatus.OPEN)
+    assert anomaly.started_at == ago(hours=1) - STEP
+    assert (await world.changes())[0] == "OPENED"
+
+
+async def test_a_fault_of_the_present_is_told_of_at_once(world: World) -> None:
+    await world.record(QUIET, EXTREME, until=ago(minutes=2))
+
+    [anomaly] = await world.anomalies()
+    assert not anomaly.is_historical
+    assert await world.changes() == ["OPENED"]
+
+
+async def test_a_late_fault_is_historical_when_it_is_over(world: World) -> None:
+    await world.record(QUIET, until=ago())
+
+    await world.record(EXTREME, EXTREME, until=ago(hours=2))
+
+    [anomaly] = await world.anomalies()
+    assert (anomaly.is_historical, anomaly.status) == (True, AnomalyStatus.RESOLVED)
+
+
+async def test_historical_anomalies_are_listed_and_filtered(api: Api, world: World) -> None:
+    await world.record(QUIET, EXTREME, *[QUIET] * 6, until=ago(days=3))
+    await world.record(QUIET, EXTREME, until=ago())
+    viewer = await api.as_(Role.VIEWER)
+    query = "query ($filter: AnomalyFilter) { anomalies(filter: $filter) { nodes { isHistorical } } }"
+
+    found = [
+        [node["isHistorical"] for node in (await viewer.run(query, filter=filter))["anomalies"]["nodes"]]
+        for filter in ({}, {"historical": True}, {"historical": False})
+    ]
+
+    assert found == [[False, True], [True], [False]]
+
+
+async def test_subscribers_to_historical_anomalies_are_told_of_none(api: Api, world: World) -> None:
+    viewer = await api.as_(Role.VIEWER)
+    document = "subscription ($filter: AnomalyFilter) { anomalyDetected(filter: $filter) { anomaly { id } } }"
+    async with viewer.socket() as all_of_them, viewer.socket() as historical:
+        await all_of_them.subscribe(document)
+        await historical.subscribe(document, filter={"historical": True})
+
+        await world.record(QUIET, EXTREME, *[QUIET] * 6, until=ago(days=3))
+        await world.record(QUIET, EXTREME, until=ago())
+
+        told = (await all_of_them.next())["anomalyDetected"]["anomaly"]["id"]
+        assert await historical.silent(0.2)
+    assert told == id_of((await world.anomalies())[-1])
