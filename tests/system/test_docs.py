@@ -196,7 +196,7 @@ def test_no_command_is_forgotten_here() -> None:
     assert {block.strip() for block in rest} - {only("README.md", "serve").strip()} == {*MAKE}
     assert all(target in makefile for target in MAKE.values())
     assert "bcom-graphql serve --demo" in makefile
-    assert "\nmake test\n" in ci
+    assert "\nstep make test\n" in ci
 
 
 @pytest.mark.slow

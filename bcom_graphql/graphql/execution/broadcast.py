@@ -2,9 +2,9 @@
 
 Waking a task for each subscriber costs more than writing to its socket, and keeping the task costs more memory than
 all else about a subscriber. So a subscriber that has caught up hands over its event source, and its task ends. From
-then on events are pushed: collected by broadcast (all who asked the same), executed once, written in one loop. A socket
-that takes no more for now delays nobody: a task of its own goes on sending, and later events queue behind it. The event
-source bounds that queue.
+then on events are pushed. A broadcast is all subscribers of the same operation: it collects events, executes each once,
+and writes in one loop. A socket that takes no more for now delays nobody: a task of its own goes on sending, and later
+events queue behind it. The event source bounds that queue.
 """
 
 import asyncio
@@ -40,10 +40,10 @@ class EventSource(Protocol):
     """A source of events that was taken over."""
 
     def done(self) -> None:
-        """One more event was sent."""
+        """Says that one more event was sent."""
 
     def leave(self) -> None:
-        """No more events are wanted."""
+        """Says that no more events are wanted."""
 
 
 class Receiver(Protocol):
@@ -58,7 +58,7 @@ class Receiver(Protocol):
 
 @runtime_checkable
 class CaughtUp(Protocol):
-    """Yielded by a source once nothing waits in it any more: it may be taken over then, and closed."""
+    """Yielded by a source when it is empty for the first time: it may then be taken over, and closed."""
 
     def take_over(self, receiver: Receiver) -> EventSource:
         """Pushes events to the receiver from now on."""
@@ -75,7 +75,7 @@ class Sink(Protocol[Response_contra]):
 
 
 class Subscriber(Generic[Response]):
-    """One of a broadcast. `on_end` gets the reason why nothing more can be sent, unless the subscriber left."""
+    """One of a broadcast. on_end: called with the reason why nothing more can be sent, unless the subscriber left."""
 
     __slots__ = ("_broadcast", "_on_end", "_sending", "_sink", "_source", "_waiting", "is_over")
 
@@ -97,7 +97,7 @@ class Subscriber(Generic[Response]):
         self._broadcast.add(event, make_payload, self)
 
     def lose(self, why: Exception) -> None:
-        """Ends behind the events that were received before."""
+        """Ends the subscriber after the events that it received before."""
         self._broadcast.add(why, _fail, self)
 
     def deliver(self, deliveries: "Sequence[Delivery[Response]]") -> None:
@@ -180,7 +180,7 @@ class Delivery(Generic[Response]):
 
 
 class Broadcast(Generic[Response]):
-    """All subscribers that ask the same. Events that came together are executed together, and sent in their order.
+    """All subscribers of the same operation. Events that came together are executed together, and sent in order.
 
     make_context: makes the context that a round of events shares.
     on_empty: called when the last subscriber has left.
@@ -206,7 +206,7 @@ class Broadcast(Generic[Response]):
             self._task = asyncio.create_task(self._run(), name="broadcast")
 
     def leave(self) -> None:
-        """One subscriber less."""
+        """Counts one subscriber less."""
         self.subscribers -= 1
         if not self.subscribers:
             self._on_empty()

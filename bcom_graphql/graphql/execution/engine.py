@@ -1,9 +1,9 @@
-"""Turns a request into its response, or a stream of responses, whichever transport it came by.
+"""Turns a request into its response, or a stream of responses, for every transport.
 
-    find the document → may this caller run it? → coerce variables → price it → charge → execute, within its time
+    find the document → may this caller run it? → coerce variables → price it → charge → execute within a time limit
 
-Strawberry defines the types, and `compiled` executes operations on them. What happens around that is here, so that
-HTTP, WebSockets and event streams cannot differ in it.
+Strawberry defines the types, and `compiled` executes operations on them. The steps around that are here, so that HTTP,
+WebSockets and event streams cannot differ in them.
 """
 
 from collections.abc import AsyncGenerator, Collection, Hashable
@@ -56,17 +56,17 @@ PLACEHOLDER: list[object] = []  # stands in for a variable that is already coerc
 
 
 class LiveSink(Sink[GraphQLResponse], Protocol):
-    """Where a subscription's events are pushed, once it has caught up."""
+    """A sink for one subscription. Responses are pushed to it once the subscription has caught up."""
 
     def begin(self, subscriber: Subscriber[GraphQLResponse]) -> None:
-        """Events are pushed from now on, until the subscriber leaves or `end` is called."""
+        """Says that responses are pushed from now on, until the subscriber leaves or `end` is called."""
 
     def end(self, last: GraphQLResponse) -> None:
-        """Nothing more is pushed after this error."""
+        """Sends this error; nothing follows it."""
 
 
 class StreamInterrupted(Exception):
-    """Something that an event needs is unavailable: the stream ends before it, so that resuming clients get it."""
+    """An event cannot be executed for now. The stream ends before it, so that clients who resume get it."""
 
     def __init__(self, errors: list[Any]) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class Engine:
     def __init__(
         self, schema: Schema, gate: Gate, limits: Limits, documents: DocumentStore, *, compiled: bool = True
     ) -> None:
-        """Unless `compiled`, graphql-core executes everything, and not only what cannot be compiled."""
+        """compiled: False lets graphql-core execute everything, not only what cannot be compiled."""
         self._schema = schema._schema  # noqa: SLF001  graphql-core's, which Strawberry has no other way to
         self._gate = gate
         self._limits = limits
@@ -206,7 +206,7 @@ class Engine:
         return result
 
     def _look_ahead(self, execution: Execution, context: Any) -> None:
-        """Tells the application which fields are selected, before it resolves any."""
+        """Tells the application which fields are selected, before any is resolved."""
         plan = execution.plan
         if plan is None:
             return
@@ -236,7 +236,7 @@ class Engine:
         return ByteBudget(self._limits.response)
 
     def _log_if_slow(self, prepared: PreparedOperation) -> None:
-        """Logs what it takes to find a slow operation; not its variables, which may be secret."""
+        """Logs a slow operation so that it can be found; without its variables, which may be secret."""
         plan, seconds = prepared.plan, prepared.timer.seconds
         if 0 < self._limits.slow_seconds <= seconds:
             name = plan.node.name.value if plan.node.name else None
@@ -285,7 +285,7 @@ class Engine:
             yield _make_final_response(error, prepared.plan.node, request_id)
 
     def _push(self, prepared: PreparedOperation, source: CaughtUp, request_id: str, sink: LiveSink) -> None:
-        """Pushes events to all subscribers that asked the same; the first of them stands for all."""
+        """Has later events pushed to the sink: executed once for all subscribers with the same broadcast key."""
         broadcast = self._broadcasts.get(prepared.broadcast_key)
         if broadcast is None:
             broadcast = self._broadcasts[prepared.broadcast_key] = Broadcast(
@@ -303,7 +303,7 @@ class Engine:
     async def _respond_to_event(
         self, prepared: PreparedOperation, event: object, request_id: str, context: Any = None
     ) -> GraphQLResponse:
-        """Executes once per event and shares the response, in a context without a user, if the event has an id."""
+        """Responds to one event. If it has an id, it is executed once, without a user, and the response is shared."""
         event_id = getattr(event, "cursor", None)
         if not isinstance(event_id, str):
             return await self._execute_event(prepared, event, prepared.context, request_id)
@@ -311,7 +311,7 @@ class Engine:
         response = await self._shared.get_or_run(
             key, partial(self._execute_shared, prepared, event, request_id, event_id, context)
         )
-        if "errors" in response.body:  # who asks later may have better luck
+        if "errors" in response.body:  # a later try may succeed
             self._shared.forget(key)
             if any(error["extensions"]["code"] == UNAVAILABLE for error in response.body["errors"]):
                 raise StreamInterrupted(response.body["errors"])
@@ -320,7 +320,7 @@ class Engine:
     async def _respond_to_pushed_event(
         self, prepared: PreparedOperation, request_id: str, make_payload: MakePayload, event: Any, context: Any = None
     ) -> GraphQLResponse:
-        """Events of one round share a context: its loaders query the database once for all of them."""
+        """Responds to a pushed event. Events of one round share a context, whose loaders query the database once."""
         return await self._respond_to_event(prepared, make_payload(event), request_id, context)
 
     async def _execute_shared(

@@ -87,9 +87,9 @@ class GraphQLServer(GraphQL[Any, None]):
         upload_folder: Path | None = None,
         compiled: bool = True,
     ) -> None:
-        """`trusted`: documents by their ids; others are refused then. `allowed_origins` may open sockets.
+        """trusted: documents by their ids; if given, all others are refused. allowed_origins: may open sockets.
 
-        Unless `compiled`, graphql-core executes all operations.
+        compiled: False lets graphql-core execute all operations.
         """
         self.gate, self.ide, self.limits = gate, ide, limits or Limits()
         super().__init__(
@@ -114,10 +114,10 @@ class GraphQLServer(GraphQL[Any, None]):
         self.connections.drain()
 
     async def get_context(self, request: Any, response: Any) -> None:
-        """Returns no context for a socket: each of its operations gets its own."""
+        """Returns no context for a socket, as each of its operations gets its own."""
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
-        """Serves a request itself; Strawberry serves sockets, with our handler."""
+        """Serves requests here, and sockets by Strawberry with our handler."""
         return (self._serve_http if scope["type"] == "http" else self._serve_socket)(scope, receive, send)
 
     async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -149,7 +149,7 @@ class GraphQLServer(GraphQL[Any, None]):
             return await self._respond(request, media)
         except RequestError as error:
             return _make_error_response(request, media, error)
-        except asyncio.CancelledError:  # by uvicorn, at the end of its grace period when the server stops
+        except asyncio.CancelledError:  # uvicorn cancels it when the server stops, after a grace period
             return _make_error_response(request, media, CUT_SHORT)
         finally:
             if request.memory is not None:
@@ -159,23 +159,25 @@ class GraphQLServer(GraphQL[Any, None]):
 
     async def _respond(self, request: HttpRequest, media: str) -> Response:
         refuse_forgery(request.header_values)
-        asked = await self._read_request(request)
+        operation = await self._read_request(request)
         if media == EVENT_STREAM:
-            return await self._start_event_stream(request, asked)
+            return await self._start_event_stream(request, operation)
         allowed = _allowed_types(request)
-        if isinstance(asked, list):
+        if isinstance(operation, list):
             budget = self.engine.new_budget()
-            answers = await asyncio.gather(
-                *(self._execute_of_batch(request, operation, allowed, budget) for operation in asked)
+            responses = await asyncio.gather(
+                *(self._execute_of_batch(request, one, allowed, budget) for one in operation)
             )
-            return _make_batch_response(request, media, answers)
-        answer = await self._execute(request, asked, allowed)
-        # Plain JSON keeps to 200, as old clients expect; the newer media type says with 400 that nothing ran.
-        status = 200 if answer.executed or media == JSON else 400
-        return _make_response(request, media, answer.encoded, status, cost=answer.cost, retry_after=answer.retry_after)
+            return _make_batch_response(request, media, responses)
+        response = await self._execute(request, operation, allowed)
+        # Plain JSON keeps to 200, as old clients expect; in the newer type 400 says that nothing was executed.
+        status = 200 if response.executed or media == JSON else 400
+        return _make_response(
+            request, media, response.encoded, status, cost=response.cost, retry_after=response.retry_after
+        )
 
     async def _read_request(self, request: HttpRequest) -> GraphQLRequest | list[GraphQLRequest]:
-        """Reads the request, within a time limit, as it holds memory meanwhile. Raises RequestError."""
+        """Reads the request. It holds memory meanwhile, so its time is limited. Raises RequestError."""
         deadline = Deadline(self.limits.seconds)
         try:
             with deadline:
@@ -199,7 +201,7 @@ class GraphQLServer(GraphQL[Any, None]):
     async def _execute_of_batch(
         self, request: HttpRequest, operation: GraphQLRequest, allowed: AllowedTypes, budget: ByteBudget
     ) -> GraphQLResponse:
-        """Executes one operation of a batch; if it is refused, the others are not."""
+        """Executes one operation of a batch. The others go on if it is refused."""
         try:
             return await self._execute(request, operation, allowed, budget)
         except RequestError as error:
@@ -220,13 +222,15 @@ class GraphQLServer(GraphQL[Any, None]):
         except WrongOperationType as error:
             raise _make_method_error(error.type, request.method) from error
 
-    async def _start_event_stream(self, request: HttpRequest, asked: GraphQLRequest | list[GraphQLRequest]) -> Response:
-        """Returns the stream of an operation's responses. Raises RequestError if it does not begin."""
-        if isinstance(asked, list) or is_multipart(request.header_values):
+    async def _start_event_stream(
+        self, request: HttpRequest, operation: GraphQLRequest | list[GraphQLRequest]
+    ) -> Response:
+        """Returns the stream of an operation's responses. Raises RequestError if it cannot begin."""
+        if isinstance(operation, list) or is_multipart(request.header_values):
             raise BadRequest("A batch, or a request with files, cannot be answered with an event stream.")
         stream = EventStream(self.engine, self.connections, client_of(request))
         try:
-            await stream.start(asked, {*_allowed_types(request), OperationType.SUBSCRIPTION})
+            await stream.start(operation, {*_allowed_types(request), OperationType.SUBSCRIPTION})
         except InvalidOperation as error:
             errors = error.format_errors(self.gate.request_id())
             code = errors[0]["extensions"]["code"]
@@ -240,7 +244,7 @@ class GraphQLServer(GraphQL[Any, None]):
 
 
 class Encoded(Response):
-    """A body and headers as they go over the wire."""
+    """A response whose body and headers are encoded already."""
 
     def __init__(self, body: bytes, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.body, self.status_code, self.raw_headers, self.background = body, status, headers, None
@@ -296,15 +300,15 @@ def _make_errors_response(
     return _make_response(request, media, encode({"errors": errors}), status, headers)
 
 
-def _make_batch_response(request: HttpRequest, media: str, answers: list[GraphQLResponse]) -> Response:
-    """Returns a batch's response: 200 whatever became of each, unless all were refused for now."""
-    waits = [answer.retry_after for answer in answers if answer.retry_after is not None]
+def _make_batch_response(request: HttpRequest, media: str, responses: list[GraphQLResponse]) -> Response:
+    """Returns a batch's response: 200 whatever its operations came to, unless all are to be tried again later."""
+    waits = [response.retry_after for response in responses if response.retry_after is not None]
     return _make_response(
         request,
         media,
-        b"[%b]" % b",".join(answer.encoded for answer in answers),
-        cost=sum(answer.cost for answer in answers),
-        retry_after=max(waits) if len(waits) == len(answers) else None,
+        b"[%b]" % b",".join(response.encoded for response in responses),
+        cost=sum(response.cost for response in responses),
+        retry_after=max(waits) if len(waits) == len(responses) else None,
     )
 
 

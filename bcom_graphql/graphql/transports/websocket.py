@@ -1,8 +1,10 @@
-"""Serves GraphQL over WebSocket (graphql-transport-ws). Sockets close when their credentials expire.
+"""Serves GraphQL over WebSocket (graphql-transport-ws). A socket closes when its credentials expire.
 
-https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md. Close codes: 4400 malformed message, 4401
-operation before the handshake, 4403 invalid or expired credentials, 4406 no common subprotocol, 4408 no handshake in
-time, 4409 id in use, 4429 second handshake. After 1013 clients come back later: too many sockets, or overload.
+https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md. Close codes:
+
+    4400 malformed message              4401 operation before the handshake     4403 invalid or expired credentials
+    4406 no common subprotocol          4408 no handshake in time               4409 id in use
+    4429 second handshake               1013 overload or too many sockets: clients come back later
 """
 
 import asyncio
@@ -59,7 +61,7 @@ class TextFrameAdapter(ASGIWebSocketAdapter):
     allowed: Allowance | None = None  # of a message, once the socket is authenticated
 
     def write(self, texts: Sequence[bytes]) -> bool:
-        """Writes texts by the server's short cut. Returns False if it has none, or the socket takes no more now."""
+        """Writes texts at once, if the server has a way. Returns False if not, or if the socket takes no more now."""
         write = self.ws.scope.get("extensions", {}).get(WRITE)
         return write is not None and write(texts)
 
@@ -97,18 +99,18 @@ class TextFrameAdapter(ASGIWebSocketAdapter):
 
 
 class RunningOperation(Operation[Any, None]):
-    """An operation of a socket. `head`: the bytes before the payload in each of its messages."""
+    """An operation of a socket. head: the bytes before the payload in each of its messages."""
 
     __slots__ = ["head", "subscriber"]
     handler: "SocketHandler"
 
-    def __init__(self, handler: "SocketHandler", id: str, asked: GraphQLRequest) -> None:
+    def __init__(self, handler: "SocketHandler", id: str, request: GraphQLRequest) -> None:
         super().__init__(handler, id, "", None, None)  # the document is not needed any more
         self.head = b'{"id":' + encode(id) + b',"type":"next","payload":'
         self.subscriber: Subscriber[GraphQLResponse] | None = None
 
     def write(self, responses: Sequence[GraphQLResponse]) -> bool:
-        """Writes responses, whose bytes are shared with other subscribers, after the operation's own id."""
+        """Writes responses. Subscribers share their bytes; the id before them is the operation's own."""
         return not self.completed and self.handler.websocket.write([self._message(response) for response in responses])
 
     async def send_response(self, response: GraphQLResponse) -> None:
@@ -122,7 +124,7 @@ class RunningOperation(Operation[Any, None]):
         return b"".join((self.head, response.encoded, b"}"))
 
     async def send(self, response: GraphQLResponse) -> None:
-        """Sends a pushed response; a socket that has gone ends its operations by itself."""
+        """Sends a pushed response. Ignores that the socket has gone, which ends its operations by itself."""
         with suppress(WebSocketDisconnected):
             await self.send_response(response)
 
@@ -138,7 +140,7 @@ class RunningOperation(Operation[Any, None]):
         self.task = asyncio.create_task(self.send(last))
 
     def stop(self) -> None:
-        """Ends it without another message."""
+        """Ends the operation without another message."""
         if self.subscriber is not None:
             self.subscriber.leave()
         if self.task is not None:
@@ -228,9 +230,8 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
             await self.websocket.close(4401, "Unauthorized")
             return
         try:
-            asked = GraphQLRequest.of(
-                cast("dict[str, Any]", message).pop("payload")
-            )  # else kept until the next message
+            payload = cast("dict[str, Any]", message).pop("payload")  # else kept until the next message
+            request = GraphQLRequest.of(payload)
         except RequestError as error:
             await self.handle_invalid_message(str(error))
             return
@@ -242,18 +243,18 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
             too_many = RequestError(text, {"code": "RATE_LIMITED"})
             await self._send_message({"id": id, "type": "error", "payload": too_many.format_errors()})
         else:
-            running = RunningOperation(self, id, asked)
+            running = RunningOperation(self, id, request)
             self.operations[id] = running
-            running.task = asyncio.create_task(self._run(running, asked))
+            running.task = asyncio.create_task(self._run(running, request))
 
     async def _send_message(self, message: Any) -> None:
         await self.send_message(message)
 
-    async def _run(self, running: RunningOperation, asked: GraphQLRequest) -> None:
-        """Runs an operation in a context of its own, as loaders must not outlive it and credentials change."""
+    async def _run(self, running: RunningOperation, request: GraphQLRequest) -> None:
+        """Runs an operation. Its context is its own: loaders must not outlive it, and credentials may have changed."""
         with suppress(WebSocketDisconnected):
             try:
-                await self._respond(running, asked)
+                await self._respond(running, request)
             except RequestError as error:
                 await running.fail(error.format_errors())
             except InvalidOperation as error:
@@ -265,9 +266,9 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
         if running.task is asyncio.current_task():  # else it is sending the last error already
             running.task = None
 
-    async def _respond(self, running: RunningOperation, asked: GraphQLRequest) -> None:
+    async def _respond(self, running: RunningOperation, request: GraphQLRequest) -> None:
         context = await self.view.gate.open_context(self._client)
-        prepared = await self.view.engine.prepare(asked, context, ANY_TYPE)
+        prepared = await self.view.engine.prepare(request, context, ANY_TYPE)
         async with aclosing(await self.view.engine.respond(prepared, running)) as responses:
             async for response in responses:
                 await running.send_response(response)
