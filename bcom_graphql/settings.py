@@ -98,7 +98,7 @@ class Settings(BaseSettings):
         Field(description="Look for the root cause of each incident. Without it, incidents go by place alone."),
     ] = True
     automatic_recommendations: Annotated[
-        bool, Field(description="Recommend by itself what to do about anomalies of severity HIGH and above.")
+        bool, Field(description="Recommend by itself what to do about each incident, as soon as it is announced.")
     ] = True
     playbook: Annotated[
         Path | None,

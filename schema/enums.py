@@ -10,6 +10,7 @@ from ml.catalogue.metrics import CATALOGUE, Direction, Metric, TargetKind
 from ml.catalogue.root_causes import CAUSES, RootCause
 from ml.detection.episodes import Severity
 from ml.recommendation.case import Outcome, Priority
+from ml.recommendation.playbook.actions import Purpose
 from resolvers.base.roles import Role
 from resolvers.detection.anomalies import AnomalyChange, AnomalyOrder
 from resolvers.incidents.changes import IncidentChange
@@ -18,6 +19,7 @@ from resolvers.store.tables.analyses import AnalysisScope
 from resolvers.store.tables.core import AnomalyCategory, AnomalyStatus, Band, SiteRole, Verdict
 from resolvers.store.tables.incidents import IncidentKind, IncidentStatus
 from resolvers.store.tables.models import ModelStage, TrainingStatus
+from resolvers.store.tables.recommendations import SupersededReason
 
 
 def _describe(metric: Metric) -> str:
@@ -182,9 +184,28 @@ _enum(
     {
         "PENDING": "Nobody has recorded an outcome yet.",
         "ACCEPTED": "Somebody is acting on it.",
-        "SOLVED": "It was done and solved the problem.",
-        "DID_NOT_HELP": "It was done and did not solve the problem.",
+        "SOLVED": "It was done and solved the problem, or told which cause it is.",
+        "DID_NOT_HELP": "It was done and did not solve the problem, or did not tell.",
         "REJECTED": "It will not be done.",
+    },
+)
+_enum(
+    Purpose,
+    "What a recommendation is for.",
+    {
+        "REPAIR": "It may end the fault.",
+        "NARROW_DOWN": "It tells the likeliest causes apart while none is certain enough for a repair.",
+    },
+)
+_enum(
+    SupersededReason,
+    "Why a recommendation is no longer current.",
+    {
+        "CHANGED": "More became known of the fault: of its cause, its culprit or how certain they are.",
+        "JOINED": "Its anomaly is part of an incident, which has recommendations of its own.",
+        "ENDED": "The incident ended. An outcome can still be recorded.",
+        "RESOLVED": "The incident was resolved. An outcome can still be recorded.",
+        "MERGED": "The incident was merged into another one.",
     },
 )
 _enum(
@@ -234,10 +255,12 @@ __all__ = [
     "ModelStage",
     "Outcome",
     "Priority",
+    "Purpose",
     "Role",
     "RootCause",
     "Severity",
     "SiteRole",
+    "SupersededReason",
     "TargetKind",
     "TrainingStatus",
     "Verdict",

@@ -13,6 +13,8 @@ KINDS = ("FAULT", "NO_TELEMETRY", "FORECAST")
 STATUSES = ("OPEN", "ACKNOWLEDGED", "MITIGATED", "RESOLVED")
 CATEGORIES = ("DEVIATION", "SILENCE")
 COLLECTORS = ("NETWORK", "HUB", "ALL")
+PURPOSES = ("REPAIR", "NARROW_DOWN")
+REASONS = ("CHANGED", "JOINED", "ENDED", "RESOLVED", "MERGED")
 CULPRITS = ("SATELLITE", "SITE", "NETWORK", "LINK")
 CAUSES = (
     "EQUIPMENT_FAILURE",
@@ -46,7 +48,21 @@ def upgrade() -> None:
     op.create_index("ix_incident_links_link_id", "incident_links", ["link_id"])
     _extend_anomalies()
     _watch_silence()
+    _extend_recommendations()
+
+
+def _extend_recommendations() -> None:
     op.add_column("recommendations", sa.Column("incident_id", sa.Uuid()))
+    op.add_column("recommendations", _enum("purpose", "purpose", *PURPOSES, nullable=False, server_default="REPAIR"))
+    op.add_column("recommendations", _enum("superseded_because", "supersededreason", *REASONS))
+    op.execute("UPDATE recommendations SET superseded_because = 'CHANGED' WHERE superseded_at IS NOT NULL")
+    # What the server recommended for single anomalies and analyses: incidents get their own.
+    op.execute(
+        "UPDATE recommendations SET superseded_at = now(), superseded_because = 'JOINED'"
+        " WHERE superseded_at IS NULL AND requested_by_id IS NULL AND outcome = 'PENDING'"
+    )
+    pending = sa.text("superseded_at IS NULL AND outcome = 'PENDING' AND anomaly_id IS NOT NULL")
+    op.create_index("ix_recommendations_of_anomalies", "recommendations", ["anomaly_id"], postgresql_where=pending)
     op.create_foreign_key("fk_recommendations_incident_id", "recommendations", "incidents", ["incident_id"], ["id"])
     op.create_index(
         "ix_recommendations_incident_id_rank_score_id", "recommendations", ["incident_id", "rank_score", "id"]
@@ -126,6 +142,7 @@ def _create_incidents() -> None:
         sa.Column("announced_at", time),
         sa.Column("last_changed_at", time, server_default=sa.text("now()"), nullable=False),
         sa.Column("ended_at", time),
+        sa.Column("advised_for", sa.Text()),
         sa.Column("due_at", time),
         sa.Column("owner_id", sa.Integer()),
         sa.Column("snoozed_until", time),
@@ -145,6 +162,8 @@ def _create_incidents() -> None:
     op.create_index("ix_incidents_last_changed_at_id", "incidents", ["last_changed_at", "id"])
     op.create_index("ix_incidents_owner_id", "incidents", ["owner_id"])
     op.create_index("ix_incidents_unresolved", "incidents", ["id"], postgresql_where=sa.text("status <> 'RESOLVED'"))
+    advised = sa.text("advised_for IS NOT NULL")
+    op.create_index("ix_incidents_advised", "incidents", ["id"], postgresql_where=advised)
     op.create_index("ix_incidents_due", "incidents", ["due_at"], postgresql_where=sa.text("due_at IS NOT NULL"))
 
 
@@ -208,7 +227,9 @@ def downgrade() -> None:
         op.drop_column("anomalies", column)
     op.drop_index("ix_recommendations_incident_id_rank_score_id", "recommendations")
     op.drop_constraint("fk_recommendations_incident_id", "recommendations")
-    op.drop_column("recommendations", "incident_id")
+    op.drop_index("ix_recommendations_of_anomalies", "recommendations")
+    for column in ("incident_id", "purpose", "superseded_because"):
+        op.drop_column("recommendations", column)
     op.execute("DELETE FROM anomalies WHERE category = 'SILENCE'")
     op.drop_index("uq_anomalies_one_open", "anomalies")
     _create_one_open(ONE_OPEN)

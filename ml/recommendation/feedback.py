@@ -43,8 +43,8 @@ class Feedback:
 
 
 def select_usable(feedback: Iterable[Feedback], playbook: Playbook) -> list[Feedback]:
-    """Returns the feedback that says anything on actions of the playbook, oldest first."""
-    usable = [entry for entry in feedback if entry.action in playbook.actions and entry.outcome in SUCCESS]
+    """Returns the feedback that says anything on the playbook's repairs, oldest first."""
+    usable = [entry for entry in feedback if entry.action in playbook.repairs and entry.outcome in SUCCESS]
     return sorted(usable, key=lambda entry: (entry.at_ms, entry.group, entry.action))
 
 

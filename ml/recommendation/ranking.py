@@ -11,7 +11,7 @@ from ml.numerics.arrays import Floats, Integers
 from ml.numerics.artefacts import name_damage, read_arrays, write_arrays
 from ml.numerics.gradient_boosting import BoostedTrees
 from ml.recommendation.candidates import list_candidates
-from ml.recommendation.case import ActionForCause, FaultCase, Priority, RankedAction, TrackRecord
+from ml.recommendation.case import ActionForCause, Candidate, FaultCase, Priority, RankedAction, TrackRecord
 from ml.recommendation.features import AT, RankingFeature, extract_features
 from ml.recommendation.playbook.catalogue import Playbook
 from ml.recommendation.success_model import EFFORT_WORTH
@@ -112,12 +112,14 @@ def rank_actions(
     ranking: RankingModel,
     priority: PriorityModel,
     playbook: Playbook,
+    candidates: Sequence[Candidate] | None = None,
 ) -> list[RankedAction]:
     """Returns what may help, best first; equal scores in the playbook's order.
 
     records: of actions that were tried before; the others may be missing.
+    candidates: to rank; else all that the playbook lists for the case.
     """
-    candidates = list_candidates(case, playbook)
+    candidates = list_candidates(case, playbook) if candidates is None else candidates
     history = [records.get((candidate.action.key, candidate.cause), TrackRecord()) for candidate in candidates]
     rows = extract_features(case, candidates, history, playbook)
     scores = ranking.scores(rows).tolist()

@@ -82,7 +82,7 @@ class Operator:
     @classmethod
     def draw(cls, rng: np.random.Generator, playbook: Playbook) -> Self:
         """Returns a random operator."""
-        keys = [(action, cause) for action in sorted(playbook.actions) for cause in (*RootCause, None)]
+        keys = [(action, cause) for action in sorted(playbook.repairs) for cause in (*RootCause, None)]
         offsets = rng.normal(0.0, OPERATOR_SPREAD, len(keys)).tolist()
         recorded = 0.0 if rng.random() < NEW_OPERATORS else float(rng.exponential(MEAN_OUTCOMES))
         return cls(dict(zip(keys, offsets, strict=True)), recorded)

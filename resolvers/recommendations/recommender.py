@@ -2,11 +2,12 @@
 
 Asked again about the same state, it returns the same rows. When the state has changed, or when what was proposed did
 not help, it ranks anew: actions that are still proposed keep their rows with a new text; those that are not are
-superseded as long as nobody has recorded an outcome; those that did not help are not proposed again.
+superseded as long as nobody has recorded an outcome; those that did not help are not proposed again. What has an
+outcome stays as it is.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -15,10 +16,9 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.recommendation.candidates import list_candidates
-from ml.recommendation.case import ActionForCause, Outcome, RankedAction, TrackRecord
-from ml.recommendation.playbook.catalogue import Playbook
-from ml.recommendation.ranking import LEAST, PriorityModel, RankingModel, choose_recommendations, rank_actions
+from ml.recommendation.advice import Rankers, list_advice, rank_advice
+from ml.recommendation.case import ActionForCause, Outcome, Priority, RankedAction, TrackRecord
+from ml.recommendation.ranking import LEAST, choose_recommendations
 from resolvers.recommendations.case_builder import build_cases
 from resolvers.recommendations.cases import DescribedCase, Row, Subject
 from resolvers.store.events.log import Event, publish
@@ -27,9 +27,16 @@ from resolvers.store.postgres.identifiers import uuid7
 from resolvers.store.queries.labels import TargetKey
 from resolvers.store.queries.outcomes import count_outcomes
 from resolvers.store.tables.core import AuditEntry
-from resolvers.store.tables.recommendations import Recommendation
+from resolvers.store.tables.recommendations import Recommendation, SupersededReason
 
 TOPIC: Final = "recommendation"
+REASONS: Final = {
+    SupersededReason.CHANGED: "The situation changed.",
+    SupersededReason.JOINED: "The incident that the anomaly is part of has recommendations of its own.",
+    SupersededReason.ENDED: "The incident ended.",
+    SupersededReason.RESOLVED: "The incident was resolved.",
+    SupersededReason.MERGED: "The incident was merged into another one.",
+}
 HOPEFUL: Final = (Outcome.PENDING, Outcome.ACCEPTED, Outcome.SOLVED)
 Proposal = tuple[str, TargetKey | None]  # an action's key, and what to do it to
 
@@ -38,15 +45,6 @@ class RecommendationChange(StrEnum):
     CREATED = "CREATED"
     UPDATED = "UPDATED"
     SUPERSEDED = "SUPERSEDED"
-
-
-@dataclass(frozen=True)
-class Rankers:
-    """What ranks actions: the playbook, and the models that serve."""
-
-    playbook: Playbook
-    ranking: RankingModel
-    priority: PriorityModel
 
 
 @dataclass(frozen=True)
@@ -63,10 +61,13 @@ class Choice:
 
 
 async def recommend(
-    session: AsyncSession, row: Row, rankers: Rankers, by: int | None, now: datetime
+    session: AsyncSession, row: Row, rankers: Rankers, by: int | None, now: datetime, state: str | None = None
 ) -> list[Recommendation]:
-    """Returns what to do about the subject, best first: 3 to 7 actions, none where nothing is wrong."""
-    subject = Subject.from_row(row)
+    """Returns what to do about the subject, best first: up to 7 actions, none where nothing is wrong or known.
+
+    state: of an incident, in one text.
+    """
+    subject = Subject.from_row(row, state)
     await session.execute(select(func.pg_advisory_xact_lock(int(LockFamily.RECOMMENDATION_SUBJECT), _hash(subject.id))))
     present = await _load_present(session, subject.id)
     if not _is_outdated(present, subject.basis):
@@ -88,7 +89,7 @@ def _proposal_of_row(row: Recommendation) -> Proposal:
 
 
 def _proposal(case: DescribedCase, action: RankedAction) -> Proposal:
-    return action.candidate.action.key, case.target_for(action.candidate.cause)
+    return action.candidate.action.key, case.key
 
 
 def _sort_best_first(rows: Any) -> list[Recommendation]:
@@ -111,8 +112,8 @@ async def _choose(
     session: AsyncSession, cases: Sequence[DescribedCase], rankers: Rankers, failed: set[Proposal]
 ) -> list[Choice]:
     """Returns the best actions for all cases together, without what has failed for this subject."""
-    keys = {candidate.action.key for case in cases for candidate in list_candidates(case.fault, rankers.playbook)}
-    records = await count_outcomes(session, keys, {target for case in cases for target in case.targets})
+    keys = {one.action.key for case in cases for one in list_advice(case.fault, case.diagnosis, rankers.playbook)}
+    records = await count_outcomes(session, keys, {case.key for case in cases if case.key})
     ranked = [
         [action for action in _rank(case, records, rankers) if _proposal(case, action) not in failed] for case in cases
     ]
@@ -121,7 +122,9 @@ async def _choose(
 
 
 def _rank(case: DescribedCase, records: Mapping[ActionForCause, TrackRecord], rankers: Rankers) -> list[RankedAction]:
-    return rank_actions(case.fault, records, rankers.ranking, rankers.priority, rankers.playbook)
+    """Returns the case's actions, best first; none of them is urgent once the fault is long over."""
+    ranked = rank_advice(case.fault, case.diagnosis, records, rankers)
+    return [replace(action, priority=Priority.LOW) for action in ranked] if case.is_over else ranked
 
 
 def _record_of(records: Mapping[ActionForCause, TrackRecord], action: RankedAction) -> TrackRecord:
@@ -150,28 +153,40 @@ def _store(
         row = by_key.pop(choice.key, None)
         change = RecommendationChange.UPDATED if row else RecommendationChange.CREATED
         row = row or Recommendation(id=ids.pop(), created_at=now, requested_by_id=by, outcome=Outcome.PENDING)
-        if _update(row, _column_values(subject, choice, rankers)):
+        if row.outcome is not Outcome.PENDING:
+            row.basis = subject.basis
+        elif _update(row, _column_values(subject, choice, rankers)):
             session.add(row)
             _record_change(session, row, change, by, now)
         proposed[choice.key] = row
-    for row in by_key.values():
-        if row.outcome is Outcome.PENDING:
-            row.superseded_at = now
-            _record_change(session, row, RecommendationChange.SUPERSEDED, by, now)
-        else:
-            row.basis = subject.basis
-    return [*proposed.values(), *(row for row in by_key.values() if row.superseded_at is None)]
+    untouched = [row for row in by_key.values() if row.outcome is Outcome.PENDING]
+    supersede(session, untouched, SupersededReason.CHANGED, by, now)
+    taken_up = [row for row in by_key.values() if row.outcome is not Outcome.PENDING]
+    for row in taken_up:
+        row.basis = subject.basis
+    return [*proposed.values(), *taken_up]
+
+
+def supersede(
+    session: AsyncSession, rows: Iterable[Recommendation], reason: SupersededReason, by: int | None, now: datetime
+) -> None:
+    """Supersedes recommendations, and tells why in their history."""
+    for row in rows:
+        row.superseded_at, row.superseded_because = now, reason
+        _record_change(session, row, RecommendationChange.SUPERSEDED, by, now, REASONS[reason])
 
 
 def _column_values(subject: Subject, choice: Choice, rankers: Rankers) -> dict[str, Any]:
     """Returns everything that a recommendation says as of now."""
     candidate, target = choice.action.candidate, choice.key[1]
-    text = choice.case.describe(candidate.action, candidate.cause)
+    text = choice.case.describe(candidate.action)
     return {
         "subject_id": subject.id,
         "anomaly_id": subject.anomaly_id,
         "analysis_id": subject.analysis_id,
+        "incident_id": subject.incident_id,
         "action": candidate.action.key,
+        "purpose": candidate.action.purpose,
         "root_cause": candidate.cause,
         "target_kind": target and target[0],
         "target_id": target and target[1],
@@ -196,14 +211,20 @@ def _update(row: Recommendation, values: Mapping[str, Any]) -> bool:
 
 
 def _record_change(
-    session: AsyncSession, row: Recommendation, change: RecommendationChange, by: int | None, now: datetime
+    session: AsyncSession,
+    row: Recommendation,
+    change: RecommendationChange,
+    by: int | None,
+    now: datetime,
+    note: str | None = None,
 ) -> None:
     """Adds to the recommendation's history, and tells subscribers."""
-    session.add(AuditEntry(subject_id=row.id, by_id=by, action=change, at=now))
+    session.add(AuditEntry(subject_id=row.id, by_id=by, action=change, note=note, at=now))
     publish(session, make_event(row, change))
 
 
 def make_event(row: Recommendation, change: str) -> Event:
     """Returns the event that tells subscribers of a change."""
-    facts = {"anomaly": row.anomaly_id and str(row.anomaly_id), "priority": row.priority, "tags": row.tags}
+    subjects = {"anomaly": row.anomaly_id, "incident": row.incident_id}
+    facts = {name: id and str(id) for name, id in subjects.items()} | {"priority": row.priority, "tags": row.tags}
     return Event(TOPIC, change, str(row.id), facts)

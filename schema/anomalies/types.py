@@ -116,7 +116,7 @@ class Anomaly(Node):
     @connection_field(
         7,
         graphql_type=Connection[RECOMMENDATION],  # type: ignore[valid-type]
-        description="The current recommendations, best first. `recommend` makes them.",
+        description="The current recommendations, best first: those of its incident, and those asked for it alone.",
     )
     @needs("id")
     async def recommendations(self, info: Info, first: int | None = None, after: str | None = None) -> Connection[Any]:

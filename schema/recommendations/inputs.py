@@ -9,6 +9,7 @@ from strawberry import ID
 from resolvers.recommendations.recommendations import RecommendationFilter as Filter
 from schema.anomalies.types import Anomaly
 from schema.enums import Outcome, Priority, RootCause
+from schema.relay import Node
 
 
 @strawberry.input(description="Recommendations that match all given conditions.")
@@ -17,7 +18,8 @@ class RecommendationFilter:
     tags: list[str] | None = strawberry.field(default=None, description="At least one of these.")
     outcomes: list[Outcome] | None = strawberry.field(default=None, description="Any of these.")
     root_cause: RootCause | None = None
-    anomaly: ID | None = strawberry.field(default=None, description="Made for this anomaly.")
+    anomaly: ID | None = strawberry.field(default=None, description="Made for this anomaly, or for its incident.")
+    incident: ID | None = strawberry.field(default=None, description="Made for this incident.")
     created_after: datetime | None = strawberry.field(default=None, description="Created at this time or later.")
     superseded: bool | None = strawberry.field(default=False, description="Include superseded recommendations.")
 
@@ -27,6 +29,7 @@ class RecommendationFilter:
             **{name: None if given is None else tuple(given) for name, given in lists.items()},
             root_cause=self.root_cause,
             anomaly=None if self.anomaly is None else Anomaly.parse_key(self.anomaly, UUID),
+            incident=None if self.incident is None else Node.find_type("Incident").parse_key(self.incident, UUID),
             created_after=self.created_after,
             superseded=bool(self.superseded),
         )
@@ -41,3 +44,4 @@ class RecommendFor:
     anomaly: ID | None = strawberry.UNSET
     detection: ID | None = strawberry.UNSET
     analysis: ID | None = strawberry.UNSET
+    incident: ID | None = strawberry.UNSET

@@ -10,20 +10,19 @@ from strawberry import ID
 from resolvers.context import Context
 from resolvers.recommendations import recommendations
 from resolvers.store.tables.recommendations import Recommendation as Row
-from schema.anomalies.types import Anomaly, Detection
 from schema.directives import Note
 from schema.enums import Outcome, Role
 from schema.problems import Conflict, Forbidden, InvalidInput, NotFound
 from schema.recommendations.inputs import RecommendFor
 from schema.recommendations.types import Recommendation, Recommendations
 from schema.relay import Info, Node
-from schema.root_causes.types import CorrelationAnalysis
 from schema.root_fields import mutation
 
-SUBJECTS: dict[str, tuple[type[Node], Callable[[Context, UUID], Awaitable[list[Row]]]]] = {
-    "anomaly": (Anomaly, recommendations.recommend_for_anomaly),
-    "detection": (Detection, recommendations.recommend_for_detection),
-    "analysis": (CorrelationAnalysis, recommendations.recommend_for_analysis),
+SUBJECTS: dict[str, tuple[str, Callable[[Context, UUID], Awaitable[list[Row]]]]] = {
+    "anomaly": ("Anomaly", recommendations.recommend_for_anomaly),
+    "detection": ("Detection", recommendations.recommend_for_detection),
+    "analysis": ("CorrelationAnalysis", recommendations.recommend_for_analysis),
+    "incident": ("Incident", recommendations.recommend_for_incident),
 }
 RecommendResult = Annotated[Recommendations | InvalidInput | NotFound | Forbidden, strawberry.union("RecommendResult")]
 RecommendationResult = Annotated[
@@ -36,15 +35,17 @@ class RecommendationMutations:
     @mutation(
         Role.OPERATOR,
         rate_limited=True,
-        description="Recommends 3 to 7 actions for an anomaly, a detection or an analysis, best first. Asked again, it"
-        " returns the same ones as long as nothing has changed.",
+        description="Recommends up to 7 actions for an incident, an anomaly, a detection or an analysis, best first. An"
+        " anomaly of an incident gets the incident's. Asked again, it returns the same ones as long as nothing has"
+        " changed. While no cause is certain enough for a repair, they are what to read or to ask to tell the likeliest"
+        " ones apart.",
     )
     async def recommend(
         self, info: Info, for_: Annotated[RecommendFor, strawberry.argument(name="for")]
     ) -> RecommendResult:
         [(of, id)] = ((name, id) for name, id in vars(for_).items() if id is not strawberry.UNSET)
         node, recommend = SUBJECTS[of]
-        rows = await recommend(info.context, node.parse_key(id, UUID))
+        rows = await recommend(info.context, Node.find_type(node).parse_key(id, UUID))
         return Recommendations(recommendations=[Recommendation.from_row(row) for row in rows])
 
     @mutation(

@@ -9,15 +9,18 @@ import strawberry
 from ml.recommendation.case import TrackRecord
 from resolvers.store.tables import analyses as analysis_tables
 from resolvers.store.tables import core as tables
+from resolvers.store.tables import incidents as incident_tables
 from resolvers.store.tables.recommendations import Recommendation as Row
 from schema.accounts.history import AuditEntry, load_history
 from schema.accounts.types import User
 from schema.anomalies.types import Anomaly
 from schema.batched_fields import NO_ROW, needs, polymorphic_relation, relation
 from schema.directives import list_size
-from schema.enums import Outcome, Priority, RootCause
-from schema.relay import Info, Node
+from schema.enums import Outcome, Priority, Purpose, RootCause, SupersededReason
+from schema.relay import Info, Node, lazy_type
 from schema.root_causes.types import CULPRITS, CorrelationAnalysis, Culprit
+
+INCIDENT = lazy_type("Incident", "schema.incidents.types")
 
 
 @strawberry.type(description="An action that should help with a fault.")
@@ -27,6 +30,7 @@ class Recommendation(Node):
         description="What was found, who should do what, and which metric to check afterwards."
     )
     priority: Priority
+    purpose: Purpose
     rank_score: float = strawberry.field(description="How much it is expected to help, 0 to 1. Higher is better.")
     tags: list[str] = strawberry.field(
         description="Topics: any of rf, hub, remote, satellite, power, capacity, configuration, software, weather,"
@@ -34,15 +38,17 @@ class Recommendation(Node):
         directives=[list_size(4)],
     )
     root_cause: RootCause | None = strawberry.field(
-        description="The root cause it is for. Null if it follows from the metrics alone."
+        description="The root cause it is for, or the likeliest one where it narrows causes down. Null if it follows"
+        " from the metrics alone."
     )
     outcome: Outcome
     outcome_note: str | None = strawberry.field(description="The note given with the outcome, if any.")
     model_version: str = strawberry.field(description="The version of the ranking model that was used.")
     created_at: datetime
     superseded_at: datetime | None = strawberry.field(
-        description="When newer recommendations replaced it because the situation had changed. Null if it is current."
+        description="When it was replaced or closed. Null if it is current."
     )
+    superseded_because: SupersededReason | None = strawberry.field(description="Why. Null if it is current.")
 
     requested_by = relation(
         User | None,
@@ -75,11 +81,14 @@ class Recommendation(Node):
     anomaly = relation(
         Anomaly | None, tables.Anomaly, by="anomaly_id", description="The anomaly it was requested for, if any."
     )
+    incident = relation(
+        INCIDENT | None, incident_tables.Incident, by="incident_id", description="The incident it was made for, if any."
+    )
     analysis = relation(
         CorrelationAnalysis | None,
         analysis_tables.CorrelationAnalysis,
         by="analysis_id",
-        description="The analysis it was requested for, or that explains the anomaly, if any.",
+        description="The analysis it was requested for, or that explains the anomaly or the incident, if any.",
     )
 
     @strawberry.field(description="Everything that happened to it. Oldest first.", directives=[list_size(5)])

@@ -27,6 +27,13 @@ class Tag(StrEnum):
     MONITORING = "monitoring"
 
 
+class Purpose(StrEnum):
+    """What an action is for."""
+
+    REPAIR = "REPAIR"  # it may end the fault
+    NARROW_DOWN = "NARROW_DOWN"  # it tells two possible causes apart, and changes nothing
+
+
 class Effort(IntEnum):
     """What an action costs, from a look to a journey."""
 
@@ -51,8 +58,10 @@ class CasePhrases:
     satellite: str = "the satellite"
     transponder: str = "its transponder"
     usual: Mapping[Metric, str] = field(default_factory=dict)  # healthy values, with units: "its usual 11.8 dB"
+    rival: str = "the other suspect"  # what else may be at fault: "hub Fucino"; for what tells causes apart
 
 
+LEAD_IN: Final = {Purpose.REPAIR: "Afterwards:", Purpose.NARROW_DOWN: "What it tells:"}  # stands before the check
 UNKNOWN_USUAL: Final = "its usual value"  # of a metric whose healthy value is not known
 
 
@@ -76,26 +85,27 @@ class Action:
     title: str  # imperative, at most 80 characters before names come in
     who: str  # "NOC", "Hub engineer", …
     steps: str  # sentences
-    check: str  # completes "Afterwards: "
-    watch: tuple[Metric, ...]  # the metrics that show whether it helped, the most telling first
+    check: str  # completes "Afterwards: ", or "What it tells: " where it tells causes apart
+    watch: tuple[Metric, ...]  # the metrics that show whether it helped, or that tell, the most telling first
     tags: tuple[Tag, ...]
     effort: Effort
     minutes: int  # from the decision until it shows whether it helped, typically
     direction: Direction | None = None  # the only one that it can help; None: both
     mobile: bool = False  # only where the antenna moves, on ships and on wheels
+    purpose: Purpose = Purpose.REPAIR
 
     def describe(self, phrases: CasePhrases) -> ActionText:
         """Returns the action's text for one case, with its names and readings."""
         words = {name: value for name, value in vars(phrases).items() if isinstance(value, str)}
         words |= {metric.column: phrases.usual.get(metric, UNKNOWN_USUAL) for metric in Metric}
         title, steps, check = (text.format_map(words) for text in (self.title, self.steps, self.check))
-        return ActionText(title, f"{phrases.finding} {self.who}: {steps} Afterwards: {check}")
+        return ActionText(title, f"{phrases.finding} {self.who}: {steps} {LEAD_IN[self.purpose]} {check}")
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """An action that may help with one cause or one metric."""
+    """An action that may help with one cause or one metric, or that tells two causes apart."""
 
     action: Action
-    chance: float  # that it ends the fault, 0 to 1, before any outcome is recorded
+    chance: float  # that it ends the fault, or tells, 0 to 1, before any outcome is recorded
     source: str  # where the chance is from; "estimate" if nobody measured it

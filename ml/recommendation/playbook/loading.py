@@ -12,15 +12,17 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ml.catalogue.metrics import CATALOGUE, Direction, Metric, TargetKind
 from ml.catalogue.root_causes import RootCause
-from ml.recommendation.playbook.actions import Action, CasePhrases, Effort, Remedy, Tag
-from ml.recommendation.playbook.catalogue import MetricOfKind, Playbook
+from ml.recommendation.playbook.actions import Action, CasePhrases, Effort, Purpose, Remedy, Tag
+from ml.recommendation.playbook.catalogue import CausePair, MetricOfKind, Playbook
 
-EMPTY: Final = Playbook({}, {}, {})
+EMPTY: Final = Playbook({}, {}, {}, {})
 PHRASES: Final = frozenset(CasePhrases.__dataclass_fields__) - {"usual"}
 METRICS: Final = frozenset(metric.column for metric in Metric)
+PURPOSES: Final = {purpose.value.lower(): purpose for purpose in Purpose}
+WANTED: Final = "cause and no metric has"
 REASONS: Final = {"missing": "is missing", "extra_forbidden": "is not a field here"}
 
-Listed = RootCause | MetricOfKind
+Listed = RootCause | MetricOfKind | CausePair
 
 
 class BadPlaybook(ValueError):
@@ -37,18 +39,17 @@ def default_playbook() -> Playbook:
 def load(texts: Mapping[str, str], base: Playbook = EMPTY) -> Playbook:
     """Returns `base` with the actions and lines of TOML texts, by file name. Raises BadPlaybook.
 
-    An action replaces that of the same key. A line replaces that of the same action for the same cause or metric, in
-    its place; others are added behind.
+    An action replaces that of the same key. A line replaces that of the same action for the same cause, metric or pair
+    of causes, in its place; others are added behind.
     """
     documents = {file: _parse(file, text) for file, text in sorted(texts.items())}
-    added = _collect_actions(documents)
+    added = _collect_actions(documents, base)
     actions = {**base.actions, **added}
     lists = {of: {remedy.action.key: remedy for remedy in remedies} for of, remedies in _lists_of(base)}
     for file, document in documents.items():
         for of, lines in document.lists():
             for key, line in lines.items():
-                if key not in actions:
-                    raise BadPlaybook(f"{file}: {_path(of)}.{key}: no action has this id.")
+                _require_fit(f"{file}: {_path(of)}.{key}", of, actions.get(key))
                 lists.setdefault(of, {})[key] = Remedy(actions[key], line.chance, line.source)
     _require_lines(documents, lists)
     complete = {
@@ -58,7 +59,8 @@ def load(texts: Mapping[str, str], base: Playbook = EMPTY) -> Playbook:
     return Playbook(
         actions,
         {of: remedies for of, remedies in complete.items() if isinstance(of, RootCause)},
-        {of: remedies for of, remedies in complete.items() if not isinstance(of, RootCause)},
+        {of: remedies for of, remedies in complete.items() if isinstance(of, tuple)},
+        {of: remedies for of, remedies in complete.items() if isinstance(of, frozenset)},
     )
 
 
@@ -68,6 +70,12 @@ def load(texts: Mapping[str, str], base: Playbook = EMPTY) -> Playbook:
 def _unwrap(text: Any) -> Any:
     """Makes one line of a text that is wrapped in the file."""
     return re.sub(r"\s*\n\s*", " ", text.strip()) if isinstance(text, str) else text
+
+
+def _purpose(name: Any) -> Any:
+    if name not in PURPOSES:
+        raise ValueError(f"should be one of {', '.join(PURPOSES)}")
+    return PURPOSES[name]
 
 
 def _effort(name: Any) -> Any:
@@ -111,6 +119,7 @@ class _Action(_Entry):
     minutes: Annotated[int, Field(strict=True, ge=1)]
     direction: Direction | None = None
     mobile: StrictBool = False
+    purpose: Annotated[Purpose, BeforeValidator(_purpose)] = Purpose.REPAIR
 
 
 class _Line(_Entry):
@@ -122,10 +131,13 @@ class _Document(_Entry):
     actions: dict[Key, _Action] = {}
     causes: dict[RootCause, dict[str, _Line]] = {}
     metrics: dict[TargetKind, dict[Metric, dict[str, _Line]]] = {}
+    pairs: dict[RootCause, dict[RootCause, dict[str, _Line]]] = {}
 
     def lists(self) -> Iterator[tuple[Listed, Mapping[str, _Line]]]:
-        """Yields the lines of each cause, and of each metric."""
+        """Yields the lines of each cause, each metric and each pair of causes, whichever of it is named first."""
         yield from self.causes.items()
+        for one, by_other in self.pairs.items():
+            yield from ((frozenset({one, other}), lines) for other, lines in by_other.items())
         for kind, by_metric in self.metrics.items():
             yield from (((kind, metric), lines) for metric, lines in by_metric.items())
 
@@ -159,15 +171,27 @@ def _sentence(error: ValidationError) -> str:
 def _lists_of(playbook: Playbook) -> Iterator[tuple[Listed, tuple[Remedy, ...]]]:
     yield from playbook.by_cause.items()
     yield from playbook.by_metric.items()
+    yield from playbook.by_pair.items()
 
 
-def _collect_actions(documents: Mapping[str, _Document]) -> dict[str, Action]:
-    """Raises BadPlaybook for an action that two files have."""
+def _require_fit(place: str, of: Listed, action: Action | None) -> None:
+    """Raises BadPlaybook for a line of no action, or of one whose purpose is another."""
+    if action is None:
+        raise BadPlaybook(f"{place}: no action has this id.")
+    if (action.purpose is Purpose.NARROW_DOWN) != isinstance(of, frozenset):
+        wanted = "narrow_down" if isinstance(of, frozenset) else "repair"
+        raise BadPlaybook(f"{place}: only actions with the purpose {wanted} can be listed here.")
+
+
+def _collect_actions(documents: Mapping[str, _Document], base: Playbook) -> dict[str, Action]:
+    """Raises BadPlaybook for an action that two files have, and for one that replaces another of another purpose."""
     actions: dict[str, Action] = {}
     for file, document in documents.items():
         for key, entry in document.actions.items():
             if key in actions:
                 raise BadPlaybook(f"{file}: actions.{key}: another file has this action, too.")
+            if key in base.actions and base.actions[key].purpose is not entry.purpose:
+                raise BadPlaybook(f"{file}: actions.{key}.purpose: should be that of the action it replaces.")
             actions[key] = Action(key=key, **dict(entry))
     return actions
 
@@ -178,8 +202,15 @@ def _require_lines(documents: Mapping[str, _Document], lists: Mapping[Listed, Ma
     for file, document in documents.items():
         for key in document.actions:
             if key not in helpful:
-                raise BadPlaybook(f"{file}: actions.{key}: no cause and no metric has a line for this action.")
+                wanted = "pair of causes has" if document.actions[key].purpose is Purpose.NARROW_DOWN else WANTED
+                raise BadPlaybook(f"{file}: actions.{key}: no {wanted} a line for this action.")
 
 
 def _path(of: Listed) -> str:
-    return f"causes.{of}" if isinstance(of, RootCause) else f"metrics.{of[0]}.{of[1]}"
+    match of:
+        case RootCause():
+            return f"causes.{of}"
+        case frozenset():
+            return f"pairs.{min(of)}.{max(of)}"
+        case _:
+            return f"metrics.{of[0]}.{of[1]}"

@@ -40,6 +40,7 @@ class Incident(Table):
         Index(None, "last_changed_at", "id"),
         Index(None, "owner_id"),
         Index("ix_incidents_unresolved", "id", postgresql_where=text("status <> 'RESOLVED'")),
+        Index("ix_incidents_advised", "id", postgresql_where=text("advised_for IS NOT NULL")),
         Index("ix_incidents_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         CheckConstraint("status = 'RESOLVED' OR merged_into_id IS NULL", "merged_is_resolved"),
     )
@@ -64,6 +65,7 @@ class Incident(Table):
     announced_at: Mapped[datetime | None]  # null while related anomalies are gathered: nobody was told of it yet
     last_changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ended_at: Mapped[datetime | None]  # null while any of its anomalies lasts
+    advised_for: Mapped[str | None] = mapped_column(Text)  # the state that its recommendations are for; null: none are
     due_at: Mapped[datetime | None]  # when it is analysed next; null: nothing new to be learned
 
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))

@@ -1,6 +1,7 @@
 """The table of recommendations: what was proposed, for what, and what became of it."""
 
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, func, text
@@ -9,10 +10,21 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.recommendation.case import FaultCase, Outcome, Priority, TrackRecord
+from ml.recommendation.playbook.actions import Purpose
 from resolvers.store.postgres.column_types import enum
 from resolvers.store.postgres.identifiers import uuid7
 from resolvers.store.tables.core import Table
 from resolvers.store.tables.recommendation_documents import FaultCaseJson, TrackRecordJson
+
+
+class SupersededReason(StrEnum):
+    """Why a recommendation is no longer current."""
+
+    CHANGED = "CHANGED"  # what is known of the fault
+    JOINED = "JOINED"  # its anomaly joined an incident, which has recommendations of its own
+    ENDED = "ENDED"  # the incident
+    RESOLVED = "RESOLVED"  # the incident, by a person
+    MERGED = "MERGED"  # the incident, into another one
 
 
 class Recommendation(Table):
@@ -24,6 +36,11 @@ class Recommendation(Table):
         Index(None, "anomaly_id", "created_at", "id"),
         Index(None, "analysis_id", "rank_score"),
         Index(None, "incident_id", "rank_score", "id"),
+        Index(
+            "ix_recommendations_of_anomalies",
+            "anomaly_id",
+            postgresql_where=text("superseded_at IS NULL AND outcome = 'PENDING' AND anomaly_id IS NOT NULL"),
+        ),
         Index("ix_recommendations_tags", "tags", postgresql_using="gin"),
         Index(
             "uq_recommendations_one_of_each",
@@ -55,6 +72,7 @@ class Recommendation(Table):
     root_cause: Mapped[RootCause | None] = mapped_column(enum(RootCause))  # null: because of the readings alone
     target_kind: Mapped[CulpritKind | None] = mapped_column(enum(CulpritKind))  # what to do it to, or what it is about
     target_id: Mapped[int | None] = mapped_column(BigInteger)
+    purpose: Mapped[Purpose] = mapped_column(enum(Purpose), default=Purpose.REPAIR, server_default="REPAIR")
     title: Mapped[str] = mapped_column(Text)
     description: Mapped[str] = mapped_column(Text)
     tags: Mapped[list[str]] = mapped_column(ARRAY(String(20)))
@@ -68,6 +86,7 @@ class Recommendation(Table):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     requested_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))  # null: the server
     superseded_at: Mapped[datetime | None]
+    superseded_because: Mapped[SupersededReason | None] = mapped_column(enum(SupersededReason))
     outcome: Mapped[Outcome] = mapped_column(enum(Outcome), default=Outcome.PENDING)
     outcome_note: Mapped[str | None] = mapped_column(Text)
     outcome_at: Mapped[datetime | None]

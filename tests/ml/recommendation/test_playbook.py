@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from dataclasses import replace
+from itertools import combinations_with_replacement
 from string import Formatter
 
 import pytest
@@ -10,14 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.catalogue.metrics import CATALOGUE, Direction, Metric, TargetKind
-from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.catalogue.root_causes import NAMED, CulpritKind, RootCause
 from ml.recommendation.candidates import LEAST_PROBABILITY, MOST_CAUSES, list_candidates
 from ml.recommendation.case import Candidate, FaultCase
-from ml.recommendation.playbook.actions import UNKNOWN_USUAL, Action, CasePhrases, Effort, Tag
+from ml.recommendation.playbook.actions import UNKNOWN_USUAL, Action, CasePhrases, Effort, Purpose, Tag
 from ml.recommendation.playbook.loading import default_playbook
 
 PLAYBOOK = default_playbook()
 ACTIONS, BY_CAUSE, BY_METRIC = PLAYBOOK.actions, PLAYBOOK.by_cause, PLAYBOOK.by_metric
+BY_PAIR = PLAYBOOK.by_pair
 
 BARE = CasePhrases(target="the network", finding="Es/N0 fell.")
 FULL = CasePhrases(
@@ -43,6 +45,7 @@ READINGS = {  # what a check calls a metric that it does not give the usual valu
     Metric.TX_POWER_DBM: "ower",
     Metric.UTILIZATION_PCT: "tilisation",
     Metric.PACKET_LOSS_PCT: "oss",
+    Metric.UPTIME_PCT: "ptime",
 }
 HAZARD = re.compile(
     r"anybody (?:works|reaches|stands|steps)|in front of|fall protection|\bladder|lock(?:ed)? (?:it |the \w+ \w+ )?out"
@@ -101,7 +104,32 @@ def test_the_chances_for_a_cause_are_neither_hopeless_nor_boastful(cause: RootCa
 def test_every_action_helps_with_something() -> None:
     helping = {remedy.action.key for remedies in (*BY_CAUSE.values(), *BY_METRIC.values()) for remedy in remedies}
 
-    assert helping == set(ACTIONS)
+    assert helping == PLAYBOOK.repairs
+
+
+def test_every_question_tells_some_causes_apart() -> None:
+    asked = {remedy.action.key for remedies in BY_PAIR.values() for remedy in remedies}
+
+    assert asked == set(ACTIONS) - PLAYBOOK.repairs
+    assert len(asked) >= 10
+
+
+@pytest.mark.parametrize(("one", "other"), [*combinations_with_replacement(NAMED, 2)])
+def test_every_two_causes_can_be_told_apart(one: RootCause, other: RootCause) -> None:
+    remedies = BY_PAIR[frozenset({one, other})]
+
+    assert len({remedy.action.key for remedy in remedies}) == len(remedies) >= 1
+    assert [remedy.chance for remedy in remedies] == sorted((remedy.chance for remedy in remedies), reverse=True)
+    assert all(0.1 <= remedy.chance <= 0.9 for remedy in remedies)
+
+
+@pytest.mark.parametrize("key", sorted(set(ACTIONS) - PLAYBOOK.repairs))
+def test_a_question_changes_nothing_and_travels_nowhere(key: str) -> None:
+    action = ACTIONS[key]
+
+    assert action.effort in (Effort.LOOK, Effort.CALL)
+    assert action.minutes <= 30
+    assert "mean" in action.check, "each answer is told with what it means"
 
 
 def test_no_two_actions_share_a_key_or_a_title() -> None:
@@ -126,7 +154,8 @@ def test_an_action_is_told_in_whole_sentences(action: Action, phrases: CasePhras
     assert not re.search(r"[{}]|\s\s|\s[.,;:]|\.\.", told.title + told.description)
     assert told.description.startswith(phrases.finding)
     assert told.description.endswith(".")
-    assert told.description.count("fterwards") == 1
+    assert told.description.count("fterwards") == (action.purpose is Purpose.REPAIR)
+    assert told.description.count("What it tells: ") == (action.purpose is Purpose.NARROW_DOWN)
 
 
 @every_action

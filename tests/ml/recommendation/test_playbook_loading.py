@@ -11,7 +11,7 @@ from ml.numerics.arrays import Floats
 from ml.recommendation.candidates import list_candidates
 from ml.recommendation.case import FaultCase, TrackRecord
 from ml.recommendation.features import AT, RankingFeature, extract_features
-from ml.recommendation.playbook.actions import Effort, Tag
+from ml.recommendation.playbook.actions import Effort, Purpose, Tag
 from ml.recommendation.playbook.catalogue import Playbook
 from ml.recommendation.playbook.loading import BadPlaybook, default_playbook, load
 
@@ -39,6 +39,22 @@ watch_rain_radar = { chance = 0.5, source = "our tickets of 2026" }
 reboot_by_text_message = { chance = 0.3, source = "estimate" }
 """
 RAIN = FaultCase(CulpritKind.SITE, 0.5, 0.9, ((RootCause.RAIN_FADE, 0.9),))
+QUESTION = """
+[actions.count_birds]
+purpose = "narrow_down"
+title = "Count the birds on the antenna of {site}"
+who = "NOC"
+steps = "Ask {site} for a photograph. Count the birds."
+check = "No bird, with Es/N0 still low, means rain."
+watch = ["ESNO_DB"]
+tags = ["customer"]
+effort = "CALL"
+minutes = 10
+"""
+PAIR = """
+[pairs.SUN_TRANSIT.RAIN_FADE]
+count_birds = { chance = 0.9, source = "our tickets of 2026" }
+"""
 DEFAULT = default_playbook()
 
 
@@ -85,12 +101,22 @@ def test_nothing_leaves_the_playbook_as_it_was() -> None:
     assert load({}, DEFAULT) == DEFAULT == loaded("")
 
 
+def test_a_question_is_added_for_a_pair_of_causes_whichever_is_named_first() -> None:
+    playbook = loaded(QUESTION + PAIR)
+
+    pair = frozenset({RootCause.RAIN_FADE, RootCause.SUN_TRANSIT})
+    assert playbook.actions["count_birds"].purpose is Purpose.NARROW_DOWN
+    assert [remedy.action.key for remedy in playbook.by_pair[pair]][-1] == "count_birds"
+    assert len(playbook.by_pair[pair]) == len(DEFAULT.by_pair[pair]) + 1
+    assert playbook.repairs == DEFAULT.repairs
+
+
 def test_actions_and_lines_may_stand_in_different_files() -> None:
     assert load({"lines.toml": LINES, "z_actions.toml": REBOOT}, DEFAULT) == loaded(REBOOT + LINES)
 
 
 def test_every_chance_says_where_it_is_from() -> None:
-    lists = (*DEFAULT.by_cause.values(), *DEFAULT.by_metric.values())
+    lists = (*DEFAULT.by_cause.values(), *DEFAULT.by_metric.values(), *DEFAULT.by_pair.values())
 
     assert {remedy.source for remedies in lists for remedy in remedies} == {"estimate"}
 
@@ -152,6 +178,19 @@ def _same(one: Floats, other: Floats) -> bool:
         (REBOOT + LINES.replace("RAIN_FADE", "HAIL"), "causes.HAIL: should be 'EQUIPMENT_FAILURE', "),
         (REBOOT + LINES.replace("LINK", "SITE"), "metrics.SITE.ESNO_DB: a site does not have this metric."),
         (REBOOT + LINES.replace("ESNO_DB]", "WIND]"), "metrics.LINK.WIND: should be"),
+        (QUESTION, "actions.count_birds: no pair of causes has a line for this action."),
+        (QUESTION.replace("narrow_down", "ponder") + PAIR, "purpose: should be one of repair, narrow_down."),
+        (
+            REBOOT + LINES + PAIR.replace("count_birds", "reboot_by_text_message"),
+            "only actions with the purpose narrow",
+        ),
+        (
+            QUESTION + PAIR + "[causes.RAIN_FADE]\ncount_birds = { chance = 0.1, source = 'x' }",
+            "the purpose repair can",
+        ),
+        (QUESTION.replace("count_birds", "watch_rain_radar"), "watch_rain_radar.purpose: should be that of the action"),
+        (PAIR.replace("RAIN_FADE", "HAIL"), "pairs.SUN_TRANSIT.HAIL: should be 'EQUIPMENT_FAILURE', "),
+        (PAIR, "pairs.RAIN_FADE.SUN_TRANSIT.count_birds: no action has this id."),
         ("[action.x]", "action: is not a field here."),
         ("actions = 1", "actions: should be a valid dictionary."),
         ("[actions", "(at end of document)."),
@@ -178,5 +217,5 @@ def test_the_example_of_the_docs_can_be_loaded() -> None:
     page = (ROOT / "docs" / "recommendations.md").read_text()
     [example] = [part.partition("\n```")[0] for part in page.split("```toml\n")[1:]]
 
-    assert set(tomllib.loads(example)) == {"actions", "causes", "metrics"}
-    assert set(loaded(example).actions) - set(DEFAULT.actions) == {"restart_by_text_message"}
+    assert set(tomllib.loads(example)) == {"actions", "causes", "metrics", "pairs"}
+    assert set(loaded(example).actions) - set(DEFAULT.actions) == {"restart_by_text_message", "look_at_site_camera"}

@@ -352,8 +352,64 @@ async def test_an_analysis_gets_actions_against_its_causes(operator: Api, make: 
     assert all(one["culprit"] == {"__typename": "Site"} for one in likely)
     assert any("hub Fucino" in one["title"] for one in likely)
     assert any(f"Link {members[0].number}" in one["description"] for one in actions)
-    unlikely = [one for one in actions if one["rootCause"] == "RAIN_FADE"]
-    assert all("Should it be rain on the path (20%):" in one["description"] for one in unlikely)
+    assert likely == actions, "nothing for a cause that is less likely"
+
+
+async def test_what_goes_on_now_is_advised_on_and_not_what_ended_hours_before(
+    operator: Api, make: Factory, services: Services
+) -> None:
+    hub, link = await make.site(SiteRole.HUB, name="Fucino"), await make.link()
+    sun = pattern(
+        RootCause.SUN_TRANSIT,
+        analysis_documents.Culprit(CulpritKind.SITE, link.site_id),
+        [link],
+        confidence=0.99,
+        started_at=ago(hours=14, minutes=10),
+        ended_at=ago(hours=14),
+    )
+    members = [await make.link(network=await make.network(hub=hub)) for _ in range(2)]
+    failure = pattern(RootCause.EQUIPMENT_FAILURE, analysis_documents.Culprit(CulpritKind.SITE, hub.id), members)
+
+    both = await recommended(operator, analysis=await analysis(services, sun, failure))
+    over = await recommended(operator, analysis=await analysis(services, sun))
+
+    assert {one["rootCause"] for one in both} == {"EQUIPMENT_FAILURE"}
+    assert {(one["rootCause"], one["priority"]) for one in over} == {("SUN_TRANSIT", "LOW")}
+    assert all("ended at" in one["description"] for one in over)
+
+
+async def test_what_flickers_is_not_over(operator: Api, make: Factory, services: Services) -> None:
+    link = await make.link()
+    culprit = analysis_documents.Culprit(CulpritKind.SITE, link.site_id)
+    earlier = pattern(RootCause.SUN_TRANSIT, culprit, [link], started_at=ago(hours=4), ended_at=ago(hours=3))
+    blocked = pattern(RootCause.BLOCKAGE, culprit, [link], ended_at=ago(minutes=5))
+
+    actions = await recommended(operator, analysis=await analysis(services, earlier, blocked))
+
+    assert {one["rootCause"] for one in actions} == {"BLOCKAGE"}
+
+
+@pytest.mark.parametrize("ended_hours_ago", [14, None])
+async def test_a_pattern_of_another_time_does_not_explain_an_anomaly(
+    operator: Api, make: Factory, services: Services, ended_hours_ago: int | None
+) -> None:
+    """Even if the analysis is attached to the anomaly, and the pattern is the most confident one."""
+    link = await make.link()
+    culprit = analysis_documents.Culprit(CulpritKind.SITE, link.site_id)
+    sun = pattern(
+        RootCause.SUN_TRANSIT,
+        culprit,
+        [link],
+        confidence=0.99,
+        started_at=ago(hours=15),
+        ended_at=ended_hours_ago and ago(hours=ended_hours_ago),
+    )
+    blocked = pattern(RootCause.BLOCKAGE, culprit, [link])
+    found = await analysis(services, sun, blocked)
+
+    actions = await recommended(operator, anomaly=await faded(make, link, analysis_id=found.id))
+
+    assert {one["rootCause"] for one in actions} == {"BLOCKAGE" if ended_hours_ago else "SUN_TRANSIT"}
 
 
 async def test_an_analysis_shows_what_was_recommended_for_it(operator: Api, make: Factory, services: Services) -> None:
