@@ -52,7 +52,7 @@ def check(settings: Settings) -> None:
         tracing.check()
 
 
-def _embedded(settings: Settings) -> Supervised | None:
+def _find_embedded(settings: Settings) -> Supervised | None:
     """Returns the embedded PostgreSQL; None if the database is another server's."""
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     return Supervised.at(url, settings.data_folder)
@@ -92,13 +92,13 @@ def application(services: Services, settings: Settings, end_tracing: Callable[[]
         upload_folder=settings.upload_folder,
         compiled=settings.compiled,
     )
-    embedded = _embedded(settings)
+    embedded = _find_embedded(settings)
     metrics = Metrics(services, settings.metrics_token, embedded)
     connections = OpenConnections(settings.limits, settings.max_idle_seconds)
     parts = lifespan.Parts(services, settings, server, metrics, connections, end_tracing)
 
     @asynccontextmanager
-    async def running(_: Starlette) -> AsyncIterator[dict[str, Any]]:
+    async def run_lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with lifespan.run(parts):
             yield {STATE: connections}
 
@@ -106,7 +106,7 @@ def application(services: Services, settings: Settings, end_tracing: Callable[[]
         routes=_routes(parts, embedded),
         middleware=_middleware(settings, server),
         exception_handlers={Exception: _respond_to_bug},
-        lifespan=running,
+        lifespan=run_lifespan,
     )
     app.router.redirect_slashes = False  # it would tell clients the Host and the scheme that a proxy sends us
     return app
