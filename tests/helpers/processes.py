@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from bcom_graphql.settings import Settings
+from tests.helpers.commands import run_forked
 from tests.helpers.places import ROOT
 
 GIVE_UP_SECONDS = 240  # the first start of a demo fills a fleet, in a test run beside other tests
@@ -24,15 +25,8 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
 
 
 def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        env=environment(folder, **settings),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    """What became of a command."""
+    return run_forked([*arguments], environment(folder, **settings), folder, seconds=60)
 
 
 def free_port() -> int:
