@@ -20,10 +20,13 @@ from resolvers.store.models.registry import Registry
 from resolvers.telemetry.files.processes import FileReaders
 
 
-def build_services(settings: Settings, clock: Callable[[], datetime] | None = None) -> Services:
+def build_services(
+    settings: Settings, clock: Callable[[], datetime] | None = None, passwords: Passwords | None = None
+) -> Services:
     """Returns what resolvers work with; DATABASE_URL must be set by now. Raises InvalidInput for a bad PLAYBOOK.
 
     clock: of the fleet; by default the real time, and the demo's own in the demo.
+    passwords: by default as costly to guess as is usual.
     A command that serves nobody needs no SECRET_KEY: its tokens are good for nothing.
     """
     assert settings.database_url is not None  # noqa: S101
@@ -44,7 +47,7 @@ def build_services(settings: Settings, clock: Callable[[], datetime] | None = No
         registry,
         tokens,
         trainers,
-        Passwords(settings.sign_ins_waiting),
+        passwords or Passwords(settings.sign_ins_waiting),
         FileReaders(settings.max_import_memory, settings.max_upload_seconds),
         settings.retention_days,
         settings.event_retention_days,

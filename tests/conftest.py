@@ -12,6 +12,8 @@ from uuid import uuid4
 import asyncpg
 import hypothesis
 import pytest
+from argon2 import PasswordHasher
+from argon2.profiles import CHEAPEST
 from pydantic import BaseModel, SecretStr
 from sqlalchemy import event
 
@@ -21,6 +23,7 @@ from bcom_graphql.cli.output import progress_bar
 from bcom_graphql.observability.logging import configure_logging
 from bcom_graphql.services import build_services
 from bcom_graphql.settings import Settings
+from resolvers.accounts.passwords import WAITING, Passwords
 from resolvers.context import Services
 from resolvers.operations.maintenance import maintain
 from resolvers.store.postgres.embedded import embedded_postgres
@@ -85,6 +88,11 @@ def settings_of(url: str, **given: Any) -> Settings:
     settings = Settings.__new__(Settings)
     BaseModel.__init__(settings, **given)  # without a look at the environment, which takes longer than all else
     return settings
+
+
+def hastily(waiting: int = WAITING) -> Passwords:
+    """Hashes passwords at a hundredth of the usual cost: nobody steals these."""
+    return Passwords(waiting, hasher=PasswordHasher.from_parameters(CHEAPEST))
 
 
 async def _fill(url: str) -> None:
@@ -159,7 +167,7 @@ def database_url(clones: Clones) -> Iterator[str]:
 @pytest.fixture
 async def services(database_url: str) -> AsyncIterator[Services]:
     """What the server works with; tests use it to build rows and to look at the database."""
-    made = build_services(settings_of(database_url))
+    made = build_services(settings_of(database_url), passwords=hastily())
     yield made
     await made.database.close()
 
@@ -176,7 +184,7 @@ def server(database_url: str) -> Server:
     @asynccontextmanager
     async def start(**given: Any) -> AsyncIterator[Api]:
         settings = settings_of(database_url, **{"profile": "development", **given})
-        services = build_services(settings)
+        services = build_services(settings, passwords=hastily(settings.sign_ins_waiting))
         async with serving(app.application(services, settings)) as url, Api.to(url, services) as client:
             yield client
 

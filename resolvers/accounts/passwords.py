@@ -35,26 +35,24 @@ def _made_up_hash(hasher: PasswordHasher) -> str:
     return f"$argon2id$v=19${cost}${salt}${digest}"
 
 
-_hasher = PasswordHasher()  # argon2id, RFC 9106's low-memory parameters
-_nobodys_hash = _made_up_hash(_hasher)
-
-
 class Passwords:
     """Hashes and verifies; who waits for it is let in by network, those known to the account first."""
 
-    def __init__(self, waiting: int = WAITING, threads: int = THREADS) -> None:
+    def __init__(self, waiting: int = WAITING, threads: int = THREADS, hasher: PasswordHasher | None = None) -> None:
+        self._hasher = hasher or PasswordHasher()  # argon2id, RFC 9106's low-memory parameters
+        self._nobodys_hash = _made_up_hash(self._hasher)
         self._turns = FairQueue(threads, waiting, "Too many sign in at this moment.")
         self._threads = ThreadPoolExecutor(threads, "argon2", _step_back)  # a flood leaves other threads alone
 
     async def hash(self, password: str, network: str = "", *, is_known: bool = False) -> str:
         """Of a checked password. Raises Busy."""
-        return await self._run_in_thread(lambda: _hasher.hash(password), network, is_known=is_known)
+        return await self._run_in_thread(lambda: self._hasher.hash(password), network, is_known=is_known)
 
     async def match(self, password: str, hash: str | None, network: str = "", *, is_known: bool = False) -> bool:
         """Takes the same time when there is no hash, so that nobody learns who has an account. Raises Busy."""
         if len(password) > MOST_GIVEN:
             password, hash = "", None
-        work = partial(_verify, password, hash or _nobodys_hash)
+        work = partial(self._verify, password, hash or self._nobodys_hash)
         return await self._run_in_thread(work, network, is_known=is_known) and hash is not None
 
     async def _run_in_thread(self, work: Callable[[], Result], network: str, *, is_known: bool) -> Result:
@@ -63,6 +61,17 @@ class Passwords:
         running = self._threads.submit(work)
         running.add_done_callback(lambda _: self._release(loop))
         return await asyncio.wrap_future(running)
+
+    def _verify(self, password: str, hash: str) -> bool:
+        """As it is hashed now, in NFC, and as it was typed, which older hashes are of."""
+        spellings = dict.fromkeys((unicodedata.normalize("NFC", password), password))
+        return any(self._is_of(spelling, hash) for spelling in spellings)
+
+    def _is_of(self, password: str, hash: str) -> bool:
+        try:
+            return self._hasher.verify(hash, password)
+        except (Argon2Error, InvalidHashError):
+            return False
 
     def _release(self, loop: asyncio.AbstractEventLoop) -> None:
         """When the thread is free, which it is not when whoever waited has gone."""
@@ -74,16 +83,3 @@ def _step_back() -> None:
     """Only on Linux is niceness a thread's own, and of the threads that it starts; elsewhere it is the process's."""
     if sys.platform == "linux":
         os.nice(NICENESS)
-
-
-def _verify(password: str, hash: str) -> bool:
-    """As it is hashed now, in NFC, and as it was typed, which older hashes are of."""
-    spellings = dict.fromkeys((unicodedata.normalize("NFC", password), password))
-    return any(_is_of(spelling, hash) for spelling in spellings)
-
-
-def _is_of(password: str, hash: str) -> bool:
-    try:
-        return _hasher.verify(hash, password)
-    except (Argon2Error, InvalidHashError):
-        return False
