@@ -8,6 +8,8 @@ PORT ?= 8010
 STORING := store/test_series store/test_live_samples store/test_rollups store/test_migrations store/test_event_log \
   store/test_database operations accounts/test_accounts telemetry/test_recording detection root_causes
 TESTS ?= $(wildcard $(STORING:%=tests/resolvers/%) $(STORING:%=tests/resolvers/%.py)) tests/system/test_main_path.py
+# As in tests/helpers/places.py: a database for each test is much cheaper to make and remove in memory.
+MEMORY := $(shell [ "$$(df --output=size -B1G /dev/shm 2>/dev/null | tail -1)" -ge 8 ] 2>/dev/null && echo /dev/shm)
 
 .PHONY: help run test test-slow test-postgres15 fuzz bench audit check lint types layers contract docs generated notebooks web \
   models wheel lock clean
@@ -37,9 +39,9 @@ test-slow: .venv/developing ## The tests that take longer
 
 # Debian's `pg_virtualenv` makes a cluster that lives as long as the command.
 test-postgres15: .venv/developing ## The tests of what is stored, on the oldest PostgreSQL that is supported (TESTS= for others)
-	pg_virtualenv -t -v 15 -i --auth=trust -o fsync=off -o max_connections=300 \
+	$(if $(MEMORY),TMPDIR=$(MEMORY)) pg_virtualenv -t -v 15 -i --auth=trust -o fsync=off -o max_connections=300 \
 	  sh -c 'export TEST_DATABASE_URL="postgresql+asyncpg://postgres:@localhost:$$PGPORT/postgres"; \
-	  exec env -u PGHOST -u PGPORT -u PGUSER -u PGPASSWORD -u PGDATABASE \
+	  exec env -u TMPDIR -u PGHOST -u PGPORT -u PGUSER -u PGPASSWORD -u PGDATABASE \
 	  $(BIN)/pytest -n $(shell expr $(WORKERS) + 1) --dist loadgroup -m "not slow" $(TESTS)'
 
 fuzz: .venv/developing ## Random operations and garbage for SECONDS=60, then as long what must cost little (SEED= for the same again)
