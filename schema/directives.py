@@ -80,6 +80,7 @@ READING_COST = Cost(weight=0.01)  # a hundred readings take about a kilobyte
 FREE = Cost(weight=0)
 Metrics = Annotated[list[Metric] | None, strawberry.argument(directives=[Constraint(max_items=len(Metric))])]
 Name = Annotated[str, strawberry.argument(directives=[Constraint(max_length=200)])]
+Comment = Annotated[str, strawberry.argument(directives=[Constraint(max_length=LONGEST_NOTE)])]
 Note = Annotated[str | None, strawberry.argument(directives=[Constraint(max_length=LONGEST_NOTE)])]
 Search = Annotated[str | None, strawberry.argument(directives=[Constraint(max_length=200)])]
 Batch = Annotated[list[Item], strawberry.argument(directives=[Constraint(max_items=LARGEST_BATCH)])]

@@ -8,7 +8,7 @@ from strawberry.types.nodes import SelectedField
 
 from resolvers.base import errors
 from resolvers.base.roles import Role
-from schema.relay import Info
+from schema.relay import Info, global_id
 
 
 @strawberry.interface(description="An expected failure. Show `message` to the user.")
@@ -36,7 +36,16 @@ class Forbidden(Problem):
 
 @strawberry.type(description="The current state does not allow this, or has just changed.")
 class Conflict(Problem):
-    pass
+    id: ID | None = strawberry.field(
+        default=None, description="What to act on instead, such as the incident that this one was merged into."
+    )
+
+    @classmethod
+    def from_error(cls, error: errors.Conflict) -> "Conflict":
+        if error.instead is None:
+            return cls(message=error.message)
+        id = global_id(*error.instead)
+        return cls(message=f"{error.message} Its id is {id}.", id=id)
 
 
 @strawberry.type(description="The e-mail address, password or token is wrong or no longer valid.")
@@ -59,7 +68,7 @@ def _find_requested_id(info: Info) -> ID | None:
     [field] = [selected for selected in info.selected_fields if isinstance(selected, SelectedField)]
     arguments = field.arguments
     given = {**(arguments.get("input") or {}), **(arguments.get("for") or {}), **arguments}
-    names = ("id", "network", "site", "link", "version", "recommendation", "anomaly", "detection", "analysis")
+    names = ("id", "into", "network", "site", "link", "version", "recommendation", "anomaly", "detection", "analysis")
     return next((given[name] for name in names if given.get(name) is not None), None)
 
 
@@ -70,7 +79,7 @@ class HandleForbidden(strawberry.ExceptionHandler[errors.Forbidden, Forbidden]):
 
 class HandleConflict(strawberry.ExceptionHandler[errors.Conflict, Conflict]):
     def handle(self, exception: errors.Conflict, *, field: Any, info: Info) -> Conflict:
-        return Conflict(message=exception.message)
+        return Conflict.from_error(exception)
 
 
 class HandleInvalidCredentials(strawberry.ExceptionHandler[errors.InvalidCredentials, InvalidCredentials]):

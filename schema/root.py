@@ -12,6 +12,7 @@ from schema.anomalies.subscriptions import AnomalySubscriptions
 from schema.demo.queries import DemoQueries
 from schema.fleet.mutations import FleetMutations
 from schema.fleet.queries import FleetQueries
+from schema.incidents.mutations import IncidentMutations
 from schema.incidents.queries import IncidentQueries
 from schema.incidents.subscriptions import IncidentSubscriptions
 from schema.models.mutations import ModelMutations
@@ -47,6 +48,7 @@ class Query(
 
 @strawberry.type
 class Mutation(
+    IncidentMutations,
     RootCauseMutations,
     RecommendationMutations,
     AccountMutations,

@@ -47,12 +47,12 @@ def query(access: Role | None, *directives: object, **options: Any) -> Any:
     return strawberry.field(directives=[Access(role=access), *directives], **options)
 
 
-def mutation(access: Role | None, *, rate_limited: bool = False, **options: Any) -> Any:
+def mutation(access: Role | None, *directives: object, rate_limited: bool = False, **options: Any) -> Any:
     """Returns a field of `Mutation`. rate_limited: it is expensive, and limited by RATE_ANALYSES."""
     extensions: list[FieldExtension] = (
         [LimitRate(access), ForgetLoaded()] if rate_limited and access else [ForgetLoaded()]
     )
-    return strawberry.mutation(directives=[Access(role=access)], extensions=extensions, **options)
+    return strawberry.mutation(directives=[Access(role=access), *directives], extensions=extensions, **options)
 
 
 def subscription(access: Role | None, **options: Any) -> Any:

@@ -48,6 +48,7 @@ def upgrade() -> None:
     op.create_index("ix_incident_links_link_id", "incident_links", ["link_id"])
     _extend_anomalies()
     _watch_silence()
+    op.add_column("audit_entries", sa.Column("details", sa.Text()))
     _extend_recommendations()
 
 
@@ -230,6 +231,7 @@ def downgrade() -> None:
     op.drop_index("ix_recommendations_of_anomalies", "recommendations")
     for column in ("incident_id", "purpose", "superseded_because"):
         op.drop_column("recommendations", column)
+    op.drop_column("audit_entries", "details")
     op.execute("DELETE FROM anomalies WHERE category = 'SILENCE'")
     op.drop_index("uq_anomalies_one_open", "anomalies")
     _create_one_open(ONE_OPEN)

@@ -48,6 +48,11 @@ def mask_email(email: str) -> str:
     return f"{local[:1]}…@{domain}"
 
 
+def name_user(user: User) -> str:
+    """Returns the name by which colleagues know somebody: the full name, else the masked address."""
+    return user.full_name or mask_email(user.email)
+
+
 async def list_users(context: Context, role: Role | None, is_active: bool | None, window: Window) -> Page[User]:
     context.require(Role.ADMIN, "list users")
     return await fetch_page(context.database, user_listing(role, is_active), window, context.columns_of(User))

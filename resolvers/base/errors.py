@@ -41,7 +41,13 @@ class NotFound(ClientError):
 
 
 class Conflict(ClientError):
+    """The current state does not allow this. instead: type and key of the object to act on, if there is one."""
+
     code = "CONFLICT"
+
+    def __init__(self, message: str, instead: tuple[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.instead = instead
 
 
 class InvalidCredentials(ClientError):

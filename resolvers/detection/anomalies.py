@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import TargetKind
-from resolvers.base.errors import Conflict, NotFound
+from resolvers.base.errors import Conflict, InvalidInput, NotFound
 from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.detection.filters import AnomalyFilter, build_conditions, list_satellites
@@ -151,6 +151,17 @@ async def judge(context: Context, anomaly_id: UUID, verdict: Verdict, note: str 
         anomaly = await _lock_anomaly(session, anomaly_id)
         anomaly.feedback = verdict
         await _record_change(session, anomaly, context.now, AnomalyChange.JUDGED, caller.author_id, note, verdict)
+    return anomaly
+
+
+async def comment(context: Context, anomaly_id: UUID, note: str) -> Anomaly:
+    """Adds a comment. Raises InvalidInput for an empty one, NotFound."""
+    caller = context.require(Role.OPERATOR, "comment on anomalies")
+    if not note.strip():
+        raise InvalidInput("A comment must not be empty.", ["note"])
+    async with context.database.write() as session:
+        anomaly = await _lock_anomaly(session, anomaly_id)
+        await _record_change(session, anomaly, context.now, AnomalyChange.COMMENTED, caller.author_id, note)
     return anomaly
 
 

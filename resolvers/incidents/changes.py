@@ -39,10 +39,12 @@ def record_change(
     now: datetime,
     by: int | None = None,
     note: str | None = None,
+    details: str | None = None,
 ) -> None:
-    """Adds to the incident's timeline. by: the user, None for the server itself."""
+    """Adds to the incident's timeline. by: the user, None for the server itself. details: what exactly was done."""
     incident.last_changed_at = now
-    session.add(AuditEntry(subject_id=incident.id, by_id=by, action=change, note=note, at=now))
+    entry = {"by_id": by, "action": change, "note": note, "details": details}
+    session.add(AuditEntry(subject_id=incident.id, at=now, **entry))
 
 
 async def publish_changes(session: AsyncSession, changed: Sequence[tuple[IncidentChange, Incident]]) -> None:

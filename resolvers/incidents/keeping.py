@@ -174,7 +174,7 @@ async def close_ended(context: Context) -> int:
         for incident in await _load_stale(session):
             before, was_over = incident.severity, incident.ended_at is not None
             await refresh_summary(session, incident)
-            if incident.ended_at is not None and work.now - incident.ended_at >= HOLD:
+            if _is_quiet(incident, work.now):
                 incident.status = IncidentStatus.RESOLVED
                 work.tell(IncidentChange.RESOLVED, incident, "Everything behaves as usual again.")
             elif incident.severity.rank > before.rank or (incident.ended_at is None and was_over):
@@ -182,6 +182,14 @@ async def close_ended(context: Context) -> int:
         await session.flush()
         await publish_changes(session, work.changes)
     return len(work.changes)
+
+
+def _is_quiet(incident: Incident, now: datetime) -> bool:
+    """Returns whether nothing has lasted for a while; nor, where it was reopened once, has anything happened to it."""
+    if incident.ended_at is None:
+        return False
+    since = max(incident.ended_at, incident.last_changed_at) if incident.reopened_count else incident.ended_at
+    return now - since >= HOLD
 
 
 async def _load_stale(session: AsyncSession) -> list[Incident]:

@@ -25,7 +25,8 @@ async def refresh_summaries(session: AsyncSession, incidents: Sequence[Incident]
 
     The start is that of the earliest anomaly. The end is the latest one, null while any anomaly is open. The severity
     is the highest of the open anomalies, of all once it ended. The links are those of the anomalies' targets and of the
-    pattern. An incident without anomalies keeps its times and severity. The caller holds the incidents' locks.
+    pattern; a merged incident affects none of its own. One without anomalies keeps its times and severity. The caller
+    holds the incidents' locks.
     """
     await session.flush()
     connection, ids = await driver(session), [incident.id for incident in incidents]
@@ -41,7 +42,8 @@ async def refresh_summaries(session: AsyncSession, incidents: Sequence[Incident]
 
 async def _store_links(connection: "Connection", incidents: Sequence[Incident], ids: "list[UUID]") -> "dict[UUID, int]":
     """Stores the links that the incidents affect, and returns their numbers."""
-    pairs = [(incident.id, link) for incident in incidents if incident.pattern for link in incident.pattern.links]
+    patterns = [(incident.id, incident.pattern) for incident in incidents if incident.merged_into_id is None]
+    pairs = [(id, link) for id, pattern in patterns if pattern for link in pattern.links]
     await connection.execute(_DROP_LINKS, ids)
     await connection.execute(_ADD_LINKS, ids, [id for id, _ in pairs], [link for _, link in pairs])
     counts = await connection.fetch(_COUNT_LINKS, ids)

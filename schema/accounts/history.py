@@ -16,6 +16,10 @@ class AuditEntry:
     at: datetime
     action: str = strawberry.field(description="What was done, such as `ACKNOWLEDGED` or `JUDGED: TRUE_ALARM`.")
     note: str | None = strawberry.field(description="The note that was given, if any.")
+    details: str | None = strawberry.field(
+        default=None,
+        description="What exactly was done, in a sentence, where `action` does not say it: such as who was assigned.",
+    )
     by_id: strawberry.Private[int | None]
 
     by = polymorphic_relation(
@@ -24,6 +28,6 @@ class AuditEntry:
 
 
 async def load_history(info: Info, subject: UUID) -> list[AuditEntry]:
-    """Returns the history of an anomaly or a recommendation, oldest first."""
+    """Returns the history of an anomaly, an incident or a recommendation, oldest first."""
     entries = await info.context.loaders.history.load(subject)
-    return [AuditEntry(at=e.at, action=e.action, note=e.note, by_id=e.by_id) for e in entries]
+    return [AuditEntry(at=e.at, action=e.action, note=e.note, details=e.details, by_id=e.by_id) for e in entries]

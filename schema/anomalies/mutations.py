@@ -11,7 +11,7 @@ from resolvers.detection import anomalies
 from resolvers.detection import on_request as detection
 from schema.anomalies.inputs import DetectLinkInput, DetectNetworkInput, DetectSiteInput, measurements
 from schema.anomalies.types import Anomaly, Detection
-from schema.directives import Note
+from schema.directives import Comment, Note
 from schema.enums import Role, Verdict
 from schema.fleet.types import Link, Network, Site
 from schema.problems import Conflict, Forbidden, InvalidInput, NotFound
@@ -19,6 +19,9 @@ from schema.relay import Info
 from schema.root_fields import mutation
 
 DetectResult = Annotated[Detection | InvalidInput | NotFound | Forbidden, strawberry.union("DetectResult")]
+CommentAnomalyResult = Annotated[
+    Anomaly | InvalidInput | NotFound | Forbidden, strawberry.union("CommentAnomalyResult")
+]
 AnomalyResult = Annotated[Anomaly | NotFound | Forbidden | Conflict, strawberry.union("AnomalyResult")]
 
 
@@ -78,3 +81,7 @@ class AnomalyMutations:
     )
     async def judge_anomaly(self, info: Info, id: ID, verdict: Verdict, note: Note = None) -> AnomalyResult:
         return Anomaly.from_row(await anomalies.judge(info.context, Anomaly.parse_key(id, UUID), verdict, note))
+
+    @mutation(Role.OPERATOR, description="Adds a comment to an anomaly, whatever its status.")
+    async def comment_anomaly(self, info: Info, id: ID, note: Comment) -> CommentAnomalyResult:
+        return Anomaly.from_row(await anomalies.comment(info.context, Anomaly.parse_key(id, UUID), note))

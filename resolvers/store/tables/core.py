@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     SmallInteger,
     String,
+    Text,
     func,
     text,
 )
@@ -346,7 +347,8 @@ class AuditEntry(Table):
     at: Mapped[datetime] = mapped_column(server_default=func.now())
     by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))  # null: the server itself
     action: Mapped[str] = mapped_column(String(40))
-    note: Mapped[str | None]
+    note: Mapped[str | None]  # of who did it
+    details: Mapped[str | None] = mapped_column(Text)  # what exactly was done, where the action does not say it
 
 
 class Event(Table):
