@@ -1,4 +1,4 @@
-"""Builds an incident's case: for its culprit, as it is explained now; none while its analysis is still to come."""
+"""Builds an incident's case: for its culprit, as it is explained now."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -81,18 +81,13 @@ def _links_of(incident: Incident) -> Any:
 
 
 async def _build_unexplained(session: AsyncSession, incident: Incident, now: datetime) -> list[DescribedCase]:
-    """Returns a case by readings for what no analysis explains, such as a server's; for links, one of open questions.
-
-    Nothing while an analysis is due: it may explain the incident within moments.
-    """
+    """Returns a case by readings for what no analysis explains, such as a server's; for links, one of questions."""
     anomaly = await _find_worst(session, incident)
     if anomaly is None:
         return []
     is_silent = incident.kind is IncidentKind.NO_TELEMETRY or anomaly.category is AnomalyCategory.SILENCE
     if anomaly.kind is not TargetKind.LINK and not is_silent:
         return [await build_from_anomaly(session, anomaly, now)]
-    if incident.due_at is not None and not is_silent:
-        return []
     return [await _build_open(session, incident, anomaly, SILENT if is_silent else NOTHING_KNOWN, now)]
 
 

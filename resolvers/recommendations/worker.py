@@ -71,4 +71,4 @@ async def _supersede_all(context: Context, supersede: Supersede, at_once: int) -
 async def _load_due(context: Context) -> list[UUID]:
     """Returns incidents that need recommendations, the worst first."""
     async with context.database.read() as session:
-        return list(await session.scalars(select_due().limit(AT_ONCE)))
+        return list(await session.scalars(select_due(context.now).limit(AT_ONCE)))

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from resolvers.recommendations.worker import INCIDENT_TOPIC, recommend_due
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.single_runner import single_runner
 from resolvers.store.tables.analysis_documents import Culprit, Hypothesis, Pattern
-from resolvers.store.tables.core import Anomaly, AnomalyCategory, Link, Network, SiteRole
+from resolvers.store.tables.core import Anomaly, AnomalyCategory, AuditEntry, Link, Network, SiteRole
 from resolvers.store.tables.incidents import Incident, IncidentKind, IncidentStatus
 from resolvers.store.tables.recommendations import Recommendation, SupersededReason
 from tests.helpers.support import LINK_CENTRE, LINK_SPREAD, Api, Factory, Server, ago, id_of, until
@@ -161,7 +162,7 @@ async def test_a_storm_costs_as_many_statements_as_one_link(
     [
         {"announced_at": None},
         {"is_historical": True},
-        {"ended_at": ago(minutes=1)},
+        {"ended_at": ago(minutes=5)},
         {"status": IncidentStatus.RESOLVED},
     ],
     ids=["not announced yet", "historical", "ended", "resolved"],
@@ -306,19 +307,13 @@ async def test_when_it_becomes_certain_repairs_take_the_place_of_questions(servi
     assert {row.superseded_because for row in gone} == {SupersededReason.CHANGED}
 
 
-async def test_links_that_nothing_explains_get_nothing_while_an_analysis_is_due_and_then_questions(
-    services: Services, make: Factory
-) -> None:
+async def test_links_that_nothing_explains_get_questions(services: Services, make: Factory) -> None:
     links = [await make.link() for _ in range(3)]
-    incident = await explained(make, links, None, due_at=ago(seconds=-5))
-    await recommend_due(services)
-    before = await rows_of(services, incident.id)
-    await change(services, incident, due_at=None)
+    incident = await explained(make, links, None)
 
     await recommend_due(services)
 
     rows = await rows_of(services, incident.id)
-    assert before == []
     assert {row.purpose for row in rows} == {Purpose.NARROW_DOWN}
     assert {(row.root_cause, row.target_id) for row in rows} == {(RootCause.UNKNOWN, None)}
     assert all("What caused it is not known." in row.description for row in rows)
@@ -343,7 +338,7 @@ async def test_a_server_gets_actions_for_its_leading_metric(services: Services, 
 
 async def test_what_fell_silent_is_asked_about_at_once(services: Services, make: Factory) -> None:
     link = await make.link()
-    incident = await make.incident(link, kind=IncidentKind.NO_TELEMETRY, due_at=ago())
+    incident = await make.incident(link, kind=IncidentKind.NO_TELEMETRY)
     await make.anomaly(link, category=AnomalyCategory.SILENCE, incident_id=incident.id)
 
     await recommend_due(services)
@@ -400,11 +395,12 @@ async def test_the_same_explanation_by_a_newer_analysis_keeps_the_rows(services:
 @pytest.mark.parametrize(
     ("end", "reason"),
     [
-        ({"ended_at": ago()}, SupersededReason.ENDED),
-        ({"status": IncidentStatus.RESOLVED, "ended_at": ago()}, SupersededReason.RESOLVED),
+        ({"ended_at": ago(minutes=5)}, SupersededReason.ENDED),
+        ({"status": IncidentStatus.RESOLVED, "ended_at": ago()}, SupersededReason.ENDED),
+        ({"status": IncidentStatus.RESOLVED, "resolved_by": True}, SupersededReason.RESOLVED),
         ({"status": IncidentStatus.RESOLVED, "merged": True}, SupersededReason.MERGED),
     ],
-    ids=["ended", "resolved", "merged"],
+    ids=["ended", "resolved by the server", "resolved by somebody", "merged"],
 )
 async def test_with_the_incident_its_list_is_closed_and_told_why(
     api: Api, services: Services, make: Factory, end: dict[str, Any], reason: SupersededReason
@@ -414,9 +410,13 @@ async def test_with_the_incident_its_list_is_closed_and_told_why(
     before = await rows_of(services, incident.id)
     operator = await api.as_(Role.OPERATOR)
     await record(operator, id_of(before[0]), "ACCEPTED")
-    if end.pop("merged", False):
-        end["merged_into_id"] = (await make.incident()).id
-    await change(services, incident, **end)
+    await change(services, incident, status=end.get("status", incident.status), ended_at=end.get("ended_at"))
+    if "merged" in end:
+        await change(services, incident, merged_into_id=(await make.incident()).id)
+    if "resolved_by" in end:
+        user = await make.user(Role.OPERATOR)
+        async with services.database.write() as session:
+            session.add(AuditEntry(subject_id=incident.id, by_id=user.id, action="RESOLVED", at=ago()))
 
     await recommend_due(services)
     again = await recommend_due(services)
@@ -441,7 +441,7 @@ async def test_an_outcome_can_be_recorded_when_the_incident_is_over(
     """Since only then is known what helped."""
     incident = await failed_network(make)
     await recommend_due(services)
-    await change(services, incident, status=status, ended_at=ago())
+    await change(services, incident, status=status, ended_at=ago(minutes=5))
     await recommend_due(services)
     [first, *_] = await rows_of(services, incident.id, superseded=True)
 
@@ -453,13 +453,40 @@ async def test_an_outcome_can_be_recorded_when_the_incident_is_over(
 async def test_one_that_comes_back_is_recommended_for_anew(services: Services, make: Factory) -> None:
     incident = await failed_network(make)
     await recommend_due(services)
-    await change(services, incident, ended_at=ago())
+    await change(services, incident, ended_at=ago(minutes=5))
     await recommend_due(services)
     await change(services, incident, ended_at=None)
 
     assert await recommend_due(services) == 1
 
     assert len(await rows_of(services, incident.id)) >= 3
+
+
+async def test_one_that_only_draws_breath_keeps_its_list(services: Services, make: Factory) -> None:
+    incident = await failed_network(make)
+    await recommend_due(services)
+    before = await rows_of(services, incident.id)
+    for ended_at in (services.clock() - timedelta(minutes=1), None):
+        await change(services, incident, ended_at=ended_at)
+        await recommend_due(services)
+
+    assert await rows_of(services, incident.id, superseded=True) == []
+    assert [row.id for row in await rows_of(services, incident.id)] == [row.id for row in before]
+
+
+async def test_another_rival_gets_other_questions(services: Services, make: Factory) -> None:
+    network, links = await hub_network(make, "Raisting", "North Sea Energy", 2)
+    sure = failure_of(network, links)
+    incident = await explained(make, links, doubtful(sure, RootCause.RAIN_FADE, None))
+    await recommend_due(services)
+    await change(services, incident, pattern=doubtful(sure, RootCause.CONGESTION, None))
+
+    assert await recommend_due(services) == 1
+
+    assert {row.action for row in await rows_of(services, incident.id)} == {
+        remedy.action.key
+        for remedy in default_playbook().by_pair[frozenset({RootCause.EQUIPMENT_FAILURE, RootCause.CONGESTION})]
+    }
 
 
 # ---------------------------------------------------------------- asked by hand
