@@ -445,7 +445,7 @@ class Settings(BaseSettings):
             description="Real seconds from one fault of the demo to the next, on average, while its clock runs at"
             " DEMO_SPEED. 0: nothing breaks.",
         ),
-    ] = 60
+    ] = 90
 
     @property
     def limits(self) -> Limits:

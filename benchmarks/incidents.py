@@ -10,7 +10,7 @@ clock goes on. Between two samples the workers look every few seconds while some
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -35,6 +35,7 @@ from resolvers.demo.evidence import Judgement, load_scorecard
 from resolvers.demo.report import describe, to_json
 from resolvers.demo.sightings import note_sightings
 from resolvers.detection import profile_worker
+from resolvers.detection.silence import SilenceWatch
 from resolvers.incidents.correlator import correlate
 from resolvers.recommendations import worker as recommendation_worker
 from resolvers.store.postgres.embedded import embedded_postgres
@@ -46,9 +47,17 @@ LOOK_SECONDS: Final = 10  # of the fleet's time, between two rounds of the worke
 BUSY_SECONDS: Final = 120  # of the fleet's time after an anomaly has changed
 LEARN_HOURS: Final = 6
 
-Round = Callable[[Services], Awaitable[object]]
-# In the order in which the workers would get to it. Silence belongs here.
-ROUNDS: Final[tuple[Round, ...]] = (correlate, recommendation_worker.recommend_due, note_sightings)
+Round = Callable[[], Awaitable[object]]
+
+
+def build_rounds(services: Services) -> dict[str, Round]:
+    """Returns the workers' rounds, in the order in which they would get to what happened."""
+    return {
+        "looking for silence": SilenceWatch(services).look,
+        "incidents": lambda: correlate(services),
+        "recommendations": lambda: recommendation_worker.recommend_due(services),
+        "the scorecard's notes": lambda: note_sightings(services),
+    }
 
 
 @dataclass
@@ -69,7 +78,7 @@ class Plan:
     cadence: int
     hours: float
     fault_minutes: float
-    rounds: tuple[Round, ...] = ROUNDS
+    noticing: bool = False  # anomalies only: no worker has a round
     took: dict[str, float] = field(default_factory=dict)  # seconds, by what was done
 
 
@@ -113,25 +122,28 @@ async def run(services: Services, clock: VirtualClock, plan: Plan) -> None:
         async with services.database.write() as session:
             session.add(demo_run)
         feed = await load_feed(services, demo_run)
+        rounds = {} if plan.noticing else build_rounds(services)
         steps = round(plan.hours * 3600 / plan.cadence)
         bar.update(task, description="running", total=steps, completed=0)
         for number in range(steps):
-            await step(services, clock, feed, plan, BEGINS + number * timedelta(seconds=plan.cadence))
+            await step(services, clock, feed, plan, rounds, BEGINS + number * timedelta(seconds=plan.cadence))
             bar.update(task, completed=number + 1, description=f"running, {len(feed.faults)} recent faults")
 
 
-async def step(services: Services, clock: VirtualClock, feed: Feed, plan: Plan, at: datetime) -> None:
+async def step(
+    services: Services, clock: VirtualClock, feed: Feed, plan: Plan, rounds: Mapping[str, Round], at: datetime
+) -> None:
     """Records one time's samples, and lets the workers look until the next."""
     clock.now = at
     await timed(plan, "recording", feed.record_due())
     if at.timestamp() % (LEARN_HOURS * 3600) < plan.cadence:
         await timed(plan, "learning", profile_worker.learn_due(services))
-    for passed in range(0, plan.cadence, LOOK_SECONDS):
+    for passed in range(0, plan.cadence if rounds else 0, LOOK_SECONDS):
         if passed and not (passed <= BUSY_SECONDS and await has_changed(services, at)):
             break
         clock.now = at + timedelta(seconds=min(passed + 1, plan.cadence - 1))
-        for each in plan.rounds:
-            await timed(plan, f"{each.__module__}.{each.__name__}", each(services))
+        for what, look in rounds.items():
+            await timed(plan, what, look())
 
 
 async def has_changed(services: Services, at: datetime) -> bool:
@@ -167,17 +179,19 @@ def main(
     seed: Annotated[int, typer.Option(help="Of the fleet, the noise and the faults.")] = 1,
     cadence: Annotated[int, typer.Option(help="Seconds from one sample of a stream to the next.")] = 60,
     faults: Annotated[int, typer.Option(help="About so many.")] = 40,
-    fault_minutes: Annotated[float, typer.Option(help="From one fault to the next, on average.")] = 30.0,
+    fault_minutes: Annotated[float, typer.Option(help="From one fault to the next, on average.")] = 45.0,
     hours: Annotated[float | None, typer.Option(help="Of the fleet's time; by default as the faults take.")] = None,
     healthy: Annotated[
         bool, typer.Option("--healthy", help="Without faults: only false incidents are counted.")
     ] = False,
+    noticing: Annotated[bool, typer.Option("--noticing", help="Anomalies only: no worker has a round.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The scorecard as JSON.")] = False,
 ) -> None:
     """Run the demo on a clock of its own, and print its scorecard."""
     lasts = hours if hours is not None else 24.0 if healthy else (faults + 2) * fault_minutes / 60.0 + 2.0
     configure_logging("console", "warning")
-    asyncio.run(measure(Plan(seed, cadence, lasts, 0.0 if healthy else fault_minutes), as_json=as_json))
+    plan = Plan(seed, cadence, lasts, 0.0 if healthy else fault_minutes, noticing)
+    asyncio.run(measure(plan, as_json=as_json))
 
 
 if __name__ == "__main__":

@@ -18,17 +18,20 @@ from ml.simulation.telemetry import draw_characteristics
 
 # Ranges of the duration in minutes, uniform in the logarithm.
 LASTS_MINUTES: Final[dict[RootCause, tuple[float, float]]] = {
-    RootCause.EQUIPMENT_FAILURE: (10.0, 180.0),
-    RootCause.ANTENNA_ALIGNMENT: (40.0, 180.0),  # a drift takes its time
-    RootCause.SATELLITE_INTERFERENCE: (15.0, 120.0),
-    RootCause.ANTENNA_MISALIGNMENT: (15.0, 180.0),
-    RootCause.RAIN_FADE: (15.0, 90.0),
+    RootCause.EQUIPMENT_FAILURE: (5.0, 180.0),
+    RootCause.ANTENNA_ALIGNMENT: (30.0, 120.0),  # a drift takes its time
+    RootCause.SATELLITE_INTERFERENCE: (10.0, 90.0),
+    RootCause.ANTENNA_MISALIGNMENT: (10.0, 120.0),
+    RootCause.RAIN_FADE: (15.0, 60.0),
     RootCause.SUN_TRANSIT: (12.0, 20.0),
-    RootCause.CONGESTION: (15.0, 150.0),
-    RootCause.REMOTE_EQUIPMENT: (10.0, 180.0),
+    RootCause.CONGESTION: (10.0, 90.0),
+    RootCause.REMOTE_EQUIPMENT: (5.0, 180.0),
     RootCause.POWER_OUTAGE: (5.0, 120.0),
-    RootCause.BLOCKAGE: (20.0, 120.0),
+    RootCause.BLOCKAGE: (20.0, 90.0),
 }
+MEAN_MS: Final = MINUTE_MS * float(np.mean([(high - low) / np.log(high / low) for low, high in LASTS_MINUTES.values()]))
+OVERLAPS: Final = 0.15  # share of faults that begin while another goes on, where there is time enough for fewer
+LEAST_REST_MS: Final = 5 * MINUTE_MS  # healthy time between two faults, on average; else they overlap as they come
 NOTABLE_FALL_DB: Final = 2.0  # of Es/N0, somewhere: what an operator sees on a chart
 SILENT: Final = 0.5  # share of power outages that end the samples too
 APART_MS: Final = 20 * MINUTE_MS  # from the end of a fault to the next one on the same links
@@ -49,13 +52,12 @@ class DrawnFault:
 def draw_next(fleet: Fleet, seed: int, earlier: Sequence[DrawnFault], begins_ms: int, every_ms: int) -> DrawnFault:
     """Returns the fault after these: the same for the same seed and beginning. It moves readings.
 
-    earlier: the faults before, in order; those of the last six hours suffice. begins_ms: when the demo began.
-    every_ms: from the start of one fault to the next, on average.
+    earlier: the faults before, in order; those of the last six hours suffice.
+    begins_ms: when this start of the demo began. every_ms: from the start of one fault to the next, on average.
     """
     number = earlier[-1].number + 1 if earlier else 0
     rng = np.random.default_rng([seed, 404, number])
-    gap = every_ms * (rng.uniform(0.5, 1.5) if earlier else 0.25)
-    start_ms = int((earlier[-1].fault.start_ms if earlier else begins_ms) + gap)
+    start_ms = max(begins_ms, _draw_start(rng, earlier, begins_ms, every_ms))
     while True:
         for attempt in range(ATTEMPTS):
             cause = _choose_cause(seed, number) if attempt < ATTEMPTS // 2 else None
@@ -65,6 +67,19 @@ def draw_next(fleet: Fleet, seed: int, earlier: Sequence[DrawnFault], begins_ms:
             if links and not any(_is_confusable(fleet, drawn, other) for other in earlier):
                 return drawn
         start_ms += LATER_MS
+
+
+def _draw_start(rng: np.random.Generator, earlier: Sequence[DrawnFault], begins_ms: int, every_ms: int) -> int:
+    """Returns when the next fault begins, epoch ms: on average `every_ms` after the last, and seldom during another."""
+    if not earlier or earlier[-1].fault.end_ms < begins_ms - every_ms:  # the first one, or the first for a long time
+        return begins_ms + every_ms // 4
+    last = earlier[-1].fault
+    rest_ms = (every_ms - 0.5 * OVERLAPS * MEAN_MS) / (1.0 - OVERLAPS) - MEAN_MS
+    if rest_ms < LEAST_REST_MS:
+        return last.start_ms + int(every_ms * rng.uniform(0.5, 1.5))
+    if rng.random() < OVERLAPS:
+        return last.start_ms + int((last.end_ms - last.start_ms) * rng.uniform(0.1, 0.9))
+    return max(drawn.fault.end_ms for drawn in earlier) + int(rest_ms * rng.uniform(0.3, 1.7))
 
 
 def _choose_cause(seed: int, number: int) -> RootCause:

@@ -1,7 +1,7 @@
 """The demo's fleet in the database: its topology, its history, and samples as they are recorded."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from sqlalchemy import func, select
 
-from ml.catalogue.metrics import CATALOGUE
+from ml.catalogue.metrics import CATALOGUE, TargetKind
 from ml.numerics.arrays import Integers
 from ml.simulation.faults import Fault
 from ml.simulation.fleet import Fleet, demo_fleet
@@ -45,8 +45,12 @@ async def fill(services: Services, progress: Progress, seed: int, end: datetime,
     times = list_times(to_ms(end - HISTORY), to_ms(end), HISTORY_STEP)
     faults = _draw_history_faults(fleet, seed, int(times[0]), int(times[-1])) if broken else []
     parts = np.array_split(times, -(-len(times) // PART))
-    for number, part in enumerate(parts):
-        await record_times(services, fleet, part, faults, seed)
+    simulating = _begin_simulation(fleet, parts[0], faults, seed)
+    for number, part in enumerate([*parts[1:], None]):  # each is simulated while the one before is recorded
+        samples = await simulating
+        if part is not None:
+            simulating = _begin_simulation(fleet, part, faults, seed)
+        await _record(services, samples)
         progress((number + 1) / len(parts), "recording two days of history")
 
 
@@ -60,9 +64,20 @@ async def record_times(
     services: Services, fleet: Fleet, times: Integers, faults: Sequence[Fault], seed: int
 ) -> list[RecordedBatch]:
     """Simulates and records these times, epoch ms; returns what became of each kind's samples."""
-    samples = await asyncio.to_thread(simulate, fleet, times, faults, seed, marked=False)
+    return await _record(services, await _begin_simulation(fleet, times, faults, seed))
+
+
+def _begin_simulation(
+    fleet: Fleet, times: Integers, faults: Sequence[Fault], seed: int
+) -> asyncio.Future[dict[TargetKind, Samples]]:
+    return asyncio.ensure_future(asyncio.to_thread(simulate, fleet, times, faults, seed, marked=False))
+
+
+async def _record(services: Services, samples: Mapping[TargetKind, Samples]) -> list[RecordedBatch]:
+    """Records all kinds at once: while the database stores one, another is scored."""
     context = Context(services, SYSTEM)
-    return [await recording.record(context, kind, build_frame(found)) for kind, found in samples.items()]
+    batches = (recording.record(context, kind, build_frame(of_kind)) for kind, of_kind in samples.items())
+    return list(await asyncio.gather(*batches))
 
 
 def build_frame(samples: Samples) -> pl.DataFrame:

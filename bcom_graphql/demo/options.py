@@ -12,4 +12,4 @@ class DemoOptions:
 
     seed: int | None = None
     speed: float = 30.0
-    fault_seconds: float = 60.0
+    fault_seconds: float = 90.0

@@ -9,7 +9,7 @@ from bcom_graphql.demo.fleet import Progress, fill, is_filled
 from bcom_graphql.demo.options import DemoOptions
 from resolvers.base.errors import Conflict
 from resolvers.context import Services
-from resolvers.demo.clock import find_newest_sample, read_real_time
+from resolvers.demo.clock import FleetClock, find_newest_sample, read_real_time
 from resolvers.detection import profile_worker
 from resolvers.store.tables.demo import DemoRun
 
@@ -26,7 +26,10 @@ async def start_run(services: Services, options: DemoOptions, progress: Progress
     """
     seed = await _find_seed(services, options.seed)
     begins = read_real_time() - (BEHIND if options.speed > 1.0 else timedelta())
+    clock = services.clock
+    assert isinstance(clock, FleetClock)  # noqa: S101  the demo's
     if not await is_filled(services):
+        clock.run = DemoRun(started_at=read_real_time(), fleet_started_at=begins, speed=1.0)  # of no row: until then
         await fill(services, progress, seed, begins)
         newest = begins
     else:
@@ -44,6 +47,7 @@ async def start_run(services: Services, options: DemoOptions, progress: Progress
     )
     async with services.database.write() as session:
         session.add(run)
+    clock.run = run
     return run
 
 

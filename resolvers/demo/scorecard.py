@@ -237,7 +237,9 @@ def _score_fault(
     shown = [alarm for alarm in alarms if fault.shows_in(alarm)]
     own = [told[id] for id, subject in subjects.items() if subject is fault]
     main = max(own, key=lambda incident: sum(alarm.incident == incident.id for alarm in shown), default=None)
-    first = min((alarm.detected_at for alarm in shown), default=None)
+    # One that was open before tells nothing of this fault, unless it is all there is.
+    fresh = [alarm for alarm in shown if alarm.started_at >= fault.started_at] or shown
+    first = min((alarm.detected_at for alarm in fresh), default=None)
     in_time, last, advice = _find_statements(main, watch) if main else (None, None, None)
     second = _find_second(main, alarms) if main else None
     announced = main.announced_at if main else None

@@ -26,7 +26,7 @@ from resolvers.store.tables.core import Stream
 from resolvers.store.tables.demo import DemoFault, DemoRun
 
 BEGINS = datetime(2026, 11, 2, tzinfo=UTC)
-EVERY_MS = 30 * MINUTE_MS
+EVERY_MS = 45 * MINUTE_MS
 FLEET = demo_fleet(1)
 
 

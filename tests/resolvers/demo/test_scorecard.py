@@ -69,6 +69,12 @@ def test_a_fault_that_nobody_notices_is_wrong_in_all() -> None:
     assert (card.faults, card.noticed, card.exactly_one_incident, card.right, card.advice_right) == (1, 0, 0, 0, 0)
 
 
+def test_an_anomaly_that_was_open_before_does_not_notice_a_fault_at_once() -> None:
+    card = judge(told(), alarms=(replace(alarm(at=-3.0), last_seen_at=minutes(9)), alarm(LINKS[1], at=4.0)))
+
+    assert card.noticed_after_seconds == 240.0
+
+
 def test_a_fault_that_goes_on_is_not_judged_yet() -> None:
     card = judge(told(), now=20)
 
