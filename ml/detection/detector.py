@@ -1,6 +1,7 @@
 """Scores samples by an ensemble that compares each with its own stream's past."""
 
 import json
+import math
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Final, Self
@@ -256,6 +257,11 @@ class Detector:
 def make_metric_scales(kind: Kind) -> MetricScales:
     """Returns what the catalogue knows of the kind's metrics."""
     return MetricScales(kind.least_spread, kind.harmless_sign)
+
+
+def share_budget(sensitivity: float, share: float) -> float:
+    """Returns the sensitivity whose budget is this share of another one's, 0 at least."""
+    return max(0.0, sensitivity + math.log(share) / math.log(90.0))
 
 
 def false_alarms_per_day(sensitivity: float) -> float:

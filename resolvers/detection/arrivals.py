@@ -1,14 +1,17 @@
 """When the samples of a batch came: whether they are of the present, and how long their streams had not been heard."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
+from ml.detection.detector import share_budget
 from ml.detection.features import NEVER
 from ml.detection.silence import find_live_bounds
 from ml.numerics.arrays import Floats, Integers
 from resolvers.store.telemetry.streams import Streams
+
+PAST_BUDGET_SHARE: Final = 0.25  # of the false alarms that are allowed in samples of the present
 
 
 @dataclass(frozen=True)
@@ -19,12 +22,14 @@ class Arrivals:
     live_bounds: how old a sample may be and still be of the present, in ms.
     first_new: the first sample behind the newest stored, epoch ms, NEVER where there is none.
     gaps: seconds since the stream was last heard, NaN unless both times what came was of the present.
+    is_past: no sample is of the present.
     """
 
     now: int
     live_bounds: Integers
     first_new: Integers
     gaps: Floats
+    is_past: bool
 
     @classmethod
     def note(cls, streams: Streams, which: Integers, times: Integers, now: int) -> Self:
@@ -37,4 +42,9 @@ class Arrivals:
         heard = streams.heard_at
         was_live = (heard != NEVER) & (heard - streams.last_at <= bounds)
         counts = was_live & (newest != NEVER) & (now - newest <= bounds) & (now > heard)
-        return cls(now, bounds, first, np.where(counts, (now - np.where(counts, heard, now)) / 1000.0, np.nan))
+        gaps = np.where(counts, (now - np.where(counts, heard, now)) / 1000.0, np.nan)
+        return cls(now, bounds, first, gaps, is_past=bool((now - times > bounds[which]).all()))
+
+    def limit_sensitivity(self, sensitivity: float) -> float:
+        """Returns the sensitivity of the batch: nobody can do anything about mild deviations of long ago."""
+        return share_budget(sensitivity, PAST_BUDGET_SHARE) if self.is_past else sensitivity

@@ -30,6 +30,7 @@ MIN_SAMPLES: Final = 500  # younger streams are scored by the prior and their ba
 LEARN_FROM: Final = 4320  # newest samples: 15 days of one each five minutes
 REFIT_AFTER: Final = 72  # new samples (six hours), or a tenth more, whichever is later
 AT_ONCE: Final = 16  # streams
+NOTHING_CONFIRMED: Final = np.zeros((0, 3), dtype=np.int64)
 BREAK: Final = 4.0  # times as long as the last few streams took, so that the server does not feel it
 
 
@@ -72,7 +73,7 @@ async def _learn_some(services: Services, detector: Detector) -> int:
         frame = await telemetry.load_newest(session, detector.kind, keys, LEARN_FROM)
         confirmed = await connection.fetch(_CONFIRMED, detector.kind.value, *zip(*keys, strict=True))
     windows = np.array([tuple(record) for record in confirmed], dtype=np.int64).reshape(-1, 3)
-    fits = await asyncio.to_thread(_fit, detector, frame, len(keys), windows)
+    fits = await asyncio.to_thread(fit, detector, frame, len(keys), windows)
     async with services.database.write() as session:
         locked = await streams.lock_streams(session, detector.kind, keys)
         await _store(session, detector, locked, fits, [record["samples"] for record in due])
@@ -80,7 +81,7 @@ async def _learn_some(services: Services, detector: Detector) -> int:
 
 
 async def _store(
-    session: AsyncSession, detector: Detector, locked: Streams, fits: "_Fits | None", samples: list[int]
+    session: AsyncSession, detector: Detector, locked: Streams, fits: "Fits | None", samples: list[int]
 ) -> None:
     """Stores profiles and baselines; samples: that the history of each stream had."""
     contents: list[bytes | None] = [None] * len(locked.keys)
@@ -94,7 +95,7 @@ async def _store(
 
 
 @dataclass(frozen=True)
-class _Fits:
+class Fits:
     """Profiles and baselines of the streams whose history sufficed; places: their indices."""
 
     places: list[int]
@@ -102,9 +103,12 @@ class _Fits:
     base: baselines.Baselines
 
 
-def _fit(detector: Detector, frame: pl.DataFrame, streams: int, confirmed: NDArray[np.int64]) -> _Fits | None:
+def fit(
+    detector: Detector, frame: pl.DataFrame, streams: int, confirmed: NDArray[np.int64] = NOTHING_CONFIRMED
+) -> Fits | None:
     """Fits the streams with enough samples; None where there are none.
 
+    frame: samples sorted by `place`, the index of their stream, and `at`.
     confirmed: place, first and last epoch ms of true anomalies, shape (windows, 3). They are not learned from, so that
         their like goes on alarming.
     """
@@ -121,7 +125,7 @@ def _fit(detector: Detector, frame: pl.DataFrame, streams: int, confirmed: NDArr
     ordinary = np.where(left_out[:, None], np.nan, samples.values)
     base = baselines.fit_baselines(kind, ordinary, samples.stream, samples.streams)
     fitted = fit_profiles(samples, detector.scales, detector.forest, left_out if left_out.any() else None)
-    return _Fits(np.flatnonzero(enough).tolist(), fitted, base)
+    return Fits(np.flatnonzero(enough).tolist(), fitted, base)
 
 
 _DUE = """

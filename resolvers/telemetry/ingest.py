@@ -14,6 +14,7 @@ from resolvers.base.times import to_ms
 from resolvers.context import Context
 from resolvers.detection import baselines, silence
 from resolvers.detection.arrivals import Arrivals
+from resolvers.detection.cold_start import learn_from_batch
 from resolvers.detection.episodes import EpisodeTracker
 from resolvers.detection.scoring import BatchScorer, ScoredBatch
 from resolvers.store.tables.core import Anomaly
@@ -74,15 +75,14 @@ async def _ingest_once(
     async with context.database.write() as session:
         locked = await streams.lock_streams(session, detector.kind, keys)
         profiles = await context.services.profiles.load(session, detector.kind, keys, locked.profile)
-        scorer = BatchScorer(detector, locked, profiles, sensitivity)
         pending = await _read_pending(session, locked)
         fresh = await _drop_duplicates(session, locked, frame, cautious=cautious)
         if fresh.is_empty():
             return 0, []
-        rows = _add_pending(fresh, pending)
-        scored = await _store_and_score(session, scorer, fresh, rows)
-        which, times = fresh["stream"].to_numpy(), fresh["at"].to_numpy()
+        rows, which, times = _add_pending(fresh, pending), fresh["stream"].to_numpy(), fresh["at"].to_numpy()
         arrivals = Arrivals.note(locked, which, times, to_ms(context.now))
+        scorer = BatchScorer(detector, locked, profiles, arrivals.limit_sensitivity(sensitivity))
+        scored = await _store_and_score(session, scorer, fresh, rows)
         at = rows["at"].to_numpy()
         tracker = EpisodeTracker(session, arrivals, detector.version, context.now, scored, at, locked)
         anomalies = await tracker.run(rows["stream"].to_numpy())
@@ -133,6 +133,7 @@ async def _store_and_score(
 ) -> ScoredBatch:
     """Stores and scores at the same time; but cold-start streams learn first, from what the batch itself brings."""
     locked = scorer.streams
+    await learn_from_batch(session, scorer, fresh)
     added = np.bincount(fresh["stream"].to_numpy(), minlength=len(locked.keys))
     cold = baselines.choose_learning_batch(locked, added, cold_start=True)
     if cold.streams:

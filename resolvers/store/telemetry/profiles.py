@@ -87,14 +87,14 @@ async def store_profiles(
     samples: Sequence[int],
     version: str,
     contents: Sequence[bytes | None],
-) -> None:
-    """Stores the profiles of streams under their next numbers, or that their history does not suffice (None).
+) -> list[int]:
+    """Stores the profiles of streams, or that their history does not suffice (None); returns their numbers.
 
     The caller holds locks on the streams, in the order of their keys.
 
     samples: that each history had.
     """
-    connection = await driver(session)
+    connection, numbers = await driver(session), list[int]()
     for key, count, content in zip(keys, samples, contents, strict=True):
         number = await connection.fetchval(
             "UPDATE streams SET profile = CASE WHEN $4 THEN profile + 1 ELSE 0 END"
@@ -115,3 +115,5 @@ async def store_profiles(
             version,
             content,
         )
+        numbers.append(number)
+    return numbers

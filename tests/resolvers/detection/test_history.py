@@ -4,19 +4,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import numpy as np
 import polars as pl
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
-from ml.catalogue.metrics import TargetKind
+from bcom_graphql.demo.fleet import specification
+from ml.catalogue.metrics import CATALOGUE, TargetKind
+from ml.detection.detector import false_alarms_per_day
+from ml.simulation.fleet import Fleet, demo_fleet
+from ml.simulation.simulator import simulate
 from resolvers.base.access import SYSTEM
 from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.detection.silence import SilenceWatch
-from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Event, Link
+from resolvers.fleet import topology
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Event, Link, Profile, Stream
 from resolvers.telemetry import recording
 from tests.helpers.support import EXTREME, LINK_CENTRE, LINK_SPREAD, QUIET, Api, Factory, ago, id_of, ms
 
+FILE_ROWS = 25_000  # of a batch of an imported file
 STEP = timedelta(minutes=5)
 
 
@@ -148,3 +155,49 @@ async def test_subscribers_to_historical_anomalies_are_told_of_none(api: Api, wo
         told = (await all_of_them.next())["anomalyDetected"]["anomaly"]["id"]
         assert await historical.silent(0.2)
     assert told == id_of((await world.anomalies())[-1])
+
+
+# ---------------------------------------------------------------- ordinary days
+
+
+def ordinary_days(links: int, hours: int) -> tuple[Fleet, pl.DataFrame]:
+    """Links of a new fleet and what they reported until yesterday, by time."""
+    fleet = replace(demo_fleet(), links=demo_fleet().links[:links])
+    end = ms(ago(days=1)) // 300_000 * 300_000
+    times = np.arange(end - hours * 3_600_000, end, 300_000, dtype=np.int64)
+    samples = simulate(fleet, times, [], 1, kinds=[TargetKind.LINK])[TargetKind.LINK]
+    keys = {"number": samples.number, "at": samples.at, "direction": samples.direction}
+    readings = dict(zip(CATALOGUE[TargetKind.LINK].columns, samples.readings.T, strict=True))
+    return fleet, pl.DataFrame({**keys, **readings}).sort("at")
+
+
+@pytest.mark.parametrize(("links", "hours"), [(1, 60 * 24), (34, 50)])
+async def test_ordinary_days_of_a_new_fleet_make_no_more_anomalies_than_the_budget_allows(
+    services: Services, links: int, hours: int
+) -> None:
+    context, (fleet, frame) = Context(services, SYSTEM), ordinary_days(links, hours)
+    await topology.upsert(context, specification(fleet))
+
+    for part in frame.iter_slices(FILE_ROWS):
+        await recording.record(Context(services, SYSTEM), TargetKind.LINK, part)
+
+    async with services.database.read() as session:
+        found = list(await session.scalars(select(Anomaly)))
+        told = await session.scalar(select(func.count()).select_from(Event).where(Event.topic == "anomaly"))
+    assert len(found) <= links * hours / 24 * false_alarms_per_day(0.5)
+    assert all(anomaly.is_historical for anomaly in found)
+    assert told == 0
+
+
+async def test_what_brings_its_history_at_once_is_scored_by_it(services: Services) -> None:
+    fleet, frame = ordinary_days(1, 60)
+    await topology.upsert(Context(services, SYSTEM), specification(fleet))
+
+    await recording.record(Context(services, SYSTEM), TargetKind.LINK, frame)
+
+    async with services.database.read() as session:
+        streams = list(await session.scalars(select(Stream)))
+        profiles = list(await session.scalars(select(Profile)))
+    assert [stream.profile for stream in streams] == [1, 1]
+    assert [profile.samples for profile in profiles] == [stream.samples for stream in streams]
+    assert all(stream.learned_samples == stream.samples for stream in streams)

@@ -17,6 +17,7 @@ from resolvers.store.tables.core import Link, Profile, Stream
 from tests.helpers.support import Api, Factory, ago, id_of, ms, record
 
 SAMPLES = 700
+PART = 400
 QUIET = {"esnoDb": (12.0, 0.1), "rxLevelDbm": (-45.0, 0.2), "latencyMs": (600.0, 3.0), "packetLossPct": (0.2, 0.03)}
 ANOMALIES = "query ($target: ID) { anomalies(filter: { target: $target }) { nodes { id contributions { metric } } } }"
 JUDGE = "mutation ($id: ID!) { judgeAnomaly(id: $id, verdict: TRUE_ALARM) { __typename } }"
@@ -40,7 +41,10 @@ async def history(api: Api, link: Link, samples: int = SAMPLES, seed: int = 1, u
             first, last, offset = faults[name]
             values[first:last] += offset
         columns[name] = np.maximum(values, 0.0 if centre > 0 else -150.0).tolist()
-    await record(api, TargetKind.LINK, link=[link.number] * samples, direction=["OB"] * samples, at=at, **columns)
+    for first in range(0, samples, PART):  # in parts of which none suffices for a profile
+        part = {name: values[first : first + PART] for name, values in ({"at": at} | columns).items()}
+        rows = len(part["at"])
+        await record(api, TargetKind.LINK, link=[link.number] * rows, direction=["OB"] * rows, **part)
 
 
 async def profiles(services: Services) -> list[Profile]:
