@@ -41,12 +41,11 @@ def shift_left(values: NDArray[Scalar], by: int = 1) -> NDArray[Scalar]:
 
 def drop_short_runs(true: Bools, least: int) -> Bools:
     """Returns only the runs of at least `least` samples, shape (streams, times)."""
-    begun = true
-    for shift in range(1, least):
-        begun = begun & shift_left(true, shift)
-    kept = begun.copy()
-    for shift in range(1, least):
-        kept |= shift_right(begun, shift)
+    times = true.shape[1]
+    place = np.arange(times)
+    before = np.maximum.accumulate(np.where(true, -1, place), axis=1)
+    after = np.minimum.accumulate(np.where(true, times, place)[:, ::-1], axis=1)[:, ::-1]
+    kept: Bools = true & (after - before - 1 >= least)
     return kept
 
 

@@ -1,5 +1,6 @@
 """The analysis of a window: which links degraded together, why, by whose fault, and since when."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,12 +15,15 @@ from ml.root_cause.directions import in_any_direction, repeat_for_directions
 from ml.root_cause.event_features import EventFeatures, extract_features
 from ml.root_cause.events import Event, detect_events
 from ml.root_cause.fault_grouping import ExplainedEvent, group_faults
+from ml.root_cause.impact import Weighed, measure_damage, rank_patterns
 from ml.root_cause.localization import Explanation, explain_event
 from ml.root_cause.model import RootCauseModel
 from ml.root_cause.narration import describe, list_evidence
 from ml.root_cause.onset import estimate_onset
 from ml.root_cause.report import Analysis, Culprit, Hypothesis, Pattern, Request
+from ml.root_cause.resampling import refine
 from ml.root_cause.residuals import CRITICAL_GRADE, Residuals, compute_residuals
+from ml.root_cause.resolutions import merge_resolutions
 
 MOST_HYPOTHESES: Final = 8
 DEEP_DB: Final = 8.0  # the depth from which severity no longer grows
@@ -28,15 +32,39 @@ STRONG_SIGMAS: Final = 3.0  # of its noise: deeper fades count for the correlati
 
 
 def analyze(topology: Topology, request: Request, model: RootCauseModel) -> Analysis:
-    """Returns the patterns that touch the topology's scope, most confident first; none if nothing degraded."""
+    """Returns the patterns that touch the topology's scope: what lasts first, then by impact; none if all is well.
+
+    A window whose newest samples come much faster than its grid's step is analysed twice: as a whole, and its last
+    stretch in their own cadence, so that a young fault shows.
+    """
+    whole = _examine(topology, request, model)
+    fine = refine(topology, request, whole.step_ms)
+    if fine is None:
+        return Analysis(rank_patterns(whole.weighed), whole.correlation, whole.links)
+    last = _examine(topology, fine, model)
+    weighed = merge_resolutions(whole.weighed, last.weighed, fine.start_ms, whole.step_ms)
+    return Analysis(rank_patterns(weighed), max(whole.correlation, last.correlation), whole.links)
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What one pass found. step_ms: of its grid. correlation, links: see `Analysis`."""
+
+    weighed: list[Weighed]
+    correlation: float
+    links: int
+    step_ms: int
+
+
+def _examine(topology: Topology, request: Request, model: RootCauseModel) -> _Findings:
     residuals = compute_residuals(topology, request)
     explained = [_explain(topology, residuals, event, model) for event in detect_events(topology, residuals)]
     scope = repeat_for_directions(topology.in_scope)
     faults = group_faults(topology, explained)
     touching = [fault for fault in faults if scope[fault.event.affected_streams].any()]
-    patterns = sorted((_pattern(topology, residuals, one, model) for one in touching), key=lambda one: -one.confidence)
+    weighed = [Weighed(_pattern(topology, residuals, one, model), measure_damage(one.event, scope)) for one in touching]
     measured = int((in_any_direction(residuals.known) & topology.in_scope).sum())
-    return Analysis(tuple(patterns), _correlation(residuals, touching, scope), measured)
+    return _Findings(weighed, _correlation(residuals, touching, scope), measured, residuals.step_ms)
 
 
 def _explain(topology: Topology, residuals: Residuals, event: Event, model: RootCauseModel) -> ExplainedEvent:

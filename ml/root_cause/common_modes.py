@@ -15,11 +15,12 @@ COMMON_DB: Final = 0.32  # of a group's clipped mean: more than a quarter of its
 SIGMAS: Final = 4.5  # of the noise of a group's mean
 COMMON_CONGESTION: Final = 0.2
 MOST_MEMBERS: Final = 0.6  # share of a group that shows its common-mode profile
-ENOUGH_MEMBERS: Final = 0.3  # share of a group that must be measured
+ENOUGH_MEMBERS, ENOUGH_BUSY = 0.3, 0.1  # share of a group that must be measured; of congestion, where busy ones hide
 LEAST_SAMPLES: Final = 2  # of a run, or of a single stream's fade
 FOOT: Final = 0.3  # of the threshold: where a run begins and ends
 SINGLE_DB: Final = 1.0  # a single stream's smoothed fade
 SINGLE_SIGMAS: Final = 3.0
+ALARMED: Final = 0.6  # of these, for a stream that is known to misbehave
 LOW_FREQUENCY_FACTOR: Final = 1.5
 LONG, SHORT = 1.05, 2.4  # in thresholds: the mean of a long fade, and what is added for a short one
 MOST_TRIED: Final = 12  # groups, or streams
@@ -106,32 +107,77 @@ def find_common_mode(left: Degradation, groups: StreamGroups, *, singles: bool) 
 
 
 def _find_single(left: Degradation) -> CommonMode | None:
-    """Returns the stream whose fades are deepest for their duration and its healthy noise."""
-    smooth = _median_of_three(_hold(left.depth, left.measured))
-    noise = np.maximum(SINGLE_SIGMAS * left.sigma, LOW_FREQUENCY_FACTOR * left.low_frequency_noise)
-    threshold = np.maximum(SINGLE_DB, noise)
-    over = smooth / threshold[:, None]
+    """Returns the stream whose fades are deepest for their duration and its healthy noise.
+
+    Each stream is looked at twice: by medians of three samples, and by means of more where samples come fast.
+    """
+    held = _hold(left.depth, left.measured)
+    views = [_View.of(left, _median_of_three(held), 1.0)]
+    if left.smoothed > SMOOTHING:
+        views.append(_View.of(left, _mean_before(held, left.smoothed), left.smoothed / SMOOTHING))
+    over = np.maximum.reduce([view.over for view in views])
     scores = (np.clip(over, 0.0, 1.0) * (over >= 1.0)).sum(axis=1)
-    deepest = np.lexsort((-smooth.sum(axis=1), -scores))  # of equal scores, as they are clipped
+    deepest = np.lexsort((-views[0].fade.sum(axis=1), -scores))  # of equal scores, as they are clipped
     for stream in deepest[:MOST_TRIED].tolist():
         if scores[stream] <= 0:
             return None
-        runs = [run for run in _runs_above(over[stream]) if _is_clear(smooth[stream, run], threshold[stream])]
+        runs = [run for run in _runs_above(over[stream]) if any(view.is_clear(stream, run) for view in views)]
         if runs:
-            return CommonMode(np.array([stream]), None, runs, smooth[stream], float(scores[stream]))
+            return CommonMode(np.array([stream]), None, runs, views[0].fade[stream], float(scores[stream]))
     return None
 
 
-def _is_clear(fade: Floats32, threshold: float) -> bool:
-    """Returns whether a single stream's fade is no noise: the shorter, the deeper it must be."""
+@dataclass(frozen=True)
+class _View:
+    """Smoothed fades.
+
+    fade: dB, shape (streams, times). threshold: from which it is clear, dB, shape (streams,). samples: of which one is
+    independent.
+    """
+
+    fade: Floats32
+    threshold: Floats32
+    samples: float
+
+    @classmethod
+    def of(cls, left: Degradation, fade: Floats32, samples: float) -> Self:
+        white = SINGLE_SIGMAS * left.sigma / np.sqrt(samples)
+        noise = np.maximum(white, LOW_FREQUENCY_FACTOR * left.low_frequency_noise)
+        usual = np.maximum(SINGLE_DB, noise)
+        threshold = usual if left.alarmed is None else np.where(left.alarmed, ALARMED * usual, usual)
+        return cls(fade, threshold.astype(np.float32), samples)
+
+    @property
+    def over(self) -> Floats32:
+        return self.fade / self.threshold[:, None]
+
+    def is_clear(self, stream: int, run: slice) -> bool:
+        return _is_clear(self.fade[stream, run], float(self.threshold[stream]), self.samples)
+
+
+def _is_clear(fade: Floats32, threshold: float, samples: float) -> bool:
+    """Returns whether a single stream's fade is no noise: the shorter, the deeper it must be.
+
+    samples: of which one is independent.
+    """
     clear = fade[fade >= threshold]
-    return bool(len(clear) >= LEAST_SAMPLES and clear.mean() >= threshold * (LONG + SHORT / np.sqrt(len(clear))))
+    count = len(clear) / samples
+    return bool(count >= LEAST_SAMPLES and clear.mean() >= threshold * (LONG + SHORT / np.sqrt(count)))
 
 
 def _hold(depth: Floats32, measured: Bools) -> Floats32:
     """Returns the depth with gaps filled by the last measured value."""
     place = np.where(measured, np.arange(depth.shape[1]), 0)
     result: Floats32 = np.take_along_axis(depth, np.maximum.accumulate(place, axis=1), axis=1)
+    return result
+
+
+def _mean_before(values: Floats32, count: int) -> Floats32:
+    """Returns the mean of the last `count` samples at each, fewer at the beginning."""
+    total = np.pad(values.cumsum(axis=1, dtype=np.float64), ((0, 0), (1, 0)))
+    stop = np.arange(1, values.shape[1] + 1)
+    start = np.maximum(0, stop - count)
+    result: Floats32 = ((total[:, stop] - total[:, start]) / (stop - start)).astype(np.float32)
     return result
 
 
@@ -174,7 +220,8 @@ def _group_means(left: Degradation, member: Floats32) -> tuple[Floats32, Floats3
     mean = _smooth(total) / np.maximum(_smooth(count), 1e-6)
     noise = np.sqrt(member @ left.sigma**2) / np.maximum(size, 1.0)
     least = COMMON_CONGESTION if left.channel is Channel.CONGESTION else np.maximum(COMMON_DB, SIGMAS * noise)[:, None]
-    enough = count >= np.maximum(1.0, ENOUGH_MEMBERS * size[:, None])
+    share = ENOUGH_BUSY if left.channel is Channel.CONGESTION else ENOUGH_MEMBERS
+    enough = count >= np.maximum(1.0, share * size[:, None])
     over: Floats32 = np.where(enough, mean / least, 0.0)
     return mean.astype(np.float32), over
 

@@ -12,6 +12,7 @@ from ml.root_cause.residuals import Residuals
 
 OUTAGE_DEPTH, OUTAGE_NOISE = 5.0, 0.05
 HIGHEST_DB, DEEPEST_DB = 2.0, 15.0  # above and below the reference
+LEAST_SMOOTHED, MOST_SMOOTHED, SMOOTHED_MS = 3, 15, 90_000  # samples, and their duration
 FADING_DB: Final = 1.0  # from this fade on it is the signal that fails
 FADING_SAMPLES: Final = 2  # before and after a fade that count as fading
 CONGESTED_FROM, CONGESTION_NOISE = 0.4, 0.35  # in halves of a robust deviation
@@ -31,7 +32,9 @@ class Degradation:
 
     depth: about in dB, 0 where unknown, shape (streams, times). known: 1 or 0, shape (streams, times).
     sigma: standard deviation of the noise, shape (streams,). low_frequency_noise: of a healthy stream, (streams,).
-    measured: known before anything was explained, shape (streams, times).
+    measured: known before anything was explained, shape (streams, times). smoothed: samples in a minute and a half, at
+    least `LEAST_SMOOTHED`: a slow fade of a noisy stream shows in their mean. alarmed: streams known to misbehave,
+    shape (streams,), None for none.
     """
 
     channel: Channel
@@ -39,6 +42,8 @@ class Degradation:
     known: Floats32
     sigma: Floats32
     low_frequency_noise: Floats32
+    smoothed: int = LEAST_SMOOTHED
+    alarmed: Bools | None = None
     measured: Bools = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,6 +57,8 @@ class Degradation:
             self.known[streams],
             self.sigma[streams],
             self.low_frequency_noise[streams],
+            self.smoothed,
+            None if self.alarmed is None else self.alarmed[streams],
         )
 
     def forget(self, cells: Bools) -> None:
@@ -71,14 +78,27 @@ def measure_fades(residuals: Residuals) -> Degradation:
     """Returns the fall of Es/N0 below its reference, dB."""
     known = np.isfinite(residuals.esno)
     depth = np.where(known, np.clip(-residuals.esno, -HIGHEST_DB, DEEPEST_DB), 0.0).astype(np.float32)
-    return Degradation(Channel.SIGNAL, depth, known.astype(np.float32), residuals.sigma, residuals.low_frequency_noise)
+    smoothed = int(np.clip(SMOOTHED_MS // residuals.step_ms, LEAST_SMOOTHED, MOST_SMOOTHED))
+    return Degradation(
+        Channel.SIGNAL,
+        depth,
+        known.astype(np.float32),
+        residuals.sigma,
+        residuals.low_frequency_noise,
+        smoothed,
+        residuals.alarmed,
+    )
 
 
 def measure_congestion(residuals: Residuals) -> Degradation:
-    """Returns congestion in halves of a robust deviation, where the signal is healthy."""
+    """Returns congestion in halves of a robust deviation, where the signal is healthy.
+
+    A stream that carries much more than usual, and yet does not queue, is no witness for either.
+    """
     fading = np.nan_to_num(residuals.esno, nan=0.0) < -FADING_DB
     known = np.isfinite(residuals.congestion) & ~dilate(fading, FADING_SAMPLES) & ~residuals.outage
     depth = np.where(known, np.clip(residuals.congestion / 2.0 - CONGESTED_FROM, 0.0, None), 0.0).astype(np.float32)
+    known &= ~(residuals.busy & (depth <= 0.0))
     return Degradation(
         Channel.CONGESTION, depth, known.astype(np.float32), _same(CONGESTION_NOISE, depth), _same(0.0, depth)
     )

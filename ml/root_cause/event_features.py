@@ -15,10 +15,19 @@ from ml.root_cause.events import Event
 from ml.root_cause.residuals import Residuals
 from ml.root_cause.signature import Feature
 from ml.root_cause.spatial import coincidence_penalty, find_centre, measure_compactness
-from ml.root_cause.timing import PEAK, count_samples_shown, find_main_run, is_daily, measure_arrivals, measure_rise
+from ml.root_cause.timing import (
+    PEAK,
+    count_samples_shown,
+    find_main_run,
+    is_daily,
+    measure_arrivals,
+    measure_gradualness,
+    measure_rise,
+)
 
 CORE: Final = 0.5  # share of the peak from which a sample belongs to the event's core
-LEAST_DEPTH_DB: Final = 0.7  # smaller depths have no meaningful ratio
+LEAST_DEPTH_DB: Final = 0.7  # smaller depths of a single stream have no meaningful ratio
+LEAST_SHARED_DB: Final = 0.25  # nor of many
 LEAST_MEAN_DB: Final = 0.5  # divisor of the depths' scatter, at least
 LEAST_RISE_DB: Final = 0.25  # smaller expected rises of the level have no meaningful ratio
 CLOSE_KM: Final = 25.0
@@ -33,7 +42,7 @@ class EventFeatures:
     depth, noise, power: means over the event's core, dB; see `Residuals`.
     onset: minutes from the event's first sample to half of the stream's depth.
     profile: common to all affected streams, dB, shape (times,).
-    rise_minutes, minutes, lasts, runs, total, daily, compact: see `Feature`.
+    rise_minutes, gradual, minutes, lasts, runs, total, daily, compact: see `Feature`.
     mobile: the stream's site is mobile. nearby: its site is close to the centre, and another.
     centre: the index of the affected site around which depth falls off with distance.
     coincidence: nats against a rain cell that happens to affect just these links.
@@ -48,6 +57,7 @@ class EventFeatures:
     onset: Floats32
     profile: Floats32
     rise_minutes: float
+    gradual: float
     minutes: float
     lasts: float
     runs: int
@@ -66,14 +76,16 @@ class EventFeatures:
         ib, ob, remotes = some & inbound, some & ~inbound, repeat_for_directions(in_any_direction(some))
         depth_ib, depth_ob = median(self.depth[ib]), median(self.depth[ob])
         main = ib if np.nan_to_num(depth_ib) >= np.nan_to_num(depth_ob) else ob
+        least_ib, least_ob = _least_depth(ib), _least_depth(ob)
         return {
             Feature.DEPTH: float(np.nanmax([depth_ib, depth_ob, -1.0])) if self.fading and some.any() else np.nan,
-            Feature.NOISE_SHARE_IB: _share(median(self.noise[ib]), depth_ib),
-            Feature.NOISE_SHARE_OB: _share(median(self.noise[ob]), depth_ob),
-            Feature.BALANCE: _log_ratio(depth_ob, depth_ib),
+            Feature.NOISE_SHARE_IB: _share(median(self.noise[ib]), depth_ib, least_ib),
+            Feature.NOISE_SHARE_OB: _share(median(self.noise[ob]), depth_ob, least_ob),
+            Feature.BALANCE: _log_ratio(depth_ob, depth_ib, max(least_ib, least_ob)),
             Feature.POWER_IB: median(self.power[remotes & inbound]),
             Feature.POWER_OB: median(self.power[remotes & ~inbound]),
             Feature.RISE: self.rise_minutes,
+            Feature.GRADUAL: self.gradual,
             Feature.MINUTES: self.minutes,
             Feature.LASTS: self.lasts,
             Feature.RUNS: float(self.runs),
@@ -108,6 +120,7 @@ def extract_features(topology: Topology, residuals: Residuals, event: Event) -> 
         onset=_spread(affected, measure_arrivals(residuals, event) if fading else np.nan, 2 * links),
         profile=profile,
         rise_minutes=measure_rise(profile, run) * minutes,
+        gradual=measure_gradualness(profile, run, minutes),
         minutes=count_samples_shown(profile[run]) * minutes,
         lasts=float(event.active[-2:].any()),
         runs=event.runs,
@@ -177,12 +190,17 @@ def _level_rise(residuals: Residuals, streams: Integers, depth: Floats32, weight
     return result
 
 
-def _share(noise: float, depth: float) -> float:
-    return noise / depth if depth >= LEAST_DEPTH_DB else float("nan")
+def _least_depth(streams: Bools) -> float:
+    """Returns the depth from which ratios to it are meaningful, dB: the noise of a median falls with its streams."""
+    return float(max(LEAST_SHARED_DB, LEAST_DEPTH_DB / np.sqrt(max(1, int(streams.sum())))))
 
 
-def _log_ratio(one: float, other: float) -> float:
-    return float(np.log(one / other)) if min(one, other) >= LEAST_DEPTH_DB else float("nan")
+def _share(noise: float, depth: float, least: float) -> float:
+    return noise / depth if depth >= least else float("nan")
+
+
+def _log_ratio(one: float, other: float, least: float) -> float:
+    return float(np.log(one / other)) if min(one, other) >= least else float("nan")
 
 
 def _scatter(depth: Floats32) -> float:

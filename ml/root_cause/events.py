@@ -58,16 +58,15 @@ class Event:
 
 def detect_events(topology: Topology, residuals: Residuals) -> list[Event]:
     """Returns events by channel: outages, then fades, then congestion, the strongest of each first."""
-    near = _neighbours(topology)
     detected: list[Event] = []
     explained = np.zeros(residuals.esno.shape, dtype=bool)
     for left in (measure_outages(residuals), measure_fades(residuals), measure_congestion(residuals)):
         left.forget(explained)
         congestion = left.channel is Channel.CONGESTION
         for event in _in_channel(
+            topology,
             left,
             group_by_network(topology) if congestion else group_by_shared_risk(topology),
-            near,
             singles=not congestion,
         ):
             detected.append(event)
@@ -75,24 +74,13 @@ def detect_events(topology: Topology, residuals: Residuals) -> list[Event]:
     return detected
 
 
-def _neighbours(topology: Topology) -> Bools:
-    """Returns which links have sites near each other, or the same, shape (links, links).
-
-    Sites of unknown position are near no other.
-    """
-    latitude, longitude = topology.sites.latitude[topology.site], topology.sites.longitude[topology.site]
-    close = km_apart(latitude[:, None], longitude[:, None], latitude, longitude) <= NEIGHBOUR_KM
-    result: Bools = close | (topology.site[:, None] == topology.site[None])
-    return result
-
-
-def _in_channel(left: Degradation, groups: StreamGroups, near: Bools, *, singles: bool) -> Iterator[Event]:
+def _in_channel(topology: Topology, left: Degradation, groups: StreamGroups, *, singles: bool) -> Iterator[Event]:
     """Yields one event after another, and takes each away from what is left to explain."""
     for _ in range(MOST_EVENTS):
         common_mode = find_common_mode(left, groups, singles=singles)
         if common_mode is None:
             return
-        event = _event(left, common_mode, near)
+        event = _event(topology, left, common_mode)
         if event.affected_streams.size:
             _explain(left, event, common_mode)
             yield event
@@ -102,12 +90,25 @@ def _in_channel(left: Degradation, groups: StreamGroups, near: Bools, *, singles
             left.depth[common_mode.members] = 0.0
 
 
-def _event(left: Degradation, common_mode: CommonMode, near: Bools) -> Event:
+def _event(topology: Topology, left: Degradation, common_mode: CommonMode) -> Event:
+    near = _near_link(topology, int(common_mode.members[0])) if common_mode.alone else None
     fit = fit_membership(left, common_mode, near)
     active = mask_runs(len(common_mode.profile), fit.runs)
     profile = np.where(active, common_mode.profile, 0.0)
     evidence = left.known[:, active].mean(axis=1) > LEAST_MEASURED
     return Event(left.channel, profile, active, fit.loading, fit.probability * evidence, evidence, len(fit.runs))
+
+
+def _near_link(topology: Topology, stream: int) -> Bools:
+    """Returns which links have sites near that of a stream, or the same, shape (links,).
+
+    Sites of unknown position are near no other.
+    """
+    latitude, longitude = topology.sites.latitude[topology.site], topology.sites.longitude[topology.site]
+    link = stream % len(topology.links)
+    close = km_apart(latitude, longitude, latitude[link], longitude[link]) <= NEIGHBOUR_KM
+    result: Bools = close | (topology.site == topology.site[link])
+    return result
 
 
 def _explain(left: Degradation, event: Event, common_mode: CommonMode) -> None:

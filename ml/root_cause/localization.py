@@ -21,6 +21,7 @@ from ml.root_cause.signatures import SIGNATURES
 HIT_IF_MEMBER: Final = 0.96
 MOST_MEMBERS: Final = 12  # that count: those of a larger group are no independent witnesses
 UNEXPLAINED: Final = 14.0  # nats, if all affected streams are elsewhere
+NEGLIGIBLE: Final = 0.25  # membership: of hundreds of streams those below it would add up
 UNMEASURED: Final = 6.0  # nats, if no member was measured
 HOPELESS: Final = 16.0  # nats
 UNKNOWN_SCORE: Final = -11.0  # nats: an explanation must be better than none
@@ -54,7 +55,7 @@ def explain_event(topology: Topology, event: Event, event_features: EventFeature
     signatures = [signature for signature in SIGNATURES if event.channel in signature.channels]
     for signature, direction_mask in [(one, mask) for one in signatures for mask in one.direction_masks]:
         for candidate in find_candidates(topology, event, event_features, signature, direction_mask):
-            explanation = _explain(event, event_features, signature, candidate, direction_mask, summaries)
+            explanation = _explain(topology, event, event_features, signature, candidate, direction_mask, summaries)
             key = (signature.cause, candidate.kind, candidate.index)
             if explanation and (key not in best or best[key].score < explanation.score):
                 best[key] = explanation
@@ -62,6 +63,7 @@ def explain_event(topology: Topology, event: Event, event_features: EventFeature
 
 
 def _explain(
+    topology: Topology,
     event: Event,
     event_features: EventFeatures,
     signature: Signature,
@@ -71,7 +73,7 @@ def _explain(
 ) -> Explanation | None:
     """Returns an explanation with its score, or None if its features cannot make it plausible any more."""
     rarity = signature.rarity + signature.direction_cost(direction_mask)
-    against = {RARITY: rarity} | _coverage(event, signature, candidate)
+    against = {RARITY: rarity} | _coverage(topology, event, signature, candidate)
     if signature.cause is RootCause.RAIN_FADE and not signature.at_hub:
         against[COINCIDENCE] = event_features.coincidence
     if sum(against.values()) > HOPELESS:
@@ -80,18 +82,26 @@ def _explain(
     if members not in summaries:
         summaries[members] = event_features.summarize(candidate.members)
     features = summaries[members]
-    against |= {feature.value: interval.against(features[feature]) for feature, interval in signature.expects.items()}
+    against |= signature.against(features)
     return Explanation(signature.cause, candidate, -sum(against.values()), against, features)
 
 
-def _coverage(event: Event, signature: Signature, candidate: CulpritCandidate) -> dict[str, float]:
-    """Returns nats against a candidate, for healthy members and for affected streams elsewhere."""
-    weight = event.membership * event.evidence
+def _coverage(topology: Topology, event: Event, signature: Signature, candidate: CulpritCandidate) -> dict[str, float]:
+    """Returns nats against a candidate, for healthy members and for affected streams elsewhere.
+
+    Each of the candidate's networks counts by its members, of a large one `MOST_MEMBERS`: that a small one is healthy
+    is not outweighed by the size of another.
+    """
+    weight = np.where(event.membership < NEGLIGIBLE, 0.0, event.membership) * event.evidence
     members = candidate.members & event.evidence
     inside, count = float(weight[members].sum()), int(members.sum())
     if not count:
         return {HEALTHY: UNMEASURED, ELSEWHERE: UNEXPLAINED}
-    share = inside / count
+    network = np.tile(topology.network, 2)[members]
+    of_network = np.bincount(network)
+    affected = np.bincount(network, weight[members])
+    counted = np.minimum(of_network, MOST_MEMBERS)
+    share = float((counted * affected / np.maximum(1, of_network)).sum() / counted.sum())
     cost = -(share * np.log(HIT_IF_MEMBER) + (1.0 - share) * np.log(1.0 - HIT_IF_MEMBER))
     total = float(weight.sum())
     return {

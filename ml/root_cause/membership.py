@@ -18,6 +18,7 @@ DEPTH_SOFT_DB: Final = 0.15
 OWN_DB, OWN_SIGMAS, OWN_CORRELATION = 0.6, 2.0, 0.4  # of a single link's own directions: power control may hide one
 GROUP_LOADING, GROUP_LOADING_SOFT = 0.2, 0.03  # of the group's own members
 GROUP_CORRELATION, GROUP_CORRELATION_SAMPLES = 0.25, 2.5  # higher for short runs, where chance is more likely
+ALONE_WANDER, GROUP_WANDER = 1.2, 0.8  # of the low-frequency noise: less may follow a slow fade by chance
 PARTNERS: Final = 3  # opposite directions of affected links: fewer have no meaningful median
 PARTNER_DB, PARTNER_CORRELATION = 0.3, 0.3  # of their medians
 PARTNER_SHARE, PARTNER_SOFT, PARTNER_OWN_CORRELATION = 0.4, 0.1, 0.15  # of each: share of the median, correlation
@@ -52,18 +53,18 @@ class _Fit:
     correlation: Floats32
 
 
-def fit_membership(left: Degradation, common_mode: CommonMode, near: Bools) -> Membership:
+def fit_membership(left: Degradation, common_mode: CommonMode, near: Bools | None) -> Membership:
     """Returns each stream's membership, fitted around the strongest run, with further runs of the same streams.
 
-    near: which links have sites close to each other, shape (links, links).
+    near: for a single stream, which links have sites close to its own, shape (links,).
     """
     profile, times = common_mode.profile, len(common_mode.profile)
     main, *others = common_mode.runs
     span = _around(main, times, 0)
     fit = _fit(left, np.where(mask_runs(times, [main]), profile, 0.0), span, mask_runs(times, others))
     loading, probability = fit.loading.copy(), _probability(left, profile[main], fit, common_mode)
-    if common_mode.alone:
-        close = np.flatnonzero(np.tile(near[int(common_mode.members[0]) % len(near)], 2))
+    if near is not None:
+        close = np.flatnonzero(np.tile(near, 2))
         loading[close], probability[close] = _allow_lags(
             left.of(close), profile, main, loading[close], probability[close]
         )
@@ -105,6 +106,8 @@ def _probability(left: Degradation, profile: Floats32, fit: _Fit, common_mode: C
     loading, correlation = fit.loading, fit.correlation
     likely = logistic_threshold(loading, LOADING, LOADING_SOFT)
     likely = likely * logistic_threshold(correlation, CORRELATION, CORRELATION_SOFT)
+    wander_db = (ALONE_WANDER if common_mode.alone else GROUP_WANDER) * left.low_frequency_noise
+    likely = likely * logistic_threshold(loading * float(profile.max()), wander_db, DEPTH_SOFT_DB)
     if common_mode.alone:
         links = len(loading) // 2
         own = int(common_mode.members[0]) % links + np.array([0, links])

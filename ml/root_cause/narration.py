@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from ml.catalogue.root_causes import CAUSES, CulpritKind
+from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.catalogue.topology import Topology
 from ml.root_cause.candidates import CulpritCandidate
 from ml.root_cause.degradation import Channel
@@ -17,24 +17,43 @@ from ml.root_cause.sentences import SENTENCES
 
 WORTH_SAYING: Final = 0.25  # nats
 MOST_SENTENCES: Final = 8
+# A cause with its culprit's name. Of a lone fault at a remote the link bears the name.
+BLAMED: Final = {
+    RootCause.EQUIPMENT_FAILURE: "Failing hub chain (modulator, amplifier or demodulator) of {}",
+    RootCause.ANTENNA_ALIGNMENT: "Mispointed antenna of {}",
+    RootCause.SATELLITE_INTERFERENCE: "Interference on {}",
+    RootCause.ANTENNA_MISALIGNMENT: "Mispointed remote antenna of {}",
+    RootCause.RAIN_FADE: "Rain at {}",
+    RootCause.SUN_TRANSIT: "Sun in the beam of {}",
+    RootCause.CONGESTION: "More traffic than {} can carry",
+    RootCause.REMOTE_EQUIPMENT: "Failing transmitter or receiver at the remote of {}",
+    RootCause.POWER_OUTAGE: "No electricity at {}",
+    RootCause.BLOCKAGE: "Blocked view of the satellite at {}",
+}
 MEMBERS_NATS: Final = 6.0  # if all members are affected, or none
 
 
 def describe(topology: Topology, event: Event, best: Explanation) -> str:
-    """Returns one sentence: which links are affected, how, and why."""
+    """Returns one sentence: why and at whom, and which links are affected and how."""
     links, streams = len(topology.links), event.affected_streams
     alone = len(event.affected_links) == 1
-    who = f"Link {topology.link_names[int(event.affected_links[0])]}" if alone else f"{len(event.affected_links)} links"
+    who = f"link {topology.link_names[int(event.affected_links[0])]}" if alone else f"{len(event.affected_links)} links"
     inbound, outbound = bool((streams < links).any()), bool((streams >= links).any())
     direction = "" if inbound and outbound else " inbound" if inbound else " outbound"
-    at_fault = f" at {_name(topology, best.candidate)}" if best.candidate else ""
-    return f"{who} {_what(event, alone=alone)}{direction}: {CAUSES[best.cause].meaning}{at_fault}."
+    return f"{_blame(topology, best)}: {who} {_what(event, alone=alone)}{direction}."
+
+
+def _blame(topology: Topology, best: Explanation) -> str:
+    """Returns the cause and its culprit's name."""
+    if best.candidate is None:
+        return "No known cause fits"
+    return BLAMED[best.cause].format(_name(topology, best.candidate))
 
 
 def _what(event: Event, *, alone: bool) -> str:
     match event.channel:
         case Channel.OUTAGE:
-            return "went silent"
+            return "went down"
         case Channel.CONGESTION:
             return f"{'queues' if alone else 'queue'}, with a healthy signal"
         case Channel.SIGNAL:
@@ -49,7 +68,8 @@ def _name(topology: Topology, candidate: CulpritCandidate) -> str:
         case CulpritKind.SATELLITE:
             link = int(np.flatnonzero(candidate.members)[0]) % len(topology.links)
             transponder = topology.transponder_names[topology.transponder[link]]
-            return f"satellite {topology.satellite_names[index]}, transponder {transponder}"
+            satellite = f"satellite {topology.satellite_names[index]}"
+            return f"transponder {transponder} of {satellite}" if transponder else satellite
         case CulpritKind.SITE:
             return f"{'hub' if (topology.networks.hub == index).any() else 'site'} {topology.sites.names[index]}"
         case CulpritKind.NETWORK:

@@ -16,6 +16,7 @@ OUTAGE_SAMPLES: Final = 3  # consecutive samples without a reading: fewer go mis
 DOWN_SAMPLES: Final = 2  # consecutive samples that report 0 % uptime
 SILENT_MINUTES: Final = 75.0  # without any sample in both directions: collectors pause for as long as that
 LEAST_SILENT_MINUTES: Final = 25.0
+SILENT_SAMPLES, SILENT_SECONDS = 5, 60.0  # at a faster cadence so many samples, and so long, suffice
 EXCEPTIONS: Final = 2  # links whose longest silence does not count as typical
 BLOCKAGES, BLOCKAGE_SAMPLES = 3, 4  # so many silences of a mobile site are no coincidence, however short
 SHARED_SILENCE: Final = 0.6  # share of a network's links
@@ -31,7 +32,7 @@ def detect_outages(topology: Topology, grid: Grid, esno: Floats32) -> Bools:
 
     An outage is reported by both directions, or both are silent for longer than is typical. A silence that most of a
     network's links share in a direction may be shorter. While all streams are silent, the collector was down. A link
-    that fades before it goes down has not lost its electricity, and is no outage.
+    that fades before it goes down, or still measures a level, has not lost its electricity, and is no outage.
 
     esno: Es/N0 relative to its reference, dB, shape (streams, times).
     """
@@ -39,8 +40,9 @@ def detect_outages(topology: Topology, grid: Grid, esno: Floats32) -> Bools:
     both, faded = in_both_directions(silent | down), in_any_direction(_after_fade(esno, down | silent))
     quiet = silent & ~(silent.mean(axis=0) >= COLLECTOR_SHARE)
     patience = _samples(SILENT_MINUTES, grid.step_ms)
+    hidden = in_both_directions(quiet | down)
     reported = drop_short_runs(both & in_any_direction(down) & ~faded, DOWN_SAMPLES)
-    long = _long_silences(both & in_both_directions(quiet), grid.step_ms) | _repeated_silences(topology, both)
+    long = _long_silences(both & in_both_directions(quiet), grid.step_ms) | _repeated_silences(topology, hidden)
     outage = repeat_for_directions(reported | long)
     outage |= drop_short_runs(quiet & _find_shared_silence(topology, quiet), OUTAGE_SAMPLES + 1)
     outage |= drop_short_runs(quiet, 2 * patience)
@@ -58,9 +60,9 @@ def detect_lock_loss(grid: Grid, unread: Bools) -> Bools:
 
 
 def _is_down(grid: Grid) -> Bools:
-    """Returns which samples report 0 % uptime, shape (streams, times)."""
-    uptime = grid.reading(Metric.UPTIME_PCT)
-    return grid.present & ~(uptime > 0.0) & ~np.isnan(uptime)
+    """Returns which samples report 0 % uptime and no level, shape (streams, times)."""
+    uptime, level = grid.reading(Metric.UPTIME_PCT), grid.reading(Metric.RX_LEVEL_DBM)
+    return grid.present & ~(uptime > 0.0) & ~np.isnan(uptime) & np.isnan(level)
 
 
 def _after_fade(esno: Floats32, down: Bools) -> Bools:
@@ -85,9 +87,9 @@ def _samples(minutes: float, step_ms: int) -> int:
     return max(OUTAGE_SAMPLES, round(minutes * MINUTE_MS / step_ms))
 
 
-def _repeated_silences(topology: Topology, both: Bools) -> Bools:
+def _repeated_silences(topology: Topology, hidden: Bools) -> Bools:
     """Returns the silences of mobile sites that have several, shape (links, times)."""
-    silences = drop_short_runs(both, BLOCKAGE_SAMPLES)
+    silences = drop_short_runs(hidden, BLOCKAGE_SAMPLES)
     count = (np.diff(np.pad(silences, ((0, 0), (1, 0))).astype(np.int8), axis=1) == 1).sum(axis=1)
     several: Bools = topology.sites.mobile[topology.site] & (count >= BLOCKAGES)
     return silences & several[:, None]
@@ -98,6 +100,8 @@ def _long_silences(quiet: Bools, step_ms: int) -> Bools:
     counted = quiet.cumsum(axis=1)
     length = counted - np.maximum.accumulate(np.where(quiet, 0, counted), axis=1)
     longest = np.sort(length.max(axis=1, initial=0))
-    least, most = (_samples(minutes, step_ms) for minutes in (LEAST_SILENT_MINUTES, SILENT_MINUTES))
+    most = _samples(SILENT_MINUTES, step_ms)
+    soon = max(SILENT_SAMPLES, -int(-SILENT_SECONDS * 1000 // step_ms))
+    least = min(soon, _samples(LEAST_SILENT_MINUTES, step_ms))
     typical = int(longest[-1 - EXCEPTIONS]) if len(longest) >= 4 * EXCEPTIONS else most
     return drop_short_runs(quiet, int(np.clip(1.5 * typical + 2, least, most)))

@@ -32,13 +32,16 @@ class Request:
     frame: columns `link` (the topology's keys), `direction` ('IB', 'OB'), `at` (epoch ms) and those of `READ` (null =
     not measured), rows in any order. Samples before `start_ms` are history, thinned or not.
     reference: reference levels known from elsewhere, shape (2 x links, len(READ)), all links inbound, then all
-    outbound; NaN = unknown.
+    outbound; NaN = unknown. step_ms: between the samples of a stream, None to measure it. alarmed: that the links in
+    scope misbehave is known already, so that less of a fade is needed to believe it.
     """
 
     frame: pl.DataFrame
     start_ms: int
     end_ms: int
     reference: Floats | None = None
+    step_ms: int | None = None
+    alarmed: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ class Pattern:
 
     severity: 0 to 1. confidence: the calibrated probability of the cause. started_ms, ended_ms: epoch ms, `ended_ms`
     None if it lasts at the window's end. links: the caller's keys, worst first. hypotheses: best first, their
-    probabilities sum to 1; the first is the pattern's cause and culprit.
+    probabilities sum to 1; the first is the pattern's cause and culprit. impact: the share of the scope's degradation
+    that it explains, times the confidence, 0 to 1; among the patterns that last, or those that ended.
     """
 
     cause: RootCause
@@ -87,11 +91,12 @@ class Pattern:
     directions: tuple[Direction, ...]
     evidence: tuple[Evidence, ...]
     hypotheses: tuple[Hypothesis, ...]
+    impact: float = 0.0
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """Patterns that touch the scope, most confident first; none if nothing degraded.
+    """Patterns that touch the scope: what lasts first, then by impact; none if nothing degraded.
 
     correlation: how strongly the degradations moved together, 0 to 1. links: how many of the scope have samples.
     """

@@ -1,6 +1,6 @@
 """Samples of links resampled to one grid of streams, times and metrics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -19,6 +19,10 @@ MOST_CELLS: Final = 3_000_000  # streams × times: longer windows get a coarser 
 LEAST_COLUMNS, MOST_COLUMNS = 48, 4400  # bounds of the times, whatever `MOST_CELLS` allows
 CADENCE_ROWS, CADENCE_STREAMS = 40, 9  # rows and streams from which the cadence is estimated
 JITTER_MS, PUNCTUAL_SHARE = 1000, 0.9  # if so many samples are as punctual as that, the grid takes their times
+LONGEST_GAP: Final = 10.0  # usual gaps: a longer one counts as this
+FINER: Final = 3  # steps of the window's grid in one of the newest samples, from which the last stretch is refined
+FINE_COLUMNS: Final = 360  # times of the last stretch
+RECENT: Final = 20  # newest samples of a stream, whose usual gap is its cadence now
 DEFAULT_STEP_MS, LEAST_STEP_MS, MOST_STEP_MS = 300_000, 1_000, 3_600_000
 
 
@@ -52,13 +56,17 @@ class Grid:
 
 
 def resample(topology: Topology, request: Request) -> Grid:
-    """Returns the request's samples on a grid with their own cadence, or a coarser one for long windows."""
+    """Returns the request's samples on a grid with their own cadence, or a coarser one for long windows.
+
+    Where the cadence changed within the window, it is the one that most of the window has.
+    """
     stream, at = _streams(topology, request.frame), request.frame["at"].to_numpy()
     values = request.frame.select(metric.column for metric in READ).to_numpy().astype(np.float32, copy=False)
     inside = (at >= request.start_ms) & (at < request.end_ms) & (stream >= 0)
     before = (at < request.start_ms) & (stream >= 0)
     streams = 2 * len(topology.links)
-    step, columns = _steps(_cadence(stream[inside], at[inside]), request.end_ms - request.start_ms, streams)
+    cadence = request.step_ms or _cadence(stream[inside], at[inside])
+    step, columns = _steps(cadence, request.end_ms - request.start_ms, streams)
     first = request.start_ms + _phase((at[inside] - request.start_ms) % step)
     column = np.clip((at[inside] - first + min(JITTER_MS, step // 2)) // step, 0, columns - 1)
     return Grid(
@@ -79,12 +87,47 @@ def _streams(topology: Topology, frame: pl.DataFrame) -> Integers:
     return streams
 
 
+def refine(topology: Topology, request: Request, step_ms: int) -> Request | None:
+    """Returns the last stretch of a request in the cadence of its newest samples, None if `step_ms` is about that.
+
+    What came before it is its history.
+    """
+    stream, at = _streams(topology, request.frame), request.frame["at"].to_numpy()
+    inside = (at >= request.start_ms) & (at < request.end_ms) & (stream >= 0)
+    times = _times(stream[inside], at[inside])
+    gaps = [np.diff(own)[-RECENT:] for own in times if len(own) > 1]
+    if request.step_ms or not gaps:
+        return None
+    recent = _to_step(float(np.median([np.median(gap) for gap in gaps])))
+    if step_ms < FINER * recent:
+        return None
+    together = np.unique(np.concatenate(times))
+    pauses = np.flatnonzero(np.diff(together) >= FINER * recent)
+    since = int(together[pauses[-1] + 1]) if len(pauses) else request.start_ms
+    return replace(request, start_ms=max(since, request.end_ms - FINE_COLUMNS * recent), step_ms=recent)
+
+
 def _cadence(stream: Integers, at: Integers) -> int:
-    """Returns the median gap between samples of a few streams, in ms, rounded to seconds."""
-    gaps = [np.diff(np.unique(at[stream == one])) for one in np.unique(stream[:: max(1, len(stream) // CADENCE_ROWS)])]
-    middle = [float(np.median(gap)) for gap in gaps[:CADENCE_STREAMS] if len(gap)]
-    step = round(float(np.median(middle)) / 1000.0) * 1000 if middle else DEFAULT_STEP_MS
-    return int(np.clip(step, LEAST_STEP_MS, MOST_STEP_MS))
+    """Returns the usual gap between samples of a few streams, in ms, rounded to seconds: half of the time has it."""
+    gaps = [_usual(np.diff(own)) for own in _times(stream, at) if len(own) > 1]
+    return _to_step(float(np.median(gaps))) if gaps else DEFAULT_STEP_MS
+
+
+def _times(stream: Integers, at: Integers) -> list[Integers]:
+    """Returns the times of the samples of a few streams, epoch ms, ascending."""
+    few = np.unique(stream[:: max(1, len(stream) // CADENCE_ROWS)])[:CADENCE_STREAMS]
+    return [np.unique(at[stream == one]) for one in few]
+
+
+def _usual(gap: Integers) -> float:
+    """Returns the median gap, ms, weighted by its length; pauses count little."""
+    ordered = np.sort(gap)
+    weight = np.minimum(ordered, LONGEST_GAP * np.median(ordered)).cumsum()
+    return float(ordered[np.searchsorted(weight, weight[-1] / 2.0)])
+
+
+def _to_step(gap_ms: float) -> int:
+    return int(np.clip(round(gap_ms / 1000.0) * 1000, LEAST_STEP_MS, MOST_STEP_MS))
 
 
 def _phase(late: Integers) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from ml.catalogue.metrics import Metric
 from ml.catalogue.topology import Topology
 from ml.numerics.arrays import Bools, Floats32, Integers
+from ml.root_cause.directions import repeat_for_directions
 from ml.root_cause.outages import detect_lock_loss, detect_outages
 from ml.root_cause.reference import GRADE_DB, ReferenceLevels, estimate_reference
 from ml.root_cause.report import Request
@@ -15,6 +16,7 @@ from ml.root_cause.resampling import PLACE, Grid, resample
 
 LOST_DB: Final = 12.0  # the fade that a receiver without lock counts as
 FULL_PCT, FILLING_PCT = 84.0, 10.0  # a carrier is full from this utilisation, and begins to fill so far below
+BUSY: Final = 1.8  # times the usual utilisation: more than the hour of the day makes of it
 MOST_DEVIATIONS: Final = 10.0
 CRITICAL_GRADE: Final = 7.0
 LEAST_MBPS: Final = 0.01  # added before logarithms
@@ -30,13 +32,14 @@ class Residuals:
     noise: rise of noise and interference at the receiver, dB.
     outage: no sign of life in either direction.
     congestion: excess of latency, loss and discards in robust deviations, 0 to 10.
+    busy: much more is carried than usual, by utilisation.
     throughput: natural logarithm of the ratio to the reference.
     loss: packet loss above the reference, percentage points.
     grade: as reported.
     sigma: standard deviation of healthy Es/N0, dB, shape (streams,).
     reference_esno: dB, shape (streams,).
     low_frequency_noise: how far a healthy signal fell below its median in the history, dB, shape (streams,).
-    known: there is a sample in the window, shape (streams,).
+    known: there is a sample in the window, shape (streams,). alarmed: it is known to misbehave, shape (streams,).
     """
 
     at: Integers
@@ -47,6 +50,7 @@ class Residuals:
     noise: Floats32
     outage: Bools
     congestion: Floats32
+    busy: Bools
     throughput: Floats32
     loss: Floats32
     grade: Floats32
@@ -54,6 +58,7 @@ class Residuals:
     reference_esno: Floats32
     low_frequency_noise: Floats32
     known: Bools
+    alarmed: Bools
 
 
 def compute_residuals(topology: Topology, request: Request) -> Residuals:
@@ -74,6 +79,7 @@ def compute_residuals(topology: Topology, request: Request) -> Residuals:
         noise=estimate_noise_rise(reference.of(Metric.ESNO_DB)[:, None], esno, level),
         outage=outage,
         congestion=_congestion(grid, reference),
+        busy=grid.reading(Metric.UTILIZATION_PCT) > BUSY * reference.of(Metric.UTILIZATION_PCT)[:, None],
         throughput=_throughput(grid, reference),
         loss=reference.change(grid, Metric.PACKET_LOSS_PCT),
         grade=grid.reading(Metric.GRADE),
@@ -81,6 +87,7 @@ def compute_residuals(topology: Topology, request: Request) -> Residuals:
         reference_esno=reference.of(Metric.ESNO_DB),
         low_frequency_noise=reference.low_frequency_noise,
         known=np.logical_or.reduce(grid.present, axis=1),
+        alarmed=repeat_for_directions(topology.in_scope & request.alarmed),
     )
 
 

@@ -28,10 +28,11 @@ class Scenario:
     step_ms: int
     faults: tuple[Fault, ...]
     seed: int
+    history_hours: float = HISTORY_HOURS
 
     @property
     def history_ms(self) -> int:
-        return self.start_ms - int(HISTORY_HOURS * HOUR_MS)
+        return self.start_ms - int(self.history_hours * HOUR_MS)
 
     @cached_property
     def times(self) -> Integers:

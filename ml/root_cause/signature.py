@@ -25,6 +25,7 @@ class Feature(StrEnum):
     POWER_IB = "POWER_IB"  # change of the remotes' transmit power, dB
     POWER_OB = "POWER_OB"  # change of the hub's transmit power, dB
     RISE = "RISE"  # minutes from a fifth to four fifths of the depth
+    GRADUAL = "GRADUAL"  # 0: a step; 1: it rose for a fifth of its time, or for long; NaN: too short to tell
     MINUTES = "MINUTES"  # duration of the strongest run
     LASTS = "LASTS"  # 1: it lasts at the window's end
     RUNS = "RUNS"  # how often it occurred
@@ -72,7 +73,8 @@ class Signature:
     direction_masks: the directions that it can affect, the likeliest first; with `equal_directions` equally likely.
     channels: in which it can show. expects: the features' intervals. rarity: nats against it a priori.
     at_hub: for rain, that it falls on the hub and affects all its links. healthy_member_weight: the weight of a healthy
-    member as counter-evidence, less than 1 if the cause may spare some.
+    member as counter-evidence, less than 1 if the cause may spare some. usual_minutes: after which it is usually over,
+    or off for the first time; that it still lasts says the less before.
     """
 
     cause: RootCause
@@ -84,6 +86,22 @@ class Signature:
     at_hub: bool = False
     equal_directions: bool = False
     healthy_member_weight: float = 1.0
+    usual_minutes: float = np.inf
+
+    def against(self, features: dict[Feature, float]) -> dict[str, float]:
+        """Returns nats against the cause by feature. What an event that still lasts may yet reach is not missed."""
+        return {feature.value: self._against(feature, features) for feature in self.expects}
+
+    def _against(self, feature: Feature, features: dict[Feature, float]) -> float:
+        interval, value = self.expects[feature], features[feature]
+        nats = interval.against(value)
+        if not features[Feature.LASTS] > 0.5:
+            return nats
+        if feature in (Feature.MINUTES, Feature.TOTAL) and value < interval.low:
+            return 0.0
+        if feature is Feature.LASTS or (feature is Feature.RUNS and value < interval.low):
+            return nats * float(min(1.0, features[Feature.MINUTES] / self.usual_minutes))
+        return nats
 
     def direction_cost(self, direction_mask: DirectionMask) -> float:
         """Returns nats against it for affecting these directions."""

@@ -15,6 +15,8 @@ QUICK: Final = at_most(12.0, 8.0)
 QUICK_OR_WEARS: Final = at_most(12.0, 8.0, 3.5)
 ALIKE: Final = at_most(0.35, 0.15)
 STAYS: Final = at_least(1.0, 0.6)
+SUDDEN: Final = at_most(0.4, 0.3, 3.5)
+NO_MORE_POWER: Final = at_most(0.8, 0.6, 2.5)
 SAME_LEVEL: Final = at_least(0.65, 0.14)
 BOTH_FALL: Final = at_most(0.22, 0.12)
 
@@ -27,6 +29,8 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         expects={
             Feature.NOISE_SHARE_OB: BOTH_FALL,
             Feature.RISE: QUICK_OR_WEARS,
+            Feature.GRADUAL: SUDDEN,
+            Feature.POWER_OB: NO_MORE_POWER,
             Feature.SCATTER: ALIKE,
             Feature.LAG: at_most(6, 5, 3.0),
             Feature.LASTS: STAYS,
@@ -40,12 +44,14 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         ("IB",),
         expects={
             Feature.RISE: QUICK_OR_WEARS,
+            Feature.GRADUAL: SUDDEN,
             Feature.SCATTER: ALIKE,
             Feature.LAG: at_most(6, 5, 3.0),
             Feature.LASTS: STAYS,
             Feature.RUNS: at_most(1, 0.7),
             Feature.MINUTES: at_least(30, 15),
             Feature.POWER_IB: at_least(-0.5, 0.7),
+            Feature.POWER_OB: NO_MORE_POWER,
             Feature.LEVEL_RISE: at_most(0.35, 0.35, 2.5),
         },
     ),
@@ -68,7 +74,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         expects={
             Feature.NOISE_SHARE_IB: BOTH_FALL,
             Feature.NOISE_SHARE_OB: BOTH_FALL,
-            Feature.RISE: at_least(45, 15),
+            Feature.GRADUAL: at_least(1.0, 0.33),
             Feature.MINUTES: at_least(120, 45),
             Feature.SCATTER: ALIKE,
             Feature.POWER_IB: at_most(1.0, 0.8),
@@ -83,6 +89,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             Feature.NOISE_SHARE_IB: SAME_LEVEL,
             Feature.NOISE_SHARE_OB: SAME_LEVEL,
             Feature.RISE: at_most(25, 15),
+            Feature.GRADUAL: at_most(0.4, 0.3, 2.5),
             Feature.TOTAL: at_least(30, 10),
             Feature.DEPTH: at_most(9.0, 2.0),
             Feature.RUNS: at_least(2, 0.7),
@@ -91,6 +98,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         },
         equal_directions=True,
         healthy_member_weight=0.25,
+        usual_minutes=45.0,
     ),
     Signature(
         RootCause.ANTENNA_MISALIGNMENT,
@@ -104,6 +112,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             Feature.MINUTES: at_least(60, 30),
             Feature.POWER_IB: at_least(-0.7, 0.6),
             Feature.BALANCE: at_most(0.5, 0.3),
+            Feature.DEPTH: at_most(10.0, 1.2),
         },
     ),
     # Over a remote and its neighbours: noise at the remotes' receivers, power control at their transmitters.
@@ -117,11 +126,14 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             Feature.MINUTES: Interval(10, 420, 120),
             Feature.LASTS: at_most(0.0, 0.7),
             Feature.RISE: Interval(4, 90, 20),
+            Feature.GRADUAL: at_least(0.4, 0.3, 3.0),
             Feature.POWER_IB: at_least(0.0, 0.4),
+            Feature.BALANCE: at_least(-0.15, 0.25, 3.0),
             Feature.COMPACT: at_least(0.9, 0.1),
             Feature.SCATTER: at_least(0.15, 0.1),
         },
         healthy_member_weight=0.4,
+        usual_minutes=60.0,
     ),
     # Over a hub: noise at its receivers, power control at its transmitter.
     Signature(
@@ -134,10 +146,13 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             Feature.MINUTES: Interval(10, 420, 120),
             Feature.LASTS: at_most(0.0, 0.7),
             Feature.RISE: Interval(4, 90, 20),
+            Feature.GRADUAL: at_least(0.4, 0.3, 3.0),
             Feature.POWER_OB: at_least(0.0, 0.4),
+            Feature.BALANCE: at_most(0.1, 0.25, 3.0),
             Feature.SCATTER: ALIKE,
         },
         at_hub=True,
+        usual_minutes=60.0,
     ),
     Signature(
         RootCause.SUN_TRANSIT,
@@ -150,8 +165,12 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             Feature.LASTS: at_most(0.0, 0.7),
             Feature.DEPTH: Interval(2.0, 12.0, 2.0),
             Feature.DAILY: at_least(1.0, 0.4),
+            Feature.GRADUAL: at_least(0.5, 0.3, 1.5),
+            Feature.POWER_IB: at_most(0.4, 0.4, 4.0),
+            Feature.POWER_OB: at_most(0.4, 0.4, 4.0),
         },
         equal_directions=True,
+        usual_minutes=12.0,
     ),
     Signature(
         RootCause.CONGESTION,
@@ -160,7 +179,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         (Channel.CONGESTION,),
         expects={
             Feature.MINUTES: at_least(50, 8),
-            Feature.LINKS: at_least(3, 0.5),
+            Feature.LINKS: at_least(3, 0.5, 3.0),
         },
         equal_directions=True,
         healthy_member_weight=0.4,
@@ -190,6 +209,8 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             Feature.RUNS: at_most(1, 1),
             Feature.MINUTES: at_least(30, 15),
             Feature.POWER_IB: Interval(-0.6, 0.6, 0.5),
+            Feature.LEVEL_RISE: at_most(0.35, 0.35, 2.5),
+            Feature.GRADUAL: SUDDEN,
             Feature.NEIGHBOURS: at_most(0.3, 0.25),
         },
     ),
@@ -226,5 +247,6 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             Feature.LASTS: at_most(0, 0.6),
             Feature.NOISE_SHARE_OB: at_most(0.35, 0.15),
         },
+        usual_minutes=40.0,
     ),
 )

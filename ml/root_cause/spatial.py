@@ -15,6 +15,11 @@ LEAST_SITES: Final = 4  # fewer do not show how depth falls with distance
 LEAST_DEPTH_DB: Final = 0.2  # before its logarithm is taken
 COINCIDENCE: Final = 3.0  # nats, if a rain cell would affect all links of a hub and no others
 LEAST_LINKS: Final = 6  # of a hub
+WIDE_COINCIDENCE: Final = 4.0  # nats on top, if they are scattered wider than any cell
+CELL_KM, CELL_SOFT_KM = 80.0, 200.0  # median distance of its sites: of a cell up to the first, of none from their sum
+SCATTERED: Final = 0.4  # share of links, as `COINCIDENT`, from which their distance counts
+MOST_CENTRES: Final = 300  # affected sites that are tried as the centre, evenly
+MOST_SITES: Final = 60  # whose distances are measured
 COINCIDENT, COINCIDENT_SOFT = 0.7, 0.3  # share of links: nothing special up to the first, certain at their sum
 
 
@@ -27,6 +32,7 @@ def find_centre(topology: Topology, links: Integers, depth: Floats32) -> tuple[i
     links: the link of each affected stream. depth: dB. Both have the shape (affected streams,).
     """
     affected = np.unique(links)
+    affected = affected[:: max(1, len(affected) // MOST_CENTRES)]
     deepest = np.zeros(len(topology.links))
     np.maximum.at(deepest, links, np.nan_to_num(depth))
     latitude, longitude = topology.sites.latitude[topology.site], topology.sites.longitude[topology.site]
@@ -64,10 +70,25 @@ def measure_compactness(distance: Floats32, affected: Bools) -> float:
 
 
 def coincidence_penalty(topology: Topology, event: Event) -> float:
-    """Returns nats against a rain cell that affects all links of a hub and hardly any other."""
+    """Returns nats against a rain cell that affects all links of a hub and hardly any other.
+
+    The wider the links of a hub are scattered, the less a single cell can affect them alike.
+    """
     affected = in_any_direction(event.membership > 0.5)
     of_hub = topology.hub == np.bincount(topology.hub[affected]).argmax()
     if of_hub.all() or of_hub.sum() < LEAST_LINKS:
         return 0.0
     share = float(affected[of_hub].mean()) * float(of_hub[affected].mean())
-    return COINCIDENCE * max(0.0, (share - COINCIDENT) / COINCIDENT_SOFT)
+    wide = float(np.clip((_median_km(topology, affected & of_hub) - CELL_KM) / CELL_SOFT_KM, 0.0, 1.0))
+    likely = float(np.clip((share - SCATTERED) / COINCIDENT_SOFT, 0.0, 1.0))
+    return COINCIDENCE * max(0.0, (share - COINCIDENT) / COINCIDENT_SOFT) + WIDE_COINCIDENCE * wide * likely
+
+
+def _median_km(topology: Topology, links: Bools) -> float:
+    """Returns the median distance between the sites of some links, km, 0 if none is known."""
+    sites = np.unique(topology.site[links])
+    sites = sites[:: max(1, len(sites) // MOST_SITES)]
+    latitude, longitude = topology.sites.latitude[sites], topology.sites.longitude[sites]
+    distance = km_apart(latitude[:, None], longitude[:, None], latitude, longitude)
+    between = distance[np.triu_indices(len(sites), 1)]
+    return float(np.median(between[np.isfinite(between)])) if np.isfinite(between).any() else 0.0

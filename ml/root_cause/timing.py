@@ -14,6 +14,9 @@ SHOWS, PEAK = 0.3, 0.9  # the share of the depth from which an event shows; the 
 RISE_FROM, RISE_TO = 0.2, 0.8  # of the depth, which for a rise is the quantile `RISE_TO` of the run
 BEFORE_RISE, BEFORE_ONSET = 2, 12  # samples before an event that are searched
 SAME_TIME_MINUTES: Final = 30.0
+STEP_SAMPLES: Final = 1.0  # that a step may take by noise
+LEAST_SHOWN: Final = 4  # samples, fewer have no shape
+GRADUAL_SHARE, SLOW_MINUTES = 0.2, 45.0  # of its time so far, or so long: certainly gradual
 
 
 def find_main_run(profile: Floats32, active: Bools) -> slice:
@@ -34,6 +37,17 @@ def measure_rise(profile: Floats32, run: slice) -> float:
     high = int(np.argmax(part >= RISE_TO * peak))
     low = np.flatnonzero(part[: high + 1] <= RISE_FROM * peak)
     return float(max(0, high - (int(low[-1]) if len(low) else 0) - 1))
+
+
+def measure_gradualness(profile: Floats32, run: slice, minutes: float) -> float:
+    """Returns 0 for a step to 1 for what rose during a fifth of its time so far, or slowly; NaN if it is too short.
+
+    profile: shape (times,). minutes: between two samples.
+    """
+    rise, shown = max(0.0, measure_rise(profile, run) - STEP_SAMPLES), count_samples_shown(profile[run])
+    if shown < LEAST_SHOWN:
+        return float("nan")
+    return float(min(1.0, max(rise / shown / GRADUAL_SHARE, rise * minutes / SLOW_MINUTES)))
 
 
 def is_daily(at: Integers, active: Bools) -> float:

@@ -59,22 +59,28 @@ def _truth(scenario: Scenario, fault: Fault, traits: LinkCharacteristics) -> Tru
 def affected_streams(scenario: Scenario, fault: Fault, traits: LinkCharacteristics) -> Bools:
     """Returns which streams the fault degrades notably, shape (2 x links,)."""
     during = scenario.times[(scenario.times >= fault.start_ms) & (scenario.times < fault.end_ms)]
-    if not len(during):
-        return np.zeros(2 * len(scenario.fleet.links), dtype=bool)
-    impairments = compute_impairments(scenario.fleet, [fault], during)
+    affected: Bools = np.logical_or.reduce(measure_effect(scenario.fleet, fault, traits, during, NOTABLE_DB), axis=0)
+    return affected
+
+
+def measure_effect(fleet: Fleet, fault: Fault, traits: LinkCharacteristics, times: Integers, least_db: float) -> Bools:
+    """Returns at which times the fault costs a stream so many dB, silences or congests it, shape (times, streams)."""
+    if not len(times):
+        return np.zeros((0, 2 * len(fleet.links)), dtype=bool)
+    impairments = compute_impairments(fleet, [fault], times)
     radio = compute_reception(traits.budget, impairments, np.zeros_like(impairments.uplink))
-    fall: Floats = traits.budget.esno - radio.esno.min(axis=0)
-    outage: Bools = impairments.outage.max(axis=0) > 0.5
-    return (fall >= NOTABLE_DB) | outage | _find_congestion(traits, impairments, during)
+    fall: Floats = traits.budget.esno - radio.esno
+    outage: Bools = impairments.outage > 0.5
+    return (fall >= least_db) | outage | _find_congestion(traits, impairments, times)
 
 
 def _find_congestion(traits: LinkCharacteristics, impairments: Impairments, during: Integers) -> Bools:
-    """Returns which streams become congested by added load, shape (2 x links,)."""
+    """Returns when streams are congested by added load, shape (times, 2 x links)."""
     demand = traits.demand * diurnal_demand(during, traits.longitude)
     healthy: Floats = np.minimum(100.0, 100.0 * demand / traits.capacity)
     used = np.minimum(100.0, healthy * (1.0 + impairments.load))
     least_rise, least = CONGESTED_PCT
-    result: Bools = np.logical_or.reduce((used - healthy >= least_rise) & (used >= least), axis=0)
+    result: Bools = (used - healthy >= least_rise) & (used >= least)
     return result
 
 

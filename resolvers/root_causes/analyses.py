@@ -14,13 +14,13 @@ from resolvers.base.times import MAX_CLOCK_AHEAD
 from resolvers.context import Context
 from resolvers.lists.listings import Listing, cached_listing
 from resolvers.lists.pagination import Page, Window, fetch_page
-from resolvers.root_causes.analyzer import Limits, analyze
+from resolvers.root_causes.analyzer import LONGEST_LOOKBACK, Limits, analyze, choose_start
 from resolvers.store.queries.analysis_scope import Scope
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
 from resolvers.store.tables.core import Link, Network, Satellite, Site, SiteRole
 from resolvers.store.tables.targets import TARGET_TABLES
 
-LONGEST_HOURS: Final = 2160.0  # 90 days
+LONGEST_HOURS: Final = LONGEST_LOOKBACK / timedelta(hours=1)
 TO: Final = "analyze root causes"
 KINDS: Final = {
     AnalysisScope.NETWORK: TargetKind.NETWORK,
@@ -38,50 +38,64 @@ WORDS: Final = {
 
 
 async def analyze_network(
-    context: Context, network_id: int, hours: float, until: datetime | None
+    context: Context, network_id: int, hours: float | None, until: datetime | None
 ) -> CorrelationAnalysis:
     """Analyses all links of a network. Raises NotFound, and InvalidInput for a bad window or one without samples."""
     return await _analyze_target(context, AnalysisScope.NETWORK, network_id, hours, until)
 
 
-async def analyze_hub(context: Context, site_id: int, hours: float, until: datetime | None) -> CorrelationAnalysis:
+async def analyze_hub(
+    context: Context, site_id: int, hours: float | None, until: datetime | None
+) -> CorrelationAnalysis:
     """Analyses all links of the networks of a hub. Raises NotFound, InvalidInput also for a remote."""
     return await _analyze_target(context, AnalysisScope.HUB_ANTENNA, site_id, hours, until)
 
 
-async def analyze_satellite(context: Context, name: str, hours: float, until: datetime | None) -> CorrelationAnalysis:
+async def analyze_satellite(
+    context: Context, name: str, hours: float | None, until: datetime | None
+) -> CorrelationAnalysis:
     """Analyses all links on a satellite. Raises NotFound, InvalidInput."""
     caller = context.require(Role.OPERATOR, TO)
-    start, end = _window(context, hours, until)
+    end = _check_window(context, hours, until)
     async with context.database.read() as session:
         key = None if "\0" in name else await session.scalar(select(Satellite.id).filter_by(name=name))
     if key is None:
         raise NotFound("satellite")
-    return await run_analysis(context, caller, Scope(AnalysisScope.SATELLITE, key), start, end)
+    return await _run(context, caller, Scope(AnalysisScope.SATELLITE, key), hours, end)
 
 
-async def analyze_link(context: Context, link_id: int, hours: float, until: datetime | None) -> CorrelationAnalysis:
+async def analyze_link(
+    context: Context, link_id: int, hours: float | None, until: datetime | None
+) -> CorrelationAnalysis:
     """Analyses both directions of a link, in comparison with other links. Raises NotFound, InvalidInput."""
     return await _analyze_target(context, AnalysisScope.LINK, link_id, hours, until)
 
 
 async def _analyze_target(
-    context: Context, kind: AnalysisScope, key: int, hours: float, until: datetime | None
+    context: Context, kind: AnalysisScope, key: int, hours: float | None, until: datetime | None
 ) -> CorrelationAnalysis:
     caller = context.require(Role.OPERATOR, TO)
-    start, end = _window(context, hours, until)
+    end = _check_window(context, hours, until)
     async with context.database.read() as session:
         row: Network | Site | Link | None = await session.get(TARGET_TABLES[KINDS[kind]], key)
     if row is None:
         raise NotFound(KINDS[kind].lower())
     if isinstance(row, Site) and row.role is not SiteRole.HUB:
         raise InvalidInput(f"{row.name} is a remote, not a hub; analyze its link instead.", ["site"])
-    return await run_analysis(context, caller, Scope(kind, key), start, end)
+    return await _run(context, caller, Scope(kind, key), hours, end)
 
 
-def _window(context: Context, hours: float, until: datetime | None) -> tuple[datetime, datetime]:
-    """Returns start and end. Raises InvalidInput if the window is empty or too long, or ends in the future."""
-    if not 0 < hours <= LONGEST_HOURS or not timedelta(hours=hours):  # it rounds to microseconds
+async def _run(
+    context: Context, caller: Caller, scope: Scope, hours: float | None, end: datetime
+) -> CorrelationAnalysis:
+    """Analyses the hours before the end, or without them what fits what goes on then."""
+    start = await choose_start(context.services, scope, end) if hours is None else end - timedelta(hours=hours)
+    return await run_analysis(context, caller, scope, start, end)
+
+
+def _check_window(context: Context, hours: float | None, until: datetime | None) -> datetime:
+    """Returns the end. Raises InvalidInput if the window is empty or too long, or ends in the future."""
+    if hours is not None and (not 0 < hours <= LONGEST_HOURS or not timedelta(hours=hours)):  # rounds to microseconds
         message = f"An analysis looks back more than 0 and at most {LONGEST_HOURS:g} hours (90 days), not {hours:g}."
         raise InvalidInput(message, ["hoursLookback"])
     end = until or context.now
@@ -92,7 +106,7 @@ def _window(context: Context, hours: float, until: datetime | None) -> tuple[dat
         raise InvalidInput(
             f"There are no samples this old: they are kept for {kept.days} days. Choose a later window.", ["until"]
         )
-    return end - timedelta(hours=hours), end
+    return end
 
 
 async def run_analysis(

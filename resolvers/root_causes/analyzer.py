@@ -34,10 +34,12 @@ MOST_ADDED: Final = 2000  # further links of the culprits that a second look tak
 LEARNED_FROM: Final = 100  # samples from which a stream's centre is a reference level
 PROBED: Final = 20  # links from which the cadence is estimated
 DEFAULT_CADENCE: Final = 300.0  # seconds between two samples of a stream, if there are too few to tell
-HISTORY_PERIOD: Final = 900  # seconds between two samples of the history, which suffice for reference levels
+HISTORY_READ: Final = 48  # samples of a stream's history that suffice for reference levels
+HISTORY_KEPT: Final = 4  # part of each pause from which samples are kept: those before may have had another cadence
 MARGIN_SECONDS, MARGIN_SAMPLES = 900.0, 20  # at least, read before an incident begins
 RECENT_SAMPLES: Final = 20  # of a stream, whose usual gap is its cadence now
 HISTORY_SAMPLES: Final = 360  # of a stream at most, that an incident's history goes through
+USUAL_LOOKBACK, LONGEST_LOOKBACK = timedelta(hours=24), timedelta(days=90)
 KIND: Final = TargetKind.LINK
 COLUMNS: Final = [CATALOGUE[KIND].metrics.index(metric) for metric in READ]
 
@@ -52,7 +54,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Span:
-    """From `start` up to `end`. cadence: seconds between a stream's samples. stride: every so many-th is read."""
+    """From `start` up to `end`. cadence: seconds between a stream's samples. stride: every so many-th is read.
+
+    history_hours: before the start. fitted: to an incident: the cadence is that of the newest samples, and the grid's
+    step, and the links in scope are known to misbehave.
+    """
 
     start: datetime
     end: datetime
@@ -60,6 +66,12 @@ class Span:
     cadence: float = DEFAULT_CADENCE
     stride: int = 1
     history_hours: float = HISTORY_HOURS
+    fitted: bool = False
+
+    @property
+    def step_ms(self) -> int | None:
+        """The grid's step, None to measure it."""
+        return 1000 * max(1, round(self.cadence)) * self.stride if self.fitted else None
 
     @property
     def seconds(self) -> float:
@@ -75,7 +87,9 @@ class Span:
         step = max(1, round(self.cadence))
         period = step * self.stride
         whole = [Downsampling(self.end, step, period)] if self.stride > 1 else []
-        return [*whole, Downsampling(self.start, step, max(1, round(HISTORY_PERIOD / period)) * period)]
+        pause = max(1, round(self.history_hours * 3600 / HISTORY_READ / period)) * period
+        kept = max(step, pause // HISTORY_KEPT) if self.fitted else step
+        return [*whole, Downsampling(self.start, kept, pause)]
 
 
 @dataclass(frozen=True)
@@ -157,7 +171,8 @@ async def _examine(services: Services, material: "_Material", span: Span, model:
 
 
 def _analyze(material: _Material, span: Span, model: RootCauseModel) -> report.Analysis:
-    request = Request(material.frame, to_ms(span.start), to_ms(span.end), material.reference)
+    start_ms, end_ms = to_ms(span.start), to_ms(span.end)
+    request = Request(material.frame, start_ms, end_ms, material.reference, span.step_ms, alarmed=span.fitted)
     return analysis.analyze(material.topology, request, model)
 
 
@@ -192,6 +207,21 @@ async def _gather(connection: "Connection", scope: Scope, what: str, span: Span)
     return material, span
 
 
+async def choose_start(services: Services, scope: Scope, until: datetime) -> datetime:
+    """Returns where a window up to `until` begins that fits what goes on in a scope then.
+
+    That is a margin before its oldest anomaly that lasts, or a day before `until` if all is well.
+    """
+    async with services.database.driver() as connection:
+        links = await analysis_scope.list_links(connection, scope)
+        started_at = await analysis_scope.find_first_open(connection, scope, until)
+        if started_at is None:
+            return until - USUAL_LOOKBACK
+        span = await _fit_span(connection, links, started_at, until, Limits())
+    longest = timedelta(seconds=Limits().samples / 4 / max(1, len(links)) * span.cadence)
+    return max(span.start, until - min(longest, LONGEST_LOOKBACK))
+
+
 async def _gather_incident(
     connection: "Connection", scope: LinkSet, started_at: datetime, until: datetime, limits: Limits
 ) -> tuple[_Material | None, Span]:
@@ -215,7 +245,7 @@ async def _fit_span(
     span = Span(min(started_at, until) - margin, until, limits, cadence)
     samples = 2 * len(links) * span.seconds / cadence
     history_hours = min(HISTORY_HOURS, max(1.0, HISTORY_SAMPLES * cadence / 3600))
-    return replace(span, stride=max(1, -int(-samples // limits.read)), history_hours=history_hours)
+    return replace(span, stride=max(1, -int(-samples // limits.read)), history_hours=history_hours, fitted=True)
 
 
 _CADENCE: Final = """

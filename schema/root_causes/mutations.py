@@ -16,16 +16,13 @@ from schema.root_causes.types import CorrelationAnalysis
 from schema.root_fields import mutation
 
 AnalyzeResult = Annotated[CorrelationAnalysis | InvalidInput | NotFound | Forbidden, strawberry.union("AnalyzeResult")]
-USUAL_HOURS = 24.0
 WINDOW = (
-    "The window is the `hoursLookback` hours (default 24, at most 2160, which is 90 days) up to `until` (default now)."
+    "The window is the `hoursLookback` hours (at most 2160, which is 90 days) up to `until` (default now). Without"
+    " `hoursLookback` it begins shortly before the oldest anomaly that is open there at `until`, or 24 hours before"
+    " `until` if none is; `windowStart` tells."
 )
 Hours = float | None
 Until = datetime | None
-
-
-def _or_default(given: Hours) -> float:
-    return USUAL_HOURS if given is None else given
 
 
 @strawberry.type
@@ -36,10 +33,10 @@ class RootCauseMutations:
         description=f"Analyzes why the links of a network degraded. {WINDOW}",
     )
     async def analyze_network(
-        self, info: Info, network: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
+        self, info: Info, network: ID, hours_lookback: Hours = None, until: Until = None
     ) -> AnalyzeResult:
-        key, hours = Network.parse_key(network), _or_default(hours_lookback)
-        return CorrelationAnalysis.from_row(await analyses.analyze_network(info.context, key, hours, until))
+        key = Network.parse_key(network)
+        return CorrelationAnalysis.from_row(await analyses.analyze_network(info.context, key, hours_lookback, until))
 
     @mutation(
         Role.OPERATOR,
@@ -47,10 +44,10 @@ class RootCauseMutations:
         description=f"Analyzes why the links served by a hub's antenna degraded. {WINDOW}",
     )
     async def analyze_hub_antenna(
-        self, info: Info, site: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
+        self, info: Info, site: ID, hours_lookback: Hours = None, until: Until = None
     ) -> AnalyzeResult:
-        key, hours = Site.parse_key(site), _or_default(hours_lookback)
-        return CorrelationAnalysis.from_row(await analyses.analyze_hub(info.context, key, hours, until))
+        key = Site.parse_key(site)
+        return CorrelationAnalysis.from_row(await analyses.analyze_hub(info.context, key, hours_lookback, until))
 
     @mutation(
         Role.OPERATOR,
@@ -58,10 +55,9 @@ class RootCauseMutations:
         description=f"Analyzes why the links on a satellite degraded. {WINDOW}",
     )
     async def analyze_satellite(
-        self, info: Info, name: Name, hours_lookback: Hours = USUAL_HOURS, until: Until = None
+        self, info: Info, name: Name, hours_lookback: Hours = None, until: Until = None
     ) -> AnalyzeResult:
-        hours = _or_default(hours_lookback)
-        return CorrelationAnalysis.from_row(await analyses.analyze_satellite(info.context, name, hours, until))
+        return CorrelationAnalysis.from_row(await analyses.analyze_satellite(info.context, name, hours_lookback, until))
 
     @mutation(
         Role.OPERATOR,
@@ -69,7 +65,7 @@ class RootCauseMutations:
         description=f"Analyzes why a link degraded, in both directions, by comparing it with other links. {WINDOW}",
     )
     async def analyze_link_bidirectional(
-        self, info: Info, link: ID, hours_lookback: Hours = USUAL_HOURS, until: Until = None
+        self, info: Info, link: ID, hours_lookback: Hours = None, until: Until = None
     ) -> AnalyzeResult:
-        key, hours = Link.parse_key(link), _or_default(hours_lookback)
-        return CorrelationAnalysis.from_row(await analyses.analyze_link(info.context, key, hours, until))
+        key = Link.parse_key(link)
+        return CorrelationAnalysis.from_row(await analyses.analyze_link(info.context, key, hours_lookback, until))

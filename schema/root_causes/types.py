@@ -164,7 +164,9 @@ class CorrelationAnalysis(Node):
     )
 
     @strawberry.field(
-        description="What was found, most confident first. Empty if nothing degraded.", directives=[list_size(3)]
+        description="What was found: what lasts at `windowEnd` before what ended, and then by how much of the scope's"
+        " degradation it explains, times its confidence. Empty if nothing degraded.",
+        directives=[list_size(3)],
     )
     @needs("patterns")
     def patterns(self) -> list[DegradationPattern]:

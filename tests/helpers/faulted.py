@@ -62,10 +62,11 @@ async def recorded(
     ago_minutes: int = 0,
     remotes: int = 24,
     seed: int = 1,
+    step_ms: int = STEP_MS,
 ) -> RecordedBatch:
-    """Samples of the links every 5 minutes, to so many minutes ago, scored as any others."""
+    """Samples of the links, every 5 minutes unless told otherwise, to so many minutes ago, scored as any others."""
     end = NOW_MS - 60_000 * ago_minutes
-    times = np.arange(end - int(hours * HOUR_MS), end + 1, STEP_MS, dtype=np.int64)
+    times = np.arange(end - int(hours * HOUR_MS), end + 1, step_ms, dtype=np.int64)
     then = [replace(one, start_ms=one.start_ms - LATER_MS, end_ms=one.end_ms - LATER_MS) for one in faults]
     samples = simulate(fleet(remotes), times - LATER_MS, then, seed, kinds=[TargetKind.LINK])[TargetKind.LINK]
     keys = {"number": samples.number, "at": samples.at + LATER_MS, "direction": samples.direction}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -101,6 +102,21 @@ async def list_links(connection: "Connection", scope: Scope | LinkSet) -> list[i
     condition, key = scope.condition
     query = f"SELECT links.id FROM {_LINKS} WHERE {condition} ORDER BY links.id"  # noqa: S608
     return [record[0] for record in await connection.fetch(query, key)]
+
+
+async def find_first_open(connection: "Connection", scope: Scope | LinkSet, at: datetime) -> datetime | None:
+    """Returns when the oldest anomaly began that is open at a time on the links in scope, their networks or sites."""
+    condition, key = scope.condition
+    own = f"WITH own AS (SELECT links.id, network_id, site_id, hub_id FROM {_LINKS} WHERE {condition})"  # noqa: S608
+    started_at: datetime | None = await connection.fetchval(own + _FIRST_OPEN, key, at)
+    return started_at
+
+
+_FIRST_OPEN: Final = """
+SELECT min(started_at) FROM anomalies WHERE started_at < $2 AND (ended_at IS NULL OR ended_at >= $2) AND (
+  (kind = 'LINK' AND target_id IN (SELECT id FROM own))
+  OR (kind = 'NETWORK' AND target_id IN (SELECT network_id FROM own))
+  OR (kind = 'SITE' AND target_id IN (SELECT site_id FROM own UNION SELECT hub_id FROM own)))"""
 
 
 async def list_links_around(connection: "Connection", scope: Scope | LinkSet) -> list[int]:

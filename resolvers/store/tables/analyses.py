@@ -36,7 +36,7 @@ class CorrelationAnalysis(Table):
     window_end: Mapped[datetime]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
     requested_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))  # null: the server itself
-    patterns: Mapped[tuple[Pattern, ...]] = mapped_column(Patterns)  # most confident first
+    patterns: Mapped[tuple[Pattern, ...]] = mapped_column(Patterns)  # what lasts first, then by impact
     correlation_score: Mapped[float]
     links_analyzed: Mapped[int]  # of what was asked about, with samples in the window
     links_compared: Mapped[int]  # around it, with samples in the window

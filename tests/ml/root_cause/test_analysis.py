@@ -230,13 +230,6 @@ def test_at_most_three_are_named_at_a_time(seed: int) -> None:
         assert max(starts) > min(ends) - STEP_MS
 
 
-def test_the_most_confident_comes_first() -> None:
-    found = analysis(asked(STORM, HUB_RECEIVER))
-
-    confidences = [one.confidence for one in found.patterns]
-    assert confidences == sorted(confidences, reverse=True)
-
-
 # ---------------------------------------------------------------- what is asked
 
 

@@ -1,0 +1,99 @@
+"""Young incidents: faults of minutes to hours, seen while they are going on, in samples of seconds to minutes."""
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from ml.catalogue.root_causes import NAMED, RootCause
+from ml.catalogue.units import DAY_MS, HOUR_MS, MINUTE_MS
+from ml.numerics.arrays import Bools, Integers
+from ml.root_cause.scenario import Scenario
+from ml.root_cause.truths import culprit_of, measure_effect
+from ml.simulation.faults import Fault, Variant
+from ml.simulation.fleet import Fleet, demo_fleet
+from ml.simulation.random_faults import random_fault
+from ml.simulation.random_fleet import random_fleet
+from ml.simulation.telemetry import draw_characteristics
+
+START_MS: Final = 1_767_225_600_000  # 2026-01-01, an arbitrary day
+STEPS_SECONDS: Final = (10, 60, 300)
+LASTS_MINUTES: Final = (5.0, 180.0)  # uniform in the logarithm
+MARGIN_MINUTES, MARGIN_SAMPLES = 15.0, 20  # at least, before the fault begins: as an incident's window
+HISTORY_SAMPLES: Final = 360  # of the history at most
+SECOND: Final = 0.05  # share of incidents with another fault at the same time
+DEMO: Final = 0.6  # share of incidents in the demo's fleet
+LARGEST: Final = 24  # links of a network
+ATTEMPTS: Final = 60
+VISIBLE_DB: Final = 1.0
+SILENT: Final = 0.5  # share of power failures in which nothing is reported at all
+
+
+def draw_young_scenario(seed: int, cause: RootCause, step_seconds: int, demo: float = DEMO) -> Scenario:
+    """Returns an incident up to the end of its fault, which comes first. demo: the chance of the demo's fleet."""
+    rng = np.random.default_rng([seed, 911, NAMED.index(cause), step_seconds])
+    fleet = demo_fleet(seed=1 + int(rng.integers(5))) if rng.random() < demo else _draw_fleet(rng, cause)
+    step_ms = 1000 * step_seconds
+    onset = START_MS + int(rng.integers(0, 365 * DAY_MS // step_ms)) * step_ms + 3 * HOUR_MS
+    margin = max(int(MARGIN_MINUTES * MINUTE_MS), MARGIN_SAMPLES * step_ms)
+    history_hours = min(12.0, max(1.0, HISTORY_SAMPLES * step_seconds / 3600))
+    calm = Scenario(fleet, onset - margin, onset + step_ms, step_ms, (), seed, history_hours)
+    return _with_faults(rng, calm, onset + int(rng.integers(step_ms)), cause)
+
+
+def _draw_fleet(rng: np.random.Generator, cause: RootCause) -> Fleet:
+    for _ in range(ATTEMPTS):
+        fleet = random_fleet(rng, LARGEST)
+        if cause is not RootCause.BLOCKAGE or any(site.mobile for site in fleet.sites):
+            break
+    return fleet
+
+
+def _with_faults(rng: np.random.Generator, calm: Scenario, onset: int, cause: RootCause) -> Scenario:
+    """Returns the scenario with a visible fault, seldom two, up to the first one's end."""
+    for _ in range(ATTEMPTS):
+        fault = _draw_fault(rng, calm.fleet, onset, cause)
+        scenario = replace(calm, end_ms=fault.end_ms + 3 * calm.step_ms, faults=(fault,))
+        if find_visible(scenario, fault) is not None:
+            break
+    if rng.random() < SECOND:
+        others = (_draw_fault(rng, calm.fleet, onset, None) for _ in range(ATTEMPTS))
+        known = culprit_of(calm.fleet, fault)
+        scenario = replace(scenario, faults=(fault, next(o for o in others if culprit_of(calm.fleet, o) != known)))
+    return scenario
+
+
+def _draw_fault(rng: np.random.Generator, fleet: Fleet, onset: int, cause: RootCause | None) -> Fault:
+    duration_ms = int(MINUTE_MS * np.exp(rng.uniform(*np.log(LASTS_MINUTES))))
+    fault = random_fault(fleet, rng, onset, duration_ms, cause)
+    if fault.cause == RootCause.POWER_OUTAGE and rng.random() < SILENT:
+        fault = replace(fault, variant=Variant.SILENCE)
+    return fault
+
+
+def draw_early_scenario(seed: int, cause: RootCause) -> Scenario:
+    """Returns a young incident up to a random moment while its fault goes on, at a random cadence."""
+    rng = np.random.default_rng([seed, 912, NAMED.index(cause)])
+    scenario = draw_young_scenario(seed, cause, int(rng.choice(STEPS_SECONDS)), demo=0.0)
+    fault = scenario.faults[0]
+    visible = find_visible(scenario, fault) or fault.start_ms
+    least, most = 2 * scenario.step_ms, max(3 * scenario.step_ms, fault.end_ms - visible)
+    return replace(scenario, end_ms=visible + int(np.exp(rng.uniform(*np.log([least, most])))))
+
+
+def find_visible(scenario: Scenario, fault: Fault) -> int | None:
+    """Returns when the fault first costs a stream 1 dB, silences it, or fills it; epoch ms, None if it never does."""
+    during = _during(scenario, fault)
+    visible = _visible(scenario, fault, during).any(axis=1)
+    return int(during[visible.argmax()]) if visible.any() else None
+
+
+def _during(scenario: Scenario, fault: Fault) -> Integers:
+    times = scenario.times
+    return times[(times >= fault.start_ms) & (times < fault.end_ms)]
+
+
+def _visible(scenario: Scenario, fault: Fault, times: Integers) -> Bools:
+    """Returns at which times which streams visibly suffer, shape (times, streams)."""
+    traits = draw_characteristics(scenario.fleet, scenario.times[:1], scenario.seed)
+    return measure_effect(scenario.fleet, fault, traits, times, VISIBLE_DB)
