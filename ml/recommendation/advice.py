@@ -1,6 +1,6 @@
 """Advice: repairs where the likeliest cause is certain enough, and else what tells it from the next one.
 
-Nobody should climb a mast for a guess: below `CERTAIN`, reading and asking first is expected to end faults sooner.
+Nobody should climb a mast for a guess: below `CERTAIN`, asking first takes less time and less effort.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from ml.recommendation.playbook.catalogue import Playbook
 from ml.recommendation.ranking import PRIORITIES, PriorityModel, RankingModel, rank_actions
 from ml.recommendation.success_model import EFFORT_WORTH
 
-CERTAIN: Final = 0.6  # of cause and culprit, for a repair; see `benchmarks/advice.py` for what it is chosen by
+CERTAIN: Final = 0.7  # of cause and culprit, for a repair: where the efforts meet, as `benchmarks.advice` measures
 ELSEWHERE: Final = 0.5  # of a line's chance, where it tells the likeliest cause from another than the next one
 MOST_QUESTIONS: Final = 3  # of those that tell causes apart
 NOTHING_KNOWN: Final = frozenset({RootCause.UNKNOWN})

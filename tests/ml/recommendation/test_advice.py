@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.advice import compare, list_pairs
 from ml.catalogue.metrics import Metric, TargetKind
 from ml.catalogue.root_causes import NAMED, CulpritKind, RootCause
 from ml.recommendation.advice import CERTAIN, MOST_QUESTIONS, Diagnosis, Rankers, list_advice, rank_advice
@@ -97,3 +99,13 @@ def test_the_ranking_of_repairs_does_not_learn_from_questions(action: str, learn
     entry = Feedback(BOTH, action, RootCause.RAIN_FADE, TrackRecord(), Outcome.SOLVED, 1, "1")
 
     assert len(select_usable([entry], PLAYBOOK)) == learned
+
+
+def test_asking_takes_less_effort_below_the_bound_and_more_above_it() -> None:
+    pairs = list(list_pairs())
+
+    def spare(certainty: float) -> float:
+        """How much less effort it takes to ask first, on average."""
+        return float(np.mean([repair[1] - ask[1] for repair, ask in (compare(*pair, certainty) for pair in pairs)]))
+
+    assert spare(CERTAIN - 0.05) > 0 > spare(CERTAIN + 0.05)
