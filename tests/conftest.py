@@ -23,7 +23,7 @@ from bcom_graphql.cli.output import progress_bar
 from bcom_graphql.observability.logging import configure_logging
 from bcom_graphql.services import build_services
 from bcom_graphql.settings import Settings
-from resolvers.accounts.passwords import WAITING, Passwords
+from resolvers.accounts.passwords import Passwords
 from resolvers.context import Services
 from resolvers.operations.maintenance import maintain
 from resolvers.store.postgres.embedded import embedded_postgres
@@ -90,9 +90,9 @@ def settings_of(url: str, **given: Any) -> Settings:
     return settings
 
 
-def hastily(waiting: int = WAITING) -> Passwords:
-    """Hashes passwords at a hundredth of the usual cost: nobody steals these."""
-    return Passwords(waiting, hasher=PasswordHasher.from_parameters(CHEAPEST))
+def hasty_passwords() -> Passwords:
+    """Hashes them at a hundredth of the usual cost: nobody steals these."""
+    return Passwords(hasher=PasswordHasher.from_parameters(CHEAPEST))
 
 
 async def _fill(url: str) -> None:
@@ -167,7 +167,7 @@ def database_url(clones: Clones) -> Iterator[str]:
 @pytest.fixture
 async def services(database_url: str) -> AsyncIterator[Services]:
     """What the server works with; tests use it to build rows and to look at the database."""
-    made = build_services(settings_of(database_url), passwords=hastily())
+    made = build_services(settings_of(database_url), passwords=hasty_passwords())
     yield made
     await made.database.close()
 
@@ -182,9 +182,9 @@ def server(database_url: str) -> Server:
     """Starts a server of this test's own, like another process on the same database, with these settings."""
 
     @asynccontextmanager
-    async def start(**given: Any) -> AsyncIterator[Api]:
+    async def start(*, hashes_hastily: bool = True, **given: Any) -> AsyncIterator[Api]:
         settings = settings_of(database_url, **{"profile": "development", **given})
-        services = build_services(settings, passwords=hastily(settings.sign_ins_waiting))
+        services = build_services(settings, passwords=hasty_passwords() if hashes_hastily else None)
         async with serving(app.application(services, settings)) as url, Api.to(url, services) as client:
             yield client
 

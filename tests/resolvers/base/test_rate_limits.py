@@ -260,7 +260,7 @@ async def test_a_reset_by_an_admin_lets_strangers_try_again(server: Server, make
 
 
 async def test_sign_ins_beyond_the_queue_are_told_to_come_back(server: Server) -> None:
-    async with server(sign_ins_waiting=2, rate_limits=False) as api:
+    async with server(sign_ins_waiting=2, rate_limits=False, hashes_hastily=False) as api:
         bodies = [{"query": LOGIN, "variables": {"email": f"user{n}@example.com", "password": "x"}} for n in range(20)]
 
         answers = await asyncio.gather(*(post(api, body) for body in bodies))
