@@ -79,6 +79,7 @@ class Plan:
     hours: float
     fault_minutes: float
     noticing: bool = False  # anomalies only: no worker has a round
+    minutes: float = 600.0  # of the real time, after which it ends early
     took: dict[str, float] = field(default_factory=dict)  # seconds, by what was done
 
 
@@ -125,7 +126,10 @@ async def run(services: Services, clock: VirtualClock, plan: Plan) -> None:
         rounds = {} if plan.noticing else build_rounds(services)
         steps = round(plan.hours * 3600 / plan.cadence)
         bar.update(task, description="running", total=steps, completed=0)
+        began = time.monotonic()
         for number in range(steps):
+            if time.monotonic() - began > 60.0 * plan.minutes:
+                break
             await step(services, clock, feed, plan, rounds, BEGINS + number * timedelta(seconds=plan.cadence))
             bar.update(task, completed=number + 1, description=f"running, {len(feed.faults)} recent faults")
 
@@ -185,12 +189,13 @@ def main(
         bool, typer.Option("--healthy", help="Without faults: only false incidents are counted.")
     ] = False,
     noticing: Annotated[bool, typer.Option("--noticing", help="Anomalies only: no worker has a round.")] = False,
+    minutes: Annotated[float, typer.Option(help="Real ones after which it ends early, with what there is.")] = 600.0,
     as_json: Annotated[bool, typer.Option("--json", help="The scorecard as JSON.")] = False,
 ) -> None:
     """Run the demo on a clock of its own, and print its scorecard."""
     lasts = hours if hours is not None else 24.0 if healthy else (faults + 2) * fault_minutes / 60.0 + 2.0
     configure_logging("console", "warning")
-    plan = Plan(seed, cadence, lasts, 0.0 if healthy else fault_minutes, noticing)
+    plan = Plan(seed, cadence, lasts, 0.0 if healthy else fault_minutes, noticing, minutes)
     asyncio.run(measure(plan, as_json=as_json))
 
 

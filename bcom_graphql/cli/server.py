@@ -23,6 +23,7 @@ from bcom_graphql.observability.logging import configure_logging
 from bcom_graphql.server_processes import notice_deaths
 from bcom_graphql.settings import Settings
 from bcom_graphql.unknown_settings import unknown_settings
+from resolvers.base.errors import ClientError
 from resolvers.demo.report import describe_judgement
 
 logger = structlog.get_logger(__name__)
@@ -116,7 +117,7 @@ def _announce(host: str, port: int, settings: Settings) -> None:
     console.print(f"Health                http://{shown}:{port}/health", highlight=False)
     if settings.demo:
         console.print(f"Demo sign-in          {demo_account.EMAIL} / {demo_account.PASSWORD}", highlight=False)
-        console.print(f"Demo's clock          {_describe_clock(settings)}", highlight=False)
+        console.print(f"Demo's clock          {_describe_clock(settings)}", highlight=False, soft_wrap=True)
         console.print("Demo's scorecard      bcom-graphql demo score, and when it stops", highlight=False)
 
 
@@ -128,7 +129,11 @@ def _describe_clock(settings: Settings) -> str:
 
 def _tell_score(settings: Settings) -> None:
     """Prints the scorecard of what was broken, if anything was."""
-    judged = asyncio.run(judge(settings))
+    try:
+        judged = asyncio.run(judge(settings))
+    except ClientError as error:
+        console.print(f"The scorecard cannot be read: {error}", markup=False, highlight=False, soft_wrap=True)
+        return
     if judged is not None and judged.card.faults:
         for line in describe_judgement(judged):
             console.print(line, markup=False, highlight=False, soft_wrap=True)

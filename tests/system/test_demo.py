@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
+import httpx
 import numpy as np
 import pytest
 from sqlalchemy import func, select
@@ -11,7 +12,8 @@ from sqlalchemy import func, select
 from bcom_graphql.demo.faults import AGAIN_MS, LASTS_MINUTES, DrawnFault, draw_next, find_affected_links
 from bcom_graphql.demo.feed import Feed, load_feed
 from bcom_graphql.demo.fleet import specification
-from bcom_graphql.demo.runs import choose_step_seconds
+from bcom_graphql.demo.options import DemoOptions
+from bcom_graphql.demo.runs import choose_step_seconds, start_run
 from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from ml.catalogue.root_causes import NAMED, RootCause
 from ml.catalogue.units import MINUTE_MS
@@ -19,11 +21,15 @@ from ml.simulation.faults import Fault, Variant
 from ml.simulation.fleet import demo_fleet
 from ml.simulation.simulator import simulate
 from resolvers.base.access import SYSTEM
+from resolvers.base.errors import Conflict
 from resolvers.base.times import from_ms, to_ms
 from resolvers.context import Context, Services
+from resolvers.demo.clock import FleetClock
+from resolvers.detection import anomalies
 from resolvers.fleet import topology
-from resolvers.store.tables.core import Stream
+from resolvers.store.tables.core import AuditEntry, Stream, Verdict
 from resolvers.store.tables.demo import DemoFault, DemoRun
+from tests.helpers.support import Factory, Server, ago
 
 BEGINS = datetime(2026, 11, 2, tzinfo=UTC)
 EVERY_MS = 45 * MINUTE_MS
@@ -243,6 +249,90 @@ async def test_nothing_breaks_where_nothing_is_to_break(services: Services) -> N
     await feed.record_due()
 
     assert await announced(services) == []
+
+
+# ---------------------------------------------------------------- starts
+
+
+async def stop_at(services: Services, newest_sample: datetime, make: Factory) -> None:
+    """A database as a demo with the seed 7 leaves it."""
+    link = await make.link()
+    run = DemoRun(
+        started_at=newest_sample,
+        fleet_started_at=newest_sample,
+        speed=30.0,
+        seed=7,
+        fault_seconds=90.0,
+        step_seconds=60,
+    )
+    async with services.database.write() as session:
+        session.add(run)
+        session.add(Stream(target_id=link.id, kind=TargetKind.LINK, direction="OB", last_at=newest_sample))
+
+
+async def restart(services: Services, **options: float | None) -> DemoRun:
+    object.__setattr__(services, "clock", FleetClock())
+    return await start_run(services, DemoOptions(**options), lambda *_: None)  # type: ignore[arg-type]
+
+
+async def test_a_stopped_demo_goes_on_where_its_clock_stood(services: Services, make: Factory) -> None:
+    stopped = ago(hours=10)
+    await stop_at(services, stopped, make)
+
+    run = await restart(services)
+
+    assert run.fleet_started_at == stopped
+    assert run.seed == 7
+    clock = services.clock
+    assert isinstance(clock, FleetClock)
+    assert clock.run is run
+    assert stopped <= clock() < stopped + timedelta(minutes=10)
+
+
+async def test_a_demo_that_stood_for_long_starts_two_days_in_the_past(services: Services, make: Factory) -> None:
+    await stop_at(services, ago(days=9), make)
+
+    run = await restart(services)
+
+    assert run.started_at - run.fleet_started_at == timedelta(hours=48)
+
+
+async def test_at_speed_one_the_fleets_time_is_the_real_one(services: Services, make: Factory) -> None:
+    await stop_at(services, ago(hours=10), make)
+
+    run = await restart(services, speed=1.0)
+
+    assert run.fleet_started_at == run.started_at
+
+
+async def test_another_seed_is_refused_as_it_would_move_the_fleet(services: Services, make: Factory) -> None:
+    await stop_at(services, ago(hours=10), make)
+
+    with pytest.raises(Conflict, match="DEMO_SEED=7, not 8"):
+        await restart(services, seed=8)
+    assert (await restart(services, seed=7)).seed == 7
+
+
+async def test_what_people_do_is_dated_by_the_fleets_clock(services: Services, make: Factory) -> None:
+    anomaly = await make.anomaly(started_at=BEGINS, last_seen_at=BEGINS)
+    object.__setattr__(services, "clock", Moved())
+
+    await anomalies.judge(Context(services, SYSTEM), anomaly.id, Verdict.TRUE_ALARM, None)
+
+    async with services.database.read() as session:
+        entry = await session.scalar(select(AuditEntry).where(AuditEntry.subject_id == anomaly.id))
+    assert entry is not None
+    assert entry.at == BEGINS
+
+
+async def test_health_tells_the_fleets_time(server: Server, services: Services, make: Factory) -> None:
+    await stop_at(services, ago(hours=10), make)
+    await restart(services, fault_seconds=0.0)
+    async with server(demo=True) as api, httpx.AsyncClient() as client:
+        told = (await client.get(f"{api.url.removesuffix('/graphql')}/health")).json()
+
+    assert told["demo"]["speed"] == 30.0
+    assert datetime.fromisoformat(told["demo"]["fleet_time"]) < ago(hours=9)
 
 
 def test_a_fast_clock_has_longer_steps() -> None:
