@@ -20,12 +20,10 @@ from resolvers.incidents.evidence import LiveAnomaly, load_live_incidents, load_
 from resolvers.incidents.explanation import explain_links
 from resolvers.incidents.gathering import is_gathered
 from resolvers.incidents.keeping import apply_plan, close_ended, file_historical
-from resolvers.incidents.partition import find_neighbourhoods, links_of, partition
-from resolvers.incidents.reconciliation import LiveIncident, reconcile
+from resolvers.incidents.matching import LiveIncident, find_neighbourhoods, links_of, make_plan
 from resolvers.root_causes.analyzer import AnalysisResult
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.single_runner import single_runner
-from resolvers.store.tables.incidents import Incident
 
 AT_ONCE: Final = 20_000  # new anomalies of a round
 COMES_BACK: Final = timedelta(minutes=30)  # within which a fault that is over is the same one when it comes back
@@ -68,18 +66,25 @@ async def _correlate(context: Context, explain: Explain) -> int:
     filed = await file_historical(context, [anomaly for anomaly in new if anomaly.is_historical])
     new = [anomaly for anomaly in new if not anomaly.is_historical]
     live = await _load_live(context)
-    due = [entry for entry in live if entry.incident.due_at and entry.incident.due_at <= context.now]
-    unsettled = [member for entry in live if entry.incident.due_at for member in entry.members]
-    changed = False
+    unsettled = [member for entry in live if _is_unsettled(entry) for member in entry.members]
     for neighbourhood in find_neighbourhoods([*new, *unsettled]):
         fresh = [anomaly for anomaly in neighbourhood if anomaly.incident_id is None]
-        is_due = not {member.incident_id for member in neighbourhood}.isdisjoint(entry.incident.id for entry in due)
+        ids = {member.incident_id for member in neighbourhood}
+        is_due = any(entry.id in ids and _is_due(entry, context.now) for entry in live)
         if (fresh and await is_gathered(context, fresh)) or (is_due and not fresh):
-            changed = await _settle(context, explain, neighbourhood, live) or changed
-            filed += len(fresh)
-            live = await _load_live(context) if changed else live
+            if await _settle(context, explain, neighbourhood, live):
+                filed += len(fresh)
+            live = await _load_live(context)
     await close_ended(context)
     return filed
+
+
+def _is_unsettled(entry: LiveIncident) -> bool:
+    return entry.incident.due_at is not None
+
+
+def _is_due(entry: LiveIncident, now: datetime) -> bool:
+    return entry.incident.due_at is not None and entry.incident.due_at <= now
 
 
 async def _load_live(context: Context) -> list[LiveIncident]:
@@ -95,18 +100,15 @@ async def _load_live(context: Context) -> list[LiveIncident]:
     return [LiveIncident(incident, tuple(by_id[incident.id])) for incident in incidents]
 
 
-async def _settle(context: Context, explain: Explain, anomalies: list[LiveAnomaly], live: list[LiveIncident]) -> bool:
+async def _settle(
+    context: Context, explain: Explain, anomalies: Sequence[LiveAnomaly], live: Sequence[LiveIncident]
+) -> bool:
     """Explains the anomalies, and gives each its incident; returns whether that could be stored."""
-    since = _find_start(anomalies, {entry.incident.id: entry.incident for entry in live})
+    new = [anomaly for anomaly in anomalies if anomaly.incident_id is None]
+    own = {anomaly.incident_id for anomaly in anomalies}
+    since = min([anomaly.started_at for anomaly in new] or [e.incident.started_at for e in live if e.id in own])
     links, began = links_of(anomalies), time.perf_counter()
     result = await explain(context, links, since) if links else None
-    patterns = result.patterns if result else ()
-    plan = reconcile(partition(anomalies, patterns), live)
-    milliseconds = 1000.0 * (time.perf_counter() - began)
-    return await apply_plan(context, plan, live, result, milliseconds)
-
-
-def _find_start(anomalies: Sequence[LiveAnomaly], incidents: dict[UUID, Incident]) -> datetime:
-    """Returns when what is to be explained began: the new anomalies, or the incidents that are looked at again."""
-    fresh = [anomaly.started_at for anomaly in anomalies if anomaly.incident_id is None]
-    return min(fresh or [incidents[anomaly.incident_id].started_at for anomaly in anomalies if anomaly.incident_id])
+    looked_at = [entry for entry in live if entry.id in own or not _is_unsettled(entry)]
+    plan = make_plan(new, looked_at, result.patterns if result else ())
+    return await apply_plan(context, plan, live, anomalies, result, 1000.0 * (time.perf_counter() - began))

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.catalogue.root_causes import CulpritKind
 from ml.detection.episodes import Severity
+from ml.detection.silence import CollectorKind
 from resolvers.store.tables.analysis_documents import Culprit
 from resolvers.store.tables.core import AnomalyCategory
 from resolvers.store.tables.incidents import Incident, IncidentStatus
@@ -45,10 +46,16 @@ class LiveAnomaly:
     network: int | None
     hub: int | None
     transponder: tuple[int, str | None] | None
+    collector: tuple[CollectorKind, int | None] | None = None  # of a silence: what went quiet as a whole
 
     @property
     def target(self) -> tuple[TargetKind, int]:
         return self.kind, self.target_id
+
+    @property
+    def is_aggregate(self) -> bool:
+        """Whether its target's figures are of many links: a network, or a hub, at which no link ends."""
+        return self.kind is TargetKind.NETWORK or (self.kind is TargetKind.SITE and not self.links)
 
     @property
     def groups(self) -> frozenset[Group]:
@@ -62,6 +69,8 @@ class LiveAnomaly:
             keys.append(("network", self.network))
         if self.transponder is not None:
             keys.append(("transponder", self.transponder))
+        if self.collector is not None:
+            keys.append(("collector", self.collector[1] or 0))
         return frozenset(keys)
 
     def depends_on(self, culprit: Culprit) -> bool:
@@ -105,7 +114,7 @@ async def load_live_incidents(session: AsyncSession, ended_after: datetime) -> S
 
 
 def _from_record(record: "asyncpg.Record") -> LiveAnomaly:
-    satellite = record["satellite_id"]
+    satellite, collector = record["satellite_id"], record["collector_kind"]
     return LiveAnomaly(
         id=record["id"],
         kind=TargetKind(record["kind"]),
@@ -124,12 +133,13 @@ def _from_record(record: "asyncpg.Record") -> LiveAnomaly:
         network=record["network_id"],
         hub=record["hub_id"],
         transponder=None if satellite is None else (satellite, record["transponder"]),
+        collector=(CollectorKind(collector), record["collector_id"]) if collector else None,
     )
 
 
 _QUERY: Final = """
 SELECT anomalies.id, kind, target_id, direction, category, severity, started_at, last_seen_at, ended_at, detected_at,
-  incident_id, is_historical, networks.id AS network_id, satellite_id, transponder,
+  incident_id, is_historical, collector_kind, collector_id, networks.id AS network_id, satellite_id, transponder,
   coalesce(links.site_id, sites.id) AS site_id, coalesce(hub_id, sites.id) AS hub_id,
   CASE WHEN links.id IS NULL THEN ARRAY(SELECT id FROM links WHERE site_id = sites.id) ELSE ARRAY[links.id] END AS links
 FROM anomalies LEFT JOIN links ON kind = 'LINK' AND links.id = target_id

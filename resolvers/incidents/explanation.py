@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.detection.silence import CollectorKind
 from resolvers.base.errors import InvalidInput, Unavailable
 from resolvers.context import Context
 from resolvers.incidents.evidence import LiveAnomaly
@@ -17,7 +18,7 @@ from resolvers.root_causes.analyzer import AnalysisResult, analyze_incident
 from resolvers.store.queries.labels import load_culprit_labels
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
 from resolvers.store.tables.analysis_documents import Culprit, Pattern
-from resolvers.store.tables.incidents import Incident
+from resolvers.store.tables.incidents import Incident, IncidentKind
 from resolvers.store.telemetry import streams
 
 KNOWN_FROM: Final = 0.4  # the confidence from which a cause and a culprit are named
@@ -77,11 +78,22 @@ async def title_incident(session: AsyncSession, incident: Incident, members: Seq
         return f"{NAMES[incident.root_cause]}: {label}{extent}"
     if incident.root_cause is not None:
         return f"{NAMES[incident.root_cause]}{extent or ' of one link'}"
+    if incident.kind is IncidentKind.NO_TELEMETRY and members and members[0].collector:
+        return await _title_silence(session, members[0].collector, links)
     if links > 1:
         return f"{links} links degraded, cause not known yet"
-    first = members[0]
-    label = await _label(session, Culprit(CulpritKind(first.kind), first.target_id))
+    if not members:
+        return incident.title
+    label = await _label(session, Culprit(CulpritKind(members[0].kind), members[0].target_id))
     return f"{label[0].upper()}{label[1:]} does not behave as usual"
+
+
+async def _title_silence(session: AsyncSession, collector: tuple[CollectorKind, int | None], links: int) -> str:
+    kind, key = collector
+    if kind is CollectorKind.ALL or key is None:
+        return f"No telemetry from anywhere ({links} links)"
+    culprit = CulpritKind.NETWORK if kind is CollectorKind.NETWORK else CulpritKind.SITE
+    return f"No telemetry from {await _label(session, Culprit(culprit, key))} ({links} links)"
 
 
 async def _label(session: AsyncSession, culprit: Culprit) -> str:

@@ -1,6 +1,6 @@
 """Stores what the correlator decided, in one transaction, and tells of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,16 +13,16 @@ from resolvers.context import Context
 from resolvers.incidents.changes import IncidentChange, publish_changes, record_change
 from resolvers.incidents.evidence import LiveAnomaly
 from resolvers.incidents.explanation import build_analysis, explain_incident, title_incident
-from resolvers.incidents.reconciliation import Assignment, LiveIncident, Plan
+from resolvers.incidents.matching import Change, LiveIncident, Plan
 from resolvers.incidents.summary import refresh_summary
 from resolvers.root_causes.analyzer import AnalysisResult
 from resolvers.store.postgres.conditions import is_among
 from resolvers.store.postgres.identifiers import uuid7
 from resolvers.store.tables.core import Anomaly
-from resolvers.store.tables.incidents import Incident, IncidentStatus
+from resolvers.store.tables.incidents import Incident, IncidentKind, IncidentStatus
 
 LOOK_AGAIN: Final = timedelta(seconds=15)  # after something new; then after twice as long, and so on
-SETTLED: Final = timedelta(minutes=30)  # without anything new: more samples teach nothing
+SETTLED: Final = timedelta(minutes=65)  # without anything new: more samples teach nothing, and it has its severity
 HOLD: Final = timedelta(minutes=3)  # without an anomaly until an incident is resolved: it may only draw breath
 
 
@@ -43,32 +43,41 @@ class _Work:
 
 
 async def apply_plan(
-    context: Context, plan: Plan, live: Sequence[LiveIncident], result: AnalysisResult | None, milliseconds: float
+    context: Context,
+    plan: Plan,
+    live: Sequence[LiveIncident],
+    anomalies: Sequence[LiveAnomaly],
+    result: AnalysisResult | None,
+    milliseconds: float,
 ) -> bool:
-    """Stores the plan; returns False if an incident has been changed by somebody else since it was made."""
-    seen = {entry.incident.id: entry.incident for entry in live}
+    """Stores the plan; returns False if an incident has been changed by somebody else since it was made.
+
+    anomalies: those that were looked at, whether or not anything changes for them.
+    """
+    seen = {entry.id: entry.incident for entry in live}
     async with context.database.write() as session:
-        work = _Work(session, context.now, await _lock(session, plan))
+        work = _Work(session, context.now, await _lock(session, plan, {anomaly.incident_id for anomaly in anomalies}))
         if any(_has_moved(incident, seen[id]) for id, incident in work.incidents.items()):
             return False
-        members = [member for assignment in plan.assignments for member in assignment.part.members]
-        if result is not None and any(assignment.part.pattern for assignment in plan.assignments):
-            analysis = build_analysis(result, members, milliseconds)
+        if result is not None and any(_says_new(change, seen) for change in plan.changes):
+            analysis = build_analysis(result, anomalies, milliseconds)
             session.add(analysis)
             await session.flush()
             work.analysis_id = analysis.id
-        for assignment in plan.assignments:
-            await _assign(work, assignment, plan)
+        for change in plan.changes:
+            await _apply(work, change, set(plan.merges))
         for loser, survivor in plan.merges.items():
             await _merge(work, work.incidents[loser], work.incidents[survivor])
+        for incident in work.incidents.values():
+            await _look_again(work, incident)
         await session.flush()
         await publish_changes(session, work.changes)
     return True
 
 
-async def _lock(session: AsyncSession, plan: Plan) -> dict[UUID, Incident]:
-    ids = {assignment.incident for assignment in plan.assignments} | set(plan.merges)
-    ids |= {member.incident_id for assignment in plan.assignments for member in assignment.part.members}
+async def _lock(session: AsyncSession, plan: Plan, looked_at: Collection[UUID | None]) -> dict[UUID, Incident]:
+    ids = {change.incident for change in plan.changes} | set(plan.merges) | set(plan.merges.values()) | set(looked_at)
+    ids |= {member.incident_id for change in plan.changes for member in change.members}
     query = select(Incident).where(is_among(Incident.id, [id for id in ids if id])).order_by(Incident.id)
     return {incident.id: incident for incident in await session.scalars(query.with_for_update())}
 
@@ -77,39 +86,41 @@ def _has_moved(incident: Incident, seen: Incident) -> bool:
     return incident.merged_into_id != seen.merged_into_id or incident.status is not seen.status
 
 
-async def _assign(work: _Work, assignment: Assignment, plan: Plan) -> None:
-    part = assignment.part
-    incident = work.incidents[assignment.incident] if assignment.incident else _open_incident(work, part.members)
-    joining = [member for member in part.members if member.incident_id != incident.id]
+def _says_new(change: Change, seen: Mapping[UUID, Incident]) -> bool:
+    """Returns whether the change has an explanation that its incident does not have yet."""
+    if change.pattern is None or change.incident is None:
+        return change.pattern is not None
+    before = seen[change.incident].pattern
+    return before is None or (before.cause, before.culprit) != (change.pattern.cause, change.pattern.culprit)
+
+
+async def _apply(work: _Work, change: Change, merged: Collection[UUID]) -> None:
+    """Moves the anomalies, takes the explanation over, and tells what is new."""
+    is_new = change.incident is None
+    incident = _open_incident(work, change.members) if change.incident is None else work.incidents[change.incident]
     await work.session.flush()
-    await _move(work, joining, incident)
-    is_main = part.pattern is not None and _is_main(assignment, plan)
-    has_learned = is_main and part.pattern is not None and explain_incident(incident, part.pattern)
-    if is_main and (has_learned or incident.analysis_id is None):
+    await _move(work, change.members, incident)
+    has_learned = change.pattern is not None and explain_incident(incident, change.pattern)
+    if change.pattern is not None and work.analysis_id is not None:
         incident.analysis_id = work.analysis_id
     before = incident.severity
     await refresh_summary(work.session, incident)
-    incident.title = await title_incident(work.session, incident, part.members)
-    if assignment.incident is None:
+    if is_new or has_learned or change.members:
+        incident.title = await title_incident(work.session, incident, change.members)
+    if is_new:
         work.tell(IncidentChange.OPENED, incident)
-    elif incident.status is IncidentStatus.RESOLVED and any(member.ended_at is None for member in joining):
+    elif incident.status is IncidentStatus.RESOLVED and any(member.ended_at is None for member in change.members):
         _reopen(incident)
         work.tell(IncidentChange.REOPENED, incident)
-    elif joining or has_learned or incident.severity.rank > before.rank:
-        work.tell(IncidentChange.UPDATED, incident, _describe(joining, has_learned))
-    incident.due_at = _next_due(incident, work.now)
-    await _leave_behind(work, joining, incident, plan)
-
-
-def _is_main(assignment: Assignment, plan: Plan) -> bool:
-    """Returns whether this is the largest explained part of its incident: its pattern speaks for all."""
-    same = [other for other in plan.assignments if other.incident == assignment.incident and other.part.pattern]
-    return assignment.incident is None or same[0] is assignment
+    elif change.members or has_learned or incident.severity.rank > before.rank:
+        work.tell(IncidentChange.UPDATED, incident, _describe(change.members, has_learned))
+    await _leave_behind(work, change.members, incident, merged)
 
 
 def _open_incident(work: _Work, members: Sequence[LiveAnomaly]) -> Incident:
     incident = Incident(
         id=uuid7(),
+        kind=IncidentKind.NO_TELEMETRY if all(member.collector for member in members) else IncidentKind.FAULT,
         severity=max((member.severity for member in members), key=lambda level: level.rank),
         title="",
         status=IncidentStatus.OPEN,
@@ -143,21 +154,37 @@ def _describe(joining: Sequence[LiveAnomaly], has_learned: bool) -> str | None:
     return ", ".join([*said, *(["another explanation"] if has_learned else [])]) or None
 
 
+async def _look_again(work: _Work, incident: Incident) -> None:
+    """Tells of an incident that became worse, and notes when to look at it next."""
+    if not any(told is incident for _, told in work.changes) and incident.status is not IncidentStatus.RESOLVED:
+        before = incident.severity
+        await refresh_summary(work.session, incident)
+        if incident.severity.rank > before.rank:
+            work.tell(IncidentChange.UPDATED, incident, "It became more severe.")
+    incident.due_at = _next_due(incident, work.now)
+
+
 def _next_due(incident: Incident, now: datetime) -> datetime | None:
     """Returns when more samples may teach something: soon after something new, then ever later."""
     quiet = now - incident.last_changed_at
-    return None if quiet >= SETTLED else now + max(LOOK_AGAIN, quiet)
+    is_settled = incident.status is IncidentStatus.RESOLVED or quiet >= SETTLED
+    return None if is_settled else now + max(LOOK_AGAIN, quiet)
 
 
-async def _leave_behind(work: _Work, joining: Sequence[LiveAnomaly], incident: Incident, plan: Plan) -> None:
+async def _leave_behind(
+    work: _Work, joining: Sequence[LiveAnomaly], incident: Incident, merged: Collection[UUID]
+) -> None:
     """Tells of incidents that lost anomalies to this one, and goes on without them."""
-    for id in {member.incident_id for member in joining if member.incident_id} - set(plan.merges):
+    for id in {member.incident_id for member in joining if member.incident_id} - set(merged):
         source = work.incidents[id]
         await refresh_summary(work.session, source)
         work.tell(IncidentChange.SPLIT, source, f"Some of its anomalies are of another fault: {incident.title}.")
 
 
 async def _merge(work: _Work, loser: Incident, survivor: Incident) -> None:
+    members = update(Anomaly).where(Anomaly.incident_id == loser.id).values(incident_id=survivor.id)
+    await work.session.execute(members)
+    await refresh_summary(work.session, survivor)
     loser.status, loser.merged_into_id, loser.due_at = IncidentStatus.RESOLVED, survivor.id, None
     loser.ended_at = loser.ended_at or work.now
     survivor.owner_id = survivor.owner_id or loser.owner_id
@@ -175,7 +202,7 @@ async def close_ended(context: Context) -> int:
             before, was_over = incident.severity, incident.ended_at is not None
             await refresh_summary(session, incident)
             if _is_quiet(incident, work.now):
-                incident.status = IncidentStatus.RESOLVED
+                incident.status, incident.due_at = IncidentStatus.RESOLVED, None
                 work.tell(IncidentChange.RESOLVED, incident, "Everything behaves as usual again.")
             elif incident.severity.rank > before.rank or (incident.ended_at is None and was_over):
                 work.tell(IncidentChange.UPDATED, incident)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.detection.episodes import Severity
+from ml.detection.severity import rate_incident_severity
 from resolvers.store.postgres.database import driver
 from resolvers.store.tables.incidents import Incident
 
@@ -24,51 +25,63 @@ async def refresh_summaries(session: AsyncSession, incidents: Sequence[Incident]
     """Recomputes start, end, severity and links from the incidents' anomalies and patterns; flushes before and after.
 
     The start is that of the earliest anomaly. The end is the latest one, null while any anomaly is open. The severity
-    is the highest of the open anomalies, of all once it ended. The links are those of the anomalies' targets and of the
-    pattern; a merged incident affects none of its own. One without anomalies keeps its times and severity. The caller
-    holds the incidents' locks.
+    is rated by the worst open anomaly, by the worst of all once it ended, by the links and by how long it lasts. The
+    links are those of the anomalies' targets and of the pattern; a merged incident affects none of its own. One without
+    anomalies keeps its times and severity. The caller holds the incidents' locks.
     """
     await session.flush()
     connection, ids = await driver(session), [incident.id for incident in incidents]
     records = {record["incident_id"]: record for record in await connection.fetch(_SUMMARIES, ids)}
     links = await _store_links(connection, incidents, ids)
     for incident in incidents:
-        incident.affected_link_count = links.get(incident.id, 0)
+        affected, network_links = links.get(incident.id, (0, 0))
+        incident.affected_link_count = affected
         if record := records.get(incident.id):
             incident.started_at, incident.ended_at = record["started_at"], record["ended_at"]
-            incident.severity = list(Severity)[record["severity"]]
+            worst, minutes = list(Severity)[record["severity"]], float(record["minutes"])
+            incident.severity = rate_incident_severity([worst], affected, network_links, minutes)
     await session.flush()
 
 
-async def _store_links(connection: "Connection", incidents: Sequence[Incident], ids: "list[UUID]") -> "dict[UUID, int]":
-    """Stores the links that the incidents affect, and returns their numbers."""
+async def _store_links(
+    connection: "Connection", incidents: Sequence[Incident], ids: "list[UUID]"
+) -> "dict[UUID, tuple[int, int]]":
+    """Stores the links that incidents affect; returns for each how many, and how many links their networks have."""
     patterns = [(incident.id, incident.pattern) for incident in incidents if incident.merged_into_id is None]
     pairs = [(id, link) for id, pattern in patterns if pattern for link in pattern.links]
     await connection.execute(_DROP_LINKS, ids)
     await connection.execute(_ADD_LINKS, ids, [id for id, _ in pairs], [link for _, link in pairs])
     counts = await connection.fetch(_COUNT_LINKS, ids)
-    return {record["incident_id"]: record["links"] for record in counts}
+    return {record["incident_id"]: (record["links"], record["network_links"]) for record in counts}
 
 
 _SUMMARIES: Final = """
 SELECT incident_id, min(started_at) AS started_at,
   CASE WHEN bool_or(ended_at IS NULL) THEN NULL ELSE max(ended_at) END AS ended_at,
-  coalesce(max(severity) FILTER (WHERE ended_at IS NULL), max(severity)) AS severity
+  coalesce(max(severity) FILTER (WHERE ended_at IS NULL), max(severity)) AS severity,
+  extract(epoch FROM max(coalesce(ended_at, last_seen_at)) - min(started_at)) / 60 AS minutes
 FROM anomalies WHERE incident_id = ANY($1::uuid[]) GROUP BY incident_id"""
 _DROP_LINKS: Final = "DELETE FROM incident_links WHERE incident_id = ANY($1::uuid[])"
+# What a network or a hub measures of itself stands for all its links only where nothing says which they are.
 _ADD_LINKS: Final = """
 WITH targets AS (
   SELECT DISTINCT incident_id, kind, target_id FROM anomalies WHERE incident_id = ANY($1::uuid[])
 ), pattern AS (
   SELECT * FROM unnest($2::uuid[], $3::int[]) AS pattern (incident_id, link_id)
+), named AS (
+  SELECT incident_id, links.id FROM targets JOIN links ON links.id = target_id WHERE kind = 'LINK'
+  UNION SELECT incident_id, links.id FROM targets JOIN links ON site_id = target_id WHERE kind = 'SITE'
+  UNION SELECT incident_id, links.id FROM pattern JOIN links ON links.id = link_id
+), unnamed AS (
+  SELECT * FROM targets WHERE incident_id NOT IN (SELECT incident_id FROM named)
 )
 INSERT INTO incident_links (incident_id, link_id)
-SELECT incident_id, links.id FROM targets JOIN links ON links.id = target_id WHERE kind = 'LINK'
-UNION SELECT incident_id, links.id FROM targets JOIN links ON network_id = target_id WHERE kind = 'NETWORK'
-UNION SELECT incident_id, links.id FROM targets JOIN links ON site_id = target_id WHERE kind = 'SITE'
-UNION SELECT incident_id, links.id FROM targets JOIN networks ON hub_id = target_id
-  JOIN links ON network_id = networks.id WHERE kind = 'SITE'
-UNION SELECT incident_id, links.id FROM pattern JOIN links ON links.id = link_id"""
+SELECT incident_id, id FROM named
+UNION SELECT incident_id, links.id FROM unnamed JOIN links ON network_id = target_id WHERE kind = 'NETWORK'
+UNION SELECT incident_id, links.id FROM unnamed JOIN networks ON hub_id = target_id
+  JOIN links ON network_id = networks.id WHERE kind = 'SITE'"""
 _COUNT_LINKS: Final = """
-SELECT incident_id, count(*) AS links FROM incident_links
+SELECT incident_id, count(*) AS links,
+  (SELECT count(*) FROM links WHERE network_id = ANY(array_agg(DISTINCT own.network_id))) AS network_links
+FROM incident_links JOIN links AS own ON own.id = link_id
 WHERE incident_id = ANY($1::uuid[]) GROUP BY incident_id"""

@@ -14,11 +14,12 @@ from resolvers.base.counters import EVENTS_READ
 from resolvers.base.errors import Expired, InvalidInput
 from resolvers.base.worker import Worker
 from resolvers.store.events.database import EventDatabase
-from resolvers.store.events.followers import Events, Follower
-from resolvers.store.events.log import Event, check_kept, parse_cursor, read, read_bounds
+from resolvers.store.events.followers import QUEUE_LENGTH, Events, Follower
+from resolvers.store.events.log import BATCH, Event, check_kept, parse_cursor, read, read_bounds
 from resolvers.store.events.wakeups import Channel
 
 POLL_SECONDS: Final = 5.0
+PATIENCE_SECONDS: Final = 1.0  # with followers that are behind, between two batches of events
 
 logger = structlog.get_logger(__name__)
 
@@ -72,7 +73,9 @@ class EventFeed:
     @property
     def depth(self) -> int:
         """The number of events that the slowest follower has not finished, with the one it works on."""
-        return max((follower.behind for follower in chain.from_iterable(self._followers.values())), default=0)
+        return max(
+            (each.behind for each in chain.from_iterable(self._followers.values()) if not each.is_lost), default=0
+        )
 
     async def wait_until_idle(self) -> None:
         """Waits until every follower is done. Set a time limit: one that does not read never is."""
@@ -157,6 +160,8 @@ class EventFeed:
             try:
                 while events := await self._read(self._position):
                     await self._hand_out_all(events)
+                    if len(events) == BATCH:
+                        await self._let_followers_catch_up()
                 self._read_at = time.monotonic()
             except Expired as expired:
                 self._lose_all(int(expired.oldest_cursor))
@@ -173,6 +178,16 @@ class EventFeed:
                 await asyncio.sleep(0)  # a thousand followers take long: other tasks run in between
         finally:
             self._is_handing_out = False
+
+    async def _let_followers_catch_up(self) -> None:
+        """Waits a moment for followers that are behind: one transaction may bring more events than their queues hold.
+
+        Who reads at once is never lagged by that. Who does not delays the others by PATIENCE_SECONDS a batch at most.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while self.depth > QUEUE_LENGTH - BATCH:  # noqa: ASYNC110  followers come and go meanwhile
+                    await asyncio.sleep(0.005)
 
     def _hand_out(self, event: Event) -> None:
         before, self._position = self._position, event.id

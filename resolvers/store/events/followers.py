@@ -74,6 +74,11 @@ class Follower:
         else:
             self._pushed.lose(position)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it was ended for being too far behind."""
+        return self._lost
+
     def done(self) -> None:
         """Says that one more event is finished."""
         self.behind -= 1

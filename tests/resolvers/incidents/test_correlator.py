@@ -12,12 +12,13 @@ from sqlalchemy import func, select
 from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity
+from ml.detection.silence import CollectorKind
 from resolvers.context import Context, Services
 from resolvers.incidents.correlator import correlate
 from resolvers.root_causes.analyzer import AnalysisResult
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.tables.analysis_documents import Culprit, Pattern
-from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Event, Link, Network
+from resolvers.store.tables.core import Anomaly, AnomalyCategory, AnomalyStatus, AuditEntry, Event, Link, Network
 from resolvers.store.tables.incidents import Incident, IncidentLink, IncidentStatus
 from tests.helpers.faulted import HUB, HUB_FAILURE, built, numbers, recorded
 from tests.helpers.support import NOW, Factory, ago, sql
@@ -270,7 +271,7 @@ async def test_only_one_process_correlates_at_a_time(services: Services, make: F
     done = await asyncio.gather(*(correlate(later, Explanations()) for _ in range(3)))
 
     assert (refused, sum(done)) == (0, 4)
-    assert len(await incidents(services)) == 4
+    assert len(await incidents(services)) == 1
 
 
 async def test_what_somebody_merged_meanwhile_is_left_as_they_left_it(
@@ -330,3 +331,28 @@ async def test_the_timeline_tells_what_happened(
         query = select(AuditEntry.action, AuditEntry.note).where(AuditEntry.subject_id == incident.id)
         told = [tuple(row) for row in await session.execute(query.order_by(AuditEntry.at))]
     assert told == [("OPENED", None), ("UPDATED", "1 more anomaly, another explanation")]
+
+
+async def test_a_collector_that_went_quiet_is_one_incident_of_its_own_kind(
+    services: Services, make: Factory, links: list[Link], network: Network
+) -> None:
+    quiet = {"category": AnomalyCategory.SILENCE, "severity": Severity.CRITICAL, "detected_at": NOW}
+    for link in links:
+        await make.anomaly(link, collector_kind=CollectorKind.NETWORK, collector_id=network.id, **quiet)
+
+    await correlate(at(services, seconds=21), Explanations(pattern(links, Culprit(CulpritKind.NETWORK, network.id))))
+
+    [incident] = await incidents(services)
+    assert (incident.kind, incident.root_cause, incident.affected_link_count) == ("NO_TELEMETRY", None, 4)
+    assert incident.title == f"No telemetry from {network.name} (4 links)"
+
+
+async def test_a_wide_incident_is_worse_than_its_anomalies(
+    services: Services, make: Factory, links: list[Link], network: Network
+) -> None:
+    for link in links[:2]:
+        await make.anomaly(link, severity=Severity.MEDIUM, detected_at=NOW)
+
+    await correlate(at(services, seconds=30), Explanations(pattern(links, Culprit(CulpritKind.NETWORK, network.id))))
+
+    assert [one.severity for one in await incidents(services)] == [Severity.CRITICAL]  # all links of the network

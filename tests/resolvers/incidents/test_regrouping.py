@@ -203,10 +203,10 @@ async def test_splitting_makes_another_incident_of_some_anomalies(
 
     assert answer["id"] != id_of(incident)
     assert {anomaly["id"] for anomaly in answer["anomalies"]["nodes"]} == {id_of(early), id_of(late)}
-    assert (answer["status"], answer["severity"], answer["affectedLinkCount"]) == ("OPEN", "LOW", 2)
+    assert (answer["status"], answer["severity"], answer["affectedLinkCount"]) == ("OPEN", "HIGH", 2)
     assert answer["title"] == "2 targets split from “Both”"
     assert {anomaly["id"] for anomaly in before["anomalies"]["nodes"]} == set(anomalies)
-    assert (before["severity"], before["affectedLinkCount"]) == ("MEDIUM", 3)
+    assert (before["severity"], before["affectedLinkCount"]) == ("CRITICAL", 3)  # each of a network of its own
     [entry] = before["timeline"]
     assert (entry["action"], entry["note"]) == ("SPLIT", "Another fault")
     assert entry["details"] == "Into this and “2 targets split from “Both””."

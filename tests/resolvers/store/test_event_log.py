@@ -389,6 +389,25 @@ async def test_a_slow_follower_hears_what_it_was_handed_and_then_where_to_go_on(
     assert [event.subject for event in await taken(here.feed, 3, after="4")] == ["d", "e", "f"]
 
 
+async def test_who_reads_at_once_hears_all_of_a_transaction_whatever_its_size(here: Services) -> None:
+    """As when every link of a network degrades in one batch; a second follower that does not read holds nobody up."""
+    storm = [str(number) for number in range(3000)]
+    async with aclosing(here.feed.follow(TOPIC, "0")) as idle:  # type: ignore[type-var]
+        begun = asyncio.ensure_future(anext(idle))
+        hearing = asyncio.create_task(heard(here.feed, last=storm[-1]))
+        await until(lambda: here.feed.followers == 2)
+        async with here.database.write() as session:
+            for subject in storm:
+                publish(session, told(subject))
+        async with asyncio.timeout(30):
+            found = await hearing
+        await begun
+        _, lagged = await rest(idle, Lagged)
+
+    assert found == storm
+    assert 0 < int(lagged.resume_after or 0) < len(storm)
+
+
 async def test_the_feed_is_settled_when_followers_are_done_with_what_they_were_handed(here: Services) -> None:
     await here.feed.wait_until_idle()
     async with aclosing(here.feed.follow(TOPIC, "0")) as follower:  # type: ignore[type-var]

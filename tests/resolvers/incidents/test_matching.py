@@ -1,7 +1,7 @@
-"""Which anomalies are of one fault: by patterns, by place, and what stays of the incidents that people know."""
+"""Which incident an anomaly belongs to: by patterns, by place, and what stays as people were told."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,8 +13,7 @@ from ml.catalogue.metrics import Direction, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity
 from resolvers.incidents.evidence import LiveAnomaly
-from resolvers.incidents.partition import find_neighbourhoods, partition
-from resolvers.incidents.reconciliation import LiveIncident, Plan, reconcile
+from resolvers.incidents.matching import LiveIncident, Plan, find_neighbourhoods, make_plan
 from resolvers.store.tables.analysis_documents import Culprit, Pattern
 from resolvers.store.tables.core import AnomalyCategory
 from resolvers.store.tables.incidents import Incident, IncidentStatus
@@ -66,7 +65,7 @@ def pattern(*links: int, culprit: Culprit | None = None, started: datetime | Non
     return Pattern(**(values | given))
 
 
-def known(*members: LiveAnomaly, of: Pattern | None = None, ended: bool = False) -> LiveIncident:
+def live(*members: LiveAnomaly, of: Pattern | None = None, ended: bool = False) -> LiveIncident:
     """An announced incident of these anomalies."""
     id = uuid4()
     incident = Incident(
@@ -76,13 +75,18 @@ def known(*members: LiveAnomaly, of: Pattern | None = None, ended: bool = False)
         announced_at=ago(minutes=4),
         ended_at=ago(minutes=1) if ended else None,
         pattern=of,
+        root_cause=of and of.cause,
+        due_at=ago(),
     )
     return LiveIncident(incident, tuple(replace(member, incident_id=id) for member in members))
 
 
 def targets(plan: Plan) -> list[tuple[UUID | None, list[int]]]:
-    """Where each part goes: the incident and the targets."""
-    return [(each.incident, sorted(member.target_id for member in each.part.members)) for each in plan.assignments]
+    """Where anomalies go: the incident and the targets."""
+    return [(each.incident, sorted(member.target_id for member in each.members)) for each in plan.changes]
+
+
+REMOTE = Culprit(CulpritKind.LINK, 1)
 
 
 def test_anomalies_that_share_nothing_are_no_neighbours() -> None:
@@ -94,91 +98,119 @@ def test_anomalies_that_share_nothing_are_no_neighbours() -> None:
     assert sorted(len(each) for each in found) == [1, 2]
 
 
-def test_a_pattern_s_links_are_one_part_and_the_others_go_by_their_remote() -> None:
+def test_a_pattern_s_links_are_one_incident_and_the_others_go_by_their_remote() -> None:
     hit, both_ways = [anomaly(1), anomaly(2)], [anomaly(3), anomaly(3, direction=Direction.IB)]
 
-    parts = partition([*hit, *both_ways], [pattern(1, 2, culprit=Culprit(CulpritKind.LINK, 1))])
+    plan = make_plan([*hit, *both_ways], [], [pattern(1, 2, culprit=REMOTE)])
 
-    assert [len(part.members) for part in parts] == [2, 2]
-    assert [part.pattern is None for part in parts] == [False, True]
+    assert targets(plan) == [(None, [1, 2]), (None, [3, 3])]
+    assert [change.pattern is None for change in plan.changes] == [False, True]
 
 
 def test_what_was_over_long_before_explains_nothing() -> None:
     over = pattern(1, started=ago(hours=14), ended_at=ago(hours=13))
 
-    [part] = partition([anomaly(1)], [over])
+    [change] = make_plan([anomaly(1)], [], [over]).changes
 
-    assert part.pattern is None
+    assert change.pattern is None
 
 
 def test_the_pattern_that_began_with_the_anomaly_explains_it() -> None:
     drizzle, failure = pattern(1, 2, started=ago(hours=3)), pattern(1, 2, started=ago(minutes=5))
 
-    parts = partition([anomaly(1), anomaly(2)], [drizzle, failure])
+    plan = make_plan([anomaly(1), anomaly(2)], [], [drizzle, failure])
 
-    assert [part.pattern for part in parts] == [failure]
+    assert [change.pattern for change in plan.changes] == [failure]
 
 
-def test_what_the_culprit_feeds_is_explained_by_it_without_being_named() -> None:
+def test_what_befalls_links_shows_in_their_network_s_figures() -> None:
     network_level = anomaly(1, kind=TargetKind.NETWORK, target_id=1, links=frozenset(), site=None)
 
-    [part] = partition([anomaly(1), network_level], [pattern(1, 2)])
+    plan = make_plan([anomaly(1), network_level], [], [pattern(1, culprit=REMOTE)])
 
-    assert len(part.members) == 2
+    assert targets(plan) == [(None, [1, 1])]
+
+
+def test_many_that_begin_together_in_a_network_are_one_incident_though_nothing_explains_them() -> None:
+    few, many = [anomaly(1), anomaly(2)], [anomaly(3, network=2), anomaly(4, network=2), anomaly(5, network=2)]
+
+    assert targets(make_plan([*few, *many], [], [])) == [(None, [1]), (None, [2]), (None, [3, 4, 5])]
 
 
 def test_a_late_anomaly_of_the_same_culprit_joins_its_incident() -> None:
-    entry = known(anomaly(1), anomaly(2), of=pattern(1, 2))
+    entry = live(anomaly(1), anomaly(2), of=pattern(1, 2))
 
-    plan = reconcile(partition([anomaly(3)], [pattern(1, 2, 3)]), [entry])
+    plan = make_plan([anomaly(3)], [entry], [pattern(1, 2, 3)])
 
-    assert targets(plan) == [(entry.incident.id, [3])]
+    assert targets(plan) == [(entry.id, [3])]
 
 
 def test_a_fault_that_comes_back_is_the_same_incident() -> None:
-    entry = known(anomaly(1), of=pattern(1, culprit=Culprit(CulpritKind.LINK, 1)), ended=True)
+    entry = live(anomaly(1), of=pattern(1, culprit=REMOTE), ended=True)
 
-    plan = reconcile(partition([anomaly(1)], [pattern(1, culprit=Culprit(CulpritKind.LINK, 1))]), [entry])
+    assert targets(make_plan([anomaly(1)], [entry], [pattern(1, culprit=REMOTE)])) == [(entry.id, [1])]
+    assert targets(make_plan([anomaly(1)], [entry], [])) == [(entry.id, [1])]
 
-    assert targets(plan) == [(entry.incident.id, [1])]
+
+def test_one_link_of_a_wide_incident_that_is_over_does_not_bring_it_back() -> None:
+    entry = live(anomaly(1), anomaly(2), of=pattern(1, 2), ended=True)
+
+    assert targets(make_plan([anomaly(1)], [entry], [])) == [(None, [1])]
 
 
 def test_another_fault_on_the_same_links_is_another_incident() -> None:
-    entry = known(anomaly(1), of=pattern(1, culprit=Culprit(CulpritKind.LINK, 1)), ended=True)
+    entry = live(anomaly(1), of=pattern(1, culprit=REMOTE), ended=True)
 
-    plan = reconcile(partition([anomaly(1), anomaly(2)], [pattern(1, 2)]), [entry])
+    plan = make_plan([anomaly(1), anomaly(2)], [entry], [pattern(1, 2)])
 
     assert targets(plan) == [(None, [1, 2])]
 
 
-def test_two_incidents_that_are_one_fault_are_merged_into_the_older() -> None:
-    younger = known(anomaly(1))
-    older = known(anomaly(2, started=ago(minutes=9)))
+def test_two_incidents_that_are_one_fault_are_merged_into_the_one_that_it_explains_most_of() -> None:
+    small, large = live(anomaly(1)), live(anomaly(2), anomaly(3))
 
-    plan = reconcile(
-        partition([*younger.members, *older.members], [pattern(1, 2, started=ago(minutes=9))]), [younger, older]
-    )
+    plan = make_plan([], [small, large], [pattern(1, 2, 3)])
 
-    assert targets(plan) == [(older.incident.id, [1, 2])]
-    assert plan.merges == {younger.incident.id: older.incident.id}
+    assert [(change.incident, change.pattern is not None) for change in plan.changes] == [(large.id, True)]
+    assert plan.merges == {small.id: large.id}
 
 
 def test_two_faults_that_looked_like_one_are_split() -> None:
     hub, remote = pattern(1, 2), pattern(3, culprit=Culprit(CulpritKind.LINK, 3), started=ago(minutes=40))
-    entry = known(anomaly(1), anomaly(2), anomaly(3, started=ago(minutes=40)))
+    entry = live(anomaly(1), anomaly(2), anomaly(3, network=2, started=ago(minutes=40)))
 
-    plan = reconcile(partition(entry.members, [hub, remote]), [entry])
+    plan = make_plan([], [entry], [hub, remote])
 
-    assert targets(plan) == [(entry.incident.id, [1, 2]), (None, [3])]
+    assert targets(plan) == [(entry.id, []), (None, [3])]
 
 
 def test_a_doubtful_pattern_splits_nothing() -> None:
-    hub, doubtful = pattern(1, 2), pattern(3, started=ago(minutes=40), confidence=0.3)
-    entry = known(anomaly(1), anomaly(2), anomaly(3, started=ago(minutes=40)))
+    doubtful = pattern(3, started=ago(minutes=40), confidence=0.3, culprit=Culprit(CulpritKind.LINK, 3))
+    entry = live(anomaly(1), anomaly(2), anomaly(3, network=2, started=ago(minutes=40)))
 
-    plan = reconcile(partition(entry.members, [hub, doubtful]), [entry])
+    assert targets(make_plan([], [entry], [pattern(1, 2), doubtful])) == [(entry.id, [])]
 
-    assert {incident for incident, _ in targets(plan)} == {entry.incident.id}
+
+def test_what_its_own_pattern_explains_stays() -> None:
+    remote = pattern(2, culprit=Culprit(CulpritKind.LINK, 2), confidence=1.0)
+    entry = live(anomaly(1), anomaly(2), of=pattern(1, 2))
+
+    assert targets(make_plan([], [entry], [pattern(1, 2), remote])) == [(entry.id, [])]
+
+
+def test_an_incident_that_is_over_keeps_its_anomalies() -> None:
+    entry = live(anomaly(1), anomaly(2), of=pattern(1, 2), ended=True)
+
+    assert make_plan([], [entry], [pattern(1, 2, culprit=REMOTE)]).changes == ()
+
+
+def test_a_settled_incident_gains_anomalies_and_loses_none() -> None:
+    entry = live(anomaly(1), anomaly(2), of=pattern(1, 2))
+    entry.incident.due_at = None
+
+    plan = make_plan([anomaly(4)], [entry], [pattern(1, 2, 4), pattern(2, culprit=Culprit(CulpritKind.LINK, 2))])
+
+    assert targets(plan) == [(entry.id, [4])]
 
 
 LINKS = st.integers(1, 6)
@@ -192,7 +224,7 @@ LINKS = st.integers(1, 6)
 def test_whatever_is_found_each_anomaly_goes_to_one_incident_and_no_merge_leads_to_one_that_ended(
     new: list[int], incidents: list[list[int]], patterns: list[tuple[set[int], float, int]]
 ) -> None:
-    entries = [known(*(anomaly(link) for link in links)) for links in incidents]
+    entries = [live(*(anomaly(link) for link in links)) for links in incidents]
     members = [anomaly(link) for link in new] + [member for entry in entries for member in entry.members]
     found = [
         pattern(
@@ -201,23 +233,12 @@ def test_whatever_is_found_each_anomaly_goes_to_one_incident_and_no_merge_leads_
         for links, sure, minutes in patterns
     ]
 
-    plan = reconcile(partition(members, found), entries)
+    fresh = [member for member in members if member.incident_id is None]
+    plan = make_plan(fresh, entries, found)
 
-    placed = [member.id for each in plan.assignments for member in each.part.members]
-    assert sorted(placed, key=str) == sorted((member.id for member in members), key=str)
+    placed = [member.id for change in plan.changes for member in change.members]
+    assert len(placed) == len(set(placed))
+    assert {member.id for member in fresh} <= set(placed)
     assert not set(plan.merges) & set(plan.merges.values())
-    assert not set(plan.merges) & {each.incident for each in plan.assignments}
-
-
-def test_a_moment_is_no_reason_to_split(  # the same onset: one fault that shows in two ways
-) -> None:
-    at = ago(minutes=5)
-    hub, remote = (
-        pattern(1, 2, started=at),
-        pattern(3, culprit=Culprit(CulpritKind.LINK, 3), started=at + timedelta(minutes=1)),
-    )
-    entry = known(anomaly(1), anomaly(2), anomaly(3))
-
-    plan = reconcile(partition(entry.members, [hub, remote]), [entry])
-
-    assert {incident for incident, _ in targets(plan)} == {entry.incident.id}
+    assert not set(plan.merges) & {change.incident for change in plan.changes}
+    assert all(change.members or change.incident for change in plan.changes)
