@@ -1,5 +1,6 @@
 """Trains the root-cause model on simulated incidents and measures it on others: no labelled real ones exist."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
@@ -21,12 +22,15 @@ from ml.root_cause.model import (
     with_classifier_evidence,
 )
 from ml.root_cause.training_examples import Example, extract_examples, stack_examples
+from ml.root_cause.young_incidents import draw_early_scenario
 
 ALGORITHM: Final = "minimum explanation over the shared-risk graph, with gradient boosting over ten features"
 INCIDENTS: Final = 182
 DRAWN: Final = (*NAMED, *CLASSIFIED)  # in turn: the classifier learns from its own four causes only
 LONGEST_HOURS: Final = 24
+YOUNG: Final = 140  # further incidents, seen early, of all causes in turn
 HELD_OUT: Final = 60
+HELD_OUT_YOUNG: Final = 60
 HEALTHY: Final = 20
 LARGEST: Final = 10  # links of a network, in training
 HELD_OUT_SEED: Final = 900_001  # the same incidents for every version; no training uses them
@@ -34,6 +38,7 @@ SEEDS: Final = 1_000  # between the incidents of two training seeds
 TEMPERATURES: Final = np.geomspace(0.5, 6.0, 40)
 FOLDS: Final = 3
 PSEUDO_POSTERIORS: Final = (0.1, 0.5, 0.99)  # of one right and one wrong pseudo-answer each
+YOUNG_MEASURES: Final = ("accuracy", "culprit_accuracy", "calibration_error")
 SIMULATED: Final = "simulated incidents"
 
 
@@ -43,24 +48,31 @@ def train(
     champion: RootCauseModel | None = None,
     *,
     incidents: int = INCIDENTS,
+    young: int = YOUNG,
     held_out: int = HELD_OUT,
+    held_out_young: int = HELD_OUT_YOUNG,
     healthy: int = HEALTHY,
 ) -> Trained:
     """Returns a version learned from the incidents of `seed`, and its measures beside the champion's.
 
-    incidents: to learn from. held_out, healthy: incidents and healthy windows to measure both on.
+    incidents, young: to learn from, as they are later and early. held_out, held_out_young, healthy: incidents and
+    healthy windows to measure both on.
     """
     examples: list[Example] = []
     for number in range(incidents):
-        progress(0.6 * number / incidents, "simulating incidents")
+        progress(0.4 * number / incidents, "simulating incidents")
         cause = DRAWN[number % len(DRAWN)]
         incident = draw_scenario(seed * SEEDS + number, cause, LARGEST, LONGEST_HOURS)
         examples += extract_examples(incident, build_request(incident))
+    for number in range(young):
+        progress(0.4 + 0.2 * number / young, "simulating incidents that have just begun")
+        early = draw_early_scenario(seed * SEEDS + number, NAMED[number % len(NAMED)])
+        examples += extract_examples(early, build_request(early))
     progress(0.6, "learning from them")
     model = fit_model(examples, seed)
     progress(0.65, "measuring on incidents that it has never seen")
-    measures = measure_held_out(model, held_out, healthy)
-    rival = measure_held_out(champion, held_out, healthy) if champion else ()
+    measures = measure_held_out(model, held_out, healthy, young=held_out_young)
+    rival = measure_held_out(champion, held_out, healthy, young=held_out_young) if champion else ()
     progress(1.0, "done")
     return Trained(
         artefact=model.to_bytes(),
@@ -69,7 +81,7 @@ def train(
         hyperparameters={"trees": TREES, "classes": len(CLASSIFIED), "temperature": model.temperature},
         seed=seed,
         samples=len(examples),
-        details={"trained_on": SIMULATED, "incidents": incidents},
+        details={"trained_on": SIMULATED, "incidents": incidents, "young_incidents": young},
         measures=measures,
         rival_measures=rival,
     )
@@ -124,11 +136,15 @@ def _isotonic(sure: Floats, right: Bools) -> tuple[Floats, Floats]:
 
 
 def measure_held_out(
-    model: RootCauseModel, incidents: int = HELD_OUT, healthy: int = HEALTHY, largest: int = LARGEST
+    model: RootCauseModel,
+    incidents: int = HELD_OUT,
+    healthy: int = HEALTHY,
+    largest: int = LARGEST,
+    young: int = HELD_OUT_YOUNG,
 ) -> tuple[Measure, ...]:
     """Returns measures of cause, culprit, links, onset and calibration on incidents that no training uses.
 
-    healthy: healthy windows, to count false patterns in. largest: links of a network.
+    healthy: healthy windows, to count false patterns in. largest: links of a network. young: incidents seen early.
     """
     answers: list[Outcome] = []
     examples: list[Example] = []
@@ -139,7 +155,15 @@ def measure_held_out(
         examples += extract_examples(incident, request)
     calm = [draw_healthy_scenario(HELD_OUT_SEED + number, largest) for number in range(healthy)]
     false = [evaluate_scenario(one, model) for one in calm]
-    return (*compute_measures(answers, false, SIMULATED), *_measure_classifier(model, examples))
+    late = compute_measures(answers, false, SIMULATED)
+    return (*late, *_measure_young(model, young), *_measure_classifier(model, examples))
+
+
+def _measure_young(model: RootCauseModel, young: int) -> tuple[Measure, ...]:
+    """Returns measures of cause, culprit and calibration on incidents that are seen while they are young."""
+    early = (draw_early_scenario(HELD_OUT_SEED + number, NAMED[number % len(NAMED)]) for number in range(young))
+    measures = compute_measures([evaluate_scenario(one, model) for one in early], (), SIMULATED)
+    return tuple(replace(one, name=f"young_{one.name}") for one in measures if one.name in YOUNG_MEASURES)
 
 
 def _measure_classifier(model: RootCauseModel, examples: list[Example]) -> tuple[Measure, ...]:

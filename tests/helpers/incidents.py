@@ -70,4 +70,4 @@ def root_cause() -> RootCauseModel:
 @cache
 def briefly_trained() -> Trained:
     """By a training that sees just enough incidents, measured beside the shipped model."""
-    return training.train(incidents=24, held_out=2, healthy=1, champion=root_cause())
+    return training.train(incidents=24, young=10, held_out=2, held_out_young=2, healthy=1, champion=root_cause())

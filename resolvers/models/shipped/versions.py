@@ -9,7 +9,7 @@ from typing import Final
 
 import orjson
 
-from ml.catalogue.models import Progress, Trained
+from ml.catalogue.models import ROOT_CAUSE, Progress, Trained
 from resolvers.context import Context
 from resolvers.models.export import METADATA, Files, Measured, Metadata, import_folder
 from resolvers.models.latency import measure_latency
@@ -19,7 +19,8 @@ from resolvers.store.models.versions import to_metrics
 from resolvers.store.tables.models import ModelVersion
 
 FOLDER: Final = Path(__file__).parent
-VERSION: Final = "1.0.0"
+FIRST_VERSION: Final = "1.0.0"
+VERSIONS: Final = {ROOT_CAUSE: "1.1.0"}  # of models that were trained anew since the first release
 
 
 async def store_version(context: Context, model: str, folder: Path = FOLDER) -> ModelVersion:
@@ -61,7 +62,7 @@ def _metadata(model: str, trained: Trained, sha256: str, trained_at: datetime) -
     ]
     return Metadata(
         model=model,
-        version=VERSION,
+        version=VERSIONS.get(model, FIRST_VERSION),
         sha256=sha256,
         algorithm=trained.algorithm,
         features=list(trained.features),

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.xdist_group("root causes")  # trained once, in one proc
 
 PROMISED = {"accuracy", "four_class_accuracy", "culprit_accuracy", "iou", "onset_within_2", "calibration_error"}
 PROMISED |= {"false_patterns", "classifier_accuracy", "classifier_abstained", "classifier_calibration_error"}
+PROMISED |= {"young_accuracy", "young_culprit_accuracy", "young_calibration_error"}
 PROMISED |= {f"accuracy_{cause.value.lower()}" for cause in NAMED}
 
 
@@ -31,10 +32,10 @@ def digest(data: bytes) -> str:
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_even_a_brief_training_names_most_causes() -> None:
-    made = train(incidents=56, held_out=10, healthy=2)
+    made = train(incidents=56, young=10, held_out=10, held_out_young=4, healthy=2)
     model = RootCauseModel.from_bytes(made.artefact, "1.0.0")
 
-    again = train(incidents=56, held_out=10, healthy=2, champion=model)
+    again = train(incidents=56, young=10, held_out=10, held_out_young=4, healthy=2, champion=model)
 
     assert digest(again.artefact) == digest(made.artefact)
     assert again.measures == again.rival_measures == made.measures

@@ -16,7 +16,7 @@ from resolvers.base.access import SYSTEM
 from resolvers.base.errors import InvalidInput
 from resolvers.context import Context, Services
 from resolvers.models.models import find_version
-from resolvers.models.shipped.versions import FOLDER, store_version, train_version
+from resolvers.models.shipped.versions import FIRST_VERSION, FOLDER, VERSIONS, store_version, train_version
 from resolvers.models.trainer import ignore_progress
 from tests.helpers.models import LINK
 from tests.helpers.shipped import shipped
@@ -60,7 +60,7 @@ async def test_a_new_database_starts_with_every_shipped_model_and_trains_none(ap
     found = await champions(api)
     assert set(found) == set(MODELS)
     for name, champion in found.items():
-        assert champion["version"] == "1.0.0"
+        assert champion["version"] == VERSIONS.get(name, FIRST_VERSION)
         assert champion["trainingSamples"] == shipped(name).samples
         assert champion["history"] == [{"action": action, "by": None} for action in ("IMPORTED", "PROMOTED")]
         measured = {(one["name"], one["dataset"]): one["value"] for one in champion["metrics"]}
