@@ -10,7 +10,7 @@ import asyncio
 import statistics
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import insert
 
@@ -18,10 +18,12 @@ from benchmarks.fanout import CONTRIBUTION, serving
 from benchmarks.telemetry import tell
 from benchmarks.world import Client, World, operation, world
 from ml.catalogue.metrics import Direction, TargetKind
+from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity
 from resolvers.base.roles import Role
 from resolvers.store.postgres.identifiers import uuid7
-from resolvers.store.tables.core import Anomaly, AnomalyStatus
+from resolvers.store.tables.core import Anomaly, AnomalyStatus, User
+from resolvers.store.tables.incidents import Incident, IncidentKind, IncidentStatus
 
 CONNECTIONS: Final = 16
 ROUNDS: Final = 8
@@ -31,6 +33,12 @@ BY_HAND: Final = "an endpoint written by hand"
 BY_CORE: Final = "this server, executing by graphql-core"
 QUERY: Final = """query Anomalies($first: Int!) { anomalies(first: $first) { nodes {
   id severity score confidence startedAt target { ... on Link { number name } } } } }"""
+
+
+PAGE: Final = 50
+INCIDENTS: Final = """query Incidents($first: Int!) { incidents(first: $first) { nodes {
+  id title severity status affectedLinkCount startedAt endedAt lastChangedAt owner { fullName }
+  culprit { ... on Satellite { name } ... on Site { name } ... on Network { name } ... on Link { name } } } } }"""
 
 
 async def filled(made: World) -> None:
@@ -54,6 +62,35 @@ async def filled(made: World) -> None:
     ]
     async with made.services.database.write() as session:
         await session.execute(insert(Anomaly), rows)
+        await session.execute(insert(Incident), await incident_rows(made, now))
+
+
+async def incident_rows(made: World, now: datetime) -> list[dict[str, Any]]:
+    """Returns as many incidents as links, of any culprits and of several owners."""
+    async with made.services.database.write() as session:
+        people = [User(email=f"{number}@example.com", role=Role.OPERATOR, password_hash="") for number in range(5)]
+        session.add_all(people)
+    culprits = [*((CulpritKind.LINK, link) for link in made.links), *((kind, 1) for kind in CulpritKind)]
+    return [
+        {
+            "id": uuid7(),
+            "kind": IncidentKind.FAULT,
+            "status": list(IncidentStatus)[number % 3],
+            "severity": list(Severity)[number % 4],
+            "title": f"Rain: link {number} (2 links)",
+            "root_cause": RootCause.RAIN_FADE,
+            "culprit_kind": culprits[-1 - number][0],
+            "culprit_id": culprits[-1 - number][1],
+            "confidence": 0.9,
+            "started_at": now - timedelta(minutes=number),
+            "detected_at": now,
+            "announced_at": now,
+            "last_changed_at": now,
+            "owner_id": people[number % 5].id if number % 3 else None,
+            "affected_link_count": number % 7,
+        }
+        for number in range(len(made.links))
+    ]
 
 
 async def rate(clients: list[Client], body: bytes) -> float:
@@ -95,6 +132,23 @@ async def compare(rows: int, ours: list[Client], others: dict[str, list[Client]]
         )
 
 
+async def compare_pages(clients: list[Client]) -> None:
+    """Measures how much longer a page of incidents with all that a list shows takes than one of anomalies."""
+    incidents, anomalies = operation(INCIDENTS, first=PAGE), operation(QUERY, first=PAGE)
+    for body in (incidents, anomalies):
+        assert b"errors" not in await clients[0].answer(body)
+    rates = [[await rate(clients, body) for body in (incidents, anomalies)] for _ in range(ROUNDS)]
+    mine, plain = map(statistics.median, zip(*rates, strict=True))
+    tell(
+        f"a page of {PAGE} incidents with 8 scalars, culprit and owner, {CONNECTIONS} connections",
+        f"{mine:,.0f} requests/s",
+        f"a page of {PAGE} anomalies, as above: {plain:,.0f}",
+        f"{plain / mine:.2f} times as long",
+        "≤ 1.5",
+        reached=plain <= 1.5 * mine,
+    )
+
+
 async def main() -> None:
     async with world(max(ROWS) + 50, trained=False) as made:
         await filled(made)
@@ -109,6 +163,7 @@ async def main() -> None:
             others = {BY_HAND: await connected(by_hand, token), BY_CORE: await connected(by_core, token)}
             for rows in ROWS:
                 await compare(rows, ours, others, {BY_HAND: 0.75, BY_CORE: 5})
+            await compare_pages(ours)
             for client in (*ours, *others[BY_HAND], *others[BY_CORE]):
                 client.close()
 
