@@ -59,6 +59,8 @@ FAMILIES = {
     "bcom_samples_total": "counter",
     "bcom_scoring_duration_seconds": "histogram",
     "bcom_connections_refused_total": "counter",
+    "bcom_silence_round_seconds": "histogram",
+    "bcom_silent_targets": "gauge",
     "bcom_subscription_messages_total": "counter",
     "bcom_subscriptions_failed_total": "counter",
 }
