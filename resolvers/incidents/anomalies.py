@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from resolvers.detection.anomalies import AnomalyChange, publish_changes
@@ -28,18 +28,16 @@ async def resolve_open(session: AsyncSession, incidents: Sequence[UUID], now: da
 
 
 async def reopen_lasting(session: AsyncSession, incidents: Sequence[UUID], now: datetime, by: int | None) -> None:
-    """Opens those anomalies of incidents again whose episode has not ended. Locks streams first, as ingest does."""
-    is_theirs = (
+    """Opens those anomalies of incidents again whose episode or silence lasts. Locks streams first, as ingest does."""
+    is_attached = and_(
         Stream.kind == Anomaly.kind,
         Stream.target_id == Anomaly.target_id,
-        Stream.direction == func.coalesce(Anomaly.direction, ""),
-        Stream.anomaly_id == Anomaly.id,
+        or_(Stream.anomaly_id == Anomaly.id, Stream.silence_id == Anomaly.id),
     )
-    query = select(Stream).join(Anomaly, onclause=is_theirs[0]).where(*is_theirs[1:])
-    query = query.where(is_among(Anomaly.incident_id, incidents), Anomaly.status == AnomalyStatus.RESOLVED)
+    was_resolved = (is_among(Anomaly.incident_id, incidents), Anomaly.status == AnomalyStatus.RESOLVED)
+    query = select(Stream, Anomaly.id).join(Anomaly, is_attached).where(*was_resolved)
     ordered = query.order_by(Stream.kind, Stream.target_id, Stream.direction)
-    streams = await session.scalars(ordered.with_for_update(of=Stream))
-    lasting = {stream.anomaly_id for stream in streams}
+    lasting = {id for _, id in (await session.execute(ordered.with_for_update(of=Stream))).all()}
     rows = await session.scalars(
         select(Anomaly).where(is_among(Anomaly.id, lasting)).order_by(Anomaly.id).with_for_update()
     )

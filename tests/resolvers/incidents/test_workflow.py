@@ -14,7 +14,7 @@ from resolvers.context import Services
 from resolvers.incidents.correlator import correlate, explain_nothing
 from resolvers.incidents.workflow import LARGEST_BULK
 from resolvers.store.postgres.identifiers import uuid7
-from resolvers.store.tables.core import AnomalyStatus, AuditEntry, Link, User
+from resolvers.store.tables.core import AnomalyCategory, AnomalyStatus, AuditEntry, Link, User
 from resolvers.store.tables.incidents import Incident, IncidentStatus
 from schema.relay import global_id
 from tests.helpers.support import (
@@ -396,6 +396,20 @@ async def test_reopening_brings_back_what_lasts_and_counts(
     assert [*by_id.values()] == ["OPEN"]
     assert (reopened["status"], reopened["endedAt"], reopened["reopenedCount"]) == ("OPEN", None, 1)
     assert {anomaly["status"] for anomaly in later["anomalies"]["nodes"]} == {"RESOLVED"}
+
+
+async def test_reopening_brings_back_a_silence_that_lasts(operator: Api, make: Factory, services: Services) -> None:
+    link, incident = await make.link(), await make.incident()
+    silence = await make.anomaly(link, incident_id=incident.id, direction=None, category=AnomalyCategory.SILENCE)
+    stream = await make.baseline(link, [], [], "OB")
+    async with services.database.write() as session:
+        (await session.merge(stream)).silence_id = silence.id
+    await act(operator, "resolve", incident)
+
+    answer = await act(operator, "reopen", incident)
+
+    assert answer["anomalies"]["nodes"] == [{"id": id_of(silence), "status": "OPEN"}]
+    assert answer["endedAt"] is None
 
 
 async def test_what_a_person_reopened_is_not_resolved_at_once(operator: Api, make: Factory, services: Services) -> None:
