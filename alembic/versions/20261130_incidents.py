@@ -1,4 +1,4 @@
-"""Incidents; silent and historical anomalies; and recommendations for incidents."""
+"""Incidents; silent and historical anomalies; recommendations for incidents; and how long streams have learned."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -47,6 +47,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_incident_links_link_id", "incident_links", ["link_id"])
     _extend_anomalies()
+    op.add_column("streams", sa.Column("learned_seconds", sa.REAL()))
+    op.add_column("profiles", sa.Column("due_samples", sa.BigInteger()))
     _watch_silence()
     op.add_column("audit_entries", sa.Column("details", sa.Text()))
     _extend_recommendations()
@@ -218,6 +220,8 @@ def _enum(column: str, name: str, *values: str, **given: object) -> sa.Column[st
 
 
 def downgrade() -> None:
+    op.drop_column("profiles", "due_samples")
+    op.drop_column("streams", "learned_seconds")
     for table in ("incident_sightings", "demo_faults", "demo_runs"):
         op.drop_table(table)
     op.drop_table("silence_watch")

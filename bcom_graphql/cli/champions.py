@@ -1,6 +1,7 @@
 """A champion of every model, and trainings that a command does itself."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
@@ -10,7 +11,7 @@ from resolvers.base.access import SYSTEM
 from resolvers.base.errors import Conflict, InvalidInput
 from resolvers.context import Context, Services
 from resolvers.models import models, training
-from resolvers.models.shipped.versions import FOLDER, store_version
+from resolvers.models.shipped.versions import FOLDER, REPLACED, find_replaced, store_version
 from resolvers.models.trainer import Outcome, Train, perform
 from resolvers.models.training import Period
 
@@ -18,11 +19,18 @@ logger = structlog.get_logger(__name__)
 
 
 async def ensure_champions(
-    services: Services, bar: Progress, folder: Path = FOLDER, train: Train | None = None
+    services: Services,
+    bar: Progress,
+    folder: Path = FOLDER,
+    train: Train | None = None,
+    replaced: Mapping[str, frozenset[str]] = REPLACED,
 ) -> None:
     """Gives every model without a champion its first one: that of `folder`, or one trained here.
 
+    A champion that an earlier release shipped is followed by that of this release; one that was trained here is not.
+
     train: None is the usual training. Raises TrainingFailed.
+    replaced: see `REPLACED`.
     """
     for model in await services.registry.list_missing():
         while model in await services.registry.list_missing():
@@ -30,6 +38,23 @@ async def ensure_champions(
                 await _first_champion(services, bar, model, folder, train)
             except Conflict:  # another process is at it
                 await asyncio.sleep(1.0)
+
+    context = Context(services, SYSTEM)
+    for model in await find_replaced(context, replaced):
+        try:
+            await _promote_newer(context, model, folder)
+        except Conflict as error:  # another process has done it, or a version of that name is somebody's own
+            logger.warning("a newer shipped model was not promoted", model=model, reason=error.message)
+        except InvalidInput as error:
+            logger.error("a newer shipped model cannot be used", model=model, problem=error.message)  # noqa: TRY400  the sentence suffices
+
+
+async def _promote_newer(context: Context, model: str, folder: Path) -> None:
+    """Raises InvalidInput, Conflict."""
+    version = await store_version(context, model, folder)
+    note = "It came with a newer release, as the champion did with an earlier one."
+    await models.promote(context, version.id, force=True, note=note)
+    logger.info("a model of a newer release serves from now on", model=model, version=version.version)
 
 
 async def _first_champion(services: Services, bar: Progress, model: str, folder: Path, train: Train | None) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from ml.catalogue.units import DAY_SECONDS
-from ml.detection.episodes import EXTREME, MAX_GAP, MIN_ALARMS
+from ml.detection.episodes import EXTREME, MAX_GAP, MIN_ALARMS, PERSIST_MS
 from ml.numerics.arrays import Floats
 
 TAIL: Final = 0.05  # share of normal values beyond the last knot, where an exponential stands in for too few of them
@@ -52,24 +52,36 @@ def compute_surprisal(scores: Floats, knots: Floats, tail_scale: Floats) -> Floa
 # ---------------------------------------------------------------- thresholds
 
 BLOCK_SECONDS: Final = 1800.0  # alarms closer than this are one episode
+BLOCK_SAMPLES: Final = 2  # or as close as these
 PEAKS_PER_DAY: Final = 3.0  # as many peaks as the largest budget allows
 MIN_PEAKS: Final = 8
+SHAPE: Final = 0.1  # of the peaks' tail, a little heavier than exponential (generalized Pareto: Pickands, 1975)
 NO_PEAKS: Final = (1.0, 1.0, 1.0)
 
 
-def find_opening_thresholds(ensemble: Floats) -> Floats:
+def find_opening_thresholds(ensemble: Floats, cadence_seconds: float) -> Floats:
     """Returns the highest threshold at which an episode would open by each row, shape (rows,).
 
     ensemble: ensemble scores of one stream, shape (rows,).
 
-    An episode opens at once where the score would be extreme, else when the last few rows hold enough milder alarms:
-    see `ml.detection.episodes`.
+    An episode opens at once where the score would be extreme, else when milder alarms persist: enough of the last few
+    rows, and where samples are fast, without a longer hole over the time that they must persist. See
+    `ml.detection.episodes`.
     """
     at_once = ensemble * (1.0 - EXTREME) / (1.0 + EXTREME)
-    window = MIN_ALARMS + MAX_GAP
-    last = np.lib.stride_tricks.sliding_window_view(np.pad(ensemble, (window - 1, 0)), window)
-    result: Floats = np.maximum(at_once, np.sort(last, axis=1)[:, -MIN_ALARMS])
+    last = _slide(ensemble, MIN_ALARMS + MAX_GAP)
+    mild = np.sort(last, axis=1)[:, -MIN_ALARMS]
+    persisting = 1 + int(np.ceil(PERSIST_MS / 1000.0 / cadence_seconds))  # rows
+    if persisting > MIN_ALARMS:
+        holes = _slide(ensemble, MAX_GAP + 1).max(axis=1)  # none of these rows alarms above it
+        mild = np.minimum(mild, _slide(holes, max(1, persisting - MAX_GAP)).min(axis=1))
+    result: Floats = np.maximum(at_once, mild)
     return result
+
+
+def _slide(values: Floats, rows: int) -> Floats:
+    """Returns the last `rows` values at each row, shape (rows of values, rows); 0 before the first."""
+    return np.lib.stride_tricks.sliding_window_view(np.pad(values, (rows - 1, 0)), rows)
 
 
 def fit_peaks(ensemble: Floats, cadence_seconds: float) -> tuple[float, float, float]:
@@ -83,8 +95,8 @@ def fit_peaks(ensemble: Floats, cadence_seconds: float) -> tuple[float, float, f
     """
     if not len(ensemble):
         return NO_PEAKS
-    openings = find_opening_thresholds(ensemble)
-    width = int(np.clip(np.ceil(BLOCK_SECONDS / cadence_seconds), 2, 60))
+    openings = find_opening_thresholds(ensemble, cadence_seconds)
+    width = max(BLOCK_SAMPLES, int(np.ceil(BLOCK_SECONDS / cadence_seconds)))
     blocks = len(openings) // width
     if blocks < 2:
         return float(openings.max(initial=0.0)), EPSILON, 1.0
@@ -105,5 +117,5 @@ def compute_threshold(peaks: Floats, per_day: Floats | float) -> Floats:
     per_day: the budget of all streams, or of each, shape (streams,).
     """
     level, excess, rate = peaks.T
-    result: Floats = np.maximum(level + excess * np.log(rate / per_day), 0.5 * level)
+    result: Floats = np.maximum(level + excess * np.expm1(SHAPE * np.log(rate / per_day)) / SHAPE, 0.5 * level)
     return result

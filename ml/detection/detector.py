@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ml.catalogue.metrics import CATALOGUE, Kind, TargetKind
 from ml.catalogue.units import DAY_SECONDS
+from ml.detection.baselines import MIN_SAMPLES
 from ml.detection.calibration import compute_threshold
-from ml.detection.features import FEATURES, NOMINAL_CADENCE_SECONDS, Feature, Memory, StreamSamples, compute_features
+from ml.detection.features import FEATURES, NOMINAL_CADENCE_SECONDS, Feature, Memory, StreamSamples, walk_samples
 from ml.detection.profiles import HOURS, MetricScales, Profiles, list_profile_shapes, standardize
 from ml.detection.scorers import CHUNK_ROWS, BaseScorer, compute_base_scores, compute_ensemble_score
 from ml.numerics.arrays import Bools, Floats, Floats32, Integers
@@ -21,10 +22,18 @@ from ml.numerics.trees import Forest
 
 WARM_SAMPLES: Final = 500  # a profile that rests on fewer is young, and the confidence built on it capped
 COLD_CONFIDENCE: Final = 0.5  # the cap without any baseline of the target's own
+BELOW_HALF: Final = 0.499  # the greatest confidence without an alarm
 COLD_START_SPREAD: Final = 1.5  # a target without a baseline may differ from its fleet in several metrics at once
 THRESHOLD_SHRINKAGE_DAYS: Final = 2.0  # of history at which a stream's own threshold counts for as much as the fleet's
 OPTIMISM_DAYS: Final = 3.0  # of history that double the promised alarms: a profile fits the past it learned from best
+# Streams share their target's budget. The two directions of a link cross the same air: some false alarms coincide.
+STREAMS_PER_TARGET: Final = {TargetKind.NETWORK: 1.0, TargetKind.SITE: 1.0, TargetKind.LINK: 2.0}
+BUDGET_SHARE: Final = {TargetKind.NETWORK: 1.0, TargetKind.SITE: 1.0, TargetKind.LINK: 0.6}  # of each stream
+KNOWN_PACE: Final = 1.5  # times faster or slower than learned: beyond, nobody knows how volatile a stream is
+PACE_POWER: Final = 0.5  # samples that come four times as fast are twice as many chances of a false alarm
 MAX_REPORTED_DEVIATION: Final = 1e6
+SLOW_FEATURES: Final = (Feature.RESIDUAL, Feature.SHIFT)
+DAY_UNSEEN_SPREAD: Final = 1.4  # wider still are the levels of a stream that has not seen a whole day
 EXPLAINING_FEATURES: Final = (Feature.RESIDUAL, Feature.JUMP, Feature.DEVIATION)
 ARRAY_NAMES: Final = {  # of a profile's fields in an artefact: stored versions have these
     "samples": "samples",
@@ -47,11 +56,12 @@ class Scores:
 
     score: -1 to 1, above 0 exactly when the sample alarms, shape (rows,).
     surprisal: the ensemble score, from 0, shape (rows,).
-    confidence: probability that a true event is under way, shape (rows,).
+    confidence: probability that a true event is under way, at least 0.5 exactly where the sample alarms, shape (rows,).
     standardized: features in robust standard deviations, shape (rows, 6, metrics); 0 for the better, NaN where not
         measured or without baseline.
     expected: median at that hour in the metric's unit, shape (rows, metrics).
     deviations: from that in robust standard deviations, those for the better too, shape (rows, metrics).
+    pace: seconds between the samples of each row's stream, as known before it, shape (rows,).
     memory: of each stream behind its last row.
     """
 
@@ -61,6 +71,7 @@ class Scores:
     standardized: Floats
     expected: Floats
     deviations: Floats
+    pace: Floats
     memory: Memory
 
     def reorder(self, order: NDArray[np.intp], streams: int) -> "Scores":
@@ -89,7 +100,8 @@ class Detector:
     """A trained model of one kind of target.
 
     prior: one profile, of a stream of which only each metric's centre and spread are known, in units of these.
-    confidence_x, confidence_y: knots of the map from ensemble score to the probability of a true event, shape (knots,).
+    confidence_x, confidence_y: knots of the map to the probability of a true event, shape (knots,).
+    confidence_of: what is mapped: 'score', or 'surprisal' in versions trained before 1.1.0.
     """
 
     kind: TargetKind
@@ -98,6 +110,7 @@ class Detector:
     prior: Profiles
     confidence_x: Floats
     confidence_y: Floats
+    confidence_of: str = "score"
 
     @cached_property
     def scales(self) -> MetricScales:
@@ -109,7 +122,9 @@ class Detector:
 
         sensitivity: from 0 to 1 (clipped); s allows 90^s / 30 false alarms per day and target.
         """
-        standardized, memory = compute_features(memory, samples, profiles.smoothing_scales)  # as soon as it is read
+        walked = walk_samples(memory, samples, profiles.smoothing_scales)
+        standardized = walked.features()  # as soon as it is read
+        standardized[~self._knows_pace(profiles, samples.stream, walked.pace), Feature.VOLATILITY] = np.nan
         ensemble = np.empty(len(standardized))
         for first in range(0, len(ensemble), CHUNK_ROWS):
             part = slice(first, first + CHUNK_ROWS)
@@ -118,12 +133,20 @@ class Detector:
             base_scores = compute_base_scores(standardized[part], profiles.whitening, chunk.stream, self.forest)
             ensemble[part] = compute_ensemble_score(base_scores, profiles, chunk.stream)
         is_scored = ~np.isnan(standardized[:, Feature.RESIDUAL]).all(axis=1)
-        limit = self.compute_thresholds(profiles, sensitivity)[samples.stream]
+        limit = self.compute_thresholds(profiles, sensitivity, samples.stream, walked.pace)
         score = np.where(is_scored, (ensemble - limit) / (ensemble + limit), np.nan)
-        confidence = np.where(is_scored, self._compute_confidence(ensemble, profiles.samples[samples.stream]), 0.0)
         surprisal = np.where(is_scored, ensemble, np.nan)
+        confidence = self._compute_confidence(score, surprisal, profiles.samples[samples.stream])
         expected, deviations = self._compute_deviations(samples, profiles)
-        return Scores(score, surprisal, confidence, standardized, expected, deviations, memory)
+        return Scores(score, surprisal, confidence, standardized, expected, deviations, walked.pace, walked.memory())
+
+    def _knows_pace(self, profiles: Profiles, stream: Integers, pace: Floats) -> Bools:
+        """Returns which rows come about as fast as those that their profile rests on, shape (rows,).
+
+        How much a metric moves between two samples is known only for these.
+        """
+        result: Bools = np.abs(np.log(profiles.cadence_seconds[stream] / pace)) < np.log(KNOWN_PACE)
+        return result
 
     def _compute_deviations(self, samples: StreamSamples, profiles: Profiles) -> tuple[Floats, Floats]:
         """Returns the expected values, and how far the values are from them in robust standard deviations."""
@@ -133,45 +156,70 @@ class Detector:
         deviations = (samples.values - expected) / spread
         return expected, np.minimum(np.maximum(deviations, -MAX_REPORTED_DEVIATION), MAX_REPORTED_DEVIATION)
 
-    def _compute_confidence(self, ensemble: Floats, samples: Floats32) -> Floats:
-        """Returns probabilities, shape (rows,), capped where a profile rests on few `samples` (rows,)."""
-        probability = np.interp(ensemble, self.confidence_x, self.confidence_y)
-        cap = COLD_CONFIDENCE + (1.0 - COLD_CONFIDENCE) * np.minimum(samples, WARM_SAMPLES) / WARM_SAMPLES
-        result: Floats = np.minimum(probability, cap)
-        return result
+    def _compute_confidence(self, score: Floats, surprisal: Floats, samples: Floats32) -> Floats:
+        """Returns probabilities, shape (rows,), capped where a profile rests on few `samples` (rows,).
 
-    def compute_thresholds(self, profiles: Profiles, sensitivity: float) -> Floats:
-        """Returns the ensemble score from which each stream alarms, shape (streams,).
-
-        It is exceeded as often as the budget of this sensitivity allows.
+        A probability of less than a half would deny an alarm that the sensitivity asks for: it counts as a half. So
+        does a greater one without an alarm.
         """
-        per_day = false_alarms_per_day(sensitivity)
-        days = np.maximum(profiles.samples * profiles.cadence_seconds / DAY_SECONDS, 0.1)
+        known = surprisal if self.confidence_of == "surprisal" else score
+        probability = np.interp(known, self.confidence_x, self.confidence_y)
+        cap = COLD_CONFIDENCE + (1.0 - COLD_CONFIDENCE) * np.minimum(samples, WARM_SAMPLES) / WARM_SAMPLES
+        probability = np.minimum(probability, cap)
+        result = np.where(score > 0.0, np.maximum(probability, 0.5), np.minimum(probability, BELOW_HALF))
+        return np.where(np.isnan(score), 0.0, result)
+
+    def compute_thresholds(
+        self, profiles: Profiles, sensitivity: float, stream: Integers | None = None, pace: Floats | None = None
+    ) -> Floats:
+        """Returns the ensemble score from which each row alarms, shape (rows,).
+
+        stream, pace: of each row, and the seconds between its stream's samples; by default one row for each stream, at
+            the cadence of its profile.
+
+        It is exceeded as often as the budget of this sensitivity allows. Samples that come faster than those that a
+        profile rests on are more chances of a false alarm; but noise is partly common to samples that are close.
+        """
+        stream = np.arange(len(profiles)) if stream is None else stream
+        cadence = profiles.cadence_seconds[stream].astype(np.float64)
+        pace = cadence if pace is None else pace
+        per_day = false_alarms_per_day(sensitivity) * BUDGET_SHARE[self.kind]
+        days = np.maximum(profiles.samples * profiles.cadence_seconds / DAY_SECONDS, 0.1)[stream]
         trust = days / (days + THRESHOLD_SHRINKAGE_DAYS)
-        own = compute_threshold(profiles.peaks.astype(np.float64), per_day / (1.0 + OPTIMISM_DAYS / days))
+        own_budget = per_day / (1.0 + OPTIMISM_DAYS / days) * (pace / cadence) ** PACE_POWER
+        own = compute_threshold(profiles.peaks[stream].astype(np.float64), own_budget)
         result: Floats = trust * own
-        result += (1.0 - trust) * compute_threshold(self.prior.peaks.astype(np.float64), per_day)
+        prior_budget = per_day * (pace / self.prior.cadence_seconds) ** PACE_POWER
+        result += (1.0 - trust) * compute_threshold(self.prior.peaks.astype(np.float64), prior_budget)
         return result
 
-    def make_prior_profiles(self, centre: Floats, spread: Floats, samples: Integers) -> Profiles:
+    def make_prior_profiles(
+        self, centre: Floats, spread: Floats, samples: Integers, seconds: Floats | None = None
+    ) -> Profiles:
         """Returns profiles of streams of which only each metric's centre and spread are known.
 
         centre, spread: in the metrics' units, shape (streams, metrics); a metric with NaN takes no part.
         samples: how many these rest on, 0 = they are the fleet's or the catalogue's, shape (streams,).
+        seconds: that these span, shape (streams,); None where the samples came at the nominal cadence.
 
-        A young stream's spread is widened, as it has not seen a whole day yet.
+        A young stream's spread is widened. What counts is the time: many samples of one hour know nothing of the next.
+        Until a stream has seen a whole day, its levels may still go anywhere that the day takes them.
         """
-        young = np.sqrt(WARM_SAMPLES / np.clip(samples, 1, WARM_SAMPLES))
-        width = np.where(samples > 0, young, COLD_START_SPREAD)[:, None, None]
+        seconds = NOMINAL_CADENCE_SECONDS * samples.astype(np.float64) if seconds is None else seconds
+        effective = np.minimum(samples, seconds / NOMINAL_CADENCE_SECONDS)
+        day_unseen = (samples > 0) & (seconds < DAY_SECONDS)
+        young = np.sqrt(WARM_SAMPLES / np.where(day_unseen, np.minimum(samples, MIN_SAMPLES), np.maximum(effective, 1)))
+        width = np.where(samples > 0, np.maximum(young, 1.0), COLD_START_SPREAD)[:, None, None]
         prior, streams, metrics, unit = self.prior, len(centre), centre.shape[1], spread[:, None, :]
         feature_centre, feature_spread = prior.centre * unit, prior.spread * unit * width
+        feature_spread[:, SLOW_FEATURES] *= np.where(day_unseen, DAY_UNSEEN_SPREAD, 1.0)[:, None, None]
         # Nobody knows how volatile a stream without samples is.
         volatility = prior.centre[:, Feature.VOLATILITY] + np.log(spread)
         feature_centre[:, Feature.VOLATILITY] = np.where(samples[:, None] > 0, volatility, np.nan)
         feature_spread[:, Feature.VOLATILITY] = prior.spread[:, Feature.VOLATILITY] * width[:, 0]
         repeat = np.broadcast_to
         own = {
-            "samples": samples,
+            "samples": effective,
             "cadence_seconds": repeat(NOMINAL_CADENCE_SECONDS, streams),
             "hourly_median": repeat(centre[:, None, :], (streams, HOURS, metrics)),
             "hourly_volatility": repeat(0.0, (streams, HOURS, metrics)),
@@ -199,7 +247,7 @@ class Detector:
 
     def to_bytes(self) -> bytes:
         """Returns an `.npz` artefact without pickle; the same detector gives the same bytes."""
-        text = json.dumps({"kind": self.kind.value}).encode()
+        text = json.dumps({"kind": self.kind.value, "confidence_of": self.confidence_of}).encode()
         arrays: dict[str, NDArray[Any]] = {
             "header": np.frombuffer(text, dtype=np.uint8),
             "confidence_x": self.confidence_x,
@@ -216,13 +264,15 @@ class Detector:
         """
         with name_damage("a detector"):
             arrays = read_arrays(data)
+            header = json.loads(arrays["header"].tobytes())
             detector = cls(
-                TargetKind(json.loads(arrays["header"].tobytes())["kind"]),
+                TargetKind(header["kind"]),
                 version,
                 Forest.from_arrays(arrays),
                 Profiles(**{field: arrays[f"prior_{array}"] for field, array in ARRAY_NAMES.items()}),
                 arrays["confidence_x"],
                 arrays["confidence_y"],
+                header.get("confidence_of", "surprisal"),
             )
         detector._check()
         return detector

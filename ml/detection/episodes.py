@@ -7,14 +7,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.units import HOUR_MS
+from ml.catalogue.units import HOUR_MS, MINUTE_MS
 from ml.numerics.arrays import Floats, Integers
 
 EXTREME: Final = 0.4  # a score from here on opens an episode at once
-MIN_ALARMS: Final = 3  # so many milder alarms open one
+MIN_ALARMS: Final = 3  # so many milder alarms open one,
+PERSIST_MS: Final = MINUTE_MS  # over at least this time
 MAX_GAP: Final = 2  # clear samples in a row that pending alarms survive
-CLEAR_COUNT: Final = 5  # clear samples in a row that end an episode
-GAP_MS: Final = HOUR_MS  # after a longer silence nothing is known of the time between: everything begins anew
+CLEAR_COUNT: Final = 5  # clear samples in a row that end an episode,
+CLEAR_MS: Final = 5 * MINUTE_MS  # at least so long after its last alarm
+GAP_MS: Final = HOUR_MS  # after a longer silence nothing is known of the time between: everything begins anew,
+GAP_SAMPLES: Final = 12.0  # where that is more than so many samples
 
 
 class Severity(StrEnum):
@@ -39,6 +42,7 @@ class EpisodeState:
     clear_count: clear samples in a row since the last alarm.
     since: the first alarm of the pending run.
     seen_at: the newest scored sample.
+    alarmed_at: the last alarm of what is open or pending.
     """
 
     open: bool = False
@@ -46,6 +50,7 @@ class EpisodeState:
     clear_count: int = 0
     since: int | None = None
     seen_at: int | None = None
+    alarmed_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,31 +73,52 @@ class Episode:
     closed: bool
 
 
-def track_episodes(state: EpisodeState, times: Integers, scores: Floats) -> tuple[EpisodeState, list[Episode]]:
+def track_episodes(
+    state: EpisodeState, times: Integers, scores: Floats, pace_seconds: Floats | None = None
+) -> tuple[EpisodeState, list[Episode]]:
     """Returns the state after a batch of one stream, and the episodes that have alarms or close in it, by time.
 
     times: epoch ms, ascending, shape (rows,).
     scores: above 0 is an alarm, shape (rows,), NaN where not scored.
+    pace_seconds: between samples, as known at each row, shape (rows,); without it, a silence is an hour.
     """
-    rows = _find_relevant_rows(state, scores)
+    rows = _find_relevant_rows(state, times, scores)
+    gaps = np.full(len(times), GAP_MS) if pace_seconds is None else compute_longest_gap(pace_seconds)
     walk = _BatchWalk(state)
-    for row, at, score in zip(rows.tolist(), times[rows].tolist(), scores[rows].tolist(), strict=True):
-        walk.step(row, at, score)
+    for row, at, score, gap in zip(
+        rows.tolist(), times[rows].tolist(), scores[rows].tolist(), gaps[rows].tolist(), strict=True
+    ):
+        walk.step(row, at, score, gap)
     walk.flush(closed=False)
     scored = np.flatnonzero(~np.isnan(scores))
     last = int(times[scored[-1]]) if len(scored) else state.seen_at
     return replace(walk.state, seen_at=last), walk.episodes
 
 
-def _find_relevant_rows(state: EpisodeState, scores: Floats) -> NDArray[np.intp]:
+def compute_longest_gap(pace_seconds: Floats) -> Floats:
+    """Returns the silence in ms after which everything begins anew, shape of `pace_seconds`."""
+    result: Floats = np.maximum(GAP_MS, 1000.0 * GAP_SAMPLES * pace_seconds)
+    return result
+
+
+def _find_relevant_rows(state: EpisodeState, times: Integers, scores: Floats) -> NDArray[np.intp]:
     """Returns the scored rows, but not those so long after any alarm that they change nothing."""
     scored = np.flatnonzero(~np.isnan(scores))
     alarmed = np.flatnonzero(scores[scored] > 0)
     before = np.searchsorted(alarmed, np.arange(len(scored)), side="right") - 1
     idle = not state.open and state.alarms == 0
     last_alarm = np.append(alarmed, -CLEAR_COUNT - 1 if idle else -1)[before]  # -1 picks the one before this batch
-    relevant: NDArray[np.intp] = scored[np.arange(len(scored)) - last_alarm <= CLEAR_COUNT]
+    at = times[scored]
+    since = _NEVER if idle else state.alarmed_at if state.alarmed_at is not None else _NEVER
+    alarmed_at = np.append(at[alarmed], since)[before]
+    open_before = np.roll(at, 1) - alarmed_at < CLEAR_MS  # at the row before, as far as time goes
+    open_before[:1] = not idle
+    near = (np.arange(len(scored)) - last_alarm <= CLEAR_COUNT) | open_before
+    relevant: NDArray[np.intp] = scored[near]
     return relevant
+
+
+_NEVER: Final = -(2**62)
 
 
 class _BatchWalk:
@@ -104,8 +130,12 @@ class _BatchWalk:
         self.opened = False
         self.alarms: list[tuple[int, int, float]] = []  # row, time and score, of the open or pending run
 
-    def step(self, row: int, at: int, score: float) -> None:
-        if self.state.seen_at is not None and at - self.state.seen_at > GAP_MS:
+    def step(self, row: int, at: int, score: float, longest_gap: float = GAP_MS) -> None:
+        """Takes the next scored sample.
+
+        longest_gap: a longer silence before it ends everything, ms.
+        """
+        if self.state.seen_at is not None and at - self.state.seen_at > longest_gap:
             self._end(at)
         if score > 0:
             self._add_alarm(row, at, score)
@@ -117,17 +147,22 @@ class _BatchWalk:
         before = self.state
         self.alarms.append((row, at, score))
         alarms = before.alarms + 1
-        opens = not before.open and (score >= EXTREME or alarms >= MIN_ALARMS)
         since = at if before.since is None and not before.open else before.since
+        persists = alarms >= MIN_ALARMS and since is not None and at - since >= PERSIST_MS
+        opens = not before.open and (score >= EXTREME or persists)
         self.opened = self.opened or opens
-        self.state = replace(before, open=before.open or opens, alarms=alarms, clear_count=0, since=since)
+        is_open = before.open or opens
+        self.state = replace(before, open=is_open, alarms=alarms, clear_count=0, since=since, alarmed_at=at)
 
     def _add_clear(self, at: int) -> None:
         if not self.state.open and self.state.alarms == 0:
             return  # there is nothing to end
         clear_count = self.state.clear_count + 1
         self.state = replace(self.state, clear_count=clear_count)
-        if clear_count >= CLEAR_COUNT or (not self.state.open and clear_count > MAX_GAP):
+        alarmed_at = self.state.alarmed_at
+        # Somebody may have opened it by a detection that is newer than the samples.
+        is_over = clear_count >= CLEAR_COUNT and (alarmed_at is None or not 0 <= at - alarmed_at < CLEAR_MS)
+        if is_over or (not self.state.open and clear_count > MAX_GAP):
             self._end(at)
 
     def _end(self, at: int) -> None:

@@ -43,18 +43,28 @@ def _fade(values: Floats, size: Floats) -> Floats:
 FAULTS: Final[tuple[Fault, ...]] = (_step, _spike, _freeze, _drift, _fade)
 
 
-def inject_faults(values: Floats, scales: MetricScales, rng: np.random.Generator) -> tuple[Floats, Bools]:
+def inject_faults(
+    values: Floats,
+    scales: MetricScales,
+    rng: np.random.Generator,
+    rows_per_fault: int = ROWS_PER_FAULT,
+    lengths: tuple[int, int] = LENGTHS,
+    sizes: tuple[float, float] = SIZES,
+) -> tuple[Floats, Bools]:
     """Returns one stream's values with faults for the worse in some metrics, and which rows are faulty.
 
     values: shape (rows, metrics), NaN where not measured. The result has the same shape, the mask shape (rows,).
+    rows_per_fault: on average.
+    lengths: of a fault, in rows, the second excluded.
+    sizes: in robust standard deviations.
     """
     result = values.copy()
     faulty: Bools = np.zeros(len(values), dtype=bool)
     if not len(values):
         return result, faulty
     spread = np.maximum(MAD_TO_SIGMA * _median(np.abs(values - _median(values))), scales.least_spread)
-    for _ in range(rng.poisson(len(values) / ROWS_PER_FAULT)):
-        length = int(rng.integers(*LENGTHS))
+    for _ in range(rng.poisson(len(values) / rows_per_fault)):
+        length = int(rng.integers(*lengths))
         if length >= len(values):
             continue
         first = int(rng.integers(0, len(values) - length))
@@ -62,7 +72,7 @@ def inject_faults(values: Floats, scales: MetricScales, rng: np.random.Generator
         worse = np.where(scales.harmless_sign == 0.0, rng.choice((-1.0, 1.0)), -scales.harmless_sign)
         affected: Bools = np.asarray(rng.random(values.shape[1]) < AFFECTED_SHARE)
         affected[rng.integers(values.shape[1])] = True
-        size = np.where(affected, worse * spread * rng.uniform(*SIZES), 0.0)
+        size = np.where(affected, worse * spread * rng.uniform(*sizes), 0.0)
         fault = FAULTS[int(rng.integers(len(FAULTS)))]
         result[rows] = np.where(affected, fault(result[rows], size), result[rows])
         faulty[rows] = True

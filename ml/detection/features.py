@@ -20,6 +20,9 @@ SLOW_MIN_SAMPLES: Final = 36.0
 GAP_SECONDS: Final = 3600.0  # after a longer silence the last sample is not compared with this one
 GAP_SAMPLES: Final = 12.0
 NOMINAL_CADENCE_SECONDS: Final = 300.0  # assumed where a stream has too few samples to tell
+CADENCE_STEPS: Final = (0.5, 1.25)  # how much one gap may change a cadence: a longer gap may be a missing sample
+CADENCE_TOLERANCE: Final = 0.05  # a clock's jitter changes no cadence
+MIN_GAP_SECONDS: Final = 1.0  # a shorter one tells nothing of the cadence
 NEVER: Final = -(2**62)  # epoch ms of the newest sample of a stream without samples
 
 
@@ -46,46 +49,68 @@ class Memory:
         NaN before the first sample.
     count: samples seen so far, shape (streams,).
     at: time of the newest sample in epoch ms, shape (streams,), `NEVER` before the first.
+    cadence_seconds: time between the last samples, shape (streams,), NaN before the second.
+    observed_seconds: time that the samples span without long silences, shape (streams,).
     """
 
     values: Floats
     count: Integers
     at: Integers
+    cadence_seconds: Floats
+    observed_seconds: Floats
 
     @classmethod
     def blank(cls, streams: int, metrics: int) -> "Memory":
         """Returns the state of streams without samples."""
         unknown = np.full((streams, _STATE_ROWS, metrics), np.nan)
-        return cls(unknown, np.zeros(streams, dtype=np.int64), np.full(streams, NEVER, dtype=np.int64))
+        count, at = np.zeros(streams, dtype=np.int64), np.full(streams, NEVER, dtype=np.int64)
+        return cls(unknown, count, at, np.full(streams, np.nan), np.zeros(streams))
 
     def take(self, which: NDArray[np.intp]) -> "Memory":
         """Returns the state of these streams, in this order."""
-        return Memory(self.values[which], self.count[which], self.at[which])
+        pace = self.cadence_seconds[which], self.observed_seconds[which]
+        return Memory(self.values[which], self.count[which], self.at[which], *pace)
+
+    def replace_at(self, which: NDArray[np.intp], others: "Memory") -> None:
+        """Puts `others` in the places `which`."""
+        for name in ("values", "count", "at", "cadence_seconds", "observed_seconds"):
+            getattr(self, name)[which] = getattr(others, name)
 
     def to_bytes(self) -> list[bytes]:
         """Returns one string of bytes per stream; `from_bytes` reads them back exactly."""
         packed = np.empty(len(self.count), dtype=_make_packed_type(self.values.shape[2]))
         packed["values"], packed["count"], packed["at"] = self.values, self.count, self.at
+        packed["cadence"], packed["observed"] = self.cadence_seconds, self.observed_seconds
         return [row.tobytes() for row in packed]
 
     @classmethod
     def from_bytes(cls, memories: Sequence[bytes | None], metrics: int) -> "Memory":
-        """Reads one state per stream; blank where there is none, or one of another number of metrics."""
+        """Reads one state per stream; blank where there is none, or one of another number of metrics.
+
+        States that were stored before cadences were remembered are read as of a stream of the nominal cadence.
+        """
         packed_type = _make_packed_type(metrics)
-        valid = [memory is not None and len(memory) == packed_type.itemsize for memory in memories]
-        blank = bytes(packed_type.itemsize)
-        parts = (memory if memory and fits else blank for memory, fits in zip(memories, valid, strict=True))
-        packed = np.frombuffer(b"".join(parts), dtype=packed_type)
-        is_valid = np.array(valid, dtype=bool)
+        blank, old = bytes(packed_type.itemsize), packed_type.itemsize - _PACE_BYTES
+        known = [memory if memory is not None and len(memory) in (old, len(blank)) else None for memory in memories]
+        packed = np.frombuffer(b"".join((memory or blank).ljust(len(blank), b"\0") for memory in known), packed_type)
+        is_known = np.array([memory is not None for memory in known], dtype=bool)
+        has_pace = np.array([memory is not None and len(memory) > old for memory in known], dtype=bool)
+        observed = np.where(has_pace, packed["observed"], NOMINAL_CADENCE_SECONDS * packed["count"])
         return cls(
-            np.where(is_valid[:, None, None], packed["values"], np.nan),
+            np.where(is_known[:, None, None], packed["values"], np.nan),
             packed["count"].astype(np.int64),
-            np.where(is_valid, packed["at"], NEVER),
+            np.where(is_known, packed["at"], NEVER),
+            np.where(has_pace, packed["cadence"], np.nan),
+            observed,
         )
 
 
+_PACE_BYTES: Final = 16  # of a packed state: its cadence and the time it spans
+
+
 def _make_packed_type(metrics: int) -> np.dtype[np.void]:
-    return np.dtype([("values", "<f8", (_STATE_ROWS, metrics)), ("count", "<i8"), ("at", "<i8")])
+    state = [("values", "<f8", (_STATE_ROWS, metrics)), ("count", "<i8"), ("at", "<i8")]
+    return np.dtype([*state, ("cadence", "<f8"), ("observed", "<f8")])
 
 
 @dataclass(frozen=True)
@@ -95,7 +120,7 @@ class SmoothingScales:
     The averages take in a movement only up to its clipping bound, so that a fault is soon forgotten once it is over
     (robust exponential smoothing: Gelper, Fried and Croux, 2010).
 
-    cadence_seconds: usual time between samples, shape (streams,).
+    cadence_seconds: time between samples where a stream's memory does not know it, shape (streams,).
     noise_floor: movements below this mean nothing, in the metric's unit, shape (streams, metrics).
     clip_bound: larger movements count as this, in the metric's unit, shape (streams, metrics).
     """
@@ -150,7 +175,13 @@ def compute_features(memory: Memory, samples: StreamSamples, scales: SmoothingSc
     where its metric was not measured; the state then assumes that the metric stayed as it was. Shift and volatility are
     NaN until their averages have filled.
     """
-    batch = _FeatureBatch(memory, samples, scales)
+    batch = walk_samples(memory, samples, scales)
+    return batch.features(), batch.memory()
+
+
+def walk_samples(memory: Memory, samples: StreamSamples, scales: SmoothingScales) -> "FeatureBatch":
+    """Returns the same as `compute_features`, and the cadence at each row."""
+    batch = FeatureBatch(memory, samples, scales)
     starts = np.searchsorted(samples.stream, np.arange(samples.streams + 1))
     lengths = np.diff(starts)
     longest_first = np.argsort(-lengths, kind="stable")
@@ -159,34 +190,42 @@ def compute_features(memory: Memory, samples: StreamSamples, scales: SmoothingSc
         if count:
             which = longest_first[:count]
             batch.step(which, starts[which] + step)
-    return batch.features(), batch.memory()
+    return batch
 
 
-class _FeatureBatch:
-    """Walks through a batch, one sample of every stream at a time."""
+class FeatureBatch:
+    """Walks through a batch, one sample of every stream at a time.
+
+    pace: seconds between the samples of each row's stream, as known before it, shape (rows,).
+    """
 
     def __init__(self, memory: Memory, samples: StreamSamples, scales: SmoothingScales) -> None:
         rows, metrics = samples.values.shape
-        cadence_seconds = scales.cadence_seconds
         self.samples, self.squared_floor, self.clip_bound = samples, scales.noise_floor**2, scales.clip_bound
         self.values, self.count, self.at = memory.values.copy(), memory.count.copy(), memory.at.copy()
-        self.fast = compute_smoothing_weight(FAST_SECONDS, FAST_MIN_SAMPLES, cadence_seconds)[:, None]
-        self.slow = compute_smoothing_weight(SLOW_SECONDS, SLOW_MIN_SAMPLES, cadence_seconds)[:, None]
-        self.gap_ms = 1000.0 * np.maximum(GAP_SECONDS, GAP_SAMPLES * cadence_seconds)
-        self.filled = 1.0 / self.fast[:, 0]
+        self.observed = memory.observed_seconds.copy()
+        self.nominal = scales.cadence_seconds
+        self.cadence = np.where(np.isnan(memory.cadence_seconds), self.nominal, memory.cadence_seconds)
+        self.fast, self.slow = np.empty((2, len(self.cadence), 1))
+        self._set_pace(np.arange(len(self.cadence)))
+        self.pace = np.empty(rows)
         self.raw = np.empty((rows, FEATURES, metrics))
         self.raw[:, Feature.RESIDUAL] = samples.values
         self.jump, self.spike, self.deviation, self.shift, self.square = self.raw.swapaxes(0, 1)[Feature.JUMP :]
         self.ready = np.empty(rows, dtype=bool)
 
+    def _set_pace(self, which: NDArray[np.intp]) -> None:
+        cadence = self.cadence[which]
+        self.fast[which, 0] = compute_smoothing_weight(FAST_SECONDS, FAST_MIN_SAMPLES, cadence)
+        self.slow[which, 0] = compute_smoothing_weight(SLOW_SECONDS, SLOW_MIN_SAMPLES, cadence)
+
     def step(self, which: NDArray[np.intp], row: NDArray[np.intp]) -> None:
         """Takes the next sample, at `row`, of each of the streams `which`; both of shape (active,)."""
+        fresh = self._keep_pace(which, row)[:, None]
         last, before, fast, slow, square = self.values[which].swapaxes(0, 1)
         value = self.samples.values[row]
         missing = np.isnan(value)
         value = np.where(missing, last, value)
-        now = self.samples.at[row]
-        fresh = (now - self.at[which] > self.gap_ms[which])[:, None]
         last = np.where(fresh | np.isnan(last), value, last)
         fast = np.where(fresh | np.isnan(fast), value, fast)
         slow = np.where(np.isnan(slow), value, slow)
@@ -201,11 +240,29 @@ class _FeatureBatch:
         square = square + np.where(missing, 0.0, weight * (squared - square))  # a missing sample is not a calm one
         for place, state in enumerate((value, jump, fast, slow, square)):
             self.values[which, place] = state
-        self.count[which] += 1
-        self.at[which] = now
         self.jump[row], self.spike[row], self.deviation[row] = jump, jump - before, deviation
         self.shift[row], self.square[row] = fast - slow, square
-        self.ready[row] = self.count[which] > self.filled[which]
+        self.ready[row] = self.count[which] * weight[:, 0] > 1.0
+
+    def _keep_pace(self, which: NDArray[np.intp], row: NDArray[np.intp]) -> Bools:
+        """Follows the cadence; returns which streams were silent for so long that they begin anew, shape (active,).
+
+        A shorter gap is faster samples; a longer one may be a missing sample, and so changes the cadence but a little.
+        """
+        now, before, cadence = self.samples.at[row], self.at[which], self.cadence[which]
+        gap = np.where(before == NEVER, 0.0, (now - before) / 1000.0)
+        fresh: Bools = gap > np.maximum(GAP_SECONDS, GAP_SAMPLES * cadence)
+        self.pace[row] = cadence
+        changed = (gap >= MIN_GAP_SECONDS) & (np.abs(gap - cadence) > CADENCE_TOLERANCE * cadence)
+        if changed.any():
+            down, up = CADENCE_STEPS
+            moved = np.minimum(np.maximum(gap, down * cadence), up * cadence)
+            self.cadence[which] = np.where(changed, moved, cadence)
+            self._set_pace(which[changed])
+        self.observed[which] += np.where(fresh, 0.0, np.maximum(gap, 0.0))
+        self.count[which] += 1
+        self.at[which] = now
+        return fresh
 
     def features(self) -> Floats:
         self.raw[:, Feature.VOLATILITY] = 0.5 * np.log(self.square + self.squared_floor[self.samples.stream])
@@ -214,7 +271,8 @@ class _FeatureBatch:
         return self.raw
 
     def memory(self) -> Memory:
-        return Memory(self.values, self.count, self.at)
+        cadence = np.where(self.count > 1, self.cadence, np.nan)
+        return Memory(self.values, self.count, self.at, cadence, self.observed)
 
 
 def compute_smoothing_weight(seconds: float, min_samples: float, cadence_seconds: Floats) -> Floats:

@@ -1,11 +1,12 @@
 """Fits each stream's profile to its history: robustly, so that some unnoticed faults do no harm."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
-from ml.catalogue.units import DAY_MS
+from ml.catalogue.units import DAY_MS, HOUR_MS
 from ml.detection.calibration import KNOTS, fit_peaks, fit_tails
 from ml.detection.features import (
     FEATURES,
@@ -26,6 +27,7 @@ DEVIATION_SHARE: Final = (
     0.3  # of the standard deviation is the least spread: a calm series must not alarm at each spike
 )
 FLOOR_SHARE: Final = 0.02  # of the usual spread is the noise floor
+EVEN_SHARE: Final = 0.75  # of the main cadence: samples that are closer come faster than it
 MIN_FLOOR: Final = 1e-9  # keeps what never moves from a spread of nothing
 MIN_VOLATILITY_SPREAD: Final = 0.15  # of a logarithm
 CLIP_DEVIATIONS: Final = 8.0  # larger ones count as this in how metrics move together: outliers must not rule it
@@ -102,6 +104,42 @@ def calibrate_profiles(
         ensemble = compute_ensemble_score(base_scores[rows], profiles, samples.stream[rows])
         profiles.peaks[stream] = fit_peaks(ensemble, float(profiles.cadence_seconds[stream]))
     return profiles
+
+
+def choose_even_rows(stream: Integers, at: Integers) -> Bools:
+    """Returns which rows to learn from where a stream's cadence has changed, shape (rows,).
+
+    The cadence is the one that covers most of the time; rows that come faster are thinned to it.
+
+    stream: of each row, ascending, shape (rows,).
+    at: epoch ms, ascending within a stream, shape (rows,).
+    """
+    kept: Bools = np.ones(len(at), dtype=bool)
+    bounds = np.flatnonzero(np.diff(stream, prepend=-1, append=-1))
+    for first, end in pairwise(bounds.tolist()):
+        rows = slice(first, end)
+        least = EVEN_SHARE * _find_main_gap(at[rows])
+        if (np.diff(at[rows]) < least).any():
+            kept[rows] = _thin(at[rows], least)
+    return kept
+
+
+def _find_main_gap(at: Integers) -> float:
+    """Returns the gap in ms that half of the time lies below; a silence counts as an hour."""
+    gaps = np.sort(np.diff(at))
+    if not len(gaps):
+        return 0.0
+    covered = np.cumsum(np.minimum(gaps, HOUR_MS))
+    return float(gaps[np.searchsorted(covered, covered[-1] / 2)])
+
+
+def _thin(at: Integers, least: float) -> Bools:
+    """Returns which rows to keep so that no two are closer than `least` ms, shape (rows,)."""
+    kept, last = np.zeros(len(at), dtype=bool), -np.inf
+    for row, now in enumerate(at.tolist()):
+        if now - last >= least:
+            kept[row], last = True, now
+    return kept
 
 
 def _mask(values: Floats, left_out: Bools | None) -> Floats:

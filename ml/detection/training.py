@@ -1,6 +1,6 @@
 """Trains a detector on a fleet's history or on simulated fleets, and measures it on data that it has never seen."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -10,8 +10,8 @@ from ml.catalogue.models import DETECTORS, History, Measure, Progress, TooLittle
 from ml.catalogue.units import DAY_MS
 from ml.detection.baselines import Baselines, fit_baselines
 from ml.detection.calibration import fit_peaks, fit_tails
-from ml.detection.detector import Detector, Scores, false_alarms_per_day, make_metric_scales
-from ml.detection.episodes import EpisodeState, track_episodes
+from ml.detection.detector import STREAMS_PER_TARGET, Detector, Scores, false_alarms_per_day, make_metric_scales
+from ml.detection.episodes import Episode, EpisodeState, track_episodes
 from ml.detection.features import Feature, Memory, StreamSamples, compute_features
 from ml.detection.held_out import STEP_MS, Trial, simulate_trial, split_history
 from ml.detection.profile_fitting import (
@@ -204,24 +204,49 @@ def _fit_prior_tails(detector: Detector, samples: StreamSamples, base: Baselines
 
 
 def calibrate_confidence(detector: Detector, trial: Trial, history: History | None = None) -> Detector:
-    """Fits the isotonic map from ensemble score to the probability of a true event.
+    """Fits the isotonic map from score to the probability of a true event.
 
-    What people said of anomalies in the trial's time weighs more: confirmed ones are events, dismissed ones are none.
+    An anomaly counts by its peak, a sample without an alarm by itself. What people said of anomalies in the trial's
+    time weighs more: confirmed ones are events, dismissed ones are none.
     """
     from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415 - a server that only scores must not pay for it
 
-    surprisal, truth = score_trial(detector, trial).surprisal, trial.faulty.astype(np.float64)
-    weight = np.ones(len(truth))
+    scores = score_trial(detector, trial)
+    truth, weight = trial.faulty.astype(np.float64), np.ones(len(trial.faulty))
     if history:
         confirmed, dismissed = (
             _mask_windows(windows, trial.test) for windows in (history.confirmed, history.dismissed)
         )
         truth = np.where(confirmed, 1.0, np.where(dismissed, 0.0, truth))
         weight[confirmed | dismissed] = VERDICT_WEIGHT
+    peaks = find_peaks(scores, trial)
+    quiet = np.flatnonzero(scores.score <= 0.0)
+    truth[peaks.rows] = np.where(weight[peaks.rows] == 1.0, peaks.is_true, truth[peaks.rows])
+    rows = np.concatenate([peaks.rows, quiet])
     fit = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-    scored = ~np.isnan(surprisal)
-    fit.fit(surprisal[scored], truth[scored], sample_weight=weight[scored])
-    return replace(detector, confidence_x=fit.X_thresholds_, confidence_y=fit.y_thresholds_)
+    fit.fit(scores.score[rows], truth[rows], sample_weight=weight[rows])
+    return replace(detector, confidence_x=fit.X_thresholds_, confidence_y=fit.y_thresholds_, confidence_of="score")
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """The worst row of each anomaly, and whether it overlaps a true event; both of shape (anomalies,)."""
+
+    rows: Integers
+    is_true: Bools
+
+
+def find_peaks(scores: Scores, trial: Trial) -> Peaks:
+    """Returns the peaks of the anomalies of all streams."""
+    rows, is_true = list[int](), list[bool]()
+    for stream in trial.test.slices:
+        at = trial.test.at[stream]
+        events = _find_events(at, trial.faulty[stream])
+        for episode in track_episodes(EpisodeState(), at, scores.score[stream], scores.pace[stream])[1]:
+            if episode.peak is not None:
+                rows.append(stream.start + episode.peak)
+                is_true.append(any(_meet(episode, event, SLACK_MS) for event in events))
+    return Peaks(np.array(rows, dtype=np.int64), np.array(is_true, dtype=bool))
 
 
 def score_trial(detector: Detector, trial: Trial, sensitivity: float = 0.5) -> Scores:
@@ -234,21 +259,23 @@ def score_trial(detector: Detector, trial: Trial, sensitivity: float = 0.5) -> S
 
 
 def measure_detector(detector: Detector, trial: Trial, sensitivity: float = 0.5) -> tuple[Measure, ...]:
-    """Measures VUS-PR, event recall and false alarms at the budget, and the confidence's calibration error.
+    """Measures VUS-PR, event recall and false alarms at the budget, and the calibration error of anomalies' confidence.
 
     An event is a run of faulty rows of a stream; it counts as recalled when an episode overlaps it. An episode that
     overlaps no event, give or take half an hour, is a false alarm.
     """
     scores = score_trial(detector, trial, sensitivity)
     streams = trial.test.slices
-    counts = [_count_events(trial, rows, scores.score[rows]) for rows in streams]
-    false_alarms, events, recalled = np.array(counts).sum(axis=0)
+    peaks = find_peaks(scores, trial)
+    counts = [_count_recalled(trial, rows, scores.score[rows], scores.pace[rows]) for rows in streams]
+    events, recalled = np.array(counts).sum(axis=0)
     days = sum(float(np.ptp(trial.test.at[rows])) / DAY_MS for rows in streams if rows.stop > rows.start)
+    allowed = days / STREAMS_PER_TARGET[detector.kind] * false_alarms_per_day(sensitivity)
     values = {
         "vus_pr": _average_vus(trial, scores.score, [rows for rows in streams if trial.faulty[rows].any()]),
         "event_recall": recalled / max(1, events),
-        "false_alarm_ratio": false_alarms / max(1e-9, days * false_alarms_per_day(sensitivity)),
-        "calibration_error": calibration_error(scores.confidence, trial.faulty),
+        "false_alarm_ratio": np.count_nonzero(~peaks.is_true) / max(1e-9, allowed),
+        "calibration_error": calibration_error(scores.confidence[peaks.rows], peaks.is_true),
     }
     return tuple(Measure(name, float(value), len(trial.faulty), trial.dataset) for name, value in values.items())
 
@@ -260,13 +287,21 @@ def _average_vus(trial: Trial, scores: Floats, eventful: list[slice]) -> float:
     return float(np.mean([vus_pr(trial.faulty[rows], scored[rows]) for rows in chosen])) if chosen else 0.0
 
 
-def _count_events(trial: Trial, rows: slice, scores: Floats) -> tuple[int, int, int]:
-    """Returns one stream's false alarms, events and recalled events."""
-    at, faulty = trial.test.at[rows], trial.faulty[rows]
-    episodes = track_episodes(EpisodeState(), at, scores)[1]
-    alarmed = [(episode.started_at, episode.last_seen_at or episode.started_at) for episode in episodes]
+def _count_recalled(trial: Trial, rows: slice, scores: Floats, pace: Floats) -> tuple[int, int]:
+    """Returns one stream's events, and how many of them are recalled."""
+    at = trial.test.at[rows]
+    episodes = track_episodes(EpisodeState(), at, scores, pace)[1]
+    events = _find_events(at, trial.faulty[rows])
+    return len(events), sum(any(_meet(episode, event, 0) for episode in episodes) for event in events)
+
+
+def _find_events(at: Integers, faulty: Bools) -> list[tuple[int, int]]:
+    """Returns the first and the last epoch ms of each run of faulty rows."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], faulty.astype(np.int8), [0]])))
-    events = [(at[first], at[last - 1]) for first, last in zip(edges[::2], edges[1::2], strict=True)]
-    false = sum(not any(a <= end + SLACK_MS and b >= start - SLACK_MS for start, end in events) for a, b in alarmed)
-    recalled = sum(any(a <= end and b >= start for a, b in alarmed) for start, end in events)
-    return false, len(events), recalled
+    return [(int(at[first]), int(at[last - 1])) for first, last in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _meet(episode: Episode, event: tuple[int, int], slack_ms: int) -> bool:
+    """Returns whether an episode overlaps an event, give or take this time."""
+    start, end = event
+    return episode.started_at <= end + slack_ms and (episode.last_seen_at or episode.started_at) >= start - slack_ms

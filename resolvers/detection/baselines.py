@@ -65,19 +65,29 @@ def choose_learning_batch(streams: Streams, added: Integers, *, cold_start: bool
 
 @dataclass(frozen=True)
 class RefittedBaselines:
-    """New baselines, in the order of the batch's streams."""
+    """New baselines, in the order of the batch's streams; seconds: that their samples span, shape (chosen,)."""
 
     batch: LearningBatch
     baselines: Baselines
+    seconds: Floats
 
 
 async def refit(session: AsyncSession, streams: Streams, batch: LearningBatch) -> RefittedBaselines:
     """Fits new baselines to what is stored; they count once they are applied."""
     keys = [streams.keys[number] for number in batch.streams]
     strides = np.maximum(1, np.minimum(LEARN_FROM, batch.stored) // MAX_READ)
-    index, readings = await telemetry.load_recent(session, streams.kind, keys, LEARN_FROM, strides.tolist())
+    index, at, readings = await telemetry.load_recent(session, streams.kind, keys, LEARN_FROM, strides.tolist())
     baselines = await asyncio.to_thread(fit_baselines, CATALOGUE[streams.kind], readings, index, len(keys))
-    return RefittedBaselines(batch, baselines)
+    return RefittedBaselines(batch, baselines, measure_spans(index, at, len(keys)))
+
+
+def measure_spans(stream: Integers, at: Integers, streams: int) -> Floats:
+    """Returns the seconds from each stream's oldest to its newest sample, shape (streams,)."""
+    first, last = np.full(streams, np.iinfo(np.int64).max), np.full(streams, np.iinfo(np.int64).min)
+    np.minimum.at(first, stream, at)
+    np.maximum.at(last, stream, at)
+    seen = np.bincount(stream, minlength=streams) > 0
+    return np.where(seen, last, 0.0) / 1000.0 - np.where(seen, first, 0.0) / 1000.0
 
 
 async def apply(session: AsyncSession, streams: Streams, refitted: RefittedBaselines | None) -> None:
@@ -85,7 +95,7 @@ async def apply(session: AsyncSession, streams: Streams, refitted: RefittedBasel
     if refitted is None:
         return
     chosen, baselines = refitted.batch.streams, refitted.baselines
-    streams.learned[chosen] = refitted.batch.stored
+    streams.learned[chosen], streams.learned_seconds[chosen] = refitted.batch.stored, refitted.seconds
     streams.centre[chosen], streams.spread[chosen] = baselines.centre, baselines.spread
     await store_baselines(session, streams, chosen)
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from resolvers.detection.profile_worker import MIN_SAMPLES, fit
+from resolvers.detection.profile_worker import MIN_SAMPLES, REFIT_AFTER, fit
 from resolvers.detection.scoring import BatchScorer
 from resolvers.store.telemetry.profiles import StoredProfile, store_profiles
 from resolvers.store.telemetry.streams import store_baselines
@@ -30,10 +30,11 @@ async def learn_from_batch(session: AsyncSession, scorer: BatchScorer, fresh: pl
     numbers, stored = chosen[fits.places], (locked.samples + added)[chosen[fits.places]]
     contents = fits.profiles.to_bytes()
     keys = [locked.keys[number] for number in numbers.tolist()]
-    made = await store_profiles(session, locked.kind, keys, stored.tolist(), detector.version, contents)
+    counts = [(count, count + max(REFIT_AFTER, count // 10)) for count in stored.tolist()]
+    made = await store_profiles(session, locked.kind, keys, counts, detector.version, contents)
     for number, profile, content in zip(numbers.tolist(), made, contents, strict=True):
         locked.profile[number] = profile
         scorer.profiles[number] = StoredProfile(profile, detector.version, content)
-    locked.learned[numbers] = stored
+    locked.learned[numbers], locked.learned_seconds[numbers] = stored, fits.seconds
     locked.centre[numbers], locked.spread[numbers] = fits.base.centre, fits.base.spread
     await store_baselines(session, locked, numbers.tolist())

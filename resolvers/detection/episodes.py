@@ -70,6 +70,7 @@ class EpisodeTracker:
         Where alarms are pending, they begin with the stored samples of these: nothing else is remembered of them.
         """
         episode_state, last = self.streams.episode_state(number), int(self.streams.last_at[number])
+        scores = self.scored.scores
         since = episode_state.pending_since
         newest = last if since is None else since - 1
         on_time = first + int(np.searchsorted(self.times[first:end], newest, side="right"))
@@ -79,10 +80,16 @@ class EpisodeTracker:
         state, rows = EpisodeState(), slice(on_time, end)
         if since is None:
             seen_at = None if last == NEVER else last
+            current = self._find_open(number)
             state = EpisodeState(
-                episode_state.anomaly_id is not None, episode_state.alarms, episode_state.clear_count, None, seen_at
+                episode_state.anomaly_id is not None,
+                episode_state.alarms,
+                episode_state.clear_count,
+                None,
+                seen_at,
+                to_ms(current.last_seen_at) if current else None,
             )
-        state, episodes = track_episodes(state, self.times[rows], self.scored.scores.score[rows])
+        state, episodes = track_episodes(state, self.times[rows], scores.score[rows], scores.pace[rows])
         for episode in episodes:
             self._apply(number, episode, rows)
         episode_state.alarms, episode_state.clear_count, episode_state.alarming_since = (
@@ -93,7 +100,8 @@ class EpisodeTracker:
 
     def _track_late(self, number: int, rows: slice) -> None:
         """Tracks samples older than the newest stored: they extend the open episode, or are episodes that are over."""
-        _, episodes = track_episodes(EpisodeState(), self.times[rows], self.scored.scores.score[rows])
+        scores = self.scored.scores
+        _, episodes = track_episodes(EpisodeState(), self.times[rows], scores.score[rows], scores.pace[rows])
         current = self._find_open(number)
         for episode in episodes:
             reach = (episode.last_seen_at or episode.started_at) + (0 if episode.closed else GAP_MS)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from ml.detection.baselines import fill_from_catalogue
 from ml.detection.detector import Detector
-from ml.detection.features import Memory, StreamSamples
+from ml.detection.features import NOMINAL_CADENCE_SECONDS, Memory, StreamSamples
 from ml.detection.profiles import Profiles
 from ml.detection.severity import rate_severity
 from ml.numerics.arrays import Floats
@@ -132,8 +132,10 @@ def _make_prior(detector: Detector, streams: list[Stream]) -> Profiles:
     kind = CATALOGUE[detector.kind]
     centre, spread = baselines.collect_baselines(detector.kind, streams)
     centre, spread = fill_from_catalogue(kind, centre.mean(axis=0), spread.max(axis=0) + np.ptp(centre, axis=0) / 2)
-    samples = min(stream.learned_samples for stream in streams)
-    return detector.make_prior_profiles(centre[None], spread[None], np.array([samples]))
+    young = min(streams, key=lambda stream: stream.learned_samples)
+    samples, seconds = np.array([young.learned_samples]), young.learned_seconds
+    seconds = NOMINAL_CADENCE_SECONDS * young.learned_samples if seconds is None else seconds
+    return detector.make_prior_profiles(centre[None], spread[None], samples, np.array([seconds]))
 
 
 async def _open_anomaly(context: Context, session: AsyncSession, detection: Detection, scored: ScoredBatch) -> UUID:

@@ -10,7 +10,7 @@ import polars as pl
 
 from ml.catalogue.metrics import CATALOGUE, Kind
 from ml.detection.detector import Detector, Scores
-from ml.detection.features import NEVER, Memory, StreamSamples, compute_features
+from ml.detection.features import NEVER, NOMINAL_CADENCE_SECONDS, Memory, StreamSamples, compute_features
 from ml.detection.profiles import Profiles
 from ml.detection.severity import grade_service
 from ml.numerics.arrays import Floats
@@ -86,8 +86,8 @@ class BatchScorer:
         order = np.lexsort((at, which, late))
         samples = StreamSamples(values[order], at[order], (which + streams * late)[order], 2 * streams)
         twice = np.tile(np.arange(streams), 2)
-        both, blank = memory.take(twice), Memory.blank(streams, values.shape[1])
-        both.values[streams:], both.count[streams:], both.at[streams:] = blank.values, blank.count, blank.at
+        both = memory.take(twice)
+        both.replace_at(np.arange(streams, 2 * streams), Memory.blank(streams, values.shape[1]))
         scores = self._score_samples(samples, self._profiles.take(twice), both)
         return ScoredBatch(kind, values, scores.reorder(np.argsort(order), streams))
 
@@ -98,7 +98,9 @@ class BatchScorer:
     def _profiles(self) -> Profiles:
         """As they are when the batch is scored; what its streams learn from it counts from the next batch on."""
         centre, spread = baselines.get_baselines(self.streams)
-        prior = self.detector.make_prior_profiles(centre, spread, self.streams.learned)
+        learned, seconds = self.streams.learned, self.streams.learned_seconds
+        seconds = np.where(np.isnan(seconds), NOMINAL_CADENCE_SECONDS * learned, seconds)
+        prior = self.detector.make_prior_profiles(centre, spread, learned, seconds)
         return combine_profiles(self.detector, prior, self.profiles)
 
     def compute_memory(self, frame: pl.DataFrame, scored: ScoredBatch) -> Memory:
@@ -118,5 +120,5 @@ class BatchScorer:
         before = StreamSamples(values, at[rows], place, len(numbers))
         scales = self._profiles.take(numbers).smoothing_scales
         earlier = compute_features(self.streams.memory.take(numbers), before, scales)[1]
-        memory.values[numbers], memory.count[numbers], memory.at[numbers] = earlier.values, earlier.count, earlier.at
+        memory.replace_at(numbers, earlier)
         return memory

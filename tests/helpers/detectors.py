@@ -31,7 +31,7 @@ def trained(kind: TargetKind) -> Trained:
 
 @cache
 def detector(kind: TargetKind = TargetKind.LINK) -> Detector:
-    return load(NAMES[kind], trained(kind).artefact, "1.0.0")
+    return load(NAMES[kind], trained(kind).artefact, "1.0.1")
 
 
 def times(rows: int, first: int = 0) -> NDArray[np.int64]:

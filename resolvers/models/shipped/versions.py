@@ -2,25 +2,33 @@
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
 from typing import Final
 
 import orjson
+from sqlalchemy import exists, select
 
-from ml.catalogue.models import ROOT_CAUSE, Progress, Trained
+from ml.catalogue.models import DETECTORS, ROOT_CAUSE, Progress, Trained
 from resolvers.context import Context
 from resolvers.models.export import METADATA, Files, Measured, Metadata, import_folder
 from resolvers.models.latency import measure_latency
 from resolvers.models.trainer import train_model
 from resolvers.models.training import SEED
 from resolvers.store.models.versions import to_metrics
-from resolvers.store.tables.models import ModelVersion
+from resolvers.store.tables.models import Champion, ModelAction, ModelVersion, Promotion
 
 FOLDER: Final = Path(__file__).parent
 FIRST_VERSION: Final = "1.0.0"
-VERSIONS: Final = {ROOT_CAUSE: "1.1.0"}  # of models that were trained anew since the first release
+VERSIONS: Final = {ROOT_CAUSE: "1.1.0"} | dict.fromkeys(DETECTORS, "1.0.1")  # trained anew since the first release
+REPLACED: Final = {  # sha256 of what earlier releases shipped: whoever is served by one gets the newer version
+    ROOT_CAUSE: frozenset({"047e70e76ad2dde5976fc50f3af98ac91a2ab7a852fc7fe98030dc4064a384fa"}),
+    "anomaly_link": frozenset({"01cc15e6eb42968556996e3ac7d839c8bb0efa36c5bbeb532e386ce032388010"}),
+    "anomaly_network": frozenset({"b47e69fb82313dbab3aa4254815bed67a8cbfbc0363f62c587ba1760e7c6af02"}),
+    "anomaly_site": frozenset({"73a8d28d42209b6720b6ab725ea9a650a140f717dd3085ab8054d46abfaf5788"}),
+}
 
 
 async def store_version(context: Context, model: str, folder: Path = FOLDER) -> ModelVersion:
@@ -35,6 +43,23 @@ async def store_version(context: Context, model: str, folder: Path = FOLDER) -> 
     async with context.database.write() as session:
         session.add_all(to_metrics(version.id, measured))
     return version
+
+
+async def find_replaced(context: Context, replaced: Mapping[str, frozenset[str]] = REPLACED) -> list[str]:
+    """Returns the models whose champion an earlier release shipped, and whose newer version never served.
+
+    Where somebody has rolled back from that, the earlier one goes on serving.
+
+    replaced: see `REPLACED`.
+    """
+    served = exists().where(Promotion.version_id == ModelVersion.id, Promotion.action != ModelAction.IMPORTED)
+    query = select(ModelVersion.model, ModelVersion.version, ModelVersion.sha256, Champion.version_id, served)
+    query = query.outerjoin(Champion, Champion.version_id == ModelVersion.id).where(ModelVersion.model.in_(replaced))
+    async with context.database.read() as session:
+        rows = (await session.execute(query)).all()
+    serving = {model for model, _, sha256, champion, _ in rows if champion and sha256.hex() in replaced[model]}
+    done = {model for model, version, *_, served in rows if served and version == VERSIONS[model]}
+    return sorted(serving - done)
 
 
 def train_version(model: str, progress: Progress, folder: Path = FOLDER) -> Files:

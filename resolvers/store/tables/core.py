@@ -207,6 +207,7 @@ class Stream(Table):
     samples: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     last_at: Mapped[datetime | None]
     learned_samples: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    learned_seconds: Mapped[float | None] = mapped_column(REAL)  # that they span; null = as of one each five minutes
     centre: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))  # per metric, in catalogue order; NaN = unknown
     spread: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))
     unrolled: Mapped[Any | None] = mapped_column(TSTZMULTIRANGE)  # hours that roll-ups do not tell the truth of yet
@@ -243,6 +244,7 @@ class Profile(Table):
     direction: Mapped[str] = mapped_column(String(2), primary_key=True)
     number: Mapped[int]
     samples: Mapped[int] = mapped_column(BigInteger)  # that the stream had then
+    due_samples: Mapped[int | None] = mapped_column(BigInteger)  # with which it learns again
     model_version: Mapped[str] = mapped_column(String(100))
     learned_at: Mapped[datetime] = mapped_column(server_default=func.now())
     content: Mapped[bytes | None]  # null where its history did not suffice

@@ -84,7 +84,7 @@ async def store_profiles(
     session: AsyncSession,
     kind: TargetKind,
     keys: Sequence[StreamKey],
-    samples: Sequence[int],
+    samples: Sequence[tuple[int, int]],
     version: str,
     contents: Sequence[bytes | None],
 ) -> list[int]:
@@ -92,10 +92,10 @@ async def store_profiles(
 
     The caller holds locks on the streams, in the order of their keys.
 
-    samples: that each history had.
+    samples: that each history had, and with which it is due again.
     """
     connection, numbers = await driver(session), list[int]()
-    for key, count, content in zip(keys, samples, contents, strict=True):
+    for key, (count, due), content in zip(keys, samples, contents, strict=True):
         number = await connection.fetchval(
             "UPDATE streams SET profile = CASE WHEN $4 THEN profile + 1 ELSE 0 END"
             " WHERE target_id = $1 AND direction = $2 AND kind = $3 RETURNING profile",
@@ -104,9 +104,11 @@ async def store_profiles(
             content is not None,
         )
         await connection.execute(
-            "INSERT INTO profiles (target_id, direction, kind, number, samples, model_version, content)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (target_id, kind, direction) DO UPDATE SET"
+            "INSERT INTO profiles (target_id, direction, kind, number, samples, model_version, content,"
+            " due_samples) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+            " ON CONFLICT (target_id, kind, direction) DO UPDATE SET"
             " number = excluded.number, samples = excluded.samples, model_version = excluded.model_version,"
+            " due_samples = excluded.due_samples,"
             " learned_at = now(), content = excluded.content",
             *key,
             kind.value,
@@ -114,6 +116,7 @@ async def store_profiles(
             count,
             version,
             content,
+            due,
         )
         numbers.append(number)
     return numbers

@@ -93,14 +93,19 @@ def _pack_columns(kind: TargetKind, frame: pl.DataFrame) -> dict[str, tuple[str,
 
 async def load_recent(
     session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], most: int, strides: Sequence[int]
-) -> tuple[NDArray[np.int64], Floats]:
-    """Returns every stride-th of the newest `most` samples of each stream: index into keys (rows,), (rows, metrics)."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Returns every stride-th of the newest `most` samples of each stream.
+
+    Index into keys (rows,), epoch ms (rows,), readings (rows, metrics).
+    """
     name, columns = SAMPLES[kind].name, CATALOGUE[kind].columns
     direction = "AND direction = key.direction" if kind is TargetKind.LINK else ""
     arrays = ", ".join(f"array_send(array_agg(coalesce({column}, 'NaN'))) AS {column}" for column in columns)
     connection = await driver(session)
     record = await connection.fetchrow(
-        f"SELECT array_send(array_agg(key.place)) AS place, {arrays} FROM unnest($1::int[], $2::text[], $4::int[])"  # noqa: S608
+        "SELECT array_send(array_agg(key.place)) AS place,"  # noqa: S608
+        f" array_send(array_agg((extract(epoch FROM at) * 1000)::bigint)) AS at, {arrays}"
+        " FROM unnest($1::int[], $2::text[], $4::int[])"
         " WITH ORDINALITY AS key (target, direction, stride, place)"
         f" CROSS JOIN LATERAL (SELECT *, row_number() OVER (ORDER BY at DESC) AS age FROM {name}"
         f" WHERE {target_column(kind)} = key.target {direction} ORDER BY at DESC LIMIT $3) AS sample"
@@ -112,11 +117,17 @@ async def load_recent(
     )
     assert record is not None  # noqa: S101  an aggregate over nothing is a row too
     readings = [binary_copy.array(record[column], "real") for column in columns]
-    return binary_copy.array(record["place"], "bigint") - 1, np.stack(readings, axis=1).astype(np.float64)
+    place, at = (binary_copy.array(record[column], "bigint") for column in ("place", "at"))
+    return place - 1, at, np.stack(readings, axis=1).astype(np.float64)
 
 
-async def load_newest(session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], most: int) -> pl.DataFrame:
-    """Returns the newest `most` samples of each stream by stream and time: `place` (index into keys), `at`, metrics."""
+async def load_newest(
+    session: AsyncSession, kind: TargetKind, keys: Sequence[StreamKey], most: Sequence[int]
+) -> pl.DataFrame:
+    """Returns the newest samples of each stream by stream and time: `place` (index into keys), `at`, metrics.
+
+    most: how many of each stream.
+    """
     name, columns = SAMPLES[kind].name, CATALOGUE[kind].columns
     direction = "AND direction = key.direction" if kind is TargetKind.LINK else ""
     arrays = ", ".join(f"array_send(array_agg(coalesce({column}, 'NaN'))) AS {column}" for column in columns)
@@ -124,12 +135,12 @@ async def load_newest(session: AsyncSession, kind: TargetKind, keys: Sequence[St
     record = await connection.fetchrow(
         "SELECT array_send(array_agg(key.place)) AS place,"  # noqa: S608
         f" array_send(array_agg((extract(epoch FROM at) * 1000)::bigint)) AS at, {arrays}"
-        " FROM unnest($1::int[], $2::text[]) WITH ORDINALITY AS key (target, direction, place)"
+        " FROM unnest($1::int[], $2::text[], $3::int[]) WITH ORDINALITY AS key (target, direction, most, place)"
         f" CROSS JOIN LATERAL (SELECT * FROM {name}"
-        f" WHERE {target_column(kind)} = key.target {direction} ORDER BY at DESC LIMIT $3) AS sample",
+        f" WHERE {target_column(kind)} = key.target {direction} ORDER BY at DESC LIMIT key.most) AS sample",
         [key[0] for key in keys],
         [key[1] for key in keys],
-        most,
+        list(most),
     )
     assert record is not None  # noqa: S101  an aggregate over nothing is a row too
     numbers = {

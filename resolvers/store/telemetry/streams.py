@@ -49,13 +49,15 @@ class Streams:
     samples: stored so far.
     last_at: epoch ms of the newest sample, NEVER where nothing is stored.
     learned: samples that were stored when the stream learned its baseline.
+    learned_seconds: time that these span, NaN where that was not kept.
     centre, spread: the baseline, shape (streams, metrics), NaN where unknown.
     profile: the number of the profile, 0 where there is none yet.
     heard_at: epoch ms when the newest sample came, NEVER where nobody noted it.
     episode_states: of the streams that are not at rest, by index.
     silences: the anomalies that tell that a stream fell silent, by index.
 
-    A batch changes only `episode_states`, `memory` and what its streams learn (`learned`, `centre`, `spread`).
+    A batch changes only `episode_states`, `memory` and what its streams learn (`learned`, `learned_seconds`, `centre`,
+    `spread`).
     """
 
     kind: TargetKind
@@ -63,6 +65,7 @@ class Streams:
     samples: NDArray[np.int64]
     last_at: NDArray[np.int64]
     learned: NDArray[np.int64]
+    learned_seconds: Floats
     centre: Floats
     spread: Floats
     memory: Memory
@@ -111,6 +114,7 @@ async def lock_streams(session: AsyncSession, kind: TargetKind, keys: list[Strea
         kind,
         keys,
         **numbers,
+        learned_seconds=np.array(columns["learned_seconds"], dtype=np.float64),
         centre=binary_copy.matrix(columns["centre"], metrics),
         spread=binary_copy.matrix(columns["spread"], metrics),
         memory=Memory.from_bytes(columns["memory"], metrics),
@@ -128,7 +132,8 @@ _NUMBERS = ("samples", "last_at", "learned", "profile", "heard_at")
 # LATERAL forces an index look-up per key, whatever the planner believes of a table that has grown since.
 _LOCK = (
     f"SELECT samples, coalesce((extract(epoch FROM last_at) * 1000)::bigint, {NEVER}) AS last_at,"  # noqa: S608
-    " learned_samples AS learned, array_send(centre) AS centre, array_send(spread) AS spread,"
+    " learned_samples AS learned, coalesce(learned_seconds, 'NaN') AS learned_seconds,"
+    " array_send(centre) AS centre, array_send(spread) AS spread,"
     f" coalesce((extract(epoch FROM heard_at) * 1000)::bigint, {NEVER}) AS heard_at,"
     " memory, profile, silence_id,"
     " anomaly_id, alarms, quiets, (extract(epoch FROM alarming_since) * 1000)::bigint AS since"
@@ -180,13 +185,14 @@ async def store_baselines(session: AsyncSession, streams: Streams, numbers: Sequ
     """Writes back the baselines of these streams, given by index."""
     connection = await driver(session)
     await connection.executemany(
-        "UPDATE streams SET learned_samples = $4, centre = $5, spread = $6"
+        "UPDATE streams SET learned_samples = $4, learned_seconds = $5, centre = $6, spread = $7"
         " WHERE target_id = $1 AND direction = $2 AND kind = $3",
         [
             (
                 *streams.keys[number],
                 streams.kind.value,
                 int(streams.learned[number]),
+                float(streams.learned_seconds[number]),
                 streams.centre[number].tolist(),
                 streams.spread[number].tolist(),
             )

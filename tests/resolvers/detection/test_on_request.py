@@ -87,7 +87,7 @@ async def test_extreme_measurements_are_an_anomaly(operator: Api, kind: TargetKi
     assert verdict["isAnomaly"] is True
     assert 0 < verdict["anomalyScore"] <= 1
     assert 0.5 <= verdict["confidence"] <= 1
-    assert verdict["modelVersion"] == "1.0.0"
+    assert verdict["modelVersion"] == "1.0.1"
 
 
 @KINDS

@@ -10,6 +10,7 @@ from ml.catalogue.models import MODELS, Trained
 from resolvers.base.errors import Conflict, InvalidInput
 from resolvers.base.roles import Role
 from resolvers.context import Services
+from resolvers.models.shipped.versions import VERSIONS
 from resolvers.store.tables.models import ModelVersion
 from schema.relay import global_id
 from tests.helpers.models import LINK, candidate, champion, measures, served, until_served, variant
@@ -62,8 +63,9 @@ async def test_every_model_is_listed_with_its_champion(api: Api) -> None:
     assert [model["name"] for model in models] == list(MODELS)
     for model in models:
         assert model["id"] == global_id("Model", model["name"])
-        assert model["champion"] == {"version": "1.0.0", "stage": "CHAMPION"}
-        assert model["versions"] == {"totalCount": 1, "nodes": [{"version": "1.0.0"}]}
+        version = VERSIONS.get(model["name"], "1.0.0")
+        assert model["champion"] == {"version": version, "stage": "CHAMPION"}
+        assert model["versions"] == {"totalCount": 1, "nodes": [{"version": version}]}
 
 
 async def test_a_model_is_found_by_its_name_and_by_its_id(api: Api) -> None:
@@ -76,7 +78,7 @@ async def test_a_model_is_found_by_its_name_and_by_its_id(api: Api) -> None:
     unknown = await viewer.run(document, name="anomaly_moon", ids=[])
 
     assert answer["model"] == {"id": ids[0], "name": LINK}
-    assert answer["nodes"] == [{"name": LINK, "champion": {"version": "1.0.0"}}, None, None]
+    assert answer["nodes"] == [{"name": LINK, "champion": {"version": "1.0.1"}}, None, None]
     assert unknown["model"] is None
 
 
@@ -110,7 +112,7 @@ async def test_a_version_tells_all_that_is_known_of_it(api: Api, make: Factory, 
         "sha256": row.sha256.hex(),
         "sizeBytes": len(trained.artefact),
         "trainingSamples": 12_345,
-        "parent": {"version": "1.0.0"},
+        "parent": {"version": "1.0.1"},
         "metrics": [{"name": "vus_pr", "value": 0.5, "samples": 1000, "dataset": "unseen fleets"}],
         "history": [],
     }
@@ -120,7 +122,7 @@ async def test_of_each_measure_the_newest_counts(api: Api, services: Services) -
     await candidate(services, "2.0.0", vus_pr=0.4, rival=measures(vus_pr=0.5))
     await candidate(services, "3.0.0", vus_pr=0.6, rival=(*measures(vus_pr=0.55), *measures("ours", vus_pr=0.7)))
     async with services.database.read() as session:
-        first = await session.scalar(select(ModelVersion).filter_by(model=LINK, version="1.0.0"))
+        first = await session.scalar(select(ModelVersion).filter_by(model=LINK, version="1.0.1"))
     assert first is not None
 
     metrics = (await show(await api.as_(Role.VIEWER), first))["metrics"]
@@ -145,7 +147,7 @@ async def test_versions_come_in_pages_newest_first_each_in_as_many_statements(
         counted.append(len(statements))
         after = page["pageInfo"]["endCursor"]
 
-    assert [node["version"] for node in page["nodes"]] == ["2.0.0", "1.0.0"]
+    assert [node["version"] for node in page["nodes"]] == ["2.0.0", "1.0.1"]
     assert page["nodes"][0] == {
         "version": "2.0.0",
         "stage": "CANDIDATE",
@@ -203,7 +205,7 @@ async def test_a_promoted_version_serves_and_the_one_before_is_archived(admin: A
     page = (await admin.run(PAGE, name=LINK))["model"]["versions"]
     assert [(node["version"], node["stage"]) for node in page["nodes"]] == [
         ("2.0.0", "CHAMPION"),
-        ("1.0.0", "ARCHIVED"),
+        ("1.0.1", "ARCHIVED"),
     ]
     [entry] = (await show(admin, new))["history"]
     viewer = (await admin.run("{ viewer { email } }"))["viewer"]
@@ -225,7 +227,7 @@ async def test_what_measures_worse_is_refused_with_the_reasons_unless_it_is_forc
     assert "Its recall of events within the false-alarm budget is 0.600" in refused["message"]
     assert "calibration" not in refused["message"]
     assert "force" in refused["message"]
-    assert between == "1.0.0"
+    assert between == "1.0.1"
     assert forced["stage"] == "CHAMPION"
     assert await served(admin) == "2.0.0"
     assert [entry["action"] for entry in (await show(admin, new))["history"]] == ["PROMOTED: FORCED"]
@@ -265,7 +267,7 @@ async def test_a_damaged_version_is_not_promoted(admin: Api, services: Services)
 
     assert answer["__typename"] == "Conflict"
     assert answer["message"] == "anomaly_link 2.0.0 cannot be loaded: its artefact does not match its checksum."
-    assert await served(admin) == "1.0.0"
+    assert await served(admin) == "1.0.1"
 
 
 async def test_of_many_who_promote_at_once_each_sees_what_the_one_before_did(admin: Api, services: Services) -> None:
@@ -285,7 +287,7 @@ async def test_a_note_is_text_of_at_most_four_thousand_characters(admin: Api, se
             await promote(admin, new, note=note)
 
         assert failure.value.codes == ["BAD_USER_INPUT"]
-    assert await served(admin) == "1.0.0"
+    assert await served(admin) == "1.0.1"
 
 
 async def test_only_admins_change_which_version_serves(api: Api, services: Services) -> None:
@@ -295,7 +297,7 @@ async def test_only_admins_change_which_version_serves(api: Api, services: Servi
     answers = [await promote(operator, new), await rollback(operator)]
 
     assert [(answer["__typename"], answer["requiredRole"]) for answer in answers] == [("Forbidden", "ADMIN")] * 2
-    assert await served(operator) == "1.0.0"
+    assert await served(operator) == "1.0.1"
 
 
 # ---------------------------------------------------------------- rolling back
@@ -307,12 +309,12 @@ async def test_rolling_back_goes_through_the_champions_before(admin: Api, servic
 
     answers = [await rollback(admin, note="It missed the storm.") for _ in range(3)]
 
-    assert [answer.get("version") for answer in answers] == ["2.0.0", "1.0.0", None]
+    assert [answer.get("version") for answer in answers] == ["2.0.0", "1.0.1", None]
     assert (answers[2]["__typename"], answers[2]["message"]) == (
         "Conflict",
         "There is no earlier champion of anomaly_link to go back to.",
     )
-    assert await served(admin) == "1.0.0"
+    assert await served(admin) == "1.0.1"
 
 
 async def test_what_was_rolled_back_is_not_gone_back_to(admin: Api, services: Services) -> None:
@@ -322,7 +324,7 @@ async def test_what_was_rolled_back_is_not_gone_back_to(admin: Api, services: Se
 
     answer = await rollback(admin)
 
-    assert answer["version"] == "1.0.0"
+    assert answer["version"] == "1.0.1"
     assert [entry["action"] for entry in (await show(admin, bad))["history"]] == ["PROMOTED"]
     assert (await show(admin, bad))["stage"] == "ARCHIVED"
 
@@ -371,9 +373,9 @@ async def test_a_promotion_is_used_at_once_in_every_process(server: Server, serv
         await promote(admin, new)
         after = await until_served(operator, "2.0.0")
         await rollback(admin)
-        back = await until_served(operator, "1.0.0")
+        back = await until_served(operator, "1.0.1")
 
-    assert (before, after, back) == ("1.0.0", "2.0.0", "1.0.0")
+    assert (before, after, back) == ("1.0.1", "2.0.0", "1.0.1")
 
 
 async def test_a_version_says_how_many_false_positives_were_measured_and_what_it_was_made_of(api: Api) -> None:

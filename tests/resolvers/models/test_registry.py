@@ -164,7 +164,7 @@ async def test_a_promotion_while_the_champion_is_looked_up_is_not_missed(
         promoted.set()
         old = await looking
 
-    assert old.version == "1.0.0"
+    assert old.version == "1.0.1"
     assert (await registry.champion(LINK)).version == "2.0.0"
 
 
@@ -184,7 +184,7 @@ async def test_where_the_new_champion_is_damaged_the_one_that_is_loaded_goes_on(
         statements.clear()
         after = [await served(operator) for _ in range(3)]
 
-    assert (before, after) == ("1.0.0", ["1.0.0"] * 3)
+    assert (before, after) == ("1.0.1", ["1.0.1"] * 3)
     assert problems(logs) == ["a stored model is damaged", "a model's champion is damaged: another version serves"]
     assert len([statement for statement in statements if statement.startswith(ARTEFACTS)]) == 1, "not for each request"
 
@@ -192,7 +192,7 @@ async def test_where_the_new_champion_is_damaged_the_one_that_is_loaded_goes_on(
 async def test_a_model_that_is_damaged_on_the_disk_goes_on_from_memory(services: Services) -> None:
     registry = Registry(services.database, seconds=0.0)
     loaded = await registry.champion(LINK)
-    await damage(services, "1.0.0")
+    await damage(services, "1.0.1")
 
     with capture_logs() as logs:
         again = await registry.champion(LINK)
@@ -227,7 +227,7 @@ async def test_where_no_version_can_be_loaded_the_service_is_unavailable_and_say
 ) -> None:
     await champion(services, "2.0.0")
     sound = await variant(services, number=3)
-    for version in ("1.0.0", "2.0.0"):
+    for version in ("1.0.1", "2.0.0"):
         await damage(services, version)
 
     async with server() as fresh:
@@ -281,4 +281,4 @@ async def test_after_an_outage_of_the_event_feed_the_champion_is_looked_up_again
         await sql(services, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
         after = await until_served(operator, "2.0.0", seconds=5.0)
 
-    assert (before, after) == ("1.0.0", "2.0.0")
+    assert (before, after) == ("1.0.1", "2.0.0")

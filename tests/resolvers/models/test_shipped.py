@@ -15,7 +15,7 @@ from ml.recommendation.training import TrainingSize, train_priority, train_ranki
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import InvalidInput
 from resolvers.context import Context, Services
-from resolvers.models.models import find_version
+from resolvers.models.models import find_version, rollback
 from resolvers.models.shipped.versions import FIRST_VERSION, FOLDER, VERSIONS, store_version, train_version
 from resolvers.models.trainer import ignore_progress
 from tests.helpers.models import LINK
@@ -73,7 +73,9 @@ async def test_processes_that_start_together_store_each_model_once(api: Api, ser
 
     await asyncio.gather(ensure_champions(services), ensure_champions(services))
 
-    assert {champion["version"] for champion in (await champions(api)).values()} == {"1.0.0"}
+    assert {name: champion["version"] for name, champion in (await champions(api)).items()} == {
+        name: VERSIONS.get(name, "1.0.0") for name in MODELS
+    }
     async with services.database.driver() as connection:
         assert await connection.fetchval("SELECT count(*) FROM model_versions") == len(MODELS)
 
@@ -124,3 +126,45 @@ async def test_a_version_of_the_same_name_that_never_served_is_left_alone(
     other = await find_version(Context(services, SYSTEM), RANKING, "1.0.0")
     serving = await services.registry.champion(RANKING)
     assert (serving.version, serving.id == other.id) == ("1.1.0", False)
+
+
+# ---------------------------------------------------------------- a newer release
+
+
+async def served_by_earlier(services: Services) -> dict[str, frozenset[str]]:
+    """Has an earlier release's version serve links; returns what that release shipped."""
+    await sql(services, f"UPDATE model_versions SET version = '0.9.0' WHERE model = '{LINK}'")
+    async with services.database.driver() as connection:
+        sha256 = await connection.fetchval(f"SELECT sha256 FROM model_versions WHERE model = '{LINK}'")
+    services.registry.forget()
+    return {LINK: frozenset({sha256.hex()})}
+
+
+async def test_a_newer_release_brings_its_model_to_a_database_that_an_earlier_one_filled(services: Services) -> None:
+    replaced = await served_by_earlier(services)
+
+    with capture_logs() as logs:
+        await installing.ensure_champions(services, progress_bar(), replaced=replaced)
+
+    assert (await services.registry.champion(LINK)).version == VERSIONS[LINK]
+    assert [(one["model"], one["version"]) for one in logs if "newer release" in one["event"]] == [
+        (LINK, VERSIONS[LINK])
+    ]
+
+
+async def test_whoever_rolls_back_to_an_earlier_model_keeps_it(services: Services) -> None:
+    replaced = await served_by_earlier(services)
+    await installing.ensure_champions(services, progress_bar(), replaced=replaced)
+    await rollback(Context(services, SYSTEM), LINK)
+
+    await installing.ensure_champions(services, progress_bar(), replaced=replaced)
+
+    assert (await services.registry.champion(LINK)).version == "0.9.0"
+
+
+async def test_a_model_that_was_trained_here_is_not_replaced(services: Services) -> None:
+    await served_by_earlier(services)
+
+    await installing.ensure_champions(services, progress_bar())
+
+    assert (await services.registry.champion(LINK)).version == "0.9.0"

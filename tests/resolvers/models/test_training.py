@@ -99,10 +99,10 @@ async def test_a_training_brings_a_candidate_and_tells_who_wanted_it(api: Api, m
     assert run["message"] == "anomaly_site 2.0.0 is trained. Promote it to let it serve."
     assert run["createdAt"] <= run["startedAt"] <= run["finishedAt"]
     assert listed["trainingRuns"] == {"totalCount": 1, "nodes": [run]}
-    assert version["model"]["champion"] == {"version": "1.0.0"}
+    assert version["model"]["champion"] == {"version": "1.0.1"}
     [newest] = version["model"]["versions"]["nodes"]
     assert newest["trainedBy"] == {"email": "ada@example.com"}
-    assert newest["parent"] == {"version": "1.0.0"}
+    assert newest["parent"] == {"version": "1.0.1"}
 
 
 async def test_the_first_version_of_a_model_serves_at_once(admin: Api, services: Services, lesson: Lesson) -> None:
@@ -163,7 +163,7 @@ async def test_of_many_who_ask_at_once_one_gets_it(admin: Api) -> None:
 
 
 async def test_a_version_that_exists_is_a_conflict(admin: Api) -> None:
-    answer = await train(admin, version="1.0.0")
+    answer = await train(admin, version="1.0.1")
 
     assert answer == {
         "__typename": "Conflict",
