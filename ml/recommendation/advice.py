@@ -17,7 +17,6 @@ from ml.recommendation.ranking import PRIORITIES, PriorityModel, RankingModel, r
 from ml.recommendation.success_model import EFFORT_WORTH
 
 CERTAIN: Final = 0.7  # of cause and culprit, for a repair: where the efforts meet, as `benchmarks.advice` measures
-ELSEWHERE: Final = 0.5  # of a line's chance, where it tells the likeliest cause from another than the next one
 MOST_QUESTIONS: Final = 3  # of those that tell causes apart
 NOTHING_KNOWN: Final = frozenset({RootCause.UNKNOWN})
 Records = Mapping[ActionForCause, TrackRecord]
@@ -77,7 +76,7 @@ def rank_advice(case: FaultCase, diagnosis: Diagnosis | None, records: Records, 
 
 
 def _list_questions(case: FaultCase, diagnosis: Diagnosis, playbook: Playbook) -> list[Candidate]:
-    """Returns what tells the cause from its rival; what tells it from others, at half the chance, where that is all."""
+    """Returns what tells the cause from its rival; where no such pair is listed, what tells it from any other cause."""
     pair = frozenset({diagnosis.cause, diagnosis.rival or RootCause.UNKNOWN})
     lines = _lines_of(playbook, pair) or _lines_around(playbook, diagnosis) or _lines_of(playbook, NOTHING_KNOWN)
     probability = _probability(case, diagnosis.cause)
@@ -92,16 +91,15 @@ def _lines_of(playbook: Playbook, pair: frozenset[RootCause]) -> list[Remedy]:
 
 
 def _lines_around(playbook: Playbook, diagnosis: Diagnosis) -> list[Remedy]:
-    """Returns what tells a named cause of the two from any other cause, each action once, best first."""
+    """Returns what tells a named cause of the two from any other, with the average chance over these, best first."""
     named = next((one for one in (diagnosis.cause, diagnosis.rival) if one not in (None, RootCause.UNKNOWN)), None)
-    best = dict[str, Remedy]()
-    for pair, lines in playbook.by_pair.items():
-        for line in lines if named in pair and len(pair) > 1 else ():
-            known = best.get(line.action.key)
-            if known is None or line.chance > known.chance:
-                best[line.action.key] = line
-    halved = (replace(line, chance=ELSEWHERE * line.chance) for line in best.values())
-    return sorted(halved, key=lambda line: -line.chance)
+    around = [lines for pair, lines in playbook.by_pair.items() if named in pair and len(pair) > 1]
+    chances = dict[str, float]()
+    for line in (line for lines in around for line in lines):
+        chances[line.action.key] = chances.get(line.action.key, 0.0) + line.chance / len(around)
+    averaged = {line.action.key: replace(line, chance=chances[line.action.key]) for lines in around for line in lines}
+    nameless = [line for line in averaged.values() if "{rival}" not in line.action.title]  # there is none to name
+    return sorted(nameless, key=lambda line: -line.chance)
 
 
 def _rank_questions(

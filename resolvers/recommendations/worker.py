@@ -22,7 +22,7 @@ from resolvers.store.postgres.single_runner import single_runner
 INCIDENT_TOPIC: Final = "incident"  # of the events; the room of incidents stands above this one
 AT_ONCE: Final = 100  # incidents
 ROWS_AT_ONCE: Final = 1000  # recommendations
-LOOK_SECONDS: Final = 60.0  # should nothing happen
+LOOK_SECONDS: Final = 10.0  # should nothing happen; what ended closes when it has lingered
 DEADLINE_SECONDS: Final = 1800.0
 
 Propose = Callable[[Context, UUID, int | None], Awaitable[object]]

@@ -76,6 +76,14 @@ def test_without_a_rival_it_is_told_from_any_other_cause_with_less_hope() -> Non
     assert max(one.chance for one in alone) < max(one.chance for one in beside)
 
 
+def test_against_an_unknown_rival_what_tells_from_most_other_causes_comes_first() -> None:
+    told = advised(BOTH, Diagnosis(RootCause.ANTENNA_ALIGNMENT, 0.5, UNKNOWN))
+
+    keys = [one.candidate.action.key for one in told]
+    assert "look_at_load_and_signal" not in keys, "it tells from congestion alone"
+    assert "compare_level_with_esno" in keys
+
+
 def test_what_told_nothing_before_falls_behind() -> None:
     diagnosis = Diagnosis(RootCause.RAIN_FADE, 0.4, RootCause.SUN_TRANSIT)
     [first, *_] = advised(BOTH, diagnosis)
