@@ -22,6 +22,7 @@ BLOCKAGES, BLOCKAGE_SAMPLES = 3, 4  # so many silences of a mobile site are no c
 SHARED_SILENCE: Final = 0.6  # share of a network's links
 LEAST_SHARING: Final = 3  # links of a network
 COLLECTOR_SHARE: Final = 0.95  # share of all streams silent at once: the collector was down, not the links
+SPEAKING_SHARE: Final = 0.5  # of a network's streams: then the collector is not down, however large another network is
 WARNING_DB, LEAST_WARNING_DB = 2.0, 1.0  # fades of the two samples before an outage: the deeper, the other
 FRESH_SAMPLES: Final = 6  # without an outage before: a new one begins
 MOST_UPTIME_PCT, LEAST_LOSS_PCT = 50.0, 50.0  # without lock
@@ -38,7 +39,7 @@ def detect_outages(topology: Topology, grid: Grid, esno: Floats32) -> Bools:
     """
     silent, down = ~grid.present, _is_down(grid)
     both, faded = in_both_directions(silent | down), in_any_direction(_after_fade(esno, down | silent))
-    quiet = silent & ~(silent.mean(axis=0) >= COLLECTOR_SHARE)
+    quiet = silent & ~_is_collector_down(topology, silent)
     patience = _samples(SILENT_MINUTES, grid.step_ms)
     hidden = in_both_directions(quiet | down)
     reported = drop_short_runs(both & in_any_direction(down) & ~faded, DOWN_SAMPLES)
@@ -57,6 +58,14 @@ def detect_lock_loss(grid: Grid, unread: Bools) -> Bools:
     """
     uptime, loss = grid.reading(Metric.UPTIME_PCT), grid.reading(Metric.PACKET_LOSS_PCT)
     return unread & ((uptime < MOST_UPTIME_PCT) | (loss > LEAST_LOSS_PCT) | drop_short_runs(unread, OUTAGE_SAMPLES))
+
+
+def _is_collector_down(topology: Topology, silent: Bools) -> Bools:
+    """Returns when nearly all streams are silent, and no network as a whole still speaks, shape (times,)."""
+    member = np.tile(topology.network, 2)[None] == np.unique(topology.network)[:, None]
+    speaking = member.astype(np.float32) @ (~silent).astype(np.float32) > SPEAKING_SHARE * member.sum(axis=1)[:, None]
+    result: Bools = (silent.mean(axis=0) >= COLLECTOR_SHARE) & ~speaking.any(axis=0)
+    return result
 
 
 def _is_down(grid: Grid) -> Bools:

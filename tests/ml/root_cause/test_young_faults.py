@@ -12,6 +12,8 @@ from ml.root_cause.report import Pattern, Request
 from ml.root_cause.scenario import Scenario, simulate_samples
 from ml.root_cause.young_incidents import draw_young_scenario, find_visible
 from ml.simulation.faults import Fault, Variant
+from ml.simulation.fleet import demo_fleet
+from ml.simulation.fleet_topology import build_topology
 from tests.helpers.incidents import (
     FLEET,
     HOUR_MS,
@@ -151,6 +153,20 @@ def test_a_site_that_is_silent_for_two_minutes_of_ten_second_samples_has_no_elec
     found = analysis(lived(dark))
 
     assert blamed(found.patterns[0]) == (RootCause.POWER_OUTAGE, CulpritKind.SITE, 1011)
+
+
+def test_a_large_network_that_falls_silent_is_no_collector_that_is_down_while_a_small_one_speaks() -> None:
+    many = demo_fleet(remotes=150)
+    large = [link for link in many.links if link.network == 101]
+    fleet = replace(many, links=(*large, next(link for link in many.links if link.network == 102)))
+    dark = young(RootCause.POWER_OUTAGE, 120, network=101, variant=Variant.SILENCE)
+
+    found = analysis(
+        build_request(Scenario(fleet, NOW_MS - HOUR_MS // 2, NOW_MS, 10 * SECOND_MS, (dark,), 0, 1.0)),
+        build_topology(fleet),
+    )
+
+    assert set(found.patterns[0].links) == {link.number for link in large}
 
 
 def test_a_vessel_behind_its_mast_still_measures_a_level_and_so_has_electricity() -> None:
