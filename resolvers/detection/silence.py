@@ -112,6 +112,8 @@ async def _look_for(services: Services, kind: TargetKind, now: datetime, resumed
 async def _lock_streams(connection: "Connection", kind: TargetKind, targets: Sequence[int]) -> list[StreamState]:
     """Locks all streams of these targets in the order of the ingest, so that what they say stays true."""
     records = await connection.fetch(_LOCK_STREAMS, kind.value, sorted(set(targets)))
+    heard = [] if kind is TargetKind.LINK else await connection.fetch(_RELATED_HEARD[kind], sorted(set(targets)))
+    related = {record["target_id"]: record["heard_at"] for record in heard}
     return [
         StreamState(
             record["target_id"],
@@ -120,6 +122,7 @@ async def _lock_streams(connection: "Connection", kind: TargetKind, targets: Seq
             record["heard_at"],
             record["gaps"],
             ToldSilence(record["silence_id"], record["is_open"], record["is_whole"]) if record["silence_id"] else None,
+            related.get(record["target_id"], NEVER),
         )
         for record in records
     ]
@@ -282,6 +285,21 @@ FROM unnest($2::int[]) AS key (target) CROSS JOIN LATERAL
 LEFT JOIN anomalies ON anomalies.id = silence_id
 ORDER BY stream.target_id, stream.direction
 """  # noqa: S608
+
+# When any link was last heard of a network; of a remote, or of a hub's networks.
+_RELATED_HEARD: Final = {
+    TargetKind.NETWORK: """
+SELECT network_id AS target_id, (extract(epoch FROM max(heard_at)) * 1000)::bigint AS heard_at
+FROM links JOIN streams ON streams.kind = 'LINK' AND streams.target_id = links.id
+WHERE heard_at IS NOT NULL AND network_id = ANY($1::int[]) GROUP BY network_id""",
+    TargetKind.SITE: """
+SELECT site.id AS target_id, (extract(epoch FROM max(heard_at)) * 1000)::bigint AS heard_at
+FROM unnest($1::int[]) AS site (id) CROSS JOIN LATERAL (
+  SELECT id FROM links WHERE site_id = site.id
+  UNION ALL SELECT links.id FROM links JOIN networks ON networks.id = network_id WHERE hub_id = site.id
+) AS own JOIN streams ON streams.kind = 'LINK' AND streams.target_id = own.id
+WHERE heard_at IS NOT NULL GROUP BY site.id""",
+}
 
 _POINT_STREAMS: Final = """
 UPDATE streams SET silence_id = silent.id

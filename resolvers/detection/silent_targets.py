@@ -11,6 +11,7 @@ import numpy as np
 from ml.detection.features import NEVER
 from ml.detection.silence import KEPT_GAPS, compute_patience, find_usual_gaps
 
+ALIVE_PATIENCE_SECONDS: Final = 3600.0  # with a stream of a target that is heard otherwise: it is not off the air
 LATE_FACTOR: Final = 1.5  # usual gaps after which a stream that is not overdue yet may soon be
 
 
@@ -25,7 +26,10 @@ class ToldSilence:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """One stream. Times are epoch ms, NEVER where there is none; gaps are in seconds, the newest first."""
+    """One stream. Times are epoch ms, NEVER where there is none; gaps are in seconds, the newest first.
+
+    related_heard_at: when any link was last heard that ends at this site, or belongs to this hub or network.
+    """
 
     target_id: int
     direction: str
@@ -33,6 +37,7 @@ class StreamState:
     heard_at: int
     gaps: Sequence[float]
     told: ToldSilence | None = None
+    related_heard_at: int = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,10 @@ class _Stream:
 
     @property
     def is_overdue(self) -> bool:
-        return self.elapsed > self.patience
+        patience = self.patience
+        if self.state.related_heard_at > self.due_at:
+            patience = max(patience, ALIVE_PATIENCE_SECONDS)
+        return self.elapsed > patience
 
     @property
     def due_at(self) -> int:
@@ -103,12 +111,14 @@ def _judge_target(target_id: int, streams: list[_Stream]) -> SilentTarget | None
     others = [one for one in streams if one not in overdue and not one.state.told]
     lost = [one for one in others if one.elapsed > patience]
     late = [one for one in others if one not in lost and not one.elapsed <= LATE_FACTOR * one.usual_gap]
-    if any(not np.isnan(one.usual_gap) for one in late):
+    is_half = len(others) > len(lost)
+    is_alive = is_half and overdue[0].elapsed <= max(patience, ALIVE_PATIENCE_SECONDS)
+    if is_alive or any(not np.isnan(one.usual_gap) for one in late):
         return None
     silent = overdue + lost
     due_at = max(one.due_at for one in overdue)
     directions = tuple(one.state.direction for one in silent)
-    if len(others) > len(lost):
+    if is_half:
         return SilentTarget(target_id, overdue[0].state.direction, directions[:1], overdue[0].due_at)
     told = [one.state.told for one in streams if one.state.told and one not in overdue]
     if not told:

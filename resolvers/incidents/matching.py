@@ -17,11 +17,12 @@ from resolvers.store.tables.analysis_documents import Culprit, Pattern
 from resolvers.store.tables.incidents import Incident, IncidentStatus
 
 EARLIER: Final = timedelta(minutes=5)  # that an anomaly may begin before its fault: an onset is not known to the minute
-LATER: Final = timedelta(minutes=15)  # or after its end: detection notices the return to normal, too
+LATER: Final = timedelta(minutes=3)  # or after its end: detection notices the return to normal, too
 TOGETHER: Final = timedelta(minutes=10)  # between the onsets of anomalies of one fault
 MANY: Final = 3  # anomalies of one network that begin together, from which chance is no explanation
 SURE: Final = 0.6  # the confidence of a pattern for which what people were told already is changed
 MOST: Final = 0.5  # of an incident's open anomalies, which a pattern must explain to be its explanation
+ALIKE: Final = 0.6  # links that two patterns have in common, of those of either, from which they are one fault's
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,13 @@ def make_plan(new: Sequence[LiveAnomaly], live: Sequence[LiveIncident], patterns
         (joining[best] if best is not None else unexplained).append(anomaly)
     for anomaly, best in _find_leaving(unsettled, fits, owners):
         joining[best].append(anomaly)
-    changes = [
-        Change(owners.get(number), tuple(joining[number]), fit.pattern)
-        for number, fit in enumerate(fits)
-        if joining[number] or number in owners
-    ]
+    by_id = {entry.id: entry for entry in live}
+    changes = list[Change]()
+    for number, fit in enumerate(fits):
+        owner = by_id.get(owners[number]) if number in owners else None
+        if joining[number] or owner is not None:
+            pattern = fit.pattern if _is_better(fit, owner) else None
+            changes.append(Change(owner.id if owner else None, tuple(joining[number]), pattern))
     placed = _place_unexplained(unexplained, changes, live)
     return Plan((*_group_by_collector(quiet, live), *placed), _find_merges(fits, owners, unsettled))
 
@@ -157,28 +160,42 @@ def _find_owners(fits: Sequence[_Fit], live: Sequence[LiveIncident]) -> dict[int
 
 
 def _rate_owner(fit: _Fit, entry: LiveIncident) -> tuple[bool, bool, int, float] | None:
-    """Returns how well a pattern suits an incident, larger is better; None if it is no explanation of it.
+    """Returns how well a pattern suits an incident, larger is better; None if it is not of the incident's fault.
 
-    It is if they have the same culprit, or if it explains most of what lasts and began when the incident did.
+    It is if they have the same culprit, if it explains most of what lasts and began when the incident did, or if it
+    hits the same links while the incident lasts.
     """
     is_same = fit.pattern.culprit is not None and fit.pattern.culprit == entry.culprit
     share = _explained_share(fit, entry)
     apart = abs((fit.onset - entry.incident.started_at).total_seconds())
     began_together = apart <= TOGETHER.total_seconds()
-    is_explanation = not entry.is_over and share >= MOST and (began_together or entry.culprit is None)
-    if not is_same and not is_explanation:
+    is_explanation = share >= MOST and (began_together or entry.culprit is None)
+    if not is_same and (entry.is_over or not (is_explanation or _is_alike(fit.pattern, entry))):
         return None
-    if entry.is_over and fit.pattern.ended_at is not None and fit.pattern.ended_at <= _end(entry):
-        return None  # it tells of what is over
     return not entry.is_over, is_same, round(share * len(entry.open_members)), -apart
 
 
-def _end(entry: LiveIncident) -> datetime:
-    return entry.incident.ended_at or max(member.last_seen_at for member in entry.members)
+def _is_alike(pattern: Pattern, entry: LiveIncident) -> bool:
+    """Returns whether the pattern hits the links of what explains the incident."""
+    if entry.incident.pattern is None:
+        return False
+    own, found = set(entry.incident.pattern.links), set(pattern.links)
+    return len(own & found) >= ALIKE * len(own | found)
+
+
+def _is_better(fit: _Fit, entry: LiveIncident | None) -> bool:
+    """Returns whether the pattern explains the incident from now on.
+
+    What is known of it from its beginning is not given up for what looks like a later fault of the same links.
+    """
+    if entry is None or entry.incident.root_cause is None or entry.culprit == fit.pattern.culprit:
+        return True
+    return fit.onset <= entry.incident.started_at + TOGETHER
 
 
 def _explained_share(fit: _Fit, entry: LiveIncident) -> float:
     members = entry.open_members or entry.members
+    members = tuple(member for member in members if not member.is_aggregate) or members
     return sum(fit.measure(member) is not None for member in members) / len(members) if members else 0.0
 
 

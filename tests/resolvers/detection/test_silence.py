@@ -30,6 +30,7 @@ from resolvers.store.tables.core import (
     Link,
     Network,
     Site,
+    SiteRole,
     Stream,
 )
 from resolvers.telemetry import recording
@@ -85,6 +86,13 @@ class World:
         else:
             frame |= {"error_rate": [0.002] * len(keys)}
         return (await recording.record(Context(self.services, SYSTEM), kind, pl.DataFrame(frame))).accepted
+
+    async def hear_one(self, link: Link, direction: str, *, minutes: int) -> None:
+        """One direction as often as usual, and somebody looks each time."""
+        for _ in range(minutes // 5):
+            self.wait(minutes=5)
+            await self.send(link, direction)
+            await self.watch.look()
 
     async def anomalies(self, *, category: AnomalyCategory = AnomalyCategory.SILENCE) -> list[Anomaly]:
         async with self.services.database.read() as session:
@@ -142,22 +150,42 @@ async def test_a_site_and_a_network_that_fall_silent_are_noticed_too(world: Worl
     assert {anomaly.status for anomaly in await world.anomalies()} == {AnomalyStatus.RESOLVED}
 
 
-async def test_one_direction_that_falls_silent_alone_is_told_as_such(world: World, make: Factory) -> None:
+async def test_one_direction_that_is_silent_for_an_hour_is_told_as_such(world: World, make: Factory) -> None:
+    """Not earlier: the link is on the air, only telemetry is missing."""
     link = await world.link(make)
-    world.wait(minutes=16)
-    await world.send(link, "IB")
 
-    await world.look(minutes=2)
+    await world.hear_one(link, "IB", minutes=55)
+    early = await world.anomalies()
+    await world.hear_one(link, "IB", minutes=10)
 
     [anomaly] = await world.anomalies()
-    assert anomaly.direction is Direction.OB
+    assert (early, anomaly.direction) == ([], Direction.OB)
+
+
+async def test_a_site_or_network_of_which_a_link_is_heard_is_waited_for_as_long(world: World, make: Factory) -> None:
+    hub, remote = await make.site(SiteRole.HUB), await make.site()
+    network = await make.network(hub=hub)
+    link = await make.link(network=network, site=remote)
+    for target, direction in ((hub, ""), (remote, ""), (network, ""), (link, "IB"), (link, "OB")):
+        await world.stream(target, direction)
+
+    for _ in range(11):
+        world.wait(minutes=5)
+        await world.send(link, *BOTH)
+        await world.look()
+    early = await world.anomalies()
+    world.wait(minutes=10)
+    await world.send(link, *BOTH)
+    await world.look()
+
+    silent = {(anomaly.kind, anomaly.target_id) for anomaly in await world.anomalies()}
+    assert early == []
+    assert silent == {(TargetKind.SITE, hub.id), (TargetKind.SITE, remote.id), (TargetKind.NETWORK, network.id)}
 
 
 async def test_the_other_direction_that_follows_makes_it_the_whole_links(world: World, make: Factory) -> None:
     link = await world.link(make)
-    world.wait(minutes=16)
-    await world.send(link, "IB")
-    await world.look(minutes=2)
+    await world.hear_one(link, "IB", minutes=65)
 
     await world.look(minutes=40)
 
@@ -185,8 +213,9 @@ async def test_what_stays_silent_when_the_other_direction_returns_is_told_anew(w
     link = await world.link(make)
     await world.look(minutes=18)
     await world.send(link, "IB")
+    await world.hear_one(link, "IB", minutes=40)
 
-    opened = await world.look(seconds=10)
+    opened = await world.look(minutes=5)
 
     found = {anomaly.direction: anomaly.status for anomaly in await world.anomalies()}
     assert opened == 1
