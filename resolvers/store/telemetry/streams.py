@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import isnan
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -134,7 +135,7 @@ _LOCK = (
     f"SELECT samples, coalesce((extract(epoch FROM last_at) * 1000)::bigint, {NEVER}) AS last_at,"  # noqa: S608
     " learned_samples AS learned, coalesce(learned_seconds, 'NaN') AS learned_seconds,"
     " array_send(centre) AS centre, array_send(spread) AS spread,"
-    f" coalesce((extract(epoch FROM heard_at) * 1000)::bigint, {NEVER}) AS heard_at,"
+    f" coalesce((date_part('epoch', heard_at) * 1000)::bigint, {NEVER}) AS heard_at,"
     " memory, profile, silence_id,"
     " anomaly_id, alarms, quiets, (extract(epoch FROM alarming_since) * 1000)::bigint AS since"
     " FROM unnest($1::int[], $2::text[]) AS key (target, direction) CROSS JOIN LATERAL"
@@ -244,7 +245,7 @@ async def advance_streams(
         streams.kind.value,
         *(run.tolist() for run in runs),
         [memories.pop(number, None) for number in which[begins].tolist()],  # with the first run of each stream
-        [None if np.isnan(gap) else gap for gap in gaps[which[begins]].tolist()],
+        [None if isnan(gap) else gap for gap in gaps[which[begins]].tolist()],
         now,
     )
 
