@@ -143,13 +143,17 @@ async def served_by_earlier(services: Services) -> dict[str, frozenset[str]]:
 async def test_a_newer_release_brings_its_model_to_a_database_that_an_earlier_one_filled(services: Services) -> None:
     replaced = await served_by_earlier(services)
 
-    with capture_logs() as logs:
-        await installing.ensure_champions(services, progress_bar(), replaced=replaced)
+    await installing.ensure_champions(services, progress_bar(), replaced=replaced)
 
-    assert (await services.registry.champion(LINK)).version == VERSIONS[LINK]
-    assert [(one["model"], one["version"]) for one in logs if "newer release" in one["event"]] == [
-        (LINK, VERSIONS[LINK])
-    ]
+    serving = await services.registry.champion(LINK)
+    async with services.database.driver() as connection:
+        version, note = await connection.fetchrow(
+            "SELECT version, note FROM promotions JOIN model_versions ON model_versions.id = version_id"
+            " WHERE version_id = $1 ORDER BY promotions.id DESC LIMIT 1",
+            serving.id,
+        )
+    assert (serving.version, version) == (VERSIONS[LINK], VERSIONS[LINK])
+    assert note.startswith("It came with a newer release")
 
 
 async def test_whoever_rolls_back_to_an_earlier_model_keeps_it(services: Services) -> None:
