@@ -164,8 +164,8 @@ class Context:
         if self.columns is None:
             self.columns = columns
         elif self.columns is not columns:
-            known = self.columns
-            self.columns = {entity: known[entity] | names for entity, names in columns.items() if entity in known}
+            before = self.columns
+            self.columns = {entity: before[entity] | names for entity, names in columns.items() if entity in before}
         self.__dict__.pop("loaders", None)
 
     def forget(self) -> None:

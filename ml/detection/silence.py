@@ -43,8 +43,8 @@ def compute_patience(gaps: Floats) -> Floats:
     """
     usual, long = np.maximum(_find_quantile(gaps, 0.5), 1e-3), _find_quantile(gaps, LONG_QUANTILE)
     patience = long * np.maximum(MIN_FACTOR, IRREGULARITY_FACTOR * long / usual)
-    known = np.count_nonzero(~np.isnan(gaps), axis=1) >= MIN_GAPS
-    return np.where(known, np.maximum(patience, MIN_PATIENCE_SECONDS), np.inf)
+    suffices = np.count_nonzero(~np.isnan(gaps), axis=1) >= MIN_GAPS
+    return np.where(suffices, np.maximum(patience, MIN_PATIENCE_SECONDS), np.inf)
 
 
 def _find_quantile(gaps: Floats, share: float) -> Floats:
@@ -134,7 +134,7 @@ def find_quiet_collectors(streams: ObservedStreams) -> list[QuietCollector]:
     blamed only if several of its networks are quiet, all only if several hubs are; nothing is for fewer than 3 targets.
     What still reports, such as links with an uptime of 0, is not silent, so that a failed hub is no quiet collector.
     """
-    found: list[QuietCollector] = []
+    collectors: list[QuietCollector] = []
     taken = np.zeros(len(streams.silent), dtype=bool)
     everything = np.zeros(len(streams.silent), dtype=np.int64)
     for kind, groups, parts in (
@@ -146,9 +146,9 @@ def find_quiet_collectors(streams: ObservedStreams) -> list[QuietCollector]:
             members, share = _find_together(streams, groups == key)
             is_wide = parts is None or len(np.unique(parts[members & (parts >= 0)])) > 1
             if share >= QUIET_SHARE and is_wide and not (members & taken).any():
-                found.append(QuietCollector(kind, None if kind is CollectorKind.ALL else key, members, share))
+                collectors.append(QuietCollector(kind, None if kind is CollectorKind.ALL else key, members, share))
                 taken |= members
-    return found
+    return collectors
 
 
 def _find_together(streams: ObservedStreams, group: Bools) -> tuple[Bools, float]:

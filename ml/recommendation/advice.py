@@ -113,7 +113,7 @@ def _rank_questions(
         RankedAction(candidate, _worth(candidate, record), PRIORITIES[place])
         for candidate, record, place in zip(candidates, history, places, strict=True)
     ]
-    return sorted(ranked, key=lambda one: (-one.score, one.candidate.order))[:MOST_QUESTIONS]
+    return sorted(ranked, key=lambda action: (-action.score, action.candidate.order))[:MOST_QUESTIONS]
 
 
 def _worth(candidate: Candidate, record: TrackRecord) -> float:

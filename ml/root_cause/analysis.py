@@ -129,8 +129,8 @@ def _severity(residuals: Residuals, event: Event) -> float:
     if event.channel is Channel.OUTAGE:
         return 1.0
     grades = residuals.grade[np.ix_(event.affected_streams, event.active)]
-    known = np.isfinite(grades)
-    critical = float((grades[known] < CRITICAL_GRADE).mean()) if known.any() else 0.0
+    is_measured = np.isfinite(grades)
+    critical = float((grades[is_measured] < CRITICAL_GRADE).mean()) if is_measured.any() else 0.0
     depth_db = np.mean(event.loading[event.affected_streams]) * event.profile[event.active].max()
     return round(0.5 * float(np.clip(depth_db / DEEP_DB, 0.0, 1.0)) + 0.5 * critical, 4)
 

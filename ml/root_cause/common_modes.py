@@ -183,8 +183,8 @@ def _mean_before(values: Floats32, count: int) -> Floats32:
 
 def _median_of_three(values: Floats32) -> Floats32:
     """Returns the running median of three samples: a lone reading is no fade."""
-    one, two, three = _with_neighbours(values)
-    result: Floats32 = np.maximum(np.minimum(one, two), np.minimum(np.maximum(one, two), three))
+    first, second, third = _with_neighbours(values)
+    result: Floats32 = np.maximum(np.minimum(first, second), np.minimum(np.maximum(first, second), third))
     return result
 
 
@@ -250,8 +250,8 @@ def _depth_of_most(depth: Floats32, known: Bools) -> Floats32:
 
 def _smooth(values: Floats32) -> Floats32:
     """Returns the running mean of `SMOOTHING` samples."""
-    one, two, three = _with_neighbours(values)
-    result: Floats32 = (one + two + three) / np.float32(SMOOTHING)
+    first, second, third = _with_neighbours(values)
+    result: Floats32 = (first + second + third) / np.float32(SMOOTHING)
     return result
 
 

@@ -70,7 +70,7 @@ def detect_events(topology: Topology, residuals: Residuals) -> list[Event]:
             singles=not congestion,
         ):
             detected.append(event)
-            explained[np.ix_(event.membership > 0.5, _around(event.active))] = True
+            explained[np.ix_(event.membership > 0.5, _widen(event.active))] = True
     return detected
 
 
@@ -113,7 +113,7 @@ def _near_link(topology: Topology, stream: int) -> Bools:
 
 def _explain(left: Degradation, event: Event, common_mode: CommonMode) -> None:
     """Takes the event away from what is left to explain; only much deeper degradation stays."""
-    reach = _around(event.active)
+    reach = _widen(event.active)
     gone = np.union1d(event.affected_streams, common_mode.members) if common_mode.alone else event.affected_streams
     cells = np.ix_(gone, np.flatnonzero(reach))
     expected = event.loading[gone][:, None] * event.profile[reach][None]
@@ -123,6 +123,6 @@ def _explain(left: Degradation, event: Event, common_mode: CommonMode) -> None:
     left.known[cells] = np.where(covered, 0.0, left.known[cells])
 
 
-def _around(active: Bools) -> Bools:
+def _widen(active: Bools) -> Bools:
     around: Bools = dilate(active[None], AROUND)[0]
     return around

@@ -60,7 +60,7 @@ def fit_membership(left: Degradation, common_mode: CommonMode, near: Bools | Non
     """
     profile, times = common_mode.profile, len(common_mode.profile)
     main, *others = common_mode.runs
-    span = _around(main, times, 0)
+    span = _find_around(main, times, 0)
     fit = _fit(left, np.where(mask_runs(times, [main]), profile, 0.0), span, mask_runs(times, others))
     loading, probability = fit.loading.copy(), _probability(left, profile[main], fit, common_mode)
     if near is not None:
@@ -73,7 +73,7 @@ def fit_membership(left: Degradation, common_mode: CommonMode, near: Bools | Non
     return Membership([main, *repeated], loading, probability)
 
 
-def _around(run: slice, times: int, more: int) -> slice:
+def _find_around(run: slice, times: int, more: int) -> slice:
     """Returns the run with `more` samples before and after it, and a margin that grows with its length."""
     start, stop = max(0, run.start - more), min(times, run.stop + more)
     margin = max(MARGIN, (stop - start) // 2)
@@ -129,7 +129,7 @@ def _allow_lags(
     """Returns loading and probability of neighbours in space, which may show the profile earlier or later."""
     times = len(profile)
     alone = np.where(mask_runs(times, [main]), profile, 0.0)
-    span = _around(main, times, MOST_LAG)
+    span = _find_around(main, times, MOST_LAG)
     for lag in range(-MOST_LAG, MOST_LAG + 1, LAG_STEP):
         fit = _fit(close, np.roll(alone, lag), span, np.zeros(times, dtype=bool))
         own = logistic_threshold(fit.loading * float(profile[main].max()), LAGGED_DB, DEPTH_SOFT_DB)

@@ -99,7 +99,7 @@ def compute_posterior(explanations: list[Explanation], temperature: float) -> li
     odds = np.exp(scores - scores.max())
     chances = (odds / odds.sum()).tolist()
     ranked = [replace(one, probability=chance) for one, chance in zip(explanations, chances, strict=True)]
-    return sorted(ranked, key=lambda one: -one.probability)
+    return sorted(ranked, key=lambda explanation: -explanation.probability)
 
 
 def cause_probability(explanations: list[Explanation]) -> float:

@@ -92,7 +92,7 @@ def list_evidence(topology: Topology, event: Event, explanations: list[Explanati
         *(_others(topology, event, best, rival) if rival else ()),
         *_features(best, rival),
     ]
-    weighty = sorted((one for one in statements if one.weight >= WORTH_SAYING), key=lambda one: -one.weight)
+    weighty = sorted((one for one in statements if one.weight >= WORTH_SAYING), key=lambda statement: -statement.weight)
     return weighty[:MOST_SENTENCES]
 
 

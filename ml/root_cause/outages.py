@@ -76,11 +76,11 @@ def _is_down(grid: Grid) -> Bools:
 
 def _after_fade(esno: Floats32, down: Bools) -> Bools:
     """Returns the runs of `down` that a fade preceded, shape (streams, times)."""
-    one, two = (shift_right(esno, back, np.nan) for back in (1, 2))
+    first, second = (shift_right(esno, back, np.nan) for back in (1, 2))
     again = np.zeros_like(down)
     for back in range(1, FRESH_SAMPLES + 1):
         again[:, back:] |= down[:, :-back]
-    faded = (np.minimum(one, two) < -WARNING_DB) & (np.maximum(one, two) < -LEAST_WARNING_DB)
+    faded = (np.minimum(first, second) < -WARNING_DB) & (np.maximum(first, second) < -LEAST_WARNING_DB)
     return extend_runs(down & ~again & faded, down, down.shape[1], backwards=False)
 
 

@@ -34,6 +34,6 @@ def _continues(fine: Pattern, coarse: Pattern, edge_ms: int) -> bool:
     return same or fine.started_ms <= edge_ms
 
 
-def _share_links(one: Pattern, other: Pattern) -> bool:
-    shared = len(set(one.links) & set(other.links))
-    return shared >= SHARED * min(len(one.links), len(other.links))
+def _share_links(pattern: Pattern, other: Pattern) -> bool:
+    shared = len(set(pattern.links) & set(other.links))
+    return shared >= SHARED * min(len(pattern.links), len(other.links))

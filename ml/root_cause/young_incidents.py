@@ -58,8 +58,8 @@ def _with_faults(rng: np.random.Generator, calm: Scenario, onset: int, cause: Ro
             break
     if rng.random() < SECOND:
         others = (_draw_fault(rng, calm.fleet, onset, None) for _ in range(ATTEMPTS))
-        known = culprit_of(calm.fleet, fault)
-        scenario = replace(scenario, faults=(fault, next(o for o in others if culprit_of(calm.fleet, o) != known)))
+        culprit = culprit_of(calm.fleet, fault)
+        scenario = replace(scenario, faults=(fault, next(o for o in others if culprit_of(calm.fleet, o) != culprit)))
     return scenario
 
 
@@ -83,12 +83,12 @@ def draw_early_scenario(seed: int, cause: RootCause) -> Scenario:
 
 def find_visible(scenario: Scenario, fault: Fault) -> int | None:
     """Returns when the fault first costs a stream 1 dB, silences it, or fills it; epoch ms, None if it never does."""
-    during = _during(scenario, fault)
+    during = _select_times(scenario, fault)
     visible = _visible(scenario, fault, during).any(axis=1)
     return int(during[visible.argmax()]) if visible.any() else None
 
 
-def _during(scenario: Scenario, fault: Fault) -> Integers:
+def _select_times(scenario: Scenario, fault: Fault) -> Integers:
     times = scenario.times
     return times[(times >= fault.start_ms) & (times < fault.end_ms)]
 

@@ -64,16 +64,16 @@ async def login(context: Context, email: str, password: str) -> SignedIn:
     account, place = spellings(email)[0], guessing.household_network(context.address)
     await guessing.count_attempt(context, account, place)
     async with context.database.read() as session:
-        known = await users.find_user(session, email)
-        is_known = known is not None and await guessing.is_known(context, session, known)
+        holder = await users.find_user(session, email)
+        is_known = holder is not None and await guessing.is_known(context, session, holder)
     if not is_known:
         await guessing.count_attempt_of_stranger(context, account)
-    hash = known.password_hash if known else None
+    hash = holder.password_hash if holder else None
     matches = await context.services.passwords.match(password, hash, place, is_known=is_known)
     if matches:
         await guessing.reset_attempts(context, account, place)
     async with context.database.write() as session:
-        user = await _lock_if_unchanged(session, known) if known and matches else None
+        user = await _lock_if_unchanged(session, holder) if holder and matches else None
         if user and user.is_active:
             return await sessions.begin(context, session, user)
     raise InvalidCredentials(REFUSED)
@@ -84,16 +84,16 @@ async def change_password(context: Context, current: str, new: str, *, revoke_ke
     caller = context.require_person(Role.VIEWER, "change your password")
     new = check_password(new, ["new"])
     async with context.database.read() as session:
-        known = await session.get_one(User, caller.user_id)
+        holder = await session.get_one(User, caller.user_id)
     place = f"session {caller.sign_in_id}"  # whoever guesses elsewhere is no reason to refuse it here
-    await guessing.count_attempt(context, known.email, place)
-    matches = await context.services.passwords.match(current, known.password_hash, place, is_known=True)
+    await guessing.count_attempt(context, holder.email, place)
+    matches = await context.services.passwords.match(current, holder.password_hash, place, is_known=True)
     if not matches:
         raise InvalidCredentials("This is not your current password.")
-    await guessing.reset_attempts(context, known.email, place)
+    await guessing.reset_attempts(context, holder.email, place)
     hash = await context.services.passwords.hash(new, place, is_known=True)
     async with context.database.write() as session:
-        user = await _lock_if_unchanged(session, known)
+        user = await _lock_if_unchanged(session, holder)
         if user is None:
             raise InvalidCredentials("This is not your current password.")
         user.password_hash = hash
@@ -103,8 +103,8 @@ async def change_password(context: Context, current: str, new: str, *, revoke_ke
         return await sessions.begin(context, session, user)
 
 
-async def _lock_if_unchanged(session: AsyncSession, known: User) -> User | None:
+async def _lock_if_unchanged(session: AsyncSession, holder: User) -> User | None:
     """Returns the user, locked; None if the password was changed since it was verified."""
-    same = (User.id == known.id, User.password_hash == known.password_hash)
+    same = (User.id == holder.id, User.password_hash == holder.password_hash)
     user: User | None = await session.scalar(select(User).where(*same).with_for_update(key_share=True))
     return user

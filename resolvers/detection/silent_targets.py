@@ -98,8 +98,8 @@ def find_silent(states: Sequence[StreamState], now: int, resumed_at: int) -> lis
         )
     ]
     by_target = groupby(streams, key=lambda stream: stream.state.target_id)
-    found = (_judge_target(target, list(own)) for target, own in by_target)
-    return [silent for silent in found if silent is not None]
+    judged = (_judge_target(target, list(own)) for target, own in by_target)
+    return [silent for silent in judged if silent is not None]
 
 
 def _judge_target(target_id: int, streams: list[_Stream]) -> SilentTarget | None:

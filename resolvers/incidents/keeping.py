@@ -14,6 +14,7 @@ from resolvers.incidents.changes import IncidentChange, publish_changes, record_
 from resolvers.incidents.evidence import LiveAnomaly
 from resolvers.incidents.explanation import build_analysis, explain_incident, title_incident
 from resolvers.incidents.matching import Change, LiveIncident, Plan
+from resolvers.incidents.regrouping import merge_into
 from resolvers.incidents.summary import refresh_summary
 from resolvers.root_causes.analyzer import AnalysisResult
 from resolvers.store.postgres.conditions import is_among
@@ -66,8 +67,9 @@ async def apply_plan(
             work.analysis_id = analysis.id
         for change in plan.changes:
             await _apply(work, change, set(plan.merges))
-        for loser, survivor in plan.merges.items():
-            await _merge(work, work.incidents[loser], work.incidents[survivor])
+        for survivor in set(plan.merges.values()):
+            losers = [work.incidents[loser] for loser, goes_on in plan.merges.items() if goes_on == survivor]
+            await merge_into(session, work.incidents[survivor], losers, work.now)
         for incident in work.incidents.values():
             await _look_again(work, incident)
         await session.flush()
@@ -179,16 +181,6 @@ async def _leave_behind(
         source = work.incidents[id]
         await refresh_summary(work.session, source)
         work.tell(IncidentChange.SPLIT, source, f"Some of its anomalies are of another fault: {incident.title}.")
-
-
-async def _merge(work: _Work, loser: Incident, survivor: Incident) -> None:
-    members = update(Anomaly).where(Anomaly.incident_id == loser.id).values(incident_id=survivor.id)
-    await work.session.execute(members)
-    await refresh_summary(work.session, survivor)
-    loser.status, loser.merged_into_id, loser.due_at = IncidentStatus.RESOLVED, survivor.id, None
-    loser.ended_at = loser.ended_at or work.now
-    survivor.owner_id = survivor.owner_id or loser.owner_id
-    work.tell(IncidentChange.MERGED, loser, f"It is the same fault as: {survivor.title}.")
 
 
 # ---------------------------------------------------------------- ending

@@ -179,8 +179,8 @@ def _is_alike(pattern: Pattern, entry: LiveIncident) -> bool:
     """Returns whether the pattern hits the links of what explains the incident."""
     if entry.incident.pattern is None:
         return False
-    own, found = set(entry.incident.pattern.links), set(pattern.links)
-    return len(own & found) >= ALIKE * len(own | found)
+    own, hit = set(entry.incident.pattern.links), set(pattern.links)
+    return len(own & hit) >= ALIKE * len(own | hit)
 
 
 def _is_better(fit: _Fit, entry: LiveIncident | None) -> bool:

@@ -166,7 +166,7 @@ async def test_two_incidents_that_turn_out_to_be_one_fault_are_merged(
     survivor, loser = (first, second) if second.merged_into_id else (second, first)
     assert (loser.merged_into_id, loser.status) == (survivor.id, IncidentStatus.RESOLVED)
     assert await members(services) == {survivor.id: [links[0].id, links[1].id]}
-    assert (await changes(services)).count("MERGED") == 1
+    assert (await changes(services)).count("MERGED") == 2  # each of them tells of it
 
 
 async def test_an_incident_ends_with_its_anomalies_and_reopens_when_they_come_back(
