@@ -90,7 +90,9 @@ def build_workers(parts: Parts) -> list[Worker]:
     services, settings = parts.services, parts.settings
     optional = [
         parts.metrics.build_worker(),
-        correlator.build_worker(services, analyses=settings.automatic_analyses)
+        correlator.build_worker(
+            services, analyses=settings.automatic_analyses, reopen_minutes=settings.incident_reopen_minutes
+        )
         if settings.automatic_incidents
         else None,
         recommendation_worker.build_worker(services) if settings.automatic_recommendations else None,

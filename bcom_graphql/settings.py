@@ -93,6 +93,10 @@ class Settings(BaseSettings):
         bool,
         Field(description="Gather anomalies of one fault into one incident; one of the processes with this does it."),
     ] = True
+    incident_reopen_minutes: Annotated[
+        float,
+        Field(ge=0, description="An incident that is over is reopened if its fault comes back within this time."),
+    ] = 15
     automatic_analyses: Annotated[
         bool,
         Field(description="Look for the root cause of each incident. Without it, incidents go by place alone."),

@@ -26,7 +26,7 @@ from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.single_runner import single_runner
 
 AT_ONCE: Final = 20_000  # new anomalies of a round
-COMES_BACK: Final = timedelta(minutes=30)  # within which a fault that is over is the same one when it comes back
+COMES_BACK: Final = timedelta(minutes=15)  # within which a fault that is over is the same one when it comes back
 LOOK_SECONDS: Final = 2.0  # should nothing happen
 SETTLE_SECONDS: Final = 0.2
 DEADLINE_SECONDS: Final = 600.0
@@ -36,12 +36,17 @@ logger = structlog.get_logger(__name__)
 Explain = Callable[[Context, Sequence[int], datetime], Awaitable[AnalysisResult | None]]
 
 
-def build_worker(services: Services, *, analyses: bool = True) -> Worker:
-    """Returns the worker that keeps incidents. analyses: whether it runs the analysis of root causes."""
+def build_worker(services: Services, *, analyses: bool = True, reopen_minutes: float = 15.0) -> Worker:
+    """Returns the worker that keeps incidents.
+
+    analyses: whether it runs the analysis of root causes.
+    reopen_minutes: within which an incident that is over is reopened when its fault comes back.
+    """
+    comes_back = timedelta(minutes=reopen_minutes)
     explain = explain_links if analyses else explain_nothing
     worker = Worker(
         "incidents",
-        lambda: correlate(services, explain),
+        lambda: correlate(services, explain, comes_back),
         every_seconds=LOOK_SECONDS,
         settle_seconds=SETTLE_SECONDS,
         deadline_seconds=DEADLINE_SECONDS,
@@ -54,18 +59,18 @@ async def explain_nothing(context: Context, links: Sequence[int], started_at: da
     return None
 
 
-async def correlate(services: Services, explain: Explain = explain_links) -> int:
+async def correlate(services: Services, explain: Explain = explain_links, comes_back: timedelta = COMES_BACK) -> int:
     """Does all that is due; returns how many anomalies found their incident: 0 while another process does the work."""
     async with single_runner(services.database, AdvisoryLock.INCIDENTS) as is_ours:
-        return await _correlate(Context(services, SYSTEM), explain) if is_ours else 0
+        return await _correlate(Context(services, SYSTEM), explain, comes_back) if is_ours else 0
 
 
-async def _correlate(context: Context, explain: Explain) -> int:
+async def _correlate(context: Context, explain: Explain, comes_back: timedelta) -> int:
     async with context.database.driver() as connection:
         new = await load_new(connection, AT_ONCE)
     filed = await file_historical(context, [anomaly for anomaly in new if anomaly.is_historical])
     new = [anomaly for anomaly in new if not anomaly.is_historical]
-    live = await _load_live(context)
+    live = await _load_live(context, comes_back)
     unsettled = [member for entry in live if _is_unsettled(entry) for member in entry.members]
     for neighbourhood in find_neighbourhoods([*new, *unsettled]):
         fresh = [anomaly for anomaly in neighbourhood if anomaly.incident_id is None]
@@ -74,7 +79,7 @@ async def _correlate(context: Context, explain: Explain) -> int:
         if (fresh and await is_gathered(context, fresh)) or (is_due and not fresh):
             if await _settle(context, explain, neighbourhood, live):
                 filed += len(fresh)
-            live = await _load_live(context)
+            live = await _load_live(context, comes_back)
     await close_ended(context)
     return filed
 
@@ -87,10 +92,10 @@ def _is_due(entry: LiveIncident, now: datetime) -> bool:
     return entry.incident.due_at is not None and entry.incident.due_at <= now
 
 
-async def _load_live(context: Context) -> list[LiveIncident]:
+async def _load_live(context: Context, comes_back: timedelta) -> list[LiveIncident]:
     """Returns the incidents that an anomaly may belong to, with their anomalies."""
     async with context.database.read() as session:
-        incidents = await load_live_incidents(session, context.now - COMES_BACK)
+        incidents = await load_live_incidents(session, context.now - comes_back)
     async with context.database.driver() as connection:
         members = await load_members(connection, [incident.id for incident in incidents])
     by_id: dict[UUID, list[LiveAnomaly]] = {incident.id: [] for incident in incidents}

@@ -77,7 +77,8 @@ class LiveAnomaly:
         """Returns whether a fault of the culprit affects its target."""
         match culprit.kind:
             case CulpritKind.SATELLITE:
-                return self.transponder == (culprit.key, culprit.transponder)
+                satellite, transponder = self.transponder or (None, None)
+                return satellite == culprit.key and culprit.transponder in (None, transponder)
             case CulpritKind.NETWORK:
                 return self.network == culprit.key
             case CulpritKind.SITE:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
-from ml.catalogue.root_causes import CulpritKind
+from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.catalogue.topology import Topology
 from ml.numerics.arrays import Floats
 from ml.root_cause import analysis, report
@@ -337,18 +337,21 @@ def _transponder(topology: Topology, pattern: report.Pattern, culprit: report.Cu
 
 
 def _to_document(topology: Topology, pattern: report.Pattern) -> analysis_documents.Pattern:
-    def convert(culprit: report.Culprit | None) -> analysis_documents.Culprit | None:
+    def convert(cause: RootCause, culprit: report.Culprit | None) -> analysis_documents.Culprit | None:
         if culprit is None:
             return None
-        return analysis_documents.Culprit(culprit.kind, culprit.key, _transponder(topology, pattern, culprit))
+        # The sun stands behind the satellite, not behind a transponder.
+        transponder = None if cause is RootCause.SUN_TRANSIT else _transponder(topology, pattern, culprit)
+        return analysis_documents.Culprit(culprit.kind, culprit.key, transponder)
 
     same = ("cause", "description", "severity", "confidence", "links", "directions", "evidence")
     return analysis_documents.Pattern(
         **{name: getattr(pattern, name) for name in same},
-        culprit=convert(pattern.culprit),
+        culprit=convert(pattern.cause, pattern.culprit),
         started_at=from_ms(pattern.started_ms),
         ended_at=None if pattern.ended_ms is None else from_ms(pattern.ended_ms),
         hypotheses=tuple(
-            analysis_documents.Hypothesis(h.cause, convert(h.culprit), h.probability) for h in pattern.hypotheses
+            analysis_documents.Hypothesis(h.cause, convert(h.cause, h.culprit), h.probability)
+            for h in pattern.hypotheses
         ),
     )

@@ -195,10 +195,10 @@ async def test_long_after_its_end_it_is_another_incident(
     await make.anomaly(links[0], status=AnomalyStatus.RESOLVED, detected_at=ago(minutes=5))
     await correlate(services, explain)
     await correlate(at(services, minutes=5), explain)
-    later = NOW + timedelta(minutes=45)
+    later = NOW + timedelta(minutes=25)
     await make.anomaly(links[0], started_at=later, last_seen_at=later, detected_at=later)
 
-    await correlate(at(services, minutes=46), explain)
+    await correlate(at(services, minutes=26), explain)
 
     assert len(await incidents(services)) == 2
 
