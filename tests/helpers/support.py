@@ -6,7 +6,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
 
@@ -123,7 +123,7 @@ class Api:
     """A client of the API, anonymous or somebody's."""
 
     url: str
-    services: Services
+    services: Services = field(repr=False)  # half a megabyte, in the report of a property that fails
     http: httpx.AsyncClient
     token: str | None = None
 

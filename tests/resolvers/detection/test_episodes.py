@@ -139,11 +139,11 @@ RESOLVE = "UPDATE anomalies SET status = 'RESOLVED', ended_at = last_seen_at"  #
 async def test_what_was_resolved_while_it_lasts_does_not_come_back(
     operator: Api, link: Link, services: Services
 ) -> None:
-    await record_levels(operator, link, levels(EXTREME, EXTREME))
+    await record_levels(operator, link, levels(QUIET, EXTREME, EXTREME))
     [before] = await anomalies(operator)
     await sql(services, RESOLVE)
 
-    await record_levels(operator, link, levels(EXTREME, MILD, QUIET, EXTREME, first=2))
+    await record_levels(operator, link, levels(EXTREME, MILD, QUIET, EXTREME, first=3))
     await record_levels(operator, link, levels(EXTREME, first=60))
     later = await record_levels(operator, link, levels(EXTREME, first=110))
     [after] = await anomalies(operator)
@@ -291,14 +291,18 @@ async def test_a_dead_link_is_critical(operator: Api, link: Link) -> None:
     assert anomaly["severity"] == "CRITICAL"
 
 
-async def test_an_odd_reading_of_a_link_in_good_service_is_not_severe(operator: Api, link: Link) -> None:
-    healthy = {"uptimePct": [100.0], "packetLossPct": [0.0], "grade": [9.6], "esnoDb": [9.2], "rxLevelDbm": [EXTREME]}
-    key = {"link": [link.number], "direction": ["OB"], "at": [ms(START)]}
+@pytest.mark.parametrize(("level", "severity"), [(QUIET - 3.0, "LOW"), (EXTREME, "MEDIUM")])
+async def test_an_odd_reading_of_a_link_in_good_service_is_not_severe(
+    operator: Api, link: Link, level: float, severity: str
+) -> None:
+    healthy = {"uptimePct": [100.0] * 4, "packetLossPct": [0.0] * 4, "grade": [9.6] * 4, "esnoDb": [9.2] * 4}
+    times = [ms(minute(number)) for number in range(4)]
+    key = {"link": [link.number] * 4, "direction": ["OB"] * 4, "at": times}
 
-    await record(operator, TargetKind.LINK, **key, **healthy)
+    await record(operator, TargetKind.LINK, **key, **healthy, rxLevelDbm=[QUIET, level, level, level])
 
     [anomaly] = await anomalies(operator)
-    assert anomaly["severity"] == "LOW"
+    assert anomaly["severity"] == severity
 
 
 # ---------------------------------------------------------------- late samples
@@ -441,7 +445,13 @@ async def test_any_way_of_cutting_a_series_into_batches_gives_the_same_anomalies
     for first, end in pairwise(borders):
         await record_levels(operator, cut, dict(rows[first:end]))
 
-    assert await _of(operator, whole) == await _of(operator, cut)
+    assert await _of(operator, cut) == _but_for_rounding(await _of(operator, whole))
+
+
+def _but_for_rounding(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With numbers that may differ in their last digits: sums of another number of rows are added up otherwise."""
+    numbers = ("score", "confidence")
+    return [anomaly | {name: pytest.approx(anomaly[name], rel=1e-12) for name in numbers} for anomaly in found]
 
 
 async def _of(api: Api, link: Link) -> list[dict[str, Any]]:

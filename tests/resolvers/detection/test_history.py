@@ -122,7 +122,7 @@ async def test_a_fault_of_the_present_is_told_of_at_once(world: World) -> None:
 async def test_a_late_fault_is_historical_when_it_is_over(world: World) -> None:
     await world.record(QUIET, until=ago())
 
-    await world.record(EXTREME, EXTREME, until=ago(hours=2))
+    await world.record(QUIET, EXTREME, EXTREME, until=ago(hours=2))
 
     [anomaly] = await world.anomalies()
     assert (anomaly.is_historical, anomaly.status) == (True, AnomalyStatus.RESOLVED)

@@ -363,13 +363,13 @@ async def incident_with(services: Services, make: Factory, link: Link) -> Incide
 async def test_what_was_resolved_does_not_come_back_with_the_next_sample(
     operator: Api, make: Factory, services: Services, link: Link
 ) -> None:
-    await record(operator, link, 0, EXTREME, EXTREME)
+    await record(operator, link, 0, QUIET, EXTREME, EXTREME)
     incident = await incident_with(services, make, link)
 
     resolved = await act(operator, "resolve", incident)
-    await record(operator, link, 2, EXTREME, MILD, QUIET, EXTREME)
+    await record(operator, link, 3, EXTREME, MILD, QUIET, EXTREME)
     after = (await operator.run(OPEN_ANOMALIES))["anomalies"]["nodes"]
-    await record(operator, link, 6, *[QUIET] * 5, EXTREME)
+    await record(operator, link, 7, *[QUIET] * 5, EXTREME)
     anew = (await operator.run(OPEN_ANOMALIES))["anomalies"]["nodes"]
 
     [anomaly] = resolved["anomalies"]["nodes"]
@@ -384,13 +384,13 @@ async def test_reopening_brings_back_what_lasts_and_counts(
     operator: Api, make: Factory, services: Services, link: Link
 ) -> None:
     over = await make.link()
-    await record(operator, link, 0, EXTREME, EXTREME)
+    await record(operator, link, 0, QUIET, EXTREME, EXTREME)
     ended = await make.anomaly(over)
     incident = await incident_with(services, make, link)
     await act(operator, "resolve", incident)
 
     reopened = await act(operator, "reopen", incident, note="Not yet")
-    await record(operator, link, 2, *[QUIET] * 5)
+    await record(operator, link, 3, *[QUIET] * 5)
     later = await act(operator, "comment", incident, text="?")
 
     by_id = {anomaly["id"]: anomaly["status"] for anomaly in reopened["anomalies"]["nodes"]}

@@ -557,7 +557,8 @@ async def test_writers_of_the_same_rows_in_opposite_order_neither_deadlock_nor_c
 async def test_batches_that_race_to_open_an_episode_open_one_anomaly(operator: Api, make: Factory) -> None:
     link = await make.link()
     await make.baseline(link, LINK_CENTRE, LINK_SPREAD, "OB")
-    times = [ago(minutes=minute) for minute in range(20)]
+    now = datetime.now(UTC).replace(microsecond=0)
+    times = [now - timedelta(seconds=30 * number) for number in range(20)]  # of the present
 
     answers = await asyncio.gather(*(record_levels(operator, link, {at: EXTREME}) for at in times))
 
