@@ -20,7 +20,9 @@ from resolvers.incidents.evidence import LiveAnomaly, load_live_incidents, load_
 from resolvers.incidents.explanation import explain_links
 from resolvers.incidents.gathering import is_gathered
 from resolvers.incidents.keeping import apply_plan, close_ended, file_historical
-from resolvers.incidents.matching import LiveIncident, find_neighbourhoods, links_of, make_plan
+from resolvers.incidents.matching import make_plan
+from resolvers.incidents.places import find_neighbourhoods, links_of
+from resolvers.incidents.plan import LiveIncident
 from resolvers.root_causes.analyzer import AnalysisResult
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.single_runner import single_runner

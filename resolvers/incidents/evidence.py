@@ -138,12 +138,18 @@ def _from_record(record: "asyncpg.Record") -> LiveAnomaly:
     )
 
 
+# A remote is in the network of its links, if they are of one.
 _QUERY: Final = """
 SELECT anomalies.id, kind, target_id, direction, category, severity, started_at, last_seen_at, ended_at, detected_at,
   incident_id, is_historical, collector_kind, collector_id, networks.id AS network_id, satellite_id, transponder,
   coalesce(links.site_id, sites.id) AS site_id, coalesce(hub_id, sites.id) AS hub_id,
-  CASE WHEN links.id IS NULL THEN ARRAY(SELECT id FROM links WHERE site_id = sites.id) ELSE ARRAY[links.id] END AS links
+  CASE WHEN links.id IS NULL THEN coalesce(remote.links, '{{}}') ELSE ARRAY[links.id] END AS links
 FROM anomalies LEFT JOIN links ON kind = 'LINK' AND links.id = target_id
-LEFT JOIN networks ON networks.id = CASE kind WHEN 'NETWORK' THEN target_id ELSE links.network_id END
 LEFT JOIN sites ON kind = 'SITE' AND sites.id = target_id
+LEFT JOIN LATERAL (
+  SELECT array_agg(own.id) AS links, CASE WHEN min(network_id) = max(network_id) THEN min(network_id) END AS network_id
+  FROM links AS own WHERE own.site_id = sites.id
+) AS remote ON true
+LEFT JOIN networks ON networks.id
+  = CASE kind WHEN 'NETWORK' THEN target_id WHEN 'SITE' THEN remote.network_id ELSE links.network_id END
 WHERE {}"""

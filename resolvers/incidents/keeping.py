@@ -13,7 +13,7 @@ from resolvers.context import Context
 from resolvers.incidents.changes import IncidentChange, publish_changes, record_change
 from resolvers.incidents.evidence import LiveAnomaly
 from resolvers.incidents.explanation import build_analysis, explain_incident, title_incident
-from resolvers.incidents.matching import Change, LiveIncident, Plan
+from resolvers.incidents.plan import Change, LiveIncident, Plan
 from resolvers.incidents.regrouping import merge_into
 from resolvers.incidents.summary import refresh_summary
 from resolvers.root_causes.analyzer import AnalysisResult

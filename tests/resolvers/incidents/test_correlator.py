@@ -356,3 +356,18 @@ async def test_a_wide_incident_is_worse_than_its_anomalies(
     await correlate(at(services, seconds=30), Explanations(pattern(links, Culprit(CulpritKind.NETWORK, network.id))))
 
     assert [one.severity for one in await incidents(services)] == [Severity.CRITICAL]  # all links of the network
+
+
+async def test_what_a_remote_measures_of_itself_joins_its_network_s_incident(
+    services: Services, make: Factory, network: Network
+) -> None:
+    remotes = [await make.site() for _ in range(3)]
+    hit = [await make.link(network=network, site=remote) for remote in remotes]
+    explain = Explanations(pattern(hit, Culprit(CulpritKind.NETWORK, network.id)))
+    await make.anomaly(hit[0], detected_at=NOW)
+    await correlate(at(services, seconds=30), explain)
+    await make.anomaly(remotes[2], detected_at=NOW + timedelta(minutes=1))
+
+    await correlate(at(services, minutes=2), explain)
+
+    assert len(await incidents(services)) == 1

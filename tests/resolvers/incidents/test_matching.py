@@ -13,7 +13,9 @@ from ml.catalogue.metrics import Direction, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity
 from resolvers.incidents.evidence import LiveAnomaly
-from resolvers.incidents.matching import LiveIncident, Plan, find_neighbourhoods, make_plan
+from resolvers.incidents.matching import make_plan
+from resolvers.incidents.places import find_neighbourhoods
+from resolvers.incidents.plan import LiveIncident, Plan
 from resolvers.store.tables.analysis_documents import Culprit, Pattern
 from resolvers.store.tables.core import AnomalyCategory
 from resolvers.store.tables.incidents import Incident, IncidentStatus

@@ -1,0 +1,144 @@
+"""Which anomalies and which incidents the patterns of an analysis explain."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from resolvers.incidents.evidence import LiveAnomaly
+from resolvers.incidents.plan import LiveIncident
+from resolvers.store.tables.analysis_documents import Pattern
+
+EARLIER: Final = timedelta(minutes=5)  # that an anomaly may begin before its fault: an onset is not known to the minute
+LATER: Final = timedelta(minutes=3)  # or after its end: detection notices the return to normal, too
+TOGETHER: Final = timedelta(minutes=10)  # between the onsets of anomalies of one fault
+SURE: Final = 0.6  # the confidence of a pattern for which what people were told already is changed
+MOST: Final = 0.5  # of an incident's open anomalies, which a pattern must explain to be its explanation
+ALIKE: Final = 0.6  # links that two patterns have in common, of those of either, from which they are one fault's
+
+
+@dataclass(frozen=True)
+class PatternFit:
+    """A pattern, and when its fault began."""
+
+    pattern: Pattern
+    onset: datetime
+
+    def measure(self, anomaly: LiveAnomaly) -> float | None:
+        """Returns how badly the pattern explains the anomaly, in minutes; None if it does not explain it at all."""
+        pattern = self.pattern
+        is_named = not anomaly.links.isdisjoint(pattern.links)
+        if not is_named and not (pattern.culprit is not None and anomaly.depends_on(pattern.culprit)):
+            return None
+        if anomaly.started_at < self.onset - EARLIER:
+            return None
+        if pattern.ended_at is not None and anomaly.started_at > pattern.ended_at + LATER:
+            return None
+        apart = abs((anomaly.started_at - self.onset).total_seconds()) / 60.0
+        wrong_direction = anomaly.direction is not None and anomaly.direction not in pattern.directions
+        return apart + (0.0 if is_named or anomaly.is_aggregate else 60.0) + (15.0 if wrong_direction else 0.0)
+
+
+def estimate_onset(anomalies: Iterable[LiveAnomaly], pattern: Pattern) -> datetime:
+    """Returns when the fault began: with the pattern, or earlier if most of its anomalies began earlier."""
+    starts = sorted(anomaly.started_at for anomaly in anomalies if not anomaly.links.isdisjoint(pattern.links))
+    return min(pattern.started_at, starts[len(starts) // 2]) if starts else pattern.started_at
+
+
+def find_best(anomaly: LiveAnomaly, fits: Sequence[PatternFit]) -> int | None:
+    """Returns the number of the pattern that explains the anomaly best."""
+    measured = [(misfit, number) for number, fit in enumerate(fits) if (misfit := fit.measure(anomaly)) is not None]
+    return min(measured)[1] if measured else None
+
+
+def find_owners(fits: Sequence[PatternFit], live: Sequence[LiveIncident]) -> dict[int, UUID]:
+    """Returns the incident that each pattern is the explanation of, of those that have one. No incident has two."""
+    pairs = [
+        (score, -number, entry.id)
+        for number, fit in enumerate(fits)
+        for entry in live
+        if (score := _rate_owner(fit, entry)) is not None
+    ]
+    owners: dict[int, UUID] = {}
+    for _, number, id in sorted(pairs, key=lambda pair: pair[:2], reverse=True):
+        if -number not in owners and id not in owners.values():
+            owners[-number] = id
+    return owners
+
+
+def _rate_owner(fit: PatternFit, entry: LiveIncident) -> tuple[bool, bool, int, float] | None:
+    """Returns how well a pattern suits an incident, larger is better; None if it is not of the incident's fault.
+
+    It is if they have the same culprit, if it explains most of what lasts and began when the incident did, or if it
+    hits the same links while the incident lasts.
+    """
+    is_same = fit.pattern.culprit is not None and fit.pattern.culprit == entry.culprit
+    share = _explained_share(fit, entry)
+    apart = abs((fit.onset - entry.incident.started_at).total_seconds())
+    began_together = apart <= TOGETHER.total_seconds()
+    is_explanation = share >= MOST and (began_together or entry.culprit is None)
+    if not is_same and (entry.is_over or not (is_explanation or _is_alike(fit.pattern, entry))):
+        return None
+    return not entry.is_over, is_same, round(share * len(entry.open_members)), -apart
+
+
+def _is_alike(pattern: Pattern, entry: LiveIncident) -> bool:
+    """Returns whether the pattern hits the links of what explains the incident."""
+    if entry.incident.pattern is None:
+        return False
+    own, hit = set(entry.incident.pattern.links), set(pattern.links)
+    return len(own & hit) >= ALIKE * len(own | hit)
+
+
+def is_better(fit: PatternFit, entry: LiveIncident | None) -> bool:
+    """Returns whether the pattern explains the incident from now on.
+
+    What is known of it from its beginning is not given up for what looks like a later fault of the same links.
+    """
+    if entry is None or entry.incident.root_cause is None or entry.culprit == fit.pattern.culprit:
+        return True
+    return fit.onset <= entry.incident.started_at + TOGETHER
+
+
+def _explained_share(fit: PatternFit, entry: LiveIncident) -> float:
+    members = entry.open_members or entry.members
+    members = tuple(member for member in members if not member.is_aggregate) or members
+    return sum(fit.measure(member) is not None for member in members) / len(members) if members else 0.0
+
+
+def find_leaving(
+    unsettled: Sequence[LiveIncident], fits: Sequence[PatternFit], owners: Mapping[int, UUID]
+) -> list[tuple[LiveAnomaly, int]]:
+    """Returns the anomalies that their own incident's pattern does not explain, but another one surely does."""
+    leaving = list[tuple[LiveAnomaly, int]]()
+    own_pattern = {id: number for number, id in owners.items()}
+    for entry in unsettled:
+        own = own_pattern.get(entry.id)
+        if own is None:
+            continue
+        for member in entry.open_members:
+            best = find_best(member, fits)
+            if best is None or best == own or fits[own].measure(member) is not None:
+                continue
+            if min(fits[best].pattern.confidence, fits[own].pattern.confidence) >= SURE:
+                leaving.append((member, best))
+    return leaving
+
+
+def find_merges(
+    fits: Sequence[PatternFit], owners: Mapping[int, UUID], unsettled: Sequence[LiveIncident]
+) -> dict[UUID, UUID]:
+    """Returns the incidents that are wholly explained by the pattern of another one."""
+    merges: dict[UUID, UUID] = {}
+    for entry in unsettled:
+        if entry.id in owners.values():
+            continue
+        for number, fit in enumerate(fits):
+            survivor = owners.get(number)
+            if survivor is None or fit.pattern.confidence < SURE or _explained_share(fit, entry) < 1.0:
+                continue
+            apart = abs(fit.onset - entry.incident.started_at)
+            if fit.pattern.culprit == entry.culprit or entry.culprit is None or apart <= TOGETHER:
+                merges.setdefault(entry.id, survivor)
+    return merges
