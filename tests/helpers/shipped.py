@@ -24,6 +24,12 @@ def shipped(model: str) -> Trained:
     )
 
 
+def shipped_version(model: str) -> str:
+    """What a new database serves: another name whenever a model is trained anew for a release."""
+    version: str = json.loads((FOLDER / model / "metadata.json").read_text())["version"]
+    return version
+
+
 def template_fingerprint() -> str:
     """Of all that the template database depends on: another one is made when it changes."""
     folders = (ROOT / "alembic" / "versions", FOLDER)

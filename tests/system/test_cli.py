@@ -29,6 +29,7 @@ from tests.conftest import SECRET, settings_of
 from tests.helpers.places import ROOT
 from tests.helpers.processes import COMMAND, Served, environment, free_port, run
 from tests.helpers.settings import settings_from
+from tests.helpers.shipped import shipped_version
 from tests.helpers.support import Api, Factory, ago, iso, sql
 
 
@@ -243,14 +244,15 @@ async def test_train_says_why_it_does_not(tmp_path: Path, database_url: str, ser
     async with training_runs.hold_run_lock(services.database, queued.id):
         train = ("train", "--network", "--site", "--link", "--days", "3")
         result = await asyncio.to_thread(run, tmp_path, *train, DATABASE_URL=database_url)
+    taken = shipped_version("anomaly_network")
     existing = await asyncio.to_thread(
-        run, tmp_path, "train", "--network", "--version", "1.0.0", DATABASE_URL=database_url
+        run, tmp_path, "train", "--network", "--version", taken, DATABASE_URL=database_url
     )
 
     assert (result.returncode, existing.returncode) == (1, 1)
     assert "A training of anomaly_link is not finished yet" in result.stderr
     assert "anomaly_site: No site reported anything" in result.stderr
-    assert "anomaly_network 1.0.0 exists already" in existing.stderr
+    assert f"anomaly_network {taken} exists already" in existing.stderr
     assert "Traceback" not in result.stderr + existing.stderr
 
 
@@ -288,7 +290,7 @@ async def test_what_measures_worse_serves_only_by_force(tmp_path: Path, database
     services.registry.forget()
     after = (await services.registry.champion("anomaly_site")).version
 
-    assert (refused.returncode, before) == (1, "1.0.0")
+    assert (refused.returncode, before) == (1, shipped_version("anomaly_site"))
     assert "anomaly_site 1.1.0 is not promoted. Its recall of events" in refused.stderr
     assert "bcom-graphql models promote anomaly_site 1.1.0 --force" in refused.stderr
     assert (forced.returncode, after) == (0, "1.2.0")

@@ -14,7 +14,10 @@ from resolvers.context import Services
 from tests.conftest import cloned
 from tests.helpers.models import LINK, candidate, champion, measures, served, until_served
 from tests.helpers.processes import run
+from tests.helpers.shipped import shipped_version
 from tests.helpers.support import Server
+
+NETWORK = f"anomaly_network_v{shipped_version('anomaly_network')}"
 
 
 def models(folder: Path, url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -31,10 +34,9 @@ async def test_versions_are_listed_with_their_stage_and_what_they_measured(
 
     lines = {tuple(line.replace(",", " ").split()[:3]) for line in listed.stdout.splitlines()}
     assert listed.returncode == 0, listed.stderr
-    assert {
-        ("anomaly_link", version, stage) for version, stage in (("1.0.0", "archived"), ("2.0.0", "champion"))
-    } < lines
-    assert {("anomaly_link", "3.0.0", "candidate"), ("anomaly_site", "1.0.0", "champion")} < lines
+    stages = {shipped_version(LINK): "archived", "2.0.0": "champion", "3.0.0": "candidate"}
+    assert {(LINK, version, stage) for version, stage in stages.items()} < lines
+    assert ("anomaly_site", shipped_version("anomaly_site"), "champion") in lines
     assert "    vus_pr 0.457 (unseen fleets)" in listed.stdout.splitlines()
     assert max(map(len, listed.stdout.splitlines())) <= 80, "and nothing is cut"
 
@@ -55,7 +57,7 @@ async def test_versions_move_to_another_database_and_back(
     [out, back] = [(tmp_path / folder / "anomaly_link_v2.0.0") for folder in ("out", "back")]
     described = json.loads((out / "metadata.json").read_text())
     assert exported.returncode == imported.returncode == again.returncode == 0, exported.stderr + imported.stderr
-    exports = [f"{model}_v{'2.0.0' if model == LINK else '1.0.0'}" for model in MODELS]
+    exports = [f"{model}_v{'2.0.0' if model == LINK else shipped_version(model)}" for model in MODELS]
     assert folders == sorted(exports)
     assert exported.stdout.split() == [f"out/{name}" for name in exports]
     assert "anomaly_link 2.0.0 is stored" in imported.stdout
@@ -69,6 +71,7 @@ async def test_versions_move_to_another_database_and_back(
 async def test_a_promotion_is_refused_forced_and_taken_back_while_a_server_runs(
     tmp_path: Path, database_url: str, services: Services, server: Server
 ) -> None:
+    first = shipped_version(LINK)
     await candidate(services, "2.0.0", vus_pr=0.4, rival=measures(vus_pr=0.5))
     promote = (tmp_path, database_url, "promote", LINK, "2.0.0")
 
@@ -79,21 +82,24 @@ async def test_a_promotion_is_refused_forced_and_taken_back_while_a_server_runs(
         forced = await asyncio.to_thread(models, *promote, "--force", "--note", "I know better.")
         await until_served(operator, "2.0.0")
         back = await asyncio.to_thread(models, tmp_path, database_url, "rollback", LINK)
-        after = await until_served(operator, "1.0.0")
+        after = await until_served(operator, first)
 
-    assert (before, after) == ("1.0.0", "1.0.0")
+    assert (before, after) == (first, first)
     assert (refused.returncode, forced.returncode, back.returncode) == (1, 0, 0)
     assert "VUS-PR is 0.400 where the champion reaches 0.500" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert "anomaly_link 2.0.0 serves from now on." in forced.stdout
-    assert "anomaly_link 1.0.0 serves from now on, as before." in back.stdout
+    assert f"anomaly_link {first} serves from now on, as before." in back.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("rollback", LINK), "There is no earlier champion of anomaly_link"),
-        (("export", "taken"), "taken/anomaly_network_v1.0.0 cannot be written: Not a directory."),
+        (
+            ("export", "taken"),
+            f"taken/{NETWORK} cannot be written: Not a directory.",
+        ),
         (("import", "nothing"), "nothing holds no exported model"),
     ],
     ids=" ".join,

@@ -10,10 +10,10 @@ from ml.catalogue.models import MODELS, Trained
 from resolvers.base.errors import Conflict, InvalidInput
 from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.models.shipped.versions import VERSIONS
 from resolvers.store.tables.models import ModelVersion
 from schema.relay import global_id
 from tests.helpers.models import LINK, candidate, champion, measures, served, until_served, variant
+from tests.helpers.shipped import shipped_version
 from tests.helpers.support import Api, Factory, GraphQLFailed, Server, id_of, several, sql
 
 LIST = """{ models { id name champion { version stage } versions { totalCount nodes { version } } } }"""
@@ -63,7 +63,7 @@ async def test_every_model_is_listed_with_its_champion(api: Api) -> None:
     assert [model["name"] for model in models] == list(MODELS)
     for model in models:
         assert model["id"] == global_id("Model", model["name"])
-        version = VERSIONS.get(model["name"], "1.0.0")
+        version = shipped_version(model["name"])
         assert model["champion"] == {"version": version, "stage": "CHAMPION"}
         assert model["versions"] == {"totalCount": 1, "nodes": [{"version": version}]}
 
@@ -345,12 +345,13 @@ async def test_rolling_back_is_remembered_with_who_and_why(admin: Api, services:
 
 async def test_rolling_back_to_a_damaged_version_is_a_conflict(admin: Api, services: Services) -> None:
     await champion(services, "2.0.0")
-    await sql(services, "UPDATE model_versions SET artefact = '\\x00' WHERE version = '1.0.0'")
+    first = shipped_version(LINK)
+    await sql(services, f"UPDATE model_versions SET artefact = '\\x00' WHERE model = '{LINK}' AND version = '{first}'")
 
     answer = await rollback(admin)
 
     assert answer["__typename"] == "Conflict"
-    assert "1.0.0 cannot be loaded" in answer["message"]
+    assert f"{LINK} {first} cannot be loaded" in answer["message"]
     assert await served(admin) == "2.0.0"
 
 

@@ -17,6 +17,7 @@ from resolvers.models.models import promote, rollback
 from resolvers.store.models.registry import Registry
 from resolvers.store.tables.models import ModelVersion
 from tests.helpers.models import LINK, candidate, champion, served, until_served, variant
+from tests.helpers.shipped import shipped_version
 from tests.helpers.support import Api, GraphQLFailed, Server, sql
 
 ARTEFACTS = "SELECT model_versions.model, model_versions.version, model_versions.artefact"
@@ -89,7 +90,7 @@ async def test_what_names_root_causes_is_a_model_like_the_others(services: Servi
     model = await services.registry.root_cause()
     loaded = await services.registry.champion("root_cause")
 
-    assert (model.version, loaded.fitted) == ("1.0.0", model)
+    assert (model.version, loaded.fitted) == (shipped_version("root_cause"), model)
     assert await services.registry.list_missing() == []
 
 

@@ -18,6 +18,7 @@ from resolvers.operations.maintenance import maintain
 from resolvers.store.tables.core import AnomalyStatus, Verdict
 from resolvers.store.tables.models import ModelVersion, TrainingRun, TrainingStatus
 from schema.relay import global_id, parse_id
+from tests.helpers.shipped import shipped_version
 from tests.helpers.support import (
     NOW,
     QUIET,
@@ -163,11 +164,11 @@ async def test_of_many_who_ask_at_once_one_gets_it(admin: Api) -> None:
 
 
 async def test_a_version_that_exists_is_a_conflict(admin: Api) -> None:
-    answer = await train(admin, version="1.0.1")
+    answer = await train(admin, version=shipped_version(SITE))
 
     assert answer == {
         "__typename": "Conflict",
-        "message": "anomaly_site 1.0.0 exists already; choose another version.",
+        "message": f"anomaly_site {shipped_version(SITE)} exists already; choose another version.",
     }
 
 

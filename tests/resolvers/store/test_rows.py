@@ -52,6 +52,7 @@ VALUES: dict[str, Any] = {  # by the name of the type
     "SeverityRank": Severity.HIGH,
     "JSONB": {"a": [1, None, 1.5, "é"]},
     "Patterns": (PATTERN,),
+    "OnePattern": PATTERN,
     "FaultCaseJson": FAULT_CASE,
     "TrackRecordJson": TrackRecord(1, 2, 3, 4),
     "TSTZMULTIRANGE": [Range(AT, AT + timedelta(hours=1))],
