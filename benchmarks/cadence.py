@@ -34,7 +34,7 @@ from ml.simulation.simulator import simulate
 from resolvers.models.shipped.versions import FOLDER
 
 CADENCES = (10, 30, 60, 300, 900, 3600, 7200)  # seconds
-REAL = Path("/work/shared/data/open/rf_unlabelled.parquet")
+REAL = Path(__file__).parents[2] / "shared" / "data" / "open" / "rf_unlabelled.parquet"  # not everywhere
 START_MS = 1_767_225_600_000
 YOUNG_SAMPLES, YOUNG_SECONDS = 500, 500 * 300  # until then a stream has no profile of its own
 SENSITIVITIES = (0.5, 1.0)
@@ -84,16 +84,16 @@ def healthy(name: str, cadence: int, days: float, remotes: int) -> Iterator[tupl
     span = history_days(cadence) + max(days, 40.0 * cadence / 3600)
     times = START_MS + 1000 * cadence * np.arange(int(span * 86_400 / cadence))
     if name == "COLOURED":
-        yield "", coloured(times, remotes)
+        yield "", simulate_coloured(times, remotes)
     elif name == "REAL":
         yield from real(cadence)
     else:
         kind = TargetKind(name)
         fleets = 4 if kind is TargetKind.NETWORK else 1
-        yield "", joined([simulated(kind, times, remotes, seed) for seed in range(31, 31 + fleets)])
+        yield "", join_samples([simulate_samples(kind, times, remotes, seed) for seed in range(31, 31 + fleets)])
 
 
-def simulated(kind: TargetKind, times: Integers, remotes: int, seed: int) -> StreamSamples:
+def simulate_samples(kind: TargetKind, times: Integers, remotes: int, seed: int) -> StreamSamples:
     fleet, parts = demo_fleet(seed, remotes), []
     for part in np.array_split(times, 1 + len(times) // AT_ONCE):
         samples = simulate(fleet, part, [], seed, kinds=(kind,))[kind]
@@ -105,7 +105,7 @@ def simulated(kind: TargetKind, times: Integers, remotes: int, seed: int) -> Str
     return StreamSamples(values[order], at[order], stream[order], int(stream.max()) + 1)
 
 
-def coloured(times: Integers, remotes: int) -> StreamSamples:
+def simulate_coloured(times: Integers, remotes: int) -> StreamSamples:
     """Links whose noise is half white and half correlated over ten minutes, with a wave over the day."""
     kind, rng = CATALOGUE[TargetKind.LINK], np.random.default_rng(41)
     metrics, streams = len(kind.specs), 2 * remotes
@@ -140,7 +140,7 @@ def real(cadence: int) -> Iterator[tuple[str, StreamSamples]]:
     yield " with rain", whole.where(kept)
 
 
-def joined(parts: list[StreamSamples]) -> StreamSamples:
+def join_samples(parts: list[StreamSamples]) -> StreamSamples:
     first = np.cumsum([0, *(part.streams for part in parts)])
     return StreamSamples(
         np.concatenate([part.values for part in parts]),
@@ -233,7 +233,7 @@ def count(detector: Detector, samples: StreamSamples, scores: Scores, faulty: Bo
         edges = np.flatnonzero(np.diff(faulty[rows].astype(np.int8), prepend=0, append=0))
         for first, last in edges.reshape(-1, 2).tolist():
             events += 1
-            told = opened(at, scores.score[rows], scores.pace[rows], episodes, int(at[first]), int(at[last - 1]))
+            told = find_opening(at, scores.score[rows], scores.pace[rows], episodes, int(at[first]), int(at[last - 1]))
             if told is not None:
                 found += 1
                 delays.append((told - int(at[first])) / 1000.0)
@@ -244,7 +244,9 @@ def follow(at: Integers, scores: Scores, rows: slice) -> list[Episode]:
     return track_episodes(EpisodeState(), at, scores.score[rows], scores.pace[rows])[1]
 
 
-def opened(at: Integers, score: Floats, pace: Floats, episodes: list[Episode], first: int, last: int) -> int | None:
+def find_opening(
+    at: Integers, score: Floats, pace: Floats, episodes: list[Episode], first: int, last: int
+) -> int | None:
     """Returns when the first episode that overlaps an event was opened, epoch ms."""
     for episode in episodes:
         if episode.started_at <= last and (episode.last_seen_at or episode.started_at) >= first:

@@ -84,7 +84,7 @@ class Plan:
 
 
 @asynccontextmanager
-async def serving(clock: VirtualClock) -> AsyncIterator[Services]:
+async def start_services(clock: VirtualClock) -> AsyncIterator[Services]:
     """Yields services on a PostgreSQL of their own, with shipped models."""
     with tempfile.TemporaryDirectory() as folder, embedded_postgres(Path(folder)) as url:
         settings = Settings(
@@ -166,7 +166,7 @@ async def timed(plan: Plan, what: str, work: Awaitable[object]) -> None:
 async def measure(plan: Plan, *, as_json: bool) -> None:
     """Runs the plan and prints its scorecard."""
     clock = VirtualClock()
-    async with serving(clock) as services:
+    async with start_services(clock) as services:
         await run(services, clock, plan)
         card = await load_scorecard(Context(services, SYSTEM))
     assert card is not None

@@ -42,12 +42,12 @@ def run(settings: Settings, host: str, port: int, workers: int) -> None:
         _announce(host, port, complete)
         _hand_down(complete, host)
         notice_deaths()
-        with _scored(complete):
+        with _print_scorecard_at_end(complete):
             _serve(complete, host, port, workers)
 
 
 @contextmanager
-def _scored(settings: Settings) -> Iterator[None]:
+def _print_scorecard_at_end(settings: Settings) -> Iterator[None]:
     """Prints the demo's scorecard at the end."""
     try:
         yield

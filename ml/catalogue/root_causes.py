@@ -35,6 +35,7 @@ class CauseSpec:
     """A cause in words."""
 
     cause: RootCause
+    title: str  # of an incident, before the culprit's name
     meaning: str  # completes "… suffers from "
 
     @property
@@ -46,17 +47,29 @@ class CauseSpec:
 CAUSES: Final[dict[RootCause, CauseSpec]] = {
     spec.cause: spec
     for spec in (
-        CauseSpec(RootCause.EQUIPMENT_FAILURE, "a failure in its hub chain (modulator, amplifier, demodulator)"),
-        CauseSpec(RootCause.ANTENNA_ALIGNMENT, "a hub antenna that points beside the satellite"),
-        CauseSpec(RootCause.SATELLITE_INTERFERENCE, "interference on a transponder"),
-        CauseSpec(RootCause.ANTENNA_MISALIGNMENT, "a remote antenna that points beside the satellite"),
-        CauseSpec(RootCause.RAIN_FADE, "rain on the path"),
-        CauseSpec(RootCause.SUN_TRANSIT, "the sun behind the satellite"),
-        CauseSpec(RootCause.CONGESTION, "more traffic than the carrier holds"),
-        CauseSpec(RootCause.REMOTE_EQUIPMENT, "a failing transmitter or receiver at the remote"),
-        CauseSpec(RootCause.POWER_OUTAGE, "a site without electricity"),
-        CauseSpec(RootCause.BLOCKAGE, "something between the antenna and the satellite"),
-        CauseSpec(RootCause.UNKNOWN, "something that fits no known cause"),
+        CauseSpec(
+            RootCause.EQUIPMENT_FAILURE,
+            "Hub chain failure",
+            "a failure in its hub chain (modulator, amplifier, demodulator)",
+        ),
+        CauseSpec(
+            RootCause.ANTENNA_ALIGNMENT, "Hub antenna misaligned", "a hub antenna that points beside the satellite"
+        ),
+        CauseSpec(RootCause.SATELLITE_INTERFERENCE, "Interference", "interference on a transponder"),
+        CauseSpec(
+            RootCause.ANTENNA_MISALIGNMENT,
+            "Remote antenna misaligned",
+            "a remote antenna that points beside the satellite",
+        ),
+        CauseSpec(RootCause.RAIN_FADE, "Rain fade", "rain on the path"),
+        CauseSpec(RootCause.SUN_TRANSIT, "Sun transit", "the sun behind the satellite"),
+        CauseSpec(RootCause.CONGESTION, "Congestion", "more traffic than the carrier holds"),
+        CauseSpec(
+            RootCause.REMOTE_EQUIPMENT, "Remote equipment failure", "a failing transmitter or receiver at the remote"
+        ),
+        CauseSpec(RootCause.POWER_OUTAGE, "Power outage", "a site without electricity"),
+        CauseSpec(RootCause.BLOCKAGE, "Blockage", "something between the antenna and the satellite"),
+        CauseSpec(RootCause.UNKNOWN, "Unknown cause", "something that fits no known cause"),
     )
 }
 CLASSIFIED: Final = tuple(RootCause)[:4]  # the classifier's classes

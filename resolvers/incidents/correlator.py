@@ -1,4 +1,4 @@
-"""The worker that makes incidents of anomalies: it gathers, explains, partitions, reconciles and tells.
+"""The worker that makes incidents of anomalies: it gathers, explains, matches and tells.
 
 All that it knows is rows: an anomaly without an incident is new, an incident that is due is analysed again. So it
 catches up with whatever happened while no process ran, and a round that fails leaves nothing half done.
@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
-
-import structlog
 
 from resolvers.base.access import SYSTEM
 from resolvers.base.worker import Worker
@@ -33,12 +31,10 @@ LOOK_SECONDS: Final = 2.0  # should nothing happen
 SETTLE_SECONDS: Final = 0.2
 DEADLINE_SECONDS: Final = 600.0
 
-logger = structlog.get_logger(__name__)
-
 Explain = Callable[[Context, Sequence[int], datetime], Awaitable[AnalysisResult | None]]
 
 
-def build_worker(services: Services, *, analyses: bool = True, reopen_minutes: float = 15.0) -> Worker:
+def build_worker(services: Services, *, analyses: bool, reopen_minutes: float) -> Worker:
     """Returns the worker that keeps incidents.
 
     analyses: whether it runs the analysis of root causes.

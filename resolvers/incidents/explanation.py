@@ -9,11 +9,13 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import TargetKind
-from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.catalogue.root_causes import CAUSES, CulpritKind, RootCause
 from ml.detection.silence import CollectorKind
 from resolvers.base.errors import InvalidInput, Unavailable
 from resolvers.context import Context
 from resolvers.incidents.evidence import LiveAnomaly
+from resolvers.recommendations.phrasing import capitalize_first
+from resolvers.root_causes.analyses import KINDS
 from resolvers.root_causes.analyzer import AnalysisResult, analyze_incident
 from resolvers.store.queries.labels import load_culprit_labels
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
@@ -22,18 +24,6 @@ from resolvers.store.tables.incidents import Incident, IncidentKind
 from resolvers.store.telemetry import streams
 
 KNOWN_FROM: Final = 0.4  # the confidence from which a cause and a culprit are named
-NAMES: Final = {
-    RootCause.EQUIPMENT_FAILURE: "Hub chain failure",
-    RootCause.ANTENNA_ALIGNMENT: "Hub antenna misaligned",
-    RootCause.SATELLITE_INTERFERENCE: "Interference",
-    RootCause.ANTENNA_MISALIGNMENT: "Remote antenna misaligned",
-    RootCause.RAIN_FADE: "Rain fade",
-    RootCause.SUN_TRANSIT: "Sun transit",
-    RootCause.CONGESTION: "Congestion",
-    RootCause.REMOTE_EQUIPMENT: "Remote equipment failure",
-    RootCause.POWER_OUTAGE: "Power outage",
-    RootCause.BLOCKAGE: "Blockage",
-}
 
 logger = structlog.get_logger(__name__)
 
@@ -75,9 +65,9 @@ async def title_incident(session: AsyncSession, incident: Incident, members: Seq
     extent = f" ({links} links)" if links > 1 else ""
     if incident.root_cause is not None and incident.pattern and incident.pattern.culprit:
         label = await _label(session, incident.pattern.culprit)
-        return f"{NAMES[incident.root_cause]}: {label}{extent}"
+        return f"{CAUSES[incident.root_cause].title}: {label}{extent}"
     if incident.root_cause is not None:
-        return f"{NAMES[incident.root_cause]}{extent or ' of one link'}"
+        return f"{CAUSES[incident.root_cause].title}{extent or ' of one link'}"
     if incident.kind is IncidentKind.NO_TELEMETRY and members and members[0].collector:
         return await _title_silence(session, members[0].collector, links)
     if links > 1:
@@ -85,7 +75,7 @@ async def title_incident(session: AsyncSession, incident: Incident, members: Seq
     if not members:
         return incident.title
     label = await _label(session, Culprit(CulpritKind(members[0].kind), members[0].target_id))
-    return f"{label[0].upper()}{label[1:]} does not behave as usual"
+    return f"{capitalize_first(label)} does not behave as usual"
 
 
 async def _title_silence(session: AsyncSession, collector: tuple[CollectorKind, int | None], links: int) -> str:
@@ -109,7 +99,7 @@ def build_analysis(result: AnalysisResult, members: Sequence[LiveAnomaly], milli
     return CorrelationAnalysis(
         scope=scope,
         satellite_id=key if is_satellite else None,
-        target_kind=None if is_satellite else TARGETS[scope],
+        target_kind=None if is_satellite else KINDS[scope],
         target_id=None if is_satellite else key,
         window_start=result.start,
         window_end=result.end,
@@ -120,13 +110,6 @@ def build_analysis(result: AnalysisResult, members: Sequence[LiveAnomaly], milli
         duration_ms=milliseconds,
         model_version=result.model_version,
     )
-
-
-TARGETS: Final = {
-    AnalysisScope.NETWORK: TargetKind.NETWORK,
-    AnalysisScope.HUB_ANTENNA: TargetKind.SITE,
-    AnalysisScope.LINK: TargetKind.LINK,
-}
 
 
 def _find_scope(members: Sequence[LiveAnomaly]) -> tuple[AnalysisScope, int]:

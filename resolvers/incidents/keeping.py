@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import structlog
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,7 +16,7 @@ from resolvers.incidents.evidence import LiveAnomaly
 from resolvers.incidents.explanation import build_analysis, explain_incident, title_incident
 from resolvers.incidents.plan import Change, LiveIncident, Plan
 from resolvers.incidents.regrouping import merge_into
-from resolvers.incidents.summary import refresh_summary
+from resolvers.incidents.summary import refresh_summaries, refresh_summary
 from resolvers.root_causes.analyzer import AnalysisResult
 from resolvers.store.postgres.conditions import is_among
 from resolvers.store.postgres.identifiers import uuid7
@@ -24,12 +25,16 @@ from resolvers.store.tables.incidents import Incident, IncidentKind, IncidentSta
 
 LOOK_AGAIN: Final = timedelta(seconds=15)  # after something new; then after twice as long, and so on
 SETTLED: Final = timedelta(minutes=65)  # without anything new: more samples teach nothing, and it has its severity
+CLOSELY: Final = timedelta(minutes=30)  # follow anomalies of history that are filed as one fault
 HOLD: Final = timedelta(minutes=3)  # without an anomaly until an incident is resolved: it may only draw breath
+
+
+logger = structlog.get_logger(__name__)
 
 
 @dataclass
 class _Work:
-    """One transaction's."""
+    """What one transaction works on, and what it has to tell."""
 
     session: AsyncSession
     now: datetime
@@ -59,6 +64,7 @@ async def apply_plan(
     async with context.database.write() as session:
         work = _Work(session, context.now, await _lock(session, plan, {anomaly.incident_id for anomaly in anomalies}))
         if any(_has_moved(incident, seen[id]) for id, incident in work.incidents.items()):
+            logger.info("incidents were changed by somebody meanwhile, looking again", incidents=len(work.incidents))
             return False
         if result is not None and any(_says_new(change, seen) for change in plan.changes):
             analysis = build_analysis(result, anomalies, milliseconds)
@@ -169,7 +175,8 @@ async def _look_again(work: _Work, incident: Incident) -> None:
 def _next_due(incident: Incident, now: datetime) -> datetime | None:
     """Returns when more samples may teach something: soon after something new, then ever later."""
     quiet = now - incident.last_changed_at
-    is_settled = incident.status is IncidentStatus.RESOLVED or quiet >= SETTLED
+    is_fault = incident.kind is IncidentKind.FAULT  # a quiet collector's streams have nothing to be analysed
+    is_settled = not is_fault or incident.status is IncidentStatus.RESOLVED or quiet >= SETTLED
     return None if is_settled else now + max(LOOK_AGAIN, quiet)
 
 
@@ -190,7 +197,7 @@ async def close_ended(context: Context) -> int:
     """Resolves incidents of which no anomaly has lasted for a while, and raises the severity of others."""
     async with context.database.write() as session:
         work = _Work(session, context.now, {})
-        for incident in await _load_stale(session):
+        for incident in await _load_stale(session, work.now):
             before, was_over = incident.severity, incident.ended_at is not None
             await refresh_summary(session, incident)
             if _is_quiet(incident, work.now):
@@ -211,24 +218,23 @@ def _is_quiet(incident: Incident, now: datetime) -> bool:
     return now - since >= HOLD
 
 
-async def _load_stale(session: AsyncSession) -> list[Incident]:
+async def _load_stale(session: AsyncSession, now: datetime) -> list[Incident]:
     """Returns the unresolved incidents that have ended, or that say less than their anomalies."""
     lasts = func.bool_or(Anomaly.ended_at.is_(None))
     worst = func.max(Anomaly.severity).filter(Anomaly.ended_at.is_(None))
+    has_ended = ~lasts & or_(Incident.ended_at.is_(None), Incident.ended_at <= now - HOLD)
     changed = (
         select(Anomaly.incident_id)
         .join(Incident, Incident.id == Anomaly.incident_id)
         .where(Incident.status != IncidentStatus.RESOLVED)
         .group_by(Anomaly.incident_id, Incident.severity, Incident.ended_at)
-        .having(or_(~lasts, worst > Incident.severity, lasts & Incident.ended_at.is_not(None)))
+        .having(or_(has_ended, worst > Incident.severity, lasts & Incident.ended_at.is_not(None)))
     )
     query = select(Incident).where(Incident.id.in_(changed)).order_by(Incident.id).with_for_update()
     return list(await session.scalars(query))
 
 
 # ---------------------------------------------------------------- history
-
-TOGETHER: Final = timedelta(minutes=30)  # between anomalies of one place that are filed as one fault
 
 
 async def file_historical(context: Context, anomalies: Sequence[LiveAnomaly]) -> int:
@@ -237,12 +243,14 @@ async def file_historical(context: Context, anomalies: Sequence[LiveAnomaly]) ->
         return 0
     async with context.database.write() as session:
         work = _Work(session, context.now, {})
-        for members in _group_history(anomalies):
-            incident = _open_incident(work, members)
+        groups = [(_open_incident(work, members), members) for members in _group_history(anomalies)]
+        for incident, _ in groups:
             incident.is_historical, incident.status = True, IncidentStatus.RESOLVED
-            await session.flush()
+        await session.flush()
+        for incident, members in groups:
             await _move(work, members, incident)
-            await refresh_summary(session, incident)
+        await refresh_summaries(session, [incident for incident, _ in groups])
+        for incident, members in groups:
             incident.title = await title_incident(session, incident, members)
             work.tell(IncidentChange.OPENED, incident, "Found in imported history.")
     return len(anomalies)
@@ -254,8 +262,8 @@ def _group_history(anomalies: Sequence[LiveAnomaly]) -> list[list[LiveAnomaly]]:
     latest: dict[object, tuple[datetime, list[LiveAnomaly]]] = {}
     for anomaly in sorted(anomalies, key=lambda each: each.started_at):
         place = anomaly.network if anomaly.network is not None else anomaly.target
-        until, members = latest.get(place, (anomaly.started_at - 2 * TOGETHER, []))
-        if anomaly.started_at - until > TOGETHER:
+        until, members = latest.get(place, (anomaly.started_at - 2 * CLOSELY, []))
+        if anomaly.started_at - until > CLOSELY:
             members = []
             groups.append(members)
         members.append(anomaly)

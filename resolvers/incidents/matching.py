@@ -20,6 +20,7 @@ from resolvers.incidents.patterns import (
 from resolvers.incidents.places import place_unexplained
 from resolvers.incidents.plan import Change, LiveIncident, Plan
 from resolvers.store.tables.analysis_documents import Pattern
+from resolvers.store.tables.incidents import IncidentKind
 
 
 def make_plan(new: Sequence[LiveAnomaly], live: Sequence[LiveIncident], patterns: Sequence[Pattern]) -> Plan:
@@ -28,6 +29,7 @@ def make_plan(new: Sequence[LiveAnomaly], live: Sequence[LiveIncident], patterns
     live: all that an anomaly may belong to. Those without `due_at` are settled: they only gain anomalies.
     """
     quiet, new = [each for each in new if each.collector], [each for each in new if not each.collector]
+    silences, live = _split_by_kind(live)
     unsettled = [entry for entry in live if entry.incident.due_at is not None and not entry.is_over]
     everything = [*new, *(member for entry in unsettled for member in entry.members)]
     fits = [PatternFit(pattern, estimate_onset(everything, pattern)) for pattern in patterns]
@@ -47,7 +49,13 @@ def make_plan(new: Sequence[LiveAnomaly], live: Sequence[LiveIncident], patterns
             pattern = fit.pattern if is_better(fit, owner) else None
             changes.append(Change(owner.id if owner else None, tuple(joining[number]), pattern))
     placed = place_unexplained(unexplained, changes, live)
-    return Plan((*_group_by_collector(quiet, live), *placed), find_merges(fits, owners, unsettled))
+    return Plan((*_group_by_collector(quiet, silences), *placed), find_merges(fits, owners, unsettled))
+
+
+def _split_by_kind(live: Sequence[LiveIncident]) -> tuple[list[LiveIncident], list[LiveIncident]]:
+    """Returns the incidents of quiet collectors, which nothing explains, and those of faults."""
+    silences = [entry for entry in live if entry.incident.kind is IncidentKind.NO_TELEMETRY]
+    return silences, [entry for entry in live if entry.incident.kind is not IncidentKind.NO_TELEMETRY]
 
 
 def _group_by_collector(quiet: Sequence[LiveAnomaly], live: Sequence[LiveIncident]) -> list[Change]:

@@ -7,12 +7,10 @@ from typing import Final
 from uuid import UUID
 
 from resolvers.incidents.evidence import LiveAnomaly
-from resolvers.incidents.plan import LiveIncident
+from resolvers.incidents.plan import EARLIER, TOGETHER, LiveIncident
 from resolvers.store.tables.analysis_documents import Pattern
 
-EARLIER: Final = timedelta(minutes=5)  # that an anomaly may begin before its fault: an onset is not known to the minute
 LATER: Final = timedelta(minutes=3)  # or after its end: detection notices the return to normal, too
-TOGETHER: Final = timedelta(minutes=10)  # between the onsets of anomalies of one fault
 SURE: Final = 0.6  # the confidence of a pattern for which what people were told already is changed
 MOST: Final = 0.5  # of an incident's open anomalies, which a pattern must explain to be its explanation
 ALIKE: Final = 0.6  # links that two patterns have in common, of those of either, from which they are one fault's

@@ -2,17 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
-from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from ml.catalogue.metrics import TargetKind
 from resolvers.incidents.evidence import LiveAnomaly
-from resolvers.incidents.plan import Change, LiveIncident
+from resolvers.incidents.plan import EARLIER, TOGETHER, Change, LiveIncident
 from resolvers.store.tables.incidents import IncidentStatus
 
-EARLIER: Final = timedelta(minutes=5)  # that an anomaly may begin before the incident that it belongs to
-TOGETHER: Final = timedelta(minutes=10)  # between the onsets of anomalies of one fault
 MANY: Final = 3  # anomalies of one network that begin together, from which chance is no explanation
 
 

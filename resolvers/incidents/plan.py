@@ -2,11 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from resolvers.incidents.evidence import LiveAnomaly
 from resolvers.store.tables.analysis_documents import Culprit, Pattern
 from resolvers.store.tables.incidents import Incident
+
+EARLIER: Final = timedelta(minutes=5)  # that an anomaly may begin before its fault: an onset is not known to the minute
+TOGETHER: Final = timedelta(minutes=10)  # between the onsets of anomalies of one fault
 
 
 @dataclass(frozen=True)

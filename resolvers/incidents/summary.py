@@ -49,8 +49,7 @@ async def _store_links(
     """Stores the links that incidents affect; returns for each how many, and how many links their networks have."""
     patterns = [(incident.id, incident.pattern) for incident in incidents if incident.merged_into_id is None]
     pairs = [(id, link) for id, pattern in patterns if pattern for link in pattern.links]
-    await connection.execute(_DROP_LINKS, ids)
-    await connection.execute(_ADD_LINKS, ids, [id for id, _ in pairs], [link for _, link in pairs])
+    await connection.execute(_SET_LINKS, ids, [id for id, _ in pairs], [link for _, link in pairs])
     counts = await connection.fetch(_COUNT_LINKS, ids)
     return {record["incident_id"]: (record["links"], record["network_links"]) for record in counts}
 
@@ -61,9 +60,9 @@ SELECT incident_id, min(started_at) AS started_at,
   coalesce(max(severity) FILTER (WHERE ended_at IS NULL), max(severity)) AS severity,
   extract(epoch FROM max(coalesce(ended_at, last_seen_at)) - min(started_at)) / 60 AS minutes
 FROM anomalies WHERE incident_id = ANY($1::uuid[]) GROUP BY incident_id"""
-_DROP_LINKS: Final = "DELETE FROM incident_links WHERE incident_id = ANY($1::uuid[])"
 # What a network or a hub measures of itself stands for all its links only where nothing says which they are.
-_ADD_LINKS: Final = """
+# Only what differs is written: an incident of thousands of links is summarised again and again.
+_SET_LINKS: Final = """
 WITH targets AS (
   SELECT DISTINCT incident_id, kind, target_id FROM anomalies WHERE incident_id = ANY($1::uuid[])
 ), pattern AS (
@@ -74,12 +73,18 @@ WITH targets AS (
   UNION SELECT incident_id, links.id FROM pattern JOIN links ON links.id = link_id
 ), unnamed AS (
   SELECT * FROM targets WHERE incident_id NOT IN (SELECT incident_id FROM named)
+), affected AS (
+  SELECT incident_id, id AS link_id FROM named
+  UNION SELECT incident_id, links.id FROM unnamed JOIN links ON network_id = target_id WHERE kind = 'NETWORK'
+  UNION SELECT incident_id, links.id FROM unnamed JOIN networks ON hub_id = target_id
+    JOIN links ON network_id = networks.id WHERE kind = 'SITE'
+), gone AS (
+  DELETE FROM incident_links WHERE incident_id = ANY($1::uuid[])
+    AND NOT EXISTS (SELECT FROM affected WHERE (affected.incident_id, affected.link_id)
+      = (incident_links.incident_id, incident_links.link_id))
 )
-INSERT INTO incident_links (incident_id, link_id)
-SELECT incident_id, id FROM named
-UNION SELECT incident_id, links.id FROM unnamed JOIN links ON network_id = target_id WHERE kind = 'NETWORK'
-UNION SELECT incident_id, links.id FROM unnamed JOIN networks ON hub_id = target_id
-  JOIN links ON network_id = networks.id WHERE kind = 'SITE'"""
+INSERT INTO incident_links (incident_id, link_id) SELECT incident_id, link_id FROM affected
+ON CONFLICT DO NOTHING"""
 _COUNT_LINKS: Final = """
 SELECT incident_id, count(*) AS links,
   (SELECT count(*) FROM links WHERE network_id = ANY(array_agg(DISTINCT own.network_id))) AS network_links

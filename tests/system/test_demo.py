@@ -192,7 +192,7 @@ async def newest(services: Services) -> datetime | None:
         return await session.scalar(select(func.max(Stream.last_at)))
 
 
-async def announced(services: Services) -> list[DemoFault]:
+async def list_announced(services: Services) -> list[DemoFault]:
     async with services.database.read() as session:
         return list(await session.scalars(select(DemoFault).order_by(DemoFault.number)))
 
@@ -215,12 +215,12 @@ async def test_a_feed_that_died_is_taken_up_where_it_stopped(services: Services)
     first = await start(services, clock)
     clock.now += timedelta(minutes=12)
     await first.record_due()
-    before = await announced(services)
+    before = await list_announced(services)
 
     again = await load_feed(services, first.run)
     clock.now += timedelta(minutes=20)
     await again.record_due()
-    after = await announced(services)
+    after = await list_announced(services)
 
     assert before
     assert [one.specification for one in after][: len(before)] == [one.specification for one in before]
@@ -234,7 +234,7 @@ async def test_an_announced_fault_names_its_culprit_and_links_by_their_ids(servi
     clock.now += timedelta(minutes=5)
     await feed.record_due()
 
-    (fault,) = await announced(services)
+    (fault,) = await list_announced(services)
     drawn = feed.faults[0]
 
     assert sorted(feed.ids.links[number] for number in drawn.links) == fault.links
@@ -248,7 +248,7 @@ async def test_nothing_breaks_where_nothing_is_to_break(services: Services) -> N
     clock.now += timedelta(minutes=10)
     await feed.record_due()
 
-    assert await announced(services) == []
+    assert await list_announced(services) == []
 
 
 # ---------------------------------------------------------------- starts

@@ -62,7 +62,7 @@ class Incident(Table):
 
     started_at: Mapped[datetime]
     detected_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    announced_at: Mapped[datetime | None]  # null while related anomalies are gathered: nobody was told of it yet
+    announced_at: Mapped[datetime | None]  # when people were told of it; null: not yet
     last_changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ended_at: Mapped[datetime | None]  # null while any of its anomalies lasts
     advised_for: Mapped[str | None] = mapped_column(Text)  # the state that its recommendations are for; null: none are

@@ -120,15 +120,15 @@ def test_many_samples_of_an_hour_make_no_stream_old() -> None:
 # ---------------------------------------------------------------- the pace
 
 
-def paced(at: Integers) -> Memory:
+def make_memory(at: Integers) -> Memory:
     scales = SmoothingScales(np.array([NOMINAL_CADENCE_SECONDS]), np.full((1, 1), 0.01), np.full((1, 1), 2.0))
     return compute_features(Memory.blank(1, 1), StreamSamples.of_one_stream(np.zeros((len(at), 1)), at), scales)[1]
 
 
 def test_a_stream_remembers_how_fast_its_samples_come() -> None:
-    faster = paced(np.concatenate([every(300, 2), START_MS + 2 * HOUR_MS + SECOND * 10 * np.arange(10)]))
-    slower = paced(every(7200, 60))
-    gappy = paced(np.delete(every(300, 4), [20, 21, 30]))
+    faster = make_memory(np.concatenate([every(300, 2), START_MS + 2 * HOUR_MS + SECOND * 10 * np.arange(10)]))
+    slower = make_memory(every(7200, 60))
+    gappy = make_memory(np.delete(every(300, 4), [20, 21, 30]))
 
     assert faster.cadence_seconds[0] == pytest.approx(10.0, rel=0.05)
     assert slower.cadence_seconds[0] == pytest.approx(7200.0, rel=0.05)
@@ -137,7 +137,7 @@ def test_a_stream_remembers_how_fast_its_samples_come() -> None:
 
 
 def test_a_memory_stored_before_cadences_were_remembered_is_read() -> None:
-    memory = paced(every(300, 2))
+    memory = make_memory(every(300, 2))
     stored = memory.to_bytes()[0][:-16]
 
     [again] = [Memory.from_bytes([stored], 1)]

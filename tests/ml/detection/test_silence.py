@@ -98,7 +98,7 @@ def fleet() -> ObservedStreams:
     )
 
 
-def silenced(streams: ObservedStreams, which: np.ndarray, minutes: float = 30) -> ObservedStreams:
+def silence(streams: ObservedStreams, which: np.ndarray, minutes: float = 30) -> ObservedStreams:
     """These streams were last heard so many minutes ago."""
     heard_at = np.where(which, NOW - round(minutes * MINUTE), streams.heard_at)
     return replace(streams, heard_at=heard_at, silent=streams.silent | which)
@@ -111,7 +111,7 @@ def told(found: list[QuietCollector]) -> list[tuple[CollectorKind, int | None, i
 def test_a_network_whose_links_fall_silent_together_has_a_quiet_collector() -> None:
     streams = fleet()
 
-    found = find_quiet_collectors(silenced(streams, streams.network == 1))
+    found = find_quiet_collectors(silence(streams, streams.network == 1))
 
     assert told(found) == [(CollectorKind.NETWORK, 1, 2 * LINKS)]
     assert found[0].share == 1.0
@@ -120,8 +120,8 @@ def test_a_network_whose_links_fall_silent_together_has_a_quiet_collector() -> N
 def test_networks_of_one_hub_have_one_collector_and_all_hubs_too() -> None:
     streams = fleet()
 
-    of_hub = find_quiet_collectors(silenced(streams, streams.hub == 1))
-    of_all = find_quiet_collectors(silenced(streams, streams.hub >= 0))
+    of_hub = find_quiet_collectors(silence(streams, streams.hub == 1))
+    of_all = find_quiet_collectors(silence(streams, streams.hub >= 0))
 
     assert told(of_hub) == [(CollectorKind.HUB, 1, 4 * LINKS)]
     assert told(of_all) == [(CollectorKind.ALL, None, 8 * LINKS)]
@@ -131,13 +131,13 @@ def test_a_fleet_of_one_network_is_called_by_its_name() -> None:
     streams = fleet()
     alone = replace(streams, network=np.zeros_like(streams.network), hub=np.zeros_like(streams.hub))
 
-    assert told(find_quiet_collectors(silenced(alone, alone.hub == 0))) == [(CollectorKind.NETWORK, 0, 8 * LINKS)]
+    assert told(find_quiet_collectors(silence(alone, alone.hub == 0))) == [(CollectorKind.NETWORK, 0, 8 * LINKS)]
 
 
 def test_a_straggler_does_not_hide_a_quiet_collector() -> None:
     streams = fleet()
 
-    found = find_quiet_collectors(silenced(streams, (streams.network == 1) & (streams.target != LINKS)))
+    found = find_quiet_collectors(silence(streams, (streams.network == 1) & (streams.target != LINKS)))
 
     assert told(found) == [(CollectorKind.NETWORK, 1, 2 * (LINKS - 1))]
     assert found[0].share == 0.9
@@ -146,15 +146,15 @@ def test_a_straggler_does_not_hide_a_quiet_collector() -> None:
 def test_half_of_a_network_or_a_few_links_are_no_collector() -> None:
     streams = fleet()
 
-    assert find_quiet_collectors(silenced(streams, streams.target < LINKS // 2)) == []
-    assert find_quiet_collectors(silenced(streams, streams.target == 0)) == []
+    assert find_quiet_collectors(silence(streams, streams.target < LINKS // 2)) == []
+    assert find_quiet_collectors(silence(streams, streams.target == 0)) == []
     assert find_quiet_collectors(streams) == []
 
 
 def test_links_that_fall_silent_one_after_the_other_are_no_collector() -> None:
     streams = fleet()
     for number in range(LINKS):
-        streams = silenced(streams, streams.target == number, minutes=30 + 20 * number)
+        streams = silence(streams, streams.target == number, minutes=30 + 20 * number)
 
     assert find_quiet_collectors(streams) == []
 
@@ -163,13 +163,13 @@ def test_a_failed_hub_that_reports_an_uptime_of_nothing_is_no_quiet_collector() 
     """Its links go on reporting; only their own site fell silent."""
     streams = fleet()
 
-    assert find_quiet_collectors(silenced(streams, streams.target == 3)) == []
+    assert find_quiet_collectors(silence(streams, streams.target == 3)) == []
 
 
 def test_what_was_silent_long_before_does_not_count() -> None:
-    streams = silenced(fleet(), fleet().target < LINKS // 2, minutes=10_000)
+    streams = silence(fleet(), fleet().target < LINKS // 2, minutes=10_000)
 
-    found = find_quiet_collectors(silenced(streams, (streams.network == 0) & ~streams.silent))
+    found = find_quiet_collectors(silence(streams, (streams.network == 0) & ~streams.silent))
 
     assert told(found) == [(CollectorKind.NETWORK, 0, LINKS)]
 
@@ -178,7 +178,7 @@ def test_a_slow_stream_falls_silent_with_the_fast_ones() -> None:
     streams = fleet()
     is_slow = streams.target == 0
     slow = replace(streams, usual_gap_ms=np.where(is_slow, 60.0 * MINUTE, streams.usual_gap_ms))
-    silent = silenced(silenced(slow, (slow.network == 0) & ~is_slow), is_slow, minutes=80)
+    silent = silence(silence(slow, (slow.network == 0) & ~is_slow), is_slow, minutes=80)
 
     assert told(find_quiet_collectors(silent)) == [(CollectorKind.NETWORK, 0, 2 * LINKS)]
 
@@ -188,7 +188,7 @@ def test_what_may_still_be_heard_in_time_speaks_neither_way() -> None:
     waiting = streams.target == 0
     not_overdue = replace(streams, heard_at=np.where(waiting, NOW - 31 * MINUTE, streams.heard_at))
 
-    found = find_quiet_collectors(silenced(not_overdue, (streams.network == 0) & ~waiting))
+    found = find_quiet_collectors(silence(not_overdue, (streams.network == 0) & ~waiting))
 
     assert told(found) == [(CollectorKind.NETWORK, 0, 2 * LINKS - 2)]
     assert found[0].share == 1.0

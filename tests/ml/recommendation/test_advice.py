@@ -20,7 +20,7 @@ BOTH = replace(FAULT, causes=((RootCause.RAIN_FADE, 0.65), (RootCause.EQUIPMENT_
 UNKNOWN = RootCause.UNKNOWN
 
 
-def advised(
+def advise(
     case: FaultCase, diagnosis: Diagnosis | None, records: dict[str, TrackRecord] | None = None
 ) -> list[RankedAction]:
     by_action = {(key, diagnosis.cause if diagnosis else None): record for key, record in (records or {}).items()}
@@ -28,7 +28,7 @@ def advised(
 
 
 def test_a_certain_cause_gets_its_repairs_and_no_action_of_a_less_likely_one() -> None:
-    told = advised(BOTH, Diagnosis(RootCause.RAIN_FADE, CERTAIN, RootCause.EQUIPMENT_FAILURE))
+    told = advise(BOTH, Diagnosis(RootCause.RAIN_FADE, CERTAIN, RootCause.EQUIPMENT_FAILURE))
 
     assert {one.candidate.cause for one in told} == {RootCause.RAIN_FADE}
     assert {one.candidate.action.key for one in told} == {
@@ -58,7 +58,7 @@ def test_an_unknown_cause_is_never_repaired(rival: RootCause | None, certainty: 
 
 
 def test_questions_tell_the_two_likeliest_causes_apart_best_first() -> None:
-    told = advised(BOTH, Diagnosis(RootCause.RAIN_FADE, 0.4, RootCause.SUN_TRANSIT))
+    told = advise(BOTH, Diagnosis(RootCause.RAIN_FADE, 0.4, RootCause.SUN_TRANSIT))
 
     pair = PLAYBOOK.by_pair[frozenset({RootCause.RAIN_FADE, RootCause.SUN_TRANSIT})]
     assert {one.candidate.action.key for one in told} <= {one.action.key for one in pair}
@@ -77,7 +77,7 @@ def test_without_a_rival_it_is_told_from_any_other_cause_with_less_hope() -> Non
 
 
 def test_against_an_unknown_rival_what_tells_from_most_other_causes_comes_first() -> None:
-    told = advised(BOTH, Diagnosis(RootCause.ANTENNA_ALIGNMENT, 0.5, UNKNOWN))
+    told = advise(BOTH, Diagnosis(RootCause.ANTENNA_ALIGNMENT, 0.5, UNKNOWN))
 
     keys = [one.candidate.action.key for one in told]
     assert "look_at_load_and_signal" not in keys, "it tells from congestion alone"
@@ -86,9 +86,9 @@ def test_against_an_unknown_rival_what_tells_from_most_other_causes_comes_first(
 
 def test_what_told_nothing_before_falls_behind() -> None:
     diagnosis = Diagnosis(RootCause.RAIN_FADE, 0.4, RootCause.SUN_TRANSIT)
-    [first, *_] = advised(BOTH, diagnosis)
+    [first, *_] = advise(BOTH, diagnosis)
 
-    again = advised(BOTH, diagnosis, {first.candidate.action.key: TrackRecord(failed=20)})
+    again = advise(BOTH, diagnosis, {first.candidate.action.key: TrackRecord(failed=20)})
 
     assert again[0].candidate.action.key != first.candidate.action.key
 
@@ -96,7 +96,7 @@ def test_what_told_nothing_before_falls_behind() -> None:
 def test_without_a_diagnosis_the_readings_decide() -> None:
     case = FaultCase(CulpritKind.SITE, 0.6, 0.9, kind=TargetKind.SITE, shares={Metric.CPU_PCT: 1.0})
 
-    told = advised(case, None)
+    told = advise(case, None)
 
     remedies = PLAYBOOK.by_metric[TargetKind.SITE, Metric.CPU_PCT]
     assert {one.candidate.action.key for one in told} == {one.action.key for one in remedies}

@@ -33,7 +33,7 @@ DRIZZLE = fault(RootCause.RAIN_FADE, begins=4.0, hours=1.0, strength=0.6, site=1
 HUB_FAILS = fault(RootCause.EQUIPMENT_FAILURE, begins=23.5, hours=3.0, network=106, variant=Variant.AMPLIFIER)
 
 
-def blamed(pattern: Pattern) -> tuple[RootCause, CulpritKind | None, int | None]:
+def find_blame(pattern: Pattern) -> tuple[RootCause, CulpritKind | None, int | None]:
     culprit = pattern.culprit
     return pattern.cause, culprit.kind if culprit else None, culprit.key if culprit else None
 
@@ -43,7 +43,7 @@ def young(cause: RootCause, seconds: int, **said: object) -> Fault:
     return Fault(cause, NOW_MS - seconds * SECOND_MS, NOW_MS + HOUR_MS, 0.8, **said)  # type: ignore[arg-type]
 
 
-def lived(*faults: Fault, hours: float = 0.5, step_seconds: int = 10, seed: int = 0) -> Request:
+def simulate_request(*faults: Fault, hours: float = 0.5, step_seconds: int = 10, seed: int = 0) -> Request:
     """Samples every few seconds up to now, after an hour's history."""
     step_ms = step_seconds * SECOND_MS
     return build_request(Scenario(FLEET, NOW_MS - int(hours * HOUR_MS), NOW_MS, step_ms, faults, seed, 1.0))
@@ -99,7 +99,7 @@ def test_impacts_are_shares_of_what_lasts_and_of_what_ended() -> None:
 def test_a_fault_of_100_seconds_shows_in_a_day_of_five_minute_samples() -> None:
     found = analysis(as_the_demo_does(young(RootCause.EQUIPMENT_FAILURE, 100, network=106, variant=Variant.AMPLIFIER)))
 
-    assert blamed(found.patterns[0]) == (RootCause.EQUIPMENT_FAILURE, CulpritKind.NETWORK, 106)
+    assert find_blame(found.patterns[0]) == (RootCause.EQUIPMENT_FAILURE, CulpritKind.NETWORK, 106)
     assert abs(found.patterns[0].started_ms - (NOW_MS - 100 * SECOND_MS)) <= 20 * SECOND_MS
     assert set(found.patterns[0].links) == links_of(106)
 
@@ -109,7 +109,7 @@ def test_a_fault_older_than_the_fine_stretch_is_told_once_with_its_own_onset() -
 
     found = analysis(as_the_demo_does(began))
 
-    assert [blamed(one) for one in found.patterns] == [(RootCause.EQUIPMENT_FAILURE, CulpritKind.NETWORK, 106)]
+    assert [find_blame(one) for one in found.patterns] == [(RootCause.EQUIPMENT_FAILURE, CulpritKind.NETWORK, 106)]
     assert abs(found.patterns[0].started_ms - began.start_ms) <= 2 * STEP_MS
 
 
@@ -121,9 +121,9 @@ def test_a_healthy_day_with_a_faster_end_has_no_pattern() -> None:
 
 
 def test_all_links_of_a_network_that_fall_in_one_batch_are_a_pattern_at_once() -> None:
-    found = analysis(lived(young(RootCause.EQUIPMENT_FAILURE, 10, network=101)))
+    found = analysis(simulate_request(young(RootCause.EQUIPMENT_FAILURE, 10, network=101)))
 
-    assert blamed(found.patterns[0]) == (RootCause.EQUIPMENT_FAILURE, CulpritKind.NETWORK, 101)
+    assert find_blame(found.patterns[0]) == (RootCause.EQUIPMENT_FAILURE, CulpritKind.NETWORK, 101)
 
 
 @pytest.mark.parametrize("seconds", [120, 600])
@@ -132,9 +132,9 @@ def test_a_hub_antenna_that_drifts_for_minutes_is_no_rain(seconds: int) -> None:
         RootCause.ANTENNA_ALIGNMENT, NOW_MS - seconds * SECOND_MS, NOW_MS + seconds * SECOND_MS, 0.9, site=1
     )
 
-    found = analysis(lived(drifting))
+    found = analysis(simulate_request(drifting))
 
-    assert blamed(found.patterns[0]) == (RootCause.ANTENNA_ALIGNMENT, CulpritKind.SITE, 1)
+    assert find_blame(found.patterns[0]) == (RootCause.ANTENNA_ALIGNMENT, CulpritKind.SITE, 1)
 
 
 def test_interference_in_its_first_minutes_need_not_have_come_twice() -> None:
@@ -142,17 +142,17 @@ def test_interference_in_its_first_minutes_need_not_have_come_twice() -> None:
         RootCause.SATELLITE_INTERFERENCE, 240, satellite="Meridian 2", transponder="KU-07", direction=Direction.IB
     )
 
-    found = analysis(lived(jammed))
+    found = analysis(simulate_request(jammed))
 
-    assert blamed(found.patterns[0]) == (RootCause.SATELLITE_INTERFERENCE, CulpritKind.SATELLITE, 1)
+    assert find_blame(found.patterns[0]) == (RootCause.SATELLITE_INTERFERENCE, CulpritKind.SATELLITE, 1)
 
 
 def test_a_site_that_is_silent_for_two_minutes_of_ten_second_samples_has_no_electricity() -> None:
     dark = young(RootCause.POWER_OUTAGE, 120, site=1011, variant=Variant.SILENCE)
 
-    found = analysis(lived(dark))
+    found = analysis(simulate_request(dark))
 
-    assert blamed(found.patterns[0]) == (RootCause.POWER_OUTAGE, CulpritKind.SITE, 1011)
+    assert find_blame(found.patterns[0]) == (RootCause.POWER_OUTAGE, CulpritKind.SITE, 1011)
 
 
 def test_a_large_network_that_falls_silent_is_no_collector_that_is_down_while_a_small_one_speaks() -> None:
@@ -172,17 +172,17 @@ def test_a_large_network_that_falls_silent_is_no_collector_that_is_down_while_a_
 def test_a_vessel_behind_its_mast_still_measures_a_level_and_so_has_electricity() -> None:
     hidden = young(RootCause.BLOCKAGE, 120, site=1003, irregularity=6)
 
-    found = analysis(lived(hidden))
+    found = analysis(simulate_request(hidden))
 
-    assert blamed(found.patterns[0]) == (RootCause.BLOCKAGE, CulpritKind.SITE, 1003)
+    assert find_blame(found.patterns[0]) == (RootCause.BLOCKAGE, CulpritKind.SITE, 1003)
 
 
 def test_a_network_that_suddenly_carries_much_more_is_congested_though_only_few_links_queue_yet() -> None:
     full = young(RootCause.CONGESTION, 180, network=104, direction=Direction.IB)
 
-    found = analysis(lived(full))
+    found = analysis(simulate_request(full))
 
-    assert blamed(found.patterns[0]) == (RootCause.CONGESTION, CulpritKind.NETWORK, 104)
+    assert find_blame(found.patterns[0]) == (RootCause.CONGESTION, CulpritKind.NETWORK, 104)
 
 
 def test_a_sun_transit_rises_where_interference_steps_on() -> None:
@@ -196,15 +196,15 @@ def test_a_sun_transit_rises_where_interference_steps_on() -> None:
         direction=Direction.IB,
     )
 
-    found = analysis(lived(sun))
+    found = analysis(simulate_request(sun))
 
-    assert blamed(found.patterns[0]) == (RootCause.SUN_TRANSIT, CulpritKind.SITE, 4)
+    assert find_blame(found.patterns[0]) == (RootCause.SUN_TRANSIT, CulpritKind.SITE, 4)
     assert found.patterns[0].hypotheses[1].cause is RootCause.SATELLITE_INTERFERENCE
 
 
 def test_less_of_a_fade_is_needed_of_a_link_that_is_known_to_misbehave() -> None:
     weak = replace(young(RootCause.ANTENNA_MISALIGNMENT, 60, link=5007, irregularity=2), strength=0.16)
-    request = lived(weak)
+    request = simulate_request(weak)
 
     unknown, known = (analysis(replace(request, alarmed=alarmed), scoped(5007)) for alarmed in (False, True))
 
@@ -214,7 +214,7 @@ def test_less_of_a_fade_is_needed_of_a_link_that_is_known_to_misbehave() -> None
 
 @pytest.mark.parametrize("seed", range(4))
 def test_half_an_hour_of_ten_second_samples_without_a_fault_has_no_pattern(seed: int) -> None:
-    assert analysis(lived(seed=seed)).patterns == ()
+    assert analysis(simulate_request(seed=seed)).patterns == ()
 
 
 # ---------------------------------------------------------------- what is drawn

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity
+from ml.detection.silence import CollectorKind
 from resolvers.incidents.evidence import LiveAnomaly
 from resolvers.incidents.matching import make_plan
 from resolvers.incidents.places import find_neighbourhoods
 from resolvers.incidents.plan import LiveIncident, Plan
 from resolvers.store.tables.analysis_documents import Culprit, Pattern
 from resolvers.store.tables.core import AnomalyCategory
-from resolvers.store.tables.incidents import Incident, IncidentStatus
+from resolvers.store.tables.incidents import Incident, IncidentKind, IncidentStatus
 from tests.helpers.support import ago
 
 HUB, SATELLITE = 900, 1
@@ -72,6 +73,7 @@ def live(*members: LiveAnomaly, of: Pattern | None = None, ended: bool = False) 
     id = uuid4()
     incident = Incident(
         id=id,
+        kind=IncidentKind.FAULT,
         status=IncidentStatus.RESOLVED if ended else IncidentStatus.OPEN,
         started_at=min(member.started_at for member in members),
         announced_at=ago(minutes=4),
@@ -213,6 +215,15 @@ def test_a_settled_incident_gains_anomalies_and_loses_none() -> None:
     plan = make_plan([anomaly(4)], [entry], [pattern(1, 2, 4), pattern(2, culprit=Culprit(CulpritKind.LINK, 2))])
 
     assert targets(plan) == [(entry.id, [4])]
+
+
+def test_what_a_quiet_collector_explains_nothing_else_does() -> None:
+    silence = live(anomaly(1, collector=(CollectorKind.NETWORK, 1)), anomaly(2, collector=(CollectorKind.NETWORK, 1)))
+    silence.incident.kind = IncidentKind.NO_TELEMETRY
+
+    plan = make_plan([anomaly(3), anomaly(4, collector=(CollectorKind.NETWORK, 1))], [silence], [pattern(1, 2, 3)])
+
+    assert targets(plan) == [(silence.id, [4]), (None, [3])]
 
 
 LINKS = st.integers(1, 6)

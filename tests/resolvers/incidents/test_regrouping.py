@@ -18,7 +18,7 @@ from resolvers.store.tables.recommendations import Recommendation
 from schema.relay import global_id
 from tests.helpers.support import Api, Factory, Socket, ago, codes, id_of
 from tests.resolvers.incidents.acts import act, merge, split
-from tests.resolvers.incidents.test_summary import links_of, pattern_of, refreshed
+from tests.resolvers.incidents.test_summary import links_of, pattern_of, refresh
 
 SHOW = """query ($id: ID!) { node(id: $id) { ... on Incident { title status severity
   affectedLinkCount mergedInto { title } startedAt endedAt anomalies { totalCount nodes { id } }
@@ -42,7 +42,7 @@ async def with_anomalies(make: Factory, services: Services, number: int, **given
     """An incident of as many links, each with an anomaly, and the ids of these."""
     incident = await make.incident(**given)
     anomalies = [id_of(await make.anomaly(incident_id=incident.id)) for _ in range(number)]
-    return await refreshed(services, incident), anomalies
+    return await refresh(services, incident), anomalies
 
 
 async def told(socket: Socket, number: int) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from resolvers.store.tables.incidents import Incident, IncidentLink
 from tests.helpers.support import Factory, ago
 
 
-async def refreshed(services: Services, incident: Incident) -> Incident:
+async def refresh(services: Services, incident: Incident) -> Incident:
     async with services.database.write() as session:
         row = await session.get_one(Incident, incident.id, with_for_update=True)
         await refresh_summary(session, row)
@@ -56,7 +56,7 @@ async def test_it_lasts_from_the_first_start_as_long_as_any_anomaly_does(service
     await make.anomaly(first, started_at=ago(minutes=50), last_seen_at=ago(minutes=40), severity=Severity.HIGH, **over)
     await make.anomaly(second, started_at=ago(minutes=30), severity=Severity.MEDIUM, incident_id=incident.id)
 
-    row = await refreshed(services, incident)
+    row = await refresh(services, incident)
 
     assert (row.started_at, row.ended_at, row.severity) == (ago(minutes=50), None, Severity.MEDIUM)
 
@@ -69,7 +69,7 @@ async def test_once_over_it_ended_with_the_last_and_was_as_severe_as_the_worst(
     await make.anomaly(first, started_at=ago(hours=3), last_seen_at=ago(hours=2), severity=Severity.HIGH, **over)
     await make.anomaly(second, started_at=ago(hours=2), last_seen_at=ago(hours=1), severity=Severity.LOW, **over)
 
-    row = await refreshed(services, incident)
+    row = await refresh(services, incident)
 
     assert (row.started_at, row.ended_at, row.severity) == (ago(hours=3), ago(hours=1), Severity.HIGH)
 
@@ -79,7 +79,7 @@ async def test_it_is_worse_the_more_of_its_network_it_affects(services: Services
     for link in [await make.link(network=network) for _ in range(2)]:
         await make.anomaly(link, severity=Severity.MEDIUM, incident_id=incident.id)
 
-    row = await refreshed(services, incident)
+    row = await refresh(services, incident)
 
     assert row.severity is Severity.CRITICAL
 
@@ -94,7 +94,7 @@ async def test_a_network_s_own_figures_stand_for_its_links_only_where_nothing_na
         on = target if not isinstance(target, int) else await _site(services, target)
         await make.anomaly(on, incident_id=incident.id)
 
-    rows = [await refreshed(services, incident) for incident in (named, unnamed)]
+    rows = [await refresh(services, incident) for incident in (named, unnamed)]
 
     assert [await links_of(services, row.id) for row in rows] == [{one.id}, {one.id, other.id}]
 
@@ -115,7 +115,7 @@ async def test_it_affects_the_links_of_its_anomalies_and_of_its_pattern_each_onc
     for target in (hub, network, remote, links[0], links[1]):
         await make.anomaly(target, incident_id=incident.id)
 
-    row = await refreshed(services, incident)
+    row = await refresh(services, incident)
 
     affected = await links_of(services, row.id)
     assert affected == {link.id for link in (*links, alone)}

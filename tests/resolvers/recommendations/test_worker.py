@@ -76,7 +76,7 @@ def failure_of(network: Network, links: list[Link], **given: Any) -> Pattern:
     return pattern(RootCause.EQUIPMENT_FAILURE, Culprit(CulpritKind.NETWORK, network.id), links, **given)
 
 
-async def explained(make: Factory, links: list[Link], explanation: Pattern | None, **given: Any) -> Incident:
+async def make_explained(make: Factory, links: list[Link], explanation: Pattern | None, **given: Any) -> Incident:
     """An incident of these links, each with an anomaly, explained by a pattern."""
     values: dict[str, Any] = {"pattern": explanation}
     if explanation:
@@ -92,7 +92,7 @@ async def explained(make: Factory, links: list[Link], explanation: Pattern | Non
 
 async def failed_network(make: Factory, links: int = 3, **given: Any) -> Incident:
     network, members = await hub_network(make, "Raisting", "North Sea Energy", links)
-    return await explained(make, members, failure_of(network, members), **given)
+    return await make_explained(make, members, failure_of(network, members), **given)
 
 
 def doubtful(explanation: Pattern, rival: RootCause, culprit: Culprit | None) -> Pattern:
@@ -186,7 +186,7 @@ async def test_the_names_are_the_culprits_and_not_the_worst_links(services: Serv
     network, own = await hub_network(make, "Raisting", "North Sea Energy", 2)
     other, foreign = await hub_network(make, "Goonhilly", "Atlantic Maritime", 1)
     await make.baseline(own[0], LINK_CENTRE, LINK_SPREAD, "OB")
-    incident = await explained(make, [*foreign, *own], failure_of(network, [*foreign, *own]))
+    incident = await make_explained(make, [*foreign, *own], failure_of(network, [*foreign, *own]))
 
     await recommend_due(services)
 
@@ -213,7 +213,7 @@ async def test_a_transponder_is_named_with_the_networks_on_it(services: Services
             found.name, found.transponder = name, transponder
     links = [await make.link(network=network) for network in networks[:2]]
     culprit = Culprit(CulpritKind.SATELLITE, satellite.id, "5K")
-    incident = await explained(make, links, pattern(RootCause.SATELLITE_INTERFERENCE, culprit, links))
+    incident = await make_explained(make, links, pattern(RootCause.SATELLITE_INTERFERENCE, culprit, links))
 
     await recommend_due(services)
 
@@ -228,7 +228,7 @@ async def test_a_remote_is_named_with_its_own_link(services: Services, make: Fac
     site = await make.site(name="Aurora")
     link = await make.link(site=site)
     misaligned = pattern(RootCause.ANTENNA_MISALIGNMENT, Culprit(CulpritKind.SITE, site.id), [link])
-    incident = await explained(make, [link], misaligned)
+    incident = await make_explained(make, [link], misaligned)
 
     await recommend_due(services)
 
@@ -240,7 +240,7 @@ async def test_a_remote_is_named_with_its_own_link(services: Services, make: Fac
 async def test_a_culprit_that_is_gone_is_no_reason_to_fail(services: Services, make: Factory) -> None:
     links = [await make.link() for _ in range(2)]
     gone = pattern(RootCause.POWER_OUTAGE, Culprit(CulpritKind.SITE, 999_999), links)
-    incident = await explained(make, links, gone)
+    incident = await make_explained(make, links, gone)
 
     await recommend_due(services)
 
@@ -256,7 +256,7 @@ async def test_an_uncertain_cause_gets_what_tells_it_from_the_next_one_and_no_re
     network, links = await hub_network(make, "Raisting", "North Sea Energy", 3)
     rival = Culprit(CulpritKind.SITE, network.hub_id)
     unsure = doubtful(failure_of(network, links), RootCause.ANTENNA_ALIGNMENT, rival)
-    incident = await explained(make, links, unsure)
+    incident = await make_explained(make, links, unsure)
 
     await recommend_due(services)
 
@@ -282,7 +282,7 @@ async def test_one_cause_at_two_places_is_narrowed_down_too(services: Services, 
         Hypothesis(sure.cause, sure.culprit, 0.5),
         Hypothesis(sure.cause, Culprit(CulpritKind.SITE, network.hub_id), 0.47),
     )
-    incident = await explained(make, links, replace(sure, hypotheses=both))
+    incident = await make_explained(make, links, replace(sure, hypotheses=both))
 
     await recommend_due(services)
 
@@ -294,7 +294,7 @@ async def test_one_cause_at_two_places_is_narrowed_down_too(services: Services, 
 async def test_when_it_becomes_certain_repairs_take_the_place_of_questions(services: Services, make: Factory) -> None:
     network, links = await hub_network(make, "Raisting", "North Sea Energy", 3)
     sure = failure_of(network, links)
-    incident = await explained(make, links, doubtful(sure, RootCause.RAIN_FADE, None))
+    incident = await make_explained(make, links, doubtful(sure, RootCause.RAIN_FADE, None))
     await recommend_due(services)
     asked = await rows_of(services, incident.id)
     await change(services, incident, pattern=sure, confidence=sure.confidence)
@@ -309,7 +309,7 @@ async def test_when_it_becomes_certain_repairs_take_the_place_of_questions(servi
 
 async def test_links_that_nothing_explains_get_questions(services: Services, make: Factory) -> None:
     links = [await make.link() for _ in range(3)]
-    incident = await explained(make, links, None)
+    incident = await make_explained(make, links, None)
 
     await recommend_due(services)
 
@@ -477,7 +477,7 @@ async def test_one_that_only_draws_breath_keeps_its_list(services: Services, mak
 async def test_another_rival_gets_other_questions(services: Services, make: Factory) -> None:
     network, links = await hub_network(make, "Raisting", "North Sea Energy", 2)
     sure = failure_of(network, links)
-    incident = await explained(make, links, doubtful(sure, RootCause.RAIN_FADE, None))
+    incident = await make_explained(make, links, doubtful(sure, RootCause.RAIN_FADE, None))
     await recommend_due(services)
     await change(services, incident, pattern=doubtful(sure, RootCause.CONGESTION, None))
 
