@@ -3,10 +3,9 @@
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -31,7 +30,7 @@ from resolvers.store.postgres.embedded import embedded_postgres
 from resolvers.store.postgres.migrations import migrate
 from tests.helpers.places import postgres_folder
 from tests.helpers.shipped import template_fingerprint
-from tests.helpers.support import NOW, Api, Factory, Server, serving
+from tests.helpers.support import Api, Clock, Factory, Server, serving
 
 # Left behind by earlier runs; another session's are in use.
 UNUSED = r"""SELECT datname FROM pg_database WHERE datname ~ '^(new_template_|template_|test_)[0-9a-f_]'
@@ -94,12 +93,6 @@ def settings_of(url: str, **given: Any) -> Settings:
 def hasty_passwords() -> Passwords:
     """Hashes them at a hundredth of the usual cost: nobody steals these."""
     return Passwords(hasher=PasswordHasher.from_parameters(CHEAPEST))
-
-
-def clock_from_now() -> Callable[[], datetime]:
-    """Each test begins a moment after NOW, however long ago its module was imported: samples must not grow old."""
-    late = max(timedelta(), datetime.now(UTC) - NOW - timedelta(minutes=2))
-    return lambda: datetime.now(UTC) - late
 
 
 async def _fill(url: str) -> None:
@@ -172,9 +165,15 @@ def database_url(clones: Clones) -> Iterator[str]:
 
 
 @pytest.fixture
-async def services(database_url: str) -> AsyncIterator[Services]:
+def clock() -> Clock | None:
+    """What servers and services take for the time, None for the real one. Rooms override it."""
+    return None
+
+
+@pytest.fixture
+async def services(database_url: str, clock: Clock | None) -> AsyncIterator[Services]:
     """What the server works with; tests use it to build rows and to look at the database."""
-    made = build_services(settings_of(database_url), clock_from_now(), passwords=hasty_passwords())
+    made = build_services(settings_of(database_url), clock, passwords=hasty_passwords())
     yield made
     await made.database.close()
 
@@ -185,13 +184,13 @@ async def make(services: Services) -> Factory:
 
 
 @pytest.fixture
-def server(database_url: str) -> Server:
+def server(database_url: str, clock: Clock | None) -> Server:
     """Starts a server of this test's own, like another process on the same database, with these settings."""
 
     @asynccontextmanager
     async def start(*, hashes_hastily: bool = True, **given: Any) -> AsyncIterator[Api]:
         settings = settings_of(database_url, **{"profile": "development", **given})
-        services = build_services(settings, clock_from_now(), passwords=hasty_passwords() if hashes_hastily else None)
+        services = build_services(settings, clock, passwords=hasty_passwords() if hashes_hastily else None)
         async with serving(app.application(services, settings)) as url, Api.to(url, services) as client:
             yield client
 

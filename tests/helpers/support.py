@@ -42,11 +42,18 @@ from resolvers.store.tables.samples import SAMPLES, key_columns
 from schema.relay import global_id
 
 Row = TypeVar("Row", bound=Table)
+Clock = Callable[[], datetime]
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
 def ago(**span: float) -> datetime:
     return NOW - timedelta(**span)
+
+
+def clock_from_now() -> Clock:
+    """A clock for tests whose samples count from NOW: it begins near it, however long ago that was in a long run."""
+    late = max(timedelta(), datetime.now(UTC) - NOW - timedelta(minutes=2))
+    return lambda: datetime.now(UTC) - late
 
 
 def ms(at: datetime) -> int:

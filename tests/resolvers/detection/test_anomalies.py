@@ -1,7 +1,7 @@
 """Anomalies: found by what one looks for, acted upon, and told of live."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -215,7 +215,7 @@ async def test_resolving_by_hand_ends_it(operator: Api, make: Factory) -> None:
 
 
 async def test_an_anomaly_ahead_of_the_clock_never_ends_before_it_began(operator: Api, make: Factory) -> None:
-    ahead = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=4)
+    ahead = operator.services.clock().replace(microsecond=0) + timedelta(minutes=4)
     link = await make.link()
     await make.baseline(link, LINK_CENTRE, LINK_SPREAD, "OB")
     await record_levels(operator, link, {ahead: EXTREME})

@@ -11,7 +11,7 @@ from ml.catalogue.metrics import Metric, TargetKind
 from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.store.tables.core import Link, Stream
-from tests.helpers.support import Api, Factory, GraphQLFailed, ago, iso, ms, record
+from tests.helpers.support import Api, Clock, Factory, GraphQLFailed, ago, clock_from_now, iso, ms, record
 
 LINK = TargetKind.LINK
 START = ago(days=2).replace(hour=12, minute=0, second=0)
@@ -21,6 +21,12 @@ SERIES = """query ($number: Int!, $direction: Direction!, $metrics: [Metric!], $
 STATISTICS = """query ($number: Int!, $metrics: [Metric!], $window: TimeWindow) {
   link(number: $number) { statistics(direction: OB, metrics: $metrics, window: $window) {
     metric unit count min max mean p95 last } } }"""
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Grades count from NOW, and must not be stale when a long run gets here."""
+    return clock_from_now()
 
 
 @pytest.fixture

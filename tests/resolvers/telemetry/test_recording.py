@@ -573,7 +573,8 @@ async def test_batches_that_race_to_open_an_episode_open_one_anomaly(operator: A
 async def test_all_or_nothing(operator: Api, make: Factory, services: Services, table: str) -> None:
     link = await make.link()
     await make.baseline(link, LINK_CENTRE, LINK_SPREAD, "OB")
-    levels = {ago(minutes=3): QUIET, ago(minutes=2): EXTREME}
+    present = services.clock().replace(microsecond=0)  # of the past, nobody would be told
+    levels = {present - timedelta(minutes=3): QUIET, present - timedelta(minutes=2): EXTREME}
     await sql(
         services,
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the disk caught fire'; END $$",
