@@ -139,7 +139,7 @@ async def test_mutations_go_one_after_the_other_until_one_leaves_nothing() -> No
 
 
 async def test_siblings_are_resolved_at_the_same_time() -> None:
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(10):
         assert (await both(ZOO, "{ a b }")).data == {"a": "a", "b": "b"}
 
 
@@ -175,7 +175,7 @@ async def test_executions_of_one_plan_do_not_disturb_each_other() -> None:
 async def leaving_nothing() -> AsyncIterator[None]:
     """No task; nor anything that was to be awaited, of which there would be a warning."""
     before = asyncio.all_tasks()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(10):
         yield
     assert asyncio.all_tasks() == before
     gc.collect()

@@ -123,7 +123,7 @@ async def test_each_gets_the_same_bytes_behind_its_own_id(operator: Api, make: F
     async with sockets(operator, operator) as both:
         await watched(both)
         await acknowledged(operator, make)
-        texts = [await asyncio.wait_for(socket.connection.recv(), 5) for socket in both]
+        texts = [await asyncio.wait_for(socket.connection.recv(), 20) for socket in both]
 
     assert [json.loads(text)["id"] for text in texts] == ['"0"', '"1"']
     heads, payloads = zip(*(str(text).split('"payload":') for text in texts), strict=True)
@@ -158,7 +158,7 @@ async def test_who_leaves_amid_it_takes_nobody_along(
     async with sockets(operator, operator) as (first, second):
         await watched([first, second])
         acting = asyncio.create_task(acknowledged(operator, make))
-        await asyncio.wait_for(begun.wait(), 5)
+        await asyncio.wait_for(begun.wait(), 20)
         await first.connection.close()
         await asyncio.sleep(0.05)
         go_on.set()

@@ -58,7 +58,7 @@ async def served(operator: Api) -> str:
     return answer
 
 
-async def until_served(operator: Api, version: str, seconds: float = 1.0) -> str:
+async def until_served(operator: Api, version: str, seconds: float = 10.0) -> str:
     """What serves as soon as it is this version. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while (now := await served(operator)) != version:  # noqa: ASYNC110  another process tells by serving it

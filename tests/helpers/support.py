@@ -347,8 +347,8 @@ class Factory:
         return await self._add(row)
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 5) -> None:
-    """Wait for it."""
+async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 30) -> None:
+    """Waits until it holds; for so long only where the machine is busy."""
     with anyio.fail_after(seconds):
         while not (await result if isinstance(result := condition(), Awaitable) else result):  # noqa: ASYNC110
             await anyio.sleep(0.005)

@@ -271,8 +271,8 @@ async def test_sockets_streams_and_requests_pass_the_guide_s_proxies(
 
         question = {"query": ACKNOWLEDGE, "variables": {"id": id_of(anomaly)}}
         answer = await client.post(f"{url}/graphql", json=question, headers=operator.headers)
-        pushed = json.loads(await asyncio.wait_for(socket.recv(), 5))
-        event = await asyncio.wait_for(anext(part async for part in stream.aiter_text() if "data:" in part), 5)
+        pushed = json.loads(await asyncio.wait_for(socket.recv(), 20))
+        event = await asyncio.wait_for(anext(part async for part in stream.aiter_text() if "data:" in part), 20)
         metrics = await client.get(f"{url}/metrics")
 
     assert answer.json() == {"data": {"acknowledgeAnomaly": {"__typename": "Anomaly"}}}

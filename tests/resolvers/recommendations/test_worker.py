@@ -630,7 +630,7 @@ async def test_an_incident_that_is_announced_is_told_with_what_to_do(
             return len(await rows_of(services, incident.id)) >= 3
 
         if automatic:
-            await until(has_some, 10)
+            await until(has_some, 30)
         else:
             await asyncio.sleep(0.5)
             assert not await has_some()
@@ -646,7 +646,7 @@ async def test_what_happened_while_no_server_was_there_is_caught_up_with(
         async def has_some() -> bool:
             return len(await rows_of(services, incident.id)) >= 3
 
-        await until(has_some, 10)
+        await until(has_some, 30)
 
 
 def test_the_worker_listens_to_the_topic_that_incidents_publish() -> None:

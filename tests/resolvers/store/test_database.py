@@ -104,7 +104,7 @@ async def test_who_is_told_of_room_and_leaves_tells_the_next(database_url: str) 
         await asyncio.sleep(0)
     first.cancel()
 
-    assert await asyncio.wait_for(second, 5)
+    assert await asyncio.wait_for(second, 20)
     assert database.pool.used == 0
     await database.close()
 
@@ -112,7 +112,7 @@ async def test_who_is_told_of_room_and_leaves_tells_the_next(database_url: str) 
 async def test_when_the_database_is_away_nobody_waits_for_a_connection(database_url: str) -> None:
     database = Database(database_url.replace("/test_", "/nowhere_"), pool_size=2)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(9):
         failed = await asyncio.gather(*(drive(database) for _ in range(12)), return_exceptions=True)
 
     assert all(isinstance(one, Exception) for one in failed)
