@@ -26,14 +26,12 @@ class FleetClock:
     run: DemoRun | None = None
 
     def __call__(self) -> datetime:
-        real = self.real()
-        return real if self.run is None else to_fleet_time(self.run, real)
+        return self._tell(self.real())
 
     @property
     def speed(self) -> float:
         """How many seconds of the fleet pass in a real one: 1 once it has caught up."""
-        has_caught_up = self.run is None or self() >= self.real()
-        return 1.0 if self.run is None or has_caught_up else self.run.speed
+        return self._measure_speed(self.real())
 
     async def read(self, database: Database) -> None:
         """Reads the newest row."""
@@ -42,7 +40,15 @@ class FleetClock:
 
     def seconds_until(self, fleet_time: datetime) -> float:
         """Returns the real seconds until then; 0 for what is over."""
-        return max(0.0, (fleet_time - self()).total_seconds() / self.speed)
+        real = self.real()
+        left = (fleet_time - self._tell(real)).total_seconds()
+        return max(0.0, left / self._measure_speed(real))
+
+    def _tell(self, real: datetime) -> datetime:
+        return real if self.run is None else to_fleet_time(self.run, real)
+
+    def _measure_speed(self, real: datetime) -> float:
+        return self.run.speed if self.run is not None and self._tell(real) < real else 1.0
 
 
 def to_fleet_time(run: DemoRun, real: datetime) -> datetime:

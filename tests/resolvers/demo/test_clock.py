@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import pytest
 
@@ -42,6 +43,16 @@ def test_it_never_goes_back_and_is_never_ahead(minutes: int) -> None:
 
     assert to_fleet_time(own, real) <= real
     assert to_fleet_time(own, real) <= to_fleet_time(own, real + timedelta(seconds=1))
+
+
+def test_once_it_has_caught_up_it_runs_at_the_real_pace_while_time_goes_on() -> None:
+    """The real time moves between any two readings, so that it must be read once for both clocks."""
+    ticks = (START + timedelta(hours=3, microseconds=number) for number in count())
+
+    clock = FleetClock(lambda: next(ticks), run(speed=25.0))
+
+    assert clock.speed == 1.0
+    assert clock.seconds_until(START + timedelta(hours=3, minutes=1)) == pytest.approx(60.0, abs=1.0)
 
 
 def test_without_a_row_it_is_the_real_one() -> None:
