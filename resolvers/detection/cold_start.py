@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from resolvers.detection.profile_worker import MIN_SAMPLES, REFIT_AFTER, fit
+from resolvers.detection.profile_worker import MIN_SAMPLES, count_to_read, count_until_refit, fit
 from resolvers.detection.scoring import BatchScorer
 from resolvers.store.telemetry.profiles import StoredProfile, store_profiles
 from resolvers.store.telemetry.streams import store_baselines
@@ -30,7 +30,8 @@ async def learn_from_batch(session: AsyncSession, scorer: BatchScorer, fresh: pl
     numbers, stored = chosen[fits.places], (locked.samples + added)[chosen[fits.places]]
     contents = fits.profiles.to_bytes()
     keys = [locked.keys[number] for number in numbers.tolist()]
-    counts = [(count, count + max(REFIT_AFTER, count // 10)) for count in stored.tolist()]
+    due = count_until_refit(stored, count_to_read(fits.seconds / added[numbers]))
+    counts = list(zip(stored.tolist(), due.tolist(), strict=True))
     made = await store_profiles(session, locked.kind, keys, counts, detector.version, contents)
     for number, profile, content in zip(numbers.tolist(), made, contents, strict=True):
         locked.profile[number] = profile

@@ -76,7 +76,8 @@ async def _learn_some(services: Services, detector: Detector) -> int:
             return 0
         due.sort(key=lambda record: (record["target_id"], record["direction"]))
         keys: list[StreamKey] = [(record["target_id"], record["direction"]) for record in due]
-        most = _count_to_read(detector.kind, [record["memory"] for record in due])
+        memory = Memory.from_bytes([record["memory"] for record in due], len(CATALOGUE[detector.kind].specs))
+        most = count_to_read(memory.cadence_seconds)
         frame = await telemetry.load_newest(session, detector.kind, keys, most.tolist())
         confirmed = await connection.fetch(_CONFIRMED, detector.kind.value, *zip(*keys, strict=True))
     windows = np.array([tuple(record) for record in confirmed], dtype=np.int64).reshape(-1, 3)
@@ -87,11 +88,22 @@ async def _learn_some(services: Services, detector: Detector) -> int:
     return len(keys)
 
 
-def _count_to_read(kind: TargetKind, memories: list[bytes | None]) -> NDArray[np.int64]:
-    """Returns how many of its newest samples each stream learns from, shape (streams,)."""
-    cadence = Memory.from_bytes(memories, len(CATALOGUE[kind].specs)).cadence_seconds
+def count_to_read(cadence: Floats) -> NDArray[np.int64]:
+    """Returns how many of its newest samples each stream learns from, shape (streams,).
+
+    cadence: usual seconds between a stream's samples, shape (streams,), NaN where unknown.
+    """
     spanning = LEARN_SECONDS / np.where(np.isnan(cadence), NOMINAL_CADENCE_SECONDS, cadence)
     return np.clip(np.ceil(spanning), LEARN_FROM, MAX_LEARN_FROM).astype(np.int64)
+
+
+def count_until_refit(samples: NDArray[np.int64], most: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns the number of samples with which streams are fitted again, shape (streams,).
+
+    samples: that the history of each stream had. most: how many of them it is fitted to, at most.
+    """
+    due: NDArray[np.int64] = samples + np.maximum(REFIT_AFTER, np.minimum(samples, most) // 10)
+    return due
 
 
 async def _store(
@@ -107,7 +119,7 @@ async def _store(
     samples: that the history of each stream had.
     most: how many of them it learned from, at most.
     """
-    due = samples + np.maximum(REFIT_AFTER, np.minimum(samples, most) // 10)
+    due = count_until_refit(samples, most)
     contents: list[bytes | None] = [None] * len(locked.keys)
     for place, content in zip(fits.places, fits.profiles.to_bytes(), strict=True) if fits else ():
         contents[place] = content

@@ -17,6 +17,7 @@ from ml.simulation.simulator import simulate
 from resolvers.base.access import SYSTEM
 from resolvers.base.roles import Role
 from resolvers.context import Context, Services
+from resolvers.detection.profile_worker import LEARN_FROM
 from resolvers.detection.silence import SilenceWatch
 from resolvers.fleet import topology
 from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Event, Link, Profile, Stream
@@ -201,3 +202,17 @@ async def test_what_brings_its_history_at_once_is_scored_by_it(services: Service
     assert [stream.profile for stream in streams] == [1, 1]
     assert [profile.samples for profile in profiles] == [stream.samples for stream in streams]
     assert all(stream.learned_samples == stream.samples for stream in streams)
+
+
+async def test_a_long_history_at_once_is_learned_again_after_a_tenth_of_what_is_learned_from(
+    services: Services,
+) -> None:
+    fleet, frame = ordinary_days(1, 20 * 24)
+    await topology.upsert(Context(services, SYSTEM), specification(fleet))
+
+    await recording.record(Context(services, SYSTEM), TargetKind.LINK, frame)
+
+    async with services.database.read() as session:
+        profiles = list(await session.scalars(select(Profile)))
+    assert [profile.samples > LEARN_FROM for profile in profiles] == [True, True]
+    assert [profile.due_samples - profile.samples for profile in profiles] == [LEARN_FROM // 10] * 2
