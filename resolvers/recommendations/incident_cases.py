@@ -8,18 +8,16 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import TargetKind
-from ml.catalogue.root_causes import CAUSES, CulpritKind, RootCause
+from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.recommendation.advice import Diagnosis
 from ml.recommendation.case import FaultCase
 from ml.recommendation.playbook.actions import CasePhrases
 from resolvers.recommendations.cases import DescribedCase
 from resolvers.recommendations.pattern_cases import Extent, build_pattern_case, phrase_time
-from resolvers.recommendations.phrasing import capitalize_first
 from resolvers.recommendations.reading_cases import build_from_anomaly, to_severity_number
 from resolvers.store.queries.labels import TargetLabels, load_labels
-from resolvers.store.tables.analysis_documents import Culprit, Hypothesis, Pattern
 from resolvers.store.tables.core import Anomaly, AnomalyCategory
-from resolvers.store.tables.incidents import Incident, IncidentKind, IncidentLink
+from resolvers.store.tables.incidents import Incident, IncidentKind
 
 NOTHING_KNOWN: Final = Diagnosis(RootCause.UNKNOWN, 0.0)
 SILENT: Final = Diagnosis(RootCause.UNKNOWN, 0.0, RootCause.POWER_OUTAGE)
@@ -27,8 +25,7 @@ SILENT: Final = Diagnosis(RootCause.UNKNOWN, 0.0, RootCause.POWER_OUTAGE)
 
 async def build_incident_cases(session: AsyncSession, incident: Incident, now: datetime) -> list[DescribedCase]:
     """Returns the incident's case; nothing where nothing is known yet that advice could be based on."""
-    pattern = await _load_explanation(session, incident)
-    if pattern:
+    if pattern := incident.pattern:
         case = await build_pattern_case(session, pattern, _measure_extent(incident, len(pattern.links), now))
         severity = max(case.fault.severity, to_severity_number(incident.severity))
         return [replace(case, fault=replace(case.fault, severity=severity))]
@@ -37,44 +34,6 @@ async def build_incident_cases(session: AsyncSession, incident: Incident, now: d
 
 def _measure_extent(incident: Incident, links: int, now: datetime) -> Extent:
     return Extent(now, incident.affected_link_count or links, incident.ended_at)
-
-
-# ---------------------------------------------------------------- explained
-
-
-async def _load_explanation(session: AsyncSession, incident: Incident) -> Pattern | None:
-    """Returns the incident's pattern. Where its cause or culprit says otherwise, they hold, as people may set them."""
-    if incident.root_cause is None:
-        return incident.pattern
-    cause, culprit = incident.root_cause, _culprit_of(incident)
-    pattern = incident.pattern
-    if pattern and (pattern.cause, pattern.culprit) == (cause, culprit or pattern.culprit):
-        return replace(pattern, confidence=pattern.confidence if incident.confidence is None else incident.confidence)
-    confidence = 1.0 if incident.confidence is None else incident.confidence
-    links = pattern.links if pattern else tuple(await session.scalars(_links_of(incident)))
-    return Pattern(
-        cause=cause,
-        culprit=culprit,
-        description=f"{capitalize_first(CAUSES[cause].meaning)}.",
-        severity=pattern.severity if pattern else to_severity_number(incident.severity),
-        confidence=confidence,
-        started_at=incident.started_at,
-        ended_at=incident.ended_at,
-        links=links,
-        directions=pattern.directions if pattern else (),
-        evidence=(),
-        hypotheses=(Hypothesis(cause, culprit, confidence),),
-    )
-
-
-def _culprit_of(incident: Incident) -> Culprit | None:
-    if incident.culprit_kind is None or incident.culprit_id is None:
-        return None
-    return Culprit(incident.culprit_kind, incident.culprit_id, incident.culprit_transponder)
-
-
-def _links_of(incident: Incident) -> Any:
-    return select(IncidentLink.link_id).where(IncidentLink.incident_id == incident.id).order_by(IncidentLink.link_id)
 
 
 # ---------------------------------------------------------------- not explained
