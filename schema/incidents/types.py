@@ -40,7 +40,9 @@ class Incident(Node):
     kind: IncidentKind
     status: IncidentStatus
     severity: Severity = strawberry.field(
-        description="The highest of its anomalies that last; of all of them once it has ended."
+        description="The highest of its anomalies that last; of all of them once it has ended. One step higher where at"
+        " least two links and a fifth of their networks' are affected, two steps where half are; and LOW and MEDIUM"
+        " one step higher from an hour on."
     )
     title: str
     root_cause: RootCause | None = strawberry.field(description="Null while nothing is known with enough confidence.")
