@@ -176,8 +176,8 @@ async def _widen(session: AsyncSession, ids: Sequence[UUID], now: datetime) -> l
         return []
     query = update(Anomaly).where(is_among(Anomaly.id, ids)).values(direction=None).returning(Anomaly)
     widened = list(await session.scalars(query))
-    action, note = f"{AnomalyChange.UPDATED}: BOTH DIRECTIONS", "The other direction fell silent, too."
-    session.add_all(AuditEntry(subject_id=anomaly.id, action=action, note=note, at=now) for anomaly in widened)
+    action, details = f"{AnomalyChange.UPDATED}: BOTH DIRECTIONS", "The other direction fell silent, too."
+    session.add_all(AuditEntry(subject_id=anomaly.id, action=action, details=details, at=now) for anomaly in widened)
     return widened
 
 
@@ -194,9 +194,9 @@ async def _end_deviations(
     values = {"status": AnomalyStatus.RESOLVED, "ended_at": Anomaly.last_seen_at}
     ended = list(await session.scalars(query.values(values).returning(Anomaly)))
     await connection.execute(_RESET_STREAMS, kind.value, [target for target, _ in targets], ids)
-    note = f"The {kind.lower()} fell silent."
+    details = f"The {kind.lower()} fell silent."
     session.add_all(
-        AuditEntry(subject_id=anomaly.id, action=AnomalyChange.RESOLVED, note=note, at=now) for anomaly in ended
+        AuditEntry(subject_id=anomaly.id, action=AnomalyChange.RESOLVED, details=details, at=now) for anomaly in ended
     )
     return ended
 
@@ -222,7 +222,7 @@ async def end_silences(session: AsyncSession, streams: Streams, arrivals: Arriva
         anomaly.ended_at = max(anomaly.started_at, from_ms(heard_at[anomaly.id]))
         anomaly.last_seen_at = anomaly.ended_at
         session.add(
-            AuditEntry(subject_id=anomaly.id, action=AnomalyChange.RESOLVED, note="It was heard again.", at=now)
+            AuditEntry(subject_id=anomaly.id, action=AnomalyChange.RESOLVED, details="It was heard again.", at=now)
         )
     await session.flush()
     await publish_changes(session, [(AnomalyChange.RESOLVED, anomaly) for anomaly in ended])
@@ -243,7 +243,7 @@ async def _end_history(services: Services, now: datetime) -> None:
         values = {"status": AnomalyStatus.RESOLVED, "ended_at": Anomaly.last_seen_at}
         await session.execute(update(Anomaly).where(is_among(Anomaly.id, ids)).values(values))
         session.add_all(
-            AuditEntry(subject_id=id, action=AnomalyChange.RESOLVED, note="Its history ended.", at=now) for id in ids
+            AuditEntry(subject_id=id, action=AnomalyChange.RESOLVED, details="Its history ended.", at=now) for id in ids
         )
 
 

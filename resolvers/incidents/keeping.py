@@ -42,9 +42,9 @@ class _Work:
     analysis_id: UUID | None = None
     changes: list[tuple[IncidentChange, Incident]] = field(default_factory=list)
 
-    def tell(self, change: IncidentChange, incident: Incident, note: str | None = None) -> None:
+    def tell(self, change: IncidentChange, incident: Incident, details: str | None = None) -> None:
         at = self.now + len(self.changes) * timedelta(microseconds=1)  # in one transaction, in their order
-        record_change(self.session, incident, change, at, note=note)
+        record_change(self.session, incident, change, at, details=details)
         self.changes.append((change, incident))
 
 

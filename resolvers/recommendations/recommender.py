@@ -216,10 +216,10 @@ def _record_change(
     change: RecommendationChange,
     by: int | None,
     now: datetime,
-    note: str | None = None,
+    details: str | None = None,
 ) -> None:
     """Adds to the recommendation's history, and tells subscribers."""
-    session.add(AuditEntry(subject_id=row.id, by_id=by, action=change, note=note, at=now))
+    session.add(AuditEntry(subject_id=row.id, by_id=by, action=change, details=details, at=now))
     publish(session, make_event(row, change))
 
 

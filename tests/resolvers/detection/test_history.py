@@ -85,8 +85,8 @@ async def test_a_fault_at_the_end_of_imported_history_ends_with_it(world: World)
     assert lasting.status is AnomalyStatus.OPEN
     assert (ended.status, ended.ended_at, ended.is_historical) == (AnomalyStatus.RESOLVED, last, True)
     async with world.services.database.read() as session:
-        notes = list(await session.scalars(select(AuditEntry.note).order_by(AuditEntry.id)))
-    assert notes == [None, "Its history ended."]
+        entries = list(await session.scalars(select(AuditEntry).order_by(AuditEntry.id)))
+    assert [(entry.note, entry.details) for entry in entries] == [(None, None), (None, "Its history ended.")]
     assert await world.changes() == []
 
 

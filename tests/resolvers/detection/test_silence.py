@@ -102,7 +102,9 @@ class World:
     async def history(self, anomaly: Anomaly) -> list[tuple[str, str | None]]:
         async with self.services.database.read() as session:
             query = select(AuditEntry).where(AuditEntry.subject_id == anomaly.id).order_by(AuditEntry.id)
-            return [(entry.action, entry.note) for entry in await session.scalars(query)]
+            entries = list(await session.scalars(query))
+        assert all(entry.note is None for entry in entries), "nobody wrote one"
+        return [(entry.action, entry.details) for entry in entries]
 
 
 @pytest.fixture

@@ -328,9 +328,11 @@ async def test_the_timeline_tells_what_happened(
 
     [incident] = await incidents(services)
     async with services.database.read() as session:
-        query = select(AuditEntry.action, AuditEntry.note).where(AuditEntry.subject_id == incident.id)
+        query = select(AuditEntry.action, AuditEntry.note, AuditEntry.details).where(
+            AuditEntry.subject_id == incident.id
+        )
         told = [tuple(row) for row in await session.execute(query.order_by(AuditEntry.at))]
-    assert told == [("OPENED", None), ("UPDATED", "1 more anomaly, another explanation")]
+    assert told == [("OPENED", None, None), ("UPDATED", None, "1 more anomaly, another explanation")]
 
 
 async def test_a_collector_that_went_quiet_is_one_incident_of_its_own_kind(

@@ -425,13 +425,13 @@ async def test_with_the_incident_its_list_is_closed_and_told_why(
     assert [row.id for row in await rows_of(services, incident.id)] == [before[0].id]
     gone = await rows_of(services, incident.id, superseded=True)
     assert {row.superseded_because for row in gone} == {reason}
-    document = (
-        "query ($id: ID!) { node(id: $id) { ... on Recommendation { supersededBecause history { action note } } } }"
-    )
+    document = """query ($id: ID!) { node(id: $id) { ... on Recommendation {
+        supersededBecause history { action note details } } } }"""
     told = (await operator.run(document, id=id_of(gone[0])))["node"]
     assert told["supersededBecause"] == reason
     assert told["history"][-1]["action"] == "SUPERSEDED"
-    assert "incident was" in told["history"][-1]["note"] or "incident ended" in told["history"][-1]["note"]
+    assert told["history"][-1]["note"] is None
+    assert told["history"][-1]["details"].startswith(("The incident was", "The incident ended"))
 
 
 @pytest.mark.parametrize("status", [IncidentStatus.OPEN, IncidentStatus.RESOLVED])
