@@ -33,6 +33,7 @@ class Job:
     batch_rows: int
     memory: int  # bytes that reading may take
     seconds: float  # of a processor, from one message to the next
+    decimal: str = "."  # what separates decimals in a CSV file
 
     def as_json(self) -> str:
         """Returns the job for the command line."""

@@ -25,6 +25,7 @@ NUMBER: Final = "number"
 NAMED_COLUMNS: Final = 20  # columns that the message names where ours are missing
 NAMED_CHARACTERS: Final = 50  # of each
 LONGEST_REASON: Final = 300  # characters
+UNPRINTABLE: Final = r"[\p{C}\p{Zl}\p{Zp}]"
 PANICKED: Final = "it is damaged, or has something in it that polars cannot read"
 STATUS: Final = Path("/proc/self/statm")
 DATA_PAGES: Final = 5  # their place in it
@@ -89,13 +90,12 @@ def _produce_messages(job: Job) -> Iterator[tuple[Kind, bytes]]:
     _allow_seconds(job.seconds)
     try:
         with os.fdopen(job.descriptor, "rb") as file:
-            table = open_table(file)
+            table = open_table(file, job.decimal)
             names = _match_columns(table, job)
             yield Kind.ROWS, str(table.count_rows()).encode()
             metrics = [name for name in job.metrics if name in names.values()]
-            for piece in table.read_pieces([*names]):
-                for batch in piece.rename(names).iter_slices(job.batch_rows):
-                    yield Kind.BATCH, _to_arrow(parse_cells(batch, metrics))
+            for batch in _read_batches(table, names, metrics, job.batch_rows):
+                yield Kind.BATCH, _to_arrow(batch)
         yield Kind.END, b""
     except Unsuitable as error:
         yield Kind.REFUSED, str(error).encode()
@@ -105,6 +105,23 @@ def _produce_messages(job: Job) -> Iterator[tuple[Kind, bytes]]:
         why = (str(error).splitlines() or [type(error).__name__])[0]
         shown = make_printable(why, LONGEST_REASON).rstrip(".")
         yield Kind.REFUSED, f"cannot be read as CSV or Parquet: {shown}.".encode()
+
+
+def _read_batches(table: TableFile, names: dict[str, str], metrics: list[str], rows: int) -> Iterator[pl.DataFrame]:
+    """Yields typed rows; one that was refused is null in all columns, and `unreadable` says why."""
+    for piece in table.read_pieces([*names]):
+        raw = piece.rows.rename(names).with_columns(piece.lines.alias("line"))
+        if len(piece.refused):
+            raw = pl.concat([raw, piece.refused], how="diagonal").sort("line", maintain_order=True)
+        for batch in raw.iter_slices(rows):
+            yield _parse_batch(batch, metrics)
+
+
+def _parse_batch(batch: pl.DataFrame, metrics: list[str]) -> pl.DataFrame:
+    typed = parse_cells(batch.drop("line", "reason", strict=False), metrics)
+    reason = [batch["reason"]] if "reason" in batch.columns else []
+    said = pl.coalesce(*reason, pl.col("unreadable")).str.replace_all(UNPRINTABLE, "?")
+    return typed.with_columns(unreadable=said)
 
 
 def _to_arrow(batch: pl.DataFrame) -> bytes:

@@ -4,7 +4,8 @@ Polars' own streams read ahead of a slow consumer and take a Parquet row group w
 read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import BinaryIO, Final, Protocol
 
 import polars as pl
@@ -34,25 +35,53 @@ class Unreadable(Exception):
     """The file is neither CSV nor Parquet, or damaged; the message says why."""
 
 
+REFUSED: Final = pl.Schema({"line": pl.Int64, "reason": pl.String})
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of a file, in its order.
+
+    rows: the columns asked for. A CSV file's cells are text, null where empty; Parquet's columns keep their types.
+    lines: where each row begins, counted from 1: the line of a CSV file, the row of a Parquet file (Int64).
+    refused: rows that have no place in the table, as `REFUSED`: `line`, and a sentence that names it.
+    """
+
+    rows: pl.DataFrame
+    lines: pl.Series
+    refused: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REFUSED))
+
+
 class TableFile(Protocol):
     """A file with named columns."""
 
     @property
     def schema(self) -> pl.Schema:
-        """Names and types of the columns."""
+        """Names and types of all columns. A heading that comes again has a name of its own here."""
+
+    @property
+    def headings(self) -> Mapping[str, str]:
+        """The headings as the file has them, by their names in `schema`: the same but where one comes again."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Sentences on what was understood of the file beyond plain CSV. Complete once all was read."""
 
     def count_rows(self) -> int:
-        """Returns how many rows there are."""
+        """Returns how many rows there are, refused ones too."""
 
-    def read_pieces(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    def read_pieces(self, columns: Sequence[str]) -> Iterator[Piece]:
         """Yields these columns of all rows in order, a bounded part at a time. Supports one pass at a time."""
 
 
-def open_table(file: BinaryIO, block_bytes: int = BLOCK_BYTES, max_rows: int = MAX_ROWS) -> TableFile:
+def open_table(
+    file: BinaryIO, decimal: str = ".", block_bytes: int = BLOCK_BYTES, max_rows: int = MAX_ROWS
+) -> TableFile:
     """Opens a table: Parquet by its first bytes, anything else as CSV.
 
     Raises Unreadable, an OSError or a PolarsError for what is neither, as the methods do.
 
+    decimal: what separates a number's decimals in CSV, and so is not what separates its cells if anything else can be.
     block_bytes: of CSV read at a time; no row may be longer.
     max_rows: of a piece.
     """
@@ -77,12 +106,18 @@ class CsvFile:
             raise Unreadable(TOO_WIDE)
         self.schema = _scan(first).collect_schema()
         self._header = pl.DataFrame(schema=self.schema).write_csv().encode()
+        self.headings = {name: name for name in self.schema}
+        self.notes: list[str] = []
 
     def count_rows(self) -> int:
         return sum(int(scan.select(pl.len()).collect().item()) for scan in self._scan_blocks())
 
-    def read_pieces(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        return (scan.select(columns).collect() for scan in self._scan_blocks())
+    def read_pieces(self, columns: Sequence[str]) -> Iterator[Piece]:
+        line = 2
+        for scan in self._scan_blocks():
+            rows = scan.select(columns).collect()
+            yield Piece(rows, pl.int_range(line, line + len(rows), eager=True))
+            line += len(rows)
 
     def _scan_blocks(self) -> Iterator[pl.LazyFrame]:
         for number, block in enumerate(self._read_blocks()):
@@ -149,11 +184,13 @@ class ParquetFile:
         self._max_rows = max_rows
         self._lazy = pl.scan_parquet(file, glob=False)
         self.schema = self._lazy.collect_schema()
+        self.headings = {name: name for name in self.schema}
+        self.notes: list[str] = []
 
     def count_rows(self) -> int:
         return int(self._lazy.select(pl.len()).collect().item())
 
-    def read_pieces(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    def read_pieces(self, columns: Sequence[str]) -> Iterator[Piece]:
         """Reads column by column, so that a row group is never in memory as a whole, however large."""
         total = self.count_rows()
         for start in range(0, total, self._max_rows):
@@ -161,4 +198,4 @@ class ParquetFile:
             piece = pl.DataFrame([part.select(column).collect().to_series() for column in columns])
             if len(piece) != min(self._max_rows, total - start):
                 raise Unreadable("it has fewer rows than it says")
-            yield piece
+            yield Piece(piece, pl.int_range(start + 1, start + len(piece) + 1, eager=True))

@@ -306,3 +306,10 @@ async def test_who_may_not_record_may_not_import(read: Import, make: Factory) ->
         await read(content, caller=Caller(user_id=(await make.user()).id, role=Role.VIEWER))
     with pytest.raises(Unauthenticated):
         await read(content, caller=None)
+
+
+async def test_control_characters_are_never_echoed(read: Import, link: Link) -> None:
+    [step] = await read(f"link,direction,at,esnoDb\n{link.number},OB,\x1b[31m\x07\u202e1,12\n")
+
+    [entry] = step.recorded.rejected
+    assert entry.reason == "at cannot be read: ?[31m??1."
