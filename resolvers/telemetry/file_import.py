@@ -20,6 +20,7 @@ from resolvers.store.postgres.conditions import is_among
 from resolvers.store.tables.core import Anomaly
 from resolvers.telemetry import recording
 from resolvers.telemetry.files.messages import make_printable
+from resolvers.telemetry.left_out import LeftOutCells, add_counts
 from resolvers.telemetry.recording import LISTED_REJECTIONS, RecordedBatch, Rejection, largest_batch
 
 LONGEST_NAME: Final = 100  # characters of a file's name in a sentence
@@ -48,6 +49,8 @@ class Tally:
     rejected: list[Rejection] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     anomalies: set[UUID] = field(default_factory=set)
+    left_out_count: int = 0
+    left_out: list[LeftOutCells] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -60,6 +63,8 @@ class Tally:
         self.rejected += batch.rejected[: LISTED_REJECTIONS - len(self.rejected)]
         self.reasons.update(batch.reasons)
         self.anomalies.update(anomaly.id for anomaly in batch.anomalies)
+        self.left_out_count += batch.left_out_count
+        self.left_out = add_counts(self.left_out, batch.left_out)
 
 
 async def import_upload(context: Context, kind: TargetKind, name: str, content: IO[bytes]) -> RecordedBatch:
@@ -88,7 +93,8 @@ async def _combine(context: Context, tally: Tally) -> RecordedBatch:
     async with context.database.read() as session:
         touched = [*await session.scalars(query)]
     counts = (tally.accepted, tally.duplicates, tally.rejected_count)
-    return RecordedBatch(*counts, tally.rejected, dict(tally.reasons), touched)
+    left_out = (tally.left_out_count, tally.left_out)
+    return RecordedBatch(*counts, tally.rejected, dict(tally.reasons), touched, *left_out)
 
 
 def open_file(path: Path) -> IO[bytes]:

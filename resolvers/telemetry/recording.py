@@ -1,7 +1,7 @@
 """Records samples, and says which ones a client may read or follow."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -18,6 +18,7 @@ from resolvers.store.telemetry.live_samples import NewSamples
 from resolvers.store.telemetry.series import Span
 from resolvers.telemetry import validation
 from resolvers.telemetry.ingest import ingest
+from resolvers.telemetry.left_out import LeftOutCells, count_cells
 
 LARGEST_BATCH = 100_000
 LISTED_REJECTIONS = 100
@@ -43,6 +44,7 @@ class RecordedBatch:
     duplicates: rows that were stored before, or earlier in the same batch.
     rejected: the first 100 refused rows.
     reasons: counts all refused rows by what is wrong, whatever the value.
+    left_out_count, left_out: cells of rows that were not refused, whose values are impossible or cannot be read.
     """
 
     accepted: int
@@ -51,6 +53,8 @@ class RecordedBatch:
     rejected: list[Rejection]
     reasons: dict[str, int]
     anomalies: list[Anomaly]
+    left_out_count: int = 0
+    left_out: list[LeftOutCells] = field(default_factory=list)
 
 
 async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> RecordedBatch:
@@ -60,7 +64,8 @@ async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> Rec
     batch can be sent again. Raises InvalidInput for too many rows, RateLimited for too many at a time.
 
     frame: `number` (Int64), for links `direction` ('IB', 'OB'), `at` (Int64, epoch ms) and any of the kind's metric
-        columns (Float64, null = not measured); `unreadable` (String) may say what is wrong with a row already.
+        columns (Float64, null = not measured). `unreadable` (String) may say what is wrong with a row already, and
+        `left_out` (lists of `left_out.CELL`) which of its cells could not be read.
     """
     context.require(Role.OPERATOR, "record metrics")
     most = largest_batch(context)
@@ -68,8 +73,7 @@ async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> Rec
         raise InvalidInput(f"At most {most} rows at once; these are {len(frame)}. Send them in parts.")
     await context.consume(Budget.SAMPLES, cost=len(frame))
     rows = await validation.validate_rows(context, kind, frame)
-    rejected = rows.filter(pl.col("reason").is_not_null())
-    good = rows.filter(pl.col("reason").is_null())
+    good, rejected = rows.good, rows.rejected
     unique = good.unique(key_columns(kind), keep="first", maintain_order=True)
     repeated = len(good) - len(unique)
     accepted, anomalies = await ingest(context, kind, unique) if len(unique) else (0, [])
@@ -80,9 +84,11 @@ async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> Rec
         accepted,
         duplicates,
         len(rejected),
-        [Rejection(row, reason) for row, reason in listed.select("row", "reason").iter_rows()],
+        [Rejection(row, reason) for row, reason in listed.iter_rows()],
         dict(rejected.group_by(pl.col("reason").str.replace(VARYING_PART, "")).len().iter_rows()),
         anomalies,
+        len(rows.left_out),
+        count_cells(rows.left_out),
     )
 
 

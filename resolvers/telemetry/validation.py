@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,17 +17,34 @@ from resolvers.store.postgres.identifiers import LARGEST_INTEGER
 from resolvers.store.tables.samples import target_column
 from resolvers.store.tables.targets import TARGET_TABLES
 from resolvers.store.telemetry.readings import to_readings
+from resolvers.telemetry.left_out import leave_out_impossible, name_first
 
 if TYPE_CHECKING:
     from resolvers.store.postgres.database import Connection
 
+Check = tuple[pl.Expr, pl.Expr]  # whether something is wrong with a row, and the sentence that says so
 
-async def validate_rows(context: Context, kind: TargetKind, frame: pl.DataFrame) -> pl.DataFrame:
-    """Returns the frame with targets' ids, all metric columns, `row` numbers, and a `reason` where a row is refused."""
+
+@dataclass(frozen=True)
+class ValidatedRows:
+    """A batch, divided.
+
+    good: can be stored: targets' ids, all metric columns, and `row` numbers.
+    rejected: `row` and `reason`.
+    left_out: cells of good rows that are left out, as `left_out.CELLS`.
+    """
+
+    good: pl.DataFrame
+    rejected: pl.DataFrame
+    left_out: pl.DataFrame
+
+
+async def validate_rows(context: Context, kind: TargetKind, frame: pl.DataFrame) -> ValidatedRows:
+    """Divides a batch into rows that can be stored and rows that cannot, with what is wrong with them."""
     numbers = frame["number"].drop_nulls().unique().to_list()
     async with context.database.driver() as connection:
         ids = await _read_ids(connection, kind, [number for number in numbers if 0 <= number <= LARGEST_INTEGER])
-    return await asyncio.to_thread(_complete_rows, kind, frame, ids, _build_reason(context, kind))
+    return await asyncio.to_thread(_divide_rows, kind, frame, ids, _list_checks(context, kind))
 
 
 async def _read_ids(connection: "Connection", kind: TargetKind, numbers: Sequence[int]) -> pl.DataFrame:
@@ -41,23 +59,35 @@ async def _read_ids(connection: "Connection", kind: TargetKind, numbers: Sequenc
     return pl.DataFrame({"number": found_numbers.astype(np.int64), target_column(kind): ids})
 
 
-def _complete_rows(kind: TargetKind, frame: pl.DataFrame, ids: pl.DataFrame, reason: pl.Expr) -> pl.DataFrame:
+def _divide_rows(kind: TargetKind, frame: pl.DataFrame, ids: pl.DataFrame, checks: Sequence[Check]) -> ValidatedRows:
+    columns = list(CATALOGUE[kind].columns)
     wide = frame.with_row_index("row").with_columns(
-        pl.lit(None, pl.Float64).alias(column) for column in CATALOGUE[kind].columns if column not in frame.columns
+        pl.lit(None, pl.Float64).alias(column) for column in columns if column not in frame.columns
     )
     if "unreadable" not in wide.columns:
         wide = wide.with_columns(unreadable=pl.lit(None, pl.String))
     joined = wide.join(ids, on="number", how="left", maintain_order="left")
-    nan_free = joined.with_columns(pl.col(column).fill_nan(None) for column in CATALOGUE[kind].columns)
-    checked = nan_free.with_columns(reason=reason)
-    complete = _grade_links(checked) if kind is TargetKind.LINK else checked
-    return complete.with_columns(
-        pl.col(CATALOGUE[kind].columns).cast(pl.Float32)
-    )  # as they are stored, so that scores can be repeated
+    rows, left_out = leave_out_impossible(kind, joined.with_columns(pl.col(columns).fill_nan(None)))
+    nothing_left = pl.all_horizontal(pl.col(column).is_null() for column in columns)
+    is_wrong = pl.any_horizontal(nothing_left, *(wrong.fill_null(value=True) for wrong, _ in checks))
+    wrong = rows.select(is_wrong).to_series()
+    good = rows.filter(~wrong) if wrong.any() else rows
+    complete = _grade_links(good) if kind is TargetKind.LINK else good
+    stored = complete.with_columns(pl.col(columns).cast(pl.Float32))  # so that scores can be repeated
+    rejected = _explain(rows.filter(wrong), left_out, checks)
+    return ValidatedRows(stored, rejected, left_out.join(rejected, on="row", how="anti"))
 
 
-def _build_reason(context: Context, kind: TargetKind) -> pl.Expr:
-    """Returns the first thing that is wrong with a row, in a sentence; null where nothing is."""
+def _explain(rejected: pl.DataFrame, left_out: pl.DataFrame, checks: Sequence[Check]) -> pl.DataFrame:
+    """Returns `row` and `reason`: the first thing that is wrong with a row, in a sentence."""
+    reason = pl.coalesce("first_left_out", pl.lit("No metric was measured."))
+    for wrong, words in reversed(checks):
+        reason = pl.when(wrong).then(words).otherwise(reason)
+    return rejected.join(name_first(left_out), on="row", how="left", maintain_order="left").select("row", reason=reason)
+
+
+def _list_checks(context: Context, kind: TargetKind) -> list[Check]:
+    """Returns what may be wrong with a row's key, in the order in which it is told."""
     now, days = int(context.now.timestamp() * 1000), context.services.retention_days
     latest, earliest = now + int(MAX_CLOCK_AHEAD.total_seconds() * 1000), now - days * DAY_MS
     name = kind.value.lower()
@@ -68,23 +98,11 @@ def _build_reason(context: Context, kind: TargetKind) -> pl.Expr:
         (pl.col("at").is_null(), pl.lit("The time is missing.")),
         (pl.col("at") > latest, pl.lit("The time is more than 5 minutes ahead of the server's.")),
         (pl.col("at") < earliest, pl.lit(f"The time is longer ago than samples are kept ({days} days).")),
-        (
-            pl.all_horizontal(pl.col(column).is_null() for column in CATALOGUE[kind].columns),
-            pl.lit("No metric was measured."),
-        ),
     ]
     if kind is TargetKind.LINK:
         missing = pl.col("direction").is_null() | ~pl.col("direction").is_in(["IB", "OB"])
         checks.insert(3, (missing, pl.lit("The direction must be IB or OB.")))
-    for spec in CATALOGUE[kind].specs:
-        words = (
-            f"{spec.metric} must be between {spec.low:,.0f} and {spec.high:,.0f} {spec.unit}".rstrip() + ", and is {}."
-        )
-        checks.append((~pl.col(spec.column).is_between(spec.low, spec.high), pl.format(words, spec.column)))
-    reason: pl.Expr = pl.lit(None, pl.String)
-    for wrong, words_of in reversed(checks):
-        reason = pl.when(wrong).then(words_of).otherwise(reason)
-    return reason
+    return checks
 
 
 def _grade_links(frame: pl.DataFrame) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from schema.root_fields import mutation
 from schema.scalars import Upload
 from schema.telemetry.columns import LinkColumns, NetworkColumns, SiteColumns, columns_to_frame
 from schema.telemetry.samples import LinkSampleInput, NetworkSampleInput, SiteSampleInput, samples_to_frame
-from schema.telemetry.types import RecordedMetrics, RejectedSample
+from schema.telemetry.types import LeftOutCells, RecordedMetrics, RejectedSample
 
 RecordResult = Annotated[RecordedMetrics | InvalidInput | Forbidden, strawberry.union("RecordResult")]
 
@@ -27,6 +27,8 @@ def _to_recorded_metrics(recorded: RecordedBatch) -> RecordedMetrics:
         duplicates=recorded.duplicates,
         rejected_count=recorded.rejected_count,
         rejected=[RejectedSample(row=r.row, reason=r.reason) for r in recorded.rejected],
+        left_out_count=recorded.left_out_count,
+        left_out=[LeftOutCells(**vars(cells)) for cells in recorded.left_out],
         anomalies=[Node.find_type("Anomaly").from_row(row) for row in recorded.anomalies],
     )
 

@@ -80,6 +80,14 @@ class RejectedSample:
     reason: str = strawberry.field(description="What is wrong with it.")
 
 
+@strawberry.type(description="Values of one metric that were left out for the same reason.")
+class LeftOutCells:
+    column: str = strawberry.field(description="The input's field, such as `esnoDb`.")
+    reason: str = strawberry.field(description="What is wrong with them.")
+    count: int = strawberry.field(description="How many there are.")
+    example: str = strawberry.field(description="The first of them.")
+
+
 @strawberry.type(description="What became of the samples that were sent. Sending them again is safe.")
 class RecordedMetrics:
     accepted: int = strawberry.field(description="The number of samples that are now stored and scored.")
@@ -88,11 +96,17 @@ class RecordedMetrics:
         " stays as it is."
     )
     rejected_count: int = strawberry.field(
-        description="The number of samples that were not stored, for example because their target is unknown, a value"
-        " is impossible, or their time is more than 5 minutes ahead."
+        description="The number of samples that were not stored, for example because their target is unknown, their"
+        " time is more than 5 minutes ahead, or all their values are impossible."
     )
     rejected: list[RejectedSample] = strawberry.field(
         description="The first 100 samples that were not stored, and why."
+    )
+    left_out_count: int = strawberry.field(
+        description="The number of impossible or unreadable values in the other samples. They count as not measured."
+    )
+    left_out: list[LeftOutCells] = strawberry.field(
+        description="These values by column and reason, the most frequent first; at most 50 entries."
     )
     anomalies: list[Any] = strawberry.field(
         graphql_type=list[ANOMALY],  # type: ignore[valid-type]

@@ -1,0 +1,91 @@
+"""Cells that are left out of a sample, because nobody can measure such a value: they never cost the sample."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from ml.catalogue.metrics import CATALOGUE, MetricSpec, TargetKind
+from resolvers.base.errors import to_camel_case
+
+LISTED_KINDS: Final = 50  # of cells that are left out
+LONGEST_EXAMPLE: Final = 60  # characters
+CELL: Final = pl.Struct({"column": pl.String, "value": pl.String, "reason": pl.String})  # of a frame's `left_out`
+CELLS: Final = {"row": pl.UInt32, "column": pl.String, "reason": pl.String, "value": pl.String}
+
+
+@dataclass(frozen=True)
+class LeftOutCells:
+    """Cells of one column that were left out for the same reason.
+
+    column: as the API names it.
+    reason: a clause that goes on with the value: 'ESNO_DB must be between -20 and 40 dB'.
+    example: the first value.
+    """
+
+    column: str
+    reason: str
+    count: int
+    example: str
+
+
+def leave_out_impossible(kind: TargetKind, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Returns the frame with null for impossible values, and the cells that were left out (`CELLS`).
+
+    frame: `row`, all metric columns, and maybe `left_out` (a list of `CELL`) with what was left out before.
+    """
+    specs, cells = CATALOGUE[kind].specs, [_explode_earlier(frame)]
+    checked = frame.select(pl.col(spec.column).is_between(spec.low, spec.high).all() for spec in specs).row(0)
+    for spec, possible in zip(specs, checked, strict=True):
+        if not possible:
+            wrong = ~pl.col(spec.column).is_between(spec.low, spec.high)
+            cells.append(_describe(frame.filter(wrong), spec))
+            frame = frame.with_columns(pl.when(wrong).then(None).otherwise(pl.col(spec.column)).alias(spec.column))
+    return frame, pl.concat(cells)
+
+
+def _describe(frame: pl.DataFrame, spec: MetricSpec) -> pl.DataFrame:
+    return frame.select(
+        "row",
+        column=pl.lit(spec.column),
+        reason=pl.lit(f"{spec.metric} must be between {spec.low:,.0f} and {spec.high:,.0f} {spec.unit}".rstrip()),
+        value=pl.format("{}", spec.column),
+    ).cast(CELLS)  # type: ignore[arg-type]
+
+
+def _explode_earlier(frame: pl.DataFrame) -> pl.DataFrame:
+    if "left_out" not in frame.columns:
+        return pl.DataFrame(schema=CELLS)
+    given = frame.select("row", "left_out").filter(pl.col("left_out").list.len() > 0)
+    return given.explode("left_out").unnest("left_out").select(*CELLS).cast(CELLS)  # type: ignore[arg-type]
+
+
+def name_first(cells: pl.DataFrame) -> pl.DataFrame:
+    """Returns a sentence for each row on the first of its cells: `row`, `first_left_out`."""
+    words = pl.format("{}, and is {}.", "reason", pl.col("value").str.head(LONGEST_EXAMPLE))
+    return cells.group_by("row", maintain_order=True).agg(first_left_out=words.first())
+
+
+def count_cells(cells: pl.DataFrame) -> list[LeftOutCells]:
+    """Returns the cells by column and reason, the most frequent first; a bounded number of kinds."""
+    counted = cells.group_by("column", "reason", maintain_order=True).agg(
+        count=pl.len(), example=pl.col("value").first()
+    )
+    listed = counted.sort("count", descending=True, maintain_order=True).head(LISTED_KINDS)
+    return [
+        LeftOutCells(to_camel_case(column), reason, count, (example or "")[:LONGEST_EXAMPLE])
+        for column, reason, count, example in listed.iter_rows()
+    ]
+
+
+def add_counts(one: Sequence[LeftOutCells], other: Sequence[LeftOutCells]) -> list[LeftOutCells]:
+    """Returns the cells of two batches as if they had been one."""
+    merged = dict[tuple[str, str], list[LeftOutCells]]()
+    for cells in (*one, *other):
+        merged.setdefault((cells.column, cells.reason), []).append(cells)
+    counts = [
+        LeftOutCells(column, reason, sum(cells.count for cells in same), same[0].example)
+        for (column, reason), same in merged.items()
+    ]
+    return sorted(counts, key=lambda cells: -cells.count)[:LISTED_KINDS]
