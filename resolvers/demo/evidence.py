@@ -156,18 +156,9 @@ async def _load_alarms(session: AsyncSession, since: datetime) -> list[Alarm]:
 
 
 async def _load_survivors(session: AsyncSession) -> dict[UUID, UUID]:
-    """Returns for each merged incident the one that it has become in the end."""
+    """Returns what each merged incident was merged into: nothing merged itself, see `merge_into`."""
     query = select(Incident.id, Incident.merged_into_id).where(Incident.merged_into_id.is_not(None))
-    into = {id: other for id, other in (await session.execute(query)).all() if other is not None}
-    return {id: _follow(id, into) for id in into}
-
-
-def _follow(id: UUID, into: Mapping[UUID, UUID]) -> UUID:
-    for _ in into:
-        if id not in into:
-            break
-        id = into[id]
-    return id
+    return {id: survivor for id, survivor in (await session.execute(query)).all() if survivor is not None}
 
 
 async def _load_told(session: AsyncSession, since: datetime) -> list[Told]:

@@ -59,15 +59,11 @@ def _describe(status: IncidentStatus, actor: str | None) -> str:
 
 
 async def _find_survivors(session: AsyncSession, ids: Sequence[UUID]) -> Mapping[UUID, Incident]:
-    """Returns the incident at the end of each one's chain of mergers."""
-    start = select(Incident.id.label("merged"), Incident.merged_into_id.label("into"))
-    chain = start.where(is_among(Incident.id, ids)).cte("chain", recursive=True)
-    next_one = aliased(Incident)
-    step = select(chain.c.merged, next_one.merged_into_id).join(next_one, next_one.id == chain.c.into)
-    chain = chain.union(step.where(next_one.merged_into_id.is_not(None)))
-    query = select(chain.c.merged, Incident).join(Incident, Incident.id == chain.c.into)
-    ends = await session.execute(query.where(Incident.merged_into_id.is_(None)))
-    return {merged: survivor for merged, survivor in ends.all()}  # noqa: C416  a row is no pair to the type checker
+    """Returns what each incident was merged into: nothing merged itself, see `merge_into`."""
+    survivor = aliased(Incident)
+    query = select(Incident.id, survivor).join(survivor, survivor.id == Incident.merged_into_id)
+    rows = await session.execute(query.where(is_among(Incident.id, ids)))
+    return {id: row for id, row in rows.all()}  # noqa: C416  a row is no pair to the type checker
 
 
 async def _find_actors(session: AsyncSession, rows: Sequence[Incident], by: int | None) -> dict[UUID, str]:

@@ -94,6 +94,8 @@ async def test_those_merged_before_lead_to_the_last_survivor(operator: Api, make
         merged = [(await session.get_one(Incident, row.id)).merged_into_id for row in rows]
 
     assert merged == [rows[3].id] * 3 + [None]
+    again = [await merge(operator, rows[3], row) for row in rows[:3]]
+    assert [answer["instead"] for answer in again] == [id_of(rows[3])] * 3
 
 
 async def test_a_pattern_of_the_survivor_keeps_its_links(operator: Api, make: Factory, services: Services) -> None:

@@ -223,17 +223,6 @@ async def test_a_merged_incident_names_its_survivor(operator: Api, make: Factory
         assert id_of(survivor) in answer["message"]
 
 
-async def test_a_chain_that_somebody_left_is_followed_to_its_end(operator: Api, make: Factory) -> None:
-    last = await make.incident(title="Last")
-    merged = {"status": IncidentStatus.RESOLVED}
-    middle = await make.incident(title="Middle", merged_into_id=last.id, **merged)
-    first = await make.incident(title="First", merged_into_id=middle.id, **merged)
-
-    answer = await act(operator, "acknowledge", first)
-
-    assert answer["instead"] == id_of(last)
-
-
 async def test_mitigating_twice_and_reopening_what_is_open_are_conflicts(operator: Api, make: Factory) -> None:
     incident = await make.incident()
 
