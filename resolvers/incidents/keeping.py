@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from resolvers.context import Context
 from resolvers.incidents.changes import IncidentChange, publish_changes, record_change
+from resolvers.incidents.conflicts import lock_incidents
 from resolvers.incidents.evidence import LiveAnomaly
 from resolvers.incidents.explanation import build_analysis, explain_incident, title_incident
 from resolvers.incidents.plan import Change, LiveIncident, Plan
@@ -86,8 +87,7 @@ async def apply_plan(
 async def _lock(session: AsyncSession, plan: Plan, looked_at: Collection[UUID | None]) -> dict[UUID, Incident]:
     ids = {change.incident for change in plan.changes} | set(plan.merges) | set(plan.merges.values()) | set(looked_at)
     ids |= {member.incident_id for change in plan.changes for member in change.members}
-    query = select(Incident).where(is_among(Incident.id, [id for id in ids if id])).order_by(Incident.id)
-    return {incident.id: incident for incident in await session.scalars(query.with_for_update())}
+    return await lock_incidents(session, [id for id in ids if id])
 
 
 def _has_moved(incident: Incident, seen: Incident) -> bool:
@@ -230,8 +230,8 @@ async def _load_stale(session: AsyncSession, now: datetime) -> list[Incident]:
         .group_by(Anomaly.incident_id, Incident.severity, Incident.ended_at)
         .having(or_(has_ended, worst > Incident.severity, lasts & Incident.ended_at.is_not(None)))
     )
-    query = select(Incident).where(Incident.id.in_(changed)).order_by(Incident.id).with_for_update()
-    return list(await session.scalars(query))
+    query = select(Incident).where(Incident.id.in_(changed)).order_by(Incident.id)
+    return list(await session.scalars(query.with_for_update(key_share=True)))
 
 
 # ---------------------------------------------------------------- history
