@@ -5,7 +5,7 @@ catches up with whatever happened while no process ran, and a round that fails l
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -75,9 +75,9 @@ async def _correlate(context: Context, explain: Explain, comes_back: timedelta) 
         ids = {member.incident_id for member in neighbourhood}
         is_due = any(entry.id in ids and _is_due(entry, context.now) for entry in live)
         if (fresh and await is_gathered(context, fresh)) or (is_due and not fresh):
-            if await _settle(context, explain, neighbourhood, live):
-                filed += len(fresh)
-            live = await _load_live(context, comes_back)
+            touched = await _settle(context, explain, neighbourhood, live)
+            filed += len(fresh) if touched else 0
+            live = await _reload(context, comes_back, live, touched)
     await close_ended(context)
     return filed
 
@@ -90,10 +90,12 @@ def _is_due(entry: LiveIncident, now: datetime) -> bool:
     return entry.incident.due_at is not None and entry.incident.due_at <= now
 
 
-async def _load_live(context: Context, comes_back: timedelta) -> list[LiveIncident]:
-    """Returns the incidents that an anomaly may belong to, with their anomalies."""
+async def _load_live(
+    context: Context, comes_back: timedelta, among: Collection[UUID] | None = None
+) -> list[LiveIncident]:
+    """Returns the incidents that an anomaly may belong to, with their anomalies. among: to look at these only."""
     async with context.database.read() as session:
-        incidents = await load_live_incidents(session, context.now - comes_back)
+        incidents = await load_live_incidents(session, context.now - comes_back, among)
     async with context.database.driver() as connection:
         members = await load_members(connection, [incident.id for incident in incidents])
     by_id: dict[UUID, list[LiveAnomaly]] = {incident.id: [] for incident in incidents}
@@ -103,10 +105,21 @@ async def _load_live(context: Context, comes_back: timedelta) -> list[LiveIncide
     return [LiveIncident(incident, tuple(by_id[incident.id])) for incident in incidents]
 
 
+async def _reload(
+    context: Context, comes_back: timedelta, live: Sequence[LiveIncident], touched: Collection[UUID]
+) -> list[LiveIncident]:
+    """Returns the live incidents with those anew that were touched; all of them if somebody else was at them, too."""
+    if not touched:
+        return await _load_live(context, comes_back)
+    kept = [entry for entry in live if entry.id not in touched]
+    kept += await _load_live(context, comes_back, touched)
+    return sorted(kept, key=lambda entry: (entry.incident.started_at, entry.id))
+
+
 async def _settle(
     context: Context, explain: Explain, anomalies: Sequence[LiveAnomaly], live: Sequence[LiveIncident]
-) -> bool:
-    """Explains the anomalies, and gives each its incident; returns whether that could be stored."""
+) -> frozenset[UUID]:
+    """Explains the anomalies, and gives each its incident; returns the incidents concerned, none if it has to wait."""
     new = [anomaly for anomaly in anomalies if anomaly.incident_id is None]
     own = {anomaly.incident_id for anomaly in anomalies}
     since = min([anomaly.started_at for anomaly in new] or [e.incident.started_at for e in live if e.id in own])

@@ -13,6 +13,7 @@ from ml.catalogue.metrics import Direction, TargetKind
 from ml.catalogue.root_causes import CulpritKind
 from ml.detection.episodes import Severity
 from ml.detection.silence import CollectorKind
+from resolvers.store.postgres.conditions import is_among
 from resolvers.store.tables.analysis_documents import Culprit
 from resolvers.store.tables.core import AnomalyCategory
 from resolvers.store.tables.incidents import Incident, IncidentStatus
@@ -103,14 +104,21 @@ async def load_members(connection: "Connection", incidents: Collection[UUID]) ->
     return [_from_record(record) for record in await connection.fetch(query, list(incidents))]
 
 
-async def load_live_incidents(session: AsyncSession, ended_after: datetime) -> Sequence[Incident]:
-    """Returns the incidents that a new anomaly may belong to: unresolved ones, and those that ended since then."""
+async def load_live_incidents(
+    session: AsyncSession, ended_after: datetime, among: Collection[UUID] | None = None
+) -> Sequence[Incident]:
+    """Returns the incidents that a new anomaly may belong to: unresolved ones, and those that ended since then.
+
+    among: to look at these only.
+    """
     recently = Incident.ended_at >= ended_after
     query = select(Incident).where(
         or_(Incident.status != IncidentStatus.RESOLVED, recently),
         Incident.merged_into_id.is_(None),
         Incident.is_historical.is_(False),
     )
+    if among is not None:
+        query = query.where(is_among(Incident.id, among))
     return list(await session.scalars(query.order_by(Incident.started_at, Incident.id)))
 
 

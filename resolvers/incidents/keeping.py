@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ml.detection.episodes import Severity
 from resolvers.context import Context
 from resolvers.incidents.changes import IncidentChange, publish_changes, record_change
 from resolvers.incidents.conflicts import lock_incidents
@@ -17,7 +18,7 @@ from resolvers.incidents.evidence import LiveAnomaly
 from resolvers.incidents.explanation import build_analysis, explain_incident, title_incident
 from resolvers.incidents.plan import Change, LiveIncident, Plan
 from resolvers.incidents.regrouping import merge_into
-from resolvers.incidents.summary import refresh_summaries, refresh_summary
+from resolvers.incidents.summary import refresh_summaries
 from resolvers.root_causes.analyzer import AnalysisResult
 from resolvers.store.postgres.conditions import is_among
 from resolvers.store.postgres.identifiers import uuid7
@@ -56,8 +57,8 @@ async def apply_plan(
     anomalies: Sequence[LiveAnomaly],
     result: AnalysisResult | None,
     milliseconds: float,
-) -> bool:
-    """Stores the plan; returns False if an incident has been changed by somebody else since it was made.
+) -> frozenset[UUID]:
+    """Stores the plan; returns the incidents that it looked at, none if somebody else has changed one of them since.
 
     anomalies: those that were looked at, whether or not anything changes for them.
     """
@@ -66,22 +67,20 @@ async def apply_plan(
         work = _Work(session, context.now, await _lock(session, plan, {anomaly.incident_id for anomaly in anomalies}))
         if any(_has_moved(incident, seen[id]) for id, incident in work.incidents.items()):
             logger.info("incidents were changed by somebody meanwhile, looking again", incidents=len(work.incidents))
-            return False
+            return frozenset()
         if result is not None and any(_says_new(change, seen) for change in plan.changes):
             analysis = build_analysis(result, anomalies, milliseconds)
             session.add(analysis)
             await session.flush()
             work.analysis_id = analysis.id
-        for change in plan.changes:
-            await _apply(work, change, set(plan.merges))
+        await _apply(work, plan)
         for survivor in set(plan.merges.values()):
             losers = [work.incidents[loser] for loser, goes_on in plan.merges.items() if goes_on == survivor]
             await merge_into(session, work.incidents[survivor], losers, work.now)
-        for incident in work.incidents.values():
-            await _look_again(work, incident)
+        await _look_again(work)
         await session.flush()
         await publish_changes(session, work.changes)
-    return True
+    return frozenset(work.incidents)
 
 
 async def _lock(session: AsyncSession, plan: Plan, looked_at: Collection[UUID | None]) -> dict[UUID, Incident]:
@@ -102,27 +101,50 @@ def _says_new(change: Change, seen: Mapping[UUID, Incident]) -> bool:
     return before is None or (before.cause, before.culprit) != (change.pattern.cause, change.pattern.culprit)
 
 
-async def _apply(work: _Work, change: Change, merged: Collection[UUID]) -> None:
-    """Moves the anomalies, takes the explanation over, and tells what is new."""
-    is_new = change.incident is None
-    incident = _open_incident(work, change.members) if change.incident is None else work.incidents[change.incident]
+async def _apply(work: _Work, plan: Plan) -> None:
+    """Moves the anomalies, takes the explanations over, and tells what is new."""
+    targets = [_find_target(work, change) for change in plan.changes]
+    before = {id: incident.severity for id, incident in work.incidents.items()}
     await work.session.flush()
+    has_learned = [await _take_over(work, change, target) for change, target in zip(plan.changes, targets, strict=True)]
+    left = [_list_left(work, change, plan.merges) for change in plan.changes]
+    concerned = {incident.id: incident for incident in [*targets, *(source for sources in left for source in sources)]}
+    await refresh_summaries(work.session, list(concerned.values()))
+    for change, target, learned, sources in zip(plan.changes, targets, has_learned, left, strict=True):
+        if learned or change.members:
+            target.title = await title_incident(work.session, target, change.members)
+        _tell_change(work, change, target, before[target.id], has_learned=learned)
+        for source in sources:
+            work.tell(IncidentChange.SPLIT, source, f"Some of its anomalies are of another fault: {target.title}.")
+
+
+def _find_target(work: _Work, change: Change) -> Incident:
+    """Returns the incident that the change is of, opened if it is to be a new one."""
+    return _open_incident(work, change.members) if change.incident is None else work.incidents[change.incident]
+
+
+async def _take_over(work: _Work, change: Change, incident: Incident) -> bool:
+    """Gives the incident the change's anomalies and explanation; returns whether people learn anything from that."""
     await _move(work, change.members, incident)
-    has_learned = change.pattern is not None and explain_incident(incident, change.pattern)
-    if change.pattern is not None and work.analysis_id is not None:
-        incident.analysis_id = work.analysis_id
-    before = incident.severity
-    await refresh_summary(work.session, incident)
-    if is_new or has_learned or change.members:
-        incident.title = await title_incident(work.session, incident, change.members)
-    if is_new:
+    if change.pattern is None:
+        return False
+    incident.analysis_id = work.analysis_id or incident.analysis_id
+    return explain_incident(incident, change.pattern)
+
+
+def _list_left(work: _Work, change: Change, merges: Collection[UUID]) -> list[Incident]:
+    """Returns the incidents that lose anomalies to this one, and go on without them."""
+    return [work.incidents[id] for id in {member.incident_id for member in change.members} if id and id not in merges]
+
+
+def _tell_change(work: _Work, change: Change, incident: Incident, before: Severity, *, has_learned: bool) -> None:
+    if change.incident is None:
         work.tell(IncidentChange.OPENED, incident)
     elif incident.status is IncidentStatus.RESOLVED and any(member.ended_at is None for member in change.members):
         _reopen(incident)
         work.tell(IncidentChange.REOPENED, incident)
     elif change.members or has_learned or incident.severity.rank > before.rank:
         work.tell(IncidentChange.UPDATED, incident, _describe(change.members, has_learned))
-    await _leave_behind(work, change.members, incident, merged)
 
 
 def _open_incident(work: _Work, members: Sequence[LiveAnomaly]) -> Incident:
@@ -162,14 +184,25 @@ def _describe(joining: Sequence[LiveAnomaly], has_learned: bool) -> str | None:
     return ", ".join([*said, *(["another explanation"] if has_learned else [])]) or None
 
 
-async def _look_again(work: _Work, incident: Incident) -> None:
-    """Tells of an incident that became worse, and notes when to look at it next."""
-    if not any(told is incident for _, told in work.changes) and incident.status is not IncidentStatus.RESOLVED:
-        before = incident.severity
-        await refresh_summary(work.session, incident)
-        if incident.severity.rank > before.rank:
-            work.tell(IncidentChange.UPDATED, incident, "It became more severe.")
-    incident.due_at = _next_due(incident, work.now)
+async def _look_again(work: _Work) -> None:
+    """Tells of incidents that became worse, and notes when to look at each next."""
+    told = {incident.id for _, incident in work.changes}
+    untold = [
+        incident
+        for id, incident in work.incidents.items()
+        if id not in told and incident.status is not IncidentStatus.RESOLVED
+    ]
+    for incident in await _refresh(work.session, untold):
+        work.tell(IncidentChange.UPDATED, incident, "It became more severe.")
+    for incident in work.incidents.values():
+        incident.due_at = _next_due(incident, work.now)
+
+
+async def _refresh(session: AsyncSession, incidents: Sequence[Incident]) -> list[Incident]:
+    """Refreshes summaries; returns the incidents that became more severe."""
+    before = {incident.id: incident.severity.rank for incident in incidents}
+    await refresh_summaries(session, incidents)
+    return [incident for incident in incidents if incident.severity.rank > before[incident.id]]
 
 
 def _next_due(incident: Incident, now: datetime) -> datetime | None:
@@ -180,16 +213,6 @@ def _next_due(incident: Incident, now: datetime) -> datetime | None:
     return None if is_settled else now + max(LOOK_AGAIN, quiet)
 
 
-async def _leave_behind(
-    work: _Work, joining: Sequence[LiveAnomaly], incident: Incident, merged: Collection[UUID]
-) -> None:
-    """Tells of incidents that lost anomalies to this one, and goes on without them."""
-    for id in {member.incident_id for member in joining if member.incident_id} - set(merged):
-        source = work.incidents[id]
-        await refresh_summary(work.session, source)
-        work.tell(IncidentChange.SPLIT, source, f"Some of its anomalies are of another fault: {incident.title}.")
-
-
 # ---------------------------------------------------------------- ending
 
 
@@ -197,13 +220,14 @@ async def close_ended(context: Context) -> int:
     """Resolves incidents of which no anomaly has lasted for a while, and raises the severity of others."""
     async with context.database.write() as session:
         work = _Work(session, context.now, {})
-        for incident in await _load_stale(session, work.now):
-            before, was_over = incident.severity, incident.ended_at is not None
-            await refresh_summary(session, incident)
+        stale = await _load_stale(session, work.now)
+        were_over = {incident.id for incident in stale if incident.ended_at is not None}
+        worse = {incident.id for incident in await _refresh(session, stale)}
+        for incident in stale:
             if _is_quiet(incident, work.now):
                 incident.status, incident.due_at = IncidentStatus.RESOLVED, None
                 work.tell(IncidentChange.RESOLVED, incident, "Everything behaves as usual again.")
-            elif incident.severity.rank > before.rank or (incident.ended_at is None and was_over):
+            elif incident.id in worse or (incident.ended_at is None and incident.id in were_over):
                 work.tell(IncidentChange.UPDATED, incident)
         await session.flush()
         await publish_changes(session, work.changes)

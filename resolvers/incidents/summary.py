@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from resolvers.store.postgres.database import Connection
 
 
-async def refresh_summary(session: AsyncSession, incident: Incident) -> None:
-    """As `refresh_summaries`, of one incident."""
-    await refresh_summaries(session, [incident])
-
-
 async def refresh_summaries(session: AsyncSession, incidents: Sequence[Incident]) -> None:
     """Recomputes start, end, severity and links from the incidents' anomalies and patterns; flushes before and after.
 
@@ -29,6 +24,8 @@ async def refresh_summaries(session: AsyncSession, incidents: Sequence[Incident]
     links are those of the anomalies' targets and of the pattern; a merged incident affects none of its own. One without
     anomalies keeps its times and severity. The caller holds the incidents' locks.
     """
+    if not incidents:
+        return
     await session.flush()
     connection, ids = await driver(session), [incident.id for incident in incidents]
     records = {record["incident_id"]: record for record in await connection.fetch(_SUMMARIES, ids)}

@@ -13,8 +13,10 @@ from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity
 from ml.detection.silence import CollectorKind
+from resolvers.base.access import SYSTEM
 from resolvers.context import Context, Services
 from resolvers.incidents.correlator import correlate
+from resolvers.incidents.keeping import close_ended
 from resolvers.root_causes.analyzer import AnalysisResult
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.tables.analysis_documents import Culprit, Pattern
@@ -186,6 +188,22 @@ async def test_an_incident_ends_with_its_anomalies_and_reopens_when_they_come_ba
     [incident] = await incidents(services)
     assert (incident.status, incident.ended_at, incident.reopened_count) == (IncidentStatus.OPEN, None, 1)
     assert (await changes(services))[-2:] == ["RESOLVED", "REOPENED"]
+
+
+async def test_ending_many_incidents_takes_as_many_statements_as_ending_one(
+    services: Services, make: Factory, statements: list[str]
+) -> None:
+    context, counts = Context(at(services, minutes=10), SYSTEM), list[int]()
+    for number in (1, 6):
+        for _ in range(number):
+            incident = await make.incident()
+            await make.anomaly(incident_id=incident.id, status=AnomalyStatus.RESOLVED, ended_at=NOW)
+        statements.clear()
+
+        assert await close_ended(context) == number
+
+        counts.append(len(statements))
+    assert counts[0] == counts[1]
 
 
 async def test_long_after_its_end_it_is_another_incident(

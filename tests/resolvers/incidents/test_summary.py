@@ -9,7 +9,7 @@ from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import RootCause
 from ml.detection.episodes import Severity
 from resolvers.context import Services
-from resolvers.incidents.summary import refresh_summaries, refresh_summary
+from resolvers.incidents.summary import refresh_summaries
 from resolvers.store.tables.analysis_documents import Pattern
 from resolvers.store.tables.core import AnomalyStatus, Link, Site, SiteRole
 from resolvers.store.tables.incidents import Incident, IncidentLink
@@ -19,7 +19,7 @@ from tests.helpers.support import Factory, ago
 async def refresh(services: Services, incident: Incident) -> Incident:
     async with services.database.write() as session:
         row = await session.get_one(Incident, incident.id, with_for_update=True)
-        await refresh_summary(session, row)
+        await refresh_summaries(session, [row])
     return row
 
 
