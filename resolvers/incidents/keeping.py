@@ -269,7 +269,7 @@ async def file_historical(context: Context, anomalies: Sequence[LiveAnomaly]) ->
         work = _Work(session, context.now, {})
         groups = [(_open_incident(work, members), members) for members in _group_history(anomalies)]
         for incident, _ in groups:
-            incident.is_historical, incident.status = True, IncidentStatus.RESOLVED
+            incident.is_historical, incident.status, incident.announced_at = True, IncidentStatus.RESOLVED, None
         await session.flush()
         for incident, members in groups:
             await _move(work, members, incident)

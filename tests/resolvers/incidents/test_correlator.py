@@ -258,6 +258,7 @@ async def test_imported_history_becomes_closed_incidents_of_which_nobody_is_told
 
     found = await incidents(services)
     assert [(one.status, one.is_historical, one.affected_link_count) for one in found] == [("RESOLVED", True, 2)] * 2
+    assert [one.announced_at for one in found] == [None, None]
     assert await changes(services) == []
 
 
