@@ -19,6 +19,7 @@ from resolvers.incidents.explanation import explain_links
 from resolvers.incidents.gathering import is_gathered
 from resolvers.incidents.keeping import apply_plan, close_ended, file_historical
 from resolvers.incidents.matching import make_plan
+from resolvers.incidents.ownership import release_incidents
 from resolvers.incidents.places import find_neighbourhoods, links_of
 from resolvers.incidents.plan import LiveIncident
 from resolvers.root_causes.analyzer import AnalysisResult
@@ -79,6 +80,7 @@ async def _correlate(context: Context, explain: Explain, comes_back: timedelta) 
             filed += len(fresh) if touched else 0
             live = await _reload(context, comes_back, live, touched)
     await close_ended(context)
+    await release_incidents(context)
     return filed
 
 

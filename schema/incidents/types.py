@@ -86,7 +86,13 @@ class Incident(Node):
         pattern: Pattern | None = self.row.pattern
         return [] if pattern is None else [Evidence.from_evidence(one) for one in pattern.evidence]
 
-    owner = relation(User | None, tables.User, by="owner_id", description="Who works on it. Null if nobody does.")
+    owner = relation(
+        User | None,
+        tables.User,
+        by="owner_id",
+        description="Who works on it. Null if nobody does: it is"
+        " taken from an owner who is deactivated or becomes a viewer.",
+    )
 
     @strawberry.field(description="The links that it affects, by number.", directives=[connection_size(20, "last")])
     @needs("id")
