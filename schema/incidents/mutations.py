@@ -143,12 +143,24 @@ class IncidentMutations:
         outcomes = await workflow.assign(info.context, _keys(ids), _owner_key(owner), note)
         return IncidentResults.from_outcomes(ids, outcomes)
 
+    @mutation(Role.OPERATOR, BULK, description=f"As `commentIncident`. {EACH}")
+    async def comment_incidents(self, info: Info, ids: Ids, note: Comment) -> IncidentsResult:
+        return IncidentResults.from_outcomes(ids, await workflow.comment(info.context, _keys(ids), note))
+
     @mutation(Role.OPERATOR, BULK, description=f"As `snoozeIncident`. {EACH}")
     async def snooze_incidents(
         self, info: Info, ids: Ids, until: datetime | None = None, note: Note = None
     ) -> IncidentsResult:
         return IncidentResults.from_outcomes(ids, await workflow.snooze(info.context, _keys(ids), until, note))
 
+    @mutation(Role.OPERATOR, BULK, description=f"As `mitigateIncident`. {EACH}")
+    async def mitigate_incidents(self, info: Info, ids: Ids, note: Note = None) -> IncidentsResult:
+        return IncidentResults.from_outcomes(ids, await workflow.mitigate(info.context, _keys(ids), note))
+
     @mutation(Role.OPERATOR, BULK, description=f"As `resolveIncident`. {EACH}")
     async def resolve_incidents(self, info: Info, ids: Ids, note: Note = None) -> IncidentsResult:
         return IncidentResults.from_outcomes(ids, await workflow.resolve(info.context, _keys(ids), note))
+
+    @mutation(Role.OPERATOR, BULK, description=f"As `reopenIncident`. {EACH}")
+    async def reopen_incidents(self, info: Info, ids: Ids, note: Note = None) -> IncidentsResult:
+        return IncidentResults.from_outcomes(ids, await workflow.reopen(info.context, _keys(ids), note))

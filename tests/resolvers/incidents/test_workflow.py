@@ -36,12 +36,16 @@ from tests.helpers.support import (
 )
 from tests.resolvers.incidents.acts import RESULT, act, merge
 
-BULK = f"""mutation Bulk($ids: [ID!]!, $owner: ID, $until: DateTime, $note: String, $acknowledge: Boolean = false,
-    $assign: Boolean = false, $snooze: Boolean = false, $resolve: Boolean = false) {{
+BULK = f"""mutation Bulk($ids: [ID!]!, $owner: ID, $until: DateTime, $note: String, $text: String = "",
+    $acknowledge: Boolean = false, $assign: Boolean = false, $comment: Boolean = false, $snooze: Boolean = false,
+    $mitigate: Boolean = false, $resolve: Boolean = false, $reopen: Boolean = false) {{
   acknowledge: acknowledgeIncidents(ids: $ids, note: $note) @include(if: $acknowledge) {{ ...All }}
   assign: assignIncidents(ids: $ids, owner: $owner, note: $note) @include(if: $assign) {{ ...All }}
+  comment: commentIncidents(ids: $ids, note: $text) @include(if: $comment) {{ ...All }}
   snooze: snoozeIncidents(ids: $ids, until: $until, note: $note) @include(if: $snooze) {{ ...All }}
-  resolve: resolveIncidents(ids: $ids, note: $note) @include(if: $resolve) {{ ...All }} }}
+  mitigate: mitigateIncidents(ids: $ids, note: $note) @include(if: $mitigate) {{ ...All }}
+  resolve: resolveIncidents(ids: $ids, note: $note) @include(if: $resolve) {{ ...All }}
+  reopen: reopenIncidents(ids: $ids, note: $note) @include(if: $reopen) {{ ...All }} }}
 fragment All on IncidentsResult {{ __typename ... on IncidentResults {{ results {{ {RESULT} }} }}
   ... on InvalidInput {{ message path }} ... on Forbidden {{ requiredRole }} }}"""
 ALL = ("acknowledge", "assign", "comment", "snooze", "mitigate", "resolve")
@@ -466,7 +470,38 @@ async def test_each_of_many_succeeds_or_fails_by_itself(operator: Api, make: Fac
     assert [entry["note"] for entry in answer["results"][0]["timeline"]] == ["All mine"]
 
 
-@pytest.mark.parametrize(("name", "given"), [("assign", {}), ("snooze", {}), ("resolve", {}), ("acknowledge", {})])
+@pytest.mark.parametrize(
+    ("name", "before", "after"), [("mitigate", "OPEN", "MITIGATED"), ("reopen", "RESOLVED", "OPEN")]
+)
+async def test_many_are_mitigated_or_reopened(operator: Api, make: Factory, name: str, before: str, after: str) -> None:
+    ids = [id_of(await make.incident(status=IncidentStatus(before))) for _ in range(2)]
+
+    answer, again = [await bulk(operator, name, ids, note="All") for _ in range(2)]
+
+    assert [(one["status"], one["timeline"][-1]["note"]) for one in answer["results"]] == [(after, "All")] * 2
+    assert [one["__typename"] for one in again["results"]] == ["Conflict"] * 2
+
+
+async def test_many_get_the_same_comment_and_none_an_empty_one(operator: Api, make: Factory) -> None:
+    ids = [id_of(await make.incident()) for _ in range(2)]
+
+    answer, empty = [await bulk(operator, "comment", ids, text=text) for text in ("The storm moves east", " ")]
+
+    assert [one["timeline"][-1]["note"] for one in answer["results"]] == ["The storm moves east"] * 2
+    assert (empty["__typename"], empty["path"]) == ("InvalidInput", ["note"])
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("assign", {}),
+        ("comment", {"text": "Same"}),
+        ("snooze", {}),
+        ("mitigate", {}),
+        ("resolve", {}),
+        ("acknowledge", {}),
+    ],
+)
 async def test_many_take_as_many_statements_as_few(
     operator: Api, make: Factory, statements: list[str], name: str, given: dict[str, Any]
 ) -> None:
