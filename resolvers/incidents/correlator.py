@@ -10,6 +10,9 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import structlog
+from prometheus_client import Counter
+
 from resolvers.base.access import SYSTEM
 from resolvers.base.worker import Worker
 from resolvers.context import Context, Services
@@ -31,6 +34,13 @@ COMES_BACK: Final = timedelta(minutes=15)  # within which a fault that is over i
 LOOK_SECONDS: Final = 2.0  # should nothing happen
 SETTLE_SECONDS: Final = 0.2
 DEADLINE_SECONDS: Final = 600.0
+
+FAILED_ANALYSES = Counter(
+    "bcom_incident_analyses_failed_total",
+    "Analyses of incidents that failed: these were told without an explanation. The log says why.",
+)
+
+logger = structlog.get_logger(__name__)
 
 Explain = Callable[[Context, Sequence[int], datetime], Awaitable[AnalysisResult | None]]
 
@@ -71,16 +81,23 @@ async def _correlate(context: Context, explain: Explain, comes_back: timedelta) 
     new = [anomaly for anomaly in new if not anomaly.is_historical]
     live = await _load_live(context, comes_back)
     unsettled = [member for entry in live if _is_unsettled(entry) for member in entry.members]
+    failures = list[Exception]()
     for neighbourhood in find_neighbourhoods([*new, *unsettled]):
         fresh = [anomaly for anomaly in neighbourhood if anomaly.incident_id is None]
         ids = {member.incident_id for member in neighbourhood}
         is_due = any(entry.id in ids and _is_due(entry, context.now) for entry in live)
         if (fresh and await is_gathered(context, fresh)) or (is_due and not fresh):
-            touched = await _settle(context, explain, neighbourhood, live)
+            try:
+                touched = await _settle(context, explain, neighbourhood, live)
+            except Exception as error:  # noqa: BLE001  raised below: the others must not wait for what fails each time
+                failures.append(error)
+                touched = frozenset()
             filed += len(fresh) if touched else 0
             live = await _reload(context, comes_back, live, touched)
     await close_ended(context)
     await release_incidents(context)
+    for failure in failures:
+        raise failure
     return filed
 
 
@@ -126,7 +143,19 @@ async def _settle(
     own = {anomaly.incident_id for anomaly in anomalies}
     since = min([anomaly.started_at for anomaly in new] or [e.incident.started_at for e in live if e.id in own])
     links, began = links_of(anomalies), time.perf_counter()
-    result = await explain(context, links, since) if links else None
+    result = await _try_to_explain(context, explain, links, since) if links else None
     looked_at = [entry for entry in live if entry.id in own or not _is_unsettled(entry)]
     plan = make_plan(new, looked_at, result.patterns if result else ())
     return await apply_plan(context, plan, live, anomalies, result, 1000.0 * (time.perf_counter() - began))
+
+
+async def _try_to_explain(
+    context: Context, explain: Explain, links: Sequence[int], since: datetime
+) -> AnalysisResult | None:
+    """Returns the analysis, None where it failed: then the place decides, and people are told in any case."""
+    try:
+        return await explain(context, links, since)
+    except Exception:
+        FAILED_ANALYSES.inc()
+        logger.exception("the analysis of an incident failed, so its anomalies go by their place", links=len(links))
+        return None

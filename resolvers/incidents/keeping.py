@@ -43,6 +43,7 @@ class _Work:
     incidents: dict[UUID, Incident]
     analysis_id: UUID | None = None
     changes: list[tuple[IncidentChange, Incident]] = field(default_factory=list)
+    emptied: dict[UUID, UUID] = field(default_factory=dict)  # by incident, the one that its last anomaly went to
 
     def tell(self, change: IncidentChange, incident: Incident, details: str | None = None) -> None:
         at = self.now + len(self.changes) * timedelta(microseconds=1)  # in one transaction, in their order
@@ -65,7 +66,8 @@ async def apply_plan(
     seen = {entry.id: entry.incident for entry in live}
     async with context.database.write() as session:
         work = _Work(session, context.now, await _lock(session, plan, {anomaly.incident_id for anomaly in anomalies}))
-        if any(_has_moved(incident, seen[id]) for id, incident in work.incidents.items()):
+        are_same = not any(_has_moved(incident, seen[id]) for id, incident in work.incidents.items())
+        if not are_same or not await _have_stayed(session, plan):
             logger.info("incidents were changed by somebody meanwhile, looking again", incidents=len(work.incidents))
             return frozenset()
         if result is not None and any(_says_new(change, seen) for change in plan.changes):
@@ -80,6 +82,8 @@ async def apply_plan(
         await _look_again(work)
         await session.flush()
         await publish_changes(session, work.changes)
+        for emptied, taker in work.emptied.items():
+            await merge_into(session, work.incidents[taker], [work.incidents[emptied]], work.now)
     return frozenset(work.incidents)
 
 
@@ -91,6 +95,18 @@ async def _lock(session: AsyncSession, plan: Plan, looked_at: Collection[UUID | 
 
 def _has_moved(incident: Incident, seen: Incident) -> bool:
     return incident.merged_into_id != seen.merged_into_id or incident.status is not seen.status
+
+
+async def _have_stayed(session: AsyncSession, plan: Plan) -> bool:
+    """Locks the anomalies that would move; returns whether each is where it was when it was read.
+
+    Else a person has split them off meanwhile, or another process has given them an incident: one that lost the
+    connection which holds the advisory lock believes that the work is still its own.
+    """
+    read = {member.id: member.incident_id for change in plan.changes for member in change.members}
+    query = select(Anomaly.id, Anomaly.incident_id).where(is_among(Anomaly.id, list(read))).order_by(Anomaly.id)
+    rows = await session.execute(query.with_for_update(key_share=True))
+    return all(read[id] == incident_id for id, incident_id in rows)
 
 
 def _says_new(change: Change, seen: Mapping[UUID, Incident]) -> bool:
@@ -110,11 +126,15 @@ async def _apply(work: _Work, plan: Plan) -> None:
     left = [_list_left(work, change, plan.merges) for change in plan.changes]
     concerned = {incident.id: incident for incident in [*targets, *(source for sources in left for source in sources)]}
     await refresh_summaries(work.session, list(concerned.values()))
+    emptied = await _find_empty(work.session, {source.id for sources in left for source in sources})
     for change, target, learned, sources in zip(plan.changes, targets, has_learned, left, strict=True):
         if learned or change.members:
             target.title = await title_incident(work.session, target, change.members)
         _tell_change(work, change, target, before[target.id], has_learned=learned)
         for source in sources:
+            if source.id in emptied:
+                work.emptied[source.id] = target.id
+                continue
             work.tell(IncidentChange.SPLIT, source, f"Some of its anomalies are of another fault: {target.title}.")
 
 
@@ -135,6 +155,12 @@ async def _take_over(work: _Work, change: Change, incident: Incident) -> bool:
 def _list_left(work: _Work, change: Change, merges: Collection[UUID]) -> list[Incident]:
     """Returns the incidents that lose anomalies to this one, and go on without them."""
     return [work.incidents[id] for id in {member.incident_id for member in change.members} if id and id not in merges]
+
+
+async def _find_empty(session: AsyncSession, incidents: Collection[UUID]) -> set[UUID]:
+    """Returns those of the incidents that have no anomaly left."""
+    query = select(Anomaly.incident_id).where(is_among(Anomaly.incident_id, incidents)).distinct()
+    return set(incidents) - set(await session.scalars(query)) if incidents else set()
 
 
 def _tell_change(work: _Work, change: Change, incident: Incident, before: Severity, *, has_learned: bool) -> None:
@@ -254,7 +280,9 @@ async def _load_stale(session: AsyncSession, now: datetime) -> list[Incident]:
         .group_by(Anomaly.incident_id, Incident.severity, Incident.ended_at)
         .having(or_(has_ended, worst > Incident.severity, lasts & Incident.ended_at.is_not(None)))
     )
-    query = select(Incident).where(Incident.id.in_(changed)).order_by(Incident.id)
+    # Not those that somebody resolves while we wait for their lock.
+    is_stale = (Incident.id.in_(changed), Incident.status != IncidentStatus.RESOLVED)
+    query = select(Incident).where(*is_stale).order_by(Incident.id)
     return list(await session.scalars(query.with_for_update(key_share=True)))
 
 
@@ -266,6 +294,7 @@ async def file_historical(context: Context, anomalies: Sequence[LiveAnomaly]) ->
     if not anomalies:
         return 0
     async with context.database.write() as session:
+        anomalies = await _lock_new(session, anomalies)
         work = _Work(session, context.now, {})
         groups = [(_open_incident(work, members), members) for members in _group_history(anomalies)]
         for incident, _ in groups:
@@ -278,6 +307,14 @@ async def file_historical(context: Context, anomalies: Sequence[LiveAnomaly]) ->
             incident.title = await title_incident(session, incident, members)
             work.tell(IncidentChange.OPENED, incident, "Found in imported history.")
     return len(anomalies)
+
+
+async def _lock_new(session: AsyncSession, anomalies: Sequence[LiveAnomaly]) -> list[LiveAnomaly]:
+    """Locks the anomalies; returns those that have no incident still."""
+    is_new = (is_among(Anomaly.id, [anomaly.id for anomaly in anomalies]), Anomaly.incident_id.is_(None))
+    query = select(Anomaly.id).where(*is_new).order_by(Anomaly.id).with_for_update(key_share=True)
+    new = set(await session.scalars(query))
+    return [anomaly for anomaly in anomalies if anomaly.id in new]
 
 
 def _group_history(anomalies: Sequence[LiveAnomaly]) -> list[list[LiveAnomaly]]:

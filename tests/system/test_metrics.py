@@ -48,6 +48,7 @@ FAMILIES = {
     "bcom_follower_lag_events": "gauge",
     "bcom_followers": "gauge",
     "bcom_followers_lagged_total": "counter",
+    "bcom_incident_analyses_failed_total": "counter",
     "bcom_models_loaded": "gauge",
     "bcom_open_anomalies": "gauge",
     "bcom_operation_duration_seconds": "histogram",

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 
 from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import CulpritKind, RootCause
@@ -15,8 +17,10 @@ from ml.detection.episodes import Severity
 from ml.detection.silence import CollectorKind
 from resolvers.base.access import SYSTEM
 from resolvers.context import Context, Services
-from resolvers.incidents.correlator import correlate
-from resolvers.incidents.keeping import close_ended
+from resolvers.incidents.correlator import FAILED_ANALYSES, correlate
+from resolvers.incidents.evidence import load_members, load_new
+from resolvers.incidents.keeping import apply_plan, close_ended, file_historical
+from resolvers.incidents.plan import Change, LiveIncident, Plan
 from resolvers.root_causes.analyzer import AnalysisResult
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.tables.analysis_documents import Culprit, Pattern
@@ -265,17 +269,124 @@ async def test_imported_history_becomes_closed_incidents_of_which_nobody_is_told
 async def test_a_round_that_fails_leaves_nothing_half_done(
     services: Services, make: Factory, links: list[Link]
 ) -> None:
-    async def fail(_context: Context, _links: Sequence[int], _started_at: datetime) -> AnalysisResult | None:
-        raise RuntimeError("killed")
+    async def stop(_context: Context, _links: Sequence[int], _started_at: datetime) -> AnalysisResult | None:
+        raise asyncio.CancelledError
 
     await make.anomaly(links[0], detected_at=NOW)
-    with pytest.raises(RuntimeError):
-        await correlate(at(services, seconds=30), fail)
+    with pytest.raises(asyncio.CancelledError):
+        await correlate(at(services, seconds=30), stop)
     before = await incidents(services)
 
     await correlate(at(services, seconds=31), Explanations())
 
     assert (before, len(await incidents(services))) == ([], 1)
+
+
+async def test_people_are_told_though_the_analysis_fails(services: Services, make: Factory, links: list[Link]) -> None:
+    async def fail(_context: Context, _links: Sequence[int], _started_at: datetime) -> AnalysisResult | None:
+        raise ValueError("operands could not be broadcast together")
+
+    await make.anomaly(links[0], detected_at=NOW)
+    failed = FAILED_ANALYSES._value.get()
+
+    await correlate(at(services, seconds=30), fail)
+
+    [incident] = await incidents(services)
+    assert (incident.status, incident.root_cause, await changes(services)) == ("OPEN", None, ["OPENED"])
+    assert incident.due_at is not None  # the analysis is tried again
+    assert FAILED_ANALYSES._value.get() == failed + 1
+
+
+async def test_what_cannot_be_settled_holds_up_nothing_else(services: Services, make: Factory) -> None:
+    first, second, over = [await make.link(network=await make.network()) for _ in range(3)]
+    await make.anomaly(over, status=AnomalyStatus.RESOLVED, detected_at=ago(minutes=9), ended_at=ago(minutes=8))
+    await correlate(services, Explanations())
+    for link in (first, second):
+        await make.anomaly(link, detected_at=NOW)
+    await sql(services, f"ALTER TABLE anomalies ADD CHECK (target_id <> {first.id} OR incident_id IS NULL)")
+
+    with pytest.raises(IntegrityError):
+        await correlate(at(services, seconds=30), Explanations())
+
+    told = {one.id: one.status for one in await incidents(services)}
+    assert {told.get(id): links for id, links in (await members(services)).items()} == {
+        None: [first.id],
+        IncidentStatus.OPEN: [second.id],
+        IncidentStatus.RESOLVED: [over.id],
+    }
+
+
+async def test_who_lost_the_lock_meanwhile_makes_no_second_incident(
+    services: Services, make: Factory, links: list[Link]
+) -> None:
+    await make.anomaly(links[0], detected_at=NOW)
+    later = at(services, seconds=30)
+
+    async def explain(_context: Context, _links: Sequence[int], _started_at: datetime) -> AnalysisResult | None:
+        holds = f"locktype = 'advisory' AND objid = {int(AdvisoryLock.INCIDENTS)}"
+        await sql(services, f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE granted AND {holds}")
+        assert await correlate(later, Explanations()) == 1  # another process
+        return None
+
+    with suppress(Exception):  # its connection is gone, as it hears when it is done
+        await correlate(later, explain)
+
+    assert len(await incidents(services)) == 1
+    assert await changes(services) == ["OPENED"]
+
+
+async def test_who_lost_the_lock_meanwhile_files_no_history_twice(
+    services: Services, make: Factory, links: list[Link]
+) -> None:
+    await make.anomaly(links[0], status=AnomalyStatus.RESOLVED, is_historical=True)
+    async with services.database.driver() as connection:
+        read = await load_new(connection, 10)
+    context = Context(services, SYSTEM)
+
+    filed = [await file_historical(context, read) for _ in range(2)]
+
+    assert (filed, len(await incidents(services))) == ([1, 0], 1)
+
+
+async def two_incidents(services: Services, make: Factory, links: list[Link]) -> tuple[LiveIncident, LiveIncident]:
+    """Of one anomaly each."""
+    for link in links[:2]:
+        await make.anomaly(link, detected_at=NOW)
+    await correlate(at(services, seconds=30), Explanations())
+    rows = await incidents(services)
+    async with services.database.driver() as connection:
+        found = await load_members(connection, [row.id for row in rows])
+    first, second = (LiveIncident(row, tuple(one for one in found if one.incident_id == row.id)) for row in rows)
+    return first, second
+
+
+async def test_an_anomaly_that_somebody_split_off_meanwhile_is_not_moved(
+    services: Services, make: Factory, links: list[Link]
+) -> None:
+    first, second = await two_incidents(services, make, links)
+    plan = Plan((Change(first.id, second.members),))
+    another = await make.incident()
+    await sql(services, f"UPDATE anomalies SET incident_id = '{another.id}' WHERE incident_id = '{second.id}'")
+
+    stored = await apply_plan(Context(services, SYSTEM), plan, [first, second], second.members, None, 0.0)
+
+    assert not stored
+    assert set(await members(services)) == {first.id, another.id}
+
+
+async def test_an_incident_that_loses_its_last_anomaly_is_merged_into_the_one_that_has_it(
+    services: Services, make: Factory, links: list[Link]
+) -> None:
+    first, second = await two_incidents(services, make, links)
+    plan = Plan((Change(first.id, second.members),))
+
+    stored = await apply_plan(Context(services, SYSTEM), plan, [first, second], second.members, None, 0.0)
+
+    emptied = (await incidents(services))[1]
+    assert stored
+    assert list(await members(services)) == [first.id]
+    assert (emptied.status, emptied.merged_into_id) == (IncidentStatus.RESOLVED, first.id)
+    assert (await changes(services))[2:] == ["UPDATED", "MERGED", "MERGED"]
 
 
 async def test_only_one_process_correlates_at_a_time(services: Services, make: Factory, links: list[Link]) -> None:
