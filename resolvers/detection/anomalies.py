@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.errors import Conflict, InvalidInput, NotFound
 from resolvers.base.roles import Role
+from resolvers.base.texts import is_blank
 from resolvers.context import Context
 from resolvers.detection.filters import AnomalyFilter, build_conditions, list_satellites
 from resolvers.lists.listings import Listing, cached_listing
@@ -157,7 +158,7 @@ async def judge(context: Context, anomaly_id: UUID, verdict: Verdict, note: str 
 async def comment(context: Context, anomaly_id: UUID, note: str) -> Anomaly:
     """Adds a comment. Raises InvalidInput for an empty one, NotFound."""
     caller = context.require(Role.OPERATOR, "comment on anomalies")
-    if not note.strip():
+    if is_blank(note):
         raise InvalidInput("A comment must not be empty.", ["note"])
     async with context.database.write() as session:
         anomaly = await _lock_anomaly(session, anomaly_id)

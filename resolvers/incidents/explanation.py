@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import TargetKind
@@ -20,7 +21,8 @@ from resolvers.root_causes.analyzer import AnalysisResult, analyze_incident
 from resolvers.store.queries.labels import load_culprit_labels
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
 from resolvers.store.tables.analysis_documents import Culprit, Pattern
-from resolvers.store.tables.incidents import Incident, IncidentKind
+from resolvers.store.tables.core import Link
+from resolvers.store.tables.incidents import Incident, IncidentKind, IncidentLink
 from resolvers.store.telemetry import streams
 
 KNOWN_FROM: Final = 0.4  # the confidence from which a cause and a culprit are named
@@ -71,11 +73,19 @@ async def title_incident(session: AsyncSession, incident: Incident, members: Seq
     if incident.kind is IncidentKind.NO_TELEMETRY and members and members[0].collector:
         return await _title_silence(session, members[0].collector, links)
     if links > 1:
-        return f"{links} links degraded, cause not known yet"
+        yet = "" if incident.is_historical else " yet"
+        return f"{links} links{await _name_network(session, incident)} degraded, cause not known{yet}"
     if not members:
         return incident.title
     label = await _label(session, Culprit(CulpritKind(members[0].kind), members[0].target_id))
     return f"{capitalize_first(label)} does not behave as usual"
+
+
+async def _name_network(session: AsyncSession, incident: Incident) -> str:
+    """Returns ' of network North Sea Energy', or nothing where the incident affects several."""
+    own = select(Link.network_id).join(IncidentLink, IncidentLink.link_id == Link.id)
+    networks = list(await session.scalars(own.where(IncidentLink.incident_id == incident.id).distinct().limit(2)))
+    return f" of {await _label(session, Culprit(CulpritKind.NETWORK, networks[0]))}" if len(networks) == 1 else ""
 
 
 async def _title_silence(session: AsyncSession, collector: tuple[CollectorKind, int | None], links: int) -> str:

@@ -16,6 +16,7 @@ from resolvers.incidents.changes import IncidentChange, publish_changes, record_
 from resolvers.incidents.conflicts import lock_incidents
 from resolvers.incidents.evidence import LiveAnomaly
 from resolvers.incidents.explanation import build_analysis, explain_incident, title_incident
+from resolvers.incidents.places import join_echoes
 from resolvers.incidents.plan import Change, LiveIncident, Plan
 from resolvers.incidents.regrouping import merge_into
 from resolvers.incidents.summary import refresh_summaries
@@ -28,6 +29,9 @@ from resolvers.store.tables.incidents import Incident, IncidentKind, IncidentSta
 LOOK_AGAIN: Final = timedelta(seconds=15)  # after something new; then after twice as long, and so on
 SETTLED: Final = timedelta(minutes=65)  # without anything new: more samples teach nothing, and it has its severity
 CLOSELY: Final = timedelta(minutes=30)  # follow anomalies of history that are filed as one fault
+WOKEN: Final = "no longer snoozed, as it became more severe"
+WORSE: Final = "It became more severe."
+WORSE_AND_WOKEN: Final = "It became more severe, and is no longer snoozed."
 HOLD: Final = timedelta(minutes=3)  # without an anomaly until an incident is resolved: it may only draw breath
 
 
@@ -121,6 +125,7 @@ async def _apply(work: _Work, plan: Plan) -> None:
     """Moves the anomalies, takes the explanations over, and tells what is new."""
     targets = [_find_target(work, change) for change in plan.changes]
     before = {id: incident.severity for id, incident in work.incidents.items()}
+    links = {id: incident.affected_link_count for id, incident in work.incidents.items()}
     await work.session.flush()
     has_learned = [await _take_over(work, change, target) for change, target in zip(plan.changes, targets, strict=True)]
     left = [_list_left(work, change, plan.merges) for change in plan.changes]
@@ -128,7 +133,7 @@ async def _apply(work: _Work, plan: Plan) -> None:
     await refresh_summaries(work.session, list(concerned.values()))
     emptied = await _find_empty(work.session, {source.id for sources in left for source in sources})
     for change, target, learned, sources in zip(plan.changes, targets, has_learned, left, strict=True):
-        if learned or change.members:
+        if learned or change.members or target.affected_link_count != links[target.id]:
             target.title = await title_incident(work.session, target, change.members)
         _tell_change(work, change, target, before[target.id], has_learned=learned)
         for source in sources:
@@ -168,9 +173,10 @@ def _tell_change(work: _Work, change: Change, incident: Incident, before: Severi
         work.tell(IncidentChange.OPENED, incident)
     elif incident.status is IncidentStatus.RESOLVED and any(member.ended_at is None for member in change.members):
         _reopen(incident)
-        work.tell(IncidentChange.REOPENED, incident)
+        work.tell(IncidentChange.REOPENED, incident, WORSE_AND_WOKEN if _wake_if_worse(incident, before) else None)
     elif change.members or has_learned or incident.severity.rank > before.rank:
-        work.tell(IncidentChange.UPDATED, incident, _describe(change.members, has_learned))
+        has_woken = _wake_if_worse(incident, before)
+        work.tell(IncidentChange.UPDATED, incident, _describe(change.members, has_learned, has_woken=has_woken))
 
 
 def _open_incident(work: _Work, members: Sequence[LiveAnomaly]) -> Incident:
@@ -205,9 +211,22 @@ def _reopen(incident: Incident) -> None:
     incident.reopened_count += 1
 
 
-def _describe(joining: Sequence[LiveAnomaly], has_learned: bool) -> str | None:
+def _describe(joining: Sequence[LiveAnomaly], has_learned: bool, *, has_woken: bool) -> str | None:
     said = [f"{len(joining)} more anomalies" if len(joining) > 1 else "1 more anomaly"] if joining else []
-    return ", ".join([*said, *(["another explanation"] if has_learned else [])]) or None
+    said += ["another explanation"] if has_learned else []
+    return ", ".join([*said, *([WOKEN] if has_woken else [])]) or None
+
+
+def _wake_if_worse(incident: Incident, before: Severity) -> bool:
+    """Ends the snooze of an incident that became more severe; returns whether it did.
+
+    Whoever snoozed it decided so about what it was then. That a severe anomaly has ended makes it no worse.
+    """
+    is_worse = incident.ended_at is None and incident.severity.rank > before.rank
+    if not is_worse or incident.snoozed_until is None:
+        return False
+    incident.snoozed_until = None
+    return True
 
 
 async def _look_again(work: _Work) -> None:
@@ -218,17 +237,18 @@ async def _look_again(work: _Work) -> None:
         for id, incident in work.incidents.items()
         if id not in told and incident.status is not IncidentStatus.RESOLVED
     ]
-    for incident in await _refresh(work.session, untold):
-        work.tell(IncidentChange.UPDATED, incident, "It became more severe.")
+    for incident, before in await _refresh(work.session, untold):
+        work.tell(IncidentChange.UPDATED, incident, WORSE_AND_WOKEN if _wake_if_worse(incident, before) else WORSE)
     for incident in work.incidents.values():
         incident.due_at = _next_due(incident, work.now)
 
 
-async def _refresh(session: AsyncSession, incidents: Sequence[Incident]) -> list[Incident]:
-    """Refreshes summaries; returns the incidents that became more severe."""
-    before = {incident.id: incident.severity.rank for incident in incidents}
+async def _refresh(session: AsyncSession, incidents: Sequence[Incident]) -> list[tuple[Incident, Severity]]:
+    """Refreshes summaries; returns the incidents that became more severe, and what they were."""
+    severities = [incident.severity for incident in incidents]
     await refresh_summaries(session, incidents)
-    return [incident for incident in incidents if incident.severity.rank > before[incident.id]]
+    pairs = zip(incidents, severities, strict=True)
+    return [(incident, before) for incident, before in pairs if incident.severity.rank > before.rank]
 
 
 def _next_due(incident: Incident, now: datetime) -> datetime | None:
@@ -248,13 +268,14 @@ async def close_ended(context: Context) -> int:
         work = _Work(session, context.now, {})
         stale = await _load_stale(session, work.now)
         were_over = {incident.id for incident in stale if incident.ended_at is not None}
-        worse = {incident.id for incident in await _refresh(session, stale)}
+        worse = {incident.id: before for incident, before in await _refresh(session, stale)}
         for incident in stale:
             if _is_quiet(incident, work.now):
                 incident.status, incident.due_at = IncidentStatus.RESOLVED, None
                 work.tell(IncidentChange.RESOLVED, incident, "Everything behaves as usual again.")
             elif incident.id in worse or (incident.ended_at is None and incident.id in were_over):
-                work.tell(IncidentChange.UPDATED, incident)
+                has_woken = incident.id in worse and _wake_if_worse(incident, worse[incident.id])
+                work.tell(IncidentChange.UPDATED, incident, WORSE_AND_WOKEN if has_woken else None)
         await session.flush()
         await publish_changes(session, work.changes)
     return len(work.changes)
@@ -318,7 +339,10 @@ async def _lock_new(session: AsyncSession, anomalies: Sequence[LiveAnomaly]) -> 
 
 
 def _group_history(anomalies: Sequence[LiveAnomaly]) -> list[list[LiveAnomaly]]:
-    """Returns the anomalies of one network, or of one target outside of any, that follow each other closely."""
+    """Returns the anomalies of one network, or of one target outside of any, that follow each other closely.
+
+    A hub's own go with those of a network behind it that began with them.
+    """
     groups: list[list[LiveAnomaly]] = []
     latest: dict[object, tuple[datetime, list[LiveAnomaly]]] = {}
     for anomaly in sorted(anomalies, key=lambda each: each.started_at):
@@ -329,4 +353,4 @@ def _group_history(anomalies: Sequence[LiveAnomaly]) -> list[list[LiveAnomaly]]:
             groups.append(members)
         members.append(anomaly)
         latest[place] = (max(until, anomaly.ended_at or anomaly.last_seen_at), members)
-    return groups
+    return join_echoes(groups)

@@ -87,14 +87,14 @@ def _group(anomalies: Sequence[LiveAnomaly]) -> list[list[LiveAnomaly]]:
         is_many = network is not None and len({member.target for member in members}) >= MANY
         for member in members:
             groups[("network", network) if is_many else _own_place(member)].append(member)
-    return _add_aggregates(list(groups.values()))
+    return join_echoes(list(groups.values()))
 
 
 def _own_place(anomaly: LiveAnomaly) -> Hashable:
     return ("site", anomaly.site) if anomaly.site is not None and not anomaly.is_aggregate else anomaly.target
 
 
-def _add_aggregates(groups: list[list[LiveAnomaly]]) -> list[list[LiveAnomaly]]:
+def join_echoes(groups: list[list[LiveAnomaly]]) -> list[list[LiveAnomaly]]:
     """Returns the groups with lone aggregates in the group whose members they echo."""
     merged = [group for group in groups if not (len(group) == 1 and group[0].is_aggregate)]
     for group in groups:

@@ -13,10 +13,13 @@ from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.incidents.changes import IncidentChange, publish_changes, record_change
 from resolvers.incidents.conflicts import find_conflicts, lock_incidents
+from resolvers.incidents.evidence import load_members
+from resolvers.incidents.explanation import title_incident
 from resolvers.incidents.recommendations import move_recommendations
 from resolvers.incidents.summary import refresh_summaries
 from resolvers.incidents.workflow import UNRESOLVED
 from resolvers.store.postgres.conditions import is_among
+from resolvers.store.postgres.database import driver
 from resolvers.store.postgres.identifiers import uuid7
 from resolvers.store.tables.core import Anomaly
 from resolvers.store.tables.incidents import Incident, IncidentStatus
@@ -61,6 +64,7 @@ async def merge_into(
     a person does it, none of them is analysed again for what it has now, which could undo it.
     """
     ids = [other.id for other in others]
+    has_usual_title = survivor.title == await _make_usual_title(session, survivor)
     for other in others:
         other.status, other.merged_into_id = IncidentStatus.RESOLVED, survivor.id
         other.ended_at, other.snoozed_until, other.due_at = other.ended_at or now, None, None
@@ -71,6 +75,7 @@ async def merge_into(
     await move_recommendations(session, survivor, ids, now, by)
     survivor.due_at = survivor.due_at if by is None else None
     await refresh_summaries(session, [survivor, *others])
+    survivor.title = (has_usual_title and await _make_usual_title(session, survivor)) or survivor.title
     record_change(session, survivor, IncidentChange.MERGED, now, by, note, f"Of {_quote(others)}.")
     for other in others:
         record_change(session, other, IncidentChange.MERGED, now, by, note, f"Into {_quote([survivor])}.")
@@ -131,14 +136,16 @@ async def split_off(
         last_changed_at=now,
         is_historical=incident.is_historical,
     )
+    has_usual_title, title = incident.title == await _make_usual_title(session, incident), _quote([incident])
     session.add(other)
     await session.flush()
     await _move_anomalies(session, Anomaly.id, anomaly_ids, other.id)
     incident.due_at = incident.due_at if by is None else None
     await refresh_summaries(session, [incident, other])
+    incident.title = (has_usual_title and await _make_usual_title(session, incident)) or incident.title
     record_change(session, incident, IncidentChange.SPLIT, now, by, note, f"Into this and {_quote([other])}.")
     record_change(session, other, IncidentChange.OPENED, now, by)
-    record_change(session, other, IncidentChange.SPLIT, now, by, note, f"From {_quote([incident])}.")
+    record_change(session, other, IncidentChange.SPLIT, now, by, note, f"From {title}.")
     await session.flush()
     opened = [(IncidentChange.OPENED, other), (IncidentChange.SPLIT, other)]
     await publish_changes(session, [(IncidentChange.SPLIT, incident), *opened])
@@ -155,6 +162,12 @@ async def _make_title(session: AsyncSession, incident: Incident, anomaly_ids: Se
 async def _move_anomalies(session: AsyncSession, column: object, keys: Sequence[UUID], incident: UUID) -> None:
     query = update(Anomaly).where(is_among(column, keys)).values(incident_id=incident)
     await session.execute(query, execution_options={"synchronize_session": False})
+
+
+async def _make_usual_title(session: AsyncSession, incident: Incident) -> str | None:
+    """Returns the title that says what the incident is now, with the number of its links; None without anomalies."""
+    members = await load_members(await driver(session), [incident.id])
+    return await title_incident(session, incident, members) if members else None
 
 
 def _quote(incidents: Sequence[Incident]) -> str:

@@ -5,7 +5,7 @@ Each act takes many incidents in one transaction, and returns for each the incid
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from resolvers.accounts.users import name_user
 from resolvers.base.errors import ClientError, InvalidInput, NotFound
 from resolvers.base.roles import Role
+from resolvers.base.texts import is_blank
 from resolvers.context import Context
 from resolvers.incidents.anomalies import reopen_lasting, resolve_open
 from resolvers.incidents.changes import IncidentChange, publish_changes, record_change
@@ -23,6 +24,7 @@ from resolvers.store.tables.core import User
 from resolvers.store.tables.incidents import Incident, IncidentStatus
 
 LARGEST_BULK: Final = 200  # incidents of one act
+LONGEST_SNOOZE: Final = timedelta(days=366)  # a mistyped year would hide an incident for good
 UNRESOLVED: Final = frozenset(IncidentStatus) - {IncidentStatus.RESOLVED}
 
 Outcome: TypeAlias = Incident | ClientError
@@ -83,7 +85,7 @@ async def _find_owner(session: AsyncSession, owner_id: int) -> str:
 async def comment(context: Context, ids: Sequence[UUID], note: str) -> list[Outcome]:
     """Adds a comment to the timeline. Raises InvalidInput for an empty one."""
     caller = context.require(Role.OPERATOR, "comment on incidents")
-    if not note.strip():
+    if is_blank(note):
         raise InvalidInput("A comment must not be empty.", ["note"])
     return await _do(
         context, caller.author_id, ids, Act(IncidentChange.COMMENTED, UNRESOLVED, lambda _: None, note=note)
@@ -91,10 +93,15 @@ async def comment(context: Context, ids: Sequence[UUID], note: str) -> list[Outc
 
 
 async def snooze(context: Context, ids: Sequence[UUID], until: datetime | None, note: str | None) -> list[Outcome]:
-    """Snoozes incidents; None wakes them up. Raises InvalidInput for a time in the past."""
+    """Snoozes incidents until a time or until they get worse; None wakes them up.
+
+    Raises InvalidInput for a time that has passed, or is more than a year ahead.
+    """
     caller = context.require(Role.OPERATOR, "snooze incidents")
     if until is not None and until <= context.now:
         raise InvalidInput("This time has passed. Snooze until a later one, or wake it up with null.", ["until"])
+    if until is not None and until > context.now + LONGEST_SNOOZE:
+        raise InvalidInput("Snooze it for a year at most. To be done with it, resolve it.", ["until"])
 
     def sleep(incident: Incident) -> None:
         incident.snoozed_until = until

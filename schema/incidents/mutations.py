@@ -86,7 +86,7 @@ class IncidentMutations:
     @mutation(
         Role.OPERATOR,
         description="Snoozes an incident until a time: `incidents(filter: { snoozed: false })` leaves it out until"
-        " then. Null wakes it up.",
+        " then, for a year at most. It wakes up earlier if it gets more severe. Null wakes it up at once.",
     )
     async def snooze_incident(
         self, info: Info, id: ID, until: datetime | None = None, note: Note = None

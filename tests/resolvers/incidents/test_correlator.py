@@ -24,7 +24,7 @@ from resolvers.incidents.plan import Change, LiveIncident, Plan
 from resolvers.root_causes.analyzer import AnalysisResult
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.tables.analysis_documents import Culprit, Pattern
-from resolvers.store.tables.core import Anomaly, AnomalyCategory, AnomalyStatus, AuditEntry, Event, Link, Network
+from resolvers.store.tables.core import Anomaly, AnomalyCategory, AnomalyStatus, AuditEntry, Event, Link, Network, Site
 from resolvers.store.tables.incidents import Incident, IncidentLink, IncidentStatus
 from tests.helpers.faulted import HUB, HUB_FAILURE, built, numbers, recorded
 from tests.helpers.support import NOW, Factory, ago, sql
@@ -237,6 +237,25 @@ async def test_severity_rises_with_its_anomalies(services: Services, make: Facto
     assert await changes(services) == ["OPENED", "UPDATED"]
 
 
+async def test_what_gets_worse_is_no_longer_snoozed(services: Services, make: Factory, links: list[Link]) -> None:
+    await make.anomaly(links[0], severity=Severity.LOW, detected_at=NOW)
+    await make.anomaly(links[1], severity=Severity.HIGH, detected_at=NOW)
+    await correlate(at(services, seconds=30), Explanations())
+    await sql(services, f"UPDATE incidents SET snoozed_until = '{NOW + timedelta(hours=2)}'")
+    await sql(services, f"UPDATE anomalies SET severity = {Severity.CRITICAL.rank} WHERE severity = 0")
+    ended = f"status = 'RESOLVED', ended_at = '{NOW}', last_seen_at = '{NOW}'"
+    await sql(services, f"UPDATE anomalies SET {ended} WHERE severity = {Severity.HIGH.rank}")
+
+    await correlate(at(services, seconds=31), Explanations())
+
+    worse, over = await incidents(services)
+    assert (worse.severity, worse.snoozed_until) == (Severity.CRITICAL, None)
+    assert over.snoozed_until is not None
+    async with services.database.read() as session:
+        details = await session.scalars(select(AuditEntry.details).where(AuditEntry.subject_id == worse.id))
+    assert "It became more severe, and is no longer snoozed." in list(details)
+
+
 async def test_a_doubtful_explanation_names_nobody(
     services: Services, make: Factory, links: list[Link], network: Network
 ) -> None:
@@ -264,6 +283,21 @@ async def test_imported_history_becomes_closed_incidents_of_which_nobody_is_told
     assert [(one.status, one.is_historical, one.affected_link_count) for one in found] == [("RESOLVED", True, 2)] * 2
     assert [one.announced_at for one in found] == [None, None]
     assert await changes(services) == []
+
+
+async def test_what_a_hub_measured_of_itself_in_history_is_no_incident_of_its_own(
+    services: Services, make: Factory, links: list[Link], network: Network
+) -> None:
+    async with services.database.read() as session:
+        hub = await session.get_one(Site, network.hub_id)
+    over = {"status": AnomalyStatus.RESOLVED, "is_historical": True, "started_at": ago(hours=9)}
+    for target in (*links, hub):
+        await make.anomaly(target, last_seen_at=ago(hours=8), ended_at=ago(hours=8), **over)
+
+    await correlate(services, Explanations())
+
+    [incident] = await incidents(services)
+    assert incident.title == f"4 links of {network.name} degraded, cause not known"
 
 
 async def test_a_round_that_fails_leaves_nothing_half_done(

@@ -75,6 +75,26 @@ async def test_merging_moves_all_to_the_survivor(operator: Api, make: Factory, s
     assert await links_of(services, second.id) == set()
 
 
+async def test_the_title_counts_the_links_after_merging_and_splitting(
+    operator: Api, make: Factory, services: Services
+) -> None:
+    network = await make.network()
+    usual = {"root_cause": RootCause.CONGESTION, "title": "Congestion (2 links)"}
+    first, second = [await make.incident(**usual) for _ in range(2)]
+    anomalies = [
+        id_of(await make.anomaly(await make.link(network=network), incident_id=incident.id))
+        for incident in (first, first, second, second)
+    ]
+    for incident in (first, second):
+        await refresh(services, incident)
+
+    merged = await merge(operator, first, second)
+    await split(operator, first, anomalies[0])
+
+    assert (merged["affectedLinkCount"], merged["title"]) == (4, "Congestion (4 links)")
+    assert (await show(operator, first))["title"] == "Congestion (3 links)"
+
+
 async def test_both_sides_of_a_merger_are_told(operator: Api, make: Factory) -> None:
     first, second = await make.incident(), await make.incident()
     async with operator.socket() as socket:

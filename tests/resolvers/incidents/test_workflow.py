@@ -144,16 +144,18 @@ async def test_snoozing_ends_with_null_and_never_begins_in_the_past(operator: Ap
     incident, later = await make.incident(), iso(ago(hours=-2))
 
     past = await act(operator, "snooze", incident, until=iso(ago(seconds=1)))
+    mistyped = await act(operator, "snooze", incident, until=iso(ago(days=-400)))
     asleep = await act(operator, "snooze", incident, until=later)
     awake = await act(operator, "snooze", incident)
 
     assert (past["__typename"], past["path"]) == ("InvalidInput", ["until"])
+    assert (mistyped["__typename"], mistyped["path"]) == ("InvalidInput", ["until"])
     assert asleep["snoozedUntil"] == later.replace("+00:00", "Z")
     assert awake["snoozedUntil"] is None
     assert [entry["details"] for entry in awake["timeline"]][1:] == ["Woken up."]
 
 
-@pytest.mark.parametrize("text", ["", "  \n"])
+@pytest.mark.parametrize("text", ["", "  \n", "\u200b\u2060", "\x07"])
 async def test_an_empty_comment_is_bad_input(operator: Api, make: Factory, text: str) -> None:
     incident, anomaly = await make.incident(), await make.anomaly()
 
