@@ -39,7 +39,7 @@ class ScoredBatch:
         return [
             {
                 "metric": self.kind.metrics[index],
-                "observed": readings.shorten(self.readings[row, index]),
+                "observed": readings.shorten_of(self.kind.kind, self.kind.metrics[index], self.readings[row, index]),
                 "expected": readings.shorten(scores.expected[row, index]),
                 "deviation": round(float(scores.deviations[row, index]), 3),
                 "share": round(float(shares[index]), 4),

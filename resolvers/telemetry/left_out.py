@@ -20,7 +20,7 @@ class LeftOutCells:
     """Cells of one column that were left out for the same reason.
 
     column: as the API names it.
-    reason: a clause that goes on with the value: 'ESNO_DB must be between -20 and 40 dB'.
+    reason: a clause between the column and the value: 'must be between -20 and 40 dB'.
     example: the first value.
     """
 
@@ -49,7 +49,7 @@ def _describe(frame: pl.DataFrame, spec: MetricSpec) -> pl.DataFrame:
     return frame.select(
         "row",
         column=pl.lit(spec.column),
-        reason=pl.lit(f"{spec.metric} must be between {spec.low:,.0f} and {spec.high:,.0f} {spec.unit}".rstrip()),
+        reason=pl.lit(f"must be between {spec.low:,.0f} and {spec.high:,.0f} {spec.unit}".rstrip()),
         value=pl.format("{}", spec.column),
     ).cast(CELLS)  # type: ignore[arg-type]
 
@@ -63,7 +63,8 @@ def _explode_earlier(frame: pl.DataFrame) -> pl.DataFrame:
 
 def name_first(cells: pl.DataFrame) -> pl.DataFrame:
     """Returns a sentence for each row on the first of its cells: `row`, `first_left_out`."""
-    words = pl.format("{}, and is {}.", "reason", pl.col("value").str.head(LONGEST_EXAMPLE))
+    metric = pl.col("column").str.to_uppercase()
+    words = pl.format("{} {}, and is {}.", metric, "reason", pl.col("value").str.head(LONGEST_EXAMPLE))
     return cells.group_by("row", maintain_order=True).agg(first_left_out=words.first())
 
 

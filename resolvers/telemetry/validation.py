@@ -14,7 +14,7 @@ from resolvers.base.times import MAX_CLOCK_AHEAD
 from resolvers.context import Context
 from resolvers.store.postgres import binary_copy
 from resolvers.store.postgres.identifiers import LARGEST_INTEGER
-from resolvers.store.tables.samples import target_column
+from resolvers.store.tables.samples import real_columns, target_column
 from resolvers.store.tables.targets import TARGET_TABLES
 from resolvers.store.telemetry.readings import to_readings
 from resolvers.telemetry.left_out import leave_out_impossible, name_first
@@ -73,7 +73,7 @@ def _divide_rows(kind: TargetKind, frame: pl.DataFrame, ids: pl.DataFrame, check
     wrong = rows.select(is_wrong).to_series()
     good = rows.filter(~wrong) if wrong.any() else rows
     complete = _grade_links(good) if kind is TargetKind.LINK else good
-    stored = complete.with_columns(pl.col(columns).cast(pl.Float32))  # so that scores can be repeated
+    stored = complete.with_columns(pl.col(real_columns(kind)).cast(pl.Float32))  # so that scores can be repeated
     rejected = _explain(rows.filter(wrong), left_out, checks)
     return ValidatedRows(stored, rejected, left_out.join(rejected, on="row", how="anti"))
 

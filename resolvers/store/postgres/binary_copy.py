@@ -17,7 +17,15 @@ TRAILER: Final = b"\xff\xff"
 POSTGRES_EPOCH_MS: Final = 946_684_800_000
 ARRAY_HEADER: Final = 12  # bytes: dimensions, has nulls, element type; for each dimension its length and lower bound
 DIMENSION: Final = 8
-TYPES: Final = {"integer": ">i4", "bigint": ">i8", "real": ">f4", "timestamptz": ">i8", "char(2)": "S2"}
+TYPES: Final = {
+    "integer": ">i4",
+    "bigint": ">i8",
+    "real": ">f4",
+    "double precision": ">f8",
+    "timestamptz": ">i8",
+    "char(2)": "S2",
+}
+FLOATS: Final = ("real", "double precision")  # whose NaN stands for null
 BLOCK: Final = 2**20  # bytes: as many stay in the processor's cache while their columns are picked out
 Columns = Mapping[str, tuple[str, NDArray[Any]]]  # by name: a key of TYPES, and the values
 
@@ -37,7 +45,7 @@ def copy_in(columns: Columns) -> bytes:
         value = rows.dtype[f"value{place}"]
         rows[f"length{place}"] = value.itemsize
         rows[f"value{place}"] = (values - POSTGRES_EPOCH_MS) * 1000 if kind == "timestamptz" else values
-        if kind == "real" and (missing := np.isnan(values)).any():
+        if kind in FLOATS and (missing := np.isnan(values)).any():
             rows[f"length{place}"][missing] = -1
             begin = _offset(rows.dtype, f"value{place}")
             kept[missing, begin : begin + value.itemsize] = False

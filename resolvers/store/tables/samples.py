@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ml.catalogue.metrics import CATALOGUE, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from resolvers.store.postgres.column_types import UtcDateTime
 from resolvers.store.tables.core import Table
 
@@ -26,6 +26,25 @@ def target_column(kind: TargetKind) -> str:
     return f"{kind.lower()}_id"
 
 
+def value_type(kind: TargetKind, metric: Metric) -> str:
+    """Returns the SQL type of a metric's values: counts must not be rounded, four bytes hold them up to 16 777 216."""
+    return "double precision" if CATALOGUE[kind].spec(metric).whole else "real"
+
+
+def value_types(kind: TargetKind) -> dict[str, str]:
+    """Returns the SQL type of each metric's column, in catalogue order."""
+    return {metric.column: value_type(kind, metric) for metric in CATALOGUE[kind].metrics}
+
+
+def real_columns(kind: TargetKind) -> list[str]:
+    """Returns the metric columns whose values are stored in four bytes."""
+    return [column for column, type in value_types(kind).items() if type == "real"]
+
+
+def _value(kind: TargetKind, column: str) -> Any:
+    return sa.DOUBLE_PRECISION if value_types(kind)[column] == "double precision" else sa.REAL
+
+
 def _key(kind: TargetKind) -> list[sa.Column[Any]]:
     target: sa.Column[Any] = sa.Column(target_column(kind), sa.Integer, primary_key=True, autoincrement=False)
     direction: sa.Column[Any] = sa.Column("direction", sa.String(2), primary_key=True)
@@ -38,22 +57,29 @@ def _samples(kind: TargetKind) -> sa.Table:
         Table.metadata,
         *_key(kind),
         sa.Column("at", UtcDateTime, primary_key=True),
-        *(sa.Column(column, sa.REAL) for column in CATALOGUE[kind].columns),
+        *(sa.Column(column, _value(kind, column)) for column in CATALOGUE[kind].columns),
         postgresql_partition_by="RANGE (at)",
     )
 
 
 def _rollups(kind: TargetKind) -> sa.Table:
     """Of each metric the mean; of several values also their number, least and greatest; of a day also quantiles."""
-    parts: dict[str, Any] = {"n": sa.Integer, "mean": sa.REAL, "min": sa.REAL, "max": sa.REAL}
-    parts["quantiles"] = sa.ARRAY(sa.REAL)
+
+    def parts(column: str) -> dict[str, Any]:
+        value = _value(kind, column)
+        return {"n": sa.Integer, "mean": value, "min": value, "max": value, "quantiles": sa.ARRAY(value)}
+
     return sa.Table(
         f"{kind.lower()}_rollups",
         Table.metadata,
         *_key(kind),
         sa.Column("seconds", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("at", UtcDateTime, primary_key=True),
-        *(sa.Column(f"{column}_{part}", of) for column in CATALOGUE[kind].columns for part, of in parts.items()),
+        *(
+            sa.Column(f"{column}_{part}", of)
+            for column in CATALOGUE[kind].columns
+            for part, of in parts(column).items()
+        ),
         postgresql_partition_by="RANGE (at)",
     )
 

@@ -186,7 +186,9 @@ async def _read_samples(connection: "Connection", batches: list[_Batch], links: 
         " GROUP BY link_id, direction ORDER BY link_id, direction",
         *(list(column) for column in zip(*keys, strict=True)),
     )
-    return [NewSamples(row["link_id"], Direction(row["direction"]), read_raw(kind.metrics, row)) for row in rows]
+    return [
+        NewSamples(row["link_id"], Direction(row["direction"]), read_raw(kind.kind, kind.metrics, row)) for row in rows
+    ]
 
 
 def _expand_keys(batch: _Batch, links: frozenset[int]) -> list[tuple[int, str, int]]:

@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.catalogue.metrics import CATALOGUE, TargetKind
+from ml.catalogue.metrics import TargetKind
 from ml.numerics.arrays import Floats
 from resolvers.store.postgres.database import driver
-from resolvers.store.tables.samples import ROLLUPS, SAMPLES, Level, target_column
+from resolvers.store.tables.samples import ROLLUPS, SAMPLES, Level, target_column, value_types
 
 STREAMS_AT_ONCE: Final = 50  # samples of these cannot be stored meanwhile
 LONGEST_PART: Final = "168 hours"  # of a stream's history at once
@@ -61,11 +61,13 @@ def _build_statement(kind: TargetKind, level: Level) -> str:
 
     LATERAL forces an index look-up per range, as in `series.select_during`.
     """
-    target, columns = target_column(kind), CATALOGUE[kind].columns
+    target = target_column(kind)
     identity = [target, "direction"] if kind is TargetKind.LINK else [target]
     same = " AND ".join(f"{column} = part.{of}" for column, of in zip(identity, ("target", "direction"), strict=False))
     aggregates = {
-        name: expression for column in columns for name, expression in _build_aggregates(column, level).items()
+        name: expression
+        for column, type in value_types(kind).items()
+        for name, expression in _build_aggregates(column, type, level).items()
     }
     return (
         f"INSERT INTO {ROLLUPS[kind].name} ({', '.join(identity)}, seconds, at, {', '.join(aggregates)})"  # noqa: S608
@@ -81,7 +83,7 @@ def _build_statement(kind: TargetKind, level: Level) -> str:
     )
 
 
-def _build_aggregates(column: str, level: Level) -> dict[str, str]:
+def _build_aggregates(column: str, type: str, level: Level) -> dict[str, str]:
     """Returns columns and their SQL. A single value is stored as its mean alone, to take no more room than a sample."""
     several = f"CASE WHEN count({column}) > 1 THEN {{}}({column}) END"
     aggregates = {
@@ -93,7 +95,7 @@ def _build_aggregates(column: str, level: Level) -> dict[str, str]:
     if level is Level.DAY:
         at = ", ".join(f"{quantile:.4f}" for quantile in QUANTILES)
         ordered = f"percentile_cont(ARRAY[{at}]::float8[]) WITHIN GROUP (ORDER BY {column})"
-        aggregates[f"{column}_quantiles"] = f"({ordered})::real[]"
+        aggregates[f"{column}_quantiles"] = f"({ordered})::{type}[]"
     return aggregates
 
 

@@ -17,7 +17,7 @@ from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from ml.numerics.arrays import Floats
 from resolvers.store.postgres import binary_copy
 from resolvers.store.postgres.database import driver
-from resolvers.store.tables.samples import SAMPLES, key_columns, target_column
+from resolvers.store.tables.samples import SAMPLES, key_columns, target_column, value_types
 from resolvers.store.telemetry.streams import StreamKey
 
 if TYPE_CHECKING:
@@ -88,7 +88,11 @@ def _pack_columns(kind: TargetKind, frame: pl.DataFrame) -> dict[str, tuple[str,
         columns["direction"] = ("char(2)", np.where((frame["direction"] == "OB").to_numpy(), b"OB", b"IB"))
     columns["at"] = ("timestamptz", frame["at"].to_numpy())
     readings = frame.select(pl.col(CATALOGUE[kind].columns).fill_null(np.nan))
-    return columns | {column: ("real", readings[column].to_numpy()) for column in CATALOGUE[kind].columns}
+    return columns | {column: (type, readings[column].to_numpy()) for column, type in value_types(kind).items()}
+
+
+def _value_dtypes(kind: TargetKind) -> dict[str, type[pl.DataType]]:
+    return {column: pl.Float32 if type == "real" else pl.Float64 for column, type in value_types(kind).items()}
 
 
 async def load_recent(
@@ -116,7 +120,7 @@ async def load_recent(
         list(strides),
     )
     assert record is not None  # noqa: S101  an aggregate over nothing is a row too
-    readings = [binary_copy.array(record[column], "real") for column in columns]
+    readings = [binary_copy.array(record[column], type) for column, type in value_types(kind).items()]
     place, at = (binary_copy.array(record[column], "bigint") for column in ("place", "at"))
     return place - 1, at, np.stack(readings, axis=1).astype(np.float64)
 
@@ -147,7 +151,7 @@ async def load_newest(
         "place": binary_copy.array(record["place"], "bigint") - 1,
         "at": binary_copy.array(record["at"], "bigint"),
     }
-    readings = {column: binary_copy.array(record[column], "real") for column in columns}
+    readings = {column: binary_copy.array(record[column], type) for column, type in value_types(kind).items()}
     return pl.DataFrame(numbers | readings).sort("place", "at")
 
 
@@ -167,7 +171,7 @@ async def load_since(
         [key[1] for key in keys],
         [EPOCH + timedelta(milliseconds=start) for start in starts],
     )
-    schema: dict[str, Any] = {"place": pl.Int64, "at": pl.Int64, **dict.fromkeys(columns, pl.Float32)}
+    schema: dict[str, Any] = {"place": pl.Int64, "at": pl.Int64, **_value_dtypes(kind)}
     return pl.DataFrame([tuple(record) for record in records], schema=schema, orient="row")
 
 
@@ -196,14 +200,15 @@ async def load(
 ) -> pl.DataFrame:
     """Returns samples of these targets from `start` up to `end` as one frame, in no particular order.
 
-    It has the key columns (`at` in epoch ms) and the metrics, all if none are named (Float32, null = not measured).
-    A whole fleet's day is read in binary, without a Python object per value.
+    It has the key columns (`at` in epoch ms) and the metrics, all if none are named: Float32, counts Float64, null =
+    not measured. A whole fleet's day is read in binary, without a Python object per value.
     """
-    wanted = CATALOGUE[kind].columns if metrics is None else [metric.column for metric in metrics]
+    types = value_types(kind)
+    wanted = {column: types[column] for column in (types if metrics is None else [one.column for one in metrics])}
     direction = {"direction": "char(2)"} if kind is TargetKind.LINK else {}
     columns = {target_column(kind): "integer", **direction, "at": "timestamptz"}
     listed = [*columns, *(f"coalesce({column}, 'NaN')" for column in wanted)]
-    columns |= dict.fromkeys(wanted, "real")
+    columns |= wanted
     conditions = [
         f"{target_column(kind)} = ANY($1::int[])",
         "at >= $2",

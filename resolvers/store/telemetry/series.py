@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ml.catalogue.metrics import Metric, TargetKind
 from resolvers.store.postgres import binary_copy
-from resolvers.store.tables.samples import ROLLUPS, SAMPLES, Level, target_column
+from resolvers.store.tables.samples import ROLLUPS, SAMPLES, Level, target_column, value_type
 from resolvers.store.telemetry.rollups import count_sql, max_sql, min_sql, whole_buckets_sql
 from resolvers.store.telemetry.samples import EPOCH
 
@@ -48,13 +48,16 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Columns of equal length; times: epoch ms. Raw where `bucket_seconds` is None, and then mean = low = high."""
+    """Columns of equal length; times: epoch ms. Raw where `bucket_seconds` is None, and then mean = low = high.
+
+    Values have four bytes, those of counts eight.
+    """
 
     bucket_seconds: int | None
     times: NDArray[np.int64]
-    mean: dict[Metric, NDArray[np.float32]]
-    low: dict[Metric, NDArray[np.float32]]
-    high: dict[Metric, NDArray[np.float32]]
+    mean: dict[Metric, NDArray[Any]]
+    low: dict[Metric, NDArray[Any]]
+    high: dict[Metric, NDArray[Any]]
 
 
 def make_empty_series(span: Span) -> Series:
@@ -74,12 +77,12 @@ async def load_raw(connection: "Connection", span: Span, targets: Sequence[int],
         " GROUP BY target",
         *build_arguments(span, targets),
     )
-    return {row["target"]: read_raw(span.metrics, row) if row["samples"] <= most else None for row in rows}
+    return {row["target"]: read_raw(span.kind, span.metrics, row) if row["samples"] <= most else None for row in rows}
 
 
-def read_raw(metrics: Sequence[Metric], row: asyncpg.Record) -> Series:
+def read_raw(kind: TargetKind, metrics: Sequence[Metric], row: asyncpg.Record) -> Series:
     """Reads a row of `times_sql`, and of `array_sql` for each metric."""
-    values = {metric: binary_copy.array(row[metric.column], "real") for metric in metrics}
+    values = {metric: binary_copy.array(row[metric.column], value_type(kind, metric)) for metric in metrics}
     return Series(None, binary_copy.array(row["times"], "timestamptz"), values, values, values)
 
 
@@ -90,8 +93,9 @@ async def load_buckets(connection: "Connection", span: Span, targets: Sequence[i
     """
     level = _choose_level(span, seconds)
     combined = ", ".join(
-        f"(sum({c}_sum) / nullif(sum({c}_n), 0))::real AS {c}_mean, min({c}_min) AS {c}_min, max({c}_max) AS {c}_max"
-        for c in span.columns
+        f"(sum({c}_sum) / nullif(sum({c}_n), 0))::{value_type(span.kind, metric)} AS {c}_mean,"
+        f" min({c}_min) AS {c}_min, max({c}_max) AS {c}_max"
+        for c, metric in zip(span.columns, span.metrics, strict=True)
     )
     arrays = ", ".join(array_sql(f"{c}_{part}", "moment") for c in span.columns for part in ("mean", "min", "max"))
     rows = await connection.fetch(
@@ -108,7 +112,7 @@ async def load_buckets(connection: "Connection", span: Span, targets: Sequence[i
 
 def _read_buckets(span: Span, row: asyncpg.Record, seconds: int) -> Series:
     mean, low, high = (
-        {metric: binary_copy.array(row[f"{metric.column}_{part}"], "real") for metric in span.metrics}
+        {m: binary_copy.array(row[f"{m.column}_{part}"], value_type(span.kind, m)) for m in span.metrics}
         for part in ("mean", "min", "max")
     )
     return Series(seconds, binary_copy.array(row["times"], "timestamptz"), mean, low, high)
@@ -178,7 +182,7 @@ def build_arguments(span: Span, targets: Sequence[int]) -> tuple[Any, ...]:
 
 def array_sql(column: str, order: str) -> str:
     """Returns SQL for what `binary_copy.array` reads, NaN for null."""
-    return f"array_send(array_agg(coalesce({column}, 'NaN'::real) ORDER BY {order})) AS {column}"
+    return f"array_send(array_agg(coalesce({column}, 'NaN') ORDER BY {order})) AS {column}"
 
 
 def times_sql(moment: str) -> str:
@@ -189,3 +193,8 @@ def times_sql(moment: str) -> str:
 def shorten(value: float) -> float:
     """Returns the shortest number for a 4-byte float: 12.3, not 12.300000190734863."""
     return float(str(np.float32(value)))
+
+
+def shorten_of(kind: TargetKind, metric: Metric, value: float) -> float:
+    """Returns the same; but a value of a metric that is stored in eight bytes as it is."""
+    return shorten(value) if value_type(kind, metric) == "real" else float(value)

@@ -3,18 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Metric
+from ml.catalogue.metrics import Metric, TargetKind
 from ml.numerics.arrays import Floats
 from resolvers.store.postgres import binary_copy
-from resolvers.store.tables.samples import ROLLUPS, SAMPLES, Level, target_column
+from resolvers.store.tables.samples import ROLLUPS, SAMPLES, Level, target_column, value_type
 from resolvers.store.telemetry.rollups import SHARES, count_sql, max_sql, min_sql
-from resolvers.store.telemetry.series import Span, build_arguments, build_condition, build_spans, select_during, shorten
+from resolvers.store.telemetry.series import (
+    Span,
+    build_arguments,
+    build_condition,
+    build_spans,
+    select_during,
+    shorten_of,
+)
 
 if TYPE_CHECKING:
     from resolvers.store.postgres.database import Connection
@@ -46,7 +53,7 @@ async def load_statistics(connection: "Connection", span: Span, targets: Sequenc
         else (_build_daily_query(span), _read_daily, span.find_whole(Level.DAY))
     )
     rows = await connection.fetch(query, *build_arguments(span, targets), *whole)
-    return {row["target"]: [of(metric, row) for metric in span.metrics] for row in rows}
+    return {row["target"]: [of(span.kind, metric, row) for metric in span.metrics] for row in rows}
 
 
 def _build_exact_query(span: Span) -> str:
@@ -62,16 +69,16 @@ def _build_exact_query(span: Span) -> str:
     )
 
 
-def _read_exact(metric: Metric, row: asyncpg.Record) -> Statistics:
+def _read_exact(kind: TargetKind, metric: Metric, row: asyncpg.Record) -> Statistics:
     values = {part: row[f"{metric.column}_{part}"] for part in ("min", "max", "mean", "p95")}
-    shown = {part: None if value is None else shorten(value) for part, value in values.items()}
-    last, last_at = _read_last(row[f"{metric.column}_last"])
+    shown = {part: None if value is None else shorten_of(kind, metric, value) for part, value in values.items()}
+    last, last_at = _read_last(kind, metric, row[f"{metric.column}_last"])
     return Statistics(metric, row[f"{metric.column}_n"], **shown, last=last, last_at=last_at)
 
 
-def _read_last(pair: list[float] | None) -> tuple[float | None, datetime | None]:
+def _read_last(kind: TargetKind, metric: Metric, pair: list[float] | None) -> tuple[float | None, datetime | None]:
     """Returns the newest value and its time, from epoch seconds and value."""
-    return (None, None) if pair is None else (shorten(pair[1]), datetime.fromtimestamp(pair[0], UTC))
+    return (None, None) if pair is None else (shorten_of(kind, metric, pair[1]), datetime.fromtimestamp(pair[0], UTC))
 
 
 def _build_daily_query(span: Span) -> str:
@@ -107,31 +114,25 @@ def _select_last(span: Span, measured: str) -> str:
     )
 
 
-def _read_daily(metric: Metric, row: asyncpg.Record) -> Statistics:
-    c = metric.column
-    single = binary_copy.array(row[f"{c}_values"], "real").astype(np.float64)
+def _read_daily(kind: TargetKind, metric: Metric, row: asyncpg.Record) -> Statistics:
+    c, type = metric.column, value_type(kind, metric)
+    single = binary_copy.array(row[f"{c}_values"], type).astype(np.float64)
     count = (row[f"{c}_n"] or 0) + len(single)
     if count == 0:
         return Statistics(metric)
     least, greatest = row[f"{c}_min"], row[f"{c}_max"]  # of whole days, where there are any
-    return Statistics(
-        metric,
-        count,
-        shorten(single.min(initial=np.inf if least is None else least)),
-        shorten(single.max(initial=-np.inf if greatest is None else greatest)),
-        shorten(((row[f"{c}_sum"] or 0.0) + single.sum()) / count),
-        shorten(
-            _estimate_p95(
-                single,
-                binary_copy.array(row[f"{c}_quantiles"], "real"),
-                binary_copy.array(row[f"{c}_counts"], "integer"),
-            )
-        ),
-        *_read_last(row[f"{c}_last"]),
+    quantiles = binary_copy.array(row[f"{c}_quantiles"], type)
+    shown = (
+        single.min(initial=np.inf if least is None else least),
+        single.max(initial=-np.inf if greatest is None else greatest),
+        ((row[f"{c}_sum"] or 0.0) + single.sum()) / count,
+        _estimate_p95(single, quantiles, binary_copy.array(row[f"{c}_counts"], "integer")),
     )
+    least, greatest, mean, p95 = (shorten_of(kind, metric, value) for value in shown)
+    return Statistics(metric, count, least, greatest, mean, p95, *_read_last(kind, metric, row[f"{c}_last"]))
 
 
-def _estimate_p95(single: Floats, quantiles: NDArray[np.float32], counts: NDArray[np.int32]) -> float:
+def _estimate_p95(single: Floats, quantiles: NDArray[Any], counts: NDArray[np.int32]) -> float:
     """Estimates p95 of single values and of whole days, each given by values that stand for `SHARES` of its count.
 
     The rank is right to a per cent where a day has hundreds of values, as the shares around it are that small.

@@ -58,7 +58,7 @@ async def test_an_impossible_reading_costs_only_its_cell(
 
     kept = await stored(services, LINK)
     assert (answer["accepted"], answer["rejectedCount"], answer["leftOutCount"]) == (3, 0, 2)
-    assert left_out(answer) == [("esnoDb", "ESNO_DB must be between -20 and 40 dB", 2, "-99.0")]
+    assert left_out(answer) == [("esnoDb", "must be between -20 and 40 dB", 2, "-99.0")]
     assert [row["esno_db"] for row in kept] == [None, None, 12.0]
     assert [row["packet_loss_pct"] for row in kept] == [100.0, 100.0, 0.0]
 
@@ -109,7 +109,7 @@ async def test_cells_of_refused_rows_are_not_counted_twice(operator: Api, make: 
 
 async def test_cells_that_a_file_left_out_are_reported_with_the_others(make: Factory, services: Services) -> None:
     link = await make.link()
-    unread = [{"column": "esno_db", "value": "N/A dB", "reason": "esnoDb must be a number"}]
+    unread = [{"column": "esno_db", "value": "N/A dB", "reason": "must be a number"}]
     frame = pl.DataFrame(
         {
             "number": [link.number] * 3,
@@ -125,10 +125,10 @@ async def test_cells_that_a_file_left_out_are_reported_with_the_others(make: Fac
 
     assert (batch.accepted, batch.rejected_count, batch.left_out_count) == (2, 1, 2)
     assert batch.left_out == [
-        LeftOutCells("esnoDb", "esnoDb must be a number", 1, "N/A dB"),
-        LeftOutCells("rxLevelDbm", "RX_LEVEL_DBM must be between -150 and 10 dBm", 1, "-300.0"),
+        LeftOutCells("esnoDb", "must be a number", 1, "N/A dB"),
+        LeftOutCells("rxLevelDbm", "must be between -150 and 10 dBm", 1, "-300.0"),
     ]
-    assert [(entry.row, entry.reason) for entry in batch.rejected] == [(1, "esnoDb must be a number, and is N/A dB.")]
+    assert [(entry.row, entry.reason) for entry in batch.rejected] == [(1, "ESNO_DB must be a number, and is N/A dB.")]
 
 
 def test_batches_add_up_to_a_bounded_list() -> None:
