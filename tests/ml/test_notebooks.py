@@ -1,3 +1,5 @@
+import ast
+from importlib import import_module
 from pathlib import Path
 
 import nbformat
@@ -38,6 +40,18 @@ def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
     assert [cell.id for cell in code(notebook) if cell.outputs or cell.execution_count] == []
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
     assert [cell.id for cell in notebook.cells if cell.metadata] == []
+
+
+@NOTEBOOKS
+def test_what_a_notebook_imports_from_us_is_there(path: Path) -> None:
+    nodes = [node for cell in code(read(path)) for node in ast.walk(ast.parse(cell.source))]
+    ours = [node for node in nodes if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ml.")]
+
+    assert ours
+    for node in ours:
+        imported = import_module(str(node.module))
+        for name in node.names:
+            assert hasattr(imported, name.name) or import_module(f"{node.module}.{name.name}")
 
 
 @pytest.mark.slow

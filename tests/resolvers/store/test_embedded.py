@@ -30,7 +30,7 @@ from tests.conftest import settings_of
 from tests.helpers.processes import Served
 from tests.helpers.support import Api, serving, until
 
-GIVE_UP_SECONDS = 60.0
+GIVE_UP_SECONDS = 240.0
 ROOT = os.geteuid() == 0
 needs_root = pytest.mark.skipif(not ROOT, reason="only root may become somebody else, or mount")
 
