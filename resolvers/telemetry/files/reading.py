@@ -18,7 +18,8 @@ import polars as pl
 
 from resolvers.telemetry.files.cells import parse_cells
 from resolvers.telemetry.files.messages import HEADER, Job, Kind, make_printable
-from resolvers.telemetry.files.tabular import TableFile, Unreadable, open_table
+from resolvers.telemetry.files.pieces import TableFile, Unreadable
+from resolvers.telemetry.files.tabular import open_table
 
 NICENESS: Final = 5  # serving comes first
 NUMBER: Final = "number"
