@@ -1,7 +1,7 @@
 """The demo's faults, drawn from its seed: such as an operator meets, of every cause, and told apart by the readings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -9,11 +9,10 @@ import numpy as np
 from ml.catalogue.root_causes import NAMED, RootCause
 from ml.catalogue.units import MINUTE_MS
 from ml.root_cause.scenario import Scenario
-from ml.root_cause.truths import affected_streams
-from ml.simulation.faults import Fault, Variant, compute_impairments
+from ml.root_cause.truths import NOTABLE_DB, compute_effect
+from ml.simulation.faults import Fault
 from ml.simulation.fleet import Fleet
-from ml.simulation.link_budget import compute_reception
-from ml.simulation.random_faults import random_fault
+from ml.simulation.random_faults import random_lasting_fault
 from ml.simulation.telemetry import draw_characteristics
 
 # Ranges of the duration in minutes, uniform in the logarithm.
@@ -33,7 +32,6 @@ MEAN_MS: Final = MINUTE_MS * float(np.mean([(high - low) / np.log(high / low) fo
 OVERLAPS: Final = 0.15  # share of faults that begin while another goes on, where there is time enough for fewer
 LEAST_REST_MS: Final = 5 * MINUTE_MS  # healthy time between two faults, on average; else they overlap as they come
 NOTABLE_FALL_DB: Final = 2.0  # of Es/N0, somewhere: what an operator sees on a chart
-SILENT: Final = 0.5  # share of power outages that end the samples too
 APART_MS: Final = 20 * MINUTE_MS  # from the end of a fault to the next one on the same links
 AGAIN_MS: Final = 120 * MINUTE_MS  # to the next one of the same culprit, which would be the same one come back
 ATTEMPTS: Final = 40
@@ -61,7 +59,8 @@ def draw_next(fleet: Fleet, seed: int, earlier: Sequence[DrawnFault], begins_ms:
     while True:
         for attempt in range(ATTEMPTS):
             cause = _choose_cause(seed, number) if attempt < ATTEMPTS // 2 else None
-            fault = _draw(fleet, rng, start_ms, cause)
+            cause = cause or NAMED[int(rng.integers(len(NAMED)))]
+            fault = random_lasting_fault(fleet, rng, start_ms, LASTS_MINUTES[cause], cause)
             links = find_affected_links(fleet, seed, fault)
             drawn = DrawnFault(number, fault, links)
             if links and not any(_is_confusable(fleet, drawn, other) for other in earlier):
@@ -88,22 +87,13 @@ def _choose_cause(seed: int, number: int) -> RootCause:
     return NAMED[int(np.random.default_rng([seed, 405, turn]).permutation(len(NAMED))[place])]
 
 
-def _draw(fleet: Fleet, rng: np.random.Generator, start_ms: int, cause: RootCause | None) -> Fault:
-    cause = cause or NAMED[int(rng.integers(len(NAMED)))]
-    minutes = float(np.exp(rng.uniform(*np.log(LASTS_MINUTES[cause]))))
-    fault = random_fault(fleet, rng, start_ms, int(minutes * MINUTE_MS), cause)
-    silent = cause is RootCause.POWER_OUTAGE and rng.random() < SILENT
-    return replace(fault, variant=Variant.SILENCE) if silent else fault
-
-
 def find_affected_links(fleet: Fleet, seed: int, fault: Fault) -> frozenset[int]:
     """Returns the numbers of the links that the fault degrades notably; none if it hardly shows on any."""
     scenario = Scenario(fleet, fault.start_ms, fault.end_ms, MINUTE_MS, (fault,), seed)
     traits = draw_characteristics(fleet, scenario.times[:1], seed)
-    affected = affected_streams(scenario, fault, traits)
-    impairments = compute_impairments(fleet, [fault], scenario.times)
-    radio = compute_reception(traits.budget, impairments, np.zeros_like(impairments.uplink))
-    fall = float((traits.budget.esno - radio.esno.min(axis=0))[affected].max(initial=0.0))
+    effect = compute_effect(fleet, fault, traits, scenario.times)
+    affected = effect.find_notable(NOTABLE_DB).any(axis=0)
+    fall = float(effect.fall_db[:, affected].max(initial=0.0))
     shows = fall >= NOTABLE_FALL_DB or fault.cause in (RootCause.POWER_OUTAGE, RootCause.CONGESTION)
     numbers = [link.number for link in fleet.links]
     hit = np.flatnonzero(np.logical_or(*np.split(affected, 2))).tolist()

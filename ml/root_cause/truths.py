@@ -65,13 +65,34 @@ def affected_streams(scenario: Scenario, fault: Fault, traits: LinkCharacteristi
 
 def measure_effect(fleet: Fleet, fault: Fault, traits: LinkCharacteristics, times: Integers, least_db: float) -> Bools:
     """Returns at which times the fault costs a stream so many dB, silences or congests it, shape (times, streams)."""
+    return compute_effect(fleet, fault, traits, times).find_notable(least_db)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a fault alone does to streams, without noise; shapes (times, streams).
+
+    fall_db: of Es/N0. is_lost: silenced or congested.
+    """
+
+    fall_db: Floats
+    is_lost: Bools
+
+    def find_notable(self, least_db: float) -> Bools:
+        """Returns when streams lose so many dB, or are lost."""
+        return (self.fall_db >= least_db) | self.is_lost
+
+
+def compute_effect(fleet: Fleet, fault: Fault, traits: LinkCharacteristics, times: Integers) -> Effect:
+    """Returns what the fault does at these times."""
     if not len(times):
-        return np.zeros((0, 2 * len(fleet.links)), dtype=bool)
+        none = np.zeros((0, 2 * len(fleet.links)), dtype=bool)
+        return Effect(none.astype(np.float64), none)
     impairments = compute_impairments(fleet, [fault], times)
     radio = compute_reception(traits.budget, impairments, np.zeros_like(impairments.uplink))
     fall: Floats = traits.budget.esno - radio.esno
     outage: Bools = impairments.outage > 0.5
-    return (fall >= least_db) | outage | _find_congestion(traits, impairments, times)
+    return Effect(fall, outage | _find_congestion(traits, impairments, times))
 
 
 def _find_congestion(traits: LinkCharacteristics, impairments: Impairments, during: Integers) -> Bools:

@@ -7,12 +7,12 @@ import numpy as np
 
 from ml.catalogue.root_causes import NAMED, RootCause
 from ml.catalogue.units import DAY_MS, HOUR_MS, MINUTE_MS
-from ml.numerics.arrays import Bools, Integers
+from ml.numerics.arrays import Integers
 from ml.root_cause.scenario import Scenario
 from ml.root_cause.truths import culprit_of, measure_effect
-from ml.simulation.faults import Fault, Variant
+from ml.simulation.faults import Fault
 from ml.simulation.fleet import Fleet, demo_fleet
-from ml.simulation.random_faults import random_fault
+from ml.simulation.random_faults import random_lasting_fault
 from ml.simulation.random_fleet import random_fleet
 from ml.simulation.telemetry import draw_characteristics
 
@@ -24,21 +24,37 @@ HISTORY_SAMPLES: Final = 360  # of the history at most
 SECOND: Final = 0.05  # share of incidents with another fault at the same time
 DEMO: Final = 0.6  # share of incidents in the demo's fleet
 LARGEST: Final = 24  # links of a network
-ATTEMPTS: Final = 60
+ATTEMPTS: Final = 60  # faults that are drawn in a fleet, until one shows
+FLEETS: Final = 3  # that are drawn, until one shows the cause
 VISIBLE_DB: Final = 1.0
-SILENT: Final = 0.5  # share of power failures in which nothing is reported at all
 
 
-def draw_young_scenario(seed: int, cause: RootCause, step_seconds: int, demo: float = DEMO) -> Scenario:
-    """Returns an incident up to the end of its fault, which comes first. demo: the chance of the demo's fleet."""
+def draw_young_scenario(
+    seed: int, cause: RootCause, step_seconds: int, demo: float = DEMO, visible_db: float = VISIBLE_DB
+) -> Scenario:
+    """Returns an incident up to the end of its fault, which comes first.
+
+    demo: the chance of the demo's fleet. visible_db: that the fault costs a link at least, see `find_visible`. Raises
+    ValueError if the cause shows in no fleet.
+    """
     rng = np.random.default_rng([seed, 911, NAMED.index(cause), step_seconds])
+    for _ in range(FLEETS):
+        if (scenario := _draw_visible(rng, seed, cause, step_seconds, demo, visible_db)) is not None:
+            return scenario
+    raise ValueError(f"In {FLEETS} fleets, {ATTEMPTS} faults of {cause} each, none cost a link {visible_db:g} dB.")
+
+
+def _draw_visible(
+    rng: np.random.Generator, seed: int, cause: RootCause, step_seconds: int, demo: float, visible_db: float
+) -> Scenario | None:
+    """Returns an incident in a random fleet, None if its faults do not show there."""
     fleet = demo_fleet(seed=1 + int(rng.integers(5))) if rng.random() < demo else _draw_fleet(rng, cause)
     step_ms = 1000 * step_seconds
     onset = START_MS + int(rng.integers(0, 365 * DAY_MS // step_ms)) * step_ms + 3 * HOUR_MS
     margin = max(int(MARGIN_MINUTES * MINUTE_MS), MARGIN_SAMPLES * step_ms)
     history_hours = min(12.0, max(1.0, HISTORY_SAMPLES * step_seconds / 3600))
     calm = Scenario(fleet, onset - margin, onset + step_ms, step_ms, (), seed, history_hours)
-    return _with_faults(rng, calm, onset + int(rng.integers(step_ms)), cause)
+    return _with_faults(rng, calm, onset + int(rng.integers(step_ms)), cause, visible_db)
 
 
 def _draw_fleet(rng: np.random.Generator, cause: RootCause) -> Fleet:
@@ -49,13 +65,17 @@ def _draw_fleet(rng: np.random.Generator, cause: RootCause) -> Fleet:
     return fleet
 
 
-def _with_faults(rng: np.random.Generator, calm: Scenario, onset: int, cause: RootCause) -> Scenario:
-    """Returns the scenario with a visible fault, seldom two, up to the first one's end."""
+def _with_faults(
+    rng: np.random.Generator, calm: Scenario, onset: int, cause: RootCause, visible_db: float
+) -> Scenario | None:
+    """Returns the scenario with a visible fault, seldom two, up to the first one's end; None if no fault is visible."""
     for _ in range(ATTEMPTS):
         fault = _draw_fault(rng, calm.fleet, onset, cause)
         scenario = replace(calm, end_ms=fault.end_ms + 3 * calm.step_ms, faults=(fault,))
-        if find_visible(scenario, fault) is not None:
+        if find_visible(scenario, fault, visible_db) is not None:
             break
+    else:
+        return None
     if rng.random() < SECOND:
         others = (_draw_fault(rng, calm.fleet, onset, None) for _ in range(ATTEMPTS))
         culprit = culprit_of(calm.fleet, fault)
@@ -64,11 +84,7 @@ def _with_faults(rng: np.random.Generator, calm: Scenario, onset: int, cause: Ro
 
 
 def _draw_fault(rng: np.random.Generator, fleet: Fleet, onset: int, cause: RootCause | None) -> Fault:
-    duration_ms = int(MINUTE_MS * np.exp(rng.uniform(*np.log(LASTS_MINUTES))))
-    fault = random_fault(fleet, rng, onset, duration_ms, cause)
-    if fault.cause == RootCause.POWER_OUTAGE and rng.random() < SILENT:
-        fault = replace(fault, variant=Variant.SILENCE)
-    return fault
+    return random_lasting_fault(fleet, rng, onset, LASTS_MINUTES, cause)
 
 
 def draw_early_scenario(seed: int, cause: RootCause) -> Scenario:
@@ -76,24 +92,20 @@ def draw_early_scenario(seed: int, cause: RootCause) -> Scenario:
     rng = np.random.default_rng([seed, 912, NAMED.index(cause)])
     scenario = draw_young_scenario(seed, cause, int(rng.choice(STEPS_SECONDS)), demo=0.0)
     fault = scenario.faults[0]
-    visible = find_visible(scenario, fault) or fault.start_ms
+    visible = find_visible(scenario, fault)
+    assert visible is not None  # noqa: S101  it was drawn so
     least, most = 2 * scenario.step_ms, max(3 * scenario.step_ms, fault.end_ms - visible)
     return replace(scenario, end_ms=visible + int(np.exp(rng.uniform(*np.log([least, most])))))
 
 
-def find_visible(scenario: Scenario, fault: Fault) -> int | None:
-    """Returns when the fault first costs a stream 1 dB, silences it, or fills it; epoch ms, None if it never does."""
+def find_visible(scenario: Scenario, fault: Fault, least_db: float = VISIBLE_DB) -> int | None:
+    """Returns when the fault first costs a stream so many dB, silences it, or fills it; epoch ms, None if never."""
     during = _select_times(scenario, fault)
-    visible = _visible(scenario, fault, during).any(axis=1)
+    traits = draw_characteristics(scenario.fleet, scenario.times[:1], scenario.seed)
+    visible = measure_effect(scenario.fleet, fault, traits, during, least_db).any(axis=1)
     return int(during[visible.argmax()]) if visible.any() else None
 
 
 def _select_times(scenario: Scenario, fault: Fault) -> Integers:
     times = scenario.times
     return times[(times >= fault.start_ms) & (times < fault.end_ms)]
-
-
-def _visible(scenario: Scenario, fault: Fault, times: Integers) -> Bools:
-    """Returns at which times which streams visibly suffer, shape (times, streams)."""
-    traits = draw_characteristics(scenario.fleet, scenario.times[:1], scenario.seed)
-    return measure_effect(scenario.fleet, fault, traits, times, VISIBLE_DB)

@@ -1,7 +1,7 @@
 """Random faults of every cause."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +14,7 @@ from ml.simulation.faults import Fault, Variant
 from ml.simulation.fleet import Fleet, LinkSpec, NetworkSpec
 
 TRANSIT_MINUTES: Final = {Direction.IB: 12, Direction.OB: 20}  # at one place, and from the first remote to the last
+SILENT: Final = 0.5  # share of power outages in which nothing is reported at all
 HUB_RAIN: Final = 0.3  # share of rain over a hub, the rest is over remotes
 HUB_VARIANTS: Final = (Variant.TRANSMITTER, Variant.WAVEGUIDE, Variant.OFF, Variant.AMPLIFIER, Variant.DEMODULATOR)
 HUB_VARIANTS_CHANCE: Final = (0.25, 0.15, 0.1, 0.25, 0.25)
@@ -54,6 +55,19 @@ def random_fault(
     strength = round(float(rng.uniform(0.5, 1.0)), 3)
     irregularity = int(rng.integers(1, 2**31))
     return Fault(cause, start_ms, start_ms + duration_ms, strength, irregularity=irregularity, **culprit)
+
+
+def random_lasting_fault(
+    fleet: Fleet, rng: np.random.Generator, start_ms: int, minutes: tuple[float, float], cause: str | None = None
+) -> Fault:
+    """As `random_fault`, of a random duration; power outages may end the samples, too.
+
+    minutes: the least and the greatest duration, drawn uniformly in the logarithm.
+    """
+    duration_ms = int(MINUTE_MS * np.exp(rng.uniform(*np.log(minutes))))
+    fault = random_fault(fleet, rng, start_ms, duration_ms, cause)
+    is_silent = fault.cause == RootCause.POWER_OUTAGE and rng.random() < SILENT
+    return replace(fault, variant=Variant.SILENCE) if is_silent else fault
 
 
 def _mobile(fleet: Fleet) -> list[LinkSpec]:

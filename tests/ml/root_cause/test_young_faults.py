@@ -232,3 +232,8 @@ def test_a_young_incident_is_visible_and_lasts_minutes_to_hours(cause: RootCause
     assert 4.9 <= broken.minutes <= 180.1
     assert drawn.start_ms <= broken.start_ms - 15 * MINUTE_MS
     assert draw_young_scenario(5, cause, step_seconds) == drawn
+
+
+def test_a_cause_that_shows_in_no_fleet_is_told_of() -> None:
+    with pytest.raises(ValueError, match="SATELLITE_INTERFERENCE each, none cost a link 500 dB"):
+        draw_young_scenario(5, RootCause.SATELLITE_INTERFERENCE, 300, visible_db=500.0)
