@@ -139,8 +139,6 @@ def to_row(drawn: DrawnFault, fleet: Fleet, ids: Ids) -> DemoFault:
         culprit_kind=kind,
         culprit_id=ids.culprits[kind][name],
         culprit_transponder=fault.transponder,
-        direction=fault.direction,
-        variant=fault.variant,
         started_at=from_ms(fault.start_ms),
         ended_at=from_ms(fault.end_ms),
         links=sorted(ids.links[number] for number in drawn.links),

@@ -10,19 +10,19 @@ from ml.root_cause.events import Event
 from ml.root_cause.report import Pattern
 from ml.root_cause.residuals import LOST_DB
 
-NOW_SAMPLES: Final = 5  # the last ones of an event that lasts: how bad it is now
+NOW_SAMPLES: Final = 5  # the last ones in which an event was active: how bad it is now, or was at the end
 
 
 @dataclass(frozen=True)
 class Weighed:
-    """A pattern, and what it costs the scope: dB summed over its streams, now or, if it ended, in the mean."""
+    """A pattern, and what it costs the scope, see `measure_damage`: now or, if it ended, at its end."""
 
     pattern: Pattern
     damage: float
 
 
 def measure_damage(event: Event, scope: Bools) -> float:
-    """Returns an event's depth summed over the affected streams in scope, dB, over its last samples.
+    """Returns an event's depth summed over the affected streams in scope, dB, in the mean of its last five samples.
 
     scope: shape (streams,).
     """

@@ -130,8 +130,10 @@ class Pace:
 class FaultScore:
     """What became of one fault. Delays are None where nothing was told.
 
-    noticed_after_seconds: of the fleet's time, until the first anomaly that shows it.
-    told_after_seconds: real ones, from the incident's second anomaly (its only one) to the announcement.
+    noticed_after_seconds: until the first anomaly that shows it.
+    told_after_seconds: from the incident's second anomaly (its only one) to the announcement.
+
+    Both are of the fleet's time; those with `real` are of the real one.
     """
 
     number: int

@@ -10,7 +10,7 @@ from resolvers.store.postgres.single_runner import single_runner
 
 RECENT: Final = timedelta(hours=1)
 
-# The newest recommendation of the incident's own is its advice; both are null where it has none.
+# The best of the incident's present recommendations is its advice: null where it has none.
 _NOTE: Final = """
 INSERT INTO incident_sightings (incident_id, at, root_cause, culprit_kind, culprit_id, culprit_transponder, confidence,
   anomalies, action, action_cause, action_target_kind, action_target_id)

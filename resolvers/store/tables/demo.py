@@ -8,7 +8,6 @@ from sqlalchemy import BigInteger, Double, ForeignKey, Identity, Index, Integer,
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ml.catalogue.metrics import Direction
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from resolvers.store.postgres.column_types import enum
 from resolvers.store.postgres.identifiers import uuid7
@@ -39,8 +38,6 @@ class DemoFault(Table):
     culprit_kind: Mapped[CulpritKind] = mapped_column(enum(CulpritKind))
     culprit_id: Mapped[int] = mapped_column(BigInteger)
     culprit_transponder: Mapped[str | None] = mapped_column(String(100))
-    direction: Mapped[Direction | None]
-    variant: Mapped[str | None] = mapped_column(String(40))
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime]
     links: Mapped[list[int]] = mapped_column(ARRAY(Integer))  # ids of those that it degrades notably
