@@ -1,5 +1,6 @@
 """When a stream should have been heard again, and whether many fell silent because what collects them did."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -25,10 +26,18 @@ MIN_TARGETS: Final = 3  # that fall silent together before a collector is blamed
 QUIET_SHARE: Final = 0.9  # of the streams that reported until then
 
 
+def pad_gaps(gaps: Sequence[Sequence[float]]) -> Floats:
+    """Returns each stream's newest gaps as a row, shape (streams, KEPT_GAPS), NaN where there are fewer."""
+    padded = np.full((len(gaps), KEPT_GAPS), np.nan)
+    for row, own in enumerate(gaps):
+        padded[row, : len(own)] = own
+    return padded
+
+
 def find_usual_gaps(gaps: Floats) -> Floats:
     """Returns each stream's median gap in seconds, shape (streams,), NaN for a stream without gaps.
 
-    gaps: newest seconds between arrivals, shape (streams, KEPT_GAPS), NaN where there are fewer.
+    gaps: newest seconds between arrivals, see `pad_gaps`.
     """
     return _find_quantile(gaps, 0.5)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import structlog
 
-from ml.detection.silence import KEPT_GAPS, ObservedStreams, QuietCollector, find_quiet_collectors, find_usual_gaps
+from ml.detection.silence import ObservedStreams, QuietCollector, find_quiet_collectors, find_usual_gaps, pad_gaps
 from resolvers.store.postgres.database import Database, driver
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ async def mark_quiet_collectors(database: Database) -> list[QuietCollector]:
 
 
 def _observe(records: "list[asyncpg.Record]") -> ObservedStreams:
-    gaps = np.full((len(records), KEPT_GAPS), np.nan)
-    for row, record in enumerate(records):
-        gaps[row, : len(record["gaps"])] = record["gaps"]
     columns = {name: np.array([record[name] for record in records]) for name in ("network", "hub", "heard_at")}
     names = [(record["kind"], record["target_id"]) for record in records]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
@@ -41,7 +38,7 @@ def _observe(records: "list[asyncpg.Record]") -> ObservedStreams:
         network=columns["network"],
         hub=columns["hub"],
         heard_at=columns["heard_at"],
-        usual_gap_ms=1000.0 * find_usual_gaps(gaps),
+        usual_gap_ms=1000.0 * find_usual_gaps(pad_gaps([record["gaps"] for record in records])),
         silent=np.array([record["is_silent"] for record in records]),
     )
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import numpy as np
 
 from ml.detection.features import NEVER
-from ml.detection.silence import KEPT_GAPS, compute_patience, find_usual_gaps
+from ml.detection.silence import compute_patience, find_usual_gaps, pad_gaps
 
 ALIVE_PATIENCE_SECONDS: Final = 3600.0  # with a stream of a target that is heard otherwise: it is not off the air
 LATE_FACTOR: Final = 1.5  # usual gaps after which a stream that is not overdue yet may soon be
@@ -88,9 +88,7 @@ def find_silent(states: Sequence[StreamState], now: int, resumed_at: int) -> lis
     heard = [state for state in states if state.heard_at != NEVER]
     if not heard:
         return []
-    gaps = np.full((len(heard), KEPT_GAPS), np.nan)
-    for row, state in enumerate(heard):
-        gaps[row, : len(state.gaps)] = state.gaps
+    gaps = pad_gaps([state.gaps for state in heard])
     streams = [
         _Stream(state, (now - max(state.heard_at, resumed_at)) / 1000.0, usual, patience)
         for state, usual, patience in zip(
@@ -115,17 +113,13 @@ def _judge_target(target_id: int, streams: list[_Stream]) -> SilentTarget | None
     is_alive = is_half and overdue[0].elapsed <= max(patience, ALIVE_PATIENCE_SECONDS)
     if is_alive or any(not np.isnan(one.usual_gap) for one in late):
         return None
-    silent = overdue + lost
+    told = next((one.state.told for one in streams if one.state.told and one not in overdue), None)
+    if is_half or (told and not told.is_open):
+        direction = overdue[0].state.direction
+        return SilentTarget(target_id, direction, (direction,), overdue[0].due_at)
+    directions = tuple(one.state.direction for one in overdue + lost)
     due_at = max(one.due_at for one in overdue)
-    directions = tuple(one.state.direction for one in silent)
-    if is_half:
-        return SilentTarget(target_id, overdue[0].state.direction, directions[:1], overdue[0].due_at)
-    told = [one.state.told for one in streams if one.state.told and one not in overdue]
-    if not told:
-        return SilentTarget(target_id, "", directions, due_at)
-    if told[0].is_open:
-        return SilentTarget(target_id, "", directions, due_at, widens=told[0].id)
-    return SilentTarget(target_id, overdue[0].state.direction, directions[:1], overdue[0].due_at)
+    return SilentTarget(target_id, "", directions, due_at, widens=told.id if told else None)
 
 
 def _is_told(stream: _Stream, streams: list[_Stream]) -> bool:

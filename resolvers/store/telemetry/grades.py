@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ml.detection.silence import KEPT_GAPS, MIN_FACTOR, MIN_LIVE_MS, compute_patience
+from ml.detection.silence import MIN_FACTOR, MIN_LIVE_MS, compute_patience, pad_gaps
 from resolvers.store.telemetry.series import shorten
 from resolvers.store.telemetry.streams import StreamKey
 
@@ -33,10 +33,7 @@ class Grade:
 async def load_latest_grades(connection: "Connection", keys: Sequence[StreamKey]) -> dict[StreamKey, Grade]:
     """Returns the newest grade of each link and direction that has one."""
     rows = await connection.fetch(_LATEST, [key[0] for key in keys], [key[1] for key in keys])
-    gaps = np.full((len(rows), KEPT_GAPS), np.nan)
-    for number, row in enumerate(rows):
-        gaps[number, : len(row["gaps"])] = row["gaps"]
-    patience = compute_patience(gaps).tolist()
+    patience = compute_patience(pad_gaps([row["gaps"] for row in rows])).tolist()
     return {(row["target"], row["way"]): _make_grade(row, seconds) for row, seconds in zip(rows, patience, strict=True)}
 
 
