@@ -61,12 +61,18 @@ def list_advice(case: FaultCase, diagnosis: Diagnosis | None, playbook: Playbook
     return list_candidates(likeliest, playbook)
 
 
-def rank_advice(case: FaultCase, diagnosis: Diagnosis | None, records: Records, rankers: Rankers) -> list[RankedAction]:
-    """Returns what to do about a case, best first: the actions of `list_advice`.
+def rank_advice(
+    case: FaultCase,
+    diagnosis: Diagnosis | None,
+    candidates: Sequence[Candidate],
+    records: Records,
+    rankers: Rankers,
+) -> list[RankedAction]:
+    """Returns what to do about a case, best first.
 
+    candidates: of `list_advice` for the same case and diagnosis.
     records: of actions that were tried before; the others may be missing.
     """
-    candidates = list_advice(case, diagnosis, rankers.playbook)
     if diagnosis is not None and not diagnosis.justifies_repairs:
         return _rank_questions(case, candidates, records, rankers)
     return rank_actions(case, records, rankers.ranking, rankers.priority, rankers.playbook, candidates)

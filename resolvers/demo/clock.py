@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from sqlalchemy import func, select
 
 from resolvers.store.postgres.database import Database
 from resolvers.store.tables.core import Stream
 from resolvers.store.tables.demo import DemoRun
+
+NEWEST_SAMPLE: Final = select(func.max(Stream.last_at))  # of all streams, null where there is none
 
 
 def read_real_time() -> datetime:
@@ -70,4 +73,4 @@ def find_catch_up(run: DemoRun) -> datetime:
 async def find_newest_sample(database: Database) -> datetime | None:
     """Returns the time of the newest sample of all, None where there is none."""
     async with database.read() as session:
-        return await session.scalar(select(func.max(Stream.last_at)))
+        return await session.scalar(NEWEST_SAMPLE)

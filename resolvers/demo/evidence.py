@@ -16,7 +16,7 @@ from ml.catalogue.root_causes import CulpritKind
 from ml.detection.detector import false_alarms_per_day
 from resolvers.base.roles import Role
 from resolvers.context import Context
-from resolvers.demo.clock import FleetClock, find_catch_up
+from resolvers.demo.clock import NEWEST_SAMPLE, FleetClock, find_catch_up
 from resolvers.demo.scorecard import Alarm, Culprit, Fault, Pace, Scorecard, Statement, Target, Told, Watch, score
 from resolvers.store.tables.core import Anomaly, Link, Network, Stream
 from resolvers.store.tables.demo import DemoFault, DemoRun, IncidentSighting
@@ -49,9 +49,9 @@ async def load_scorecard(context: Context) -> Scorecard | None:
     """Returns the scorecard of all that the demo has broken in this database; None where no demo ever ran."""
     async with context.database.read() as session:
         runs = list(await session.scalars(select(DemoRun).order_by(DemoRun.id)))
-        newest = await session.scalar(select(func.max(Stream.last_at)))
         if not runs:
             return None
+        newest = await session.scalar(NEWEST_SAMPLE)
         now = _find_end(context.now, newest, runs[-1])
         places = await _load_places(session)
         faults = [_to_fault(row, places) for row in await session.scalars(select(DemoFault).order_by(DemoFault.number))]

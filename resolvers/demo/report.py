@@ -20,9 +20,9 @@ def describe_judgement(judged: Judgement) -> Iterator[str]:
     yield from describe(judged.card)
 
 
-def describe(card: Scorecard, *, each: bool = True) -> Iterator[str]:
-    """Yields the scorecard line by line. each: with a line for every fault."""
-    if each and card.each:
+def describe(card: Scorecard) -> Iterator[str]:
+    """Yields the scorecard line by line, with one for every fault."""
+    if card.each:
         yield "  #  cause                   lasted    noticed  incidents  cause  culprit  advice"
         yield from (_describe_fault(one) for one in card.each)
     yield f"{card.faults} faults are over, {card.ongoing} go on; watched for {card.watched_days:.2f} days of the fleet"

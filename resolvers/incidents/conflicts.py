@@ -45,6 +45,14 @@ async def find_conflicts(
     }
 
 
+async def check_status(
+    session: AsyncSession, rows: Sequence[Incident], allowed: Collection[IncidentStatus], by: int | None
+) -> None:
+    """Raises Conflict where one of them cannot be acted upon, see `find_conflicts`."""
+    for conflict in (await find_conflicts(session, rows, allowed, by)).values():
+        raise conflict
+
+
 def _tell_of_survivor(survivor: Incident) -> Conflict:
     message = f"This incident was merged into “{survivor.title}”. Act on that one instead."
     return Conflict(message, instead=(Incident.__name__, survivor.id))

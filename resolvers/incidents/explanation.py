@@ -18,7 +18,7 @@ from resolvers.incidents.evidence import LiveAnomaly
 from resolvers.recommendations.phrasing import capitalize_first
 from resolvers.root_causes.analyses import KINDS
 from resolvers.root_causes.analyzer import AnalysisResult, analyze_incident
-from resolvers.store.queries.labels import load_culprit_labels
+from resolvers.store.queries.labels import add_transponder, load_culprit_labels
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
 from resolvers.store.tables.analysis_documents import Culprit, Pattern
 from resolvers.store.tables.core import Link
@@ -98,8 +98,7 @@ async def _title_silence(session: AsyncSession, collector: tuple[CollectorKind, 
 
 async def _label(session: AsyncSession, culprit: Culprit) -> str:
     labels = await load_culprit_labels(session, [culprit], {})
-    label = labels.get((culprit.kind, culprit.key), f"a {culprit.kind.lower()}")
-    return f"{label}, transponder {culprit.transponder}" if culprit.transponder else label
+    return add_transponder(labels.get((culprit.kind, culprit.key), f"a {culprit.kind.lower()}"), culprit)
 
 
 def build_analysis(result: AnalysisResult, members: Sequence[LiveAnomaly], milliseconds: float) -> CorrelationAnalysis:

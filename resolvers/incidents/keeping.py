@@ -24,7 +24,7 @@ from resolvers.root_causes.analyzer import AnalysisResult
 from resolvers.store.postgres.conditions import is_among
 from resolvers.store.postgres.identifiers import uuid7
 from resolvers.store.tables.core import Anomaly
-from resolvers.store.tables.incidents import Incident, IncidentKind, IncidentStatus
+from resolvers.store.tables.incidents import LINGERS, Incident, IncidentKind, IncidentStatus
 
 LOOK_AGAIN: Final = timedelta(seconds=15)  # after something new; then after twice as long, and so on
 SETTLED: Final = timedelta(minutes=65)  # without anything new: more samples teach nothing, and it has its severity
@@ -32,7 +32,6 @@ CLOSELY: Final = timedelta(minutes=30)  # follow anomalies of history that are f
 WOKEN: Final = "no longer snoozed, as it became more severe"
 WORSE: Final = "It became more severe."
 WORSE_AND_WOKEN: Final = "It became more severe, and is no longer snoozed."
-HOLD: Final = timedelta(minutes=3)  # without an anomaly until an incident is resolved: it may only draw breath
 
 
 logger = structlog.get_logger(__name__)
@@ -286,14 +285,14 @@ def _is_quiet(incident: Incident, now: datetime) -> bool:
     if incident.ended_at is None:
         return False
     since = max(incident.ended_at, incident.last_changed_at) if incident.reopened_count else incident.ended_at
-    return now - since >= HOLD
+    return now - since >= LINGERS
 
 
 async def _load_stale(session: AsyncSession, now: datetime) -> list[Incident]:
     """Returns the unresolved incidents that have ended, or that say less than their anomalies."""
     lasts = func.bool_or(Anomaly.ended_at.is_(None))
     worst = func.max(Anomaly.severity).filter(Anomaly.ended_at.is_(None))
-    has_ended = ~lasts & or_(Incident.ended_at.is_(None), Incident.ended_at <= now - HOLD)
+    has_ended = ~lasts & or_(Incident.ended_at.is_(None), Incident.ended_at <= now - LINGERS)
     changed = (
         select(Anomaly.incident_id)
         .join(Incident, Incident.id == Anomaly.incident_id)

@@ -12,7 +12,7 @@ from resolvers.base.errors import InvalidInput, NotFound
 from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.incidents.changes import IncidentChange, publish_changes, record_change
-from resolvers.incidents.conflicts import find_conflicts, lock_incidents
+from resolvers.incidents.conflicts import check_status, lock_incidents
 from resolvers.incidents.evidence import load_members
 from resolvers.incidents.explanation import title_incident
 from resolvers.incidents.recommendations import move_recommendations
@@ -43,8 +43,7 @@ async def merge(context: Context, into: UUID, ids: Sequence[UUID], note: str | N
         for index, id in enumerate(ids):
             if id not in rows:
                 raise InvalidInput("There is no such incident.", ["ids", str(index)])
-        for conflict in (await find_conflicts(session, list(rows.values()), UNRESOLVED, caller.author_id)).values():
-            raise conflict
+        await check_status(session, list(rows.values()), UNRESOLVED, caller.author_id)
         survivor = rows.pop(into)
         await merge_into(session, survivor, list(rows.values()), context.now, caller.author_id, note)
     return survivor
@@ -95,8 +94,7 @@ async def split(context: Context, incident_id: UUID, anomaly_ids: Sequence[UUID]
         rows = await lock_incidents(session, [incident_id])
         if incident_id not in rows:
             raise NotFound("incident")
-        for conflict in (await find_conflicts(session, list(rows.values()), UNRESOLVED, caller.author_id)).values():
-            raise conflict
+        await check_status(session, list(rows.values()), UNRESOLVED, caller.author_id)
         incident = rows[incident_id]
         await _check_anomalies(session, incident, anomaly_ids)
         return await split_off(session, incident, anomaly_ids, context.now, caller.author_id, note)

@@ -1,14 +1,13 @@
 """Which incidents need recommendations, or need them closed: what is due follows from rows alone."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, String, and_, case, cast, func, literal_column, or_, select
 
 from ml.recommendation.advice import CERTAIN
-from resolvers.store.tables.incidents import Incident, IncidentStatus
+from resolvers.store.tables.incidents import LINGERS, Incident, IncidentStatus
 
-LINGERS: Final = timedelta(minutes=3)  # after the end: interference and blockage only draw breath
 _RIVALS: Final = [
     func.jsonb_extract_path_text(Incident.pattern, "hypotheses", place, *path)
     for place in ("0", "1")

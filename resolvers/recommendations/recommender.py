@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.recommendation.advice import Rankers, list_advice, rank_advice
-from ml.recommendation.case import ActionForCause, Outcome, Priority, RankedAction, TrackRecord
+from ml.recommendation.case import ActionForCause, Candidate, Outcome, Priority, RankedAction, TrackRecord
 from ml.recommendation.ranking import LEAST, choose_recommendations
 from resolvers.recommendations.case_builder import build_cases
 from resolvers.recommendations.cases import DescribedCase, Row, Subject
@@ -112,18 +112,25 @@ async def _choose(
     session: AsyncSession, cases: Sequence[DescribedCase], rankers: Rankers, failed: set[Proposal]
 ) -> list[Choice]:
     """Returns the best actions for all cases together, without what has failed for this subject."""
-    keys = {one.action.key for case in cases for one in list_advice(case.fault, case.diagnosis, rankers.playbook)}
+    listed = [list_advice(case.fault, case.diagnosis, rankers.playbook) for case in cases]
+    keys = {candidate.action.key for candidates in listed for candidate in candidates}
     records = await count_outcomes(session, keys, {case.key for case in cases if case.key})
     ranked = [
-        [action for action in _rank(case, records, rankers) if _proposal(case, action) not in failed] for case in cases
+        [action for action in _rank(case, candidates, records, rankers) if _proposal(case, action) not in failed]
+        for case, candidates in zip(cases, listed, strict=True)
     ]
     chosen = choose_recommendations(ranked)
     return [Choice(cases[number], action, _record_of(records, action)) for number, action in chosen]
 
 
-def _rank(case: DescribedCase, records: Mapping[ActionForCause, TrackRecord], rankers: Rankers) -> list[RankedAction]:
+def _rank(
+    case: DescribedCase,
+    candidates: Sequence[Candidate],
+    records: Mapping[ActionForCause, TrackRecord],
+    rankers: Rankers,
+) -> list[RankedAction]:
     """Returns the case's actions, best first; none of them is urgent once the fault is long over."""
-    ranked = rank_advice(case.fault, case.diagnosis, records, rankers)
+    ranked = rank_advice(case.fault, case.diagnosis, candidates, records, rankers)
     return [replace(action, priority=Priority.LOW) for action in ranked] if case.is_over else ranked
 
 

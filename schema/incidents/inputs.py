@@ -52,7 +52,7 @@ class IncidentFilter:
         given = vars(self)
         lists = {name: None if given[name] is None else tuple(given[name]) for name in LISTS}
         scopes = {name: _parse_scope(given[name], name) for name in SCOPES}
-        return Filter(**given | lists | scopes | {"owner": _parse_owner(self.owner), "merged": bool(self.merged)})
+        return Filter(**given | lists | scopes | {"owner": parse_owner(self.owner), "merged": bool(self.merged)})
 
 
 def to_filter(filter: IncidentFilter | None) -> Filter:
@@ -70,5 +70,6 @@ def _parse_scope(id: ID | None, name: str) -> ScopeKey | None:
         raise InvalidInput(message, ["filter", name]) from None
 
 
-def _parse_owner(id: ID | None) -> int | None:
+def parse_owner(id: ID | None) -> int | None:
+    """Returns the key of a user, None for nobody."""
     return None if id is None else User.parse_key(id)

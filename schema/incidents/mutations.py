@@ -11,10 +11,10 @@ from strawberry import ID
 from resolvers.base import errors
 from resolvers.incidents import regrouping, workflow
 from resolvers.incidents.workflow import LARGEST_BULK, Outcome, get_only
-from schema.accounts.types import User
 from schema.anomalies.types import Anomaly
 from schema.directives import Comment, Constraint, ListSize, Note
 from schema.enums import Role
+from schema.incidents.inputs import parse_owner
 from schema.incidents.types import Incident
 from schema.problems import Conflict, Forbidden, InvalidInput, NotFound
 from schema.relay import Info
@@ -57,10 +57,6 @@ def _keys(ids: Sequence[ID]) -> list[UUID]:
     return [_key(id) for id in ids]
 
 
-def _owner_key(owner: ID | None) -> int | None:
-    return None if owner is None else User.parse_key(owner)
-
-
 @strawberry.type
 class IncidentMutations:
     @mutation(
@@ -76,7 +72,7 @@ class IncidentMutations:
         " Null takes it from whoever has it. Anybody may do it. Its status stays.",
     )
     async def assign_incident(self, info: Info, id: ID, owner: ID | None = None, note: Note = None) -> IncidentResult:
-        outcomes = await workflow.assign(info.context, [_key(id)], _owner_key(owner), note)
+        outcomes = await workflow.assign(info.context, [_key(id)], parse_owner(owner), note)
         return Incident.from_row(get_only(outcomes))
 
     @mutation(Role.OPERATOR, description="Adds a comment to the timeline of an incident.")
@@ -140,7 +136,7 @@ class IncidentMutations:
     async def assign_incidents(
         self, info: Info, ids: Ids, owner: ID | None = None, note: Note = None
     ) -> IncidentsResult:
-        outcomes = await workflow.assign(info.context, _keys(ids), _owner_key(owner), note)
+        outcomes = await workflow.assign(info.context, _keys(ids), parse_owner(owner), note)
         return IncidentResults.from_outcomes(ids, outcomes)
 
     @mutation(Role.OPERATOR, BULK, description=f"As `commentIncident`. {EACH}")

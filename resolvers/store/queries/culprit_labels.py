@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 from ml.catalogue.metrics import TargetKind
 from ml.catalogue.root_causes import CulpritKind
 from resolvers.store.postgres.conditions import is_among
-from resolvers.store.queries.labels import load_culprit_labels, load_labels, make_label
+from resolvers.store.queries.labels import add_transponder, load_culprit_labels, load_labels, make_label
 from resolvers.store.tables.analysis_documents import Culprit
 from resolvers.store.tables.core import Link, Network, Satellite, Site, SiteRole
 
@@ -43,7 +43,7 @@ async def load_labels_of_culprit(session: AsyncSession, culprit: Culprit, links:
     if is_remote:
         phrases["site"] = label
     mobile = of_link.mobile if of_link and (is_remote or culprit.kind is CulpritKind.LINK) else None
-    return CulpritLabels(_with_transponder(culprit, label), phrases, worst, mobile)
+    return CulpritLabels(add_transponder(label, culprit), phrases, worst, mobile)
 
 
 def join_labels(word: str, names: Iterable[str]) -> str:
@@ -54,10 +54,6 @@ def join_labels(word: str, names: Iterable[str]) -> str:
     if len(each) > MOST_NAMED + 1:
         each = [*each[:MOST_NAMED], f"{len(each) - MOST_NAMED} more"]
     return f"{word}s {', '.join(each[:-1])} and {each[-1]}"
-
-
-def _with_transponder(culprit: Culprit, label: str) -> str:
-    return f"{label}, {make_label('transponder', culprit.transponder)}" if culprit.transponder else label
 
 
 async def _find_worst(session: AsyncSession, culprit: Culprit, links: Sequence[int]) -> int | None:

@@ -107,6 +107,11 @@ async def load_culprit_labels(
     return labels
 
 
+def add_transponder(label: str, culprit: Culprit) -> str:
+    """Returns a culprit's label with its transponder, if it has one: "satellite SES-9, transponder 5K"."""
+    return f"{label}, {make_label('transponder', culprit.transponder)}" if culprit.transponder else label
+
+
 def _ids_of(wanted: Iterable[TargetKey], kind: CulpritKind) -> list[int]:
     return sorted(key for of, key in wanted if of is kind)
 

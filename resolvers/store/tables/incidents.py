@@ -1,7 +1,8 @@
 """The tables of incidents: one row for each fault, whatever number of anomalies it makes."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, func, text
@@ -21,6 +22,10 @@ class IncidentKind(StrEnum):
     FAULT = "FAULT"
     NO_TELEMETRY = "NO_TELEMETRY"
     FORECAST = "FORECAST"
+
+
+# Without an anomaly, for which an incident may only draw breath, as interference and blockage do: then it is over.
+LINGERS: Final = timedelta(minutes=3)
 
 
 class IncidentStatus(StrEnum):

@@ -24,7 +24,8 @@ def advise(
     case: FaultCase, diagnosis: Diagnosis | None, records: dict[str, TrackRecord] | None = None
 ) -> list[RankedAction]:
     by_action = {(key, diagnosis.cause if diagnosis else None): record for key, record in (records or {}).items()}
-    return rank_advice(case, diagnosis, by_action, Rankers(PLAYBOOK, ranking(), priority()))
+    candidates = list_advice(case, diagnosis, PLAYBOOK)
+    return rank_advice(case, diagnosis, candidates, by_action, Rankers(PLAYBOOK, ranking(), priority()))
 
 
 def test_a_certain_cause_gets_its_repairs_and_no_action_of_a_less_likely_one() -> None:
