@@ -102,27 +102,9 @@ async def load_recent(
 
     Index into keys (rows,), epoch ms (rows,), readings (rows, metrics).
     """
-    name, columns = SAMPLES[kind].name, CATALOGUE[kind].columns
-    direction = "AND direction = key.direction" if kind is TargetKind.LINK else ""
-    arrays = ", ".join(f"array_send(array_agg(coalesce({column}, 'NaN'))) AS {column}" for column in columns)
-    connection = await driver(session)
-    record = await connection.fetchrow(
-        "SELECT array_send(array_agg(key.place)) AS place,"  # noqa: S608
-        f" array_send(array_agg((extract(epoch FROM at) * 1000)::bigint)) AS at, {arrays}"
-        " FROM unnest($1::int[], $2::text[], $4::int[])"
-        " WITH ORDINALITY AS key (target, direction, stride, place)"
-        f" CROSS JOIN LATERAL (SELECT *, row_number() OVER (ORDER BY at DESC) AS age FROM {name}"
-        f" WHERE {target_column(kind)} = key.target {direction} ORDER BY at DESC LIMIT $3) AS sample"
-        " WHERE age % key.stride = 0",
-        [key[0] for key in keys],
-        [key[1] for key in keys],
-        most,
-        list(strides),
-    )
-    assert record is not None  # noqa: S101  an aggregate over nothing is a row too
-    readings = [binary_copy.array(record[column], type) for column, type in value_types(kind).items()]
-    place, at = (binary_copy.array(record[column], "bigint") for column in ("place", "at"))
-    return place - 1, at, np.stack(readings, axis=1).astype(np.float64)
+    aged = f"*, row_number() OVER (ORDER BY at DESC) AS age FROM {SAMPLES[kind].name}"
+    numbers, readings = await _load_arrays(session, kind, keys, strides, aged, f"{most:d}", "WHERE age % number = 0")
+    return numbers["place"], numbers["at"], np.stack([*readings.values()], axis=1).astype(np.float64)
 
 
 async def load_newest(
@@ -132,27 +114,43 @@ async def load_newest(
 
     most: how many of each stream.
     """
-    name, columns = SAMPLES[kind].name, CATALOGUE[kind].columns
+    numbers, readings = await _load_arrays(session, kind, keys, most, f"* FROM {SAMPLES[kind].name}", "number")
+    return pl.DataFrame(numbers | readings).sort("place", "at")
+
+
+async def _load_arrays(
+    session: AsyncSession,
+    kind: TargetKind,
+    keys: Sequence[StreamKey],
+    numbers: Sequence[int],
+    rows: str,
+    limit: str,
+    condition: str = "",
+) -> tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.floating]]]:
+    """Returns `place` (index into keys) and `at` (epoch ms), and each metric, of each stream's newest samples.
+
+    numbers: one for each key, `number` in SQL. rows, limit, condition: SQL, what to select of how many newest rows.
+    """
+    columns = CATALOGUE[kind].columns
     direction = "AND direction = key.direction" if kind is TargetKind.LINK else ""
     arrays = ", ".join(f"array_send(array_agg(coalesce({column}, 'NaN'))) AS {column}" for column in columns)
     connection = await driver(session)
     record = await connection.fetchrow(
         "SELECT array_send(array_agg(key.place)) AS place,"  # noqa: S608
         f" array_send(array_agg((extract(epoch FROM at) * 1000)::bigint)) AS at, {arrays}"
-        " FROM unnest($1::int[], $2::text[], $3::int[]) WITH ORDINALITY AS key (target, direction, most, place)"
-        f" CROSS JOIN LATERAL (SELECT * FROM {name}"
-        f" WHERE {target_column(kind)} = key.target {direction} ORDER BY at DESC LIMIT key.most) AS sample",
+        " FROM unnest($1::int[], $2::text[], $3::int[]) WITH ORDINALITY AS key (target, direction, number, place)"
+        f" CROSS JOIN LATERAL (SELECT {rows} WHERE {target_column(kind)} = key.target {direction}"
+        f" ORDER BY at DESC LIMIT {limit}) AS sample {condition}",
         [key[0] for key in keys],
         [key[1] for key in keys],
-        list(most),
+        list(numbers),
     )
     assert record is not None  # noqa: S101  an aggregate over nothing is a row too
-    numbers = {
+    found = {
         "place": binary_copy.array(record["place"], "bigint") - 1,
         "at": binary_copy.array(record["at"], "bigint"),
     }
-    readings = {column: binary_copy.array(record[column], type) for column, type in value_types(kind).items()}
-    return pl.DataFrame(numbers | readings).sort("place", "at")
+    return found, {column: binary_copy.array(record[column], type) for column, type in value_types(kind).items()}
 
 
 async def load_since(
