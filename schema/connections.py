@@ -10,6 +10,8 @@ import strawberry
 from resolvers.lists.listings import Listing
 from resolvers.lists.loaders import Children
 from resolvers.lists.pagination import Page, Window, count_rows
+from schema.batched_fields import needs
+from schema.directives import connection_size
 from schema.relay import Info, Node
 
 T = TypeVar("T", bound=Node)
@@ -82,6 +84,23 @@ async def load_children(
     loaders, children = info.context.loaders, Children(make, arguments)
     page = await loaders.page.load(((children, window), parent))
     return build_connection(page, node, partial(loaders.count.load, (children, parent)))
+
+
+def child_connection(node: type[T], make: Callable[..., Listing[Any]], default: int, description: str) -> Any:
+    """Returns a field with the pages of a list of its object, forward and backward. default: nodes of a page."""
+
+    @needs("id")
+    async def resolve(
+        self: Node,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Connection[node]:  # type: ignore[valid-type]
+        return await load_children(info, node, make, self.row.id, Window(first, after, last, before))
+
+    return strawberry.field(resolve, description=description, directives=[connection_size(default, "last")])
 
 
 def page_to_connection(info: Info, node: type[T], listing: Listing[Any], page: Page[Any]) -> Connection[T]:

@@ -7,7 +7,6 @@ from uuid import UUID
 import strawberry
 
 from resolvers.incidents import incidents
-from resolvers.lists.pagination import Window
 from resolvers.store.tables import analyses as analysis_tables
 from resolvers.store.tables import core as tables
 from resolvers.store.tables.analysis_documents import Pattern
@@ -16,8 +15,8 @@ from schema.accounts.history import AuditEntry, load_history
 from schema.accounts.types import User
 from schema.anomalies.types import Anomaly
 from schema.batched_fields import NO_ROW, RowKey, needs, polymorphic_relation, relation
-from schema.connections import Connection, load_children
-from schema.directives import connection_size, list_size
+from schema.connections import child_connection
+from schema.directives import list_size
 from schema.enums import IncidentChange, IncidentKind, IncidentStatus, RootCause, Severity
 from schema.fleet.types import Link
 from schema.recommendations.types import Recommendation
@@ -51,7 +50,8 @@ class Incident(Node):
         " transponder."
     )
     confidence: float | None = strawberry.field(
-        description="The probability, 0 to 1, that root cause and culprit are right. Null while they are unknown."
+        description="The probability, 0 to 1, that the likeliest root cause and culprit are right, also while it is too"
+        " low for them to be named. Null while nothing explains it."
     )
     started_at: datetime = strawberry.field(description="The start of its earliest anomaly.")
     detected_at: datetime = strawberry.field(description="When the server noticed it.")
@@ -94,48 +94,14 @@ class Incident(Node):
         " taken from an owner who is deactivated or becomes a viewer.",
     )
 
-    @strawberry.field(description="The links that it affects, by number.", directives=[connection_size(20, "last")])
-    @needs("id")
-    async def affected_links(
-        self,
-        info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-    ) -> Connection[Link]:
-        window = Window(first, after, last, before)
-        return await load_children(info, Link, incidents.build_link_listing, self.row.id, window)
-
-    @strawberry.field(description="Its anomalies, earliest first.", directives=[connection_size(20, "last")])
-    @needs("id")
-    async def anomalies(
-        self,
-        info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-    ) -> Connection[Anomaly]:
-        window = Window(first, after, last, before)
-        return await load_children(info, Anomaly, incidents.build_anomaly_listing, self.row.id, window)
-
-    @strawberry.field(
-        description="One list of current recommendations, for the culprit, best first. Empty rather than a guess.",
-        directives=[connection_size(7, "last")],
+    affected_links = child_connection(Link, incidents.build_link_listing, 20, "The links that it affects, by number.")
+    anomalies = child_connection(Anomaly, incidents.build_anomaly_listing, 20, "Its anomalies, earliest first.")
+    recommendations = child_connection(
+        Recommendation,
+        incidents.build_recommendation_listing,
+        7,
+        "One list of current recommendations, for the culprit, best first. Empty rather than a guess.",
     )
-    @needs("id")
-    async def recommendations(
-        self,
-        info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-    ) -> Connection[Recommendation]:
-        window = Window(first, after, last, before)
-        return await load_children(info, Recommendation, incidents.build_recommendation_listing, self.row.id, window)
-
     analysis = relation(
         CorrelationAnalysis | None,
         analysis_tables.CorrelationAnalysis,
