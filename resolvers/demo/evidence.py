@@ -17,7 +17,8 @@ from ml.detection.detector import false_alarms_per_day
 from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.demo.clock import NEWEST_SAMPLE, FleetClock, find_catch_up
-from resolvers.demo.scorecard import Alarm, Culprit, Fault, Pace, Scorecard, Statement, Target, Told, Watch, score
+from resolvers.demo.observations import Alarm, Culprit, Fault, Pace, Statement, Target, Told, Watch
+from resolvers.demo.scorecard import Scorecard, score
 from resolvers.store.tables.core import Anomaly, Link, Network, Stream
 from resolvers.store.tables.demo import DemoFault, DemoRun, IncidentSighting
 from resolvers.store.tables.incidents import Incident

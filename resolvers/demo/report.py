@@ -5,7 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from resolvers.demo.evidence import Judgement
-from resolvers.demo.scorecard import Culprit, FaultScore, Scorecard
+from resolvers.demo.fault_scores import FaultScore
+from resolvers.demo.observations import Culprit
+from resolvers.demo.scorecard import Scorecard
 
 
 def to_json(judged: Judgement) -> dict[str, Any]:

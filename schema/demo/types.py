@@ -5,7 +5,7 @@ from typing import Final, Self
 
 import strawberry
 
-from resolvers.demo import scorecard
+from resolvers.demo import fault_scores, observations
 from resolvers.demo.evidence import Judgement
 from schema.batched_fields import NO_ROW, RowKey, polymorphic_relation
 from schema.directives import list_size
@@ -15,7 +15,7 @@ from schema.root_causes.types import CULPRITS, Culprit
 LISTED_FAULTS: Final = 50
 
 
-def get_culprit_key(culprit: scorecard.Culprit | None) -> RowKey:
+def get_culprit_key(culprit: observations.Culprit | None) -> RowKey:
     """Returns the row of a culprit."""
     return NO_ROW if culprit is None else (CULPRITS[culprit.kind], culprit.id)
 
@@ -44,8 +44,8 @@ class DemoFault:
         description="The best recommendation was for the true cause, and about the true culprit."
     )
     action: str | None = strawberry.field(description="The best recommendation. Null if there was none.")
-    true_culprit: strawberry.Private[scorecard.Culprit]
-    said: strawberry.Private[scorecard.Culprit | None]
+    true_culprit: strawberry.Private[observations.Culprit]
+    said: strawberry.Private[observations.Culprit | None]
 
     culprit = polymorphic_relation(
         Culprit | None, lambda fault: get_culprit_key(fault.true_culprit), description="What was at fault."
@@ -55,7 +55,7 @@ class DemoFault:
     )
 
     @classmethod
-    def from_score(cls, fault: scorecard.FaultScore) -> Self:
+    def from_score(cls, fault: fault_scores.FaultScore) -> Self:
         return cls(
             number=fault.number,
             root_cause=fault.cause,
@@ -112,7 +112,7 @@ class DemoScorecard:
     false_incidents_to_budget: float | None = strawberry.field(
         description="Their number, as a multiple of the false alarms that the sensitivities allow."
     )
-    scores: strawberry.Private[tuple[scorecard.FaultScore, ...]]
+    scores: strawberry.Private[tuple[fault_scores.FaultScore, ...]]
 
     @strawberry.field(
         description=f"The newest {LISTED_FAULTS} faults that are over, newest first.",

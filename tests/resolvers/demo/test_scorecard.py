@@ -8,8 +8,9 @@ import pytest
 
 from ml.catalogue.metrics import TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
+from resolvers.demo.observations import Alarm, Culprit, Fault, Pace, Statement, Target, Told, Watch
 from resolvers.demo.report import describe
-from resolvers.demo.scorecard import Alarm, Culprit, Fault, Pace, Scorecard, Statement, Target, Told, Watch, score
+from resolvers.demo.scorecard import Scorecard, score
 
 T0 = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HUB, NETWORK = Culprit(CulpritKind.SITE, 1), Culprit(CulpritKind.NETWORK, 10)
