@@ -12,11 +12,12 @@ from ml.catalogue.units import DAY_MS
 from ml.detection.detector import Detector
 from resolvers.base.times import to_ms
 from resolvers.context import Context
-from resolvers.detection import baselines, silence
+from resolvers.detection import baselines
 from resolvers.detection.arrivals import Arrivals
 from resolvers.detection.cold_start import learn_from_batch
 from resolvers.detection.episodes import EpisodeTracker
 from resolvers.detection.scoring import BatchScorer, ScoredBatch
+from resolvers.detection.silence_ends import end_silences
 from resolvers.store.tables.core import Anomaly
 from resolvers.store.tables.samples import target_column
 from resolvers.store.telemetry import live_samples, samples, streams
@@ -86,7 +87,7 @@ async def _ingest_once(
         at = rows["at"].to_numpy()
         tracker = EpisodeTracker(session, arrivals, detector.version, context.now, scored, at, locked)
         anomalies = await tracker.run(rows["stream"].to_numpy())
-        anomalies += await silence.end_silences(session, locked, arrivals, context.now)
+        anomalies += await end_silences(session, locked, arrivals, context.now)
         locked.memory = await asyncio.to_thread(scorer.compute_memory, rows, scored)
         await streams.advance_streams(session, locked, which, times, context.now, arrivals.gaps)
     if detector.kind is TargetKind.LINK:
