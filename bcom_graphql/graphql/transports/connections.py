@@ -1,4 +1,4 @@
-"""Bounds long-lived connections (sockets and event streams) per caller, and ends them with their credentials."""
+"""Limits long-lived connections (sockets and event streams) per caller, and closes them when credentials expire."""
 
 import asyncio
 import time
@@ -33,24 +33,24 @@ class Connections:
         CONNECTIONS[connection.transport].inc()
 
     def discard(self, subject: str, connection: "Connection") -> None:
-        """Takes a connection out that was added."""
+        """Removes a connection that was added."""
         CONNECTIONS[connection.transport].dec()
         self._by_subject[subject].discard(connection)
         if not self._by_subject[subject]:
             del self._by_subject[subject]
 
     async def check_again(self, subject: str) -> None:
-        """Ends those connections of the subject whose credentials are no longer valid, or give other rights."""
+        """Closes the subject's connections whose credentials are invalid by now or give other rights."""
         await asyncio.gather(*(connection.check() for connection in list(self._by_subject.get(subject, ()))))
 
     def drain(self) -> None:
-        """Ends all connections, so that their clients reconnect to another process."""
+        """Closes all connections, so that clients reconnect to another process."""
         for connection in [connection for of_subject in self._by_subject.values() for connection in of_subject]:
             connection.finish(GOING_AWAY)
 
 
 class Connection:
-    """One connection; `end` is called at most once, when it must close."""
+    """A connection. end: closes it; called at most once."""
 
     def __init__(
         self,
@@ -68,16 +68,16 @@ class Connection:
         self._checking: asyncio.Task[None] | None = None
 
     async def admit(self, context: Any) -> None:
-        """Counts it, and watches its credentials until `leave`. Raises RequestError.
+        """Registers the connection and watches its credentials until `leave`. Raises RequestError.
 
-        They are verified once more, as nobody has told it of changes before it was counted.
+        Credentials are verified again, because changes before the registration were not reported to it.
         """
         identity = self._connections.gate.identify(context)
         self._connections.add(identity.subject, self)
         self._identity = identity
         try:
             await self._verify(identity)
-        except BaseException:  # also when cancelled: the client may leave meanwhile
+        except BaseException:  # including cancellation: the client may disconnect
             self.leave()
             raise
 
@@ -89,7 +89,7 @@ class Connection:
             self._expiry.cancel()
 
     async def check(self) -> None:
-        """Ends it unless its credentials give the same rights as when it opened."""
+        """Closes it unless its credentials give the same rights as when it opened."""
         identity = self._identity
         if identity is None:
             return
@@ -99,7 +99,7 @@ class Connection:
             self.finish(error)
 
     def finish(self, why: RequestError) -> None:
-        """Ends it, unless it has ended meanwhile."""
+        """Closes it if it is still open."""
         if self._identity is not None:
             self.leave()
             self._end(why)
@@ -113,9 +113,10 @@ class Connection:
             self._check_at_expiry(identity.expires_at, MIN_CHECK_SECONDS)
 
     def _check_at_expiry(self, expires_at: float, soonest: float = 0.0) -> None:
-        """Checks it when it has expired. Looks at the clock now and then, as timers do not notice that it was set.
+        """Schedules a check for when the credentials expire.
 
-        Timers may also run early: if the credentials still hold, they are checked again after `soonest` seconds.
+        Timers do not notice when the clock is changed, so none is set for longer than `MAX_TIMER_SECONDS`. They may
+        also fire early: if the credentials are still valid then, they are checked again after `soonest` seconds.
         """
         if self._expiry is not None:
             self._expiry.cancel()

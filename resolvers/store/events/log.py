@@ -1,28 +1,30 @@
-"""The event log: written in the transaction that it tells of, read on by every process from its last position.
+"""The event log: written in the transaction that it reports, and read by every process from its last position on.
 
-Why no event is lost. A reader asks for ids greater than the last it saw, so it loses an event if, and only if, a lower
-id becomes visible after a higher one. With a sequence alone that happens whenever transactions overlap: ids are drawn
-at the INSERT and become visible at the COMMIT. Here a transaction draws its ids *while holding* one advisory lock
-(`append`) that PostgreSQL releases at the transaction's end, after its rows became visible to new snapshots: whoever
-draws the next id does so when the one before is visible, or gone for good. Ids are in commit order, with harmless gaps
-where a transaction rolled back. (The sequence must not hand out ids in blocks: CACHE 1, the default.)
+Why no event is lost. A reader asks for ids greater than the last one it saw, so it loses an event if, and only if, a
+lower id becomes visible after a higher one. A sequence alone allows that whenever transactions overlap: ids are drawn
+at the INSERT and become visible at the COMMIT. Here, a transaction draws its ids *while holding* one advisory lock
+(`append`). PostgreSQL releases it at the end of the transaction, after its rows have become visible to new snapshots.
+So the next id is drawn when the one before is visible or has been rolled back, and ids are in commit order, with
+harmless gaps. (The sequence must not allocate ids in blocks: CACHE 1, the default.)
 
-What goes wrong, and what then. The holder's process or connection dies: PostgreSQL rolls it back and releases the lock,
-nothing of it was visible. Its COMMIT is sent but unanswered: committed or not, ids after it are drawn after that is
-settled. The holder hangs: the others wait until it goes on or its connection ends. A writer waits too long for its
-turn: `statement_timeout` ends its wait, all of its work is rolled back, its client is told TIMEOUT, readers see nothing
-of it. A wake-up is lost: readers look every few seconds anyway.
+Failures.
 
-What it costs. Only transactions with events queue, and each for as long as an INSERT, a NOTIFY and a COMMIT take: the
-lock comes last, after all other work, so nothing that it waits for can wait for it (no deadlock), and no slow statement
-is done under it. So such transactions commit one after another, each with a flush of the disk of its own, however many
-events it carries. NOTIFY's own global commit lock costs nothing on top: its holders are in line already. By NATS, the
-wake-up follows the commit, and nobody waits for it.
+- The holder's process or connection dies: PostgreSQL rolls back and releases the lock; nothing was visible.
+- Its COMMIT is sent but not answered: whether it commits or not, later ids are drawn after that is decided.
+- The holder hangs: the others wait until it continues or its connection ends.
+- A writer waits too long: `statement_timeout` ends its wait, its work is rolled back, its client gets TIMEOUT, and
+  readers see nothing of it.
+- A wake-up is lost: readers look every few seconds anyway.
 
-The alternative, to note each row's transaction and to read no further than `pg_snapshot_xmin`, has writers wait for
-nobody, but readers for the oldest writing transaction of the whole PostgreSQL server, such as an import of an hour;
-cursors would be pairs that mean nothing in a restored database. `live` compares snapshots, because it has far more
-writers than events have, and no cursors.
+Costs. Only transactions with events queue, each for the duration of an INSERT, a NOTIFY and a COMMIT. The lock is
+taken last, so its holder waits for no other lock (no deadlock), and runs no slow statement. Such transactions commit
+one after another, each with its own disk flush, however many events it has. NOTIFY's global commit lock adds nothing,
+as its holders queue already. With NATS, the wake-up follows the commit, and nobody waits for it.
+
+The alternative is to store each row's transaction and to read no further than `pg_snapshot_xmin`. Then writers do not
+wait, but readers wait for the oldest writing transaction of the whole PostgreSQL server, such as an import of an
+hour, and cursors would be pairs without meaning in a restored database. `live_samples` compares snapshots, because it
+has far more writers than the event log, and no cursors.
 """
 
 from collections.abc import Sequence
@@ -46,13 +48,13 @@ MOST_COUNTED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to `subject`; `facts` are what filters match on, as they were then."""
+    """Something that happened to `subject`. facts: what filters match on, as of then."""
 
     topic: str
     change: str
     subject: str
     facts: dict[str, Any]
-    id: int = 0  # given when it is committed
+    id: int = 0  # assigned at the commit
 
     @property
     def cursor(self) -> str:
@@ -63,12 +65,12 @@ class Event:
 
 
 def publish(session: AsyncSession, event: Event) -> None:
-    """Tell of it if, and only if, this session commits."""
+    """Publishes the event if, and only if, this session commits."""
     session.info.setdefault("events", []).append(event)
 
 
 async def append(session: AsyncSession) -> None:
-    """Write what was published; the last thing before the commit."""
+    """Writes the published events, as the last step before the commit."""
     pending: list[Event] = session.info.pop("events", [])
     if not pending:
         return
@@ -79,7 +81,7 @@ async def append(session: AsyncSession) -> None:
 
 
 def has_appended(session: AsyncSession) -> bool:
-    """Whether readers should be told when it commits."""
+    """Returns whether readers must be woken when the session commits."""
     return "appended" in session.info
 
 
@@ -87,14 +89,14 @@ def has_appended(session: AsyncSession) -> bool:
 
 
 async def read_bounds(session: AsyncSession) -> tuple[int, int]:
-    """The oldest and the newest id kept; zeros while nothing ever happened."""
+    """Returns the oldest and the newest id in the log; zeros if it has always been empty."""
     oldest, newest = (await session.execute(select(func.min(Row.id), func.max(Row.id)))).one()
     return oldest or 0, newest or 0
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """What is behind a position: how many events, at most MOST_COUNTED, and how old the oldest is."""
+    """The events after a position: their number, at most MOST_COUNTED, and the age of the oldest."""
 
     events: int
     seconds: float
@@ -108,10 +110,10 @@ async def measure_lag(session: AsyncSession, position: int) -> Lag:
 
 
 async def read(session: AsyncSession, after: int) -> list[Event]:
-    """The next events behind a position. Raises Expired when the very next may be gone.
+    """Returns the next events after a position. Raises Expired if some of them may have been deleted.
 
-    One statement has one snapshot: as `forget` takes the oldest first, what is behind the position is whole in it if,
-    and only if, something at or before the position is in it too. A check in a statement of its own could be outrun.
+    `forget` deletes the oldest first. So the events after the position are complete if, and only if, the snapshot still
+    has one at or before it. Both are read in one statement, as events could be deleted between two.
     """
     kept = aliased(Row)
     oldest = select(func.min(kept.id)).scalar_subquery()
@@ -122,7 +124,7 @@ async def read(session: AsyncSession, after: int) -> list[Event]:
 
 
 def parse_cursor(cursor: str) -> int:
-    """Raises InvalidInput for a cursor that no event carried; 0 is before all that is kept."""
+    """Returns the position of a cursor; 0 is before all events. Raises InvalidInput for one that no event had."""
     if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
         raise InvalidInput(
             "This is not an event's cursor. Pass the `cursor` of an earlier event, or leave `after` out.", ["after"]
@@ -131,7 +133,7 @@ def parse_cursor(cursor: str) -> int:
 
 
 def check_kept(position: int, oldest: int) -> None:
-    """Raises Expired for a position before the oldest event kept; but who saw nothing yet (0) has missed nothing."""
+    """Raises Expired for a position before the oldest event in the log, except 0: nothing was seen, nothing missed."""
     if 0 < position < oldest:
         raise Expired(str(oldest))
 
@@ -140,11 +142,11 @@ def check_kept(position: int, oldest: int) -> None:
 
 
 async def forget(session: AsyncSession, days: int) -> bool:
-    """Delete some of the events older than that, the oldest first; whether there are more.
+    """Deletes some of the events older than so many days, oldest first; returns whether there are more.
 
-    The last of them stays until a later one is as old: so the newest id never falls back, which cursors are measured
-    against, and the oldest that is kept is itself the oldest cursor that is still good. Younger ones stay even among
-    older ones, as times are those of transactions' beginnings while ids are in the order of their ends.
+    The last of them stays until a later one is as old. So the newest id, which cursors are compared with, never
+    decreases, and the oldest event in the log is itself the oldest valid cursor. Ids are in commit order, while times
+    are those of transaction starts, so deletion stops at the first event that is young enough.
     """
     is_over = Row.at < func.now() - timedelta(days=days)
     oldest = await session.execute(select(Row.id, is_over.label("over")).order_by(Row.id).limit(FORGOTTEN_AT_ONCE + 1))

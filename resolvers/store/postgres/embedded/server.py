@@ -1,4 +1,4 @@
-"""The server that several processes share: started by the first that wants it, stopped by the last that leaves."""
+"""A server that several processes share: the first one starts it, the last one stops it."""
 
 import fcntl
 import time
@@ -27,9 +27,9 @@ logger = structlog.get_logger(__name__)
 
 @contextmanager
 def embedded_postgres(folder: Path, database: str = "bcom") -> Iterator[str]:
-    """The URL of a database on a server that is kept running until the last process that entered has left.
+    """Yields the URL of a database. The server runs until the last process that uses it has left.
 
-    Raises EmbeddedFailed when it does not start.
+    Raises EmbeddedFailed if it does not start.
     """
     try:
         server = Server(folder.resolve())
@@ -45,9 +45,9 @@ def embedded_postgres(folder: Path, database: str = "bcom") -> Iterator[str]:
 
 
 class Server:
-    """One process's share in the server.
+    """One process's use of the server.
 
-    Locks of files tell who uses it: the dead hold none.
+    Each user holds a file lock, which the operating system releases if the process dies.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -60,7 +60,7 @@ class Server:
         self._leaving = Event()
 
     def enter(self) -> None:
-        """Returns when it runs. Raises EmbeddedFailed."""
+        """Registers this process as a user and starts the server if necessary. Raises EmbeddedFailed."""
         with _locked(self._changing):
             self._use = self._users.open("a")
             fcntl.flock(self._use, fcntl.LOCK_SH)
@@ -71,7 +71,7 @@ class Server:
                 raise
 
     def leave(self) -> None:
-        """The last one stops it. Raises nothing: there is nothing left to be done about it."""
+        """Ends this process's use; the last user stops the server. Failures are logged, not raised."""
         self._leaving.set()
         try:
             with _locked(self._changing):
@@ -80,18 +80,18 @@ class Server:
             logger.warning("the embedded PostgreSQL may still run", reason=str(error))
 
     def revive(self) -> bool:
-        """Starts it again where it has ended; whether it had. Raises EmbeddedFailed, OSError."""
+        """Restarts the server if it has ended; returns whether it had. Raises EmbeddedFailed, OSError."""
         if postmaster.find_postmaster(self._data) is not None:
             return False
         with _locked(self._changing):
             if self._leaving.is_set() or postmaster.find_postmaster(self._data) is not None:
-                return False  # another process was quicker
+                return False  # another process has restarted it
             self._start()
             self._restarts.count()
         return True
 
     def make(self, database: str) -> None:
-        """Where it is missing. Raises EmbeddedFailed."""
+        """Creates the database if it is missing. Raises EmbeddedFailed."""
         where = ("-h", str(socket_folder(self._data)), "-p", str(PORT), "-U", cluster.SUPERUSER)
         options = ("-X", "-v", "ON_ERROR_STOP=1", "-v", f"name={database}")
         deadline = time.monotonic() + ANSWER_SECONDS
@@ -102,7 +102,7 @@ class Server:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(LOOK_SECONDS)
-                self.revive()  # it was about to end when we came
+                self.revive()  # it was stopping when we connected
             else:
                 return
 
@@ -123,7 +123,7 @@ class Server:
         postmaster.start(self._data, self._log, self._account, lambda: not self._leaving.is_set())
 
     def _release(self) -> None:
-        """Under the lock of changes, so that nobody enters meanwhile."""
+        """Ends this process's use. The caller holds the lock for changes, so that nobody enters meanwhile."""
         if self._use is None:
             return
         try:

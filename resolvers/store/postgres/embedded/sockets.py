@@ -1,4 +1,4 @@
-"""The folder of the server's socket, which nobody else may enter."""
+"""The private folder of the server's socket."""
 
 import os
 import stat
@@ -9,7 +9,7 @@ from typing import Final
 
 from resolvers.store.postgres.embedded.programs import Account
 
-PORT: Final = 5432  # in the socket's name only: nothing listens on it
+PORT: Final = 5432  # part of the socket's name; no TCP port is opened
 LONGEST: Final = 100  # bytes; Linux takes 107, others 103
 
 
@@ -18,9 +18,9 @@ def socket_in(folder: Path) -> Path:
 
 
 def socket_folder(data: Path) -> Path | None:
-    """Where it is, or was; None where it was nowhere yet.
+    """Returns the folder of the socket, None if none was chosen yet.
 
-    The data's own; where its path is not good for a socket's, one that a file beside the data names.
+    It is the data folder. If that path is unsuitable for a socket, a file beside the data names another folder.
     """
     if _fits(data):
         return data
@@ -30,7 +30,10 @@ def socket_folder(data: Path) -> Path | None:
 
 
 def make_socket_folder(data: Path, account: Account) -> Path:
-    """The one that it was, so that addresses stay good, unless somebody else has taken its place."""
+    """Returns the folder of the socket, created if necessary.
+
+    The earlier folder is kept, so that addresses stay valid, unless another user has taken it.
+    """
     folder = socket_folder(data)
     if folder == data:
         return data
@@ -46,7 +49,7 @@ def make_socket_folder(data: Path, account: Account) -> Path:
 
 
 def forget_socket(folder: Path, data: Path) -> None:
-    """Removes what a server that is gone has left."""
+    """Removes the socket files of a dead server."""
     for left in (socket_in(folder), socket_in(folder).with_suffix(f".{PORT}.lock")):
         with suppress(OSError):
             left.unlink()
@@ -60,12 +63,12 @@ def _pointer(data: Path) -> Path:
 
 
 def _fits(folder: Path) -> bool:
-    """Whether the path is short enough, and no list of several to PostgreSQL's clients."""
+    """Returns whether the path is short enough, and has no comma, which separates hosts for PostgreSQL's clients."""
     return "," not in str(folder) and len(os.fsencode(socket_in(folder))) <= LONGEST
 
 
 def _new_folder() -> Path:
-    bases = [Path(tempfile.gettempdir()), Path("/tmp")]  # noqa: S108  the folder in it is ours alone
+    bases = [Path(tempfile.gettempdir()), Path("/tmp")]  # noqa: S108  the folder inside is private
     fitting = [base for base in bases if _fits(base / "bcom-postgres-12345678")]
     return Path(tempfile.mkdtemp(prefix="bcom-postgres-", dir=fitting[0]))
 

@@ -1,7 +1,7 @@
-"""Watches over the server, and tells how it is.
+"""Watches the server, restarts it when it has ended, and reports its state.
 
-Each process that uses it does so, in a thread, as its event loop may be at other work; a lock leaves it to one of them
-to start the server again.
+Each process that uses the server watches it in a thread, as its event loop may be busy. A lock makes sure that only one
+of them restarts it.
 """
 
 from collections.abc import Callable
@@ -19,13 +19,13 @@ from resolvers.store.postgres.embedded.programs import EmbeddedFailed
 from resolvers.store.postgres.embedded.sockets import socket_folder
 
 LOOK_SECONDS: Final = 0.5
-LONGEST_PAUSE_SECONDS: Final = 15.0  # between two attempts to start it again
+LONGEST_PAUSE_SECONDS: Final = 15.0  # between two attempts to restart it
 
 logger = structlog.get_logger(__name__)
 
 
 class Supervisor:
-    """Calls `revive` again and again while it is entered; less and less often while that is in vain."""
+    """Calls `revive` repeatedly while it is entered, with growing pauses while the server does not stay up."""
 
     def __init__(self, revive: Callable[[], bool]) -> None:
         self._revive = revive
@@ -45,7 +45,7 @@ class Supervisor:
             pause = LOOK_SECONDS if self._is_well() else min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     def _is_well(self) -> bool:
-        """Whether it had not ended. One that ends again and again is started less and less often, too."""
+        """Returns whether the server was running. If it keeps ending, pauses grow as well."""
         try:
             if not self._revive():
                 return True
@@ -60,7 +60,7 @@ class Supervisor:
 
 
 class Restarts:
-    """How often it was started again, in a file: those who tell of it are other processes than who does it."""
+    """The number of restarts, in a file, as other processes report it than those that restart the server."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "postgres.restarts"
@@ -72,7 +72,7 @@ class Restarts:
         return 0
 
     def count(self) -> None:
-        """One more. Nobody else does at the same time. It is left out where the disk is full."""
+        """Adds one, unless the disk is full. The caller holds the lock for changes."""
         with suppress(OSError):
             new = self._file.with_suffix(".new")
             new.write_text(f"{self.number + 1}\n")
@@ -80,7 +80,7 @@ class Restarts:
 
 
 class Supervised:
-    """The embedded server, seen by whoever uses it."""
+    """The state of the embedded server, as its users see it."""
 
     def __init__(self, folder: Path) -> None:
         self._data = folder / "postgres"
@@ -88,14 +88,14 @@ class Supervised:
 
     @classmethod
     def at(cls, url: str, folder: Path) -> "Supervised | None":
-        """The one in this folder; None where the URL is another server's."""
+        """Returns the server in this folder, None if the URL belongs to another server."""
         host = parse_qs(urlsplit(url).query).get("host")
         where = socket_folder(folder.resolve() / "postgres")
         return cls(folder.resolve()) if where is not None and host == [str(where)] else None
 
     @property
     def is_running(self) -> bool:
-        """True where this process cannot tell: it has files enough for nothing else either."""
+        """Returns whether the server runs; True if unknown, because this process has too many open files."""
         try:
             return find_postmaster(self._data) is not None
         except OSError:
