@@ -48,7 +48,7 @@ def build_services(
         tokens,
         trainers,
         passwords or Passwords(settings.sign_ins_waiting),
-        FileReaders(settings.max_import_memory, settings.max_upload_seconds),
+        FileReaders(settings.max_import_memory, settings.max_upload_seconds, settings.max_unpacked),
         settings.retention_days,
         settings.event_retention_days,
         rate_limits(settings),

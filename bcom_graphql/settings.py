@@ -314,6 +314,14 @@ class Settings(BaseSettings):
             " time; and `bcom-graphql import`. Only on Linux.",
         ),
     ] = 512 << 20
+    max_unpacked: Annotated[
+        int,
+        Field(
+            ge=1 << 20,
+            description="Bytes that an imported file may unpack to which is compressed by gzip or zstd. They are never"
+            " in memory as a whole.",
+        ),
+    ] = 4 << 30
     max_statement_seconds: Annotated[
         float,
         Field(

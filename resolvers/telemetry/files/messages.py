@@ -34,6 +34,7 @@ class Job:
     memory: int  # bytes that reading may take
     seconds: float  # of a processor, from one message to the next
     decimal: str = "."  # what separates decimals in a CSV file
+    max_unpacked: int = 4 << 30  # bytes that a file may unpack to which is compressed
 
     def as_json(self) -> str:
         """Returns the job for the command line."""

@@ -18,6 +18,7 @@ from resolvers.telemetry.files.messages import HEADER, LARGEST_MESSAGE, Job, Kin
 
 MEMORY: Final = 512 << 20  # bytes that a process may take to read a file
 SECONDS: Final = 900.0  # that it may take from one batch to the next
+MAX_UNPACKED: Final = 4 << 30  # bytes that a compressed file may unpack to
 BATCH_ROWS: Final = 25_000  # twice as many take 110 MB more memory, and as long
 AT_ONCE: Final = 2  # files, in a server process
 WAITING: Final = 8  # files, at most, until one of these is done
@@ -34,8 +35,15 @@ logger = structlog.get_logger(__name__)
 class FileReaders:
     """Reads files for this server process."""
 
-    def __init__(self, memory: int = MEMORY, seconds: float = SECONDS, batch_rows: int = BATCH_ROWS) -> None:
+    def __init__(
+        self,
+        memory: int = MEMORY,
+        seconds: float = SECONDS,
+        max_unpacked: int = MAX_UNPACKED,
+        batch_rows: int = BATCH_ROWS,
+    ) -> None:
         self._memory, self._seconds, self._batch_rows = memory, seconds, batch_rows
+        self._max_unpacked = max_unpacked
         self._free = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
 
@@ -54,7 +62,8 @@ class FileReaders:
         async with self._wait_for_turn():
             try:
                 descriptor = await asyncio.to_thread(_flush_to_disk, file)
-                job = Job(descriptor, [*required], [*metrics], self._batch_rows, self._memory, self._seconds)
+                limits = (self._batch_rows, self._memory, self._seconds)
+                job = Job(descriptor, [*required], [*metrics], *limits, max_unpacked=self._max_unpacked)
                 process = await _start(job)
             except OSError as error:
                 raise Unavailable(f"No file can be read now ({error.strerror}). Try again shortly.") from error

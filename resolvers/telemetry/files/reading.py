@@ -91,7 +91,7 @@ def _produce_messages(job: Job) -> Iterator[tuple[Kind, bytes]]:
     _allow_seconds(job.seconds)
     try:
         with os.fdopen(job.descriptor, "rb") as file:
-            table = open_table(file, job.decimal)
+            table = open_table(file, job.decimal, job.max_unpacked)
             names = _match_columns(table, job)
             yield Kind.ROWS, str(table.count_rows()).encode()
             metrics = [name for name in job.metrics if name in names.values()]
