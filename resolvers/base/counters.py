@@ -34,6 +34,21 @@ def count_recorded(kind: TargetKind, *rows: int) -> None:
         counter.inc(number)
 
 
+_DETAILS = Counter(
+    "bcom_samples_changed_total",
+    "Duplicates that changed a sample or differ from it, and values that were left out.",
+    ["kind", "result"],
+)
+DETAILS: Final = ("merged", "conflicting", "replaced", "left_out")
+SAMPLE_DETAILS: Final = {kind: [_DETAILS.labels(kind.lower(), result) for result in DETAILS] for kind in TargetKind}
+
+
+def count_details(kind: TargetKind, *counts: int) -> None:
+    """Counts what became of a batch's duplicates and values, in the order of DETAILS."""
+    for counter, number in zip(SAMPLE_DETAILS[kind], counts, strict=True):
+        counter.inc(number)
+
+
 # ---------------------------------------------------------------- live
 
 EVENTS_READ = Counter("bcom_events_read_total", "Events that server processes read of the log.", ["topic"])

@@ -14,7 +14,6 @@ from sqlalchemy import select
 
 from ml.catalogue.metrics import CATALOGUE, TargetKind
 from resolvers.base.errors import ClientError, InvalidInput, RateLimited
-from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.store.postgres.conditions import is_among
 from resolvers.store.tables.core import Anomaly
@@ -49,6 +48,9 @@ class Tally:
     rejected: list[Rejection] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     anomalies: set[UUID] = field(default_factory=set)
+    merged: int = 0
+    conflicting: int = 0
+    replaced: int = 0
     left_out_count: int = 0
     left_out: list[LeftOutCells] = field(default_factory=list)
 
@@ -63,18 +65,23 @@ class Tally:
         self.rejected += batch.rejected[: LISTED_REJECTIONS - len(self.rejected)]
         self.reasons.update(batch.reasons)
         self.anomalies.update(anomaly.id for anomaly in batch.anomalies)
+        self.merged += batch.merged
+        self.conflicting += batch.conflicting
+        self.replaced += batch.replaced
         self.left_out_count += batch.left_out_count
         self.left_out = add_counts(self.left_out, batch.left_out)
 
 
-async def import_upload(context: Context, kind: TargetKind, name: str, content: IO[bytes]) -> RecordedBatch:
+async def import_upload(
+    context: Context, kind: TargetKind, name: str, content: IO[bytes], *, overwrite: bool = False
+) -> RecordedBatch:
     """Records an uploaded file, whatever it is called.
 
     Raises InvalidInput for a damaged file; the batches before the damage stay, and sending the file again is safe.
     """
     tally, shown = Tally(), make_printable(name, LONGEST_NAME) or "The file"
     try:
-        async with aclosing(import_file(lambda: replace(context), kind, content, shown)) as steps:
+        async with aclosing(import_file(lambda: replace(context), kind, content, shown, overwrite=overwrite)) as steps:
             async for step in steps:
                 tally.add(step.recorded)
     except ClientError as error:
@@ -93,8 +100,8 @@ async def _combine(context: Context, tally: Tally) -> RecordedBatch:
     async with context.database.read() as session:
         touched = [*await session.scalars(query)]
     counts = (tally.accepted, tally.duplicates, tally.rejected_count)
-    left_out = (tally.left_out_count, tally.left_out)
-    return RecordedBatch(*counts, tally.rejected, dict(tally.reasons), touched, *left_out)
+    details = (tally.merged, tally.conflicting, tally.replaced, tally.left_out_count)
+    return RecordedBatch(*counts, tally.rejected, dict(tally.reasons), touched, *details, left_out=tally.left_out)
 
 
 def open_file(path: Path) -> IO[bytes]:
@@ -108,7 +115,7 @@ def open_file(path: Path) -> IO[bytes]:
 
 
 async def import_file(
-    open_context: Callable[[], Context], kind: TargetKind, file: IO[bytes], name: str
+    open_context: Callable[[], Context], kind: TargetKind, file: IO[bytes], name: str, *, overwrite: bool = False
 ) -> AsyncGenerator[Progress, None]:
     """Records a file batch by batch, each in its own transaction; repeating an import only meets duplicates.
 
@@ -117,26 +124,27 @@ async def import_file(
     samples ever allows. Raises InvalidInput for a file that is none.
 
     open_context: called for each batch, whose times are checked against its clock.
+    overwrite: replace stored values with the file's.
     """
     context = open_context()
-    context.require(Role.OPERATOR, "record metrics")
+    recording.require_recorder(context, replace=overwrite)
     required = [kind.value.lower(), "at", *(["direction"] if kind is TargetKind.LINK else [])]
     async with context.services.readers.open(file, name, required, CATALOGUE[kind].columns) as opened:
         done = 0
         async for batch in opened.batches():
             for frame in batch.iter_slices(max(1, largest_batch(context))):
-                recorded = await _record_patiently(open_context, kind, frame)
+                recorded = await _record_patiently(open_context, kind, frame, overwrite=overwrite)
                 shifted = [Rejection(done + entry.row, entry.reason) for entry in recorded.rejected]
                 done += len(frame)
                 yield Progress(done, opened.rows, replace(recorded, rejected=shifted))
 
 
 async def _record_patiently(
-    open_context: Callable[[], Context], kind: TargetKind, frame: pl.DataFrame
+    open_context: Callable[[], Context], kind: TargetKind, frame: pl.DataFrame, *, overwrite: bool
 ) -> RecordedBatch:
     """Records a batch as soon as the budget allows: a file may be larger than that, and must not be refused halfway."""
     while True:
         try:
-            return await recording.record(open_context(), kind, frame)
+            return await recording.record(open_context(), kind, frame, replace=overwrite)
         except RateLimited as limited:
             await asyncio.sleep(limited.retry_after)

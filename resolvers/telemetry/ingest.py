@@ -1,16 +1,21 @@
 """Ingests one batch in one transaction: stores and scores samples, tracks episodes, and publishes their changes."""
 
 import asyncio
+from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final
+from uuid import UUID
 
 import numpy as np
 import polars as pl
+import structlog
+from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import TargetKind
 from ml.catalogue.units import DAY_MS
 from ml.detection.detector import Detector
-from resolvers.base.times import to_ms
+from resolvers.base.times import from_ms, to_ms
 from resolvers.context import Context
 from resolvers.detection import baselines
 from resolvers.detection.arrivals import Arrivals
@@ -18,22 +23,42 @@ from resolvers.detection.cold_start import learn_from_batch
 from resolvers.detection.episodes import EpisodeTracker
 from resolvers.detection.scoring import BatchScorer, ScoredBatch
 from resolvers.detection.silence_ends import end_silences
-from resolvers.store.tables.core import Anomaly
+from resolvers.store.tables.core import Anomaly, AuditEntry
 from resolvers.store.tables.samples import target_column
 from resolvers.store.telemetry import live_samples, samples, streams
 from resolvers.store.telemetry.partitions import Partitions
 from resolvers.store.telemetry.samples import EPOCH, AlreadyStored, PartitionMissing
 from resolvers.store.telemetry.streams import StreamKey, StreamMissing, Streams
+from resolvers.telemetry.duplicates import Duplicates, merge_with_stored
 
 ATTEMPTS = 3  # each may find something missing
+NO_DUPLICATES: Final = Duplicates()
+REPLACEMENTS: Final = UUID(int=0)  # the subject of audit entries on samples that were replaced
+
+logger = structlog.get_logger(__name__)
 
 _partitions = Partitions()
 
 
-async def ingest(context: Context, kind: TargetKind, frame: pl.DataFrame) -> tuple[int, list[Anomaly]]:
-    """Returns how many of these rows were new, and the anomalies that they opened, extended or ended.
+@dataclass(frozen=True)
+class Ingested:
+    """What became of a batch's rows.
 
-    frame: the samples' key columns (`at` in epoch ms) and metric columns, and nothing twice.
+    accepted: how many are stored anew.
+    duplicates: what the others did.
+    anomalies: those that the rows opened, extended or ended.
+    """
+
+    accepted: int = 0
+    duplicates: Duplicates = NO_DUPLICATES
+    anomalies: list[Anomaly] = field(default_factory=list)
+
+
+async def ingest(context: Context, kind: TargetKind, frame: pl.DataFrame, *, replace: bool = False) -> Ingested:
+    """Stores and scores these rows, in one transaction.
+
+    frame: the samples' key columns (`at` in epoch ms) and metric columns, and nothing twice; for links `is_graded`.
+    replace: overwrite stored values with others.
     """
     detector = await context.services.registry.detector(kind)
     sensitivity = await context.services.sensitivity.get(kind)
@@ -43,7 +68,9 @@ async def ingest(context: Context, kind: TargetKind, frame: pl.DataFrame) -> tup
     cautious = False
     for _ in range(ATTEMPTS):
         try:
-            return await _ingest_once(context, detector, sensitivity, numbered, keys, cautious=cautious)
+            return await _ingest_once(
+                context, detector, sensitivity, numbered, keys, cautious=cautious, replace=replace
+            )
         except StreamMissing:
             async with context.database.write() as session:
                 await streams.create_streams(session, kind, keys)
@@ -52,7 +79,7 @@ async def ingest(context: Context, kind: TargetKind, frame: pl.DataFrame) -> tup
             await _partitions.ensure(context.database, kind, days)
         except AlreadyStored:  # the streams know less than the tables: somebody restored the samples alone
             cautious = True
-    return await _ingest_once(context, detector, sensitivity, numbered, keys, cautious=True)
+    return await _ingest_once(context, detector, sensitivity, numbered, keys, cautious=True, replace=replace)
 
 
 def _number_streams(kind: TargetKind, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[StreamKey]]:
@@ -72,14 +99,15 @@ async def _ingest_once(
     keys: list[StreamKey],
     *,
     cautious: bool,
-) -> tuple[int, list[Anomaly]]:
+    replace: bool,
+) -> Ingested:
     async with context.database.write() as session:
         locked = await streams.lock_streams(session, detector.kind, keys)
         profiles = await context.services.profiles.load(session, detector.kind, keys, locked.profile)
         pending = await _read_pending(session, locked)
-        fresh = await _drop_duplicates(session, locked, frame, cautious=cautious)
+        fresh, duplicates = await _merge_duplicates(session, locked, frame, cautious=cautious, replace=replace)
         if fresh.is_empty():
-            return 0, []
+            return Ingested(0, duplicates)
         rows, which, times = _add_pending(fresh, pending), fresh["stream"].to_numpy(), fresh["at"].to_numpy()
         arrivals = Arrivals.note(locked, which, times, to_ms(context.now))
         scorer = BatchScorer(detector, locked, profiles, arrivals.limit_sensitivity(sensitivity))
@@ -89,10 +117,13 @@ async def _ingest_once(
         anomalies = await tracker.run(rows["stream"].to_numpy())
         anomalies += await end_silences(session, locked, arrivals, context.now)
         locked.memory = await asyncio.to_thread(scorer.compute_memory, rows, scored)
-        await streams.advance_streams(session, locked, which, times, context.now, arrivals.gaps)
+        is_new = fresh["is_new"].to_numpy()
+        await streams.advance_streams(session, locked, which, times, is_new, context.now, arrivals.gaps)
+        if duplicates.replaced:
+            _audit_replacement(context, session, locked.kind, duplicates.replaced, times[~is_new])
     if detector.kind is TargetKind.LINK:
         context.services.live.notify()
-    return len(fresh), anomalies
+    return Ingested(int(is_new.sum()), duplicates, anomalies)
 
 
 async def _read_pending(session: AsyncSession, locked: Streams) -> pl.DataFrame | None:
@@ -109,33 +140,54 @@ def _add_pending(fresh: pl.DataFrame, pending: pl.DataFrame | None) -> pl.DataFr
     if pending is None:
         return fresh
     columns = [column for column in pending.columns if column in fresh.columns]
-    return pl.concat([fresh.select(columns), pending.select(columns)]).sort("stream", "at")
+    both = pl.concat([fresh.select(columns), pending.select(columns)])
+    return both.unique(["stream", "at"], keep="first").sort("stream", "at")  # some pending ones changed just now
 
 
-async def _drop_duplicates(
-    session: AsyncSession, locked: Streams, frame: pl.DataFrame, *, cautious: bool
-) -> pl.DataFrame:
-    """Returns the rows that were not stored before, and stores those that are older than their stream's newest sample.
+async def _merge_duplicates(
+    session: AsyncSession, locked: Streams, frame: pl.DataFrame, *, cautious: bool, replace: bool
+) -> tuple[pl.DataFrame, Duplicates]:
+    """Returns the rows that are new or change a stored sample, and stores those not newer than their stream's newest.
 
     The newer ones are marked `in_time`: they cannot be stored yet, and nobody else can while the streams are locked.
+    Those that change a stored sample have all its values, and are not marked `is_new`.
     """
     in_time = pl.Series((frame["at"].to_numpy() > locked.last_at[frame["stream"].to_numpy()]) & (not cautious))
-    frame = frame.with_columns(in_time=in_time)
+    frame = frame.with_columns(in_time=in_time, is_new=pl.lit(True))  # noqa: FBT003
     if in_time.all():
-        return frame
+        return frame, Duplicates()
     late = frame.filter(~in_time)
-    stored = np.ones(len(late), dtype=bool)
-    stored[await samples.insert_missing(session, locked.kind, late)] = False
-    return pl.concat([frame.filter(in_time), late.filter(pl.Series(stored))]).sort("stream", "at")
+    stored = await samples.load_stored(session, locked.kind, late)
+    is_known = pl.Series(np.isin(np.arange(len(late)), stored["place"].to_numpy()))
+    known, new = late.filter(is_known), late.filter(~is_known)
+    changed, duplicates = await asyncio.to_thread(merge_with_stored, locked.kind, known, stored, replace=replace)
+    changed = changed.with_columns(is_new=pl.lit(False))  # noqa: FBT003
+    if len(new):
+        await samples.copy_samples(session, locked.kind, new)
+    if len(changed):
+        await samples.update_samples(session, locked.kind, changed)
+    return pl.concat([frame.filter(in_time), new, changed]).sort("stream", "at"), duplicates
+
+
+def _audit_replacement(
+    context: Context, session: AsyncSession, kind: TargetKind, count: int, times: NDArray[np.int64]
+) -> None:
+    """Notes who replaced how many samples, and of when."""
+    first, last = (from_ms(int(at)).isoformat() for at in (times.min(), times.max()))
+    logger.warning("samples were replaced", kind=kind, samples=count, first=first, last=last)
+    details = f"{count} samples of {kind.lower()}s, from {first} to {last}"
+    by = context.caller.author_id if context.caller else None
+    entry = AuditEntry(subject_id=REPLACEMENTS, by_id=by, action="SAMPLES_REPLACED", details=details, at=context.now)
+    session.add(entry)
 
 
 async def _store_and_score(
     session: AsyncSession, scorer: BatchScorer, fresh: pl.DataFrame, rows: pl.DataFrame
 ) -> ScoredBatch:
     """Stores and scores at the same time; but cold-start streams learn first, from what the batch itself brings."""
-    locked = scorer.streams
-    await learn_from_batch(session, scorer, fresh)
-    added = np.bincount(fresh["stream"].to_numpy(), minlength=len(locked.keys))
+    locked, new = scorer.streams, fresh.filter("is_new")
+    await learn_from_batch(session, scorer, new)
+    added = np.bincount(new["stream"].to_numpy(), minlength=len(locked.keys))
     cold = baselines.choose_learning_batch(locked, added, cold_start=True)
     if cold.streams:
         await baselines.apply(session, locked, await _store_and_refit(session, locked, fresh, cold))

@@ -13,11 +13,10 @@ from resolvers.base.rate_limits import Budget
 from resolvers.base.roles import Role
 from resolvers.context import Context
 from resolvers.store.tables.core import Anomaly, Link
-from resolvers.store.tables.samples import key_columns
 from resolvers.store.telemetry.live_samples import NewSamples
 from resolvers.store.telemetry.series import Span
 from resolvers.telemetry import validation
-from resolvers.telemetry.ingest import ingest
+from resolvers.telemetry.ingest import Ingested, ingest
 from resolvers.telemetry.left_out import LeftOutCells, count_cells
 
 LARGEST_BATCH = 100_000
@@ -44,6 +43,8 @@ class RecordedBatch:
     duplicates: rows that were stored before, or earlier in the same batch.
     rejected: the first 100 refused rows.
     reasons: counts all refused rows by what is wrong, whatever the value.
+    merged, conflicting, replaced: duplicates that filled in a metric, that have another value than what stays, and that
+        replaced a value.
     left_out_count, left_out: cells of rows that were not refused, whose values are impossible or cannot be read.
     """
 
@@ -53,11 +54,14 @@ class RecordedBatch:
     rejected: list[Rejection]
     reasons: dict[str, int]
     anomalies: list[Anomaly]
+    merged: int = 0
+    conflicting: int = 0
+    replaced: int = 0
     left_out_count: int = 0
     left_out: list[LeftOutCells] = field(default_factory=list)
 
 
-async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> RecordedBatch:
+async def record(context: Context, kind: TargetKind, frame: pl.DataFrame, *, replace: bool = False) -> RecordedBatch:
     """Stores and scores rows; those that cannot be stored are set aside with their reasons.
 
     All happens in one transaction: an accepted sample is stored, scored and published, or nothing happened and the
@@ -66,30 +70,42 @@ async def record(context: Context, kind: TargetKind, frame: pl.DataFrame) -> Rec
     frame: `number` (Int64), for links `direction` ('IB', 'OB'), `at` (Int64, epoch ms) and any of the kind's metric
         columns (Float64, null = not measured). `unreadable` (String) may say what is wrong with a row already, and
         `left_out` (lists of `left_out.CELL`) which of its cells could not be read.
+    replace: overwrite stored values with others; else these stay, and only what is missing is filled in.
     """
-    context.require(Role.OPERATOR, "record metrics")
+    require_recorder(context, replace=replace)
     most = largest_batch(context)
     if len(frame) > most:
         raise InvalidInput(f"At most {most} rows at once; these are {len(frame)}. Send them in parts.")
     await context.consume(Budget.SAMPLES, cost=len(frame))
-    rows = await validation.validate_rows(context, kind, frame)
+    rows = await validation.validate_rows(context, kind, frame, replace=replace)
     good, rejected = rows.good, rows.rejected
-    unique = good.unique(key_columns(kind), keep="first", maintain_order=True)
-    repeated = len(good) - len(unique)
-    accepted, anomalies = await ingest(context, kind, unique) if len(unique) else (0, [])
-    duplicates = repeated + len(unique) - accepted
-    counters.count_recorded(kind, accepted, duplicates, len(rejected))
+    ingested = await ingest(context, kind, good, replace=replace) if len(good) else Ingested()
+    duplicates = rows.repeated + len(good) - ingested.accepted
+    details = rows.duplicates + ingested.duplicates
+    counters.count_recorded(kind, ingested.accepted, duplicates, len(rejected))
+    counters.count_details(kind, details.merged, details.conflicting, details.replaced, len(rows.left_out))
     listed = rejected.head(LISTED_REJECTIONS)
     return RecordedBatch(
-        accepted,
+        ingested.accepted,
         duplicates,
         len(rejected),
         [Rejection(row, reason) for row, reason in listed.iter_rows()],
         dict(rejected.group_by(pl.col("reason").str.replace(VARYING_PART, "")).len().iter_rows()),
-        anomalies,
+        ingested.anomalies,
+        details.merged,
+        details.conflicting,
+        details.replaced,
         len(rows.left_out),
         count_cells(rows.left_out),
     )
+
+
+def require_recorder(context: Context, *, replace: bool) -> None:
+    """Raises Forbidden or Unauthenticated; only an ADMIN may change what was measured and judged before."""
+    if replace:
+        context.require(Role.ADMIN, "replace metrics")
+    else:
+        context.require(Role.OPERATOR, "record metrics")
 
 
 def largest_batch(context: Context) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind, grade
+from ml.catalogue.metrics import CATALOGUE, TargetKind
 from ml.catalogue.units import DAY_MS
 from resolvers.base.times import MAX_CLOCK_AHEAD
 from resolvers.context import Context
@@ -16,7 +16,7 @@ from resolvers.store.postgres import binary_copy
 from resolvers.store.postgres.identifiers import LARGEST_INTEGER
 from resolvers.store.tables.samples import real_columns, target_column
 from resolvers.store.tables.targets import TARGET_TABLES
-from resolvers.store.telemetry.readings import to_readings
+from resolvers.telemetry.duplicates import GRADE, Duplicates, grade_links, merge_repeats
 from resolvers.telemetry.left_out import leave_out_impossible, name_first
 
 if TYPE_CHECKING:
@@ -29,22 +29,31 @@ Check = tuple[pl.Expr, pl.Expr]  # whether something is wrong with a row, and th
 class ValidatedRows:
     """A batch, divided.
 
-    good: can be stored: targets' ids, all metric columns, and `row` numbers.
+    good: can be stored: targets' ids, all metric columns, and `row` numbers; each target, direction and time once. For
+        links `is_graded`, whether the grade was given and not computed.
+    repeated: how many rows became one with an earlier one of the batch. duplicates: what they did.
     rejected: `row` and `reason`.
     left_out: cells of good rows that are left out, as `left_out.CELLS`.
     """
 
     good: pl.DataFrame
+    repeated: int
+    duplicates: Duplicates
     rejected: pl.DataFrame
     left_out: pl.DataFrame
 
 
-async def validate_rows(context: Context, kind: TargetKind, frame: pl.DataFrame) -> ValidatedRows:
-    """Divides a batch into rows that can be stored and rows that cannot, with what is wrong with them."""
+async def validate_rows(
+    context: Context, kind: TargetKind, frame: pl.DataFrame, *, replace: bool = False
+) -> ValidatedRows:
+    """Divides a batch into rows that can be stored and rows that cannot, with what is wrong with them.
+
+    replace: of repetitions, the last value counts instead of the first.
+    """
     numbers = frame["number"].drop_nulls().unique().to_list()
     async with context.database.driver() as connection:
         ids = await _read_ids(connection, kind, [number for number in numbers if 0 <= number <= LARGEST_INTEGER])
-    return await asyncio.to_thread(_divide_rows, kind, frame, ids, _list_checks(context, kind))
+    return await asyncio.to_thread(_divide_rows, kind, frame, ids, _list_checks(context, kind), replace=replace)
 
 
 async def _read_ids(connection: "Connection", kind: TargetKind, numbers: Sequence[int]) -> pl.DataFrame:
@@ -59,7 +68,9 @@ async def _read_ids(connection: "Connection", kind: TargetKind, numbers: Sequenc
     return pl.DataFrame({"number": found_numbers.astype(np.int64), target_column(kind): ids})
 
 
-def _divide_rows(kind: TargetKind, frame: pl.DataFrame, ids: pl.DataFrame, checks: Sequence[Check]) -> ValidatedRows:
+def _divide_rows(
+    kind: TargetKind, frame: pl.DataFrame, ids: pl.DataFrame, checks: Sequence[Check], *, replace: bool
+) -> ValidatedRows:
     columns = list(CATALOGUE[kind].columns)
     wide = frame.with_row_index("row").with_columns(
         pl.lit(None, pl.Float64).alias(column) for column in columns if column not in frame.columns
@@ -72,10 +83,13 @@ def _divide_rows(kind: TargetKind, frame: pl.DataFrame, ids: pl.DataFrame, check
     is_wrong = pl.any_horizontal(nothing_left, *(wrong.fill_null(value=True) for wrong, _ in checks))
     wrong = rows.select(is_wrong).to_series()
     good = rows.filter(~wrong) if wrong.any() else rows
-    complete = _grade_links(good) if kind is TargetKind.LINK else good
-    stored = complete.with_columns(pl.col(real_columns(kind)).cast(pl.Float32))  # so that scores can be repeated
+    as_stored = good.with_columns(pl.col(real_columns(kind)).cast(pl.Float32))  # so that scores can be repeated
+    unique, duplicates = merge_repeats(kind, as_stored, replace=replace)
+    if kind is TargetKind.LINK:
+        unique = grade_links(unique.with_columns(is_graded=pl.col(GRADE).is_not_null()))
     rejected = _explain(rows.filter(wrong), left_out, checks)
-    return ValidatedRows(stored, rejected, left_out.join(rejected, on="row", how="anti"))
+    kept = left_out.join(rejected, on="row", how="anti")
+    return ValidatedRows(unique, len(good) - len(unique), duplicates, rejected, kept)
 
 
 def _explain(rejected: pl.DataFrame, left_out: pl.DataFrame, checks: Sequence[Check]) -> pl.DataFrame:
@@ -103,9 +117,3 @@ def _list_checks(context: Context, kind: TargetKind) -> list[Check]:
         missing = pl.col("direction").is_null() | ~pl.col("direction").is_in(["IB", "OB"])
         checks.insert(3, (missing, pl.lit("The direction must be IB or OB.")))
     return checks
-
-
-def _grade_links(frame: pl.DataFrame) -> pl.DataFrame:
-    computed = grade(to_readings(frame, CATALOGUE[TargetKind.LINK]))
-    column = Metric.GRADE.column
-    return frame.with_columns(pl.coalesce(pl.col(column), pl.Series(computed).fill_nan(None)).alias(column))

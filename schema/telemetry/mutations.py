@@ -18,6 +18,13 @@ from schema.telemetry.columns import LinkColumns, NetworkColumns, SiteColumns, c
 from schema.telemetry.samples import LinkSampleInput, NetworkSampleInput, SiteSampleInput, samples_to_frame
 from schema.telemetry.types import LeftOutCells, RecordedMetrics, RejectedSample
 
+Replace = Annotated[
+    bool,
+    strawberry.argument(
+        description="Overwrite stored values with those that are sent. Only an ADMIN may. If false, a stored value"
+        " stays, and what is null is filled in."
+    ),
+]
 RecordResult = Annotated[RecordedMetrics | InvalidInput | Forbidden, strawberry.union("RecordResult")]
 
 
@@ -27,45 +34,58 @@ def _to_recorded_metrics(recorded: RecordedBatch) -> RecordedMetrics:
         duplicates=recorded.duplicates,
         rejected_count=recorded.rejected_count,
         rejected=[RejectedSample(row=r.row, reason=r.reason) for r in recorded.rejected],
+        merged=recorded.merged,
+        conflicting=recorded.conflicting,
+        replaced=recorded.replaced,
         left_out_count=recorded.left_out_count,
         left_out=[LeftOutCells(**vars(cells)) for cells in recorded.left_out],
         anomalies=[Node.find_type("Anomaly").from_row(row) for row in recorded.anomalies],
     )
 
 
-async def _record_samples(info: Info, kind: TargetKind, samples: list[Any]) -> RecordedMetrics:
-    return _to_recorded_metrics(await recording.record(info.context, kind, samples_to_frame(kind, samples)))
+async def _record_samples(info: Info, kind: TargetKind, samples: list[Any], replace: Replace) -> RecordedMetrics:
+    frame = samples_to_frame(kind, samples)
+    return _to_recorded_metrics(await recording.record(info.context, kind, frame, replace=replace))
 
 
-async def _record_columns(info: Info, kind: TargetKind, columns: object) -> RecordedMetrics:
-    return _to_recorded_metrics(await recording.record(info.context, kind, columns_to_frame(kind, columns)))
+async def _record_columns(info: Info, kind: TargetKind, columns: object, replace: Replace) -> RecordedMetrics:
+    frame = columns_to_frame(kind, columns)
+    return _to_recorded_metrics(await recording.record(info.context, kind, frame, replace=replace))
 
 
 @strawberry.type
 class TelemetryMutations:
     @mutation(Role.OPERATOR, description="Stores measurements of networks and looks for anomalies in them.")
-    async def record_network_metrics(self, info: Info, samples: Batch[NetworkSampleInput]) -> RecordResult:
-        return await _record_samples(info, TargetKind.NETWORK, [*samples])
+    async def record_network_metrics(
+        self, info: Info, samples: Batch[NetworkSampleInput], replace: Replace = False
+    ) -> RecordResult:
+        return await _record_samples(info, TargetKind.NETWORK, [*samples], replace)
 
     @mutation(Role.OPERATOR, description="Stores measurements of sites and looks for anomalies in them.")
-    async def record_site_metrics(self, info: Info, samples: Batch[SiteSampleInput]) -> RecordResult:
-        return await _record_samples(info, TargetKind.SITE, [*samples])
+    async def record_site_metrics(
+        self, info: Info, samples: Batch[SiteSampleInput], replace: Replace = False
+    ) -> RecordResult:
+        return await _record_samples(info, TargetKind.SITE, [*samples], replace)
 
     @mutation(Role.OPERATOR, description="Stores measurements of links and looks for anomalies in them.")
-    async def record_link_metrics(self, info: Info, samples: Batch[LinkSampleInput]) -> RecordResult:
-        return await _record_samples(info, TargetKind.LINK, [*samples])
+    async def record_link_metrics(
+        self, info: Info, samples: Batch[LinkSampleInput], replace: Replace = False
+    ) -> RecordResult:
+        return await _record_samples(info, TargetKind.LINK, [*samples], replace)
 
     @mutation(Role.OPERATOR, description="The same as `recordNetworkMetrics`, with columns instead of a list. Faster.")
-    async def record_network_columns(self, info: Info, columns: NetworkColumns) -> RecordResult:
-        return await _record_columns(info, TargetKind.NETWORK, columns)
+    async def record_network_columns(
+        self, info: Info, columns: NetworkColumns, replace: Replace = False
+    ) -> RecordResult:
+        return await _record_columns(info, TargetKind.NETWORK, columns, replace)
 
     @mutation(Role.OPERATOR, description="The same as `recordSiteMetrics`, with columns instead of a list. Faster.")
-    async def record_site_columns(self, info: Info, columns: SiteColumns) -> RecordResult:
-        return await _record_columns(info, TargetKind.SITE, columns)
+    async def record_site_columns(self, info: Info, columns: SiteColumns, replace: Replace = False) -> RecordResult:
+        return await _record_columns(info, TargetKind.SITE, columns, replace)
 
     @mutation(Role.OPERATOR, description="The same as `recordLinkMetrics`, with columns instead of a list. Faster.")
-    async def record_link_columns(self, info: Info, columns: LinkColumns) -> RecordResult:
-        return await _record_columns(info, TargetKind.LINK, columns)
+    async def record_link_columns(self, info: Info, columns: LinkColumns, replace: Replace = False) -> RecordResult:
+        return await _record_columns(info, TargetKind.LINK, columns, replace)
 
     @mutation(
         Role.OPERATOR,
@@ -73,6 +93,10 @@ class TelemetryMutations:
         " input of this kind. The file is stored in batches: after a failure the earlier batches stay, and you can"
         " send the file again.",
     )
-    async def import_metrics(self, info: Info, kind: TargetKind, file: Upload) -> RecordResult:
+    async def import_metrics(
+        self, info: Info, kind: TargetKind, file: Upload, replace: Replace = False
+    ) -> RecordResult:
         upload: Any = file
-        return _to_recorded_metrics(await import_upload(info.context, kind, upload.filename, upload.file))
+        return _to_recorded_metrics(
+            await import_upload(info.context, kind, upload.filename, upload.file, overwrite=replace)
+        )

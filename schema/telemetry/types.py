@@ -92,8 +92,18 @@ class LeftOutCells:
 class RecordedMetrics:
     accepted: int = strawberry.field(description="The number of samples that are now stored and scored.")
     duplicates: int = strawberry.field(
-        description="The number of samples with a target, direction and time that is already stored. The stored sample"
-        " stays as it is."
+        description="The number of samples with a target, direction and time that is already stored, or came earlier"
+        " in the same input."
+    )
+    merged: int = strawberry.field(
+        description="Of the duplicates: those that filled in metrics of the stored sample that were null. It is scored"
+        " again."
+    )
+    conflicting: int = strawberry.field(
+        description="Of the duplicates: those with another value than the stored one, which stays. See `replace`."
+    )
+    replaced: int = strawberry.field(
+        description="Of the duplicates: those that replaced a stored value, as `replace` was true."
     )
     rejected_count: int = strawberry.field(
         description="The number of samples that were not stored, for example because their target is unknown, their"

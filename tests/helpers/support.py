@@ -362,7 +362,7 @@ async def codes(api: Api, document: str, **variables: Any) -> list[str]:
 
 RECORDED = """__typename
   ... on RecordedMetrics { accepted duplicates rejectedCount rejected { row reason } anomalies { id }
-    leftOutCount leftOut { column reason count example } }
+    merged conflicting replaced leftOutCount leftOut { column reason count example } }
   ... on InvalidInput { message path } ... on Forbidden { message requiredRole }"""
 LINK_CENTRE = [4.0, 45.0, 1.0, 1.0, 100.0, 12.0, -45.0, 33.0, 600.0, 12.0, 0.1, 9.5]
 LINK_SPREAD = [1.0, 8.0, 2.0, 2.0, 0.5, 0.3, 0.3, 0.3, 8.0, 2.0, 0.1, 0.15]

@@ -52,33 +52,47 @@ async def copy_samples(session: AsyncSession, kind: TargetKind, frame: pl.DataFr
         raise AlreadyStored from error
 
 
-async def insert_missing(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) -> NDArray[np.int64]:
-    """Inserts the rows that are not stored yet; returns the indices of those that were. Raises PartitionMissing."""
+async def load_stored(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) -> pl.DataFrame:
+    """Returns which of these rows are stored, and how: `place` (index into the rows, ascending) and the metrics.
+
+    frame: the table's key columns, `at` in epoch ms. LATERAL forces an index look-up per row.
+    """
+    name, columns = SAMPLES[kind].name, CATALOGUE[kind].columns
+    direction = "AND direction = key.direction" if kind is TargetKind.LINK else ""
+    arrays = ", ".join(f"array_send(array_agg(coalesce({column}, 'NaN'))) AS {column}" for column in columns)
     connection = await driver(session)
-    name, keys = SAMPLES[kind].name, ", ".join(key_columns(kind))
-    staged = f"staged_{name}"
-    await connection.execute(
-        f"CREATE TEMP TABLE IF NOT EXISTS {staged} (LIKE {name}, row integer) ON COMMIT DELETE ROWS"
+    record = await connection.fetchrow(
+        f"SELECT array_send(array_agg(key.place)) AS place, {arrays}"  # noqa: S608
+        " FROM unnest($1::int[], $2::text[], $3::bigint[]) WITH ORDINALITY AS key (target, direction, ms, place)"
+        f" CROSS JOIN LATERAL (SELECT * FROM {name} WHERE {target_column(kind)} = key.target {direction}"
+        " AND at = to_timestamp(0) + key.ms * interval '1 ms' OFFSET 0) AS sample",
+        frame[target_column(kind)].to_list(),
+        frame["direction"].to_list() if kind is TargetKind.LINK else [""] * len(frame),
+        frame["at"].to_list(),
     )
-    columns = _pack_columns(kind, frame) | {"row": ("integer", np.arange(len(frame)))}
-    await connection.copy_to_table(
-        staged,
-        source=io.BytesIO(binary_copy.copy_in(columns)),
-        columns=list(columns),
-        format="binary",
-        schema_name="pg_temp",
-    )
-    listed = ", ".join(column for column in columns if column != "row")
-    try:
-        records = await connection.fetch(
-            f"WITH stored AS (INSERT INTO {name} ({listed}) SELECT {listed} FROM pg_temp.{staged} ORDER BY {keys}"  # noqa: S608
-            f" ON CONFLICT DO NOTHING RETURNING {keys})"
-            f" SELECT row FROM pg_temp.{staged} AS staged LEFT JOIN stored USING ({keys})"
-            " WHERE stored IS NULL ORDER BY row"
-        )
-    except asyncpg.CheckViolationError as error:
-        raise PartitionMissing from error
-    return np.array([record["row"] for record in records], dtype=np.int64)
+    assert record is not None  # noqa: S101  an aggregate over nothing is a row too
+    values = {column: binary_copy.array(record[column], type) for column, type in value_types(kind).items()}
+    places = {"place": binary_copy.array(record["place"], "bigint") - 1}
+    return pl.DataFrame(places | values, nan_to_null=True).sort("place")
+
+
+async def update_samples(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) -> None:
+    """Gives stored samples of locked streams these values.
+
+    frame: as for `copy_samples`.
+    """
+    connection = await driver(session)
+    name, staged = SAMPLES[kind].name, f"staged_{SAMPLES[kind].name}"
+    await connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {staged} (LIKE {name}) ON COMMIT DELETE ROWS")
+    columns = _pack_columns(kind, frame)
+    packed = io.BytesIO(binary_copy.copy_in(columns))
+    await connection.copy_to_table(staged, source=packed, columns=list(columns), format="binary", schema_name="pg_temp")
+    values = ", ".join(f"{column} = staged.{column}" for column in CATALOGUE[kind].columns)
+    same = " AND ".join(f"sample.{column} = staged.{column}" for column in key_columns(kind))
+    # A look-up per row, whatever the planner believes of tables that have grown since.
+    await connection.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
+    await connection.execute(f"UPDATE {name} AS sample SET {values} FROM pg_temp.{staged} AS staged WHERE {same}")  # noqa: S608
+    await connection.execute("SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on")
 
 
 def _pack_columns(kind: TargetKind, frame: pl.DataFrame) -> dict[str, tuple[str, NDArray[Any]]]:

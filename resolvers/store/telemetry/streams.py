@@ -16,7 +16,7 @@ from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from ml.catalogue.units import HOUR_MS
 from ml.detection.features import NEVER, Memory
 from ml.detection.silence import KEPT_GAPS
-from ml.numerics.arrays import Floats
+from ml.numerics.arrays import Bools, Floats
 from resolvers.store.postgres import binary_copy
 from resolvers.store.postgres.database import driver
 from resolvers.store.tables.core import Stream
@@ -221,12 +221,14 @@ async def advance_streams(
     streams: Streams,
     which: NDArray[np.int64],
     times: NDArray[np.int64],
+    is_new: Bools,
     now: datetime,
     gaps: Floats,
 ) -> None:
     """Counts the samples that were stored, marks their hours for roll-up, writes back memories, notes who was heard.
 
     which, times: stream (index into the keys) and epoch ms of each row, shape (rows,), sorted by both.
+    is_new: whether it is stored anew, and not an earlier one that changed, shape (rows,).
     now: when the samples came.
     gaps: seconds since the stream was last heard, NaN where that says nothing of its cadence, shape (streams,).
     """
@@ -234,7 +236,12 @@ async def advance_streams(
     begins = np.flatnonzero(np.diff(which, prepend=-1) | (np.diff(hours, prepend=hours[0]) > 1))
     ends = np.append(begins[1:], len(which)) - 1
     keys = [streams.keys[number] for number in which[begins].tolist()]
-    runs = (ends - begins + 1, times[ends], hours[begins] * 3600, (hours[ends] + 1) * 3600)
+    runs = (
+        np.add.reduceat(is_new, begins, dtype=np.int64),
+        times[ends],
+        hours[begins] * 3600,
+        (hours[ends] + 1) * 3600,
+    )
     changed = np.unique(which)
     memories = dict(zip(changed.tolist(), streams.memory.take(changed).to_bytes(), strict=True))
     connection = await driver(session)
