@@ -1,11 +1,13 @@
 """What a process gives its resolvers and they know by these methods only: made in `bcom_graphql.app`."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import IO, Protocol
 from uuid import UUID
 
 import polars as pl
+
+from resolvers.base.files import Columns, Wanted
 
 
 class Trainers(Protocol):
@@ -32,6 +34,8 @@ class OpenFile(Protocol):
     """A file of samples that is being read."""
 
     rows: int  # as many as the file says it has
+    columns: Columns
+    notes: list[str]  # sentences on what was understood of its rows, when all are read
 
     def batches(self) -> AsyncIterator[pl.DataFrame]:
         """Yields the rows in the file's order. Raises InvalidInput."""
@@ -40,7 +44,5 @@ class OpenFile(Protocol):
 class FileReaders(Protocol):
     """Reads files in processes of their own."""
 
-    def open(
-        self, file: IO[bytes], name: str, required: Sequence[str], metrics: Sequence[str]
-    ) -> AbstractAsyncContextManager[OpenFile]:
-        """Opens a CSV or Parquet file with these columns. Raises InvalidInput, Unavailable."""
+    def open(self, file: IO[bytes], name: str, wanted: Wanted) -> AbstractAsyncContextManager[OpenFile]:
+        """Opens a CSV or Parquet file. Raises InvalidInput, Unavailable."""

@@ -30,10 +30,11 @@ EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Rejection:
-    """Why a row was refused; rows count from 0."""
+    """Why a row was refused; rows count from 0. line: of a file, from 1."""
 
     row: int
     reason: str
+    line: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,10 @@ async def record(context: Context, kind: TargetKind, frame: pl.DataFrame, *, rep
     details = rows.duplicates + ingested.duplicates
     counters.count_recorded(kind, ingested.accepted, duplicates, len(rejected))
     counters.count_details(kind, details.merged, details.conflicting, details.replaced, len(rows.left_out))
-    listed = rejected.head(LISTED_REJECTIONS)
     return RecordedBatch(
         ingested.accepted,
         duplicates,
-        len(rejected),
-        [Rejection(row, reason) for row, reason in listed.iter_rows()],
-        dict(rejected.group_by(pl.col("reason").str.replace(VARYING_PART, "")).len().iter_rows()),
+        *_describe_rejected(rejected),
         ingested.anomalies,
         details.merged,
         details.conflicting,
@@ -106,6 +104,23 @@ def require_recorder(context: Context, *, replace: bool) -> None:
         context.require(Role.ADMIN, "replace metrics")
     else:
         context.require(Role.OPERATOR, "record metrics")
+
+
+async def check(context: Context, kind: TargetKind, frame: pl.DataFrame, *, replace: bool = False) -> RecordedBatch:
+    """Returns what `record` would refuse and leave out, and stores nothing."""
+    require_recorder(context, replace=replace)
+    rows = await validation.validate_rows(context, kind, frame, replace=replace)
+    left_out = count_cells(rows.left_out)
+    return RecordedBatch(
+        0, 0, *_describe_rejected(rows.rejected), [], left_out_count=len(rows.left_out), left_out=left_out
+    )
+
+
+def _describe_rejected(rejected: pl.DataFrame) -> tuple[int, list[Rejection], dict[str, int]]:
+    """Returns how many rows were refused, the first of them, and how many for each reason."""
+    listed = [Rejection(row, reason) for row, reason in rejected.head(LISTED_REJECTIONS).iter_rows()]
+    reasons = rejected.group_by(pl.col("reason").str.replace(VARYING_PART, "")).len()
+    return len(rejected), listed, dict(reasons.iter_rows())
 
 
 def largest_batch(context: Context) -> int:

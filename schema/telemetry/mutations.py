@@ -6,7 +6,7 @@ import strawberry
 
 from ml.catalogue.metrics import TargetKind
 from resolvers.telemetry import recording
-from resolvers.telemetry.file_import import import_upload
+from resolvers.telemetry.file_import import Tally, import_upload
 from resolvers.telemetry.recording import RecordedBatch
 from schema.directives import Batch
 from schema.enums import Role
@@ -15,6 +15,7 @@ from schema.relay import Info, Node
 from schema.root_fields import mutation
 from schema.scalars import Upload
 from schema.telemetry.columns import LinkColumns, NetworkColumns, SiteColumns, columns_to_frame
+from schema.telemetry.imports import ImportedColumn, ImportOptions
 from schema.telemetry.samples import LinkSampleInput, NetworkSampleInput, SiteSampleInput, samples_to_frame
 from schema.telemetry.types import LeftOutCells, RecordedMetrics, RejectedSample
 
@@ -28,18 +29,23 @@ Replace = Annotated[
 RecordResult = Annotated[RecordedMetrics | InvalidInput | Forbidden, strawberry.union("RecordResult")]
 
 
-def _to_recorded_metrics(recorded: RecordedBatch) -> RecordedMetrics:
+def _to_recorded_metrics(recorded: RecordedBatch, tally: Tally | None = None) -> RecordedMetrics:
+    """tally: what was understood of a file, if the samples came in one."""
     return RecordedMetrics(
         accepted=recorded.accepted,
         duplicates=recorded.duplicates,
         rejected_count=recorded.rejected_count,
-        rejected=[RejectedSample(row=r.row, reason=r.reason) for r in recorded.rejected],
+        rejected=[RejectedSample(row=r.row, line=r.line, reason=r.reason) for r in recorded.rejected],
         merged=recorded.merged,
         conflicting=recorded.conflicting,
         replaced=recorded.replaced,
         left_out_count=recorded.left_out_count,
         left_out=[LeftOutCells(**vars(cells)) for cells in recorded.left_out],
         anomalies=[Node.find_type("Anomaly").from_row(row) for row in recorded.anomalies],
+        rows=tally.rows if tally else recorded.accepted + recorded.duplicates + recorded.rejected_count,
+        columns=[ImportedColumn.from_counted(column) for column in tally.columns] if tally else [],
+        ignored_columns=tally.report.columns.ignored if tally else [],
+        warnings=tally.warnings if tally else [],
     )
 
 
@@ -90,13 +96,13 @@ class TelemetryMutations:
     @mutation(
         Role.OPERATOR,
         description="Records samples from a CSV or Parquet file. Its columns are named like the fields of the sample"
-        " input of this kind. The file is stored in batches: after a failure the earlier batches stay, and you can"
-        " send the file again.",
+        " input of this kind, in any spelling, unless `options` say which is which. The file is stored in batches:"
+        " after a failure the earlier batches stay, and you can send the file again.",
     )
     async def import_metrics(
-        self, info: Info, kind: TargetKind, file: Upload, replace: Replace = False
+        self, info: Info, kind: TargetKind, file: Upload, options: ImportOptions | None = None, replace: Replace = False
     ) -> RecordResult:
         upload: Any = file
-        return _to_recorded_metrics(
-            await import_upload(info.context, kind, upload.filename, upload.file, overwrite=replace)
-        )
+        said = (options or ImportOptions()).to_options(overwrite=replace)
+        imported = await import_upload(info.context, kind, upload.filename, upload.file, said)
+        return _to_recorded_metrics(imported.recorded, imported.tally)

@@ -11,6 +11,7 @@ from schema.directives import FREE, READING_COST
 from schema.enums import Direction
 from schema.relay import lazy_type
 from schema.scalars import FloatArray, TimeArray
+from schema.telemetry.imports import ImportedColumn
 
 LINK = lazy_type("Link", "schema.fleet.types")
 ANOMALY = lazy_type("Anomaly", "schema.anomalies.types")
@@ -77,6 +78,9 @@ class LinkMetricsEvent:
 @strawberry.type(description="A sample that was not stored.")
 class RejectedSample:
     row: int = strawberry.field(description="Its position in the input, from 0.")
+    line: int | None = strawberry.field(
+        description="Its line in a CSV file, or its row in a Parquet file, from 1. Null if it came in no file."
+    )
     reason: str = strawberry.field(description="What is wrong with it.")
 
 
@@ -121,4 +125,17 @@ class RecordedMetrics:
     anomalies: list[Any] = strawberry.field(
         graphql_type=list[ANOMALY],  # type: ignore[valid-type]
         description="Anomalies that these samples opened, extended or ended.",
+    )
+    rows: int = strawberry.field(description="The number of samples that were sent, or rows of the file.")
+    columns: list[ImportedColumn] = strawberry.field(
+        description="The columns of the file that were read, and what became of their cells. Empty without a file.",
+        directives=[FREE],
+    )
+    ignored_columns: list[str] = strawberry.field(
+        description="The headings of the file's columns that were not read. Empty without a file.", directives=[FREE]
+    )
+    warnings: list[str] = strawberry.field(
+        description="What a person should look at, in sentences: a large share of a file's rows or values that could"
+        " not be used, columns that look like ours but were not read, times whose unit was found out.",
+        directives=[FREE],
     )

@@ -61,7 +61,8 @@ async def test_a_csv_file_is_recorded(operator: Api, make: Factory, services: Se
     first, again = await imported(operator, content), await imported(operator, content)
 
     assert (first["accepted"], first["rejectedCount"]) == (3, 1)
-    assert first["rejected"] == [{"row": 3, "reason": "at cannot be read: yesterday."}]
+    reason = "at must be an RFC 3339 time, such as 2026-01-31T12:00:00Z, and is yesterday."
+    assert first["rejected"] == [{"row": 3, "reason": reason}]
     assert (again["accepted"], again["duplicates"]) == (0, 3)
     assert len(await stored(services, TargetKind.LINK)) == 3
 

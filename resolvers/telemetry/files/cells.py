@@ -1,40 +1,120 @@
 """Parses the cells of a file into the types that samples are recorded with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
 
 import polars as pl
 from polars import selectors
 
-LONGEST_CELL = 1024  # bytes
-SHOWN_CHARACTERS = 100  # of a cell that cannot be read
-CUT_OFF = "…"  # ends what is shorter than it was, so that it cannot be read as anything
-ISO_FORMATS = ("%+", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z")
+from resolvers.telemetry.files.headings import Field, Unsuitable
+from resolvers.telemetry.files.messages import NUMBER, Job
+from resolvers.telemetry.values.missing import drop_missing
+from resolvers.telemetry.values.moments import MomentRules, explain_moment_type, parse_moments
+from resolvers.telemetry.values.numbers import explain_type, parse_numbers, parse_whole_numbers
+from resolvers.telemetry.values.parsed import LEFT_OUT, SHOWN_CHARACTERS, Parsed
+
+LONGEST_CELL: Final = 1024  # bytes
+CUT_OFF: Final = "…"  # ends what is shorter than it was, so that it cannot be read as anything
+UNPRINTABLE: Final = r"[\p{C}\p{Zl}\p{Zp}]"  # of a cell that is shown
+DIRECTIONS: Final = ("IB", "OB")
 
 
-def parse_cells(raw: pl.DataFrame, metrics: Sequence[str]) -> pl.DataFrame:
-    """Returns typed columns, and in `unreadable` a sentence on a cell that cannot be read.
+@dataclass(frozen=True)
+class TypedRows:
+    """Rows in their types. forms: in which forms their times came."""
 
-    raw: `number`, `at` and the metrics in any type, and text columns.
+    frame: pl.DataFrame
+    forms: frozenset[str]
+
+
+def check_types(types: Mapping[str, pl.DataType], headings: Mapping[str, str], job: Job) -> None:
+    """Raises Unsuitable for a column whose type is not cast to what it should be: a truth value is no number.
+
+    types, headings: by our names.
     """
-    raw = _cut_long_texts(raw).with_columns(selectors.string().str.strip_chars().replace("", None))
-    typed = {
-        "number": _parse_whole(pl.col("number"), raw.schema["number"]),
-        "at": _parse_time(raw.schema["at"]),
-        **{name: pl.col(name).cast(pl.Float64, strict=False) for name in metrics},
+    for name, dtype in types.items():
+        if wrong := _explain(name, dtype, job):
+            raise Unsuitable(f"cannot be used, as its column {headings[name]} {wrong}.")
+
+
+def _explain(name: str, dtype: pl.DataType, job: Job) -> str | None:
+    if name == "at":
+        return explain_moment_type(dtype, MomentRules(job.time_zone, job.time_unit))
+    if name == "direction":
+        is_text = dtype in (pl.String, pl.Categorical, pl.Enum, pl.Binary, pl.Null)
+        return None if is_text else "must hold IB and OB, and holds no text"
+    holds = explain_type(dtype)
+    return f"must hold numbers, and holds {holds}" if holds else None
+
+
+def parse_cells(raw: pl.DataFrame, job: Job) -> TypedRows:
+    """Returns typed columns; `unreadable` has a sentence on a key, `left_out` the metrics, that cannot be read.
+
+    raw: the target's, `at` and other columns by our names in any type that `check_types` lets pass.
+    """
+    raw = _cut_long_texts(raw)
+    target = job.required[0]
+    at = parse_moments(raw["at"], MomentRules(job.time_zone, job.time_unit))
+    keys = {NUMBER: parse_whole_numbers(raw[target]), "at": at}
+    if "direction" in raw.columns:
+        keys["direction"] = _parse_directions(raw["direction"])
+    metrics = {
+        name: parse_numbers(raw[name], job.decimal, job.units.get(name, ""))
+        for name in job.metrics
+        if name in raw.columns
     }
-    unreadable: pl.Expr = pl.lit(None, pl.String)
-    for name, expression in typed.items():
-        lost = expression.is_null() & pl.col(name).is_not_null()
-        cell = pl.col(name).cast(pl.String).str.head(SHOWN_CHARACTERS)
-        words = pl.format("{} cannot be read: {}.", pl.lit(name), cell)
-        unreadable = pl.when(lost).then(words).otherwise(unreadable)
-    kept = {n: pl.col(n).cast(pl.String).str.head(SHOWN_CHARACTERS) for n in raw.columns if n not in typed}
-    return raw.select(**kept, **typed, unreadable=unreadable)
+    columns = {name: parsed.values for name, parsed in (keys | metrics).items()}
+    unreadable = _describe_keys({target if name == NUMBER else name: parsed for name, parsed in keys.items()})
+    frame = raw.select(**columns, unreadable=unreadable, left_out=_describe_metrics(metrics))
+    return TypedRows(frame, at.forms)
+
+
+def _parse_directions(raw: pl.Series) -> Parsed:
+    words = drop_missing(raw.cast(pl.String)).str.to_uppercase()
+    known = words.is_in(DIRECTIONS)
+    if known.all():
+        return Parsed(words)
+    reasons = pl.select(pl.when(words.is_not_null() & ~known).then(pl.lit("must be IB or OB"))).to_series()
+    return Parsed(words, reasons)
+
+
+def _describe_keys(keys: Mapping[str, Parsed]) -> pl.Expr:
+    """Returns a sentence on the first key of a row that cannot be read; null where all can."""
+    sentences = [
+        pl.format("{} {}, and is {}.", pl.lit(Field(name, "").shown), parsed.reasons, _show_cell(name))
+        for name, parsed in keys.items()
+        if parsed.reasons is not None
+    ]
+    return pl.coalesce(*sentences, pl.lit(None, pl.String))
+
+
+def _describe_metrics(metrics: Mapping[str, Parsed]) -> pl.Expr:
+    """Returns the cells that cannot be read of each row, as `LEFT_OUT`; null where all can."""
+    cells = [
+        pl.when(parsed.reasons.is_not_null()).then(
+            pl.struct(
+                column=pl.lit(name),
+                value=_show_cell(name),
+                reason=parsed.reasons,
+            )
+        )
+        for name, parsed in metrics.items()
+        if parsed.reasons is not None
+    ]
+    if not cells:
+        return pl.lit(None, LEFT_OUT)
+    listed = pl.concat_list(cells).list.drop_nulls()
+    return pl.when(listed.list.len() > 0).then(listed).cast(LEFT_OUT)
+
+
+def _show_cell(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.String).str.strip_chars().str.head(SHOWN_CHARACTERS).str.replace_all(UNPRINTABLE, "?")
 
 
 def _cut_long_texts(raw: pl.DataFrame) -> pl.DataFrame:
     """Cuts long texts, of which one in the file may stand for millions in memory."""
-    raw = raw.with_columns(selectors.by_dtype(pl.Categorical, pl.Enum).cast(pl.String))
+    raw = raw.with_columns(selectors.by_dtype(pl.Categorical, pl.Enum, pl.Binary).cast(pl.String))
     text = selectors.string()
     if not any((column.str.len_bytes() > LONGEST_CELL).any() for column in raw.select(text)):
         return raw
@@ -42,20 +122,8 @@ def _cut_long_texts(raw: pl.DataFrame) -> pl.DataFrame:
     return raw.with_columns(pl.when(text.str.len_bytes() > LONGEST_CELL).then(shown).otherwise(text))
 
 
-def _parse_whole(number: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """Parses whole numbers. Parquet may have them as fractions if some are missing; a cast would cut 7.5 down to 7."""
-    whole = pl.when(number == number.floor()).then(number) if dtype.is_float() else number
-    return whole.cast(pl.Int64, strict=False)
-
-
-def _parse_time(dtype: pl.DataType) -> pl.Expr:
-    at = pl.col("at")
-    if dtype == pl.String:
-        numeric = at.cast(pl.Int64, strict=False)
-        parsed = [
-            at.str.to_datetime(f, time_unit="ms", time_zone="UTC", strict=False).dt.epoch("ms") for f in ISO_FORMATS
-        ]
-        return pl.coalesce(numeric, *parsed)
-    if dtype.is_temporal():
-        return at.cast(pl.Datetime("ms")).dt.epoch("ms")
-    return at.cast(pl.Int64, strict=False)
+def name_type(dtype: pl.DataType) -> str:
+    """Returns what a column holds, in a word."""
+    if isinstance(dtype, pl.Datetime):
+        return f"times ({dtype.time_zone})" if dtype.time_zone else "times without a zone"
+    return "numbers" if dtype.is_numeric() else "text"

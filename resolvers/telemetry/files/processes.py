@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import os
 import signal
 import sys
@@ -14,7 +15,9 @@ import polars as pl
 import structlog
 
 from resolvers.base.errors import InvalidInput, Unavailable
-from resolvers.telemetry.files.messages import HEADER, LARGEST_MESSAGE, Job, Kind
+from resolvers.base.files import Columns, Wanted
+from resolvers.telemetry.files.messages import HEADER, LARGEST_MESSAGE, NUMBER, Job, Kind
+from resolvers.telemetry.values.parsed import LEFT_OUT
 
 MEMORY: Final = 512 << 20  # bytes that a process may take to read a file
 SECONDS: Final = 900.0  # that it may take from one batch to the next
@@ -48,22 +51,17 @@ class FileReaders:
         self._waiting = 0
 
     @asynccontextmanager
-    async def open(
-        self, file: IO[bytes], name: str, required: Sequence[str], metrics: Sequence[str]
-    ) -> AsyncIterator["OpenFile"]:
-        """Opens a CSV or Parquet file with columns named like these, in camel or snake case.
+    async def open(self, file: IO[bytes], name: str, wanted: Wanted) -> AsyncIterator["OpenFile"]:
+        """Opens a CSV or Parquet file.
 
         Raises InvalidInput, as reading does; Unavailable where too many are read already, or no process can be started.
 
         name: of the file, in error messages.
-        required: the target's number first, then `at` and others that must be there.
-        metrics: any of them will do.
         """
         async with self._wait_for_turn():
             try:
                 descriptor = await asyncio.to_thread(_flush_to_disk, file)
-                limits = (self._batch_rows, self._memory, self._seconds)
-                job = Job(descriptor, [*required], [*metrics], *limits, max_unpacked=self._max_unpacked)
+                job = self._make_job(descriptor, wanted)
                 process = await _start(job)
             except OSError as error:
                 raise Unavailable(f"No file can be read now ({error.strerror}). Try again shortly.") from error
@@ -73,6 +71,22 @@ class FileReaders:
                 yield opened
             finally:
                 await opened.end()
+
+    def _make_job(self, descriptor: int, wanted: Wanted) -> Job:
+        return Job(
+            descriptor,
+            [*wanted.required],
+            [*wanted.units],
+            self._batch_rows,
+            self._memory,
+            self._seconds,
+            wanted.decimal,
+            self._max_unpacked,
+            {**wanted.units},
+            {**wanted.columns},
+            wanted.time_zone,
+            wanted.time_unit,
+        )
 
     @asynccontextmanager
     async def _wait_for_turn(self) -> AsyncIterator[None]:
@@ -111,7 +125,12 @@ async def _start(job: Job) -> Process:
 
 
 class OpenFile:
-    """A file that is being read; `rows`: how many it says it has."""
+    """A file that is being read.
+
+    rows: how many it says it has.
+    columns: what was understood of its columns.
+    notes: sentences on what was understood of its rows, when all are read.
+    """
 
     def __init__(self, process: Process, name: str, job: Job) -> None:
         assert process.stdout is not None  # noqa: S101  both are pipes
@@ -121,18 +140,25 @@ class OpenFile:
         self._complaints = asyncio.create_task(_read_end(process.stderr))
         self._is_over = False  # it ends by itself; killing it then would confuse asyncio (Python 3.11)
         self.rows = 0
+        self.columns = Columns()
+        self.notes: list[str] = []
 
     async def begin(self) -> None:
-        """Receives the number of rows. Raises InvalidInput, as `batches` does."""
+        """Receives the columns, and the number of rows. Raises InvalidInput, as `batches` does."""
+        self.columns = Columns.from_json((await self._receive())[1])
         self.rows = int((await self._receive())[1])
 
     async def batches(self) -> AsyncIterator[pl.DataFrame]:
-        """Yields rows in order: `number`, `at` (epoch ms), other required columns, metrics and `unreadable`."""
+        """Yields rows in order: their `line`, `number`, `at` (epoch ms), other required columns and metrics.
+
+        `unreadable` says what is wrong with a row, `left_out` which metrics of it cannot be read.
+        """
         while (message := await self._receive())[0] is not Kind.END:
             frame = await asyncio.to_thread(pl.read_ipc_stream, io.BytesIO(message[1]))
             if dict(frame.schema) != _list_types(self._job, frame.columns):
                 raise self._make_error(CRASHED)
             yield frame
+        self.notes = json.loads(message[1])
 
     async def end(self) -> None:
         """Ends the process, whether the file was read to its end or not."""
@@ -181,8 +207,9 @@ async def _read_end(stream: asyncio.StreamReader) -> bytes:
     return last
 
 
-def _list_types(job: Job, columns: Sequence[str]) -> dict[str, type[pl.DataType]]:
+def _list_types(job: Job, columns: Sequence[str]) -> dict[str, type[pl.DataType] | pl.DataType]:
     """Returns the types of a batch that has these columns."""
     texts = {name: pl.String for name in job.required[1:] if name != "at"}
     metrics = {name: pl.Float64 for name in job.metrics if name in columns}
-    return {"number": pl.Int64, "at": pl.Int64, **texts, **metrics, "unreadable": pl.String}
+    told: dict[str, type[pl.DataType] | pl.DataType] = {"line": pl.Int64, "unreadable": pl.String, "left_out": LEFT_OUT}
+    return {NUMBER: pl.Int64, "at": pl.Int64, **texts, **metrics, **told}

@@ -5,35 +5,33 @@ input ends: the server no longer wants it, or is gone.
 """
 
 import io
+import json
 import os
 import resource
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from resolvers.telemetry.files.cells import parse_cells
+from resolvers.base.files import Columns, ReadColumn
+from resolvers.telemetry.files.cells import TypedRows, check_types, name_type, parse_cells
+from resolvers.telemetry.files.headings import Field, Unsuitable, match_headings
 from resolvers.telemetry.files.messages import HEADER, Job, Kind, make_printable
 from resolvers.telemetry.files.pieces import TableFile, Unreadable
 from resolvers.telemetry.files.tabular import open_table
 
 NICENESS: Final = 5  # serving comes first
-NUMBER: Final = "number"
-NAMED_COLUMNS: Final = 20  # columns that the message names where ours are missing
-NAMED_CHARACTERS: Final = 50  # of each
+LONGEST_HEADING: Final = 50  # characters
 LONGEST_REASON: Final = 300  # characters
 UNPRINTABLE: Final = r"[\p{C}\p{Zl}\p{Zp}]"
 PANICKED: Final = "it is damaged, or has something in it that polars cannot read"
 STATUS: Final = Path("/proc/self/statm")
 DATA_PAGES: Final = 5  # their place in it
-
-
-class Unsuitable(Exception):
-    """The table lacks what samples need; the message follows the file's name."""
 
 
 def main() -> None:
@@ -92,12 +90,15 @@ def _produce_messages(job: Job) -> Iterator[tuple[Kind, bytes]]:
     try:
         with os.fdopen(job.descriptor, "rb") as file:
             table = open_table(file, job.decimal, job.max_unpacked)
-            names = _match_columns(table, job)
+            fields, columns = _understand_columns(table, job)
+            yield Kind.COLUMNS, columns.as_json()
             yield Kind.ROWS, str(table.count_rows()).encode()
-            metrics = [name for name in job.metrics if name in names.values()]
-            for batch in _read_batches(table, names, metrics, job.batch_rows):
-                yield Kind.BATCH, _to_arrow(batch)
-        yield Kind.END, b""
+            forms = set[str]()
+            for batch in _read_batches(table, fields, job):
+                typed = _parse_batch(batch, job)
+                forms |= typed.forms
+                yield Kind.BATCH, _to_arrow(typed.frame)
+            yield Kind.END, json.dumps([*table.notes, *_describe_times(forms, job)]).encode()
     except Unsuitable as error:
         yield Kind.REFUSED, str(error).encode()
     except pl.exceptions.PanicException:
@@ -108,51 +109,47 @@ def _produce_messages(job: Job) -> Iterator[tuple[Kind, bytes]]:
         yield Kind.REFUSED, f"cannot be read as CSV or Parquet: {shown}.".encode()
 
 
-def _read_batches(table: TableFile, names: dict[str, str], metrics: list[str], rows: int) -> Iterator[pl.DataFrame]:
-    """Yields typed rows; one that was refused is null in all columns, and `unreadable` says why."""
-    for piece in table.read_pieces([*names]):
-        raw = piece.rows.rename(names).with_columns(piece.lines.alias("line"))
+def _understand_columns(table: TableFile, job: Job) -> tuple[dict[str, str], Columns]:
+    """Returns our names of the file's columns by its own, and what to tell of them. Raises Unsuitable."""
+    matched = match_headings(table.headings, job)
+    headings = {field: _show(table.headings[name]) for name, field in matched.fields.items()}
+    types = {field: table.schema[name] for name, field in matched.fields.items()}
+    check_types(types, headings, job)
+    read = [ReadColumn(headings[field], Field(field, "").shown, name_type(types[field])) for field in types]
+    return matched.fields, Columns(read, matched.ignored, matched.hints)
+
+
+def _show(heading: str) -> str:
+    return make_printable(heading[:LONGEST_HEADING].strip(), LONGEST_HEADING)
+
+
+def _read_batches(table: TableFile, fields: dict[str, str], job: Job) -> Iterator[pl.DataFrame]:
+    """Yields rows by our names with their `line`; one that was refused is null in all columns, but for its `reason`."""
+    for piece in table.read_pieces([*fields]):
+        raw = piece.rows.rename(fields).with_columns(piece.lines.alias("line"))
         if len(piece.refused):
             raw = pl.concat([raw, piece.refused], how="diagonal").sort("line", maintain_order=True)
-        for batch in raw.iter_slices(rows):
-            yield _parse_batch(batch, metrics)
+        yield from raw.iter_slices(job.batch_rows)
 
 
-def _parse_batch(batch: pl.DataFrame, metrics: list[str]) -> pl.DataFrame:
-    typed = parse_cells(batch.drop("line", "reason", strict=False), metrics)
+def _parse_batch(batch: pl.DataFrame, job: Job) -> TypedRows:
+    typed = parse_cells(batch.drop("line", "reason", strict=False), job)
     reason = [batch["reason"]] if "reason" in batch.columns else []
     said = pl.coalesce(*reason, pl.col("unreadable")).str.replace_all(UNPRINTABLE, "?")
-    return typed.with_columns(unreadable=said)
+    return replace(typed, frame=typed.frame.with_columns(batch["line"], unreadable=said))
+
+
+def _describe_times(forms: Collection[str], job: Job) -> list[str]:
+    """Returns sentences on what was found out about times, or said of them."""
+    guessed = [form for form in sorted(forms) if form.startswith("epoch") and not job.time_unit]
+    notes = [f"Times are read as {' and '.join(guessed)}, by their size."] if guessed else []
+    return [*notes, f"Times without an offset are those of {job.time_zone}."] if job.time_zone else notes
 
 
 def _to_arrow(batch: pl.DataFrame) -> bytes:
     stream = io.BytesIO()
     batch.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())  # later ones send what slices leave out
     return stream.getvalue()
-
-
-def _match_columns(table: TableFile, job: Job) -> dict[str, str]:
-    """Returns our names of the file's columns, by its own. Raises Unsuitable, Unreadable."""
-    ours = {_to_snake_case(column): column for column in table.schema}
-    missing = [name for name in job.required if name not in ours]
-    metrics = [name for name in job.metrics if name in ours]
-    if missing or not metrics:
-        wanted = ", ".join(missing) or f"any of {', '.join(job.metrics)}"
-        raise Unsuitable(f"lacks the column {wanted}; it has {_format_columns(table.schema.names())}.")
-    for name in (*job.required, *metrics):
-        if table.schema[ours[name]].is_nested():
-            raise Unreadable(f"its column {name} holds lists or structs")
-    number = job.required[0]
-    return {ours[name]: NUMBER if name == number else name for name in (*job.required, *metrics)}
-
-
-def _format_columns(columns: list[str]) -> str:
-    shown = [make_printable(column, NAMED_CHARACTERS) for column in columns[:NAMED_COLUMNS]]
-    return ", ".join(shown if len(columns) <= NAMED_COLUMNS else [*shown, "…"])
-
-
-def _to_snake_case(column: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in column.strip())
 
 
 if __name__ == "__main__":

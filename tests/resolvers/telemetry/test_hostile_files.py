@@ -24,13 +24,14 @@ import polars as pl
 import psutil
 import pytest
 
-from ml.catalogue.metrics import CATALOGUE, TargetKind
+from ml.catalogue.metrics import TargetKind
 from resolvers.base.access import SYSTEM
 from resolvers.base.errors import InvalidInput, Unavailable
 from resolvers.base.roles import Role
 from resolvers.context import Context, Services
 from resolvers.telemetry.file_import import import_file, import_upload
 from resolvers.telemetry.files.processes import AT_ONCE, WAITING, FileReaders
+from resolvers.telemetry.import_options import ImportOptions, build_wanted
 from tests.fuzz.garbage import damaged
 from tests.graphql.test_uploads import imported
 from tests.helpers.places import SHARED
@@ -39,7 +40,7 @@ from tests.helpers.support import Factory, Server, ago, ms
 
 HOSTILE = SHARED / "data" / "hostile"
 LEAST_MEMORY = 256 << 20
-COLUMNS = (["link", "at", "direction"], CATALOGUE[TargetKind.LINK].columns)
+WANTED = build_wanted(TargetKind.LINK, ImportOptions())
 HEADER = b"link,direction,at,esnoDb\n"
 NO_TABLE = "samples.csv cannot be read as CSV or Parquet: "
 TOO_WIDE = "samples.csv cannot be read as CSV or Parquet: it has more than 1000 columns."
@@ -98,14 +99,23 @@ SENTENCES: dict[str, tuple[Callable[[], bytes], str]] = {
     "an encrypted footer": (encrypted, NO_TABLE + "its footer is encrypted."),
     "cut off": (lambda: parquet()[:-20], NO_TABLE),
     "half of it": (lambda: parquet()[: len(parquet()) // 2], NO_TABLE),
-    "structs as numbers": (lambda: parquet(link=pl.struct(a=1)), "its column link holds lists or structs."),
-    "structs as times": (lambda: parquet(at=pl.struct(a=1)), "its column at holds lists or structs."),
+    "structs as numbers": (
+        lambda: parquet(link=pl.struct(a=1)),
+        "its column link must hold numbers, and holds lists or structs.",
+    ),
+    "structs as times": (
+        lambda: parquet(at=pl.struct(a=1)),
+        "its column at must hold times, and holds lists or structs.",
+    ),
     "structs as directions": (
         lambda: parquet(direction=pl.struct(a=1)),
-        "direction holds lists or structs.",
+        "its column direction must hold IB and OB, and holds no text.",
     ),
-    "lists as metrics": (lambda: parquet(esno_db=pl.lit([1.0])), "its column esno_db holds lists or structs."),
-    "times of day": (lambda: parquet(at=pl.time(12)), NO_TABLE),
+    "lists as metrics": (
+        lambda: parquet(esno_db=pl.lit([1.0])),
+        "its column esno_db must hold numbers, and holds lists or structs.",
+    ),
+    "times of day": (lambda: parquet(at=pl.time(12)), "its column at must hold times, and holds times of day."),
     "bytes that are no text": (lambda: parquet(direction=pl.lit(b"\xff")), NO_TABLE),
     "a zone that there is not": (in_a_zone_of_its_own, NO_TABLE + "it is damaged, or has something in it"),
     "a dictionary of long words": (dictionary, NO_MEMORY),
@@ -141,11 +151,11 @@ LONG = pl.lit("9" * 200_000)  # in a thousand rows: 200 MB, where cells are not 
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"at": LONG}, f"at cannot be read: {'9' * 100}."),
-        ({"link": LONG}, f"number cannot be read: {'9' * 100}."),
-        ({"esno_db": LONG}, f"esno_db cannot be read: {'9' * 100}."),
-        ({"direction": LONG}, "The direction must be IB or OB."),
-        ({"link": pl.lit("1" + " " * 2000 + "7")}, f"number cannot be read: 1{' ' * 99}."),
+        ({"at": LONG}, f"at must be an RFC 3339 time, such as 2026-01-31T12:00:00Z, and is {'9' * 100}."),
+        ({"link": LONG}, f"link must be a whole number, and is {'9' * 100}."),
+        ({"esno_db": LONG}, f"ESNO_DB must be a number, and is {'9' * 60}."),
+        ({"direction": LONG}, f"direction must be IB or OB, and is {'9' * 100}."),
+        ({"link": pl.lit("1" + " " * 2000 + "7")}, f"link must be a whole number, and is 1{' ' * 99}."),
         ({"at": pl.lit(2**62)}, "The time is more than"),
     ],
     ids=["times", "numbers", "readings", "directions", "spaces", "a time far ahead"],
@@ -226,7 +236,7 @@ async def read(readers: FileReaders, content: bytes) -> int | InvalidInput:
     with SpooledTemporaryFile() as file:
         file.write(content)
         try:
-            async with readers.open(file, "samples.parquet", *COLUMNS) as opened:
+            async with readers.open(file, "samples.parquet", WANTED) as opened:
                 return sum([len(batch) async for batch in opened.batches()])
         except InvalidInput as error:
             return error
@@ -254,7 +264,7 @@ async def test_a_reader_has_no_secrets_and_limits(monkeypatch: pytest.MonkeyPatc
     readers = FileReaders(memory=LEAST_MEMORY, seconds=60, batch_rows=10)
 
     with csv(100_000) as file:
-        async with readers.open(file, "samples.csv", *COLUMNS):
+        async with readers.open(file, "samples.csv", WANTED):
             [pid] = children()
             folder = Path(f"/proc/{pid}")
             environment, limits = (folder / "environ").read_text(), (folder / "limits").read_text()
@@ -279,7 +289,7 @@ async def test_a_reader_has_no_secrets_and_limits(monkeypatch: pytest.MonkeyPatc
 )
 async def test_however_a_reader_dies_is_a_sentence(number: signal.Signals, said: str) -> None:
     async def read() -> None:
-        async with FileReaders(batch_rows=1).open(file, "samples.csv", *COLUMNS) as opened:
+        async with FileReaders(batch_rows=1).open(file, "samples.csv", WANTED) as opened:
             async for _ in opened.batches():
                 for pid in children():
                     os.kill(pid, number)
@@ -303,7 +313,7 @@ async def test_a_reader_ends_when_nobody_waits_any_more() -> None:
 
     async def read() -> None:
         with csv(100_000) as file:
-            async with readers.open(file, "samples.csv", *COLUMNS):
+            async with readers.open(file, "samples.csv", WANTED):
                 begun.set()
                 await asyncio.sleep(3600)
 
@@ -318,10 +328,12 @@ async def test_a_reader_ends_when_nobody_waits_any_more() -> None:
 
 PARENT = """
 import asyncio, os, signal
+from resolvers.base.files import Wanted
 from resolvers.telemetry.files.processes import FileReaders
 async def main():
     with open("samples.csv", "rb") as file:
-        async with FileReaders(batch_rows=1).open(file, "samples.csv", ["link", "at"], ["esno_db"]) as opened:
+        wanted = Wanted(["link", "at"], {"esno_db": "dB"})
+        async with FileReaders(batch_rows=1).open(file, "samples.csv", wanted) as opened:
             print(opened._process.pid, flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(main())
@@ -354,7 +366,7 @@ async def test_only_so_many_files_are_read_at_once_and_so_many_wait() -> None:
 
     async def read() -> None:
         with csv(100_000) as file:
-            async with readers.open(file, "samples.csv", *COLUMNS):
+            async with readers.open(file, "samples.csv", WANTED):
                 begun.release()
                 await asyncio.sleep(3600)
 
@@ -364,13 +376,13 @@ async def test_only_so_many_files_are_read_at_once_and_so_many_wait() -> None:
 
     assert len(children()) == AT_ONCE
     with csv(1) as file, pytest.raises(Unavailable, match="2 files are being read, and 8 wait for it"):
-        async with readers.open(file, "samples.csv", *COLUMNS):
+        async with readers.open(file, "samples.csv", WANTED):
             pass
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
     with csv(1) as file:
-        async with readers.open(file, "samples.csv", *COLUMNS) as opened:
+        async with readers.open(file, "samples.csv", WANTED) as opened:
             assert opened.rows == 1
 
 

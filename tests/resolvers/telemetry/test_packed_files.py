@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from resolvers.base.errors import InvalidInput
+from resolvers.base.files import Wanted
 from resolvers.telemetry.files.pieces import Unreadable
 from resolvers.telemetry.files.processes import FileReaders
 from resolvers.telemetry.files.tabular import open_table
@@ -143,5 +144,5 @@ async def test_the_server_has_a_limit_of_its_own() -> None:
     with io.FileIO(os.memfd_create("bomb"), "w+") as file:
         file.write(gzip.compress(csv(200_000)))
         with pytest.raises(InvalidInput, match=r"it is larger than MAX_UNPACKED \(1,048,576 bytes\); send it in parts"):
-            async with FileReaders(max_unpacked=1 << 20).open(file, "bomb.csv", ["link"], ["esno_db"]):
+            async with FileReaders(max_unpacked=1 << 20).open(file, "bomb.csv", Wanted(["link"], {"esno_db": "dB"})):
                 pass
