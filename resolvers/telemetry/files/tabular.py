@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import BinaryIO, Final
 
+from resolvers.telemetry.files.annotated import AnnotatedFile
 from resolvers.telemetry.files.contents import PARQUET, SNIFFED_BYTES, name_other, name_other_text
 from resolvers.telemetry.files.csv_files import CsvFile
 from resolvers.telemetry.files.dialects import detect_dialect
@@ -53,7 +54,9 @@ def open_table(
         raise Unreadable(why)
     notes = [f"It is compressed by {packing}." for packing in packings]
     notes += [f"It is in {NAMES[encoding]}."] if encoding in NAMES else []
-    return CsvFile(open_text, detect_dialect(sample, decimal), notes, block_bytes, max_rows)
+    dialect = detect_dialect(sample, decimal)
+    kind = AnnotatedFile if dialect.is_annotated else CsvFile
+    return kind(open_text, dialect, notes, block_bytes, max_rows)
 
 
 def _list_packings(file: BinaryIO, max_unpacked: int) -> list[str]:
