@@ -70,7 +70,7 @@ class Services:
     def __post_init__(self) -> None:
         at_once = max(1, self.database.pool.size // 2)
         object.__setattr__(self, "read_turns", FairQueue(at_once, MAX_WAITING_READS, TOO_MANY_READS))
-        object.__setattr__(self, "live", LiveSamples(self.database))
+        object.__setattr__(self, "live", LiveSamples(self.database, poll_seconds=self.feed.poll_seconds))
         object.__setattr__(self, "sensitivity", Sensitivities(self.database))
         object.__setattr__(self, "row_loaders", RowLoaders(self.database))
         object.__setattr__(self, "holders", Loader(partial(find_holders, self.database), cache=False))

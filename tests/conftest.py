@@ -21,7 +21,7 @@ from bcom_graphql import app
 from bcom_graphql.cli.champions import ensure_champions
 from bcom_graphql.cli.output import progress_bar
 from bcom_graphql.observability.logging import configure_logging
-from bcom_graphql.services import build_services
+from bcom_graphql.services import USUAL_PACE, Pace, build_services
 from bcom_graphql.settings import Settings
 from resolvers.accounts.passwords import Passwords
 from resolvers.context import Services
@@ -188,9 +188,9 @@ def server(database_url: str, clock: Clock | None) -> Server:
     """Starts a server of this test's own, like another process on the same database, with these settings."""
 
     @asynccontextmanager
-    async def start(*, hashes_hastily: bool = True, **given: Any) -> AsyncIterator[Api]:
+    async def start(*, hashes_hastily: bool = True, pace: Pace = USUAL_PACE, **given: Any) -> AsyncIterator[Api]:
         settings = settings_of(database_url, **{"profile": "development", **given})
-        services = build_services(settings, clock, passwords=hasty_passwords() if hashes_hastily else None)
+        services = build_services(settings, clock, hasty_passwords() if hashes_hastily else None, pace)
         async with serving(app.application(services, settings)) as url, Api.to(url, services) as client:
             yield client
 

@@ -278,16 +278,16 @@ async def test_a_last_event_id_means_nothing_to_a_query(operator: Api) -> None:
         assert len(await stream.rest()) == 2
 
 
-async def test_a_client_that_falls_behind_is_told_where_to_go_on(
-    operator: Api, make: Factory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_client_that_falls_behind_is_told_where_to_go_on(operator: Api, make: Factory) -> None:
+    feed = operator.services.feed
+    usual = feed.queue_length
     async with following(operator) as stream:
         await acknowledge(operator, make)
         seen = await stream.next()
-        monkeypatch.setattr("resolvers.store.events.followers.QUEUE_LENGTH", 0)  # one event is one too many
+        feed.queue_length = 0  # one event is one too many
         missed = await acknowledge(operator, make)
         lagged, end = await stream.rest()
-    monkeypatch.undo()
+    feed.queue_length = usual
 
     async with following(operator, last=seen.id) as stream:
         assert lagged.data["errors"][0]["extensions"] == {"code": "LAGGED", "resumeAfter": seen.id}

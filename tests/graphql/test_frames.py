@@ -16,7 +16,6 @@ from bcom_graphql import app
 from bcom_graphql.graphql.transports.websocket_protocol import WRITE, WebSocketProtocol, make_frame_head
 from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.store.events import followers
 from tests.conftest import settings_of
 from tests.helpers.support import Api, Factory, Socket, id_of, serving
 
@@ -131,9 +130,9 @@ async def test_who_does_not_read_waits_alone_and_gets_all_of_it_in_order(
 
 @pytest.mark.parametrize("operator", [SHORT], ids=["short"], indirect=True)
 async def test_who_falls_too_far_behind_is_told_where_to_go_on_and_misses_nothing(
-    operator: Api, make: Factory, protocols: list[WebSocketProtocol], monkeypatch: pytest.MonkeyPatch
+    operator: Api, make: Factory, protocols: list[WebSocketProtocol]
 ) -> None:
-    monkeypatch.setattr(followers, "QUEUE_LENGTH", 3)
+    operator.services.feed.queue_length = 3
     async with operator.socket() as slow, operator.socket() as quick:
         await slow.subscribe(WATCH)
         await quick.subscribe(WATCH)

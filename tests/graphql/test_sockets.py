@@ -355,19 +355,18 @@ async def test_a_cursor_of_another_database_ends_the_subscription_with_an_error(
         assert await is_alive(socket)
 
 
-async def test_a_subscriber_that_falls_behind_is_told_where_to_go_on(
-    api: Api, make: Factory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    operator = await api.as_(Role.OPERATOR)
+async def test_a_subscriber_that_falls_behind_is_told_where_to_go_on(api: Api, make: Factory) -> None:
+    operator, feed = await api.as_(Role.OPERATOR), api.services.feed
+    usual = feed.queue_length
 
     async with operator.socket() as socket:
         await start(socket, WATCH_ALL)
         assert await told_of(socket, await acknowledge(operator, make))
-        monkeypatch.setattr("resolvers.store.events.followers.QUEUE_LENGTH", 0)  # one event is one too many
+        feed.queue_length = 0  # one event is one too many
         missed = await acknowledge(operator, make)
         lagged = await socket.receive()
         [error] = lagged["payload"]
-        monkeypatch.undo()
+        feed.queue_length = usual
         await start(socket, WATCH_ALL.replace('"0"', f'"{error["extensions"]["resumeAfter"]}"'))
 
         assert (lagged["type"], lagged["id"], error["extensions"]["code"]) == ("error", "1", "LAGGED")

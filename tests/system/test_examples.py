@@ -23,7 +23,6 @@ from bcom_graphql.services import build_services
 from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.operations.maintenance import maintain
-from resolvers.store.events import followers
 from tests.conftest import settings_of
 from tests.helpers.faulted import BROKEN_REMOTE, built, fleet, recorded
 from tests.helpers.places import FOLDER, ROOT
@@ -304,10 +303,8 @@ async def test_a_follower_outlives_its_access_token(example: Example, demo: Api,
         assert await follower.link() == link
 
 
-async def test_a_follower_that_is_too_slow_goes_on_where_it_was(
-    example: Example, demo: Api, make: Factory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(followers, "QUEUE_LENGTH", 0)  # anybody is
+async def test_a_follower_that_is_too_slow_goes_on_where_it_was(example: Example, demo: Api, make: Factory) -> None:
+    demo.services.feed.queue_length = 0  # anybody is
     async with example.following(demo.url) as slow:
         await slow.remark("Connected")
         await asyncio.sleep(0.5)

@@ -14,7 +14,6 @@ from bcom_graphql.services import build_services
 from resolvers.base import shared_query
 from resolvers.base.roles import Role
 from resolvers.context import Services
-from resolvers.store.events import feed
 from resolvers.store.postgres.embedded import embedded_postgres
 from resolvers.store.postgres.migrations import migrate, revisions
 from tests.conftest import settings_of
@@ -87,12 +86,10 @@ async def test_without_a_champion_it_names_the_model_and_the_command(api: Api, s
     assert told == WELL | {"models": "have no champion, run `bcom-graphql train --all`: anomaly_link"}
 
 
-async def test_a_feed_that_reads_no_more_is_told_of(
-    api: Api, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_feed_that_reads_no_more_is_told_of(api: Api, services: Services) -> None:
     await until(lambda: is_ready(api))
     await services.feed.stop()
-    monkeypatch.setattr(feed, "POLL_SECONDS", 0.0)
+    services.feed.poll_seconds = 0.0
 
     assert await checks(api) == (503, WELL | {"events": "are not followed"})
 

@@ -297,9 +297,7 @@ async def test_subscribers_their_connections_and_what_they_are_sent_are_counted(
     assert more("bcom_events_read_total", topic="anomaly") == [2, 2]
 
 
-async def test_who_falls_behind_is_counted_by_topic(
-    operator: Api, make: Factory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_falls_behind_is_counted_by_topic(operator: Api, make: Factory) -> None:
     before = await scrape(operator)
     link = await make.link()
     feed, live = operator.services.feed, operator.services.live
@@ -308,8 +306,7 @@ async def test_who_falls_behind_is_counted_by_topic(
         await socket.subscribe(FOLLOW, id="2", link=id_of(link))
         await until(lambda: (feed.followers_by_topic.get("anomaly"), live.followers) == (1, 1))
         watching = await scrape(operator)
-        monkeypatch.setattr("resolvers.store.events.followers.QUEUE_LENGTH", 0)  # one event is one too many
-        live.queue_length = 0
+        feed.queue_length = live.queue_length = 0  # one event is one too many
         await acknowledge(operator, make)
         await record_levels(operator, link, {ago(minutes=1): QUIET})
         ended = {(await socket.receive())["id"] for _ in range(2)}

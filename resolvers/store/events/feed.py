@@ -14,20 +14,28 @@ from resolvers.base.counters import EVENTS_READ
 from resolvers.base.errors import Expired, InvalidInput
 from resolvers.base.worker import Worker
 from resolvers.store.events.database import EventDatabase
-from resolvers.store.events.followers import QUEUE_LENGTH, Events, Follower
+from resolvers.store.events.followers import Events, Follower
 from resolvers.store.events.log import BATCH, Event, check_kept, parse_cursor, read, read_bounds
 from resolvers.store.events.wakeups import Channel
 
 POLL_SECONDS: Final = 5.0
+QUEUE_LENGTH: Final = 1000
 PATIENCE_SECONDS: Final = 1.0  # with followers that are behind, between two batches of events
 
 logger = structlog.get_logger(__name__)
 
 
 class EventFeed:
-    """Reads the log from its last position on, and hands the events out."""
+    """Reads the log from its last position on, and hands the events out.
 
-    def __init__(self, database: EventDatabase) -> None:
+    poll_seconds: between reads without a wake-up.
+    queue_length: events that may wait for a follower; one that falls further behind is lost.
+    """
+
+    def __init__(
+        self, database: EventDatabase, *, poll_seconds: float = POLL_SECONDS, queue_length: int = QUEUE_LENGTH
+    ) -> None:
+        self.poll_seconds, self.queue_length = poll_seconds, queue_length
         self._database = database
         self._followers: defaultdict[str, set[Follower]] = defaultdict(set)  # by topic
         self._wake = asyncio.Event()
@@ -60,7 +68,7 @@ class EventFeed:
     @property
     def is_following(self) -> bool:
         """Whether it had read the whole log a moment ago."""
-        return time.monotonic() - self._read_at < 2 * POLL_SECONDS
+        return time.monotonic() - self._read_at < 2 * self.poll_seconds
 
     @property
     def followers_by_topic(self) -> dict[str, int]:
@@ -95,7 +103,7 @@ class EventFeed:
         after: a cursor; without one, events that are committed from now on.
         pushes: also yields a `CaughtUp`, once, whose receiver may take the rest over from this stream.
         Raises InvalidInput for an impossible cursor, Expired for one from before the oldest event that is kept, Lagged
-        when the reader falls `QUEUE_LENGTH` events behind.
+        when the reader falls `queue_length` events behind.
         """
         followers = self._followers[topic]
         follower = Follower(followers.discard)
@@ -167,7 +175,7 @@ class EventFeed:
                 self._lose_all(int(expired.oldest_cursor))
                 continue
             with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
+                async with asyncio.timeout(self.poll_seconds):
                     await self._wake.wait()
 
     async def _hand_out_all(self, events: list[Event]) -> None:
@@ -186,7 +194,7 @@ class EventFeed:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS):
-                while self.depth > QUEUE_LENGTH - BATCH:  # noqa: ASYNC110  followers come and go meanwhile
+                while self.depth > self.queue_length - BATCH:  # noqa: ASYNC110  followers come and go meanwhile
                     await asyncio.sleep(0.005)
 
     def _hand_out(self, event: Event) -> None:
@@ -195,7 +203,7 @@ class EventFeed:
         for happened in self._hooks.get(event.topic, ()):
             happened()
         for follower in self._followers.get(event.topic, ()):
-            follower.hand(event, before)
+            follower.hand(event, before, self.queue_length)
 
     def _lose_all(self, oldest: int) -> None:
         """Tells all followers that events were lost: the process was away for longer than events are kept."""

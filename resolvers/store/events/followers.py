@@ -7,13 +7,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from resolvers.base.counters import LAGGED
 from resolvers.base.errors import Lagged
 from resolvers.store.events.log import Event
-
-QUEUE_LENGTH: Final = 1000
 
 Value = TypeVar("Value")
 
@@ -47,11 +45,14 @@ class Follower:
         self._lost = False
         self.behind = 0  # events that it has not finished
 
-    def hand(self, event: Event, before: int) -> None:
-        """Gives it an event of its topic. before: the log's position before this event."""
+    def hand(self, event: Event, before: int, most: int) -> None:
+        """Gives it an event of its topic.
+
+        before: the log's position before this event. most: unfinished events with which it is too far behind.
+        """
         if self._lost:
             return
-        if self.behind >= QUEUE_LENGTH:  # a slow reader must neither hold up the others nor fill the memory
+        if self.behind >= most:  # a slow reader must neither hold up the others nor fill the memory
             self.lose(before, event.topic)
             return
         self.behind += 1

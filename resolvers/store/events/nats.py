@@ -71,8 +71,11 @@ def _server(url: SplitResult) -> Server:
 class NatsWakeups:
     """One connection per process, made when it is first needed, and made again whenever it is lost."""
 
-    def __init__(self, urls: str) -> None:
-        """Raises ValueError for invalid URLs, and if the library is missing."""
+    def __init__(self, urls: str, *, retry_seconds: float = RETRY_SECONDS) -> None:
+        """Raises ValueError for invalid URLs, and if the library is missing.
+
+        retry_seconds: between two attempts to connect.
+        """
         self._servers, self._prefix = parse(urls)
         self._library = _library()
         self._failures = (OSError, TimeoutError, self._library.errors.Error)
@@ -84,9 +87,9 @@ class NatsWakeups:
         self._worker = Worker(
             "NATS",
             self._listen,
-            every_seconds=RETRY_SECONDS,
+            every_seconds=retry_seconds,
             begins_at_once=True,
-            first_pause_seconds=RETRY_SECONDS,
+            first_pause_seconds=retry_seconds,
             outages=self._failures,
         )
 

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
-from bcom_graphql.services import build_services
+from bcom_graphql.services import USUAL_PACE, Pace, build_services
 from resolvers.base.errors import Expired, Lagged, TimedOut, Unavailable
 from resolvers.base.roles import Role
 from resolvers.context import Services
@@ -59,9 +59,9 @@ async def age(services: Services, until: int) -> None:
 
 
 @asynccontextmanager
-async def process(url: str, **given: Any) -> AsyncIterator[Services]:
+async def process(url: str, pace: Pace = USUAL_PACE, **given: Any) -> AsyncIterator[Services]:
     """Another one on the same database, with a feed of its own."""
-    services = build_services(settings_of(url, **given))
+    services = build_services(settings_of(url, **given), pace=pace)
     await services.feed.start()
     try:
         yield services
@@ -354,10 +354,8 @@ async def both_listen(services: Services) -> bool:
 # ---------------------------------------------------------------- topics, and followers that are slow
 
 
-async def test_other_topics_events_neither_reach_a_follower_nor_fill_its_queue(
-    here: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("resolvers.store.events.followers.QUEUE_LENGTH", 3)
+async def test_other_topics_events_neither_reach_a_follower_nor_fill_its_queue(here: Services) -> None:
+    here.feed.queue_length = 3
     async with aclosing(here.feed.follow(QUIET, "0")) as quiet:  # type: ignore[type-var]
         waiting = asyncio.ensure_future(anext(quiet))
         await until(lambda: here.feed.followers == 1)
@@ -369,10 +367,8 @@ async def test_other_topics_events_neither_reach_a_follower_nor_fill_its_queue(
         assert (depth, (await waiting).subject) == (0, "at last")
 
 
-async def test_a_slow_follower_hears_what_it_was_handed_and_then_where_to_go_on(
-    here: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("resolvers.store.events.followers.QUEUE_LENGTH", 3)
+async def test_a_slow_follower_hears_what_it_was_handed_and_then_where_to_go_on(here: Services) -> None:
+    here.feed.queue_length = 3
     async with aclosing(here.feed.follow(TOPIC, "0")) as slow:  # type: ignore[type-var]
         first = asyncio.ensure_future(anext(slow))
         await until(lambda: here.feed.followers == 1)

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, MutableMapping
-from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from structlog.testing import capture_logs
 
 from bcom_graphql import app
 from bcom_graphql.observability.logging import configure_logging
-from bcom_graphql.services import build_services
+from bcom_graphql.services import Pace, build_services
 from resolvers.base.roles import Role
 from resolvers.context import Services
 from resolvers.store.events.database import EventDatabase
@@ -33,7 +35,8 @@ from resolvers.store.postgres.migrations import migrate
 from tests.conftest import settings_of
 from tests.helpers.settings import settings_from
 from tests.helpers.support import QUIET, Factory, Server, ago, id_of, record_levels, until
-from tests.resolvers.store.test_event_log import HERE, LAST, heard, process, taken, tell, told
+from tests.resolvers.store import test_event_log as event_log
+from tests.resolvers.store.test_event_log import HERE, LAST, heard, taken, tell, told
 from tests.resolvers.store.test_live_samples import following, levels, new, next_of
 
 WATCH = "subscription { anomalyDetected(changes: [ACKNOWLEDGED]) { change } }"
@@ -41,7 +44,9 @@ ACKNOWLEDGE = "mutation ($id: ID!) { acknowledgeAnomaly(id: $id) { __typename } 
 INTERRUPTED, GOES_ON = "background work is interrupted, trying again", "background work goes on"
 DATABASE_AWAY, DATABASE_BACK = ("event feed", INTERRUPTED), ("event feed", GOES_ON)
 AWAY, BACK = ("NATS", INTERRUPTED), ("NATS", GOES_ON)
-NEVER, PASSWORD = 3600.0, "p@ss:w/rd, or so"
+UNPOLLED = Pace(poll_seconds=3600.0, retry_seconds=0.05)  # what is heard of is heard of by NATS
+POLLED = replace(UNPOLLED, poll_seconds=0.1)
+PASSWORD = "p@ss:w/rd, or so"
 QUOTED = "p%40ss%3Aw%2Frd%2C%20or%20so"
 
 Logs = list[MutableMapping[str, Any]]
@@ -107,11 +112,6 @@ def nats(stopped: Nats) -> Nats:
     return stopped
 
 
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resolvers.store.events.nats.RETRY_SECONDS", 0.05)
-
-
 @pytest.fixture
 def logs() -> Iterator[Logs]:
     """What is logged, warnings too."""
@@ -122,15 +122,13 @@ def logs() -> Iterator[Logs]:
 
 
 @pytest.fixture
-def _no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is heard of is heard of by NATS."""
-    monkeypatch.setattr("resolvers.store.events.feed.POLL_SECONDS", NEVER)
-    monkeypatch.setattr("resolvers.store.telemetry.live_samples.POLL_SECONDS", NEVER)
+def server(server: Server) -> Server:
+    """Starts servers that hear only of what NATS tells them."""
+    return partial(server, pace=UNPOLLED)
 
 
-@pytest.fixture
-def _many_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resolvers.store.events.feed.POLL_SECONDS", 0.1)
+def process(url: str, pace: Pace = UNPOLLED, **given: Any) -> AbstractAsyncContextManager[Services]:
+    return event_log.process(url, pace, **given)
 
 
 def is_connected(services: Services) -> bool:
@@ -148,9 +146,9 @@ async def disconnected(*processes: Services) -> None:
 
 
 @asynccontextmanager
-async def processes(url: str, nats: Nats) -> AsyncIterator[tuple[Services, Services]]:
+async def processes(url: str, nats: Nats, pace: Pace = UNPOLLED) -> AsyncIterator[tuple[Services, Services]]:
     """Two, which are connected by now."""
-    async with process(url, events_url=nats.url) as here, process(url, events_url=nats.url) as there:
+    async with process(url, pace, events_url=nats.url) as here, process(url, pace, events_url=nats.url) as there:
         await connected(here, there)
         yield here, there
 
@@ -175,7 +173,6 @@ def said(logs: Logs, *wanted: tuple[str, str]) -> list[tuple[str, str]]:
 # ---------------------------------------------------------------- while it is there
 
 
-@pytest.mark.usefixtures("_no_polls")
 async def test_an_event_wakes_a_subscription_of_another_process(server: Server, make: Factory, nats: Nats) -> None:
     async with server(events_url=nats.url) as here, server(events_url=nats.url) as there:
         await connected(here.services, there.services)
@@ -189,7 +186,6 @@ async def test_an_event_wakes_a_subscription_of_another_process(server: Server, 
                 assert await socket.next() == {"anomalyDetected": {"change": "ACKNOWLEDGED"}}
 
 
-@pytest.mark.usefixtures("_no_polls")
 async def test_new_samples_wake_their_followers_in_another_process(server: Server, make: Factory, nats: Nats) -> None:
     link = await make.link()
     async with server(events_url=nats.url) as here, server(events_url=nats.url) as there:
@@ -202,7 +198,6 @@ async def test_new_samples_wake_their_followers_in_another_process(server: Serve
                 assert await next_of(socket, 20) == new(link, levels(-41.0, first=second))
 
 
-@pytest.mark.usefixtures("_no_polls")
 async def test_postgres_neither_listens_nor_notifies(
     server: Server, services: Services, make: Factory, nats: Nats, database_url: str
 ) -> None:
@@ -226,12 +221,11 @@ async def test_postgres_neither_listens_nor_notifies(
     assert (others, notified) == (0, ["at last"])
 
 
-@pytest.mark.usefixtures("_no_polls")
 async def test_a_command_tells_before_it_ends(database_url: str, nats: Nats) -> None:
     async with process(database_url, events_url=nats.url) as server:
         await connected(server)
         follower = asyncio.create_task(heard(server.feed))
-        command = build_services(settings_of(database_url, events_url=nats.url))
+        command = build_services(settings_of(database_url, events_url=nats.url), pace=UNPOLLED)
 
         await tell(command, LAST)
         await command.database.close()
@@ -258,7 +252,6 @@ async def test_many_commits_are_told_of_by_few_empty_messages(
     assert (first.subject, first.data) == ("bcom.events", b"")
 
 
-@pytest.mark.usefixtures("_no_polls")
 async def test_the_urls_path_keeps_installations_apart(database_url: str, nats: Nats) -> None:
     north, south = f"{nats.url}/north", f"{nats.url}/south"
     async with (
@@ -280,11 +273,10 @@ async def test_the_urls_path_keeps_installations_apart(database_url: str, nats: 
 # ---------------------------------------------------------------- while it is away
 
 
-@pytest.mark.usefixtures("_many_polls")
 async def test_without_nats_a_server_starts_and_serves_and_polls(
     server: Server, make: Factory, stopped: Nats, logs: Logs
 ) -> None:
-    async with server(events_url=stopped.url_of(f"ada:{QUOTED}@")) as here:
+    async with server(events_url=stopped.url_of(f"ada:{QUOTED}@"), pace=POLLED) as here:
         operator = await here.as_(Role.OPERATOR)
         async with operator.socket() as socket:
             await socket.subscribe(WATCH)
@@ -298,11 +290,10 @@ async def test_without_nats_a_server_starts_and_serves_and_polls(
     assert QUOTED not in str(logs)
 
 
-@pytest.mark.usefixtures("_many_polls")
 async def test_when_nats_is_killed_commits_succeed_and_events_are_found_by_looking(
     database_url: str, nats: Nats, logs: Logs
 ) -> None:
-    async with processes(database_url, nats) as (here, there):
+    async with processes(database_url, nats, POLLED) as (here, there):
         nats.kill()
         await disconnected(here, there)
         await tell(here, *"abc", LAST)
@@ -312,7 +303,6 @@ async def test_when_nats_is_killed_commits_succeed_and_events_are_found_by_looki
     assert said(logs, AWAY, BACK) == [AWAY, AWAY]
 
 
-@pytest.mark.usefixtures("_no_polls")
 async def test_when_nats_is_back_everybody_looks_once_and_is_woken_again(
     database_url: str, nats: Nats, logs: Logs
 ) -> None:
@@ -333,11 +323,10 @@ async def test_when_nats_is_back_everybody_looks_once_and_is_woken_again(
     assert said(logs, AWAY, BACK) == [AWAY, AWAY, BACK, BACK]
 
 
-@pytest.mark.usefixtures("_no_polls")
 async def test_what_could_not_be_told_is_told_when_its_writer_is_back(
     database_url: str, nats: Nats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wakeups = NatsWakeups(nats.url)
+    wakeups = NatsWakeups(nats.url, retry_seconds=UNPOLLED.retry_seconds)
     database = EventDatabase(database_url, wakeups=wakeups)
     async with processes(database_url, nats) as (here, there):
         with monkeypatch.context() as away:
@@ -368,7 +357,6 @@ async def test_it_tries_again_for_ever_and_says_so_once(database_url: str, logs:
     assert said(logs, AWAY, BACK) == [AWAY]
 
 
-@pytest.mark.usefixtures("_no_polls")
 async def test_the_next_of_several_servers_is_tried(database_url: str, nats: Nats, logs: Logs) -> None:
     urls = f"nats://127.0.0.1:9,{nats.url}"
     async with process(database_url, events_url=urls) as here, process(database_url, events_url=nats.url) as there:
@@ -457,7 +445,6 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f'tls {{ cert_file: "{made}", key_file: "{key}" }}'
 
 
-@pytest.mark.usefixtures("_no_polls")
 async def test_a_tls_url_is_encrypted(database_url: str, stopped: Nats, certificate: str) -> None:
     stopped.start(f"{certificate}\n{LOCKED}")
     url = stopped.url_of(f"ada:{QUOTED}@", "tls")
