@@ -91,7 +91,7 @@ async def there(database_url: str) -> AsyncIterator[Services]:
 async def heard(feed: EventFeed, after: str | None = "0", last: str = LAST) -> list[str]:
     """The subjects that a follower hears of, up to the last one."""
     subjects = []
-    async with asyncio.timeout(20), aclosing(feed.follow(TOPIC, after)) as events:  # type: ignore[type-var]
+    async with asyncio.timeout(60), aclosing(feed.follow(TOPIC, after)) as events:  # type: ignore[type-var]
         async for event in events:
             subjects.append(event.subject)
             if event.subject == last:
@@ -212,7 +212,7 @@ async def looked_on(services: Services) -> list[list[int]]:
 
 
 async def test_every_follower_hears_of_every_committed_event_once_and_in_order(here: Services, there: Services) -> None:
-    async with asyncio.timeout(25), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(75), asyncio.TaskGroup() as tasks:
         whole = [tasks.create_task(heard(each.feed)) for each in (here, there, here)]
         whole.append(tasks.create_task(joined_amid(there, "0")))
         whole.append(tasks.create_task(resumed_again_and_again(here, there)))
@@ -263,7 +263,7 @@ async def test_a_storm_of_writers_without_the_lock_makes_a_reader_miss_events(
     monkeypatch.setattr("resolvers.store.events.database.append", append_at_once)
     monkeypatch.setattr("tests.resolvers.store.test_event_log.append", append_at_once)
 
-    async with asyncio.timeout(25), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(75), asyncio.TaskGroup() as tasks:
         looks = tasks.create_task(looked_on(here))
         await storm(here)
 
