@@ -1,7 +1,9 @@
 """Scalars: times with an offset, and arrays that are checked and written as a whole."""
 
+import re
+import reprlib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NewType, cast
 
 import numpy as np
@@ -11,6 +13,11 @@ import strawberry
 from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition
 
+from resolvers.base.times import from_ms
+from resolvers.telemetry.values.epochs import UNIT_NAMES, UNITS, find_unit
+from resolvers.telemetry.values.moments import NO_OFFSET, read_moment
+from resolvers.telemetry.values.parsed import Unusable
+
 FloatArray = NewType("FloatArray", object)
 IntArray = NewType("IntArray", object)
 TimeArray = NewType("TimeArray", object)
@@ -18,21 +25,39 @@ DirectionArray = NewType("DirectionArray", object)
 Upload = NewType("Upload", object)
 MAX_TIME_LENGTH = 40  # characters
 MAX_WORD_BYTES = 10  # bytes
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+USUAL_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:[0-5]\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def parse_time(value: object) -> datetime:
     """Parses an RFC 3339 timestamp into UTC. Raises GraphQLError for anything else, and if it has no offset."""
     if not isinstance(value, str):
-        raise GraphQLError("A DateTime is a string, such as 2026-01-31T12:00:00Z.")
+        raise GraphQLError(f"A DateTime is a string, such as 2026-01-31T12:00:00Z{_guess_time(value)}.")
     if len(value) > MAX_TIME_LENGTH:
         raise GraphQLError(f"A DateTime has at most {MAX_TIME_LENGTH} characters; this one has {len(value)}.")
     try:
-        at = datetime.fromisoformat(value)
-        if at.tzinfo is None:
-            raise GraphQLError(f"{value!r} has no offset; append Z for UTC.")
-        return at.astimezone(UTC)
+        return datetime.fromisoformat(value).astimezone(UTC) if USUAL_TIME.fullmatch(value) else _read_time(value)
+    except Unusable as unusable:
+        if str(unusable) == NO_OFFSET:
+            raise GraphQLError(f"{value!r} has no offset; append Z for UTC.") from None
     except (ValueError, OverflowError):
-        raise GraphQLError(f"{value!r} is not an RFC 3339 timestamp, such as 2026-01-31T12:00:00Z.") from None
+        pass
+    guess = _guess_time(float(value)) if value.isdigit() and value.isascii() else ""
+    raise GraphQLError(f"{value!r} is not an RFC 3339 timestamp, such as 2026-01-31T12:00:00Z{guess}.") from None
+
+
+def _read_time(text: str) -> datetime:
+    """Reads what is less usual: `t` and `z`, leap seconds, more digits. Raises Unusable."""
+    return EPOCH + timedelta(milliseconds=read_moment(text))
+
+
+def _guess_time(value: object) -> str:
+    """Returns what a number may be meant to be, to go on in a sentence."""
+    unit = find_unit(value) if isinstance(value, int | float) else None
+    if unit is None:
+        return ""
+    seconds = float(cast("float", value)) / UNITS[unit]
+    return f"; {value:.0f} may be the {UNIT_NAMES[unit]} since 1970 of {format_time(from_ms(round(seconds * 1000)))}"
 
 
 def format_time(at: datetime) -> str:
@@ -59,12 +84,30 @@ def _column(dtype: type[pl.DataType], of: str) -> Callable[[object], pl.Series]:
                 raise TypeError(bool)
             column = pl.Series(value, dtype=dtype, strict=True)
         except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-            raise GraphQLError(f"The list may only contain {of} or null.") from None
+            column = pl.Series([_parse_entry(dtype, of, *entry) for entry in enumerate(value)], dtype=dtype)
         if dtype is pl.String and column.str.len_bytes().gt(MAX_WORD_BYTES).any():
-            raise GraphQLError(f"The list may only contain {of} or null.")
+            index = int(column.str.len_bytes().gt(MAX_WORD_BYTES).arg_max() or 0)
+            raise _refuse_entry(of, index, value[index])
         return column
 
     return parse
+
+
+def _parse_entry(dtype: type[pl.DataType], of: str, index: int, entry: object) -> object:
+    """Returns an entry as a column of this type takes it; 7.0 is a whole number. Raises GraphQLError."""
+    if isinstance(entry, float) and dtype is pl.Int64 and entry.is_integer():
+        entry = int(entry)
+    if dtype is pl.Int64:
+        fits = type(entry) is int and -(2**63) <= entry < 2**63
+    else:
+        fits = isinstance(entry, str) if dtype is pl.String else type(entry) in (int, float)
+    if entry is not None and not fits:
+        raise _refuse_entry(of, index, entry)
+    return float(cast("float", entry)) if fits and dtype is pl.Float64 else entry
+
+
+def _refuse_entry(of: str, index: int, entry: object) -> GraphQLError:
+    return GraphQLError(f"The list may only contain {of} or null; entry {index} is {reprlib.repr(entry)}.")
 
 
 def _serialize_array(value: object) -> object:

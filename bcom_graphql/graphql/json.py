@@ -15,6 +15,9 @@ from bcom_graphql.graphql.limits import Allowance
 PIECE_BYTES: Final = 1024 * 1024  # parsed in one go, in about 10 ms
 FIRST_OBJECT: Final = re.compile(rb"\[\s*(?=\{)")
 BETWEEN_OBJECTS: Final = re.compile(rb"(?<=\})\s*,\s*(?=\{)")
+NO_NUMBER: Final = re.compile(r"-?\b(?:NaN|Infinity|inf)\b", re.IGNORECASE)
+LONGEST_NO_NUMBER: Final = len("-Infinity")
+LONGEST_NAME: Final = 60  # characters of a field that is told of
 PLACEHOLDER: Final = token_hex()  # stands for the objects of a list; unguessable
 
 
@@ -54,7 +57,30 @@ def _decode(text: bytes, what: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise BadRequest(f"{what} is not JSON: {error}.") from error
+        raise BadRequest(_explain_no_number(error.doc, error.pos, what) or f"{what} is not JSON: {error}.") from error
+
+
+def _explain_no_number(text: str, position: int, what: str) -> str | None:
+    """Returns what is wrong where NaN or Infinity stands for a number, as some encoders write it; None elsewhere.
+
+    The parser's own words would be a position among thousands of numbers.
+    """
+    found = NO_NUMBER.search(text, max(0, position - LONGEST_NO_NUMBER), position + LONGEST_NO_NUMBER)
+    if found is None or not found.start() <= position <= found.end():
+        return None
+    place = _name_place(text, found.start())
+    return f"{what} is not JSON: JSON has no {found[0]}; send null. It is {place}at character {found.start() + 1}."
+
+
+def _name_place(text: str, position: int) -> str:
+    """Returns the field that a value is in, and which entry of its list it is, to go on in a sentence."""
+    end = text.rfind('":', 0, position)
+    name = text[text.rfind('"', 0, max(end, 0)) + 1 : max(end, 0)]
+    if not name.isidentifier() or len(name) > LONGEST_NAME:
+        return ""
+    begin = text.rfind("[", end, position)
+    entry = f", entry {text.count(',', begin, position)}, " if begin >= 0 else " "
+    return f"in `{name}`{entry}"
 
 
 async def _decode_in_pieces(text: bytes, piece: int) -> Any:

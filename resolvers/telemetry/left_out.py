@@ -35,23 +35,26 @@ def leave_out_impossible(kind: TargetKind, frame: pl.DataFrame) -> tuple[pl.Data
 
     frame: `row`, all metric columns, and maybe `left_out` (a list of `CELL`) with what was left out before.
     """
-    specs, cells = CATALOGUE[kind].specs, [_explode_earlier(frame)]
-    checked = frame.select(pl.col(spec.column).is_between(spec.low, spec.high).all() for spec in specs).row(0)
-    for spec, possible in zip(specs, checked, strict=True):
-        if not possible:
-            wrong = ~pl.col(spec.column).is_between(spec.low, spec.high)
-            cells.append(_describe(frame.filter(wrong), spec))
-            frame = frame.with_columns(pl.when(wrong).then(None).otherwise(pl.col(spec.column)).alias(spec.column))
+    cells = [_explode_earlier(frame)]
+    rules = [rule for spec in CATALOGUE[kind].specs for rule in _list_rules(spec)]
+    possible = frame.select(is_possible.all().alias(str(place)) for place, (_, is_possible, _) in enumerate(rules))
+    for (column, is_possible, reason), are_possible in zip(rules, possible.row(0), strict=True):
+        if not are_possible:
+            cells.append(_describe(frame.filter(~is_possible), column, reason))
+            frame = frame.with_columns(pl.when(is_possible).then(pl.col(column)).alias(column))
     return frame, pl.concat(cells)
 
 
-def _describe(frame: pl.DataFrame, spec: MetricSpec) -> pl.DataFrame:
-    return frame.select(
-        "row",
-        column=pl.lit(spec.column),
-        reason=pl.lit(f"must be between {spec.low:,.0f} and {spec.high:,.0f} {spec.unit}".rstrip()),
-        value=pl.format("{}", spec.column),
-    ).cast(CELLS)  # type: ignore[arg-type]
+def _list_rules(spec: MetricSpec) -> list[tuple[str, pl.Expr, str]]:
+    """Returns what holds for possible values: the column, the condition, and what is wrong where it does not hold."""
+    value, words = pl.col(spec.column), f"must be between {spec.low:,.0f} and {spec.high:,.0f} {spec.unit}".rstrip()
+    rules = [(spec.column, value.is_between(spec.low, spec.high), words)]
+    return [*rules, (spec.column, value == value.floor(), "must be a whole number")] if spec.whole else rules
+
+
+def _describe(frame: pl.DataFrame, column: str, reason: str) -> pl.DataFrame:
+    texts = frame.select("row", column=pl.lit(column), reason=pl.lit(reason), value=pl.format("{}", column))
+    return texts.cast(CELLS)  # type: ignore[arg-type]
 
 
 def _explode_earlier(frame: pl.DataFrame) -> pl.DataFrame:

@@ -18,6 +18,7 @@ from resolvers.store.tables.samples import real_columns, target_column
 from resolvers.store.tables.targets import TARGET_TABLES
 from resolvers.telemetry.duplicates import GRADE, Duplicates, grade_links, merge_repeats
 from resolvers.telemetry.left_out import leave_out_impossible, name_first
+from resolvers.telemetry.values.epochs import UNIT_NAMES, UNITS, is_in_unit
 
 if TYPE_CHECKING:
     from resolvers.store.postgres.database import Connection
@@ -100,6 +101,11 @@ def _explain(rejected: pl.DataFrame, left_out: pl.DataFrame, checks: Sequence[Ch
     return rejected.join(name_first(left_out), on="row", how="left", maintain_order="left").select("row", reason=reason)
 
 
+def _check_unit(unit: str) -> Check:
+    words = f"The time looks like {UNIT_NAMES[unit]} since 1970, but must be in milliseconds, and is {{}}."
+    return is_in_unit(pl.col("at"), unit), pl.format(words, "at")
+
+
 def _list_checks(context: Context, kind: TargetKind) -> list[Check]:
     """Returns what may be wrong with a row's key, in the order in which it is told."""
     now, days = int(context.now.timestamp() * 1000), context.services.retention_days
@@ -110,6 +116,7 @@ def _list_checks(context: Context, kind: TargetKind) -> list[Check]:
         (pl.col("number").is_null(), pl.lit(f"The {name}'s number is missing.")),
         (pl.col(target_column(kind)).is_null(), pl.format(f"There is no {name} with the number {{}}.", "number")),
         (pl.col("at").is_null(), pl.lit("The time is missing.")),
+        *(_check_unit(unit) for unit in UNITS if unit != "ms"),
         (pl.col("at") > latest, pl.lit("The time is more than 5 minutes ahead of the server's.")),
         (pl.col("at") < earliest, pl.lit(f"The time is longer ago than samples are kept ({days} days).")),
     ]

@@ -41,6 +41,7 @@ TRY_AGAIN_LATER = 1013  # in the registry of RFC 6455; graphql-ws and others ret
 CLOSE_CODES = {"UNAUTHENTICATED": FORBIDDEN}
 PENDING = "bcom.websocket.pending"  # key in the scope: the socket's place among the pending ones
 MAX_REASON_BYTES = 123  # RFC 6455
+INVALID_MESSAGE = 4400  # graphql-transport-ws
 ANY_TYPE = frozenset(OperationType)
 
 
@@ -80,6 +81,7 @@ class TextFrameAdapter(ASGIWebSocketAdapter):
         except KeyError as error:  # raised by Starlette for a binary message
             raise NonTextMessageReceived from error
         except RequestError as error:  # raised by parse_json
+            await self.close(INVALID_MESSAGE, str(error))  # before Strawberry closes without saying what is wrong
             raise NonJsonMessageReceived from error
         except (WebSocketDisconnect, RuntimeError):  # RuntimeError: closed from our side
             return

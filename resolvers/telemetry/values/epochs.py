@@ -36,6 +36,16 @@ def parse_epoch(numbers: pl.Series, time_unit: str | None = None) -> Parsed:
     return Parsed(values, explain(reasons, lost, NO_EPOCH), frozenset(forms))
 
 
+def find_unit(number: float) -> str | None:
+    """Returns the unit that such a number counts the time since 1970 in: 's', 'ms', 'us', 'ns', or None."""
+    return next((unit for unit in UNITS if _bounds(unit)[0] <= number < _bounds(unit)[1]), None)
+
+
+def is_in_unit(number: pl.Expr, unit: str) -> pl.Expr:
+    """Returns whether a number counts the time since 1970 in this unit, by its size."""
+    return number.is_between(*_bounds(unit), closed="left")
+
+
 def _bounds(unit: str) -> tuple[int, int]:
     return EARLIEST * UNITS[unit], LATEST * UNITS[unit]
 

@@ -371,18 +371,21 @@ async def test_more_than_a_hundred_thousand_rows_are_invalid(operator: Api) -> N
 async def test_wrong_types_are_told_of_and_nothing_is_stored(operator: Api, make: Factory, services: Services) -> None:
     link = await make.link()
     wrong: list[tuple[str, object, str]] = [
-        ("esnoDb", ["12.0"], "The list may only contain numbers or null."),
-        ("esnoDb", [True], "The list may only contain numbers or null."),
-        ("esnoDb", [12.0, [1]], "The list may only contain numbers or null."),
+        ("esnoDb", ["12.0"], "at .esnoDb: The list may only contain numbers or null; entry 0 is '12.0'."),
+        ("esnoDb", [True], "The list may only contain numbers or null; entry 0 is True."),
+        ("esnoDb", [12.0, [1]], "The list may only contain numbers or null; entry 1 is [1]."),
+        ("esnoDb", [12, 12.5, "N/A"], "The list may only contain numbers or null; entry 2 is 'N/A'."),
         ("esnoDb", {"0": 12.0}, "Expected a list of numbers."),
         ("esnoDb", 12.0, "Expected a list of numbers."),
-        ("link", ["7"], "The list may only contain integers or null."),
-        ("link", [7.0], "The list may only contain integers or null."),
-        ("link", [True], "The list may only contain integers or null."),
-        ("at", [2**63], "The list may only contain integers or null."),
+        ("link", ["7"], "The list may only contain integers or null; entry 0 is '7'."),
+        ("link", [7.5], "The list may only contain integers or null; entry 0 is 7.5."),
+        ("at", [1e300], "The list may only contain integers or null; entry 0 is 1e+300."),
+        ("direction", ["OB" * 1000], "The list may only contain 'IB' or 'OB' or null; entry 0 is 'OBOBOB"),
+        ("link", [True], "The list may only contain integers or null; entry 0 is True."),
+        ("at", [2**63], "The list may only contain integers or null; entry 0 is 9223372036854775808."),
         ("at", "now", "Expected a list of integers."),
-        ("direction", [1], "The list may only contain 'IB' or 'OB' or null."),
-        ("direction", [False], "The list may only contain 'IB' or 'OB' or null."),
+        ("direction", [1], "The list may only contain 'IB' or 'OB' or null; entry 0 is 1."),
+        ("direction", [False], "The list may only contain 'IB' or 'OB' or null; entry 0 is False."),
         ("direction", "OB", "Expected a list of 'IB' or 'OB'."),
     ]
 
