@@ -465,7 +465,7 @@ class Settings(BaseSettings):
         by_profile = Introspection.SIGNED_IN if self.profile == "production" else Introspection.EVERYBODY
         given = {name.removeprefix("max_"): value for name, value in self if name.startswith("max_")}
         # uvicorn's business, the database's and the file readers'
-        for name in ("message", "idle_seconds", "statement_seconds", "import_memory"):
+        for name in ("message", "idle_seconds", "statement_seconds", "import_memory", "unpacked"):
             del given[name]
         given |= {"free_disk": self.min_free_disk, "slowest": self.min_arrival_rate}
         return Limits(**given, slow_seconds=self.slow_seconds, introspection=self.introspection or by_profile)
