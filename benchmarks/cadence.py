@@ -241,7 +241,7 @@ def count(detector: Detector, samples: StreamSamples, scores: Scores, faulty: Bo
 
 
 def follow(at: Integers, scores: Scores, rows: slice) -> list[Episode]:
-    return track_episodes(EpisodeState(), at, scores.score[rows], scores.pace[rows])[1]
+    return track_episodes(EpisodeState(), at, scores.score[rows], scores.spacing[rows])[1]
 
 
 def find_opening(

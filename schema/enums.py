@@ -114,6 +114,8 @@ _enum(
         "RESOLVED": "It ended, by itself or by `resolveAnomaly`.",
         "JUDGED": "Somebody recorded a verdict with `judgeAnomaly`.",
         "COMMENTED": "Somebody wrote a comment with `commentAnomaly`.",
+        "MERGED": "Late samples show that it and another one are the same: `mergedInto` of one names the other.",
+        "WITHDRAWN": "Late samples show that there was nothing unusual. It has ended, and lists leave it out.",
     },
 )
 _enum(

@@ -13,6 +13,7 @@ from ml.catalogue.metrics import CATALOGUE, Kind, TargetKind
 from ml.catalogue.units import DAY_SECONDS
 from ml.detection.baselines import MIN_SAMPLES
 from ml.detection.calibration import compute_threshold
+from ml.detection.episodes import estimate_spacing
 from ml.detection.features import FEATURES, NOMINAL_CADENCE_SECONDS, Feature, Memory, StreamSamples, walk_samples
 from ml.detection.profiles import HOURS, MetricScales, Profiles, list_profile_shapes, standardize
 from ml.detection.scorers import CHUNK_ROWS, BaseScorer, compute_base_scores, compute_ensemble_score
@@ -62,6 +63,7 @@ class Scores:
     expected: median at that hour in the metric's unit, shape (rows, metrics).
     deviations: from that in robust standard deviations, those for the better too, shape (rows, metrics).
     pace: seconds between the samples of each row's stream, as known before it, shape (rows,).
+    spacing: the same as far as a silence is told from the usual time between samples: see `estimate_spacing`.
     memory: of each stream behind its last row.
     """
 
@@ -72,6 +74,7 @@ class Scores:
     expected: Floats
     deviations: Floats
     pace: Floats
+    spacing: Floats
     memory: Memory
 
     def reorder(self, order: NDArray[np.intp], streams: int) -> "Scores":
@@ -101,7 +104,7 @@ class Detector:
 
     prior: one profile, of a stream of which only each metric's centre and spread are known, in units of these.
     confidence_x, confidence_y: knots of the map to the probability of a true event, shape (knots,).
-    confidence_of: what is mapped: 'score', or 'surprisal' in versions trained before 1.1.0.
+    confidence_of: what is mapped: 'score', or 'surprisal' in versions trained before 1.0.1.
     """
 
     kind: TargetKind
@@ -138,7 +141,10 @@ class Detector:
         surprisal = np.where(is_scored, ensemble, np.nan)
         confidence = self._compute_confidence(score, surprisal, profiles.samples[samples.stream])
         expected, deviations = self._compute_deviations(samples, profiles)
-        return Scores(score, surprisal, confidence, standardized, expected, deviations, walked.pace, walked.memory())
+        is_known = (memory.count[samples.stream] > 1) | (profiles.samples[samples.stream] > 0)
+        spacing = estimate_spacing(walked.pace, walked.gap_before, is_known)
+        pace, memory = walked.pace, walked.memory()
+        return Scores(score, surprisal, confidence, standardized, expected, deviations, pace, spacing, memory)
 
     def _knows_pace(self, profiles: Profiles, stream: Integers, pace: Floats) -> Bools:
         """Returns which rows come about as fast as those that their profile rests on, shape (rows,).

@@ -7,8 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.units import HOUR_MS, MINUTE_MS
-from ml.numerics.arrays import Floats, Integers
+from ml.catalogue.units import DAY_SECONDS, HOUR_MS, MINUTE_MS
+from ml.detection.features import NEVER
+from ml.numerics.arrays import Bools, Floats, Integers
 
 EXTREME: Final = 0.4  # a score from here on opens an episode at once
 MIN_ALARMS: Final = 3  # so many milder alarms open one,
@@ -17,7 +18,9 @@ MAX_GAP: Final = 2  # clear samples in a row that pending alarms survive
 CLEAR_COUNT: Final = 5  # clear samples in a row that end an episode,
 CLEAR_MS: Final = 5 * MINUTE_MS  # at least so long after its last alarm
 GAP_MS: Final = HOUR_MS  # after a longer silence nothing is known of the time between: everything begins anew,
-GAP_SAMPLES: Final = 12.0  # where that is more than so many samples
+GAP_SAMPLES: Final = 12.0  # where that is more than so many samples,
+GAP_REPEATS: Final = 3.0  # and than so many times the gap before it
+SLOWEST_SECONDS: Final = 1.5 * DAY_SECONDS  # between samples of a stream that nobody knows the cadence of
 
 
 class Severity(StrEnum):
@@ -80,7 +83,8 @@ def track_episodes(
 
     times: epoch ms, ascending, shape (rows,).
     scores: above 0 is an alarm, shape (rows,), NaN where not scored.
-    pace_seconds: between samples, as known at each row, shape (rows,); without it, a silence is an hour.
+    pace_seconds: between samples, as known at each row or by `estimate_spacing`, shape (rows,); without it, a silence
+        is an hour.
     """
     rows = _find_relevant_rows(state, times, scores)
     gaps = np.full(len(times), GAP_MS) if pace_seconds is None else compute_longest_gap(pace_seconds)
@@ -101,6 +105,23 @@ def compute_longest_gap(pace_seconds: Floats) -> Floats:
     return result
 
 
+def estimate_spacing(pace_seconds: Floats, gap_before_seconds: Floats, is_known: Bools) -> Floats:
+    """Returns the seconds between samples that a silence is measured by, shape (rows,).
+
+    pace_seconds: as known before each row, shape (rows,). It follows slowly where a stream becomes slower.
+    gap_before_seconds: between the two samples before each row, shape (rows,), NaN where there are fewer.
+    is_known: whether anything was known of the row's stream before these samples, shape (rows,).
+
+    So a gap that is like the one before is no silence, whatever the stream's cadence was until then. The first gap of
+    a new stream may be its cadence.
+    """
+    shares = GAP_REPEATS / GAP_SAMPLES
+    unknown = np.where(is_known, 0.0, SLOWEST_SECONDS / GAP_SAMPLES)
+    before = np.where(np.isnan(gap_before_seconds), unknown, shares * gap_before_seconds)
+    result: Floats = np.maximum(pace_seconds, before)
+    return result
+
+
 def _find_relevant_rows(state: EpisodeState, times: Integers, scores: Floats) -> NDArray[np.intp]:
     """Returns the scored rows, but not those so long after any alarm that they change nothing."""
     scored = np.flatnonzero(~np.isnan(scores))
@@ -109,16 +130,13 @@ def _find_relevant_rows(state: EpisodeState, times: Integers, scores: Floats) ->
     idle = not state.open and state.alarms == 0
     last_alarm = np.append(alarmed, -CLEAR_COUNT - 1 if idle else -1)[before]  # -1 picks the one before this batch
     at = times[scored]
-    since = _NEVER if idle else state.alarmed_at if state.alarmed_at is not None else _NEVER
+    since = NEVER if idle else state.alarmed_at if state.alarmed_at is not None else NEVER
     alarmed_at = np.append(at[alarmed], since)[before]
     open_before = np.roll(at, 1) - alarmed_at < CLEAR_MS  # at the row before, as far as time goes
     open_before[:1] = not idle
     near = (np.arange(len(scored)) - last_alarm <= CLEAR_COUNT) | open_before
     relevant: NDArray[np.intp] = scored[near]
     return relevant
-
-
-_NEVER: Final = -(2**62)
 
 
 class _BatchWalk:

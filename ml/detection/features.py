@@ -1,7 +1,7 @@
 """Six features per metric that compare a sample with its own stream's past, computed from a state of constant size."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from functools import cached_property
 from itertools import pairwise
@@ -51,6 +51,7 @@ class Memory:
     at: time of the newest sample in epoch ms, shape (streams,), `NEVER` before the first.
     cadence_seconds: time between the last samples, shape (streams,), NaN before the second.
     observed_seconds: time that the samples span without long silences, shape (streams,).
+    gap_seconds: time between the newest sample and the one before, shape (streams,), NaN where unknown.
     """
 
     values: Floats
@@ -58,29 +59,31 @@ class Memory:
     at: Integers
     cadence_seconds: Floats
     observed_seconds: Floats
+    gap_seconds: Floats
 
     @classmethod
     def blank(cls, streams: int, metrics: int) -> "Memory":
         """Returns the state of streams without samples."""
         unknown = np.full((streams, _STATE_ROWS, metrics), np.nan)
         count, at = np.zeros(streams, dtype=np.int64), np.full(streams, NEVER, dtype=np.int64)
-        return cls(unknown, count, at, np.full(streams, np.nan), np.zeros(streams))
+        return cls(unknown, count, at, np.full(streams, np.nan), np.zeros(streams), np.full(streams, np.nan))
 
     def take(self, which: NDArray[np.intp]) -> "Memory":
         """Returns the state of these streams, in this order."""
-        pace = self.cadence_seconds[which], self.observed_seconds[which]
+        pace = self.cadence_seconds[which], self.observed_seconds[which], self.gap_seconds[which]
         return Memory(self.values[which], self.count[which], self.at[which], *pace)
 
     def replace_at(self, which: NDArray[np.intp], others: "Memory") -> None:
         """Puts `others` in the places `which`."""
-        for name in ("values", "count", "at", "cadence_seconds", "observed_seconds"):
-            getattr(self, name)[which] = getattr(others, name)
+        for field in fields(self):
+            getattr(self, field.name)[which] = getattr(others, field.name)
 
     def to_bytes(self) -> list[bytes]:
         """Returns one string of bytes per stream; `from_bytes` reads them back exactly."""
         packed = np.empty(len(self.count), dtype=_make_packed_type(self.values.shape[2]))
         packed["values"], packed["count"], packed["at"] = self.values, self.count, self.at
         packed["cadence"], packed["observed"] = self.cadence_seconds, self.observed_seconds
+        packed["gap"] = self.gap_seconds
         return [row.tobytes() for row in packed]
 
     @classmethod
@@ -90,11 +93,12 @@ class Memory:
         States that were stored before cadences were remembered are read as of a stream of the nominal cadence.
         """
         packed_type = _make_packed_type(metrics)
-        blank, old = bytes(packed_type.itemsize), packed_type.itemsize - _PACE_BYTES
-        known = [memory if memory is not None and len(memory) in (old, len(blank)) else None for memory in memories]
-        packed = np.frombuffer(b"".join((memory or blank).ljust(len(blank), b"\0") for memory in known), packed_type)
-        is_known = np.array([memory is not None for memory in known], dtype=bool)
-        has_pace = np.array([memory is not None and len(memory) > old for memory in known], dtype=bool)
+        blank, whole = bytes(packed_type.itemsize), packed_type.itemsize
+        paced, old = whole - _GAP_BYTES, whole - _GAP_BYTES - _PACE_BYTES
+        known = [memory if memory is not None and len(memory) in (old, paced, whole) else None for memory in memories]
+        packed = np.frombuffer(b"".join((memory or blank).ljust(whole, b"\0") for memory in known), packed_type)
+        length = np.array([len(memory or b"") for memory in known], dtype=np.int64)
+        is_known, has_pace = length > 0, length >= paced
         observed = np.where(has_pace, packed["observed"], NOMINAL_CADENCE_SECONDS * packed["count"])
         return cls(
             np.where(is_known[:, None, None], packed["values"], np.nan),
@@ -102,15 +106,17 @@ class Memory:
             np.where(is_known, packed["at"], NEVER),
             np.where(has_pace, packed["cadence"], np.nan),
             observed,
+            np.where(length == whole, packed["gap"], np.nan),
         )
 
 
 _PACE_BYTES: Final = 16  # of a packed state: its cadence and the time it spans
+_GAP_BYTES: Final = 8  # of a packed state: its last gap
 
 
 def _make_packed_type(metrics: int) -> np.dtype[np.void]:
     state = [("values", "<f8", (_STATE_ROWS, metrics)), ("count", "<i8"), ("at", "<i8")]
-    return np.dtype([*state, ("cadence", "<f8"), ("observed", "<f8")])
+    return np.dtype([*state, ("cadence", "<f8"), ("observed", "<f8"), ("gap", "<f8")])
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,10 @@ class SmoothingScales:
     cadence_seconds: Floats
     noise_floor: Floats
     clip_bound: Floats
+
+    def take(self, which: NDArray[np.intp]) -> "SmoothingScales":
+        """Returns the scales of these streams, in this order."""
+        return SmoothingScales(self.cadence_seconds[which], self.noise_floor[which], self.clip_bound[which])
 
 
 @dataclass(frozen=True)
@@ -197,6 +207,7 @@ class FeatureBatch:
     """Walks through a batch, one sample of every stream at a time.
 
     pace: seconds between the samples of each row's stream, as known before it, shape (rows,).
+    gap_before: seconds between the two samples before each row, shape (rows,), NaN where there are fewer.
     """
 
     def __init__(self, memory: Memory, samples: StreamSamples, scales: SmoothingScales) -> None:
@@ -208,7 +219,8 @@ class FeatureBatch:
         self.cadence = np.where(np.isnan(memory.cadence_seconds), self.nominal, memory.cadence_seconds)
         self.fast, self.slow = np.empty((2, len(self.cadence), 1))
         self._set_pace(np.arange(len(self.cadence)))
-        self.pace = np.empty(rows)
+        self.gap = memory.gap_seconds.copy()
+        self.pace, self.gap_before = np.empty((2, rows))
         self.raw = np.empty((rows, FEATURES, metrics))
         self.raw[:, Feature.RESIDUAL] = samples.values
         self.jump, self.spike, self.deviation, self.shift, self.square = self.raw.swapaxes(0, 1)[Feature.JUMP :]
@@ -252,7 +264,8 @@ class FeatureBatch:
         now, before, cadence = self.samples.at[row], self.at[which], self.cadence[which]
         gap = np.where(before == NEVER, 0.0, (now - before) / 1000.0)
         fresh: Bools = gap > np.maximum(GAP_SECONDS, GAP_SAMPLES * cadence)
-        self.pace[row] = cadence
+        self.pace[row], self.gap_before[row] = cadence, self.gap[which]
+        self.gap[which] = np.where(before == NEVER, np.nan, gap)
         changed = (gap >= MIN_GAP_SECONDS) & (np.abs(gap - cadence) > CADENCE_TOLERANCE * cadence)
         if changed.any():
             down, up = CADENCE_STEPS
@@ -272,7 +285,7 @@ class FeatureBatch:
 
     def memory(self) -> Memory:
         cadence = np.where(self.count > 1, self.cadence, np.nan)
-        return Memory(self.values, self.count, self.at, cadence, self.observed)
+        return Memory(self.values, self.count, self.at, cadence, self.observed, self.gap)
 
 
 def compute_smoothing_weight(seconds: float, min_samples: float, cadence_seconds: Floats) -> Floats:

@@ -86,8 +86,15 @@ def find_live_bounds(stream: Integers, at: Integers, last_at: Integers) -> Integ
     follows = (last_at[which] != NEVER) & (last_at[which] < at[firsts])
     begin = np.where(follows, last_at[which], at[firsts])
     spacing = (at[ends] - begin) // np.maximum(ends - firsts + follows, 1)
-    bounds[which] = np.maximum(MIN_LIVE_MS, LIVE_GAPS * np.minimum(spacing, MAX_SPACING_MS))
+    bounds[which] = widen_live_bounds(spacing)
     return bounds
+
+
+def widen_live_bounds(spacing_ms: Integers | Floats) -> Integers:
+    """Returns how old samples of this spacing may be and still be of the present, in ms, shape of `spacing_ms`."""
+    bounds = np.maximum(MIN_LIVE_MS, LIVE_GAPS * np.minimum(spacing_ms, MAX_SPACING_MS))
+    result: Integers = bounds.astype(np.int64)
+    return result
 
 
 # ---------------------------------------------------------------- collectors

@@ -25,6 +25,11 @@ _SCORING = Histogram(
 RESULTS: Final = ("accepted", "duplicate", "rejected")
 SAMPLES: Final = {kind: [_SAMPLES.labels(kind.lower(), result) for result in RESULTS] for kind in TargetKind}
 SCORING: Final = {kind: _SCORING.labels(kind.lower()) for kind in TargetKind}
+LATE_SAMPLES = Counter(
+    "bcom_late_samples_total",
+    "Samples older than their stream's newest, with the stored ones behind them, by whether they were judged again.",
+    ["kind", "result"],
+)
 MODELS_LOADED = Gauge("bcom_models_loaded", "Model versions in memory.", multiprocess_mode="livesum")
 
 

@@ -23,6 +23,7 @@ from resolvers.store.events.log import Event, publish
 from resolvers.store.tables.core import Anomaly, AnomalyStatus, AuditEntry, Stream, Verdict
 
 TOPIC = "anomaly"
+IS_ITS_OWN = (Anomaly.merged_into_id.is_(None), Anomaly.withdrawn_at.is_(None))  # late samples did not disprove it
 LONGEST_NOTE = 4000
 
 
@@ -33,6 +34,8 @@ class AnomalyChange(StrEnum):
     RESOLVED = "RESOLVED"
     JUDGED = "JUDGED"
     COMMENTED = "COMMENTED"
+    MERGED = "MERGED"
+    WITHDRAWN = "WITHDRAWN"
 
 
 class AnomalyOrder(StrEnum):
@@ -54,7 +57,7 @@ def build_listing(filter: AnomalyFilter, order: AnomalyOrder = AnomalyOrder.NEWE
 def _cached_listing(names: frozenset[str], order: AnomalyOrder) -> Listing[Anomaly]:
     by_time = (Anomaly.started_at, Anomaly.id)
     by = (Anomaly.severity, *by_time) if order is AnomalyOrder.SEVERITY else by_time
-    return Listing(Anomaly, by, order is not AnomalyOrder.OLDEST, build_conditions(names))
+    return Listing(Anomaly, by, order is not AnomalyOrder.OLDEST, (*IS_ITS_OWN, *build_conditions(names)))
 
 
 def build_listing_of_kind(kind: TargetKind, filter: AnomalyFilter) -> Listing[Anomaly]:

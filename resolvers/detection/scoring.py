@@ -10,10 +10,17 @@ import polars as pl
 
 from ml.catalogue.metrics import CATALOGUE, Kind
 from ml.detection.detector import Detector, Scores
-from ml.detection.features import NEVER, NOMINAL_CADENCE_SECONDS, Memory, StreamSamples, compute_features
+from ml.detection.features import (
+    NEVER,
+    NOMINAL_CADENCE_SECONDS,
+    Memory,
+    SmoothingScales,
+    StreamSamples,
+    compute_features,
+)
 from ml.detection.profiles import Profiles
 from ml.detection.severity import grade_service
-from ml.numerics.arrays import Floats
+from ml.numerics.arrays import Floats, Integers
 from resolvers.base.counters import SCORING
 from resolvers.detection import baselines
 from resolvers.store.telemetry import series as readings
@@ -71,28 +78,28 @@ class BatchScorer:
     sensitivity: float
 
     async def score(self, frame: pl.DataFrame) -> ScoredBatch:
-        """Scores a batch sorted by `stream` and `at`, off the event loop."""
+        """Scores a batch sorted by `stream` and `at`, none older than its stream's newest, off the event loop."""
         with SCORING[self.detector.kind].time():
             return await asyncio.to_thread(self._score, frame)
 
     def _score(self, frame: pl.DataFrame) -> ScoredBatch:
         kind, which, at = CATALOGUE[self.detector.kind], frame["stream"].to_numpy(), frame["at"].to_numpy()
         values, streams, memory = to_readings(frame, kind), len(self.streams.keys), self.streams.memory
-        late = at <= memory.at[which]
-        if not late.any():
-            samples = StreamSamples(values, at, which, streams)
-            return ScoredBatch(kind, values, self._score_samples(samples, self._profiles, memory))
-        # Late rows are streams of their own, with a blank memory that is thrown away.
-        order = np.lexsort((at, which, late))
-        samples = StreamSamples(values[order], at[order], (which + streams * late)[order], 2 * streams)
-        twice = np.tile(np.arange(streams), 2)
-        both = memory.take(twice)
-        both.replace_at(np.arange(streams, 2 * streams), Memory.blank(streams, values.shape[1]))
-        scores = self._score_samples(samples, self._profiles.take(twice), both)
-        return ScoredBatch(kind, values, scores.reorder(np.argsort(order), streams))
+        samples = StreamSamples(values, at, which, streams)
+        return ScoredBatch(kind, values, self.detector.score(samples, self._profiles, memory, self.sensitivity))
 
-    def _score_samples(self, samples: StreamSamples, profiles: Profiles, memory: Memory) -> Scores:
-        return self.detector.score(samples, profiles, memory, self.sensitivity)
+    def score_again(self, samples: StreamSamples, streams: Integers, memory: Memory, sensitivity: float) -> Scores:
+        """Scores stretches of streams that were recorded before.
+
+        samples: each stretch as a stream of its own.
+        streams: the index of each one's stream.
+        memory: before each stretch.
+        """
+        return self.detector.score(samples, self._profiles.take(streams), memory, sensitivity)
+
+    def smoothing_scales(self, streams: Integers) -> SmoothingScales:
+        """Returns the scales of these streams."""
+        return self._profiles.take(streams).smoothing_scales
 
     @cached_property
     def _profiles(self) -> Profiles:

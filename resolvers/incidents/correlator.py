@@ -20,6 +20,7 @@ from resolvers.detection import anomalies as detected
 from resolvers.incidents.evidence import LiveAnomaly, load_live_incidents, load_members, load_new
 from resolvers.incidents.explanation import explain_links
 from resolvers.incidents.gathering import is_gathered
+from resolvers.incidents.joined import follow_joined
 from resolvers.incidents.keeping import apply_plan, close_ended, file_historical
 from resolvers.incidents.matching import make_plan
 from resolvers.incidents.ownership import release_incidents
@@ -77,6 +78,7 @@ async def correlate(services: Services, explain: Explain = explain_links, comes_
 async def _correlate(context: Context, explain: Explain, comes_back: timedelta) -> int:
     async with context.database.driver() as connection:
         new = await load_new(connection, AT_ONCE)
+    await follow_joined(context)
     filed = await file_historical(context, [anomaly for anomaly in new if anomaly.is_historical])
     new = [anomaly for anomaly in new if not anomaly.is_historical]
     live = await _load_live(context, comes_back)

@@ -91,7 +91,11 @@ class LiveAnomaly:
 async def load_new(connection: "Connection", most: int) -> list[LiveAnomaly]:
     """Returns anomalies that belong to no incident yet, first detected first."""
     records = await connection.fetch(
-        _QUERY.format("incident_id IS NULL ORDER BY detected_at, anomalies.id LIMIT $1"), most
+        _QUERY.format(
+            "incident_id IS NULL AND merged_into_id IS NULL AND withdrawn_at IS NULL"
+            " ORDER BY detected_at, anomalies.id LIMIT $1"
+        ),
+        most,
     )
     return [_from_record(record) for record in records]
 

@@ -103,7 +103,8 @@ def build_link_listing() -> Listing[Link]:
 def build_anomaly_listing() -> Listing[Anomaly]:
     """Returns the lists of each incident's anomalies, earliest first."""
     pairs = select(Anomaly.incident_id.label("parent"), Anomaly.id.label("child"))
-    return Listing(Anomaly, (Anomaly.started_at, Anomaly.id), relation=pairs)
+    is_its_own = Anomaly.merged_into_id.is_(None)
+    return Listing(Anomaly, (Anomaly.started_at, Anomaly.id), conditions=(is_its_own,), relation=pairs)
 
 
 @cached_listing

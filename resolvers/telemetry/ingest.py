@@ -18,11 +18,14 @@ from ml.detection.detector import Detector
 from resolvers.base.times import from_ms, to_ms
 from resolvers.context import Context
 from resolvers.detection import baselines
+from resolvers.detection.anomaly_writer import AnomalyWriter
 from resolvers.detection.arrivals import Arrivals
 from resolvers.detection.cold_start import learn_from_batch
 from resolvers.detection.episodes import EpisodeTracker
+from resolvers.detection.late import judge_late
 from resolvers.detection.scoring import BatchScorer, ScoredBatch
 from resolvers.detection.silence_ends import end_silences
+from resolvers.detection.stretches import LateStretches, load_late_stretches
 from resolvers.store.tables.core import Anomaly, AuditEntry
 from resolvers.store.tables.samples import target_column
 from resolvers.store.telemetry import live_samples, samples, streams
@@ -104,19 +107,22 @@ async def _ingest_once(
     async with context.database.write() as session:
         locked = await streams.lock_streams(session, detector.kind, keys)
         profiles = await context.services.profiles.load(session, detector.kind, keys, locked.profile)
-        pending = await _read_pending(session, locked)
         fresh, duplicates = await _merge_duplicates(session, locked, frame, cautious=cautious, replace=replace)
         if fresh.is_empty():
             return Ingested(0, duplicates)
-        rows, which, times = _add_pending(fresh, pending), fresh["stream"].to_numpy(), fresh["at"].to_numpy()
+        which, times = fresh["stream"].to_numpy(), fresh["at"].to_numpy()
+        late, in_order = await _read_late(session, locked, fresh)
+        rows = _add_pending(in_order, await _read_pending(session, locked, in_order))
         arrivals = Arrivals.note(locked, which, times, to_ms(context.now))
         scorer = BatchScorer(detector, locked, profiles, arrivals.limit_sensitivity(sensitivity))
         scored = await _store_and_score(session, scorer, fresh, rows)
-        at = rows["at"].to_numpy()
-        tracker = EpisodeTracker(session, arrivals, detector.version, context.now, scored, at, locked)
-        anomalies = await tracker.run(rows["stream"].to_numpy())
-        anomalies += await end_silences(session, locked, arrivals, context.now)
+        writer = AnomalyWriter(session, arrivals, detector.version, context.now, scored, rows["at"].to_numpy(), locked)
+        anomalies = await EpisodeTracker(writer).run(rows["stream"].to_numpy())
         locked.memory = await asyncio.to_thread(scorer.compute_memory, rows, scored)
+        if late is not None:
+            anomalies += await judge_late(context, session, scorer, arrivals, sensitivity, late)
+        await streams.store_episode_states(session, locked)
+        anomalies += await end_silences(session, locked, arrivals, context.now)
         is_new = fresh["is_new"].to_numpy()
         await streams.advance_streams(session, locked, which, times, is_new, context.now, arrivals.gaps)
         if duplicates.replaced:
@@ -126,9 +132,27 @@ async def _ingest_once(
     return Ingested(int(is_new.sum()), duplicates, anomalies)
 
 
-async def _read_pending(session: AsyncSession, locked: Streams) -> pl.DataFrame | None:
-    """Returns stored samples from the first pending alarm of each stream on, to be scored again."""
-    starts = {n: s.pending_since for n, s in locked.episode_states.items() if s.pending_since is not None}
+async def _read_late(
+    session: AsyncSession, locked: Streams, fresh: pl.DataFrame
+) -> tuple[LateStretches | None, pl.DataFrame]:
+    """Returns the stretches that late samples lie in, and the rows that are scored as they come."""
+    is_late = fresh["at"].to_numpy() <= locked.last_at[fresh["stream"].to_numpy()]
+    if not is_late.any():
+        return None, fresh
+    chosen = pl.Series(is_late)
+    in_time = fresh.filter(~chosen)
+    late = await load_late_stretches(session, locked, fresh.filter(chosen), in_time)
+    reached = late.streams[late.reaches_newest].tolist()
+    return late, in_time.filter(~pl.col("stream").is_in(reached))
+
+
+async def _read_pending(session: AsyncSession, locked: Streams, rows: pl.DataFrame) -> pl.DataFrame | None:
+    """Returns stored samples from the first pending alarm of each stream of these rows on, to be scored again."""
+    states = {number: state for number, state in locked.episode_states.items() if state.pending_since is not None}
+    if not states:
+        return None
+    present = set(rows["stream"].unique().to_list())
+    starts = {number: state.pending_since or 0 for number, state in states.items() if number in present}
     if not starts:
         return None
     keys = [locked.keys[number] for number in starts]

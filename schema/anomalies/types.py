@@ -21,6 +21,7 @@ from schema.enums import AnomalyCategory, AnomalyChange, AnomalyStatus, Directio
 from schema.fleet.types import Target, get_target_key
 from schema.relay import Info, Node, lazy_type
 
+ANOMALY = lazy_type("Anomaly", "schema.anomalies.types")
 INCIDENT = lazy_type("Incident", "schema.incidents.types")
 ANALYSIS = lazy_type("CorrelationAnalysis", "schema.root_causes.types")
 RECOMMENDATION = lazy_type("Recommendation", "schema.recommendations.types")
@@ -61,6 +62,9 @@ class Anomaly(Node):
     last_seen_at: datetime = strawberry.field(description="The time of its newest anomalous sample.")
     ended_at: datetime | None = strawberry.field(description="Null while it lasts.")
     detected_at: datetime = strawberry.field(description="When the server noticed it.")
+    withdrawn_at: datetime | None = strawberry.field(
+        description="When late samples showed that there was nothing unusual; lists leave it out since. Else null."
+    )
     is_historical: bool = strawberry.field(
         description="True if its samples were of the past when they came, as in imported history. Nobody is told of it,"
         " and it ends with its history. It counts as of the present once it goes on until now."
@@ -101,6 +105,13 @@ class Anomaly(Node):
     )
     acknowledged_by = relation(
         User | None, tables.User, by="acknowledged_by_id", description="Null if nobody acknowledged it."
+    )
+
+    merged_into = relation(
+        ANOMALY | None,
+        tables.Anomaly,
+        by="merged_into_id",
+        description="The one that it is part of, as late samples showed; lists have only that one. Null if it is none.",
     )
 
     @strawberry.field(description="Everything that happened to it. Oldest first.", directives=[list_size(10)])

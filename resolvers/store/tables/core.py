@@ -288,6 +288,7 @@ class Anomaly(Table):
         ),
         Index(None, "incident_id", "started_at", "id"),
         Index("ix_anomalies_without_incident", "detected_at", postgresql_where=text("incident_id IS NULL")),
+        Index("ix_anomalies_merged", "merged_into_id", postgresql_where=text("merged_into_id IS NOT NULL")),
         CheckConstraint("(status = 'RESOLVED') = (ended_at IS NOT NULL)", "resolved_is_ended"),
     )
 
@@ -312,6 +313,9 @@ class Anomaly(Table):
     # Null until the incident worker has seen it: every anomaly belongs to exactly one incident.
     incident_id: Mapped[UUID | None] = mapped_column(ForeignKey("incidents.id"))
     is_historical: Mapped[bool] = mapped_column(default=False, server_default=text("false"))  # of imported history
+    # Late samples showed that it is part of another one, or that it was none. Lists leave both out.
+    merged_into_id: Mapped[UUID | None] = mapped_column(ForeignKey("anomalies.id"))
+    withdrawn_at: Mapped[datetime | None]
     # Of a silence: the collector that went quiet as a whole; its key is a network's or a hub's id.
     collector_kind: Mapped[CollectorKind | None]
     collector_id: Mapped[int | None]

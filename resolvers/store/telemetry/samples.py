@@ -3,7 +3,7 @@
 import asyncio
 import io
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from resolvers.store.postgres.database import Connection
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(9999, 1, 1, tzinfo=UTC)  # no sample is of later
 
 
 class PartitionMissing(Exception):
@@ -185,6 +186,62 @@ async def load_since(
     )
     schema: dict[str, Any] = {"place": pl.Int64, "at": pl.Int64, **_value_dtypes(kind)}
     return pl.DataFrame([tuple(record) for record in records], schema=schema, orient="row")
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A stretch of one stream's samples; times are epoch ms, and the last three numbers are rows at most.
+
+    first, last: it reaches from this sample to that one.
+    until: samples behind it end before this; None where nothing ends them.
+    before, within, behind: how many to read before the first, from the first to the last, and behind the last.
+    """
+
+    key: StreamKey
+    first: int
+    last: int
+    until: int | None
+    before: int
+    within: int
+    behind: int
+
+    def end_before(self, until: int) -> "Stretch":
+        return replace(self, until=until)
+
+
+async def load_stretches(session: AsyncSession, kind: TargetKind, stretches: Sequence[Stretch]) -> pl.DataFrame:
+    """Returns the stretches' samples by stretch and time: `place` (index into stretches), `at` (epoch ms), metrics."""
+    name, columns = SAMPLES[kind].name, CATALOGUE[kind].columns
+    direction = "AND direction = key.direction" if kind is TargetKind.LINK else ""
+    arrays = ", ".join(f"array_send(array_agg(coalesce({column}, 'NaN'))) AS {column}" for column in columns)
+    own = f"SELECT * FROM {name} WHERE {target_column(kind)} = key.target {direction} AND"  # noqa: S608
+    connection = await driver(session)
+    record = await connection.fetchrow(
+        "SELECT array_send(array_agg(key.place)) AS place,"  # noqa: S608
+        f" array_send(array_agg((extract(epoch FROM at) * 1000)::bigint)) AS at, {arrays}"
+        " FROM unnest($1::int[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::int[],"
+        " $7::int[], $8::int[]) WITH ORDINALITY"
+        " AS key (target, direction, first, last, until, before, within, behind, place) CROSS JOIN LATERAL ("
+        f"({own} at < key.first ORDER BY at DESC LIMIT key.before)"
+        f" UNION ALL ({own} at >= key.first AND at <= key.last ORDER BY at LIMIT key.within)"
+        f" UNION ALL ({own} at > key.last AND at < key.until ORDER BY at LIMIT key.behind)) AS sample",
+        [stretch.key[0] for stretch in stretches],
+        [stretch.key[1] for stretch in stretches],
+        [_from_ms(stretch.first) for stretch in stretches],
+        [_from_ms(stretch.last) for stretch in stretches],
+        [LATEST if stretch.until is None else _from_ms(stretch.until) for stretch in stretches],
+        [stretch.before for stretch in stretches],
+        [stretch.within for stretch in stretches],
+        [stretch.behind for stretch in stretches],
+    )
+    assert record is not None  # noqa: S101  an aggregate over nothing is a row too
+    place, at = (binary_copy.array(record[column], "bigint") for column in ("place", "at"))
+    readings = {column: binary_copy.array(record[column], type) for column, type in value_types(kind).items()}
+    return pl.DataFrame({"place": place - 1, "at": at} | readings).sort("place", "at")
+
+
+def _from_ms(at: int) -> datetime:
+    return EPOCH + timedelta(milliseconds=at)
 
 
 @dataclass(frozen=True)

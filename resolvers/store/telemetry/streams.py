@@ -53,7 +53,7 @@ class Streams:
     learned_seconds: time that these span, NaN where that was not kept.
     centre, spread: the baseline, shape (streams, metrics), NaN where unknown.
     profile: the number of the profile, 0 where there is none yet.
-    heard_at: epoch ms when the newest sample came, NEVER where nobody noted it.
+    heard_at: epoch ms when the newest sample came, or a later one of since then, NEVER where nobody noted it.
     episode_states: of the streams that are not at rest, by index.
     silences: the anomalies that tell that a stream fell silent, by index.
 
@@ -260,8 +260,8 @@ async def advance_streams(
 _ADVANCE = f"""
 UPDATE streams SET samples = streams.samples + news.samples, last_at = greatest(last_at, news.last),
   unrolled = coalesce(unrolled, '{{}}') + news.hours, memory = news.memory,
-  heard_at = CASE WHEN news.last <= last_at THEN heard_at ELSE $10 END,
-  silence_id = CASE WHEN news.last <= last_at THEN silence_id END,
+  heard_at = CASE WHEN news.last <= least(last_at, heard_at) THEN heard_at ELSE $10 END,
+  silence_id = CASE WHEN news.last <= least(last_at, heard_at) THEN silence_id END,
   gaps = CASE WHEN news.gap IS NULL THEN gaps ELSE (array_prepend(news.gap, gaps))[:{KEPT_GAPS}] END
 FROM (
   SELECT target, direction, sum(samples) AS samples, to_timestamp(max(last) / 1000.0) AS last, max(gap) AS gap,

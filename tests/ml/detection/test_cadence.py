@@ -138,13 +138,24 @@ def test_a_stream_remembers_how_fast_its_samples_come() -> None:
 
 def test_a_memory_stored_before_cadences_were_remembered_is_read() -> None:
     memory = make_memory(every(300, 2))
-    stored = memory.to_bytes()[0][:-16]
+    stored = memory.to_bytes()[0][:-24]
 
     [again] = [Memory.from_bytes([stored], 1)]
 
     assert np.array_equal(again.values, memory.values, equal_nan=True)
     assert np.isnan(again.cadence_seconds[0])
     assert again.observed_seconds[0] == 24 * NOMINAL_CADENCE_SECONDS
+
+
+def test_a_memory_stored_before_gaps_were_remembered_is_read() -> None:
+    memory = make_memory(every(600, 2))
+
+    [again] = [Memory.from_bytes([memory.to_bytes()[0][:-8]], 1)]
+
+    assert np.array_equal(again.values, memory.values, equal_nan=True)
+    assert again.cadence_seconds[0] == memory.cadence_seconds[0]
+    assert np.isnan(again.gap_seconds[0])
+    assert memory.gap_seconds[0] == 600
 
 
 def test_where_the_cadence_has_changed_only_evenly_spaced_rows_are_learned_from() -> None:
