@@ -55,9 +55,10 @@ class SilenceWatch:
                 self._has_begun = False
                 return 0
             began, now = time.monotonic(), self.services.clock()
+            is_first = not self._has_begun  # whoever looked before may have died before it named a collector
             resumed_at = await self._note_round(now)
             opened = sum([await open_silences(self.services, kind, now, resumed_at) for kind in TargetKind])
-            if opened:
+            if opened or is_first:
                 await mark_quiet_collectors(self.services.database)
             await end_history(self.services, now)
             await _count_silent(self.services)

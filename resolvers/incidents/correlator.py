@@ -6,6 +6,7 @@ catches up with whatever happened while no process ran, and a round that fails l
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -26,6 +27,7 @@ from resolvers.incidents.matching import make_plan
 from resolvers.incidents.ownership import release_incidents
 from resolvers.incidents.places import find_neighbourhoods, links_of
 from resolvers.incidents.plan import LiveIncident
+from resolvers.incidents.telemetry_gaps import drop_telemetry_gaps
 from resolvers.root_causes.analyzer import AnalysisResult
 from resolvers.store.postgres.advisory_locks import AdvisoryLock
 from resolvers.store.postgres.single_runner import single_runner
@@ -146,6 +148,8 @@ async def _settle(
     since = min([anomaly.started_at for anomaly in new] or [e.incident.started_at for e in live if e.id in own])
     links, began = links_of(anomalies), time.perf_counter()
     result = await _try_to_explain(context, explain, links, since) if links else None
+    if result is not None:
+        result = replace(result, patterns=await drop_telemetry_gaps(context, result.patterns))
     looked_at = [entry for entry in live if entry.id in own or not _is_unsettled(entry)]
     plan = make_plan(new, looked_at, result.patterns if result else ())
     return await apply_plan(context, plan, live, anomalies, result, 1000.0 * (time.perf_counter() - began))

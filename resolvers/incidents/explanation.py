@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import TargetKind
@@ -15,13 +15,15 @@ from ml.detection.silence import CollectorKind
 from resolvers.base.errors import InvalidInput, Unavailable
 from resolvers.context import Context
 from resolvers.incidents.evidence import LiveAnomaly
+from resolvers.incidents.summary import find_named
 from resolvers.recommendations.phrasing import capitalize_first
 from resolvers.root_causes.analyses import KINDS
 from resolvers.root_causes.analyzer import AnalysisResult, analyze_incident
+from resolvers.store.postgres.database import driver
 from resolvers.store.queries.labels import add_transponder, load_culprit_labels
 from resolvers.store.tables.analyses import AnalysisScope, CorrelationAnalysis
 from resolvers.store.tables.analysis_documents import Culprit, Pattern
-from resolvers.store.tables.core import Link
+from resolvers.store.tables.core import Anomaly, AnomalyCategory, Link
 from resolvers.store.tables.incidents import Incident, IncidentKind, IncidentLink
 from resolvers.store.telemetry import streams
 
@@ -72,13 +74,21 @@ async def title_incident(session: AsyncSession, incident: Incident, members: Seq
         return f"{CAUSES[incident.root_cause].title}{extent or ' of one link'}"
     if incident.kind is IncidentKind.NO_TELEMETRY and members and members[0].collector:
         return await _title_silence(session, members[0].collector, links)
-    if links > 1:
-        yet = "" if incident.is_historical else " yet"
-        return f"{links} links{await _name_network(session, incident)} degraded, cause not known{yet}"
+    is_silent = await _is_silent(session, incident)
+    if links > 1 and await find_named(await driver(session), [incident]):
+        yet, how = "" if incident.is_historical else " yet", "silent" if is_silent else "degraded"
+        return f"{links} links{await _name_network(session, incident)} {how}, cause not known{yet}"
     if not members:
         return incident.title
-    label = await _label(session, Culprit(CulpritKind(members[0].kind), members[0].target_id))
-    return f"{capitalize_first(label)} does not behave as usual"
+    first = next((member for member in members if not member.is_aggregate), members[0])
+    label = await _label(session, Culprit(CulpritKind(first.kind), first.target_id))
+    return f"{capitalize_first(label)} {'is silent' if is_silent else 'does not behave as usual'}"
+
+
+async def _is_silent(session: AsyncSession, incident: Incident) -> bool:
+    """Returns whether all that is known is that samples do not come."""
+    is_silence = func.bool_and(Anomaly.category == AnomalyCategory.SILENCE)
+    return bool(await session.scalar(select(is_silence).where(Anomaly.incident_id == incident.id)))
 
 
 async def _name_network(session: AsyncSession, incident: Incident) -> str:

@@ -30,14 +30,26 @@ async def refresh_summaries(session: AsyncSession, incidents: Sequence[Incident]
     connection, ids = await driver(session), [incident.id for incident in incidents]
     records = {record["incident_id"]: record for record in await connection.fetch(_SUMMARIES, ids)}
     links = await _store_links(connection, incidents, ids)
+    named = await find_named(connection, incidents)
     for incident in incidents:
         affected, network_links = links.get(incident.id, (0, 0))
         incident.affected_link_count = affected
         if record := records.get(incident.id):
             incident.started_at, incident.ended_at = record["started_at"], record["ended_at"]
             worst, minutes = list(Severity)[record["severity"]], float(record["minutes"])
-            incident.severity = rate_incident_severity([worst], affected, network_links, minutes)
+            known = affected if incident.id in named else 0  # what a network says of itself is no worse for its size
+            incident.severity = rate_incident_severity([worst], known, network_links, minutes)
     await session.flush()
+
+
+async def find_named(connection: "Connection", incidents: Sequence[Incident]) -> "set[UUID]":
+    """Returns the incidents of which an anomaly or the pattern says which links they affect.
+
+    The others are of what a network or a hub measures of itself: one of its links may be down, or none.
+    """
+    records = await connection.fetch(_FIND_NAMED, [incident.id for incident in incidents])
+    by_pattern = {incident.id for incident in incidents if incident.pattern and incident.pattern.links}
+    return {record["id"] for record in records} | by_pattern
 
 
 async def _store_links(
@@ -82,6 +94,10 @@ WITH targets AS (
 )
 INSERT INTO incident_links (incident_id, link_id) SELECT incident_id, link_id FROM affected
 ON CONFLICT DO NOTHING"""
+_FIND_NAMED: Final = """
+SELECT id FROM unnest($1::uuid[]) AS own (id) WHERE EXISTS (
+  SELECT FROM anomalies WHERE incident_id = own.id AND (
+    kind = 'LINK' OR (kind = 'SITE' AND EXISTS (SELECT FROM links WHERE site_id = target_id))))"""
 _COUNT_LINKS: Final = """
 SELECT incident_id, count(*) AS links,
   (SELECT count(*) FROM links WHERE network_id = ANY(array_agg(DISTINCT own.network_id))) AS network_links

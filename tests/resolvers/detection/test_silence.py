@@ -34,7 +34,7 @@ from resolvers.store.tables.core import (
     Stream,
 )
 from resolvers.telemetry import recording
-from tests.helpers.support import Api, Factory, ago, id_of, ms
+from tests.helpers.support import Api, Factory, ago, id_of, ms, sql
 
 Target = Network | Site | Link
 BOTH = ("IB", "OB")
@@ -439,6 +439,23 @@ async def test_a_quiet_collector_is_named_in_all_of_its_silences(world: World, m
     found = await world.anomalies()
     assert opened == len(links) == len(found)
     assert {(one.collector_kind, one.collector_id) for one in found} == {(CollectorKind.NETWORK, network.id)}
+
+
+async def test_a_collector_is_named_by_the_next_process_if_one_died_before(world: World, make: Factory) -> None:
+    network, other = await make.network(), await make.network()
+    links = [await world.link(make, network) for _ in range(4)]
+    rest = [await world.link(make, other) for _ in range(4)]
+    world.wait(minutes=17)
+    for link in rest:
+        await world.send(link, *BOTH)
+    await world.look(minutes=1)
+    await sql(world.services, "UPDATE anomalies SET collector_kind = NULL, collector_id = NULL")
+
+    opened = await SilenceWatch(world.services).look()
+
+    assert opened == 0
+    assert {one.collector_id for one in await world.anomalies()} == {network.id}
+    assert len(await world.anomalies()) == len(links)
 
 
 async def test_a_single_silent_link_is_no_quiet_collector(world: World, make: Factory) -> None:

@@ -513,6 +513,33 @@ async def test_a_collector_that_went_quiet_is_one_incident_of_its_own_kind(
     assert incident.title == f"No telemetry from {network.name} (4 links)"
 
 
+async def test_what_a_quiet_collector_did_not_report_is_no_power_outage(
+    services: Services, make: Factory, links: list[Link], network: Network
+) -> None:
+    quiet = {"category": AnomalyCategory.SILENCE, "severity": Severity.CRITICAL, "detected_at": ago(minutes=40)}
+    over = {"started_at": ago(minutes=50), "last_seen_at": ago(minutes=9), "status": AnomalyStatus.RESOLVED}
+    for link in links:
+        await make.anomaly(link, collector_kind=CollectorKind.NETWORK, collector_id=network.id, **quiet, **over)
+    outage = {"cause": RootCause.POWER_OUTAGE, "started_at": ago(minutes=55), "ended_at": ago(minutes=9)}
+    found = Explanations(pattern(links, Culprit(CulpritKind.SITE, network.hub_id), **outage))
+    await correlate(services, found)
+    await make.anomaly(links[0], started_at=ago(minutes=9), detected_at=NOW)
+
+    await correlate(at(services, seconds=30), found)
+
+    gap, fault = await incidents(services)
+    assert (gap.kind, gap.root_cause) == ("NO_TELEMETRY", None)
+    assert (fault.kind, fault.root_cause) == ("FAULT", None)
+
+
+async def test_what_is_only_silent_is_called_so(services: Services, make: Factory, links: list[Link]) -> None:
+    await make.anomaly(links[0], category=AnomalyCategory.SILENCE, severity=Severity.CRITICAL, detected_at=NOW)
+
+    await correlate(at(services, seconds=30), Explanations())
+
+    assert [one.title for one in await incidents(services)] == [f"{links[0].name} is silent"]
+
+
 async def test_a_wide_incident_is_worse_than_its_anomalies(
     services: Services, make: Factory, links: list[Link], network: Network
 ) -> None:
@@ -522,6 +549,18 @@ async def test_a_wide_incident_is_worse_than_its_anomalies(
     await correlate(at(services, seconds=30), Explanations(pattern(links, Culprit(CulpritKind.NETWORK, network.id))))
 
     assert [one.severity for one in await incidents(services)] == [Severity.CRITICAL]  # all links of the network
+
+
+async def test_what_only_a_network_measures_of_itself_says_nothing_of_its_links(
+    services: Services, make: Factory, links: list[Link], network: Network
+) -> None:
+    await make.anomaly(network, severity=Severity.LOW, detected_at=NOW)
+
+    await correlate(at(services, seconds=30), Explanations())
+
+    [incident] = await incidents(services)
+    assert (incident.severity, incident.affected_link_count) == (Severity.LOW, len(links))
+    assert incident.title == f"{network.name} does not behave as usual"
 
 
 async def test_what_a_remote_measures_of_itself_joins_its_network_s_incident(
