@@ -372,7 +372,10 @@ def test_a_folder_of_something_else_is_refused_in_a_sentence(tmp_path: Path) -> 
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "thesis.tex").touch()
 
-    with pytest.raises(EmbeddedFailed, match="no data of PostgreSQL's"), embedded_postgres(tmp_path):
+    with (
+        pytest.raises(EmbeddedFailed, match="is not empty, and contains no data of PostgreSQL"),
+        embedded_postgres(tmp_path),
+    ):
         pass
 
 
