@@ -188,9 +188,9 @@ async def test_import_reports_what_it_accepted_and_why_not(
     assert first.returncode == 0, first.stderr
     assert numbers(first.stderr) == [33, 30, 0, 3, 0]
     assert "1 rejected: There is no link" in first.stderr
-    assert "row 30: There is no link with the number 6." in first.stderr
+    assert "row 30 (line 32): There is no link with the number 6." in first.stderr
     assert "ESNO_DB must be between -20 and 40 dB" in first.stderr
-    assert "The direction must be IB or OB." in first.stderr
+    assert "direction must be IB or OB, and is XX." in first.stderr
     assert numbers(again.stderr) == [33, 0, 30, 3, 0]
 
 
@@ -198,6 +198,32 @@ def numbers(report: str) -> list[int]:
     """The only line of the report's table."""
     [line] = re.findall(r"│((?:\s+[\d,]+\s+│)+)", report)
     return [int(cell.replace(",", "")) for cell in line.split("│") if cell.strip()]
+
+
+async def test_import_says_what_it_understood_and_fails_loudly_where_that_is_little(
+    tmp_path: Path, database_url: str, make: Factory
+) -> None:
+    await make.link(number=5)
+    rows = [f"5;OB;{ago(minutes=minute):%Y-%m-%d %H:%M:%S};12,5;x" for minute in range(30, 0, -1)]
+    file = tmp_path / "links.csv"
+    file.write_text("\n".join(["link;direction;time;Rauschabstand;remark", *rows]))
+    said = ("--map", "Rauschabstand=esnoDb", "--time-zone", "UTC")
+
+    def call(*more: str) -> subprocess.CompletedProcess[str]:
+        return run(tmp_path, "import", "--kind", "link", *said, *more, str(file), DATABASE_URL=database_url)
+
+    dry, wrong, right = call("--decimal", ",", "--dry-run"), call(), call("--decimal", ",")
+    bad = run(tmp_path, "import", "--kind", "link", "--map", "Es/No", str(file), DATABASE_URL=database_url)
+
+    assert dry.returncode == 0, dry.stderr
+    assert re.search(r"Rauschabstand +│ esnoDb +│ text +│ 30 +│ 0 +│ 0", dry.stderr)
+    assert "30 rows, 0 of them rejected. Nothing was recorded: this was a dry run." in dry.stderr
+    assert "Columns not read: remark." in dry.stderr
+    assert wrong.returncode == 3
+    assert "Warning: 30 of 30 rows were rejected." in wrong.stderr
+    assert numbers(right.stderr)[:4] == [30, 30, 0, 0]
+    assert bad.returncode == 1
+    assert "--map Es/No: this must be HEADING=FIELD, such as 'Es/No [dB]=esnoDb'." in bad.stderr
 
 
 async def test_import_of_what_is_no_file_is_a_sentence(tmp_path: Path, database_url: str) -> None:
