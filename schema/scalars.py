@@ -95,15 +95,15 @@ def _column(dtype: type[pl.DataType], of: str) -> Callable[[object], pl.Series]:
 
 def _parse_entry(dtype: type[pl.DataType], of: str, index: int, entry: object) -> object:
     """Returns an entry as a column of this type takes it; 7.0 is a whole number. Raises GraphQLError."""
-    if isinstance(entry, float) and dtype is pl.Int64 and entry.is_integer():
-        entry = int(entry)
-    if dtype is pl.Int64:
-        fits = type(entry) is int and -(2**63) <= entry < 2**63
-    else:
-        fits = isinstance(entry, str) if dtype is pl.String else type(entry) in (int, float)
-    if entry is not None and not fits:
-        raise _refuse_entry(of, index, entry)
-    return float(cast("float", entry)) if fits and dtype is pl.Float64 else entry
+    if entry is None or (dtype is pl.String and isinstance(entry, str)):
+        return entry
+    if dtype is not pl.String and type(entry) in (int, float):
+        number = cast("float", entry)
+        if dtype is pl.Float64:
+            return float(number)
+        if number == number // 1 and -(2**63) <= number < 2**63:
+            return int(number)
+    raise _refuse_entry(of, index, entry)
 
 
 def _refuse_entry(of: str, index: int, entry: object) -> GraphQLError:
