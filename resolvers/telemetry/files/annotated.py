@@ -62,7 +62,7 @@ class AnnotatedFile:
         self._block_bytes, self._max_rows, self._gathered_rows = block_bytes, max_rows, gathered_rows
         self.notes = [*notes, NOTE]
         self._tags, self._fields = self._list_columns()
-        names = [*self._tags, AT, *self._fields]
+        names = [*self._tags, *([AT] if self._has_time else []), *self._fields]
         self.schema = pl.Schema(dict.fromkeys(names, pl.String))
         self.headings = {name: TIME if name == AT else name for name in self.schema}
 
@@ -86,7 +86,7 @@ class AnnotatedFile:
     def _combine(self, gathered: Gathered, columns: Sequence[str]) -> Piece:
         """Returns a row for each time and series, with all of its fields."""
         refused = pl.concat([pl.DataFrame(schema=REFUSED), *gathered.refused])
-        empty = pl.DataFrame(schema=dict.fromkeys([*self.schema, FIELD, VALUE], pl.String) | {LINE: pl.Int64})
+        empty = pl.DataFrame(schema=dict.fromkeys([*self.schema, AT, FIELD, VALUE], pl.String) | {LINE: pl.Int64})
         rows = pl.concat([empty, *gathered.frames], how="diagonal")
         keys = [*self._tags, AT]
         repeated = pl.int_range(pl.len()).over([*keys, FIELD])  # the same moment twice stays two rows
@@ -104,7 +104,9 @@ class AnnotatedFile:
     def _list_columns(self) -> tuple[list[str], list[str]]:
         """Returns the names of tags and fields, in the order in which they come."""
         tags, fields = dict[str, None](), dict[str, None]()
+        self._has_time = False
         for frame, _ in self._read_frames():
+            self._has_time |= AT in frame.columns
             others = [name for name in frame.columns if name not in {AT, FIELD, VALUE, LINE}]
             if FIELD in frame.columns:
                 tags |= dict.fromkeys(others)

@@ -11,7 +11,7 @@ from resolvers.telemetry.files.dialects import Dialect
 from resolvers.telemetry.files.encodings import mend_utf8
 from resolvers.telemetry.files.messages import make_printable
 from resolvers.telemetry.files.pieces import MAX_COLUMNS, TOO_WIDE, Piece, Unreadable
-from resolvers.telemetry.files.rows import BLOCK_BYTES, MAX_ROWS, Block, read_blocks
+from resolvers.telemetry.files.rows import BLOCK_BYTES, MAX_ROWS, Block, count_plain_rows, read_blocks
 from resolvers.telemetry.files.shapes import Shaped, read_stated_rows, shape_rows
 
 NAMED_CHARACTERS: Final = 50  # of a footer
@@ -68,10 +68,8 @@ class CsvFile:
 
     def _count(self, block: Block) -> int:
         """Returns how many rows there are: as many as lines, where none is something else."""
-        text = block.text
-        if block.is_last or b'"' in text or block.refused or text.startswith((b"\n", b"#")):
-            return self._shape(block).count
-        return self._shape(block).count if b"\n\n" in text or b"\n#" in text else text.count(b"\n")
+        plain = None if block.is_last or block.refused else count_plain_rows(block.text)
+        return self._shape(block).count if plain is None else plain
 
     def _shape(self, block: Block) -> Shaped:
         return shape_rows(block, self._delimiter, len(self.schema), self._dialect.has_comments)

@@ -101,11 +101,15 @@ def _end(text: bytes, is_last: bool) -> bytes:
 
 def _are_proper(array: NDArray[np.uint8], quotes: Places, delimiter: bytes, is_last: bool) -> bool:
     """Returns whether each quote opens a cell, closes it or is doubled: then they do so by turns."""
-    before = np.isin(array[np.maximum(quotes[::2] - 1, 0)], [ord(delimiter), LF, CR, QUOTE]) | (quotes[::2] == 0)
-    closing = quotes[1::2]
-    after = np.isin(array[np.minimum(closing + 1, len(array) - 1)], [ord(delimiter), LF, CR, QUOTE])
+    is_edge = np.zeros(256, np.bool_)
+    is_edge[[ord(delimiter), LF, CR, QUOTE]] = True
+    opening, closing = quotes[::2], quotes[1::2]
+    before = is_edge[array[np.maximum(opening - 1, 0)]]
+    before[:1] |= opening[:1] == 0
+    after = is_edge[array[np.minimum(closing + 1, len(array) - 1)]]
+    after[-1:] |= closing[-1:] == len(array) - 1
     is_open = len(quotes) % 2 == 1
-    return bool(before.all() and (after | (closing == len(array) - 1)).all()) and not (is_last and is_open)
+    return bool(before.all() and after.all()) and not (is_last and is_open)
 
 
 def _find_end(text: bytes, quotes: Places, end: int) -> int:
@@ -125,10 +129,13 @@ def _unify_unquoted_line_ends(text: bytes, quotes: Places) -> bytes:
     """Returns the same of a text with proper quotes, whose cells stay as they are."""
     if b"\r" not in text:
         return text
-    array = np.frombuffer(text, np.uint8).copy()
+    array = np.frombuffer(text, np.uint8)
     returns = np.flatnonzero(array == CR)
     outside = returns[np.searchsorted(quotes, returns) % 2 == 0]
     is_pair = array[np.minimum(outside + 1, len(array) - 1)] == LF
+    if len(outside) == len(returns) and is_pair.all():
+        return text.replace(b"\r\n", b"\n")
+    array = array.copy()
     array[outside[~is_pair]] = LF
     return np.delete(array, outside[is_pair]).tobytes()
 
@@ -137,7 +144,7 @@ def _split(block: Block, max_rows: int) -> Iterator[Block]:
     """Yields parts of whole rows, about `max_rows` at most."""
     text = block.text
     half = 0
-    if text.count(b"\n") > max_rows:
+    if len(text) > max_rows and text.count(b"\n") > max_rows:
         quotes = np.flatnonzero(np.frombuffer(text, np.uint8) == QUOTE)
         half = _find_end(text, quotes, len(text) // 2)
     if not half:
@@ -147,6 +154,17 @@ def _split(block: Block, max_rows: int) -> Iterator[Block]:
     first, second = ([entry for entry in block.refused if (entry[0] < line) == here] for here in (True, False))
     yield from _split(Block(text[:half], block.line, first), max_rows)
     yield from _split(Block(text[half:], line, second, block.is_last), max_rows)
+
+
+def count_plain_rows(text: bytes) -> int | None:
+    """Returns how many rows there are, where each line outside of quotes is one; None where some may be none."""
+    array = np.frombuffer(text, np.uint8)
+    is_end = array == LF
+    if b"#" in text or is_end[:1].any() or (is_end[1:] & is_end[:-1]).any():
+        return None
+    if b'"' not in text:
+        return int(np.count_nonzero(is_end))
+    return int(np.count_nonzero(np.searchsorted(np.flatnonzero(array == QUOTE), np.flatnonzero(is_end)) % 2 == 0))
 
 
 def measure_rows(block: Block, delimiter: bytes) -> Rows:
