@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from resolvers.store.postgres.database import Database
 from resolvers.store.tables import analyses as analysis_tables
 from resolvers.store.tables import demo as demo_tables
+from resolvers.store.tables import imports as import_tables
 from resolvers.store.tables import incidents as incident_tables
 from resolvers.store.tables import models as model_tables
 from resolvers.store.tables import recommendations as recommendation_tables
@@ -18,6 +19,7 @@ from resolvers.store.telemetry.partitions import is_declared
 DECLARED = (
     analysis_tables,
     demo_tables,
+    import_tables,
     incident_tables,
     model_tables,
     recommendation_tables,

@@ -28,6 +28,7 @@ from schema.root_causes.mutations import RootCauseMutations
 from schema.root_causes.queries import RootCauseQueries
 from schema.scalars import SCALARS
 from schema.telemetry.mutations import TelemetryMutations
+from schema.telemetry.queries import TelemetryQueries
 from schema.telemetry.subscriptions import TelemetrySubscriptions
 
 
@@ -36,6 +37,7 @@ class Query(
     AccountQueries,
     NodeQueries,
     FleetQueries,
+    TelemetryQueries,
     IncidentQueries,
     AnomalyQueries,
     RootCauseQueries,

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     ),
     "evaluate": Entry("evaluate", "Compare the detector with simpler ones on labelled series unseen by all."),
     "import": Entry("import_file", "Record a file's samples, scored like any others. Safe to repeat."),
+    "mappings": Entry("mappings", "List or delete saved mappings of files' columns."),
     "demo": Entry("demo", "The demo: how well its faults were told."),
     "models": Entry("models", "Versions of models: seeing them, moving them, and which of them serve."),
     "user": Entry("user", "Make accounts (`user EMAIL`), reset passwords."),

@@ -17,6 +17,7 @@ from bcom_graphql.settings import Settings
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.access import SYSTEM
 from resolvers.context import Context
+from resolvers.telemetry import mappings
 from resolvers.telemetry.file_import import Tally, import_file, open_file
 from resolvers.telemetry.import_options import ImportOptions
 
@@ -35,7 +36,9 @@ def import_samples(
         list[str] | None,
         typer.Option("--map", metavar="HEADING=FIELD", help="Which column is which: 'Es/No [dB]=esnoDb'. Repeatable."),
     ] = None,
-    decimal: Annotated[str, typer.Option(help="The decimal sign of numbers: . or a comma.")] = ".",
+    mapping: Annotated[str | None, typer.Option(help="A saved mapping, which says what is not said here.")] = None,
+    save_mapping: Annotated[str | None, typer.Option(help="Save what is said here under this name, too.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="The decimal sign of numbers: . or a comma.")] = None,
     time_zone: Annotated[
         str | None, typer.Option(help="The zone of times without an offset, such as Europe/Berlin.")
     ] = None,
@@ -53,11 +56,10 @@ def import_samples(
     Ends with exit code 3 if more than a fifth of the rows, or of a column's values, could not be used.
     """
     configure_logging("console", "warning")
-    options = ImportOptions(
-        _split_mappings(columns or []), decimal, time_zone, time_unit, dry_run=dry_run, overwrite=replace
-    )
+    pairs = _split_mappings(columns or [])
+    options = ImportOptions(pairs, decimal, time_zone, time_unit, dry_run, overwrite=replace, mapping=mapping)
     with open_file(file) as content, database(Settings()) as settings:
-        tally = asyncio.run(_import(settings, kind, content, file.name, options))
+        tally = asyncio.run(_import(settings, kind, content, file.name, options, save_mapping))
     _report(tally, is_dry=dry_run)
     if tally.alarms:
         raise typer.Exit(MOSTLY_UNUSABLE)
@@ -74,11 +76,17 @@ def _split_mappings(mappings: Sequence[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-async def _import(settings: Settings, kind: TargetKind, content: IO[bytes], name: str, options: ImportOptions) -> Tally:
-    """Returns what became of the file's rows."""
+async def _import(
+    settings: Settings, kind: TargetKind, content: IO[bytes], name: str, options: ImportOptions, save_as: str | None
+) -> Tally:
+    """Returns what became of the file's rows. save_as: the name to save what is said of it under, if any."""
     tally = Tally()
     with progress_bar() as bar:
         async with migrated(settings) as services:
+            if save_as is not None:
+                context = Context(services, SYSTEM)
+                said = await mappings.apply_mapping(context, kind, options)
+                await mappings.save_mapping(context, kind, save_as, said)
             if not options.dry_run:
                 await ensure_champions(services, bar)
             task = bar.add_task(f"{'Checking' if options.dry_run else 'Importing'} {name}", total=None)

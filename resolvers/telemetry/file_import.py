@@ -22,6 +22,7 @@ from resolvers.telemetry.files.messages import make_printable
 from resolvers.telemetry.import_options import ImportOptions, build_wanted
 from resolvers.telemetry.import_report import FileReport, ImportedColumn
 from resolvers.telemetry.left_out import LeftOutCells, add_counts
+from resolvers.telemetry.mappings import apply_mapping
 from resolvers.telemetry.recording import LISTED_REJECTIONS, RecordedBatch, Rejection, largest_batch
 
 LONGEST_NAME: Final = 100  # characters of a file's name in a sentence
@@ -162,6 +163,7 @@ async def import_file(
     """
     context = open_context()
     recording.require_recorder(context, replace=options.overwrite)
+    options = await apply_mapping(context, kind, options)
     async with context.services.readers.open(file, name, build_wanted(kind, options)) as opened:
         report = report or FileReport()
         report.columns = opened.columns

@@ -21,19 +21,21 @@ class ImportOptions:
     """What may be said of a file.
 
     columns: pairs of a heading in the file and our field, such as ('Es/No [dB]', 'esnoDb').
-    decimal: the decimal sign of texts, '.' or ','.
+    decimal: the decimal sign of texts, '.' or ','; None: a point.
     time_zone: of times without an offset; None: they are refused.
     time_unit: of times that are numbers: 's', 'ms', 'us' or 'ns'; None: their size tells.
     dry_run: whether to record nothing, and only say what would be.
+    mapping: the name of a saved mapping, which says what is not said here.
     overwrite: whether to replace stored values with the file's, which only an ADMIN may.
     """
 
     columns: Sequence[tuple[str, str]] = ()
-    decimal: str = "."
+    decimal: str | None = None
     time_zone: str | None = None
     time_unit: str | None = None
     dry_run: bool = False
     overwrite: bool = False
+    mapping: str | None = None
 
 
 def list_keys(kind: TargetKind) -> list[str]:
@@ -45,7 +47,7 @@ def build_wanted(kind: TargetKind, options: ImportOptions) -> Wanted:
     """Returns what is wanted of a file of this kind. Raises InvalidInput for options that mean nothing."""
     fields = [*list_keys(kind), *CATALOGUE[kind].columns]
     _check_columns(options.columns, [to_camel_case(name) for name in fields])
-    if options.decimal not in (".", ","):
+    if options.decimal not in (None, ".", ","):
         raise InvalidInput("The decimal sign is . or a comma.", ["options", "decimal"])
     if options.time_zone is not None and not is_time_zone(options.time_zone):
         raise InvalidInput(
@@ -55,7 +57,7 @@ def build_wanted(kind: TargetKind, options: ImportOptions) -> Wanted:
     if options.time_unit is not None and options.time_unit not in UNITS:
         raise InvalidInput(f"The unit of times is one of {', '.join(UNITS)}.", ["options", "timeUnit"])
     units = {spec.column: spec.unit for spec in CATALOGUE[kind].specs}
-    said = (dict(options.columns), options.decimal, options.time_zone, options.time_unit)
+    said = (dict(options.columns), options.decimal or ".", options.time_zone, options.time_unit)
     return Wanted(list_keys(kind), units, *said)
 
 

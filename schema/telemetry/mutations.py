@@ -5,17 +5,17 @@ from typing import Annotated, Any
 import strawberry
 
 from ml.catalogue.metrics import TargetKind
-from resolvers.telemetry import recording
+from resolvers.telemetry import mappings, recording
 from resolvers.telemetry.file_import import Tally, import_upload
 from resolvers.telemetry.recording import RecordedBatch
 from schema.directives import Batch
 from schema.enums import Role
-from schema.problems import Forbidden, InvalidInput
+from schema.problems import Forbidden, InvalidInput, NotFound
 from schema.relay import Info, Node
 from schema.root_fields import mutation
 from schema.scalars import Upload
 from schema.telemetry.columns import LinkColumns, NetworkColumns, SiteColumns, columns_to_frame
-from schema.telemetry.imports import ImportedColumn, ImportOptions
+from schema.telemetry.imports import ImportedColumn, ImportMapping, ImportMappingInput, ImportOptions
 from schema.telemetry.samples import LinkSampleInput, NetworkSampleInput, SiteSampleInput, samples_to_frame
 from schema.telemetry.types import LeftOutCells, RecordedMetrics, RejectedSample
 
@@ -27,6 +27,10 @@ Replace = Annotated[
     ),
 ]
 RecordResult = Annotated[RecordedMetrics | InvalidInput | Forbidden, strawberry.union("RecordResult")]
+ImportMappingResult = Annotated[ImportMapping | InvalidInput | Forbidden, strawberry.union("ImportMappingResult")]
+DeletedImportMappingResult = Annotated[
+    ImportMapping | NotFound | Forbidden, strawberry.union("DeletedImportMappingResult")
+]
 
 
 def _to_recorded_metrics(recorded: RecordedBatch, tally: Tally | None = None) -> RecordedMetrics:
@@ -106,3 +110,12 @@ class TelemetryMutations:
         said = (options or ImportOptions()).to_options(overwrite=replace)
         imported = await import_upload(info.context, kind, upload.filename, upload.file, said)
         return _to_recorded_metrics(imported.recorded, imported.tally)
+
+    @mutation(Role.OPERATOR, description="Saves which columns of files are which of ours, for `ImportOptions.mapping`.")
+    async def save_import_mapping(self, info: Info, input: ImportMappingInput) -> ImportMappingResult:
+        saved = await mappings.save_mapping(info.context, input.kind, input.name, input.to_options())
+        return ImportMapping.from_row(saved)
+
+    @mutation(Role.OPERATOR, description="Deletes a saved mapping. Files that were imported stay as they are.")
+    async def delete_import_mapping(self, info: Info, kind: TargetKind, name: str) -> DeletedImportMappingResult:
+        return ImportMapping.from_row(await mappings.delete_mapping(info.context, kind, name))

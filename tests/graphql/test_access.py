@@ -49,6 +49,7 @@ QUERIES: dict[str, tuple[Role | None, str]] = {
     "exportModel": (Role.ADMIN, f'(version: "{IDS["ModelVersion"]}")'),
     "sensitivity": (Role.VIEWER, "(kind: LINK)"),
     "trainingRuns": (Role.VIEWER, ""),
+    "importMappings": (Role.VIEWER, ""),
     "demoScorecard": (Role.ADMIN, ""),
 }
 MUTATIONS: dict[str, tuple[Role | None, str]] = {
@@ -70,6 +71,8 @@ MUTATIONS: dict[str, tuple[Role | None, str]] = {
     "recordSiteColumns": (Role.OPERATOR, f"(columns: {{ site: [1], {COLUMNS}, cpuPct: [50] }})"),
     "recordLinkColumns": (Role.OPERATOR, f'(columns: {{ link: [1], direction: ["OB"], {COLUMNS}, esnoDb: [9] }})'),
     "importMetrics": (Role.OPERATOR, "(kind: LINK, file: $file)"),
+    "saveImportMapping": (Role.OPERATOR, '(input: { kind: LINK, name: "Hub", columns: [] })'),
+    "deleteImportMapping": (Role.OPERATOR, '(kind: LINK, name: "Hub")'),
     "detectNetworkAnomaly": (
         Role.OPERATOR,
         "(input: { bandwidthMbps: 1, packetLossPct: 0, latencyMs: 600, errorRate: 0, connections: 1 })",
