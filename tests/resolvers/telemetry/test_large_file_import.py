@@ -45,7 +45,9 @@ def telemetry() -> pl.DataFrame:
     minute, link = row // (2 * LINKS), row % LINKS + 1
     deaf = (minute + 5 * link) % (MINUTES // 2) < 10
     metrics = {
-        spec.column: (spec.usual + spec.usual_spread * chance.normal(0, 0.2, ROWS)).clip(spec.low, spec.high)
+        spec.column: (spec.usual + spec.usual_spread * chance.normal(0, 0.2, ROWS))
+        .clip(spec.low, spec.high)
+        .round(0 if spec.whole else 6)
         for spec in CATALOGUE[TargetKind.LINK].specs
     }
     at = (ms(NOW) + 60_000 * (minute - MINUTES)).cast(pl.Datetime("ms", "UTC"))
