@@ -57,7 +57,8 @@ async def test_a_spreadsheet_is_understood_and_what_was_not_is_told(operator: Ap
     ("cell", "left_out"),
     [
         ("-99", {"reason": "must be between -20 and 40 dB", "example": "-99.0"}),
-        ("255", {"reason": "must be between -20 and 40 dB", "example": "255.0"}),
+        ("255", {"reason": "must be between -20 and 40 dB", "example": "255.0"}),  # nordicsemi's monitor, #365
+        ("-9999", {"reason": "must be between -20 and 40 dB", "example": "-9999.0"}),  # EnviroDIY/ModularSensors#253
         ("-inf", {"reason": "must be finite", "example": "-inf"}),
         ("no lock", {"reason": "must be a number", "example": "no lock"}),
         ("N/A", None),
