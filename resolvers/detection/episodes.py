@@ -1,6 +1,8 @@
 """Turns scores into episodes and episodes into anomalies, inside the ingest transaction."""
 
+import asyncio
 from dataclasses import dataclass, field
+from typing import Final
 from uuid import UUID
 
 import numpy as np
@@ -14,6 +16,8 @@ from resolvers.detection.anomaly_writer import AnomalyWriter
 from resolvers.store.postgres.conditions import is_among
 from resolvers.store.tables.core import Anomaly, AnomalyStatus
 from resolvers.store.telemetry.streams import Streams
+
+AT_ONCE: Final = 50  # streams, before others have their turn: in a storm thousands have something to tell
 
 
 @dataclass
@@ -35,8 +39,10 @@ class EpisodeTracker:
         await self._load([s.anomaly_id for s in self.streams.episode_states.values() if s.anomaly_id])
         starts = np.searchsorted(which, np.arange(len(self.streams.keys) + 1)).tolist()
         alarming = np.unique(which[self.writer.scored.scores.score > 0]).tolist()
-        for number in sorted({*alarming, *self.streams.episode_states}):
+        for count, number in enumerate(sorted({*alarming, *self.streams.episode_states}), 1):
             self._track_stream(number, slice(starts[number], starts[number + 1]))
+            if count % AT_ONCE == 0:
+                await asyncio.sleep(0)
         return await self.writer.store()
 
     async def _load(self, ids: list[UUID]) -> None:

@@ -68,15 +68,16 @@ def find_owners(fits: Sequence[PatternFit], live: Sequence[LiveIncident]) -> dic
 def _rate_owner(fit: PatternFit, entry: LiveIncident) -> tuple[bool, bool, int, float] | None:
     """Returns how well a pattern suits an incident, larger is better; None if it is not of the incident's fault.
 
-    It is if they have the same culprit, if it explains most of what lasts and began when the incident did, or if it
-    hits the same links while the incident lasts.
+    It is if they have the same culprit, if it explains most of what lasts and began when the incident did, if it hits
+    the same links while the incident lasts, or if that is nothing but figures of what the culprit affects as a whole.
     """
     is_same = fit.pattern.culprit is not None and fit.pattern.culprit == entry.culprit
     share = _explained_share(fit, entry)
     apart = abs((fit.onset - entry.incident.started_at).total_seconds())
     began_together = apart <= TOGETHER.total_seconds()
     is_explanation = share >= MOST and (began_together or entry.culprit is None)
-    if not is_same and (entry.is_over or not (is_explanation or _is_alike(fit.pattern, entry))):
+    is_its_own = is_explanation or _is_alike(fit.pattern, entry) or _is_seen_from_afar(fit.pattern, entry)
+    if not is_same and (entry.is_over or not is_its_own):
         return None
     return not entry.is_over, is_same, round(share * len(entry.open_members)), -apart
 
@@ -87,6 +88,17 @@ def _is_alike(pattern: Pattern, entry: LiveIncident) -> bool:
         return False
     own, hit = set(entry.incident.pattern.links), set(pattern.links)
     return len(own & hit) >= ALIKE * len(own | hit)
+
+
+def _is_seen_from_afar(pattern: Pattern, entry: LiveIncident) -> bool:
+    """Returns whether only the figures of a network or hub that the pattern is about are odd, whenever that began.
+
+    Else what a network says of itself would stay an incident of its own beside that of all its links.
+    """
+    culprit, is_known = pattern.culprit, entry.incident.root_cause is not None
+    if culprit is None or is_known or pattern.ended_at is not None or pattern.confidence < SURE:
+        return False
+    return all(member.is_aggregate and member.depends_on(culprit) for member in entry.members)
 
 
 def is_better(fit: PatternFit, entry: LiveIncident | None) -> bool:

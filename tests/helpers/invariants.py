@@ -26,7 +26,7 @@ SELECT id FROM incidents WHERE affected_link_count <> (SELECT count(*) FROM inci
 SELECT kind, target_id, direction FROM anomalies WHERE ended_at IS NULL AND category = 'DEVIATION'
 GROUP BY 1, 2, 3 HAVING count(*) > 1""",
 }
-# Where the server alone opened them: also once its workers have done all that is due.
+# Where the server alone opened incidents, and nobody reopened one of imported history.
 TOLD: Final = {
     "an incident that was not opened exactly once in its timeline": """
 SELECT id FROM incidents
@@ -36,6 +36,7 @@ SELECT id FROM incidents WHERE NOT is_historical
   AND (SELECT count(*) FROM events
     WHERE topic = 'incident' AND change = 'OPENED' AND subject = incidents.id::text) <> 1""",
 }
+# Once the workers have done all that is due, and nothing has happened for a while.
 SETTLED: Final = {
     "an anomaly of no incident": "SELECT id FROM anomalies WHERE incident_id IS NULL",
     "two incidents that last at the same target": """

@@ -135,6 +135,18 @@ def test_what_befalls_links_shows_in_their_network_s_figures() -> None:
     assert targets(plan) == [(None, [1, 1])]
 
 
+def test_a_network_s_own_figures_are_of_the_fault_of_all_its_links_whenever_they_became_odd() -> None:
+    figures = {"kind": TargetKind.NETWORK, "target_id": 1, "links": frozenset(), "site": None}
+    entry = live(anomaly(1, started=ago(hours=1), **figures))
+    news = [anomaly(1), anomaly(2), anomaly(3)]
+
+    of_network = make_plan(news, [entry], [pattern(1, 2, 3)])
+    of_remote = make_plan(news[:1], [entry], [pattern(1, culprit=REMOTE)])
+
+    assert targets(of_network) == [(entry.id, [1, 2, 3])]
+    assert targets(of_remote) == [(None, [1])]
+
+
 def test_many_that_begin_together_in_a_network_are_one_incident_though_nothing_explains_them() -> None:
     few, many = [anomaly(1), anomaly(2)], [anomaly(3, network=2), anomaly(4, network=2), anomaly(5, network=2)]
 
