@@ -87,10 +87,13 @@ class Topology:
 
     def key(self, kind: CulpritKind, index: int) -> int:
         """Returns the caller's key of a culprit, from its index."""
-        keys = {
+        return int(self.keys(kind)[index])
+
+    def keys(self, kind: CulpritKind) -> Integers:
+        """Returns the caller's keys of all culprits of a kind."""
+        return {
             CulpritKind.SATELLITE: self.satellites,
             CulpritKind.SITE: self.sites.keys,
             CulpritKind.NETWORK: self.networks.keys,
             CulpritKind.LINK: self.links,
-        }
-        return int(keys[kind][index])
+        }[kind]

@@ -62,7 +62,14 @@ def _examine(topology: Topology, request: Request, model: RootCauseModel) -> _Fi
     scope = repeat_for_directions(topology.in_scope)
     faults = group_faults(topology, explained)
     touching = [fault for fault in faults if scope[fault.event.affected_streams].any()]
-    weighed = [Weighed(_pattern(topology, residuals, one, model), measure_damage(one.event, scope)) for one in touching]
+
+    def confidence(fault: ExplainedEvent) -> float:
+        return model.confidence(fault.explanations, alarmed=request.alarmed)
+
+    weighed = [
+        Weighed(_pattern(topology, residuals, one, confidence(one)), measure_damage(one.event, scope))
+        for one in touching
+    ]
     measured = int((in_any_direction(residuals.known) & topology.in_scope).sum())
     return _Findings(weighed, _correlation(residuals, touching, scope), measured, residuals.step_ms)
 
@@ -79,7 +86,7 @@ def extract_classifier_input(residuals: Residuals, event: Event, event_features:
     return extract_classifier_features(residuals, event, event_features) if event.channel is Channel.SIGNAL else None
 
 
-def _pattern(topology: Topology, residuals: Residuals, explained: ExplainedEvent, model: RootCauseModel) -> Pattern:
+def _pattern(topology: Topology, residuals: Residuals, explained: ExplainedEvent, confidence: float) -> Pattern:
     event, best = explained.event, explained.best
     worst = event.affected_streams[np.argsort(-event.loading[event.affected_streams])]
     links = len(topology.links)
@@ -89,7 +96,7 @@ def _pattern(topology: Topology, residuals: Residuals, explained: ExplainedEvent
         culprit=_culprit(topology, best),
         description=describe(topology, event, best),
         severity=_severity(residuals, event),
-        confidence=model.confidence(explained.explanations),
+        confidence=confidence,
         started_ms=int(residuals.at[explained.first]),
         ended_ms=_ended_ms(residuals, explained.last),
         links=tuple(dict.fromkeys(topology.links[worst % links].tolist())),

@@ -120,13 +120,16 @@ def _diagnose(truth: Truth, main: bool, pattern: Pattern | None, step_ms: int) -
 def compute_measures(outcomes: Iterable[Outcome], healthy: Iterable[Outcome], dataset: str) -> tuple[Measure, ...]:
     """Returns measures over the main faults, and the share of healthy windows with a pattern.
 
-    Calibration is over all patterns that are about some fault. healthy: outcomes of healthy windows.
+    Calibration is of cause and culprit together, over all patterns that are about some fault.
+
+    healthy: outcomes of healthy windows.
     """
     diagnoses = [diagnosis for outcome in outcomes for diagnosis in outcome.diagnoses]
     main, found = [one for one in diagnoses if one.main], [one for one in diagnoses if one.found]
     four = [one for one in main if one.truth.cause in CLASSIFIED]
     false = [bool(outcome.patterns) for outcome in healthy]
-    error = calibration_error(np.array([one.confidence for one in found]), np.array([one.right for one in found]))
+    right = np.array([one.right and one.culprit_right for one in found])
+    error = calibration_error(np.array([one.confidence for one in found]), right)
     values = {
         "accuracy": (_mean([one.right for one in main]), len(main)),
         "four_class_accuracy": (_mean([one.right for one in four]), len(four)),
@@ -137,8 +140,8 @@ def compute_measures(outcomes: Iterable[Outcome], healthy: Iterable[Outcome], da
         "false_patterns": (_mean(false), len(false)),
     }
     for cause in RootCause:
-        right = [one.right for one in main if one.truth.cause is cause]
-        values |= {f"accuracy_{cause.lower()}": (_mean(right), len(right))} if right else {}
+        own = [one.right for one in main if one.truth.cause is cause]
+        values |= {f"accuracy_{cause.lower()}": (_mean(own), len(own))} if own else {}
     return tuple(Measure(name, value, count, dataset) for name, (value, count) in values.items())
 
 

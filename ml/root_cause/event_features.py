@@ -23,6 +23,7 @@ from ml.root_cause.timing import (
     measure_arrivals,
     measure_gradualness,
     measure_rise,
+    measure_roundness,
 )
 
 CORE: Final = 0.5  # share of the peak from which a sample belongs to the event's core
@@ -42,7 +43,7 @@ class EventFeatures:
     depth, noise, power: means over the event's core, dB; see `Residuals`.
     onset: minutes from the event's first sample to half of the stream's depth.
     profile: common to all affected streams, dB, shape (times,).
-    rise_minutes, gradual, minutes, lasts, runs, total, daily, compact: see `Feature`.
+    rise_minutes, gradual, round, minutes, lasts, runs, total, daily, compact: see `Feature`.
     mobile: the stream's site is mobile. nearby: its site is close to the centre, and another.
     centre: the index of the affected site around which depth falls off with distance.
     coincidence: nats against a rain cell that happens to affect just these links.
@@ -58,6 +59,7 @@ class EventFeatures:
     profile: Floats32
     rise_minutes: float
     gradual: float
+    round: float
     minutes: float
     lasts: float
     runs: int
@@ -86,6 +88,7 @@ class EventFeatures:
             Feature.POWER_OB: median(self.power[remotes & ~inbound]),
             Feature.RISE: self.rise_minutes,
             Feature.GRADUAL: self.gradual,
+            Feature.ROUND: self.round,
             Feature.MINUTES: self.minutes,
             Feature.LASTS: self.lasts,
             Feature.RUNS: float(self.runs),
@@ -121,6 +124,7 @@ def extract_features(topology: Topology, residuals: Residuals, event: Event) -> 
         profile=profile,
         rise_minutes=measure_rise(profile, run) * minutes,
         gradual=measure_gradualness(profile, run, minutes),
+        round=measure_roundness(profile, run, _noise_db(residuals, event)) if fading else np.nan,
         minutes=count_samples_shown(profile[run]) * minutes,
         lasts=float(event.active[-2:].any()),
         runs=event.runs,
@@ -157,6 +161,13 @@ def _common_profile(residuals: Residuals, event: Event) -> Floats32:
     top = (np.where(known, values, 0.0) * loading).sum(axis=0)
     result: Floats32 = (top / np.maximum((known * loading**2).sum(axis=0), 1e-3)).astype(np.float32)
     return result
+
+
+def _noise_db(residuals: Residuals, event: Event) -> float:
+    """Returns the standard deviation of the noise of the common-mode profile, dB."""
+    loading = event.loading[event.affected_streams]
+    noise = (residuals.sigma[event.affected_streams] * loading) ** 2
+    return float(np.sqrt(noise.sum()) / max(1e-3, float((loading**2).sum())))
 
 
 def _core(profile: Floats32, event: Event) -> Floats32:

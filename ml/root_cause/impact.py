@@ -40,6 +40,11 @@ def rank_patterns(weighed: Sequence[Weighed]) -> tuple[Pattern, ...]:
     for lasting in (True, False):
         some = [one for one in weighed if (one.pattern.ended_ms is None) is lasting]
         total = max(1e-9, sum(one.damage for one in some))
-        shared = [replace(w.pattern, impact=round(w.damage / total * w.pattern.confidence, 4)) for w in some]
+        shared = [replace(w.pattern, impact=_round_impact(w.damage / total, w.pattern.confidence)) for w in some]
         ranked += sorted(shared, key=lambda pattern: (-pattern.impact, -pattern.confidence))
     return tuple(ranked)
+
+
+def _round_impact(share: float, confidence: float) -> float:
+    """Returns the share times the confidence, which rounding does not raise above the confidence."""
+    return min(confidence, round(share * confidence, 4))

@@ -28,6 +28,7 @@ REPEATED_SHARE: Final = 0.45  # of the depth in the strongest run, in the median
 LEAST_LOADING: Final = 0.3  # with which a stream's repeated depth is compared
 SPARED_SHARE: Final = 0.1  # of the unaffected streams may be affected by something else meanwhile
 MARGIN: Final = 8  # samples around a run, at least
+ABOUT_DB, ABOUT = 1.0, 0.5  # by which a stream that has a fade differs from it: at least, and of its depth
 MOST_LAG, LAG_STEP = 6, 2  # samples by which a rain cell may arrive at neighbours earlier or later
 LAGGED_DB, LAGGED_CORRELATION = 1.0, 0.6
 
@@ -86,16 +87,30 @@ def _fit(left: Degradation, profile: Floats32, span: slice, excluded: Bools) -> 
     excluded: times to leave out, shape (times,), like unknown samples.
     """
     depth, known, model = left.depth[:, span], left.known[:, span] * ~excluded[span], profile[span]
-    if not ((model <= 0) & ~excluded[span]).any():  # no sample beside the run to compare with: fit without a level
-        loading = (known * depth) @ model / max(float(model @ model), 1e-6)
-        return _Fit(loading.astype(np.float32), np.ones(len(depth), dtype=np.float32))
     weight = np.maximum(known.sum(axis=1), 1e-6)
     mean_model, mean_depth = known @ model / weight, (known * depth).sum(axis=1) / weight
     together = (known * depth) @ model / weight - mean_model * mean_depth
     of_model = np.maximum(known @ model**2 / weight - mean_model**2, 1e-6)
     of_depth = np.maximum((known * depth**2).sum(axis=1) / weight - mean_depth**2, 1e-6)
     correlation = together / np.sqrt(of_model * of_depth)
-    return _Fit((together / of_model).astype(np.float32), correlation.astype(np.float32))
+    compares = known @ (model <= 0) > 0
+    alone = _fit_without_level(depth, known * (model > 0), model)
+    return _Fit(
+        np.where(compares, together / of_model, alone.loading).astype(np.float32),
+        np.where(compares, correlation, alone.correlation).astype(np.float32),
+    )
+
+
+def _fit_without_level(depth: Floats32, known: Floats32, model: Floats32) -> _Fit:
+    """Fits streams that have no sample beside the run to compare with.
+
+    Instead of a correlation, 1 stands for a stream that has its depth at all times, 0 for one at half of them.
+    """
+    loading = (known * depth) @ model / np.maximum(known @ model**2, 1e-6)
+    expected = loading[:, None] * model
+    has_it = np.abs(depth - expected) <= np.maximum(ABOUT_DB, ABOUT * np.abs(expected))
+    share = (known * has_it).sum(axis=1) / np.maximum(known.sum(axis=1), 1e-6)
+    return _Fit(loading, 2.0 * share - 1.0)
 
 
 def _probability(left: Degradation, profile: Floats32, fit: _Fit, common_mode: CommonMode) -> Floats32:

@@ -22,13 +22,15 @@ class RootCauseModel:
     """What training fits.
 
     temperature: divides the explanations' log-likelihoods. confidence_x, confidence_y: knots of the map from posterior
-    to confidence, shape (knots,).
+    to confidence, shape (knots,). alarmed_x, alarmed_y: of that for links that are known to misbehave, likewise.
     """
 
     classifier: Classifier
     temperature: float
     confidence_x: Floats
     confidence_y: Floats
+    alarmed_x: Floats
+    alarmed_y: Floats
     version: str = ""
 
     def rank_explanations(self, explanations: list[Explanation], features: Floats | None) -> list[Explanation]:
@@ -38,9 +40,13 @@ class RootCauseModel:
         """
         return compute_posterior(with_classifier_evidence(self.classifier, explanations, features), self.temperature)
 
-    def confidence(self, explanations: list[Explanation]) -> float:
-        """Returns the calibrated probability that the first explanation's cause is right."""
-        return float(np.interp(cause_probability(explanations), self.confidence_x, self.confidence_y))
+    def confidence(self, explanations: list[Explanation], *, alarmed: bool = False) -> float:
+        """Returns the calibrated probability that the first explanation is right: its cause and its culprit.
+
+        alarmed: that the links misbehave is known, as of an incident's.
+        """
+        x, y = (self.alarmed_x, self.alarmed_y) if alarmed else (self.confidence_x, self.confidence_y)
+        return float(np.interp(explanations[0].probability, x, y))
 
     def to_bytes(self) -> bytes:
         """Returns an .npz artefact without pickle; the same model gives the same bytes."""
@@ -48,6 +54,8 @@ class RootCauseModel:
             "temperature": np.array(self.temperature),
             "confidence_x": self.confidence_x,
             "confidence_y": self.confidence_y,
+            "alarmed_x": self.alarmed_x,
+            "alarmed_y": self.alarmed_y,
         }
         return write_arrays(arrays | self.classifier.to_arrays())
 
@@ -61,19 +69,26 @@ class RootCauseModel:
                 float(arrays["temperature"]),
                 arrays["confidence_x"],
                 arrays["confidence_y"],
+                arrays.get("alarmed_x", arrays["confidence_x"]),  # until version 1.1.0 there was one map
+                arrays.get("alarmed_y", arrays["confidence_y"]),
                 version,
             )
         model._check()
         return model
 
     def _check(self) -> None:
-        x, y, trees = self.confidence_x, self.confidence_y, self.classifier.trees
+        trees = self.classifier.trees
         fits = trees.classes == len(CLASSIFIED) and trees.trees.columns == len(ClassifierFeature)
-        fits &= x.shape == y.shape and x.ndim == 1 and len(x) >= LEAST_KNOTS
+        maps = ((self.confidence_x, self.confidence_y), (self.alarmed_x, self.alarmed_y))
+        fits &= all(x.shape == y.shape and x.ndim == 1 and len(x) >= LEAST_KNOTS for x, y in maps)
         if not fits or not np.isfinite(self.temperature) or self.temperature <= 0:
             raise ValueError("not a root-cause model's artefact: its parts do not fit together")
-        if not (np.isfinite(x).all() and (np.diff(x) >= 0).all() and ((y >= 0) & (y <= 1)).all()):
+        if not all(_is_map_to_probabilities(x, y) for x, y in maps):
             raise ValueError("not a root-cause model's artefact: its calibration is no map to probabilities")
+
+
+def _is_map_to_probabilities(x: Floats, y: Floats) -> bool:
+    return bool(np.isfinite(x).all() and (np.diff(x) >= 0).all() and ((y >= 0) & (y <= 1)).all())
 
 
 def with_classifier_evidence(
@@ -100,11 +115,6 @@ def compute_posterior(explanations: list[Explanation], temperature: float) -> li
     chances = (odds / odds.sum()).tolist()
     ranked = [replace(one, probability=chance) for one, chance in zip(explanations, chances, strict=True)]
     return sorted(ranked, key=lambda explanation: -explanation.probability)
-
-
-def cause_probability(explanations: list[Explanation]) -> float:
-    """Returns the posterior probability of the first explanation's cause, whoever the culprit is."""
-    return sum(one.probability for one in explanations if one.cause is explanations[0].cause)
 
 
 def is_unknown(explanations: list[Explanation]) -> bool:

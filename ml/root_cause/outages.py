@@ -28,14 +28,15 @@ FRESH_SAMPLES: Final = 6  # without an outage before: a new one begins
 MOST_UPTIME_PCT, LEAST_LOSS_PCT = 50.0, 50.0  # without lock
 
 
-def detect_outages(topology: Topology, grid: Grid, esno: Floats32) -> Bools:
+def detect_outages(topology: Topology, grid: Grid, esno: Floats32, *, alarmed: bool = False) -> Bools:
     """Returns where streams are out of service, shape (streams, times).
 
     An outage is reported by both directions, or both are silent for longer than is typical. A silence that most of a
     network's links share in a direction may be shorter. While all streams are silent, the collector was down. A link
     that fades before it goes down, or still measures a level, has not lost its electricity, and is no outage.
 
-    esno: Es/N0 relative to its reference, dB, shape (streams, times).
+    esno: Es/N0 relative to its reference, dB, shape (streams, times). alarmed: that the links in scope misbehave is
+    known, so that a shorter silence of theirs is none that is typical.
     """
     silent, down = ~grid.present, _is_down(grid)
     both, faded = in_both_directions(silent | down), in_any_direction(_after_fade(esno, down | silent))
@@ -43,7 +44,10 @@ def detect_outages(topology: Topology, grid: Grid, esno: Floats32) -> Bools:
     patience = _samples(SILENT_MINUTES, grid.step_ms)
     hidden = in_both_directions(quiet | down)
     reported = drop_short_runs(both & in_any_direction(down) & ~faded, DOWN_SAMPLES)
-    long = _long_silences(both & in_both_directions(quiet), grid.step_ms) | _repeated_silences(topology, hidden)
+    silences = both & in_both_directions(quiet)
+    long = _long_silences(silences, grid.step_ms) | _repeated_silences(topology, hidden)
+    if alarmed:
+        long |= drop_short_runs(silences, OUTAGE_SAMPLES) & topology.in_scope[:, None]
     outage = repeat_for_directions(reported | long)
     outage |= drop_short_runs(quiet & _find_shared_silence(topology, quiet), OUTAGE_SAMPLES + 1)
     outage |= drop_short_runs(quiet, 2 * patience)

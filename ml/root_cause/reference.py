@@ -14,6 +14,7 @@ from ml.root_cause.resampling import PLACE, Grid
 GRADE_DB: Final = 0.6  # dB that a point of the grade stands for
 GOOD: Final = 0.8  # the quantile of the signal that is its best for long
 LOW: Final = 0.06  # the quantile to which a healthy signal falls by low-frequency noise
+LOW_TO_QUARTILE: Final = 2.3  # its distance from the median in that of the lower quartile, which no past fault moves
 HEALTHY_SIGMAS, HEALTHY_DB = 4.0, 0.3  # by which healthy samples may lie below the best
 QUARTILES_TO_SIGMA: Final = 1.35  # the interquartile range of a normal distribution in standard deviations
 FALLEN_DB: Final = 1.5  # a window so far below the known reference is degraded throughout
@@ -52,7 +53,8 @@ def estimate_reference(grid: Grid, known_reference: Floats | None) -> ReferenceL
     """
     pooled, before = grid.pooled, _signal(grid.history)
     chosen = np.where(_healthy(pooled)[..., None], pooled, np.nan).transpose(0, 2, 1)
-    low_frequency_db = quantile(before, 0.5) - quantile(before, LOW)
+    middle = quantile(before, 0.5)
+    low_frequency_db = np.minimum(middle - quantile(before, LOW), LOW_TO_QUARTILE * (middle - quantile(before, 0.25)))
     centre, between = quantile(chosen, 0.5), quantile(chosen, 0.75) - quantile(chosen, 0.25)
     noise = np.maximum(between[:, PLACE[Metric.ESNO_DB]] / QUARTILES_TO_SIGMA, LEAST_NOISE_DB)
     return ReferenceLevels(

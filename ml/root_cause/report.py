@@ -74,10 +74,10 @@ class Hypothesis:
 class Pattern:
     """Links that degraded together, and why.
 
-    severity: 0 to 1. confidence: the calibrated probability of the cause. started_ms, ended_ms: epoch ms, `ended_ms`
-    None if it lasts at the window's end. links: the caller's keys, worst first. hypotheses: best first, their
-    probabilities sum to 1; the first is the pattern's cause and culprit. impact: the share of the scope's degradation
-    that it explains, times the confidence, 0 to 1; among the patterns that last, or those that ended.
+    severity: 0 to 1. confidence: the calibrated probability that cause and culprit are right. started_ms, ended_ms:
+    epoch ms, `ended_ms` None if it lasts at the window's end. links: the caller's keys, worst first. hypotheses: best
+    first, their probabilities sum to 1; the first is the pattern's cause and culprit. impact: the share of the scope's
+    degradation that it explains, times the confidence, 0 to 1; among the patterns that last, or those that ended.
     """
 
     cause: RootCause

@@ -68,7 +68,7 @@ def compute_residuals(topology: Topology, request: Request) -> Residuals:
     """
     grid = resample(topology, request)
     reference = estimate_reference(grid, request.reference)
-    outage = detect_outages(topology, grid, reference.change(grid, Metric.ESNO_DB))
+    outage = detect_outages(topology, grid, reference.change(grid, Metric.ESNO_DB), alarmed=request.alarmed)
     esno, level = _signal(grid, reference, outage), reference.change(grid, Metric.RX_LEVEL_DBM)
     return Residuals(
         at=grid.at,

@@ -54,6 +54,7 @@ SENTENCES: Final[dict[Feature, Sentence]] = {
     Feature.COMPACT: lambda value: (
         f"The sites hit lie together: nearer to their middle than {value:.0%} of the others."
     ),
+    Feature.ROUND: _either(0, "It swells and ebbs, as the sun or a shower does.", "Its depth is flat from the first."),
     Feature.LEVEL_RISE: _either(LEVEL_ROSE, "The level rose, as added noise makes it.", "The level did not rise."),
     Feature.SCATTER: lambda value: f"The links' depths differ by {value:.0%} of their mean.",
     Feature.LAG: lambda value: f"The links' onsets differ by {value:.0f} minutes.",

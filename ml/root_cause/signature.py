@@ -26,6 +26,7 @@ class Feature(StrEnum):
     POWER_OB = "POWER_OB"  # change of the hub's transmit power, dB
     RISE = "RISE"  # minutes from a fifth to four fifths of the depth
     GRADUAL = "GRADUAL"  # 0: a step; 1: it rose for a fifth of its time, or for long; NaN: too short to tell
+    ROUND = "ROUND"  # nats by which a half-sine pulse fits better than a flat top; NaN: too short to tell
     MINUTES = "MINUTES"  # duration of the strongest run
     LASTS = "LASTS"  # 1: it lasts at the window's end
     RUNS = "RUNS"  # how often it occurred

@@ -19,6 +19,9 @@ SUDDEN: Final = at_most(0.4, 0.3, 3.5)
 NO_MORE_POWER: Final = at_most(0.8, 0.6, 2.5)
 SAME_LEVEL: Final = at_least(0.65, 0.14)
 BOTH_FALL: Final = at_most(0.22, 0.12)
+ROUND: Final = at_least(0.0, 3.0, 3.5)
+FLAT: Final = at_most(0.0, 3.0, 3.5)
+RATHER_FLAT: Final = at_most(0.0, 3.0, 1.5)
 
 SIGNATURES: Final[tuple[Signature, ...]] = (
     # The hub's transmitter; then its low-noise amplifier or demodulators; then the loss of the whole chain.
@@ -27,6 +30,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         CulpritKind.NETWORK,
         ("OB", "IO"),
         expects={
+            Feature.ROUND: RATHER_FLAT,
             Feature.NOISE_SHARE_OB: BOTH_FALL,
             Feature.RISE: QUICK_OR_WEARS,
             Feature.GRADUAL: SUDDEN,
@@ -43,6 +47,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         CulpritKind.NETWORK,
         ("IB",),
         expects={
+            Feature.ROUND: RATHER_FLAT,
             Feature.RISE: QUICK_OR_WEARS,
             Feature.GRADUAL: SUDDEN,
             Feature.SCATTER: ALIKE,
@@ -86,6 +91,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         CulpritKind.SATELLITE,
         ("IB", "OB", "IO"),
         expects={
+            Feature.ROUND: FLAT,
             Feature.NOISE_SHARE_IB: SAME_LEVEL,
             Feature.NOISE_SHARE_OB: SAME_LEVEL,
             Feature.RISE: at_most(25, 15),
@@ -121,6 +127,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         CulpritKind.SITE,
         ("IO", "OB"),
         expects={
+            Feature.ROUND: ROUND,
             Feature.NOISE_SHARE_OB: Interval(0.15, 0.65, 0.1),
             Feature.NOISE_SHARE_IB: at_most(0.3, 0.15),
             Feature.MINUTES: Interval(10, 420, 120),
@@ -141,6 +148,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         CulpritKind.SITE,
         ("IO", "IB"),
         expects={
+            Feature.ROUND: ROUND,
             Feature.NOISE_SHARE_IB: Interval(0.15, 0.65, 0.1),
             Feature.NOISE_SHARE_OB: at_most(0.3, 0.15),
             Feature.MINUTES: Interval(10, 420, 120),
@@ -159,6 +167,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         CulpritKind.SITE,
         ("IB", "OB"),
         expects={
+            Feature.ROUND: ROUND,
             Feature.NOISE_SHARE_IB: SAME_LEVEL,
             Feature.NOISE_SHARE_OB: SAME_LEVEL,
             Feature.MINUTES: at_most(16, 4),
@@ -191,6 +200,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         CulpritKind.LINK,
         ("IB",),
         expects={
+            Feature.ROUND: RATHER_FLAT,
             Feature.NOISE_SHARE_IB: at_most(0.3, 0.15),
             Feature.POWER_IB: at_most(-0.7, 0.35),
             Feature.LASTS: STAYS,
@@ -204,6 +214,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         CulpritKind.LINK,
         ("OB",),
         expects={
+            Feature.ROUND: RATHER_FLAT,
             Feature.LASTS: STAYS,
             Feature.RISE: QUICK,
             Feature.RUNS: at_most(1, 1),
@@ -240,6 +251,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         ("IO",),
         (Channel.SIGNAL, Channel.OUTAGE),
         expects={
+            Feature.ROUND: RATHER_FLAT,
             Feature.MOBILE: at_least(1.0, 0.25),
             Feature.DEPTH: at_least(8.0, 2.0),
             Feature.RISE: QUICK,

@@ -1,11 +1,12 @@
 """An event's timing: how fast it began, how long it lasted, and whether it comes daily."""
 
+from functools import cache
 from typing import Final
 
 import numpy as np
 
 from ml.catalogue.units import DAY_MINUTES, MINUTE_MS
-from ml.numerics.arrays import Bools, Floats32, Integers
+from ml.numerics.arrays import Bools, Floats, Floats32, Integers
 from ml.numerics.runs import find_runs
 from ml.root_cause.events import Event
 from ml.root_cause.residuals import Residuals
@@ -17,6 +18,13 @@ SAME_TIME_MINUTES: Final = 30.0
 STEP_SAMPLES: Final = 1.0  # that a step may take by noise
 LEAST_SHOWN: Final = 4  # samples, fewer have no shape
 GRADUAL_SHARE, SLOW_MINUTES = 0.2, 45.0  # of its time so far, or so long: certainly gradual
+LEAST_ROUND: Final = 3  # samples, fewer are round and flat alike
+EDGE: Final = 2  # samples by which a run's end is uncertain
+MOST_COMPARED: Final = 40  # samples of a run, evenly
+PULSE_POWER: Final = 0.7  # of the half-sine, as the sun's disc or a shower makes it
+LENGTHS, LONGEST_PULSE = 20, 6.0  # of pulses that are compared: their number, and the longest in times so far
+UNEVEN_DB, UNEVEN_SHARE = 0.1, 0.04  # by which a real course differs from either shape: fixed, and of its depth
+MOST_ROUND: Final = 8.0  # nats
 
 
 def find_main_run(profile: Floats32, active: Bools) -> slice:
@@ -48,6 +56,43 @@ def measure_gradualness(profile: Floats32, run: slice, minutes: float) -> float:
     if shown < LEAST_SHOWN:
         return float("nan")
     return float(min(1.0, max(rise / shown / GRADUAL_SHARE, rise * minutes / SLOW_MINUTES)))
+
+
+def measure_roundness(profile: Floats32, run: slice, noise_db: float) -> float:
+    """Returns how much better a half-sine pulse fits a run than a flat top does, in nats; NaN if it is too short.
+
+    profile: dB, shape (times,). noise_db: the standard deviation of its noise.
+    """
+    if run.stop - run.start < LEAST_ROUND:
+        return float("nan")
+    start, stop = max(0, run.start - EDGE), min(len(profile), run.stop + EDGE)
+    values = profile[start : stop : -(-(stop - start) // MOST_COMPARED)]
+    spread = np.hypot(np.hypot(noise_db, UNEVEN_DB), UNEVEN_SHARE * float(np.quantile(profile[run], PEAK)))
+    better = _least_error(values, _flat_tops(len(values))) - _least_error(values, _pulses(len(values)))
+    return float(np.clip(0.5 * better / spread**2, -MOST_ROUND, MOST_ROUND))
+
+
+@cache
+def _flat_tops(count: int) -> Floats:
+    """Returns steps up at each place and down again at any later one, shape (shapes, count)."""
+    onset, end = np.triu_indices(count + 1, 1)
+    place = np.arange(count)
+    return ((place >= onset[:, None]) & (place < end[:, None])).astype(np.float64)
+
+
+@cache
+def _pulses(count: int) -> Floats:
+    """Returns half-sines from each place on, that are over sooner or later, shape (shapes, count)."""
+    onset, length = np.arange(-1.0, count - 1.0, 0.5), np.geomspace(3.0, LONGEST_PULSE * count, LENGTHS)
+    phase = (np.arange(count) - onset[:, None, None]) / length[:, None]
+    shapes: Floats = np.sin(np.pi * np.clip(phase, 0.0, 1.0)) ** PULSE_POWER
+    return shapes.reshape(-1, count)
+
+
+def _least_error(values: Floats32, shapes: Floats) -> float:
+    """Returns the least squared error of any shape at its best scale, shapes: (shapes, samples)."""
+    power = np.maximum((shapes * shapes).sum(axis=1), 1e-6)
+    return float((values @ values) - ((shapes @ values) ** 2 / power).max())
 
 
 def is_daily(at: Integers, active: Bools) -> float:

@@ -1,5 +1,6 @@
 """Trains the root-cause model on simulated incidents and measures it on others: no labelled real ones exist."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Final
@@ -16,19 +17,18 @@ from ml.root_cause.incidents import draw_healthy_scenario, draw_scenario
 from ml.root_cause.localization import Explanation
 from ml.root_cause.model import (
     RootCauseModel,
-    cause_probability,
     compute_posterior,
     is_unknown,
     with_classifier_evidence,
 )
 from ml.root_cause.training_examples import Example, extract_examples, stack_examples
-from ml.root_cause.young_incidents import draw_early_scenario
+from ml.root_cause.young_incidents import build_alarmed_request, draw_early_scenario
 
 ALGORITHM: Final = "minimum explanation over the shared-risk graph, with gradient boosting over ten features"
 INCIDENTS: Final = 182
 DRAWN: Final = (*NAMED, *CLASSIFIED)  # in turn: the classifier learns from its own four causes only
 LONGEST_HOURS: Final = 24
-YOUNG: Final = 140  # further incidents, seen early, of all causes in turn
+YOUNG: Final = 300  # further incidents, seen early, of all causes in turn
 HELD_OUT: Final = 60
 HELD_OUT_YOUNG: Final = 60
 HEALTHY: Final = 20
@@ -67,7 +67,7 @@ def train(
     for number in range(young):
         progress(0.4 + 0.2 * number / young, "simulating incidents that have just begun")
         early = draw_early_scenario(seed * SEEDS + number, NAMED[number % len(NAMED)])
-        examples += extract_examples(early, build_request(early))
+        examples += extract_examples(early, *build_alarmed_request(early))
     progress(0.6, "learning from them")
     model = fit_model(examples, seed)
     progress(0.65, "measuring on incidents that it has never seen")
@@ -93,13 +93,19 @@ def fit_model(examples: list[Example], seed: int) -> RootCauseModel:
     scored = _cross_fit(examples, seed)
     temperature = float(TEMPERATURES[int(np.argmin([_loss(scored, at) for at in TEMPERATURES]))])
     ranked = [(example, compute_posterior(explanations, temperature)) for example, explanations in scored]
+    maps = [_fit_confidence([one for one in ranked if one[0].alarmed is alarmed]) for alarmed in (False, True)]
+    (x, y), (alarmed_x, alarmed_y) = maps
+    return RootCauseModel(classifier, temperature, x, y, alarmed_x, alarmed_y)
+
+
+def _fit_confidence(ranked: Iterable[tuple[Example, list[Explanation]]]) -> tuple[Floats, Floats]:
+    """Returns the knots of the map from the best explanation's posterior to how often it is right."""
     answers = [
-        (cause_probability(explanations), explanations[0].cause is example.cause)
+        (explanations[0].probability, example.is_right(explanations[0]))
         for example, explanations in ranked
         if not is_unknown(explanations)
     ]
-    x, y = _isotonic(np.array([sure for sure, _ in answers]), np.array([right for _, right in answers]))
-    return RootCauseModel(classifier, temperature, x, y)
+    return _isotonic(np.array([sure for sure, _ in answers]), np.array([right for _, right in answers], dtype=np.bool_))
 
 
 def _cross_fit(examples: list[Example], seed: int) -> list[tuple[Example, list[Explanation]]]:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from ml.catalogue.metrics import Direction
-from ml.catalogue.root_causes import CLASSIFIED, RootCause
+from ml.catalogue.root_causes import CLASSIFIED, CulpritKind, RootCause
 from ml.catalogue.topology import Topology
 from ml.numerics.arrays import Floats, Integers
 from ml.root_cause.analysis import extract_classifier_input
@@ -27,32 +27,46 @@ SEEN_SHARE: Final = 0.6  # of a fault's streams that an event is expected to sho
 
 @dataclass(frozen=True)
 class Example:
-    """An event, the cause of the fault that it shows, and its explanations.
+    """An event, the cause and the culprit of the fault that it shows, and its explanations.
 
+    culprit: its kind, and its index in the topology. alarmed: that its links misbehave was known.
     features: the classifier's, shape (10,), None where the signal does not show the event.
     """
 
     cause: RootCause
+    culprit: tuple[CulpritKind, int]
     explanations: list[Explanation]
     features: Floats | None
+    alarmed: bool = False
 
     @property
     def is_classifiable(self) -> bool:
         """Whether the classifier can learn from it."""
         return self.features is not None and self.cause in CLASSIFIED
 
+    def is_right(self, explanation: Explanation) -> bool:
+        """Returns whether an explanation names the true cause and the true culprit."""
+        candidate = explanation.candidate
+        blamed = None if candidate is None else (candidate.kind, candidate.index)
+        return explanation.cause is self.cause and blamed == self.culprit
 
-def extract_examples(incident: Scenario, request: Request) -> Iterator[Example]:
-    """Yields the examples of an incident. request: the incident's, from `build_request`."""
-    topology = build_topology(incident.fleet)
+
+def extract_examples(incident: Scenario, request: Request, topology: Topology | None = None) -> Iterator[Example]:
+    """Yields the examples of an incident.
+
+    request: the incident's, from `build_request` or `build_alarmed_request`. topology: the fleet's, if not all of it
+    is in scope.
+    """
+    topology = topology or build_topology(incident.fleet)
     residuals = compute_residuals(topology, request)
     truths = compute_truths(incident)
     for event in detect_events(topology, residuals):
-        cause = _cause_of(topology, event, truths, residuals.at)
-        if cause is not None:
+        truth = _truth_of(topology, event, truths, residuals.at)
+        if truth is not None:
             event_features = extract_features(topology, residuals, event)
             features = extract_classifier_input(residuals, event, event_features)
-            yield Example(cause, explain_event(topology, event, event_features), features)
+            explanations = explain_event(topology, event, event_features)
+            yield Example(truth.cause, _locate(topology, *truth.culprit), explanations, features, request.alarmed)
 
 
 def stack_examples(examples: Iterable[Example]) -> tuple[Floats, Integers]:
@@ -62,8 +76,8 @@ def stack_examples(examples: Iterable[Example]) -> tuple[Floats, Integers]:
     return features, np.array([CLASSIFIED.index(one.cause) for one in rows], dtype=np.int64)
 
 
-def _cause_of(topology: Topology, event: Event, truths: tuple[Truth, ...], at: Integers) -> RootCause | None:
-    """Returns the cause of the fault that an event shows, None if it shows none."""
+def _truth_of(topology: Topology, event: Event, truths: tuple[Truth, ...], at: Integers) -> Truth | None:
+    """Returns the truth of the fault that an event shows, None if it shows none."""
     links = len(topology.links)
     streams = event.affected_streams.tolist()
     affected = {(int(topology.links[stream % links]), tuple(Direction)[stream >= links]) for stream in streams}
@@ -72,5 +86,10 @@ def _cause_of(topology: Topology, event: Event, truths: tuple[Truth, ...], at: I
         during = ((active >= truth.onset_ms - SLACK_MS) & (active <= truth.end_ms + SLACK_MS)).mean()
         least = SAME_SHARE * max(len(affected), SEEN_SHARE * len(truth.affected))
         if during > SAME_SHARE and len(affected & truth.affected) >= least:
-            return truth.cause
+            return truth
     return None
+
+
+def _locate(topology: Topology, kind: CulpritKind, key: int) -> tuple[CulpritKind, int]:
+    """Returns a culprit by its index in the topology, from its key."""
+    return kind, topology.keys(kind).tolist().index(key)

@@ -5,15 +5,20 @@ from typing import Final
 
 import numpy as np
 
+from ml.catalogue.metrics import CATALOGUE, TargetKind
 from ml.catalogue.root_causes import NAMED, RootCause
+from ml.catalogue.topology import Topology
 from ml.catalogue.units import DAY_MS, HOUR_MS, MINUTE_MS
 from ml.numerics.arrays import Integers
-from ml.root_cause.scenario import Scenario
-from ml.root_cause.truths import culprit_of, measure_effect
+from ml.root_cause.report import READ, Request
+from ml.root_cause.scenario import Scenario, simulate_samples
+from ml.root_cause.truths import compute_truths, culprit_of, measure_effect
 from ml.simulation.faults import Fault
 from ml.simulation.fleet import Fleet, demo_fleet
+from ml.simulation.fleet_topology import build_topology
 from ml.simulation.random_faults import random_lasting_fault
 from ml.simulation.random_fleet import random_fleet
+from ml.simulation.simulator import simulate
 from ml.simulation.telemetry import draw_characteristics
 
 START_MS: Final = 1_767_225_600_000  # 2026-01-01, an arbitrary day
@@ -22,11 +27,12 @@ LASTS_MINUTES: Final = (5.0, 180.0)  # uniform in the logarithm
 MARGIN_MINUTES, MARGIN_SAMPLES = 15.0, 20  # at least, before the fault begins: as an incident's window
 HISTORY_SAMPLES: Final = 360  # of the history at most
 SECOND: Final = 0.05  # share of incidents with another fault at the same time
-DEMO: Final = 0.6  # share of incidents in the demo's fleet
+DEMO: Final = 0.6  # share of incidents in the demo's fleet; the others are in random ones
 LARGEST: Final = 24  # links of a network
 ATTEMPTS: Final = 60  # faults that are drawn in a fleet, until one shows
 FLEETS: Final = 3  # that are drawn, until one shows the cause
 VISIBLE_DB: Final = 1.0
+REFERENCE_TIMES, REFERENCE_STEP_MS = 60, 2_700_000  # of the samples that streams learned their centres from
 
 
 def draw_young_scenario(
@@ -90,12 +96,28 @@ def _draw_fault(rng: np.random.Generator, fleet: Fleet, onset: int, cause: RootC
 def draw_early_scenario(seed: int, cause: RootCause) -> Scenario:
     """Returns a young incident up to a random moment while its fault goes on, at a random cadence."""
     rng = np.random.default_rng([seed, 912, NAMED.index(cause)])
-    scenario = draw_young_scenario(seed, cause, int(rng.choice(STEPS_SECONDS)), demo=0.0)
+    scenario = draw_young_scenario(seed, cause, int(rng.choice(STEPS_SECONDS)))
     fault = scenario.faults[0]
     visible = find_visible(scenario, fault)
     assert visible is not None  # noqa: S101  it was drawn so
     least, most = 2 * scenario.step_ms, max(3 * scenario.step_ms, fault.end_ms - visible)
     return replace(scenario, end_ms=visible + int(np.exp(rng.uniform(*np.log([least, most])))))
+
+
+def build_alarmed_request(scenario: Scenario) -> tuple[Request, Topology]:
+    """Returns the request and the topology of an incident's analysis, which knows which links misbehave.
+
+    In scope is what the first fault has degraded notably so far. Reference levels are of the days before.
+    """
+    topology = build_topology(scenario.fleet)
+    at = scenario.start_ms - REFERENCE_STEP_MS * np.arange(REFERENCE_TIMES, 0, -1, dtype=np.int64)
+    calm = simulate(scenario.fleet, at, (), scenario.seed, missing=0.0, kinds=(TargetKind.LINK,))[TargetKind.LINK]
+    columns = [CATALOGUE[TargetKind.LINK].metrics.index(metric) for metric in READ]
+    reference = np.median(calm.readings[:, columns].reshape(len(at), -1, len(READ)), axis=0)
+    frame = simulate_samples(scenario)
+    request = Request(frame, scenario.start_ms, scenario.end_ms, reference, scenario.step_ms, alarmed=True)
+    affected = compute_truths(scenario)[0].links
+    return request, topology.scoped(np.isin(topology.links, list(affected)))
 
 
 def find_visible(scenario: Scenario, fault: Fault, least_db: float = VISIBLE_DB) -> int | None:

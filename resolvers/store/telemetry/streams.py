@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import isnan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import numpy as np
@@ -168,6 +168,19 @@ async def find_newest(connection: "Connection", kind: TargetKind, targets: Seque
     query = "SELECT max(last_at) FROM streams WHERE kind = $1 AND target_id = ANY($2::int[])"
     newest: datetime | None = await connection.fetchval(query, kind.value, list(targets))
     return newest
+
+
+async def find_newest_around(connection: "Connection", links: Sequence[int]) -> datetime | None:
+    """Returns when any link of these links' networks and hubs was last measured: these may be silent themselves."""
+    newest: datetime | None = await connection.fetchval(_NEWEST_AROUND, list(links))
+    return newest
+
+
+_NEWEST_AROUND: Final = """
+WITH own AS (SELECT network_id, hub_id FROM links JOIN networks ON networks.id = network_id
+  WHERE links.id = ANY($1::int[]))
+SELECT max(last_at) FROM streams JOIN links ON links.id = target_id JOIN networks ON networks.id = network_id
+WHERE kind = 'LINK' AND (network_id IN (SELECT network_id FROM own) OR hub_id IN (SELECT hub_id FROM own))"""
 
 
 async def find_last_samples(connection: "Connection", keys: Sequence[WatchedKey]) -> dict[WatchedKey, datetime | None]:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -10,7 +11,8 @@ from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.root_cause.evaluation import build_request
 from ml.root_cause.report import Pattern, Request
 from ml.root_cause.scenario import Scenario, simulate_samples
-from ml.root_cause.young_incidents import draw_young_scenario, find_visible
+from ml.root_cause.timing import measure_roundness
+from ml.root_cause.young_incidents import build_alarmed_request, draw_young_scenario, find_visible
 from ml.simulation.faults import Fault, Variant
 from ml.simulation.fleet import demo_fleet
 from ml.simulation.fleet_topology import build_topology
@@ -200,6 +202,54 @@ def test_a_sun_transit_rises_where_interference_steps_on() -> None:
 
     assert find_blame(found.patterns[0]) == (RootCause.SUN_TRANSIT, CulpritKind.SITE, 4)
     assert found.patterns[0].hypotheses[1].cause is RootCause.SATELLITE_INTERFERENCE
+
+
+@pytest.mark.parametrize("minutes", [3, 5, 8, 11])
+@pytest.mark.parametrize("seed", range(2))
+def test_the_sun_swells_and_interference_is_flat_from_the_first(minutes: int, seed: int) -> None:
+    begins = NOW_MS - minutes * MINUTE_MS + 20 * SECOND_MS
+    behind = {"satellite": "Meridian 3", "direction": Direction.IB}
+    sun = Fault(RootCause.SUN_TRANSIT, begins, begins + 12 * MINUTE_MS, 0.8, site=4, **behind)  # type: ignore[arg-type]
+    jammed = Fault(RootCause.SATELLITE_INTERFERENCE, begins, NOW_MS + HOUR_MS, 0.8, transponder="KU-15", **behind)  # type: ignore[arg-type]
+
+    first, second = (analysis(simulate_request(one, step_seconds=60, seed=seed)).patterns[0] for one in (sun, jammed))
+
+    assert find_blame(first) == (RootCause.SUN_TRANSIT, CulpritKind.SITE, 4)
+    assert find_blame(second) == (RootCause.SATELLITE_INTERFERENCE, CulpritKind.SATELLITE, 2)
+    assert first.confidence > 0.6
+    assert second.confidence > 0.6
+
+
+def test_a_blockage_that_is_over_was_no_shower() -> None:
+    profile = np.zeros(45, dtype=np.float32)
+    profile[20:38] = 14.0
+
+    assert measure_roundness(profile, slice(18, 44), 0.3) < -3.0
+
+
+def test_what_is_too_short_has_no_shape() -> None:
+    assert np.isnan(measure_roundness(np.full(20, 5.0, dtype=np.float32), slice(10, 12), 0.1))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_link_that_fades_beside_one_that_has_faded_for_long_has_a_fault_of_its_own(seed: int) -> None:
+    before = young(RootCause.ANTENNA_MISALIGNMENT, 2 * 3600, link=5007, irregularity=2)
+    now = young(RootCause.ANTENNA_MISALIGNMENT, 1500, link=5020, irregularity=2)
+
+    scenario = Scenario(FLEET, NOW_MS - 45 * MINUTE_MS, NOW_MS, MINUTE_MS, (now, before), seed, 1.0)
+    found = analysis(*build_alarmed_request(scenario))
+
+    assert sorted(one.links for one in found.patterns if one.ended_ms is None) == [(5020,)]
+
+
+def test_of_a_link_that_is_known_to_be_silent_three_missing_samples_are_an_outage() -> None:
+    dark = young(RootCause.POWER_OUTAGE, 200, site=1011, variant=Variant.SILENCE)
+    request = simulate_request(dark, step_seconds=60)
+
+    unknown, known = (analysis(replace(request, alarmed=alarmed), scoped(5011)) for alarmed in (False, True))
+
+    assert unknown.patterns == ()
+    assert find_blame(known.patterns[0]) == (RootCause.POWER_OUTAGE, CulpritKind.SITE, 1011)
 
 
 def test_less_of_a_fade_is_needed_of_a_link_that_is_known_to_misbehave() -> None:
