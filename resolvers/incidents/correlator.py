@@ -34,6 +34,7 @@ from resolvers.store.postgres.single_runner import single_runner
 
 AT_ONCE: Final = 20_000  # new anomalies of a round
 COMES_BACK: Final = timedelta(minutes=15)  # within which a fault that is over is the same one when it comes back
+RECURRING_FACTOR: Final = 3  # times as long for causes that come and go by their nature
 LOOK_SECONDS: Final = 2.0  # should nothing happen
 SETTLE_SECONDS: Final = 0.2
 DEADLINE_SECONDS: Final = 600.0
@@ -118,7 +119,8 @@ async def _load_live(
 ) -> list[LiveIncident]:
     """Returns the incidents that an anomaly may belong to, with their anomalies. among: to look at these only."""
     async with context.database.read() as session:
-        incidents = await load_live_incidents(session, context.now - comes_back, among)
+        now = context.now
+        incidents = await load_live_incidents(session, now - comes_back, now - RECURRING_FACTOR * comes_back, among)
     async with context.database.driver() as connection:
         members = await load_members(connection, [incident.id for incident in incidents])
     by_id: dict[UUID, list[LiveAnomaly]] = {incident.id: [] for incident in incidents}
@@ -145,7 +147,8 @@ async def _settle(
     """Explains the anomalies, and gives each its incident; returns the incidents concerned, none if it has to wait."""
     new = [anomaly for anomaly in anomalies if anomaly.incident_id is None]
     own = {anomaly.incident_id for anomaly in anomalies}
-    since = min([anomaly.started_at for anomaly in new] or [e.incident.started_at for e in live if e.id in own])
+    going_on = [entry.incident.started_at for entry in live if entry.id in own]
+    since = min([*(anomaly.started_at for anomaly in new), *going_on])  # a window must not begin within a fault
     links, began = links_of(anomalies), time.perf_counter()
     result = await _try_to_explain(context, explain, links, since) if links else None
     if result is not None:

@@ -10,7 +10,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ml.catalogue.metrics import Direction, TargetKind
-from ml.catalogue.root_causes import CulpritKind
+from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity
 from ml.detection.silence import CollectorKind
 from resolvers.store.postgres.conditions import is_among
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import asyncpg
 
     from resolvers.store.postgres.database import Connection
+
+RECURRING: Final = (RootCause.BLOCKAGE, RootCause.SATELLITE_INTERFERENCE)  # a mast in the view, a busy interferer
 
 Group = tuple[str, int | tuple[int, str | None]]  # what several targets depend on: a kind, and a key
 
@@ -109,13 +111,17 @@ async def load_members(connection: "Connection", incidents: Collection[UUID]) ->
 
 
 async def load_live_incidents(
-    session: AsyncSession, ended_after: datetime, among: Collection[UUID] | None = None
+    session: AsyncSession,
+    ended_after: datetime,
+    recurring_ended_after: datetime,
+    among: Collection[UUID] | None = None,
 ) -> Sequence[Incident]:
     """Returns the incidents that a new anomaly may belong to: unresolved ones, and those that ended since then.
 
-    among: to look at these only.
+    recurring_ended_after: for causes that come and go by their nature. among: to look at these only.
     """
-    recently = Incident.ended_at >= ended_after
+    comes_and_goes = Incident.root_cause.in_(RECURRING) & (Incident.ended_at >= recurring_ended_after)
+    recently = or_(Incident.ended_at >= ended_after, comes_and_goes)
     query = select(Incident).where(
         or_(Incident.status != IncidentStatus.RESOLVED, recently),
         Incident.merged_into_id.is_(None),

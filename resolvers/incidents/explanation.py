@@ -9,7 +9,6 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.catalogue.metrics import TargetKind
 from ml.catalogue.root_causes import CAUSES, CulpritKind, RootCause
 from ml.detection.silence import CollectorKind
 from resolvers.base.errors import InvalidInput, Unavailable
@@ -33,9 +32,12 @@ logger = structlog.get_logger(__name__)
 
 
 async def explain_links(context: Context, links: Sequence[int], started_at: datetime) -> AnalysisResult | None:
-    """Analyses these links from a margin before `started_at` to their newest sample; None where that is impossible."""
+    """Analyses these links from a margin before `started_at` up to now; None where that is impossible.
+
+    Now is the newest sample of the links around, too: otherwise those that fell silent would never be seen silent.
+    """
     async with context.database.driver() as connection:
-        newest = await streams.find_newest(connection, TargetKind.LINK, list(links))
+        newest = await streams.find_newest_around(connection, links)
     if newest is None:
         return None
     until = min(context.now, newest + timedelta(milliseconds=1))

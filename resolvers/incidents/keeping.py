@@ -26,7 +26,7 @@ from resolvers.store.postgres.identifiers import uuid7
 from resolvers.store.tables.core import Anomaly
 from resolvers.store.tables.incidents import LINGERS, Incident, IncidentKind, IncidentStatus
 
-LOOK_AGAIN: Final = timedelta(seconds=15)  # after something new; then after twice as long, and so on
+LOOK_AGAIN: Final = timedelta(seconds=15)  # after something new; then each time after a third of the time since
 SETTLED: Final = timedelta(minutes=65)  # without anything new: more samples teach nothing, and it has its severity
 CLOSELY: Final = timedelta(minutes=30)  # follow anomalies of history that are filed as one fault
 WOKEN: Final = "no longer snoozed, as it became more severe"
@@ -255,7 +255,7 @@ def _next_due(incident: Incident, now: datetime) -> datetime | None:
     quiet = now - incident.last_changed_at
     is_fault = incident.kind is IncidentKind.FAULT  # a quiet collector's streams have nothing to be analysed
     is_settled = not is_fault or incident.status is IncidentStatus.RESOLVED or quiet >= SETTLED
-    return None if is_settled else now + max(LOOK_AGAIN, quiet)
+    return None if is_settled else now + max(LOOK_AGAIN, quiet / 3)
 
 
 # ---------------------------------------------------------------- ending

@@ -9,10 +9,12 @@ from uuid import UUID
 from resolvers.incidents.evidence import LiveAnomaly
 from resolvers.incidents.plan import EARLIER, TOGETHER, LiveIncident
 from resolvers.store.tables.analysis_documents import Pattern
+from resolvers.store.tables.incidents import IncidentStatus
 
 LATER: Final = timedelta(minutes=3)  # or after its end: detection notices the return to normal, too
 SURE: Final = 0.6  # the confidence of a pattern for which what people were told already is changed
 MOST: Final = 0.5  # of an incident's open anomalies, which a pattern must explain to be its explanation
+WIDE: Final = 3  # links of a pattern that hides what was the matter with one of them before
 ALIKE: Final = 0.6  # links that two patterns have in common, of those of either, from which they are one fault's
 
 
@@ -39,8 +41,12 @@ class PatternFit:
 
 
 def estimate_onset(anomalies: Iterable[LiveAnomaly], pattern: Pattern) -> datetime:
-    """Returns when the fault began: with the pattern, or earlier if most of its anomalies began earlier."""
-    starts = sorted(anomaly.started_at for anomaly in anomalies if not anomaly.links.isdisjoint(pattern.links))
+    """Returns when the fault began: with the pattern, or a little earlier if most of its anomalies did.
+
+    What began long before is of an earlier fault of the same links.
+    """
+    its_own = (anomaly for anomaly in anomalies if not anomaly.links.isdisjoint(pattern.links))
+    starts = sorted(each.started_at for each in its_own if each.started_at >= pattern.started_at - TOGETHER)
     return min(pattern.started_at, starts[len(starts) // 2]) if starts else pattern.started_at
 
 
@@ -136,6 +142,19 @@ def find_leaving(
     return leaving
 
 
+def _is_hidden_by(fit: PatternFit, entry: LiveIncident) -> bool:
+    """Returns whether a wide fault hits all that lasts of an incident that nobody explains or works on.
+
+    It began before, and nobody can tell any more what it was.
+    """
+    if entry.incident.root_cause is not None or entry.incident.status is not IncidentStatus.OPEN:
+        return False
+    hit, directions = set(fit.pattern.links), {None, *fit.pattern.directions}
+    lasting = entry.open_members
+    is_hit = all(member.links and member.links <= hit and member.direction in directions for member in lasting)
+    return bool(lasting) and is_hit and len(hit) >= WIDE
+
+
 def find_merges(
     fits: Sequence[PatternFit], owners: Mapping[int, UUID], unsettled: Sequence[LiveIncident]
 ) -> dict[UUID, UUID]:
@@ -146,7 +165,11 @@ def find_merges(
             continue
         for number, fit in enumerate(fits):
             survivor = owners.get(number)
-            if survivor is None or fit.pattern.confidence < SURE or _explained_share(fit, entry) < 1.0:
+            if survivor is None or fit.pattern.confidence < SURE:
+                continue
+            if _is_hidden_by(fit, entry):
+                merges.setdefault(entry.id, survivor)
+            if _explained_share(fit, entry) < 1.0:
                 continue
             apart = abs(fit.onset - entry.incident.started_at)
             if fit.pattern.culprit == entry.culprit or entry.culprit is None or apart <= TOGETHER:

@@ -2,14 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from ml.catalogue.metrics import TargetKind
+from ml.catalogue.root_causes import RootCause
 from resolvers.incidents.evidence import LiveAnomaly
 from resolvers.incidents.plan import EARLIER, TOGETHER, Change, LiveIncident
 from resolvers.store.tables.incidents import IncidentStatus
 
+AFTERWARDS: Final = timedelta(minutes=15)  # in which links still recover from a fault that is over
 MANY: Final = 3  # anomalies of one network that begin together, from which chance is no explanation
 
 
@@ -44,19 +47,40 @@ def _find_home(anomaly: LiveAnomaly, live: Sequence[LiveIncident]) -> UUID | Non
 
 
 def _is_at_home(anomaly: LiveAnomaly, entry: LiveIncident) -> bool:
+    is_wide = len({member.site for member in entry.members if not member.is_aggregate}) > 1
+    if _queues_again(anomaly, entry):
+        return True
+    if is_wide and _began_after_its_end(anomaly, entry):
+        return False
     if any(member.target == anomaly.target or _ends_with(member, anomaly) for member in entry.members):
         # Of a wide incident that is over, one link that misbehaves again is no return.
-        return entry.incident.status is not IncidentStatus.RESOLVED or len(entry.sites) == 1
-    if entry.is_over:
-        return False
-    started_at = entry.incident.started_at
+        return entry.incident.status is not IncidentStatus.RESOLVED or not is_wide
+    return not entry.is_over and _goes_on_around(anomaly, entry)
+
+
+def _goes_on_around(anomaly: LiveAnomaly, entry: LiveIncident) -> bool:
+    """Returns whether the anomaly depends on the incident's culprit, echoes its anomalies, or swells a cluster."""
     if entry.culprit is not None and entry.incident.root_cause is not None and anomaly.depends_on(entry.culprit):
-        return started_at <= anomaly.started_at + EARLIER
+        return entry.incident.started_at <= anomaly.started_at + EARLIER
     if any(echoes(anomaly, member) or echoes(member, anomaly) for member in entry.members):
         return True
     is_unexplained_cluster = entry.culprit is None and len({member.target for member in entry.members}) >= MANY - 1
     near = [member for member in entry.members if member.network == anomaly.network is not None]
     return is_unexplained_cluster and any(abs(m.started_at - anomaly.started_at) <= TOGETHER for m in near)
+
+
+def _began_after_its_end(anomaly: LiveAnomaly, entry: LiveIncident) -> bool:
+    """Returns whether the incident's fault was over for a while when the anomaly began, though its incident goes on."""
+    ended_at = entry.incident.pattern.ended_at if entry.incident.pattern else None
+    return ended_at is not None and anomaly.started_at > ended_at + AFTERWARDS
+
+
+def _queues_again(anomaly: LiveAnomaly, entry: LiveIncident) -> bool:
+    """Returns whether another link of a congested network queues now: load comes and goes, and takes turns."""
+    pattern = entry.incident.pattern
+    if entry.incident.root_cause is not RootCause.CONGESTION or pattern is None or pattern.culprit is None:
+        return False
+    return anomaly.depends_on(pattern.culprit) and anomaly.direction in (None, *pattern.directions)
 
 
 def _ends_with(member: LiveAnomaly, anomaly: LiveAnomaly) -> bool:
@@ -75,6 +99,11 @@ def echoes(aggregate: LiveAnomaly, anomaly: LiveAnomaly) -> bool:
 
 def _echoes_any(aggregate: LiveAnomaly, anomalies: Iterable[LiveAnomaly]) -> bool:
     return aggregate.is_aggregate and any(echoes(aggregate, anomaly) for anomaly in anomalies)
+
+
+def _echoes_all(aggregates: Iterable[LiveAnomaly], anomaly: LiveAnomaly) -> bool:
+    """Returns whether all of a group are hubs' or networks' figures that show what another one shows."""
+    return all(echoes(aggregate, anomaly) for aggregate in aggregates)
 
 
 def _group(anomalies: Sequence[LiveAnomaly]) -> list[list[LiveAnomaly]]:
@@ -99,7 +128,9 @@ def join_echoes(groups: list[list[LiveAnomaly]]) -> list[list[LiveAnomaly]]:
     merged = [group for group in groups if not (len(group) == 1 and group[0].is_aggregate)]
     for group in groups:
         if len(group) == 1 and group[0].is_aggregate:
-            host = next((other for other in merged if _echoes_any(group[0], other)), None)
+            host = next(
+                (other for other in merged if _echoes_any(group[0], other) or _echoes_all(other, group[0])), None
+            )
             if host is None:
                 merged.append(group)
             else:

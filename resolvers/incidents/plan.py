@@ -37,10 +37,6 @@ class LiveIncident:
     def open_members(self) -> tuple[LiveAnomaly, ...]:
         return tuple(member for member in self.members if member.ended_at is None)
 
-    @property
-    def sites(self) -> frozenset[int | None]:
-        return frozenset(member.site for member in self.members)
-
 
 @dataclass(frozen=True)
 class Change:

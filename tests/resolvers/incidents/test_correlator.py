@@ -158,6 +158,35 @@ async def test_late_anomalies_of_the_fault_join(
     assert await changes(services) == ["OPENED", "UPDATED"]
 
 
+async def test_an_analysis_for_a_late_anomaly_begins_before_the_fault(
+    services: Services, make: Factory, links: list[Link]
+) -> None:
+    since = list[datetime]()
+
+    async def explain(context: Context, links: Sequence[int], started_at: datetime) -> AnalysisResult | None:
+        since.append(started_at)
+        return None
+
+    await make.anomaly(links[0], started_at=ago(minutes=50), detected_at=ago(minutes=49))
+    await correlate(at(services, minutes=-48), explain)
+    await make.anomaly(links[1], started_at=ago(minutes=1), detected_at=ago(minutes=1))
+    await correlate(services, explain)
+
+    assert since == [ago(minutes=50), ago(minutes=50)]
+
+
+async def test_an_incident_is_looked_at_four_times_within_its_first_minute(
+    services: Services, make: Factory, links: list[Link]
+) -> None:
+    explain = Explanations()
+    await make.anomaly(links[0], detected_at=ago(minutes=1))
+
+    for seconds in range(0, 62, 2):
+        await correlate(at(services, seconds=seconds), explain)
+
+    assert len(explain.asked) == 4
+
+
 async def test_two_incidents_that_turn_out_to_be_one_fault_are_merged(
     services: Services, make: Factory, links: list[Link], network: Network
 ) -> None:
@@ -208,6 +237,22 @@ async def test_ending_many_incidents_takes_as_many_statements_as_ending_one(
 
         counts.append(len(statements))
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(("cause", "number"), [(RootCause.BLOCKAGE, 1), (RootCause.REMOTE_EQUIPMENT, 2)])
+async def test_what_comes_and_goes_by_its_nature_may_take_longer_to_come_back(
+    services: Services, make: Factory, links: list[Link], cause: RootCause, number: int
+) -> None:
+    hidden = pattern(links[:1], Culprit(CulpritKind.SITE, links[0].site_id), cause=cause, started_at=ago(minutes=60))
+    ended = {"ended_at": ago(minutes=50), "status": AnomalyStatus.RESOLVED}
+    await make.anomaly(links[0], started_at=ago(minutes=60), detected_at=ago(minutes=60), **ended)
+    await correlate(at(services, minutes=-45), Explanations(hidden))
+    await correlate(at(services, minutes=-40), Explanations(hidden))
+    await make.anomaly(links[0], started_at=ago(minutes=15), detected_at=ago(minutes=15))
+
+    await correlate(at(services, minutes=-14), Explanations(replace(hidden, started_at=ago(minutes=15))))
+
+    assert len(await incidents(services)) == number
 
 
 async def test_long_after_its_end_it_is_another_incident(

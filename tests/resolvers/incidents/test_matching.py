@@ -220,6 +220,68 @@ def test_an_incident_that_is_over_keeps_its_anomalies() -> None:
     assert make_plan([], [entry], [pattern(1, 2, culprit=REMOTE)]).changes == ()
 
 
+def test_a_wider_fault_of_the_same_links_an_hour_later_is_another_though_some_of_the_first_linger() -> None:
+    lingering = [anomaly(link, started=ago(minutes=70), direction=Direction.IB) for link in (1, 2, 3)]
+    entry = live(*lingering, of=pattern(1, 2, 3, started=ago(minutes=70), directions=(Direction.IB,)))
+    jammed = pattern(*range(1, 9), culprit=Culprit(CulpritKind.SATELLITE, SATELLITE, "KU-1"))
+
+    plan = make_plan([anomaly(1), anomaly(4)], [entry], [jammed])
+
+    assert targets(plan) == [(None, [1, 4])]
+
+
+def test_a_lone_oddity_that_a_wide_fault_covers_goes_with_it() -> None:
+    odd, wide = live(anomaly(1, started=ago(minutes=20))), live(anomaly(2), anomaly(3), of=pattern(1, 2, 3))
+
+    assert make_plan([], [odd, wide], [pattern(1, 2, 3)]).merges == {odd.id: wide.id}
+
+
+def test_what_somebody_works_on_or_is_explained_or_of_another_direction_stays_beside_a_wide_fault() -> None:
+    taken, other_way = (live(anomaly(1, started=ago(minutes=20))) for _ in range(2))
+    taken.incident.status = IncidentStatus.ACKNOWLEDGED
+    other_way = live(anomaly(2, started=ago(minutes=20), direction=Direction.IB))
+    explained = live(anomaly(3, started=ago(minutes=20)), of=pattern(3, culprit=Culprit(CulpritKind.LINK, 3)))
+    wide = live(anomaly(4), anomaly(5), of=pattern(1, 2, 3, 4, 5))
+
+    assert make_plan([], [taken, other_way, explained, wide], [pattern(1, 2, 3, 4, 5)]).merges == {}
+
+
+def test_another_link_of_a_congested_network_brings_its_incident_back() -> None:
+    full = pattern(1, 2, cause=RootCause.CONGESTION)
+    entry = live(anomaly(1), anomaly(2), of=full, ended=True)
+
+    assert targets(make_plan([anomaly(3)], [entry], [])) == [(entry.id, [3])]
+    assert targets(make_plan([anomaly(3, direction=Direction.IB)], [entry], [])) == [(None, [3])]
+    assert targets(make_plan([anomaly(3, network=2)], [entry], [])) == [(None, [3])]
+
+
+def test_what_begins_long_after_the_end_of_a_wide_fault_does_not_join_its_incident_that_goes_on() -> None:
+    over = pattern(1, 2, 3, started=ago(minutes=70), ended_at=ago(minutes=40))
+    entry = live(*(anomaly(link, started=ago(minutes=70)) for link in (1, 2, 3)), of=over)
+
+    late, at_once = anomaly(1), anomaly(1, started=ago(minutes=30))
+
+    assert targets(make_plan([late], [entry], [])) == [(None, [1])]
+    assert targets(make_plan([at_once], [entry], [])) == [(entry.id, [1])]
+
+
+def test_a_vessel_that_is_hidden_again_brings_its_incident_back_though_its_hub_showed_it_too() -> None:
+    hub = replace(anomaly(1, kind=TargetKind.SITE, target_id=HUB, site=HUB, links=frozenset()), network=None)
+    blocked = pattern(1, culprit=Culprit(CulpritKind.SITE, 1001), cause=RootCause.BLOCKAGE, ended_at=ago(minutes=30))
+    entry = live(anomaly(1, started=ago(minutes=50)), replace(hub, started_at=ago(minutes=50)), of=blocked, ended=True)
+
+    assert targets(make_plan([anomaly(1)], [entry], [])) == [(entry.id, [1])]
+
+
+def test_a_network_and_its_hub_that_show_the_same_are_one_incident() -> None:
+    whole = {"direction": None, "links": frozenset(), "transponder": None}
+    network = anomaly(1, kind=TargetKind.NETWORK, target_id=1, site=None, hub=HUB, **whole)
+    hub = replace(anomaly(1, kind=TargetKind.SITE, target_id=HUB, site=HUB, hub=HUB, **whole), network=None)
+
+    for order in ([network, hub], [hub, network]):
+        assert [len(change.members) for change in make_plan(order, [], []).changes] == [2]
+
+
 def test_a_settled_incident_gains_anomalies_and_loses_none() -> None:
     entry = live(anomaly(1), anomaly(2), of=pattern(1, 2))
     entry.incident.due_at = None

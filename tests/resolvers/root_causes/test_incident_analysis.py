@@ -1,13 +1,17 @@
 """Analyses of any links together, as an incident asks for them: the window fits, the scope is the links."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
+from ml.simulation.faults import Variant
+from resolvers.base.access import SYSTEM
 from resolvers.base.roles import Role
-from resolvers.context import Services
+from resolvers.context import Context, Services
+from resolvers.incidents.explanation import explain_links
 from resolvers.root_causes.analyzer import analyze_incident
 from resolvers.store.tables.analysis_documents import Culprit
 from resolvers.store.tables.core import AnomalyStatus, Link, Network, Site
@@ -18,6 +22,7 @@ from tests.helpers.support import Api, Factory, ago, iso
 ANALYZE = """mutation ($link: ID!, $until: DateTime) { analyzeLinkBidirectional(link: $link, until: $until) {
   ... on CorrelationAnalysis { windowStart windowEnd } ... on InvalidInput { message } } }"""
 OVER = {"ended_at": ago(hours=4), "status": AnomalyStatus.RESOLVED}
+SILENT_SITE = fault(RootCause.POWER_OUTAGE, minutes_ago=33, minutes=33, site=1001, variant=Variant.SILENCE)
 UNTIL = datetime.fromtimestamp(NOW_MS / 1000 + 1, UTC)
 
 
@@ -46,6 +51,18 @@ async def test_links_of_two_networks_lead_to_their_hub_and_to_all_that_it_serves
     assert set(result.patterns[0].links) == set(await keys_of(services, numbers(hub=HUB)))
     assert result.links == 2
     assert result.compared >= 8
+
+
+async def test_a_site_that_is_silent_is_looked_at_up_to_what_its_neighbours_report(services: Services) -> None:
+    await built(services)
+    await recorded(services, [SILENT_SITE])
+    silent = await keys_of(services, {5001})
+    now = replace(services, clock=lambda: UNTIL)
+
+    result = await explain_links(Context(now, SYSTEM), silent, start_of(SILENT_SITE.start_ms))
+
+    assert result is not None
+    assert [one.cause for one in result.patterns] == [RootCause.POWER_OUTAGE]
 
 
 async def test_the_window_begins_a_margin_before_the_incident_and_ends_when_told(services: Services) -> None:
