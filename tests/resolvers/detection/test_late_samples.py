@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from ml.catalogue.metrics import TargetKind
 from resolvers.base.roles import Role
@@ -408,3 +409,23 @@ async def test_many_cuts_and_orders_give_the_same_anomalies(
     operator: Api, make: Factory, parts: list[tuple[float, int, int]], every: int, seed: int
 ) -> None:
     await hold_any_order(operator, make, parts, every, seed)
+
+
+# ---------------------------------------------------------------- what it may cost
+
+
+def count_late(result: str) -> float:
+    return REGISTRY.get_sample_value("bcom_late_samples_total", {"kind": "link", "result": result}) or 0.0
+
+
+async def test_late_samples_with_too_many_stored_ones_between_are_counted_as_not_judged(
+    operator: Api, link: Link
+) -> None:
+    await send(operator, link, course(*[QUIET] * 4300, every=5))
+    unjudged, judged = count_late("unjudged"), count_late("judged_again")
+
+    await send(operator, link, [(START + timedelta(seconds=3), EXTREME), (START + timedelta(seconds=21_003), EXTREME)])
+
+    assert count_late("unjudged") - unjudged == 1
+    assert 0 < count_late("judged_again") - judged <= 2003
+    assert [start for _, start, *_ in await told(operator, link)] == [shown(START + timedelta(seconds=3))]
