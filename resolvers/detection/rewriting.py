@@ -1,7 +1,7 @@
 """Rewrites anomalies by what replayed stretches say: extends, joins, opens, ends and withdraws them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import UUID
 
@@ -64,7 +64,7 @@ class StretchRewriter:
         """Stores, publishes and returns what changed; the stretches are sorted by stream and time."""
         existing = await self._load(stretches)
         taken: set[UUID] = set()
-        matches = [match for stretch in stretches for match in self._match(stretch, existing, taken)]
+        matches = _unite([match for stretch in stretches for match in self._match(stretch, existing, taken)])
         for stretch in stretches:
             self._let_go(stretch, existing[stretch.number], taken, matches)
         for match in matches:
@@ -279,6 +279,23 @@ class StretchRewriter:
             self.writer.end(anomaly)
         elif not match.lasts:
             anomaly.ended_at = anomaly.last_seen_at
+
+
+def _unite(matches: Sequence[_Match]) -> list[_Match]:
+    """Returns the matches by stream and time, those as one that see the same episode from two stretches of a stream."""
+    result: list[_Match] = []
+    for match in matches:
+        before = result[-1] if result else None
+        is_same = before is not None and before.stretch.number == match.stretch.number
+        if before is not None and is_same and match.episode.started_at <= _end_of(before.episode):
+            result.pop()
+            began = min(before.episode.started_at, match.episode.started_at)
+            match.episode = replace(match.episode, started_at=began)
+            match.anomalies = before.anomalies + match.anomalies
+            is_open = not all(map(_is_over, match.anomalies))
+            match.lasts = match.lasts if match.stretch.reaches_newest else is_open
+        result.append(match)
+    return result
 
 
 def _is_over(anomaly: Anomaly) -> bool:

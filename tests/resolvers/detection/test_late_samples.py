@@ -411,6 +411,16 @@ async def test_many_cuts_and_orders_give_the_same_anomalies(
     await hold_any_order(operator, make, parts, every, seed)
 
 
+async def test_two_stretches_of_one_batch_that_see_the_same_outage_make_one_anomaly(operator: Api, link: Link) -> None:
+    rows = course(*[QUIET] * 6, *[EXTREME] * 20, start=START - timedelta(days=3), every=7200)
+    await send(operator, link, rows[-1:])
+
+    await send(operator, link, [row for number, row in enumerate(rows[:-1]) if number < 8 or number > 14])
+    await send(operator, link, rows[8:10] + rows[13:15], rows[10:13])
+
+    assert [anomaly[:3] for anomaly in await told(operator, link)] == [("OPEN", shown(rows[6][0]), shown(rows[-1][0]))]
+
+
 # ---------------------------------------------------------------- what it may cost
 
 
