@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from ml.catalogue.root_causes import RootCause
 from resolvers.incidents.evidence import LiveAnomaly
 from resolvers.incidents.plan import EARLIER, TOGETHER, LiveIncident
 from resolvers.store.tables.analysis_documents import Pattern
@@ -110,17 +111,23 @@ def _is_seen_from_afar(pattern: Pattern, entry: LiveIncident) -> bool:
 def is_better(fit: PatternFit, entry: LiveIncident | None) -> bool:
     """Returns whether the pattern explains the incident from now on.
 
-    What is known of it from its beginning is not given up for what looks like a later fault of the same links.
+    What is known of it from its beginning is not given up for what looks like a later fault of the same links, nor for
+    an unknown cause.
     """
     if entry is None or entry.incident.root_cause is None or entry.culprit == fit.pattern.culprit:
         return True
-    return fit.onset <= entry.incident.started_at + TOGETHER
+    return fit.pattern.cause is not RootCause.UNKNOWN and fit.onset <= entry.incident.started_at + TOGETHER
 
 
 def _explained_share(fit: PatternFit, entry: LiveIncident) -> float:
     members = entry.open_members or entry.members
     members = tuple(member for member in members if not member.is_aggregate) or members
     return sum(fit.measure(member) is not None for member in members) / len(members) if members else 0.0
+
+
+def _is_sure(pattern: Pattern) -> bool:
+    """Returns whether the pattern names a cause and a culprit surely."""
+    return pattern.cause is not RootCause.UNKNOWN and pattern.confidence >= SURE
 
 
 def find_leaving(
@@ -137,7 +144,7 @@ def find_leaving(
             best = find_best(member, fits)
             if best is None or best == own or fits[own].measure(member) is not None:
                 continue
-            if min(fits[best].pattern.confidence, fits[own].pattern.confidence) >= SURE:
+            if _is_sure(fits[best].pattern) and _is_sure(fits[own].pattern):
                 leaving.append((member, best))
     return leaving
 

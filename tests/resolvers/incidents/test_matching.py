@@ -207,6 +207,18 @@ def test_a_doubtful_pattern_splits_nothing() -> None:
     assert targets(make_plan([], [entry], [pattern(1, 2), doubtful])) == [(entry.id, [])]
 
 
+def test_a_pattern_of_unknown_cause_neither_splits_an_incident_nor_takes_its_cause_away() -> None:
+    entry = live(anomaly(1), anomaly(2), anomaly(3, network=2, started=ago(minutes=40)), of=pattern(1, 2))
+    nameless = {"cause": RootCause.UNKNOWN, "confidence": 0.98}
+    other = replace(pattern(3, started=ago(minutes=40), **nameless), culprit=None)
+    instead = replace(pattern(1, 2, **nameless), culprit=None)
+
+    split, renamed = make_plan([], [entry], [pattern(1, 2), other]), make_plan([], [entry], [instead])
+
+    assert targets(split) == [(entry.id, [])]
+    assert [change.pattern for change in renamed.changes] == [None]
+
+
 def test_what_its_own_pattern_explains_stays() -> None:
     remote = pattern(2, culprit=Culprit(CulpritKind.LINK, 2), confidence=1.0)
     entry = live(anomaly(1), anomaly(2), of=pattern(1, 2))
