@@ -32,8 +32,8 @@ def manage(
         fail("--delete needs --kind: link, network or site.")
     configure_logging("console", "warning")
     with database(Settings()) as settings:
-        found = asyncio.run(_manage(settings, kind, delete))
-    for mapping in found:
+        listed = asyncio.run(_manage(settings, kind, delete))
+    for mapping in listed:
         typer.echo(("deleted " if delete is not None else "") + _describe(mapping))
 
 

@@ -65,11 +65,11 @@ def _check_columns(columns: Sequence[tuple[str, str]], fields: list[str]) -> Non
     """Raises InvalidInput for a field that is none, or what comes twice."""
     if len(columns) > MOST_COLUMNS or any(len(heading) > LONGEST_HEADING for heading, _ in columns):
         raise InvalidInput(f"At most {MOST_COLUMNS} columns of {LONGEST_HEADING} characters can be mapped.", COLUMNS)
-    known = {simplify(name): name for name in fields}
+    names = {simplify(name): name for name in fields}
     for _, name in columns:
-        if simplify(name) not in known:
+        if simplify(name) not in names:
             raise InvalidInput(f"There is no {name[:LONGEST_HEADING]}; it must be one of {', '.join(fields)}.", COLUMNS)
-    for what, count in Counter(known[simplify(name)] for _, name in columns).items():
+    for what, count in Counter(names[simplify(name)] for _, name in columns).items():
         if count > 1:
             raise InvalidInput(f"Two columns are mapped to {what}; one must do.", COLUMNS)
     for what, count in Counter(heading.strip() for heading, _ in columns).items():

@@ -69,19 +69,19 @@ async def apply_mapping(context: Context, kind: TargetKind, options: ImportOptio
     query = select(ImportMapping).filter_by(kind=kind).order_by(ImportMapping.name)
     async with context.database.read() as session:
         saved = {mapping.name: mapping for mapping in await session.scalars(query)}
-    found = saved.get(options.mapping.strip())
-    if found is None:
+    mapping = saved.get(options.mapping.strip())
+    if mapping is None:
         there_are = ", ".join([*saved][:NAMED]) or "none"
         raise InvalidInput(
             f"No mapping of this name is saved for a {kind.lower()}; there are: {there_are}.", ["options", "mapping"]
         )
     said_now = {part for pair in options.columns for part in pair}
-    columns = [(column["heading"], column["field"]) for column in found.columns]
+    columns = [(column["heading"], column["field"]) for column in mapping.columns]
     kept = [pair for pair in columns if not said_now.intersection(pair)]
     return replace(
         options,
         columns=[*kept, *options.columns],
-        decimal=options.decimal or found.decimal,
-        time_zone=options.time_zone or found.time_zone,
-        time_unit=options.time_unit or found.time_unit,
+        decimal=options.decimal or mapping.decimal,
+        time_zone=options.time_zone or mapping.time_zone,
+        time_unit=options.time_unit or mapping.time_unit,
     )

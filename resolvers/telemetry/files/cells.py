@@ -72,17 +72,17 @@ def parse_cells(raw: pl.DataFrame, job: Job) -> TypedRows:
 
 def _parse_directions(raw: pl.Series) -> Parsed:
     words = drop_missing(raw.cast(pl.String)).str.to_uppercase()
-    known = words.is_in(DIRECTIONS)
-    if known.all():
+    is_known = words.is_in(DIRECTIONS)
+    if is_known.all():
         return Parsed(words)
-    reasons = pl.select(pl.when(words.is_not_null() & ~known).then(pl.lit("must be IB or OB"))).to_series()
+    reasons = pl.select(pl.when(words.is_not_null() & ~is_known).then(pl.lit("must be IB or OB"))).to_series()
     return Parsed(words, reasons)
 
 
 def _describe_keys(keys: Mapping[str, Parsed]) -> pl.Expr:
     """Returns a sentence on the first key of a row that cannot be read; null where all can."""
     sentences = [
-        pl.format("{} {}, and is {}.", pl.lit(Field(name, "").shown), parsed.reasons, _show_cell(name))
+        pl.format("{} {}, and is {}.", pl.lit(Field(name, "").api_name), parsed.reasons, _show_cell(name))
         for name, parsed in keys.items()
         if parsed.reasons is not None
     ]

@@ -41,7 +41,7 @@ class Field:
     unit: str
 
     @property
-    def shown(self) -> str:
+    def api_name(self) -> str:
         first, *rest = self.name.split("_")
         return first + "".join(word.capitalize() for word in rest)
 
@@ -71,9 +71,9 @@ class Field:
         """Returns why a heading is not this field, if it is only its unit that differs."""
         units = self._list_units(heading) if self.unit else []
         if "" in units:
-            return f"as it has no unit; if it is {self.shown}, say {_map(heading.text, self.shown)}"
+            return f"as it has no unit; if it is {self.api_name}, say {_map(heading.text, self.api_name)}"
         others = [unit for unit in units if heading.unit is not None or unit in OTHER_UNITS]
-        return f"as its unit is not that of {self.shown}, {self.unit}; convert it" if others else None
+        return f"as its unit is not that of {self.api_name}, {self.unit}; convert it" if others else None
 
 
 class Heading:
@@ -119,11 +119,13 @@ def match_headings(headings: Mapping[str, str], job: Job) -> Matched:
     for field in fields:
         if field.name in matched.values():
             continue
-        found = [name for name, heading in parsed.items() if name not in matched and _is_read(field, heading, job)]
-        found = found or [name for name, heading in parsed.items() if field.name == "at" and heading.base in TIMES]
-        if len(found) > 1:
-            _refuse_twice(field, [parsed[name].text for name in found])
-        matched |= dict.fromkeys(found, field.name)
+        candidates = [name for name, heading in parsed.items() if name not in matched and _is_read(field, heading, job)]
+        candidates = candidates or [
+            name for name, heading in parsed.items() if field.name == "at" and heading.base in TIMES
+        ]
+        if len(candidates) > 1:
+            _refuse_twice(field, [parsed[name].text for name in candidates])
+        matched |= dict.fromkeys(candidates, field.name)
     others = [heading for name, heading in parsed.items() if name not in matched]
     hints = _find_hints(others, [field for field in fields if field.name not in matched.values()])
     _check_complete(matched.values(), fields, job, [heading.text for heading in parsed.values()], hints)
@@ -142,22 +144,21 @@ def _apply_mapping(headings: Mapping[str, str], job: Job, fields: Sequence[Field
     matched = dict[str, str]()
     for wanted, target in job.columns.items():
         exact = [name for name, heading in headings.items() if heading.strip() == wanted.strip()]
-        found = exact or [name for name, heading in headings.items() if simplify(heading) == simplify(wanted)]
-        if not found:
+        candidates = exact or [name for name, heading in headings.items() if simplify(heading) == simplify(wanted)]
+        if not candidates:
             raise Unsuitable(f"has no column {_show(wanted)}; it has {_list([*headings.values()])}.")
-        if len(found) > 1:
+        if len(candidates) > 1:
             raise Unsuitable(f"has the column {_show(wanted)} twice; which is {target}, cannot be told.")
-        matched[found[0]] = named[simplify(target)]
+        matched[candidates[0]] = named[simplify(target)]
     return matched
 
 
 def _refuse_twice(field: Field, texts: Sequence[str]) -> None:
-    one, other = texts[:2]
-    if one == other:
-        raise Unsuitable(f"has the column {one} twice; leave one out.")
-    raise Unsuitable(
-        f"has two columns for {field.shown}, {one} and {other}; leave one out, or say {_map(one, field.shown)}."
-    )
+    first, other = texts[:2]
+    if first == other:
+        raise Unsuitable(f"has the column {first} twice; leave one out.")
+    said = _map(first, field.api_name)
+    raise Unsuitable(f"has two columns for {field.api_name}, {first} and {other}; leave one out, or say {said}.")
 
 
 def _find_hints(others: Sequence[Heading], fields: Sequence[Field]) -> list[str]:
@@ -170,7 +171,7 @@ def _find_hints(others: Sequence[Heading], fields: Sequence[Field]) -> list[str]
             continue
         names = {name: field for field in fields for name in (*field.bases, simplify(field.name))}
         if alike := difflib.get_close_matches(heading.base, names, 1, ALIKE):
-            shown = names[alike[0]].shown
+            shown = names[alike[0]].api_name
             hints.append(
                 f"Column {heading.text} is not read; did you mean {shown}? Then say {_map(heading.text, shown)}."
             )
@@ -178,14 +179,14 @@ def _find_hints(others: Sequence[Heading], fields: Sequence[Field]) -> list[str]
 
 
 def _check_complete(
-    found: Collection[str], fields: Sequence[Field], job: Job, headings: list[str], hints: Sequence[str]
+    matched: Collection[str], fields: Sequence[Field], job: Job, headings: list[str], hints: Sequence[str]
 ) -> None:
-    missing = [field.shown for field in fields if field.name in job.required and field.name not in found]
-    metrics = [field.shown for field in fields if field.name in job.metrics]
-    if not missing and any(name in found for name in job.metrics):
+    missing = [field.api_name for field in fields if field.name in job.required and field.name not in matched]
+    metrics = [field.api_name for field in fields if field.name in job.metrics]
+    if not missing and any(name in matched for name in job.metrics):
         return
     wanted = ", ".join(missing) or f"any of {', '.join(metrics)}"
-    required = ", ".join(field.shown for field in fields if field.name in job.required)
+    required = ", ".join(field.api_name for field in fields if field.name in job.required)
     raise Unsuitable(
         " ".join(
             [

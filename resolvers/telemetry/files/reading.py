@@ -115,7 +115,7 @@ def _understand_columns(table: TableFile, job: Job) -> tuple[dict[str, str], Col
     headings = {field: _show(table.headings[name]) for name, field in matched.fields.items()}
     types = {field: table.schema[name] for name, field in matched.fields.items()}
     check_types(types, headings, job)
-    read = [ReadColumn(headings[field], Field(field, "").shown, name_type(types[field])) for field in types]
+    read = [ReadColumn(headings[field], Field(field, "").api_name, name_type(types[field])) for field in types]
     return matched.fields, Columns(read, matched.ignored, matched.hints)
 
 

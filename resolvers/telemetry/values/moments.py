@@ -59,8 +59,8 @@ def is_time_zone(name: str) -> bool:
 def explain_moment_type(dtype: pl.DataType, rules: MomentRules) -> str | None:
     """Returns what is wrong with this type for moments, as a clause; None if nothing is."""
     if isinstance(dtype, pl.Datetime):
-        known = dtype.time_zone or rules.time_zone
-        return None if known else "must hold times of a zone; name it with --time-zone (timeZone), for example UTC"
+        zone = dtype.time_zone or rules.time_zone
+        return None if zone else "must hold times of a zone; name it with --time-zone (timeZone), for example UTC"
     holds = "dates without times" if dtype == pl.Date else explain_type(dtype)
     return f"must hold times, and holds {holds}" if holds else None
 
@@ -118,10 +118,10 @@ def _place_in_zone(local_ms: pl.Series, time_zone: str | None) -> Parsed:
 
 def read_moment(text: str) -> int:
     """Reads RFC 3339, or ISO 8601 where it says the same, into ms since 1970 in UTC. Raises Unusable."""
-    found = _match_moment(text)
-    if not found["offset"]:
+    match = _match_moment(text)
+    if not match["offset"]:
         raise Unusable(NO_OFFSET)
-    return _to_ms(found)
+    return _to_ms(match)
 
 
 def _read_local(text: str) -> int:
@@ -130,19 +130,19 @@ def _read_local(text: str) -> int:
 
 
 def _match_moment(text: str) -> re.Match[str]:
-    found = MOMENT.fullmatch(text.strip())
-    if found is None:
+    match = MOMENT.fullmatch(text.strip())
+    if match is None:
         raise Unusable(A_DATE if DATE.fullmatch(text.strip()) else NO_MOMENT)
-    return found
+    return match
 
 
-def _to_ms(found: re.Match[str]) -> int:
+def _to_ms(match: re.Match[str]) -> int:
     try:
-        at = _read_date(found["date"]) + timedelta(hours=_read(found["hour"], 23), minutes=_read(found["minute"], 59))
-        at += timedelta(seconds=_read(found["second"] or "0", LEAP_SECOND)) - _read_offset(found["offset"] or "Z")
+        at = _read_date(match["date"]) + timedelta(hours=_read(match["hour"], 23), minutes=_read(match["minute"], 59))
+        at += timedelta(seconds=_read(match["second"] or "0", LEAP_SECOND)) - _read_offset(match["offset"] or "Z")
     except (ValueError, OverflowError):
         raise Unusable(NO_MOMENT) from None
-    ms = (found["fraction"] or "")[:3].ljust(3, "0")
+    ms = (match["fraction"] or "")[:3].ljust(3, "0")
     return (at - EPOCH) // timedelta(milliseconds=1) + int(ms)
 
 

@@ -75,9 +75,9 @@ def parse_whole_numbers(raw: pl.Series) -> Parsed:
 def read_number(text: str, decimal: str = ".", unit: str = "") -> float:
     """Reads a number from a text. Raises Unusable."""
     plain = text.strip().replace("\N{MINUS SIGN}", "-")
-    found = WITH_UNIT.fullmatch(plain)
-    if found and unit and simplify_unit(found["unit"]) == simplify_unit(unit):
-        plain = found["number"]
+    match = WITH_UNIT.fullmatch(plain)
+    if match and unit and simplify_unit(match["unit"]) == simplify_unit(unit):
+        plain = match["number"]
     if decimal == ",":
         if "." in plain:
             raise Unusable(SEPARATED if THOUSANDS.fullmatch(plain) else DECIMAL_POINT)

@@ -51,11 +51,11 @@ def parse_each(texts: pl.Series, values: pl.Series, read: Callable[[str], Any]) 
     different = unread.drop_nulls().unique()
     if different.is_empty():
         return Parsed(values)
-    found, reasons = zip(*(_read(text, read) for text in different), strict=True)
+    values_read, reasons = zip(*(_read(text, read) for text in different), strict=True)
     table = pl.DataFrame(
         {
             "text": different,
-            "value": pl.Series(found, dtype=values.dtype),
+            "value": pl.Series(values_read, dtype=values.dtype),
             "reason": pl.Series(reasons, dtype=pl.String),
         }
     )

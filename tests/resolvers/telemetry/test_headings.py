@@ -12,7 +12,7 @@ KEYS = ["link", "direction", "at"]
 
 def match(*headings: str, kind: TargetKind = TargetKind.LINK, columns: dict[str, str] | None = None) -> Matched:
     wanted = build_wanted(kind, ImportOptions())
-    job = Job(0, [*wanted.required], [*wanted.units], 1, 1, 1, ".", {**wanted.units}, columns or {})
+    job = Job(0, [*wanted.required], [*wanted.units], 1, 1, 1, units={**wanted.units}, columns=columns or {})
     return match_headings({f"{number}": heading for number, heading in enumerate(headings)}, job)
 
 
