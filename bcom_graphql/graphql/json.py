@@ -65,11 +65,11 @@ def _explain_no_number(text: str, position: int, what: str) -> str | None:
 
     The parser's own words would be a position among thousands of numbers.
     """
-    found = NO_NUMBER.search(text, max(0, position - LONGEST_NO_NUMBER), position + LONGEST_NO_NUMBER)
-    if found is None or position - found.start() not in (0, 1):  # the parser stops at it, or behind its sign
+    match = NO_NUMBER.search(text, max(0, position - LONGEST_NO_NUMBER), position + LONGEST_NO_NUMBER)
+    if match is None or position - match.start() not in (0, 1):  # the parser stops at it, or behind its sign
         return None
-    place = _name_place(text, found.start())
-    return f"{what} is not JSON: JSON has no {found[0]}; send null. It is {place}at character {found.start() + 1}."
+    place = _name_place(text, match.start())
+    return f"{what} is not JSON: JSON has no {match[0]}; send null. It is {place}at character {match.start() + 1}."
 
 
 def _name_place(text: str, position: int) -> str:

@@ -41,8 +41,8 @@ def replay_episodes(samples: StreamSamples, scores: Scores, changed_at: Integers
 
 def _replay_stretch(rows: slice, at: Integers, scores: Scores, changed_at: int) -> ReplayedStretch:
     score, spacing = scores.score[rows], scores.spacing[rows]
-    known = int(np.searchsorted(at, changed_at))
-    before, _ = track_episodes(EpisodeState(), at[:known], score[:known], spacing[:known])
+    old_rows = int(np.searchsorted(at, changed_at))
+    before, _ = track_episodes(EpisodeState(), at[:old_rows], score[:old_rows], spacing[:old_rows])
     state, episodes = track_episodes(EpisodeState(), at, score, spacing)
     earliest = before.alarmed_at if before.open and before.alarmed_at is not None else changed_at
     changed = [one for one in episodes if (one.last_seen_at or one.started_at) >= earliest]

@@ -101,15 +101,15 @@ def _fit(left: Degradation, profile: Floats32, span: slice, excluded: Bools) -> 
     )
 
 
-def _fit_without_level(depth: Floats32, known: Floats32, model: Floats32) -> _Fit:
+def _fit_without_level(depth: Floats32, measured: Floats32, model: Floats32) -> _Fit:
     """Fits streams that have no sample beside the run to compare with.
 
     Instead of a correlation, 1 stands for a stream that has its depth at all times, 0 for one at half of them.
     """
-    loading = (known * depth) @ model / np.maximum(known @ model**2, 1e-6)
+    loading = (measured * depth) @ model / np.maximum(measured @ model**2, 1e-6)
     expected = loading[:, None] * model
     has_it = np.abs(depth - expected) <= np.maximum(ABOUT_DB, ABOUT * np.abs(expected))
-    share = (known * has_it).sum(axis=1) / np.maximum(known.sum(axis=1), 1e-6)
+    share = (measured * has_it).sum(axis=1) / np.maximum(measured.sum(axis=1), 1e-6)
     return _Fit(loading, 2.0 * share - 1.0)
 
 

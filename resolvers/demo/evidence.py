@@ -157,7 +157,7 @@ async def _load_alarms(session: AsyncSession, since: datetime) -> list[Alarm]:
 
 
 async def _load_survivors(session: AsyncSession) -> dict[UUID, UUID]:
-    """Returns what each merged incident was merged into: nothing merged itself, see `merge_into`."""
+    """Returns what each merged incident was merged into: a survivor was merged nowhere itself."""
     query = select(Incident.id, Incident.merged_into_id).where(Incident.merged_into_id.is_not(None))
     return {id: survivor for id, survivor in (await session.execute(query)).all() if survivor is not None}
 

@@ -38,8 +38,8 @@ class Arrivals:
         bounds = find_live_bounds(which, times, streams.last_at)
         first, newest = np.full(len(bounds), NEVER), np.full(len(bounds), NEVER)
         heard = streams.heard_at
-        known = np.where(heard == NEVER, streams.last_at, np.minimum(heard, streams.last_at))
-        is_new = times > known[which]
+        heard_until = np.where(heard == NEVER, streams.last_at, np.minimum(heard, streams.last_at))
+        is_new = times > heard_until[which]
         newest[which[is_new]] = times[is_new]
         first[which[is_new][::-1]] = times[is_new][::-1]
         was_live = (heard != NEVER) & (heard - streams.last_at <= bounds)

@@ -112,11 +112,11 @@ def _seed_memory(streams: Streams, late: LateStretches) -> Memory:
 
     Nothing before a stream's first sample, or long ago. Of the last hours, the slow averages as they are now.
     """
-    known = streams.memory.take(late.streams)
-    blank = Memory.blank(len(late.streams), known.values.shape[2])
-    seeded = np.flatnonzero(~late.is_complete & (known.at - late.changed_at < SEEDED_MS))
+    memory = streams.memory.take(late.streams)
+    blank = Memory.blank(len(late.streams), memory.values.shape[2])
+    seeded = np.flatnonzero(~late.is_complete & (memory.at - late.changed_at < SEEDED_MS))
     if len(seeded):
-        part = known.take(seeded)
+        part = memory.take(seeded)
         part.values[:, :3] = np.nan  # last value, last jump and fast average are of other samples
         part.at[:], part.gap_seconds[:] = NEVER, np.nan
         blank.replace_at(seeded, part)

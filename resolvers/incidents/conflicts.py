@@ -67,7 +67,7 @@ def _describe(status: IncidentStatus, actor: str | None) -> str:
 
 
 async def _find_survivors(session: AsyncSession, ids: Sequence[UUID]) -> Mapping[UUID, Incident]:
-    """Returns what each incident was merged into: nothing merged itself, see `merge_into`."""
+    """Returns what each incident was merged into: a survivor was merged nowhere itself."""
     survivor = aliased(Incident)
     query = select(Incident.id, survivor).join(survivor, survivor.id == Incident.merged_into_id)
     rows = await session.execute(query.where(is_among(Incident.id, ids)))

@@ -37,8 +37,8 @@ async def refresh_summaries(session: AsyncSession, incidents: Sequence[Incident]
         if record := records.get(incident.id):
             incident.started_at, incident.ended_at = record["started_at"], record["ended_at"]
             worst, minutes = list(Severity)[record["severity"]], float(record["minutes"])
-            known = affected if incident.id in named else 0  # what a network says of itself is no worse for its size
-            incident.severity = rate_incident_severity([worst], known, network_links, minutes)
+            counted = affected if incident.id in named else 0  # what a network says of itself is no worse for its size
+            incident.severity = rate_incident_severity([worst], counted, network_links, minutes)
     await session.flush()
 
 

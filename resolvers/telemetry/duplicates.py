@@ -51,9 +51,11 @@ def merge_repeats(kind: TargetKind, rows: pl.DataFrame, *, replace: bool) -> tup
         & (pl.col("row") != pl.col("row").first().over(keys)),
         differs=pl.any_horizontal((pl.col(c) != standing[c]) & before[c].is_not_null() for c in columns),
     )
-    known = {column: pl.col(column).drop_nulls() for column in columns}
+    measured = {column: pl.col(column).drop_nulls() for column in columns}
     merged = again.group_by(keys, maintain_order=True).agg(
-        (known[name].last() if replace else known[name].first()).alias(name) if name in known else pl.col(name).first()
+        (measured[name].last() if replace else measured[name].first()).alias(name)
+        if name in measured
+        else pl.col(name).first()
         for name in rows.columns
         if name not in keys
     )

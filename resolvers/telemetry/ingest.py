@@ -183,8 +183,8 @@ async def _merge_duplicates(
     late = frame.filter(~in_time)
     stored = await samples.load_stored(session, locked.kind, late)
     is_known = pl.Series(np.isin(np.arange(len(late)), stored["place"].to_numpy()))
-    known, new = late.filter(is_known), late.filter(~is_known)
-    changed, duplicates = await asyncio.to_thread(merge_with_stored, locked.kind, known, stored, replace=replace)
+    repeated, new = late.filter(is_known), late.filter(~is_known)
+    changed, duplicates = await asyncio.to_thread(merge_with_stored, locked.kind, repeated, stored, replace=replace)
     changed = changed.with_columns(is_new=pl.lit(False))  # noqa: FBT003
     if len(new):
         await samples.copy_samples(session, locked.kind, new)

@@ -83,10 +83,10 @@ def count_cells(cells: pl.DataFrame) -> list[LeftOutCells]:
     ]
 
 
-def add_counts(one: Sequence[LeftOutCells], other: Sequence[LeftOutCells]) -> list[LeftOutCells]:
+def add_counts(first: Sequence[LeftOutCells], other: Sequence[LeftOutCells]) -> list[LeftOutCells]:
     """Returns the cells of two batches as if they had been one."""
     merged = dict[tuple[str, str], list[LeftOutCells]]()
-    for cells in (*one, *other):
+    for cells in (*first, *other):
         merged.setdefault((cells.column, cells.reason), []).append(cells)
     counts = [
         LeftOutCells(column, reason, sum(cells.count for cells in same), same[0].example)

@@ -1,5 +1,6 @@
 """The README and the docs: links lead somewhere, paths exist, what is made from the code is current, commands work."""
 
+import asyncio
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from bcom_graphql.cli import readme
 from tests.helpers.command_line import check_command
 from tests.helpers.places import ROOT
 from tests.helpers.processes import COMMAND, Served, environment
+from tests.helpers.support import Factory, ago
 
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
@@ -180,6 +182,7 @@ LOGIN = only("README.md", "login(")
 START = only("docs/operations.md", "serve")
 UPLOAD = only("docs/using-the-api.md", "importMetrics")
 MODELS = only("docs/detection.md", "train --link")
+DRY_RUN = only("docs/importing.md", "--dry-run")
 
 
 def without_remarks(block: str) -> str:
@@ -187,7 +190,7 @@ def without_remarks(block: str) -> str:
 
 
 def test_no_command_is_forgotten_here() -> None:
-    executed = {LOGIN, START, UPLOAD, MODELS}
+    executed = {LOGIN, START, UPLOAD, MODELS, DRY_RUN}
     makefile, ci = (ROOT / "Makefile").read_text(), (ROOT / ".ci" / "run").read_text()
     pages = [page for page in PAGES if name_of(page) not in ELSEWHERE]
     rest = {block for page in pages for block in blocks_of(page)} - executed
@@ -201,7 +204,7 @@ def test_no_command_is_forgotten_here() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not here")
-def test_commands_do_what_they_say(database_url: str, tmp_path: Path, installed: Path) -> None:
+async def test_commands_do_what_they_say(database_url: str, make: Factory, tmp_path: Path, installed: Path) -> None:
     """In their order, against a server and a database of this test's own instead of the ones that they name."""
 
     def ran(block: str, **given: str) -> str:
@@ -232,8 +235,12 @@ def test_commands_do_what_they_say(database_url: str, tmp_path: Path, installed:
         token = orjson.loads(ran(LOGIN.replace("localhost:8010", here)))["data"]["login"]["accessToken"]
         (tmp_path / "samples.csv").write_text("link,direction,at,esnoDb\n1,OB,2020-01-01T00:00:00Z,9\n")
         answer = orjson.loads(ran(UPLOAD.replace("localhost:8010", here), TOKEN=token))
-        ready = httpx.get(f"{server.url}/health/ready")
+        ready = await asyncio.to_thread(httpx.get, f"{server.url}/health/ready")
     assert answer == {"data": {"importMetrics": {"accepted": 0, "rejectedCount": 1}}}
+
+    await make.link(1)
+    (tmp_path / "samples.csv").write_text(f"link;direction;time;Es/No [dB]\n1;OB;{ago().isoformat()};9\n")
+    assert "esnoDb" in ran(DRY_RUN)
     assert ready.status_code == 200, ready.text
 
     assert "2.0.0" in ran(MODELS)

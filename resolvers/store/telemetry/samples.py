@@ -161,11 +161,11 @@ async def _load_arrays(
         list(numbers),
     )
     assert record is not None  # noqa: S101  an aggregate over nothing is a row too
-    found = {
+    places = {
         "place": binary_copy.array(record["place"], "bigint") - 1,
         "at": binary_copy.array(record["at"], "bigint"),
     }
-    return found, {column: binary_copy.array(record[column], type) for column, type in value_types(kind).items()}
+    return places, {column: binary_copy.array(record[column], type) for column, type in value_types(kind).items()}
 
 
 async def load_since(

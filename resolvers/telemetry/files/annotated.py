@@ -146,7 +146,7 @@ class AnnotatedFile:
             run = np.flatnonzero(np.diff(self._find_marks(block, rows.starts) | blank, prepend=True, append=True))
             before = 0
             for start, end in run.reshape(-1, 2):
-                marks = block.text[_at(rows.starts, before) : _at(rows.starts, start)]
+                marks = block.text[_get_offset(rows.starts, before) : _get_offset(rows.starts, start)]
                 defaults = self._read_defaults(marks) or defaults
                 is_heading |= start > before
                 before = end
@@ -159,7 +159,7 @@ class AnnotatedFile:
                 named = dict(zip(headings, defaults, strict=False))
                 yield Section(_number(headings), {n: v for n, v in named.items() if v}, Block(text, line, refused))
                 refused = []
-            rest = block.text[_at(rows.starts, before) :] if before < len(rows.starts) else b""
+            rest = block.text[_get_offset(rows.starts, before) :] if before < len(rows.starts) else b""
             defaults = self._read_defaults(rest) or defaults
             is_heading |= bool(rest)
             if refused:
@@ -193,7 +193,7 @@ class AnnotatedFile:
             raise Unreadable(f"it holds an error of InfluxDB, and no samples: {shown}")
 
 
-def _at(starts: "np.typing.NDArray[np.int64]", place: int) -> int | None:
+def _get_offset(starts: "np.typing.NDArray[np.int64]", place: int) -> int | None:
     """Returns where a row begins; None behind the last."""
     return int(starts[place]) if place < len(starts) else None
 

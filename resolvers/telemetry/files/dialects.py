@@ -71,8 +71,8 @@ def _read_preamble(texts: Sequence[str]) -> Dialect:
     for text in texts[:LONGEST_PREAMBLE]:
         if ANNOTATION.match(text):
             return Dialect(delimiter, [], 0, count, has_comments, [], is_annotated=True)
-        if found := SEPARATOR.fullmatch(text) if not delimiter else None:
-            delimiter = found[1]
+        if named := SEPARATOR.fullmatch(text) if not delimiter else None:
+            delimiter = named[1]
         elif text.startswith(COMMENT):
             has_comments = True
         elif text.strip():

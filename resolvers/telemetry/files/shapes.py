@@ -82,8 +82,8 @@ def shape_rows(block: Block, delimiter: bytes, width: int, has_comments: bool) -
 
 def read_stated_rows(footer: bytes) -> int | None:
     """Returns how many rows the file has, as its last line says; None where it does not."""
-    found = COUNTED.search(footer)
-    return int(re.sub(rb"\D", b"", found[1])) if found else None
+    count = COUNTED.search(footer)
+    return int(re.sub(rb"\D", b"", count[1])) if count else None
 
 
 def _find_footers(block: Block, rows: Rows, is_odd: NDArray[np.bool_]) -> Iterator[int]:
