@@ -101,7 +101,7 @@ async def test_five_million_rows_are_imported_in_less_than_700_mb(
     again = await asyncio.to_thread(imported, parquet, database_url)
 
     assert first.counts[:4] == [ROWS, ROWS, 0, 0]
-    assert first.counts[4] >= LINKS
+    assert first.counts[4] >= LINKS // 2  # of the newest; what was only mild and long ago is learned from
     assert again.counts == [ROWS, 0, ROWS, 0, 0]
     assert 0 < first.peak_mb < LIMIT_MB
     assert 0 < again.peak_mb < LIMIT_MB
