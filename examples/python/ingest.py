@@ -19,7 +19,7 @@ mutation Record($columns: LinkColumns!) {
   recordLinkColumns(columns: $columns) {
     __typename
     ... on RecordedMetrics {
-      accepted duplicates rejectedCount rejected { row reason }
+      accepted duplicates rejectedCount rejected { row reason } leftOut { column reason count }
       anomalies { status severity confidence }
     }
     ... on InvalidInput { message }
@@ -39,7 +39,7 @@ async def usual(session: Session, number: int) -> dict[str, float]:
 
 
 def batch(number: int, usual: dict[str, float], fade: float) -> dict[str, Any]:
-    """Five minutes of one link, and two rows that cannot be: no such link, no such level."""
+    """Five minutes of one link, a row of a link that is not there, and one with a level that cannot be."""
     now, rows = int(time.time() * 1000), 5
     levels = [usual["RX_LEVEL_DBM"]] * (rows - 1) + [usual["RX_LEVEL_DBM"] - fade]
     return {
@@ -57,6 +57,8 @@ async def record(session: Session, columns: dict[str, Any]) -> None:
     print(f"{recorded['accepted']} accepted, {recorded['duplicates']} duplicates, {recorded['rejectedCount']} rejected")
     for row in recorded["rejected"]:
         print(f"  row {row['row']}: {row['reason']}")
+    for cells in recorded["leftOut"]:
+        print(f"  {cells['count']} left out of {cells['column']}: {cells['reason']}")
     for anomaly in recorded["anomalies"]:
         print(f"  anomaly: {anomaly['status']}, {anomaly['severity']}, confidence {anomaly['confidence']:.2f}")
 

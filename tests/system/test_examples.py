@@ -43,13 +43,13 @@ from tests.helpers.support import (
 EXAMPLES = ROOT / "examples"
 REGISTER = """mutation ($input: RegisterInput!) { register(input: $input) { __typename } }"""
 INGESTED = """Link {0}:
-5 accepted, 0 duplicates, 2 rejected
+6 accepted, 0 duplicates, 1 rejected
   row 5: There is no link with the number 0.
-  row 6: RX_LEVEL_DBM must be between -150 and 10 dBm, and is 999.0.
+  1 left out of rxLevelDbm: must be between -150 and 10 dBm
 The same once more, as after a lost answer:
-0 accepted, 5 duplicates, 2 rejected
+0 accepted, 6 duplicates, 1 rejected
   row 5: There is no link with the number 0.
-  row 6: RX_LEVEL_DBM must be between -150 and 10 dBm, and is 999.0.
+  1 left out of rxLevelDbm: must be between -150 and 10 dBm
 """
 LANGUAGES = [
     "python",

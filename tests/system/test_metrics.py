@@ -59,6 +59,7 @@ FAMILIES = {
     "bcom_retention_paused_total": "counter",
     "bcom_worker_failures_total": "counter",
     "bcom_samples_total": "counter",
+    "bcom_samples_changed_total": "counter",
     "bcom_scoring_duration_seconds": "histogram",
     "bcom_connections_refused_total": "counter",
     "bcom_silence_round_seconds": "histogram",

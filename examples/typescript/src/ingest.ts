@@ -17,7 +17,7 @@ const RECORD = graphql(`
     recordLinkColumns(columns: $columns) {
       __typename
       ... on RecordedMetrics {
-        accepted duplicates rejectedCount rejected { row reason }
+        accepted duplicates rejectedCount rejected { row reason } leftOut { column reason count }
         anomalies { status severity confidence }
       }
       ... on InvalidInput { message }
@@ -37,7 +37,7 @@ async function usual(session: Session, number: number): Promise<Usual> {
   return { level: mean("RX_LEVEL_DBM") ?? -45, latency: mean("LATENCY_MS") ?? 600 };
 }
 
-/** Five minutes of one link, and two rows that cannot be: no such link, no such level. */
+/** Five minutes of one link, a row of a link that is not there, and one with a level that cannot be. */
 function batch(number: number, { level, latency }: Usual, fade: number): LinkColumns {
   const now = Date.now();
   const ages = [4, 3, 2, 1, 0];
@@ -56,6 +56,8 @@ async function record(session: Session, columns: LinkColumns): Promise<void> {
   const recorded = expect("RecordedMetrics", recordLinkColumns);
   console.log(`${recorded.accepted} accepted, ${recorded.duplicates} duplicates, ${recorded.rejectedCount} rejected`);
   for (const { row, reason } of recorded.rejected) console.log(`  row ${row}: ${reason}`);
+  for (const { column, reason, count } of recorded.leftOut)
+    console.log(`  ${count} left out of ${column}: ${reason}`);
   for (const { status, severity, confidence } of recorded.anomalies)
     console.log(`  anomaly: ${status}, ${severity}, confidence ${confidence.toFixed(2)}`);
 }

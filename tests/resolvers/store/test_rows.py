@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import ARRAY, Enum, inspect, select, text
+from sqlalchemy import ARRAY, Enum, String, inspect, select, text
 from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.orm import undefer
 from sqlalchemy.types import TypeEngine
@@ -74,6 +74,8 @@ def value(kind: TypeEngine[Any], number: int) -> Any:
         return [value(kind.item_type, number)] * 2
     if type(kind).__name__ == "Uuid":
         return UUID(int=number)
+    if isinstance(kind, String) and kind.length:
+        return VALUES["String"][: kind.length]
     return VALUES.get(type(kind).__name__, number)
 
 
@@ -114,7 +116,7 @@ async def test_what_is_wanted_is_read_and_the_key(services: Services, make: Fact
     assert found is not None
     assert (found.id, found.severity) == (anomaly.id, Severity.MEDIUM)
     assert [one.split("\n")[0].strip() for one in statements] == ["SELECT anomalies.id, anomalies.severity"]
-    with pytest.raises(AttributeError, match="score was not read of this Anomaly"):
+    with pytest.raises(AttributeError, match="score of Anomaly was not loaded"):
         found.score  # noqa: B018
 
 
