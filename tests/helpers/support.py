@@ -334,17 +334,22 @@ class Factory:
     async def baseline(
         self, target: Network | Site | Link, centre: list[float], spread: list[float], direction: str = ""
     ) -> Stream:
-        """What is usual for a target, as if learned from a thousand samples."""
-        row = Stream(
-            target_id=target.id,
-            kind=TargetKind(type(target).__name__.upper()),
-            direction=direction,
-            samples=1000,
-            learned_samples=1000,
-            centre=centre,
-            spread=spread,
-        )
-        return await self._add(row)
+        return await self._add(build_baseline(target, centre, spread, direction))
+
+
+def build_baseline(
+    target: Network | Site | Link, centre: list[float], spread: list[float], direction: str = ""
+) -> Stream:
+    """What is usual for a target, as if learned from a thousand samples."""
+    return Stream(
+        target_id=target.id,
+        kind=TargetKind(type(target).__name__.upper()),
+        direction=direction,
+        samples=1000,
+        learned_samples=1000,
+        centre=centre,
+        spread=spread,
+    )
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 30) -> None:

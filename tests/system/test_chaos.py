@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +21,7 @@ import websockets
 from bcom_graphql.services import build_services
 from ml.detection.episodes import Severity
 from resolvers.base.roles import Role
+from resolvers.context import Services
 from resolvers.detection.anomalies import AnomalyChange
 from resolvers.store.postgres.embedded import embedded_postgres
 from resolvers.store.postgres.migrations import migrate
@@ -28,16 +29,29 @@ from resolvers.store.tables.core import Link
 from schema.relay import global_id
 from tests.conftest import SECRET, settings_of
 from tests.helpers.processes import Served
-from tests.helpers.support import EXTREME, LINK_CENTRE, LINK_SPREAD, QUIET, Api, Factory, ago, id_of, ms, until
+from tests.helpers.support import (
+    EXTREME,
+    LINK_CENTRE,
+    LINK_SPREAD,
+    QUIET,
+    Api,
+    Factory,
+    build_baseline,
+    id_of,
+    ms,
+    until,
+)
 from tests.system.test_crashes import World, copy_models, kill_postgres
 
 pytestmark = pytest.mark.slow
 
 SEED = 8
 SUBSCRIBERS_OF_EACH_INTEREST = 4  # one of them over server-sent events
-EPISODE = [EXTREME, *[QUIET] * 5]  # an anomaly opens, and five quiet samples later it is over: two events
+EPISODE = [EXTREME, *[QUIET] * 5]  # an anomaly opens, and five quiet minutes later it is over: two events
+MINUTES = timedelta(minutes=len(EPISODE))
+MACHINES = 3
+TURNS = 300  # links of each writer: each link has one episode, as one of yesterday would be told to nobody
 BURST = 800  # episodes in one transaction: more events than the server keeps for whoever cannot keep up
-START = ago(hours=20)
 SETTINGS = {
     "SECRET_KEY": SECRET,
     "RATE_LIMITS": "off",
@@ -86,7 +100,8 @@ class Fleet:
     world: World
     servers: list[Served]
     http: httpx.AsyncClient
-    links: list[Link]
+    links: list[Link]  # whose anomalies people act on
+    failing: list[Link]  # each once
     anomalies: list[str]
     troubles: Counter[str] = field(default_factory=Counter)  # that writers met
     turns: "itertools.count[int]" = field(default_factory=itertools.count)
@@ -117,15 +132,14 @@ class Fleet:
         answer = await self.insist(ACT, id=self.anomalies[number % len(self.anomalies)], note=note)
         assert answer["judgeAnomaly"] == {"__typename": "Anomaly"}
 
-    async def record(self, link: Link, number: int, episodes: int = 1) -> None:
-        """The link's episodes of that number, one second a sample."""
-        levels = EPISODE * episodes
-        first = number * len(levels)
+    async def record(self, links: list[Link]) -> None:
+        """An episode of each, which ends now."""
+        began = datetime.now(UTC) - MINUTES
         columns = {
-            "link": [link.number] * len(levels),
-            "direction": ["OB"] * len(levels),
-            "at": [ms(START + timedelta(seconds=first + second)) for second in range(len(levels))],
-            "rxLevelDbm": levels,
+            "link": [link.number for link in links for _ in EPISODE],
+            "direction": ["OB"] * len(EPISODE) * len(links),
+            "at": [ms(began + timedelta(minutes=minute)) for _ in links for minute in range(len(EPISODE))],
+            "rxLevelDbm": EPISODE * len(links),
         }
         answer = await self.insist(RECORD, columns=columns)
         assert answer == {"recordLinkColumns": {"__typename": "RecordedMetrics"}}
@@ -141,11 +155,11 @@ class Fleet:
 
 @dataclass
 class Writer:
-    """Does one thing after another, and insists on each: acts on anomalies, or has a link of its own fail."""
+    """Does one thing after another, and insists on each: acts on anomalies, or has links of its own fail."""
 
     name: str
     fleet: Fleet
-    link: Link | None = None
+    links: list[Link] = field(default_factory=list)
     done: int = 0
     stopped: bool = False
 
@@ -154,10 +168,10 @@ class Writer:
 
     async def write(self) -> None:
         while not self.stopped:
-            if self.link is None:
+            if not self.links:
                 await self.fleet.act(self.done, self.note(self.done))
-            else:
-                await self.fleet.record(self.link, self.done)
+            elif self.done < len(self.links):
+                await self.fleet.record([self.links[self.done]])
             self.done += 1
             await asyncio.sleep(0.05)
 
@@ -306,7 +320,7 @@ class Monkey:
 
     async def _kill_postgres(self) -> None:
         """While there is much to tell."""
-        await self.fleet.record(self.fleet.links[-1], 0, BURST)
+        await self.fleet.record(self.fleet.failing[-BURST:])
         await asyncio.sleep(self.choices.uniform(0.2, 0.7))
         await kill_postgres(self.fleet.world)
 
@@ -334,9 +348,8 @@ async def fleet(tmp_path: Path, postgres: str) -> AsyncIterator[Fleet]:
         await copy_models(postgres, url)
         make = Factory(services)
         networks = [await make.network(satellite=await make.satellite(name)) for name in ("East", "West")]
-        links = [await make.link(network=network) for network in networks * 4]
-        for link in links[4:]:
-            await make.baseline(link, LINK_CENTRE, LINK_SPREAD, "OB")
+        links = [await make.link(network=network) for network in networks * 2]
+        failing = await make_links(services, links, MACHINES * TURNS + BURST)
         anomalies = [await make.anomaly(link, severity=level) for link, level in zip(links, Severity, strict=False)]
         with ExitStack() as running:
             servers = [running.enter_context(served(tmp_path / name, url)) for name in ("first", "second")]
@@ -344,7 +357,21 @@ async def fleet(tmp_path: Path, postgres: str) -> AsyncIterator[Fleet]:
                 operator = await api.as_(Role.OPERATOR)
                 await services.database.close()
                 world = World(Path(folder), own, url, servers[0], operator)
-                yield Fleet(world, servers, api.http, links, [id_of(anomaly) for anomaly in anomalies])
+                yield Fleet(world, servers, api.http, links, failing, [id_of(anomaly) for anomaly in anomalies])
+
+
+async def make_links(services: Services, models: list[Link], count: int) -> list[Link]:
+    """Links at the sites and in the networks of these, in turn, and what is usual for each."""
+    numbers = range(100_000, 100_000 + count)
+    async with services.database.write() as session:
+        links = [
+            Link(number=number, name=f"Link {number}", network_id=model.network_id, site_id=model.site_id)
+            for number, model in zip(numbers, itertools.cycle(models))
+        ]
+        session.add_all(links)
+        await session.flush()
+        session.add_all(build_baseline(link, LINK_CENTRE, LINK_SPREAD, "OB") for link in links)
+    return links
 
 
 def served(folder: Path, url: str) -> Served:
@@ -369,7 +396,7 @@ def interests(link: Link) -> dict[str, Interest]:
 def subscribers_of(fleet: Fleet) -> list[Subscriber]:
     return [
         Subscriber(f"{name} {number}", fleet, interest, number == 0, random.Random(f"{SEED} {name} {number}"))
-        for name, interest in interests(fleet.links[4]).items()
+        for name, interest in interests(fleet.links[0]).items()
         for number in range(SUBSCRIBERS_OF_EACH_INTEREST)
     ]
 
@@ -409,7 +436,7 @@ async def test_every_subscriber_sees_exactly_the_committed_events_in_order_whate
 ) -> None:
     subscribers = subscribers_of(fleet)
     people = [Writer(f"operator {number}", fleet) for number in range(4)]
-    machines = [Writer(f"link {link.number}", fleet, link) for link in fleet.links[4:-1]]
+    machines = [Writer(f"machine {number}", fleet, fleet.failing[number:-BURST:MACHINES]) for number in range(MACHINES)]
     monkey = Monkey(fleet, subscribers, [*people, *machines], random.Random(SEED))
 
     async with meanwhile(subscriber.follow() for subscriber in subscribers):
