@@ -1,7 +1,7 @@
 """What a server process starts before it serves, and stops afterwards: workers, event feed, trainings, database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,6 @@ from resolvers.detection import profile_worker, silence
 from resolvers.incidents import correlator
 from resolvers.operations import maintenance
 from resolvers.recommendations import worker as recommendation_worker
-from resolvers.store.events.feed import EventFeed
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,7 @@ async def run(parts: Parts) -> AsyncIterator[None]:
         stops.push_async_callback(services.database.close)
         stops.push_async_callback(services.rates.close)
         stops.push_async_callback(services.feed.stop)
-        await start_feed(services.feed)
-        if isinstance(services.clock, FleetClock):
-            await services.clock.read(services.database)
+        await start_reading(services)
         stops.push_async_callback(services.trainers.stop)
         stops.callback(parts.metrics.stop)
         workers = build_workers(parts)
@@ -60,27 +57,33 @@ async def run(parts: Parts) -> AsyncIterator[None]:
         yield
 
 
-async def start_feed(feed: EventFeed, patience_seconds: float = 60.0) -> None:
-    """Starts it, when the database is back if need be: a process that fails to start ends all others with it.
+async def start_reading(services: Services, patience_seconds: float = 60.0) -> None:
+    """Starts the event feed and reads the demo's clock, when the database is back if need be.
 
-    Returns without it when the process is told to stop meanwhile: uvicorn heeds that once the start is over. Raises
-    Unavailable if the database stays away for so long.
+    It may go away between the two as well: a process that fails to start ends all others with it. Returns without them
+    when the process is told to stop meanwhile: uvicorn heeds that once the start is over. Raises Unavailable if the
+    database stays away for so long.
     """
-    starting = asyncio.create_task(_start_when_possible(feed, patience_seconds), name="starting the event feed")
+    starting = asyncio.create_task(_start_reading(services, patience_seconds), name="starting to read")
     with calling_on_stop(starting.cancel):
         await asyncio.wait([starting])
     if not starting.cancelled():
         starting.result()
 
 
-async def _start_when_possible(feed: EventFeed, patience_seconds: float) -> None:
-    clock = asyncio.get_running_loop().time
-    until = clock() + patience_seconds
+async def _start_reading(services: Services, patience_seconds: float) -> None:
+    until = asyncio.get_running_loop().time() + patience_seconds
+    await _do_when_possible(services.feed.start, until)
+    if isinstance(services.clock, FleetClock):
+        await _do_when_possible(partial(services.clock.read, services.database), until)
+
+
+async def _do_when_possible(work: Callable[[], Awaitable[None]], until: float) -> None:
     while True:
         try:
-            return await feed.start()
+            return await work()
         except Unavailable:
-            if clock() > until:
+            if asyncio.get_running_loop().time() > until:
                 raise
             await asyncio.sleep(0.5)
 

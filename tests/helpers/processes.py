@@ -54,11 +54,16 @@ class Served:
         self.stopped: int | None = None
         with self._log.open("w") as log:
             self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
-        while not self.is_healthy():
-            assert self._process.poll() is None, self._log.read_text()
-            assert time.monotonic() - began < GIVE_UP_SECONDS, self._log.read_text()
-            time.sleep(0.1)
+        self.wait_until_healthy()
         self.seconds = time.monotonic() - began
+
+    def wait_until_healthy(self) -> None:
+        """Fails with what the server said, at once where it has ended."""
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        while not self.is_healthy():
+            assert self._process.poll() is None, f"it has ended: {self.log}"
+            assert time.monotonic() < deadline, f"it is not healthy: {self.log}"
+            time.sleep(0.1)
 
     def is_healthy(self) -> bool:
         try:

@@ -10,7 +10,10 @@ import pytest
 
 from bcom_graphql import app
 from bcom_graphql.services import build_services
+from resolvers.base.errors import Unavailable
 from resolvers.context import Services
+from resolvers.demo.clock import FleetClock
+from resolvers.store.postgres.database import Database
 from tests.conftest import settings_of
 from tests.helpers.support import serving
 
@@ -48,6 +51,29 @@ async def test_a_part_that_cannot_be_stopped_keeps_no_other_from_being_stopped(
     assert not services.feed.worker.is_running
     assert not services.live.worker.is_running
     assert services.database.pool.open == 0
+
+
+class LateClock(FleetClock):
+    """Its database goes away before it is read, and comes back."""
+
+    asked = 0
+
+    async def read(self, database: Database) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise Unavailable
+        await super().read(database)
+
+
+async def test_a_database_that_goes_away_while_a_demo_s_process_starts_is_waited_for(
+    services: Services, database_url: str
+) -> None:
+    """Else all server processes end with this one: uvicorn replaces none that failed to start."""
+    clock = LateClock()
+    application = app.application(replace(services, clock=clock), settings_of(database_url))
+
+    async with application.router.lifespan_context(application):
+        assert clock.asked == 2
 
 
 async def test_a_server_that_is_told_to_stop_no_longer_waits_for_its_database() -> None:

@@ -231,7 +231,7 @@ def test_a_server_goes_on_after_its_embedded_postgresql_was_killed(tmp_path: Pat
     with TemporaryDirectory(prefix="bcom-") as own, Served(Path(own), "--demo", "--workers", "2") as server:
         kill(Path(own))
         wait_until(lambda: "runs again" in server.log, "it was not started again")
-        wait_until(server.is_healthy, "it does not serve again")
+        server.wait_until_healthy()
         token = server.sign_in("noc@example.com", "demo-password")
 
         assert server.ask(token, "{ links { totalCount } }")["links"]["totalCount"] == 120
