@@ -23,7 +23,7 @@ from resolvers.store.tables.recommendations import SupersededReason
 
 
 def _describe(metric: Metric) -> str:
-    specs = [(kind.kind, spec) for kind in CATALOGUE.values() for spec in kind.specs if spec.metric is metric]
+    specs = [(kind.kind, spec) for kind in CATALOGUE.values() for spec in kind.recorded_specs if spec.metric is metric]
     return " ".join(f"{kind.capitalize()}: {spec.described}" for kind, spec in specs)
 
 
@@ -237,7 +237,10 @@ _enum(
 _enum(
     Metric,
     "What is measured. The description of each gives its unit and the values accepted.\n"
-    + "\n".join(f"{kind.kind.capitalize()}: {' '.join(kind.metrics)}." for kind in CATALOGUE.values()),
+    + "\n".join(f"{kind.kind.capitalize()}: {' '.join(kind.recorded_metrics)}." for kind in CATALOGUE.values())
+    + "\nRead only where named, and never scored: "
+    + " ".join(spec.metric for kind in CATALOGUE.values() for spec in kind.context_specs)
+    + ".",
     {metric.name: _describe(metric) for metric in Metric},
 )
 

@@ -1,5 +1,6 @@
 """The catalogue of metrics: unit, plausible range, good direction, and the smallest spread that matters."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -48,6 +49,12 @@ class Metric(StrEnum):
     TX_POWER_DBM = "TX_POWER_DBM"
     JITTER_MS = "JITTER_MS"
     GRADE = "GRADE"
+    MODCOD = "MODCOD"
+    SYMBOL_RATE_KSPS = "SYMBOL_RATE_KSPS"
+    BEAM = "BEAM"
+    LATITUDE_DEG = "LATITUDE_DEG"
+    LONGITUDE_DEG = "LONGITUDE_DEG"
+    HEADING_DEG = "HEADING_DEG"
 
     @property
     def column(self) -> str:
@@ -78,6 +85,7 @@ class MetricSpec:
     usual_spread: float  # robust standard deviation of healthy values between targets
     whole: bool = False  # counts are whole numbers
     core: bool = False  # one of the five metrics that `detect*Anomaly` takes
+    circular: bool = False  # degrees around a circle: the mean of 359 and 1 is 0
 
     @property
     def column(self) -> str:
@@ -97,10 +105,16 @@ class MetricSpec:
 
 @dataclass(frozen=True)
 class Kind:
-    """The metrics of one kind of target, in the order of every readings matrix."""
+    """The metrics of one kind of target.
+
+    specs: those that detectors score, in the order of every readings matrix.
+    context_specs: those that are recorded and read, but not scored: they say how and where something was measured. A
+        model's input does not depend on them, so that models stay as they are where there are more.
+    """
 
     kind: TargetKind
     specs: tuple[MetricSpec, ...]
+    context_specs: tuple[MetricSpec, ...] = ()
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -109,6 +123,23 @@ class Kind:
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
         return tuple(spec.metric for spec in self.specs)
+
+    @cached_property
+    def recorded_specs(self) -> tuple[MetricSpec, ...]:
+        """All that samples may have."""
+        return self.specs + self.context_specs
+
+    @cached_property
+    def recorded_columns(self) -> tuple[str, ...]:
+        return tuple(spec.column for spec in self.recorded_specs)
+
+    @cached_property
+    def recorded_metrics(self) -> tuple[Metric, ...]:
+        return tuple(spec.metric for spec in self.recorded_specs)
+
+    def list_given(self, columns: Collection[str]) -> list[str]:
+        """Returns the scored columns, and of the others those among these."""
+        return [*self.columns, *(spec.column for spec in self.context_specs if spec.column in columns)]
 
     @cached_property
     def core_specs(self) -> tuple[MetricSpec, ...]:
@@ -121,7 +152,7 @@ class Kind:
 
     @cached_property
     def _by_metric(self) -> dict[Metric, MetricSpec]:
-        return {spec.metric: spec for spec in self.specs}
+        return {spec.metric: spec for spec in self.recorded_specs}
 
     @cached_property
     def least_spread(self) -> Floats:
@@ -180,6 +211,35 @@ CATALOGUE: Final[dict[TargetKind, Kind]] = {
                 MetricSpec(M.REQUEST_COUNT, "Requests in the interval", "", 0, 1e9, G.NEITHER, 5, 400, 250, whole=True),
                 MetricSpec(M.ERROR_COUNT, "Failed requests in the interval", "", 0, 1e9, G.LOW, 2, 1, 2, whole=True),
             ),
+            (
+                MetricSpec(
+                    M.LATITUDE_DEG, "Where it is, north of the equator", "deg", -90, 90, G.NEITHER, 0.001, 0, 30
+                ),
+                MetricSpec(
+                    M.LONGITUDE_DEG,
+                    "Where it is, east of Greenwich",
+                    "deg",
+                    -180,
+                    180,
+                    G.NEITHER,
+                    0.001,
+                    0,
+                    90,
+                    circular=True,
+                ),
+                MetricSpec(
+                    M.HEADING_DEG,
+                    "Where its bow points, clockwise from true north",
+                    "deg",
+                    0,
+                    360,
+                    G.NEITHER,
+                    1,
+                    180,
+                    90,
+                    circular=True,
+                ),
+            ),
         ),
         Kind(
             TargetKind.LINK,
@@ -202,6 +262,22 @@ CATALOGUE: Final[dict[TargetKind, Kind]] = {
                 MetricSpec(M.JITTER_MS, "Jitter", "ms", 0, 60_000, G.LOW, 1, 12, 5),
                 MetricSpec(M.PACKET_LOSS_PCT, "Packets lost", "%", 0, 100, G.LOW, 0.1, 0.2, 0.2),
                 MetricSpec(M.GRADE, "Quality grade; below 7 is critical", "", 0, 10, G.HIGH, 0.15, 9.2, 0.4),
+            ),
+            (
+                MetricSpec(
+                    M.MODCOD,
+                    "Modulation and code rate: the MODCOD of DVB-S2, 1 to 28, or the PLS code of DVB-S2X, 132 to 249",
+                    "",
+                    0,
+                    255,
+                    G.NEITHER,
+                    1,
+                    18,
+                    6,
+                    whole=True,
+                ),
+                MetricSpec(M.SYMBOL_RATE_KSPS, "Symbol rate of its carrier", "ksps", 0, 1e7, G.NEITHER, 1, 5000, 5000),
+                MetricSpec(M.BEAM, "The number of the satellite's beam", "", 0, 1e6, G.NEITHER, 1, 1, 10, whole=True),
             ),
         ),
     )

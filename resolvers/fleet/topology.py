@@ -60,6 +60,7 @@ class NetworkSpec:
     satellite: str
     transponder: str | None = None
     band: Band = Band.KU
+    symbol_rate_ksps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class LinkSpec:
     name: str
     network: int
     site: int
+    beam: str | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ async def _network_rows(session: AsyncSession, specs: Sequence[NetworkSpec]) -> 
             "satellite_id": satellites[s.satellite],
             "transponder": s.transponder,
             "band": s.band,
+            "symbol_rate_ksps": s.symbol_rate_ksps,
         }
         for s in specs
     ]
@@ -143,7 +146,14 @@ async def _link_rows(session: AsyncSession, specs: Sequence[LinkSpec]) -> list[d
         _check_reference(networks, spec.network, "network", ["links", str(index), "network"])
         _check_reference(sites, spec.site, "site with the role REMOTE", ["links", str(index), "site"])
     return [
-        {"number": s.number, "name": s.name, "network_id": networks[s.network], "site_id": sites[s.site]} for s in specs
+        {
+            "number": s.number,
+            "name": s.name,
+            "network_id": networks[s.network],
+            "site_id": sites[s.site],
+            "beam": s.beam,
+        }
+        for s in specs
     ]
 
 
@@ -191,7 +201,7 @@ def _check(spec: TopologySpec) -> None:
 def _check_entry(entry: Any, path: list[str]) -> None:
     if not entry.name.strip():
         raise InvalidInput("A name must not be empty.", [*path, "name"])
-    for name, longest in (("name", 200), ("satellite", 200), ("transponder", 100)):
+    for name, longest in (("name", 200), ("satellite", 200), ("transponder", 100), ("beam", 100)):
         text = getattr(entry, name, None) or ""
         if len(text) > longest or "\0" in text:
             raise InvalidInput(f"{name} has at most {longest} characters, none of them U+0000.", [*path, name])
@@ -200,6 +210,7 @@ def _check_entry(entry: Any, path: list[str]) -> None:
         ("latitude", -90, 90),
         ("longitude", -180, 360),
         ("antenna_diameter_m", 0.1, 100),
+        ("symbol_rate_ksps", 0.001, 1e7),
     )
     for name, low, high in ranges:
         value = getattr(entry, name, None)

@@ -39,7 +39,7 @@ class Duplicates:
 
 def merge_repeats(kind: TargetKind, rows: pl.DataFrame, *, replace: bool) -> tuple[pl.DataFrame, Duplicates]:
     """Returns the rows of a batch with each target, direction and time once, and what became of the others."""
-    keys, columns = key_columns(kind), CATALOGUE[kind].columns
+    keys, columns = key_columns(kind), CATALOGUE[kind].list_given(rows.columns)
     if rows.select(keys).n_unique() == len(rows):
         return rows, Duplicates()
     repeated = rows.select(pl.struct(keys).is_duplicated()).to_series()
@@ -70,10 +70,10 @@ def merge_with_stored(
 
     A stored grade that was computed is as good as missing: a given one takes its place, else it is computed again.
 
-    given: all metric columns; for links `is_graded`, whether the grade was given.
-    stored: the metric columns of the same samples, row by row.
+    given: metric columns, all scored ones; for links `is_graded`, whether the grade was given.
+    stored: the same columns of the same samples, row by row.
     """
-    columns = list(CATALOGUE[kind].columns)
+    columns = CATALOGUE[kind].list_given(given.columns)
     both = given.with_columns(stored[column].alias(f"stored_{column}") for column in columns)
     if kind is TargetKind.LINK:
         both = _forget_computed_grades(both, stored)

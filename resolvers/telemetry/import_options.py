@@ -45,7 +45,7 @@ def list_keys(kind: TargetKind) -> list[str]:
 
 def build_wanted(kind: TargetKind, options: ImportOptions) -> Wanted:
     """Returns what is wanted of a file of this kind. Raises InvalidInput for options that mean nothing."""
-    fields = [*list_keys(kind), *CATALOGUE[kind].columns]
+    fields = [*list_keys(kind), *CATALOGUE[kind].recorded_columns]
     _check_columns(options.columns, [to_camel_case(name) for name in fields])
     if options.decimal not in (None, ".", ","):
         raise InvalidInput("The decimal sign is . or a comma.", ["options", "decimal"])
@@ -56,7 +56,7 @@ def build_wanted(kind: TargetKind, options: ImportOptions) -> Wanted:
         )
     if options.time_unit is not None and options.time_unit not in UNITS:
         raise InvalidInput(f"The unit of times is one of {', '.join(UNITS)}.", ["options", "timeUnit"])
-    units = {spec.column: spec.unit for spec in CATALOGUE[kind].specs}
+    units = {spec.column: spec.unit for spec in CATALOGUE[kind].recorded_specs}
     said = (dict(options.columns), options.decimal or ".", options.time_zone, options.time_unit)
     return Wanted(list_keys(kind), units, *said)
 

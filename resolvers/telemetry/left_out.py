@@ -33,10 +33,11 @@ class LeftOutCells:
 def leave_out_impossible(kind: TargetKind, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Returns the frame with null for impossible values, and the cells that were left out (`CELLS`).
 
-    frame: `row`, all metric columns, and maybe `left_out` (a list of `CELL`) with what was left out before.
+    frame: `row`, metric columns, and maybe `left_out` (a list of `CELL`) with what was left out before.
     """
     cells = [_explode_earlier(frame)]
-    rules = [rule for spec in CATALOGUE[kind].specs for rule in _list_rules(spec)]
+    specs = [spec for spec in CATALOGUE[kind].recorded_specs if spec.column in frame.columns]
+    rules = [rule for spec in specs for rule in _list_rules(spec)]
     possible = frame.select(is_possible.all().alias(str(place)) for place, (_, is_possible, _) in enumerate(rules))
     for (column, is_possible, reason), are_possible in zip(rules, possible.row(0), strict=True):
         if not are_possible:

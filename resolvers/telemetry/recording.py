@@ -142,7 +142,7 @@ def build_span(
     hours: float,
 ) -> Span:
     """Returns which samples a client asks for. Raises InvalidInput for another kind's metric, or a bad window."""
-    own = CATALOGUE[kind].metrics
+    own = CATALOGUE[kind].recorded_metrics
     for metric in metrics or ():
         if metric not in own:
             raise InvalidInput(f"A {kind.lower()} has no {metric}; it has {', '.join(own)}.", ["metrics"])
@@ -152,7 +152,13 @@ def build_span(
     start = start or end - min(timedelta(hours=hours), end - EARLIEST)
     if not timedelta(0) < end - start <= LONGEST_WINDOW:
         raise InvalidInput(f"`from` must be before `to`, by {LONGEST_WINDOW.days} days at most.", ["window", "from"])
-    return Span(kind, direction, tuple(dict.fromkeys(metrics or own)), start.astimezone(UTC), end.astimezone(UTC))
+    return Span(
+        kind,
+        direction,
+        tuple(dict.fromkeys(metrics or CATALOGUE[kind].metrics)),
+        start.astimezone(UTC),
+        end.astimezone(UTC),
+    )
 
 
 def check_max_points(max_points: int) -> int:

@@ -30,8 +30,8 @@ Check = tuple[pl.Expr, pl.Expr]  # whether something is wrong with a row, and th
 class ValidatedRows:
     """A batch, divided.
 
-    good: can be stored: targets' ids, all metric columns, and `row` numbers; each target, direction and time once. For
-        links `is_graded`, whether the grade was given and not computed.
+    good: can be stored: targets' ids, metric columns (all scored ones), and `row` numbers; each target, direction and
+        time once. For links `is_graded`, whether the grade was given and not computed.
     repeated: how many rows became one with an earlier one of the batch. duplicates: what they did.
     rejected: `row` and `reason`.
     left_out: cells of good rows that are left out, as `left_out.CELLS`.
@@ -72,7 +72,7 @@ async def _read_ids(connection: "Connection", kind: TargetKind, numbers: Sequenc
 def _divide_rows(
     kind: TargetKind, frame: pl.DataFrame, ids: pl.DataFrame, checks: Sequence[Check], *, replace: bool
 ) -> ValidatedRows:
-    columns = list(CATALOGUE[kind].columns)
+    columns = CATALOGUE[kind].list_given(frame.columns)
     wide = frame.with_row_index("row").with_columns(
         pl.lit(None, pl.Float64).alias(column) for column in columns if column not in frame.columns
     )
@@ -84,7 +84,8 @@ def _divide_rows(
     is_wrong = pl.any_horizontal(nothing_left, *(wrong.fill_null(value=True) for wrong, _ in checks))
     wrong = rows.select(is_wrong).to_series()
     good = rows.filter(~wrong) if wrong.any() else rows
-    as_stored = good.with_columns(pl.col(real_columns(kind)).cast(pl.Float32))  # so that scores can be repeated
+    in_four_bytes = [column for column in real_columns(kind) if column in columns]
+    as_stored = good.with_columns(pl.col(in_four_bytes).cast(pl.Float32))  # so that scores can be repeated
     unique, duplicates = merge_repeats(kind, as_stored, replace=replace)
     if kind is TargetKind.LINK:
         unique = grade_links(unique.with_columns(is_graded=pl.col(GRADE).is_not_null()))

@@ -41,6 +41,9 @@ class NetworkInput:
     satellite: str = strawberry.field(description="The name of its satellite.")
     transponder: str | None = strawberry.field(default=None, description="The name of its transponder, if known.")
     band: Band | None = Band.KU
+    symbol_rate_ksps: float | None = strawberry.field(
+        default=None, description="Of its outbound carrier, in ksym/s, if it is constant and known."
+    )
 
 
 @strawberry.input(description="A link, identified by its number.")
@@ -49,6 +52,9 @@ class LinkInput:
     name: str
     network: int = strawberry.field(description="The number of its network.")
     site: int = strawberry.field(description="The number of its remote, a site with the role REMOTE.")
+    beam: str | None = strawberry.field(
+        default=None, description="The name of the satellite's beam that its remote is in, if it stays in one."
+    )
 
 
 @strawberry.input(

@@ -66,7 +66,7 @@ class Observed(Fallible):
 class Measured(Observed):
     """The fields that networks and sites share. A link has them per direction."""
 
-    @series_field(metrics=7, description="Metrics over time. All of them by default.")
+    @series_field(metrics=7, description="Metrics over time. All that are scored by default.")
     @needs("id")
     async def series(
         self, info: Info, metrics: Metrics = None, window: TimeWindow | None = None, max_points: MaxPoints = 1000
@@ -74,7 +74,8 @@ class Measured(Observed):
         return await load_series(self, info, "", metrics, window, max_points)
 
     @strawberry.field(
-        description="Metrics over a window, one entry for each. All of them by default.", directives=[QUERY_COST]
+        description="Metrics over a window, one entry for each. All that are scored by default.",
+        directives=[QUERY_COST],
     )
     @needs("id")
     async def statistics(
@@ -123,6 +124,9 @@ class Network(Measured):
     name: str
     transponder: str | None = strawberry.field(description="The name of its transponder. Null if unknown.")
     band: Band
+    symbol_rate_ksps: float | None = strawberry.field(
+        description="Of its outbound carrier, in ksym/s. Null if unknown, or not constant."
+    )
 
     hub = relation(Site, tables.Site, by="hub_id", description="The site whose antenna serves the network.")
     satellite = relation(Satellite, tables.Satellite, by="satellite_id")
@@ -137,6 +141,10 @@ class Network(Measured):
 class Link(Observed):
     number: int = strawberry.field(description="Your own number of the link.")
     name: str
+    beam: str | None = strawberry.field(
+        description="The name of the satellite's beam that its remote is in. Null if unknown, or if it changes; then"
+        " the metric BEAM may say it."
+    )
 
     network = relation(Network, tables.Network, by="network_id")
     site = relation(Site, tables.Site, by="site_id", description="The remote at the end of the link.")
@@ -167,7 +175,7 @@ class Link(Observed):
         grade = await info.context.loaders.grade.load((self.row.id, direction.value))
         return grade.due_at if grade and grade.is_stale(info.context.now) else None
 
-    @series_field(metrics=12, description="Metrics of one direction over time. All of them by default.")
+    @series_field(metrics=12, description="Metrics of one direction over time. All that are scored by default.")
     @needs("id")
     async def series(
         self,
@@ -180,7 +188,7 @@ class Link(Observed):
         return await load_series(self, info, direction, metrics, window, max_points)
 
     @strawberry.field(
-        description="Metrics of one direction over a window, one entry for each. All of them by default.",
+        description="Metrics of one direction over a window, one entry for each. All that are scored by default.",
         directives=[QUERY_COST],
     )
     @needs("id")

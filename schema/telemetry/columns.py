@@ -33,6 +33,9 @@ class SiteColumns:
     memory_pct: FloatArray | None = optional_metric(S.kind, "memory_pct")
     request_count: FloatArray | None = optional_metric(S.kind, "request_count")
     error_count: FloatArray | None = optional_metric(S.kind, "error_count")
+    latitude_deg: FloatArray | None = optional_metric(S.kind, "latitude_deg")
+    longitude_deg: FloatArray | None = optional_metric(S.kind, "longitude_deg")
+    heading_deg: FloatArray | None = optional_metric(S.kind, "heading_deg")
 
 
 @strawberry.input(description=COLUMNS)
@@ -52,6 +55,9 @@ class LinkColumns:
     jitter_ms: FloatArray | None = optional_metric(L.kind, "jitter_ms")
     packet_loss_pct: FloatArray | None = optional_metric(L.kind, "packet_loss_pct")
     grade: FloatArray | None = optional_metric(L.kind, "grade")
+    modcod: FloatArray | None = optional_metric(L.kind, "modcod")
+    symbol_rate_ksps: FloatArray | None = optional_metric(L.kind, "symbol_rate_ksps")
+    beam: FloatArray | None = optional_metric(L.kind, "beam")
 
 
 def columns_to_frame(kind: TargetKind, columns: object) -> pl.DataFrame:

@@ -52,6 +52,9 @@ class SiteSampleInput(Sample):
     memory_pct: float | None = optional_metric(S.kind, "memory_pct")
     request_count: int | None = optional_metric(S.kind, "request_count")
     error_count: int | None = optional_metric(S.kind, "error_count")
+    latitude_deg: float | None = optional_metric(S.kind, "latitude_deg")
+    longitude_deg: float | None = optional_metric(S.kind, "longitude_deg")
+    heading_deg: float | None = optional_metric(S.kind, "heading_deg")
 
 
 @strawberry.input(description="One measurement. A metric that is null was not measured; at least one must be given.")
@@ -75,6 +78,9 @@ class LinkSampleInput(Sample):
         description="Quality grade, 0 (dead) to 10 (perfect); below 7 is critical. If null, the server computes it"
         " from Es/N0, packet loss, latency and uptime.",
     )
+    modcod: int | None = optional_metric(L.kind, "modcod")
+    symbol_rate_ksps: float | None = optional_metric(L.kind, "symbol_rate_ksps")
+    beam: int | None = optional_metric(L.kind, "beam")
 
 
 keep_mappings(NetworkSampleInput, SiteSampleInput, LinkSampleInput)
@@ -90,9 +96,13 @@ def samples_to_frame(kind: TargetKind, samples: Sequence[Mapping[str, Any]]) -> 
     data["at"] = pl.Series([(at - EPOCH) // MILLISECOND for at in given["at"]], dtype=pl.Int64)
     for column in CATALOGUE[kind].columns:
         data[column] = pl.Series(given[to_camel_case(column)], dtype=pl.Float64, strict=False)
+    for spec in CATALOGUE[kind].context_specs:
+        values = given[to_camel_case(spec.column)]
+        if any(value is not None for value in values):
+            data[spec.column] = pl.Series(values, dtype=pl.Float64, strict=False)
     return pl.DataFrame(data)
 
 
 def _samples_to_columns(kind: TargetKind, samples: Sequence[Mapping[str, Any]]) -> Samples:
-    names = (kind.value.lower(), "direction", "at", *map(to_camel_case, CATALOGUE[kind].columns))
+    names = (kind.value.lower(), "direction", "at", *map(to_camel_case, CATALOGUE[kind].recorded_columns))
     return Samples({name: [sample.get(name) for sample in samples] for name in names})

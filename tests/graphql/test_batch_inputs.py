@@ -94,13 +94,13 @@ LINKS = st.fixed_dictionaries(
         "direction": st.sampled_from(["IB", "OB", "ib", None, 1]),
         "at": TIMES,
     },
-    optional={**{to_camel_case(column): NUMBERS for column in CATALOGUE[LINK].columns}, "unknown": st.just(1)},
+    optional={**{to_camel_case(column): NUMBERS for column in CATALOGUE[LINK].recorded_columns}, "unknown": st.just(1)},
 )
 GOOD = st.fixed_dictionaries(
     {"link": st.integers(0, 2**31 - 1), "direction": st.sampled_from(["IB", "OB"]), "at": st.just(iso(NOW))},
     optional={
         to_camel_case(c): st.one_of(st.none(), st.floats(-1e3, 1e3), st.integers(0, 100))
-        for c in CATALOGUE[LINK].columns
+        for c in CATALOGUE[LINK].recorded_columns
     },
 )
 PLAIN = st.fixed_dictionaries(
@@ -126,7 +126,7 @@ def test_what_fits_is_coerced_like_graphql_core_does_and_nothing_else_is(rows: l
 
 @given(rows=st.lists(GOOD, min_size=1, max_size=4))
 def test_every_good_sample_fits(rows: list[Any]) -> None:
-    whole = {to_camel_case(spec.column) for spec in CATALOGUE[LINK].specs if spec.whole}
+    whole = {to_camel_case(spec.column) for spec in CATALOGUE[LINK].recorded_specs if spec.whole}
     rows = [{name: round(v) if name in whole and v is not None else v for name, v in row.items()} for row in rows]
 
     assert ours(sample_type(LINK), rows) == stock(sample_type(LINK), rows)
@@ -190,7 +190,7 @@ def test_only_where_a_class_wants_columns_and_all_fields_are_leaves(monkeypatch:
 @pytest.mark.parametrize("kind", TargetKind)
 def test_samples_give_the_same_frame_by_either_way(kind: TargetKind) -> None:
     key, of = kind.lower(), sample_type(kind)
-    readings = {to_camel_case(spec.column): number for number, spec in enumerate(CATALOGUE[kind].specs)}
+    readings = {to_camel_case(spec.column): number for number, spec in enumerate(CATALOGUE[kind].recorded_specs)}
     direction = {"direction": "IB"} if kind is LINK else {}
     rows: list[Any] = [
         {key: 1, **direction, "at": iso(NOW), **readings},

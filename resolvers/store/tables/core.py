@@ -171,6 +171,7 @@ class Network(Table):
     satellite_id: Mapped[int] = mapped_column(ForeignKey("satellites.id"), index=True)
     transponder: Mapped[str | None] = mapped_column(String(100))
     band: Mapped[Band]
+    symbol_rate_ksps: Mapped[float | None]
 
 
 class Link(Table):
@@ -181,6 +182,7 @@ class Link(Table):
     name: Mapped[str] = mapped_column(String(200))
     network_id: Mapped[int] = mapped_column(ForeignKey("networks.id"), index=True)
     site_id: Mapped[int] = mapped_column(ForeignKey("sites.id"), index=True)
+    beam: Mapped[str | None] = mapped_column(String(100))
 
 
 # ---------------------------------------------------------------- detection

@@ -32,17 +32,22 @@ def value_type(kind: TargetKind, metric: Metric) -> str:
 
 
 def value_types(kind: TargetKind) -> dict[str, str]:
-    """Returns the SQL type of each metric's column, in catalogue order."""
+    """Returns the SQL type of each scored metric's column, in catalogue order."""
     return {metric.column: value_type(kind, metric) for metric in CATALOGUE[kind].metrics}
+
+
+def recorded_types(kind: TargetKind) -> dict[str, str]:
+    """Returns the SQL type of each recorded metric's column, in catalogue order."""
+    return {metric.column: value_type(kind, metric) for metric in CATALOGUE[kind].recorded_metrics}
 
 
 def real_columns(kind: TargetKind) -> list[str]:
     """Returns the metric columns whose values are stored in four bytes."""
-    return [column for column, type in value_types(kind).items() if type == "real"]
+    return [column for column, type in recorded_types(kind).items() if type == "real"]
 
 
 def _value(kind: TargetKind, column: str) -> Any:
-    return sa.DOUBLE_PRECISION if value_types(kind)[column] == "double precision" else sa.REAL
+    return sa.DOUBLE_PRECISION if recorded_types(kind)[column] == "double precision" else sa.REAL
 
 
 def _key(kind: TargetKind) -> list[sa.Column[Any]]:
@@ -57,13 +62,17 @@ def _samples(kind: TargetKind) -> sa.Table:
         Table.metadata,
         *_key(kind),
         sa.Column("at", UtcDateTime, primary_key=True),
-        *(sa.Column(column, _value(kind, column)) for column in CATALOGUE[kind].columns),
+        *(sa.Column(column, _value(kind, column)) for column in CATALOGUE[kind].recorded_columns),
         postgresql_partition_by="RANGE (at)",
     )
 
 
 def _rollups(kind: TargetKind) -> sa.Table:
-    """Of each metric the mean; of several values also their number, least and greatest; of a day also quantiles."""
+    """Of each metric the mean; of several values also their number, least and greatest; of a day also quantiles.
+
+    Those of context (`Kind.context_specs`) are read from the samples: a mean of beams says nothing, and one of headings
+    cannot be made of means.
+    """
 
     def parts(column: str) -> dict[str, Any]:
         value = _value(kind, column)

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import delete, func
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Direction, Metric, TargetKind
 from resolvers.base.counters import LAGGED, SAMPLES_TOPIC
 from resolvers.base.errors import Lagged
 from resolvers.base.worker import Worker
@@ -178,17 +179,25 @@ async def _read_samples(connection: "Connection", batches: list[_Batch], links: 
     if not keys:
         return []
     kind = CATALOGUE[TargetKind.LINK]
-    arrays = ", ".join(array_sql(column, "at") for column in kind.columns)
+    arrays = ", ".join(array_sql(column, "at") for column in kind.recorded_columns)
+    measured = ", ".join(f"count({spec.column}) > 0 AS has_{spec.column}" for spec in kind.context_specs)
     rows = await connection.fetch(
-        f"SELECT link_id, direction, {times_sql('at')}, {arrays}"  # noqa: S608
+        f"SELECT link_id, direction, {times_sql('at')}, {arrays}, {measured}"  # noqa: S608
         " FROM unnest($1::int[], $2::text[], $3::bigint[]) AS key (link, way, ms) JOIN link_samples AS sample"
         " ON link_id = key.link AND direction = key.way AND at = to_timestamp(0) + key.ms * interval '1 ms'"
         " GROUP BY link_id, direction ORDER BY link_id, direction",
         *(list(column) for column in zip(*keys, strict=True)),
     )
     return [
-        NewSamples(row["link_id"], Direction(row["direction"]), read_raw(kind.kind, kind.metrics, row)) for row in rows
+        NewSamples(row["link_id"], Direction(row["direction"]), read_raw(kind.kind, _list_measured(row), row))
+        for row in rows
     ]
+
+
+def _list_measured(row: asyncpg.Record) -> list[Metric]:
+    """Returns the scored metrics, and of the others those that were measured."""
+    kind = CATALOGUE[TargetKind.LINK]
+    return [*kind.metrics, *(spec.metric for spec in kind.context_specs if row[f"has_{spec.column}"])]
 
 
 def _expand_keys(batch: _Batch, links: frozenset[int]) -> list[tuple[int, str, int]]:

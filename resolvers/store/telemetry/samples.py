@@ -17,7 +17,7 @@ from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from ml.numerics.arrays import Floats
 from resolvers.store.postgres import binary_copy
 from resolvers.store.postgres.database import driver
-from resolvers.store.tables.samples import SAMPLES, key_columns, target_column, value_types
+from resolvers.store.tables.samples import SAMPLES, key_columns, recorded_types, target_column, value_types
 from resolvers.store.telemetry.streams import StreamKey
 
 if TYPE_CHECKING:
@@ -56,11 +56,12 @@ async def copy_samples(session: AsyncSession, kind: TargetKind, frame: pl.DataFr
 async def load_stored(session: AsyncSession, kind: TargetKind, frame: pl.DataFrame) -> pl.DataFrame:
     """Returns which of these rows are stored, and how: `place` (index into the rows, ascending) and the metrics.
 
-    frame: the table's key columns, `at` in epoch ms. LATERAL forces an index look-up per row.
+    frame: the table's key columns, `at` in epoch ms, and the metric columns to return (the scored ones always are).
+        LATERAL forces an index look-up per row.
     """
-    name, columns = SAMPLES[kind].name, CATALOGUE[kind].columns
+    name, types = SAMPLES[kind].name, _list_types(kind, frame)
     direction = "AND direction = key.direction" if kind is TargetKind.LINK else ""
-    arrays = ", ".join(f"array_send(array_agg(coalesce({column}, 'NaN'))) AS {column}" for column in columns)
+    arrays = ", ".join(f"array_send(array_agg(coalesce({column}, 'NaN'))) AS {column}" for column in types)
     connection = await driver(session)
     record = await connection.fetchrow(
         f"SELECT array_send(array_agg(key.place)) AS place, {arrays}"  # noqa: S608
@@ -72,7 +73,7 @@ async def load_stored(session: AsyncSession, kind: TargetKind, frame: pl.DataFra
         frame["at"].to_list(),
     )
     assert record is not None  # noqa: S101  an aggregate over nothing is a row too
-    values = {column: binary_copy.array(record[column], type) for column, type in value_types(kind).items()}
+    values = {column: binary_copy.array(record[column], type) for column, type in types.items()}
     places = {"place": binary_copy.array(record["place"], "bigint") - 1}
     return pl.DataFrame(places | values, nan_to_null=True).sort("place")
 
@@ -88,7 +89,7 @@ async def update_samples(session: AsyncSession, kind: TargetKind, frame: pl.Data
     columns = _pack_columns(kind, frame)
     packed = io.BytesIO(binary_copy.copy_in(columns))
     await connection.copy_to_table(staged, source=packed, columns=list(columns), format="binary", schema_name="pg_temp")
-    values = ", ".join(f"{column} = staged.{column}" for column in CATALOGUE[kind].columns)
+    values = ", ".join(f"{column} = staged.{column}" for column in _list_types(kind, frame))
     same = " AND ".join(f"sample.{column} = staged.{column}" for column in key_columns(kind))
     # A look-up per row, whatever the planner believes of tables that have grown since.
     await connection.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
@@ -102,8 +103,15 @@ def _pack_columns(kind: TargetKind, frame: pl.DataFrame) -> dict[str, tuple[str,
     if kind is TargetKind.LINK:
         columns["direction"] = ("char(2)", np.where((frame["direction"] == "OB").to_numpy(), b"OB", b"IB"))
     columns["at"] = ("timestamptz", frame["at"].to_numpy())
-    readings = frame.select(pl.col(CATALOGUE[kind].columns).fill_null(np.nan))
-    return columns | {column: (type, readings[column].to_numpy()) for column, type in value_types(kind).items()}
+    types = _list_types(kind, frame)
+    readings = frame.select(pl.col(*types).fill_null(np.nan))
+    return columns | {column: (type, readings[column].to_numpy()) for column, type in types.items()}
+
+
+def _list_types(kind: TargetKind, frame: pl.DataFrame) -> dict[str, str]:
+    """Returns the SQL types of a frame's metric columns: what nobody measured is not even sent."""
+    types = recorded_types(kind)
+    return {column: types[column] for column in CATALOGUE[kind].list_given(frame.columns)}
 
 
 def _value_dtypes(kind: TargetKind) -> dict[str, type[pl.DataType]]:
@@ -269,11 +277,12 @@ async def load(
 ) -> pl.DataFrame:
     """Returns samples of these targets from `start` up to `end` as one frame, in no particular order.
 
-    It has the key columns (`at` in epoch ms) and the metrics, all if none are named: Float32, counts Float64, null =
-    not measured. A whole fleet's day is read in binary, without a Python object per value.
+    It has the key columns (`at` in epoch ms) and the metrics, all scored ones if none are named: Float32, counts
+    Float64, null = not measured. A whole fleet's day is read in binary, without a Python object per value.
     """
-    types = value_types(kind)
-    wanted = {column: types[column] for column in (types if metrics is None else [one.column for one in metrics])}
+    names = CATALOGUE[kind].columns if metrics is None else [metric.column for metric in metrics]
+    types = recorded_types(kind)
+    wanted = {column: types[column] for column in names}
     direction = {"direction": "char(2)"} if kind is TargetKind.LINK else {}
     columns = {target_column(kind): "integer", **direction, "at": "timestamptz"}
     listed = [*columns, *(f"coalesce({column}, 'NaN')" for column in wanted)]

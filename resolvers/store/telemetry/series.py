@@ -13,7 +13,7 @@ import asyncpg
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Metric, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from resolvers.store.postgres import binary_copy
 from resolvers.store.tables.samples import ROLLUPS, SAMPLES, Level, target_column, value_type
 from resolvers.store.telemetry.rollups import count_sql, max_sql, min_sql, whole_buckets_sql
@@ -38,6 +38,11 @@ class Span:
     @property
     def columns(self) -> list[str]:
         return [metric.column for metric in self.metrics]
+
+    @property
+    def is_rolled_up(self) -> bool:
+        """Whether roll-ups have all of its metrics."""
+        return set(self.metrics) <= {*CATALOGUE[self.kind].metrics}
 
     def find_whole(self, level: Level) -> tuple[datetime, datetime]:
         """Returns the part of it that consists of whole buckets."""
@@ -93,7 +98,7 @@ async def load_buckets(connection: "Connection", span: Span, targets: Sequence[i
     """
     level = _choose_level(span, seconds)
     combined = ", ".join(
-        f"(sum({c}_sum) / nullif(sum({c}_n), 0))::{value_type(span.kind, metric)} AS {c}_mean,"
+        f"({_mean_sql(span.kind, metric)})::{value_type(span.kind, metric)} AS {c}_mean,"
         f" min({c}_min) AS {c}_min, max({c}_max) AS {c}_max"
         for c, metric in zip(span.columns, span.metrics, strict=True)
     )
@@ -118,8 +123,29 @@ def _read_buckets(span: Span, row: asyncpg.Record, seconds: int) -> Series:
     return Series(seconds, binary_copy.array(row["times"], "timestamptz"), mean, low, high)
 
 
+def _mean_sql(kind: TargetKind, metric: Metric) -> str:
+    """Returns SQL for the mean of a bucket's parts."""
+    c, mean = metric.column, f"sum({metric.column}_sum) / nullif(sum({metric.column}_n), 0)"
+    return mean_around_sql(f"{c}_sum", mean) if CATALOGUE[kind].spec(metric).circular else mean
+
+
+def mean_around_sql(column: str, mean: str) -> str:
+    """Returns SQL for the mean of degrees around a circle, between -180 and 360: of 359 and 1 it is 0, not 180.
+
+    It is the plain `mean` unless values lie on both sides of where counting begins again.
+    """
+    direction = f"degrees(atan2(sum(sind({column})), sum(cosd({column}))))"
+    turned = f"CASE WHEN min({column}) < 0 OR {direction} >= 0 THEN {direction} ELSE {direction} + 360 END"
+    return f"CASE WHEN max({column}) - min({column}) <= 180 THEN {mean} ELSE {turned} END"
+
+
 def _choose_level(span: Span, seconds: int) -> Level | None:
-    """Returns the coarsest level that the buckets consist of, if the window is long enough for it."""
+    """Returns the coarsest level that the buckets consist of, if the window is long enough for it.
+
+    None, for the samples themselves, if there are no roll-ups of one of the metrics.
+    """
+    if not span.is_rolled_up:
+        return None
     longest = (span.end - span.start).total_seconds() / MIN_BUCKETS
     return max((level for level in Level if seconds % level == 0 and level <= longest), default=None)
 

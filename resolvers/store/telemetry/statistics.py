@@ -9,7 +9,7 @@ import asyncpg
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.catalogue.metrics import Metric, TargetKind
+from ml.catalogue.metrics import CATALOGUE, Metric, TargetKind
 from ml.numerics.arrays import Floats
 from resolvers.store.postgres import binary_copy
 from resolvers.store.tables.samples import ROLLUPS, SAMPLES, Level, target_column, value_type
@@ -19,6 +19,7 @@ from resolvers.store.telemetry.series import (
     build_arguments,
     build_condition,
     build_spans,
+    mean_around_sql,
     select_during,
     shorten_of,
 )
@@ -45,8 +46,11 @@ class Statistics:
 
 
 async def load_statistics(connection: "Connection", span: Span, targets: Sequence[int]) -> dict[int, list[Statistics]]:
-    """Returns statistics per target and metric. In windows over a week p95 is estimated (`_estimate_p95`)."""
-    exact = span.end - span.start <= EXACT_FOR
+    """Returns statistics per target and metric. In windows over a week p95 is estimated (`_estimate_p95`).
+
+    They are exact there too if there are no roll-ups of one of the metrics.
+    """
+    exact = span.end - span.start <= EXACT_FOR or not span.is_rolled_up
     query, of, whole = (
         (_build_exact_query(span), _read_exact, ())
         if exact
@@ -58,15 +62,20 @@ async def load_statistics(connection: "Connection", span: Span, targets: Sequenc
 
 def _build_exact_query(span: Span) -> str:
     parts = ", ".join(
-        f"count({c}) AS {c}_n, min({c}) AS {c}_min, max({c}) AS {c}_max, avg({c}) AS {c}_mean,"
-        f" percentile_cont({P95}) WITHIN GROUP (ORDER BY {c}) AS {c}_p95"
-        for c in span.columns
+        f"count({c}) AS {c}_n, min({c}) AS {c}_min, max({c}) AS {c}_max,"
+        f" {_mean_sql(span.kind, metric)} AS {c}_mean, percentile_cont({P95}) WITHIN GROUP (ORDER BY {c}) AS {c}_p95"
+        for c, metric in zip(span.columns, span.metrics, strict=True)
     )
     return (
         f"WITH known AS (SELECT {target_column(span.kind)} AS target, {parts} FROM {SAMPLES[span.kind].name}"  # noqa: S608
         f" WHERE {build_condition(span, 'ANY($1::int[])')} GROUP BY target)"
         f" SELECT *, {_select_last(span, 'known.{}_n > 0')} FROM known"
     )
+
+
+def _mean_sql(kind: TargetKind, metric: Metric) -> str:
+    mean = f"avg({metric.column})"
+    return mean_around_sql(metric.column, mean) if CATALOGUE[kind].spec(metric).circular else mean
 
 
 def _read_exact(kind: TargetKind, metric: Metric, row: asyncpg.Record) -> Statistics:

@@ -9,6 +9,7 @@ from polars import selectors
 
 from resolvers.telemetry.files.headings import Field, Unsuitable
 from resolvers.telemetry.files.messages import NUMBER, Job
+from resolvers.telemetry.values.labels import READERS
 from resolvers.telemetry.values.missing import drop_missing
 from resolvers.telemetry.values.moments import MomentRules, explain_moment_type, parse_moments
 from resolvers.telemetry.values.numbers import explain_type, parse_numbers, parse_whole_numbers
@@ -60,7 +61,7 @@ def parse_cells(raw: pl.DataFrame, job: Job) -> TypedRows:
     if "direction" in raw.columns:
         keys["direction"] = _parse_directions(raw["direction"])
     metrics = {
-        name: parse_numbers(raw[name], job.decimal, job.units.get(name, ""))
+        name: parse_numbers(raw[name], job.decimal, job.units.get(name, ""), READERS.get(name))
         for name in job.metrics
         if name in raw.columns
     }

@@ -22,10 +22,21 @@ ALIKE: Final = 0.75  # of two names, from 0 to 1, for a hint
 TIMES: Final = frozenset({"time", "timestamp", "datetime", "measuredat"})  # instead of `at`
 NUMBER_WORDS: Final = ("", "no", "nr", "num", "number")  # behind a target's kind
 COUNTS: Final = frozenset({"", "count", "counts", "1", "frames", "ratio", "fraction"})  # where we have no unit
+DEGREES: Final = "deg"  # need not be said: nobody writes positions in another unit, and their ranges would show it
 IN_BRACKETS: Final = re.compile(r"(?P<base>.*?)[\[({<](?P<unit>[^\])}>]*)[\])}>]\W*")
 OTHERS: Final = (
     "kbps kbits kbit bps bits gbps gbits mb kb dbw dbmv dbuv dbi dbhz s sec seconds us ns min h ratio fraction"
+    " sps msps gsps hz khz mhz baud mbaud rad mrad radians"
 )
+# Other names of what is measured, without its unit, as modems, antenna controllers and GPS receivers have them.
+ALIASES: Final = {
+    "modcod": ("modcodindex", "modcodid", "modcodnumber", "modcodname", "currentmodcod", "rxmodcod", "acmmodcod"),
+    "symbol_rate_ksps": ("symrate", "symbrate", "rxsymbolrate", "rxsymrate", "carriersymbolrate", "baudrate"),
+    "beam": ("beamid", "beamno", "beamnr", "beamnumber", "currentbeam", "activebeam", "spotbeam", "spotbeamid"),
+    "latitude_deg": ("lat", "gpslat", "gpslatitude", "sitelatitude", "remotelatitude"),
+    "longitude_deg": ("lon", "lng", "long", "gpslon", "gpslong", "gpslongitude", "sitelongitude", "remotelongitude"),
+    "heading_deg": ("hdg", "trueheading", "headingtrue", "vesselheading", "shipheading"),
+}  # fmt: skip
 OTHER_UNITS: Final = frozenset(OTHERS.split())  # none of them is one of ours
 
 
@@ -52,13 +63,31 @@ class Field:
         base = "".join(words)
         return (base, "esn0") if base == "esno" else (base,)  # as many write Es/N0
 
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Other names for it, in letters. They count only where none has its own."""
+        return ALIASES.get(self.name, ())
+
     def reads(self, heading: "Heading") -> bool:
         """Whether a heading is certainly this field."""
         if self.unit:
-            return any(unit == simplify_unit(self.unit) for unit in self._list_units(heading))
+            return any(self._is_own(unit) for unit in self._list_units(heading))
         if heading.letters == "".join(self.name.split("_")):
             return True
         return heading.base == self.bases[0] and heading.unit in COUNTS
+
+    def reads_alias(self, heading: "Heading") -> bool:
+        """Whether a heading is another name of this field, in its unit."""
+        if not self.unit:
+            return heading.base in self.aliases and (heading.unit is None or heading.unit in COUNTS)
+        if heading.unit is not None:
+            return heading.base in self.aliases and self._is_own(simplify_unit(heading.unit))
+        letters = heading.letters
+        units = [letters.removeprefix(alias) for alias in self.aliases if letters.startswith(alias)]
+        return any(self._is_own(simplify_unit(unit)) for unit in units)
+
+    def _is_own(self, unit: str) -> bool:
+        return unit == simplify_unit(self.unit) or (self.unit == DEGREES and unit == "")
 
     def _list_units(self, heading: "Heading") -> list[str]:
         """Returns in which units this heading may have what is measured here; '' for none."""
@@ -70,6 +99,10 @@ class Field:
     def explain_unit(self, heading: "Heading") -> str | None:
         """Returns why a heading is not this field, if it is only its unit that differs."""
         units = self._list_units(heading) if self.unit else []
+        if self.unit and heading.base in self.aliases:
+            units = [simplify_unit(heading.unit or "")]
+        if any(self._is_own(unit) for unit in units):
+            return None
         if "" in units:
             return f"as it has no unit; if it is {self.api_name}, say {_map(heading.text, self.api_name)}"
         others = [unit for unit in units if heading.unit is not None or unit in OTHER_UNITS]
@@ -115,7 +148,7 @@ def match_headings(headings: Mapping[str, str], job: Job) -> Matched:
     headings = {name: heading[:LONGEST_HEADING] for name, heading in headings.items()}  # the rest may be megabytes
     fields = [Field(name, job.units.get(name, "")) for name in (*job.required, *job.metrics)]
     parsed = {name: Heading(heading) for name, heading in headings.items()}
-    matched = _apply_mapping(headings, job, fields)
+    matched, unclear = _apply_mapping(headings, job, fields), dict[str, str]()
     for field in fields:
         if field.name in matched.values():
             continue
@@ -123,11 +156,19 @@ def match_headings(headings: Mapping[str, str], job: Job) -> Matched:
         candidates = candidates or [
             name for name, heading in parsed.items() if field.name == "at" and heading.base in TIMES
         ]
+        if not candidates:
+            candidates = [name for name, one in parsed.items() if name not in matched and field.reads_alias(one)]
         if len(candidates) > 1:
-            _refuse_twice(field, [parsed[name].text for name in candidates])
+            texts = [parsed[name].text for name in candidates]
+            if field.name not in ALIASES:
+                _refuse_twice(field, texts)
+            unclear |= dict.fromkeys(candidates, _explain_unclear(field, texts))  # the rest of the file can be read
+            continue
         matched |= dict.fromkeys(candidates, field.name)
     others = [heading for name, heading in parsed.items() if name not in matched]
-    hints = _find_hints(others, [field for field in fields if field.name not in matched.values()])
+    strange = [heading for name, heading in parsed.items() if name not in matched and name not in unclear]
+    missing = [field for field in fields if field.name not in matched.values()]
+    hints = [*dict.fromkeys(unclear.values()), *_find_hints(strange, missing)][:SHOWN_HINTS]
     _check_complete(matched.values(), fields, job, [heading.text for heading in parsed.values()], hints)
     return Matched(matched, [heading.text for heading in others], hints)
 
@@ -159,6 +200,13 @@ def _refuse_twice(field: Field, texts: Sequence[str]) -> None:
         raise Unsuitable(f"has the column {first} twice; leave one out.")
     said = _map(first, field.api_name)
     raise Unsuitable(f"has two columns for {field.api_name}, {first} and {other}; leave one out, or say {said}.")
+
+
+def _explain_unclear(field: Field, texts: Sequence[str]) -> str:
+    first, other = texts[:2]
+    return (
+        f"Columns {first} and {other} are not read, as both may be {field.api_name}; say {_map(first, field.api_name)}."
+    )
 
 
 def _find_hints(others: Sequence[Heading], fields: Sequence[Field]) -> list[str]:

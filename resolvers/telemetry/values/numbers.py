@@ -1,6 +1,7 @@
 """What a number is, and what a whole number is."""
 
 import re
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import Final
@@ -38,11 +39,14 @@ def explain_type(dtype: pl.DataType) -> str | None:
     return "lists or structs" if dtype.is_nested() or dtype == pl.Object else None
 
 
-def parse_numbers(raw: pl.Series, decimal: str = ".", unit: str = "") -> Parsed:
+def parse_numbers(
+    raw: pl.Series, decimal: str = ".", unit: str = "", read: Callable[[str], float] | None = None
+) -> Parsed:
     """Parses numbers into Float64. Raises Unusable for a column of another type.
 
     decimal: the decimal sign of texts, '.' or ','.
     unit: what may stand behind a number in a text.
+    read: reads other texts than plain numbers, or raises Unusable.
     """
     _check_type(raw.dtype)
     if raw.dtype.is_numeric():
@@ -53,7 +57,7 @@ def parse_numbers(raw: pl.Series, decimal: str = ".", unit: str = "") -> Parsed:
     else:
         quick = texts
     values = quick.cast(pl.Float64, strict=False).fill_nan(None)
-    parsed = parse_each(texts, values, partial(read_number, decimal=decimal, unit=unit))
+    parsed = parse_each(texts, values, read or partial(read_number, decimal=decimal, unit=unit))
     return _refuse_infinite(parsed.values, parsed.reasons)
 
 
@@ -103,13 +107,16 @@ def read_whole_number(text: str) -> int:
 
 def simplify_unit(unit: str) -> str:
     """Returns a unit in one spelling: 'dB', '[DB]' and '(db)' are the same, and '%' and 'pct'."""
-    letters = "".join(letter for letter in unit.casefold() if letter.isalnum() or letter == "%")
+    letters = "".join(letter for letter in unit.casefold().replace("°", "deg") if letter.isalnum() or letter == "%")
     return SAME_UNITS.get(letters, letters)
 
 
 SAME_UNITS: Final = {
     "pct": "%", "percent": "%", "prozent": "%", "mbps": "mbits", "mbs": "mbits", "mbitps": "mbits", "mbitsec": "mbits",
-    "megabitspersecond": "mbits", "millisec": "ms", "milliseconds": "ms", "millis": "ms", "msec": "ms",
+    "megabitspersecond": "mbits", "ksymbs": "ksps", "ksyms": "ksps", "ksymps": "ksps", "ksymbolss": "ksps",
+    "kbaud": "ksps", "kbd": "ksps", "ksymsec": "ksps", "ksymbolspersecond": "ksps", "degrees": "deg", "degree": "deg",
+    "degs": "deg", "degn": "deg", "dege": "deg", "degreesnorth": "deg", "degreeseast": "deg", "decimaldegrees": "deg",
+    "degtrue": "deg", "degt": "deg", "millisec": "ms", "milliseconds": "ms", "millis": "ms", "msec": "ms",
 }  # fmt: skip
 
 

@@ -15,13 +15,13 @@ def link(**readings: float) -> np.ndarray:
 
 def test_every_kind_of_target_has_its_metrics_each_once() -> None:
     assert set(CATALOGUE) == set(TargetKind)
-    assert {metric for kind in CATALOGUE.values() for metric in kind.metrics} == set(Metric)
-    assert all(len(set(kind.metrics)) == len(kind.metrics) for kind in CATALOGUE.values())
+    assert {metric for kind in CATALOGUE.values() for metric in kind.recorded_metrics} == set(Metric)
+    assert all(len(set(kind.recorded_metrics)) == len(kind.recorded_metrics) for kind in CATALOGUE.values())
 
 
 @pytest.mark.parametrize("kind", CATALOGUE.values(), ids=CATALOGUE.keys())
 def test_every_metric_is_plausible_and_described(kind: Kind) -> None:
-    for spec in kind.specs:
+    for spec in kind.recorded_specs:
         assert spec.low <= spec.usual <= spec.high, spec.metric
         assert 0 < spec.least_spread < spec.high - spec.low, spec.metric
         assert spec.usual_spread >= spec.least_spread / 2, spec.metric

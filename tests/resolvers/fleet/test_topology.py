@@ -22,8 +22,8 @@ UPSERT = """mutation ($input: TopologyInput!) { upsertTopology(input: $input) { 
 FLEET = """{
   satellites { nodes { name longitude } }
   sites { nodes { number name role latitude longitude antennaDiameterM mobile } }
-  networks { nodes { number name hub { number } satellite { name } transponder band } }
-  links { nodes { number name network { number } site { number } } } }"""
+  networks { nodes { number name hub { number } satellite { name } transponder band symbolRateKsps } }
+  links { nodes { number name beam network { number } site { number } } } }"""
 WHOLE: dict[str, Any] = {
     "satellites": [{"name": "Astra 1", "longitude": 19.2}],
     "sites": [
@@ -32,8 +32,9 @@ WHOLE: dict[str, Any] = {
     ],
     "networks": [
         {"number": 10, "name": "North", "hub": 1, "satellite": "Astra 1", "transponder": "1.107", "band": "KA"}
+        | {"symbolRateKsps": 45_000.5}
     ],
-    "links": [{"number": 100, "name": "To the ship", "network": 10, "site": 2}],
+    "links": [{"number": 100, "name": "To the ship", "beam": "Spot 12", "network": 10, "site": 2}],
 }
 
 
@@ -110,7 +111,7 @@ async def test_what_is_there_is_updated_and_keeps_its_id(api: Api, services: Ser
 
     after = await admin.run(
         """{ link(number: 100) { id name site { number } }
-             network(number: 10) { id name satellite { name } transponder band }
+             network(number: 10) { id name satellite { name } transponder band symbolRateKsps }
              satellite(name: "Astra 1") { longitude } }"""
     )
     assert await counted(services) == [2, 3, 1, 1]
@@ -120,6 +121,7 @@ async def test_what_is_there_is_updated_and_keeps_its_id(api: Api, services: Ser
         "satellite": {"name": "Astra 2"},
         "transponder": None,
         "band": "KU",
+        "symbolRateKsps": None,
     }
     assert after["satellite"] == {"longitude": 31.5}
 
@@ -195,6 +197,8 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("networks.0.name", _with("networks", name="")),
     ("links.0.number", _with("links", number=-5)),
     ("links.0.name", _with("links", name="\t")),
+    ("links.0.beam", _with("links", beam="x" * 101)),
+    ("networks.0.symbolRateKsps", _with("networks", symbolRateKsps=0)),
 ]
 
 

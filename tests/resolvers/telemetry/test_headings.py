@@ -148,7 +148,8 @@ def test_headings_in_another_language_are_told_what_is_expected_and_how_to_say_i
     assert str(refused.value) == (
         "lacks the column link, at, direction; it has Strecke, Richtung, Zeitpunkt, Rauschabstand."
         " A file needs link, at, direction, and any of throughputMbps, utilizationPct, errors, discards, uptimePct,"
-        " esnoDb, rxLevelDbm, txPowerDbm, latencyMs, jitterMs, packetLossPct, grade."
+        " esnoDb, rxLevelDbm, txPowerDbm, latencyMs, jitterMs, packetLossPct, grade, modcod,"
+        " symbolRateKsps, beam."
         ' If they have other names, say which is which: --map "your name=link" (columns).'
     )
 

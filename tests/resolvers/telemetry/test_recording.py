@@ -62,7 +62,7 @@ def middles(kind: TargetKind) -> dict[str, list[float]]:
     """A possible value of every metric, one that four bytes hold exactly."""
     return {
         to_camel_case(spec.column): [min(1000.0, float(round((spec.low + spec.high) / 3)))]
-        for spec in CATALOGUE[kind].specs
+        for spec in CATALOGUE[kind].recorded_specs
     }
 
 
@@ -72,7 +72,7 @@ def middles(kind: TargetKind) -> dict[str, list[float]]:
 @KINDS
 async def test_inputs_have_every_metric_of_their_kind_and_no_other(api: Api, kind: TargetKind) -> None:
     document = "query ($name: String!) { __type(name: $name) { inputFields { name } } }"
-    names = {to_camel_case(column) for column in CATALOGUE[kind].columns} | {kind.lower(), "at"}
+    names = {to_camel_case(column) for column in CATALOGUE[kind].recorded_columns} | {kind.lower(), "at"}
     names |= {"direction"} if kind is LINK else set()
 
     samples = await api.run(document, name=f"{kind.capitalize()}SampleInput")
@@ -88,7 +88,7 @@ async def test_rows_and_columns_store_the_same(
 ) -> None:
     one, other = await some_target(make, kind), await some_target(make, kind)
     values = middles(kind)
-    whole = {to_camel_case(spec.column) for spec in CATALOGUE[kind].specs if spec.whole}
+    whole = {to_camel_case(spec.column) for spec in CATALOGUE[kind].recorded_specs if spec.whole}
     rows = {name: [int(value) if name in whole else value for value in column] for name, column in values.items()}
 
     by_columns = await record(operator, kind, **keys(kind, one.number, ms(NOON)), **values)
@@ -97,12 +97,12 @@ async def test_rows_and_columns_store_the_same(
     first, second = await stored(services, kind)
     assert by_columns["accepted"] == by_rows["accepted"] == 1
     assert {**first, f"{kind.lower()}_id": 0} == {**second, f"{kind.lower()}_id": 0}
-    assert [first[column] for column in CATALOGUE[kind].columns] == [column[0] for column in values.values()]
+    assert [first[column] for column in CATALOGUE[kind].recorded_columns] == [column[0] for column in values.values()]
 
 
 @KINDS
 async def test_each_metric_may_come_alone(operator: Api, make: Factory, services: Services, kind: TargetKind) -> None:
-    target, specs = await some_target(make, kind), CATALOGUE[kind].specs
+    target, specs = await some_target(make, kind), CATALOGUE[kind].recorded_specs
     times = [ms(NOON + timedelta(seconds=index)) for index in range(len(specs))]
     diagonal = {
         to_camel_case(spec.column): [spec.high if row == index else None for row in range(len(specs))]
@@ -114,7 +114,7 @@ async def test_each_metric_may_come_alone(operator: Api, make: Factory, services
     rows = await stored(services, kind)
     assert answer["accepted"] == len(specs)
     for row, spec in zip(rows, specs, strict=True):
-        given = {column for column in CATALOGUE[kind].columns if row[column] is not None}
+        given = {column for column in CATALOGUE[kind].recorded_columns if row[column] is not None}
         assert given - {"grade"} == {spec.column} - {"grade"}
         assert row[spec.column] == pytest.approx(spec.high)
 
@@ -256,7 +256,7 @@ async def test_both_ends_of_a_range_are_possible_and_nothing_beyond(
 ) -> None:
     target = await some_target(make, kind)
     reasons = {}
-    for number, spec in enumerate(CATALOGUE[kind].specs):
+    for number, spec in enumerate(CATALOGUE[kind].recorded_specs):
         times = [ms(NOON) + 10 * number + index for index in range(4)]
         values = {to_camel_case(spec.column): [spec.low, spec.high, spec.low - 0.01, spec.high * 1.01]}
 
@@ -265,7 +265,7 @@ async def test_both_ends_of_a_range_are_possible_and_nothing_beyond(
         assert (answer["accepted"], [entry["row"] for entry in answer["rejected"]]) == (2, [2, 3])
         reasons[spec.metric] = {entry["reason"].split(" must be between ")[0] for entry in answer["rejected"]}
 
-    assert reasons == {metric: {metric} for metric in CATALOGUE[kind].metrics}
+    assert reasons == {metric: {metric} for metric in CATALOGUE[kind].recorded_metrics}
 
 
 async def test_every_refused_row_is_named_with_its_reason(operator: Api, make: Factory, services: Services) -> None:
