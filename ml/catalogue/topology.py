@@ -1,5 +1,6 @@
 """The topology of links: what they share, as arrays."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -97,3 +98,14 @@ class Topology:
             CulpritKind.NETWORK: self.networks.keys,
             CulpritKind.LINK: self.links,
         }[kind]
+
+
+def place_sites(topology: Topology, positions: Mapping[int, tuple[float, float]]) -> Topology:
+    """Returns the topology with some sites at other places, degrees north and east by the caller's keys."""
+    places = [place for place, key in enumerate(topology.sites.keys.tolist()) if key in positions]
+    if not places:
+        return topology
+    latitude, longitude = topology.sites.latitude.copy(), topology.sites.longitude.copy()
+    for place in places:
+        latitude[place], longitude[place] = positions[int(topology.sites.keys[place])]
+    return replace(topology, sites=replace(topology.sites, latitude=latitude, longitude=longitude))

@@ -12,7 +12,7 @@ import polars as pl
 
 from ml.catalogue.metrics import CATALOGUE, Direction, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
-from ml.catalogue.topology import Topology
+from ml.catalogue.topology import Topology, place_sites
 from ml.numerics.arrays import Floats
 from ml.root_cause import analysis, report
 from ml.root_cause.model import RootCauseModel
@@ -20,7 +20,8 @@ from ml.root_cause.report import HISTORY_HOURS, READ, Request
 from resolvers.base.errors import InvalidInput
 from resolvers.base.times import from_ms, to_ms
 from resolvers.context import Services
-from resolvers.store.queries import analysis_scope
+from resolvers.root_causes.context_evidence import add_context_evidence
+from resolvers.store.queries import analysis_scope, context_of_links
 from resolvers.store.queries.analysis_scope import Groups, LinkSet, Scope
 from resolvers.store.tables import analysis_documents
 from resolvers.store.telemetry import samples as telemetry
@@ -165,7 +166,11 @@ async def _examine(services: Services, material: "_Material", span: Span, model:
         if more:
             material = more
             result = await asyncio.to_thread(_analyze, material, span, model)
-    patterns = tuple(_to_document(material.topology, pattern) for pattern in result.patterns)
+    told = result.patterns
+    if told:
+        async with services.database.driver() as connection:
+            told = await add_context_evidence(connection, material.topology, told, span.start, span.end)
+    patterns = tuple(_to_document(material.topology, pattern) for pattern in told)
     compared = await asyncio.to_thread(_count_compared, material, span)
     return AnalysisResult(patterns, result.correlation, result.links, compared, model.version, span.start, span.end)
 
@@ -198,7 +203,7 @@ async def _gather(connection: "Connection", scope: Scope, what: str, span: Span)
         raise InvalidInput(f"This {what} has no links to analyze.")
     links = [*own, *await analysis_scope.list_links_around(connection, scope)]
     span = await _measure_cadence(connection, own, len(links) - len(own), span)
-    material = await _material(connection, await analysis_scope.load_topology(connection, links, own), links, span)
+    material = await _material(connection, await _load_topology(connection, links, own, span), links, span)
     if await asyncio.to_thread(_is_empty, material, span):
         newest = await streams.find_newest(connection, KIND, own)
         raise InvalidInput(
@@ -231,7 +236,7 @@ async def _gather_incident(
     span = await _fit_span(connection, links, started_at, until, limits)
     if not own:
         return None, span
-    material = await _material(connection, await analysis_scope.load_topology(connection, links, own), links, span)
+    material = await _material(connection, await _load_topology(connection, links, own, span), links, span)
     return (None if await asyncio.to_thread(_is_empty, material, span) else material), span
 
 
@@ -292,6 +297,14 @@ SELECT extract(epoch FROM sum(last - first)) / nullif(sum(samples - 1), 0) FROM 
 ) AS stream"""
 
 
+async def _load_topology(connection: "Connection", links: Sequence[int], own: Sequence[int], span: Span) -> Topology:
+    """Returns the topology with moving sites where they were last, if they tell their position."""
+    topology = await analysis_scope.load_topology(connection, links, own)
+    moving = topology.sites.keys[topology.sites.mobile].tolist()
+    positions = await context_of_links.load_positions(connection, moving, span.end) if moving else {}
+    return place_sites(topology, positions)
+
+
 async def _material(connection: "Connection", topology: Topology, links: Sequence[int], span: Span) -> _Material:
     """Reads the reference levels of all the topology's links, and the samples of `links`."""
     frame = await telemetry.load(connection, KIND, links, span.since, span.end, READ, span.thinned)
@@ -307,7 +320,7 @@ async def _complete(connection: "Connection", material: _Material, groups: Group
     if not added:
         return None
     own = material.topology.links[material.topology.in_scope].tolist()
-    topology = await analysis_scope.load_topology(connection, [*material.links, *added], own)
+    topology = await _load_topology(connection, [*material.links, *added], own, span)
     more = await _material(connection, topology, added, span)
     return replace(more, frame=pl.concat([material.frame, more.frame]))
 
