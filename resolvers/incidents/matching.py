@@ -15,6 +15,7 @@ from resolvers.incidents.patterns import (
     find_leaving,
     find_merges,
     find_owners,
+    find_returns,
     is_better,
 )
 from resolvers.incidents.places import place_unexplained
@@ -35,6 +36,10 @@ def make_plan(new: Sequence[LiveAnomaly], live: Sequence[LiveIncident], patterns
     fits = [PatternFit(pattern, estimate_onset(everything, pattern)) for pattern in patterns]
     owners = find_owners(fits, live)
     joining = defaultdict[int, list[LiveAnomaly]](list)
+    for number, again, earlier in find_returns(fits, owners, unsettled, live):
+        joining[number] += again.members
+        unsettled.remove(again)
+        owners[number] = earlier
     unexplained = list[LiveAnomaly]()
     for anomaly in new:
         best = find_best(anomaly, fits)

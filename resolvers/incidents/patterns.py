@@ -112,11 +112,45 @@ def is_better(fit: PatternFit, entry: LiveIncident | None) -> bool:
     """Returns whether the pattern explains the incident from now on.
 
     What is known of it from its beginning is not given up for what looks like a later fault of the same links, nor for
-    an unknown cause.
+    an unknown cause, nor for another explanation that is less sure: what fades when a fault ends looks like many.
     """
-    if entry is None or entry.incident.root_cause is None or entry.culprit == fit.pattern.culprit:
+    if entry is None or entry.incident.root_cause is None:
         return True
-    return fit.pattern.cause is not RootCause.UNKNOWN and fit.onset <= entry.incident.started_at + TOGETHER
+    pattern, has_same_culprit = fit.pattern, entry.culprit == fit.pattern.culprit
+    if has_same_culprit and pattern.cause is entry.incident.root_cause:
+        return True
+    if pattern.cause is RootCause.UNKNOWN or pattern.confidence < min(SURE, entry.incident.confidence or 0.0):
+        return False
+    return has_same_culprit or fit.onset <= entry.incident.started_at + TOGETHER
+
+
+def find_returns(
+    fits: Sequence[PatternFit],
+    owners: Mapping[int, UUID],
+    unsettled: Sequence[LiveIncident],
+    live: Sequence[LiveIncident],
+) -> list[tuple[int, LiveIncident, UUID]]:
+    """Returns by pattern the incident that it explains, and the one that is over whose fault it surely names again.
+
+    A cause may be known only after its anomalies got an incident of their own. Nobody works on that one yet.
+    """
+    by_id = {entry.id: entry for entry in unsettled}
+    returns = list[tuple[int, LiveIncident, UUID]]()
+    for number, id in owners.items():
+        entry, pattern = by_id.get(id), fits[number].pattern
+        earlier = [other.incident for other in live if entry is not None and _comes_back(pattern, entry, other)]
+        if entry is not None and earlier:
+            returns.append((number, entry, max(earlier, key=lambda incident: (incident.ended_at, incident.id)).id))
+    return returns
+
+
+def _comes_back(pattern: Pattern, entry: LiveIncident, earlier: LiveIncident) -> bool:
+    """Returns whether the fault of an earlier incident is that of a later one, which nobody works on."""
+    incident, ended_at = entry.incident, earlier.incident.ended_at
+    is_untouched = incident.status is IncidentStatus.OPEN and incident.owner_id is None and not entry.is_over
+    is_later = ended_at is not None and ended_at <= incident.started_at
+    is_same = (earlier.incident.root_cause, earlier.culprit) == (pattern.cause, pattern.culprit)
+    return is_untouched and is_later and is_same and _is_sure(pattern)
 
 
 def _explained_share(fit: PatternFit, entry: LiveIncident) -> float:

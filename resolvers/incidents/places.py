@@ -47,7 +47,7 @@ def _find_home(anomaly: LiveAnomaly, live: Sequence[LiveIncident]) -> UUID | Non
 
 
 def _is_at_home(anomaly: LiveAnomaly, entry: LiveIncident) -> bool:
-    is_wide = len({member.site for member in entry.members if not member.is_aggregate}) > 1
+    is_wide = _is_wide(entry)
     if _queues_again(anomaly, entry):
         return True
     if is_wide and _began_after_its_end(anomaly, entry):
@@ -56,6 +56,14 @@ def _is_at_home(anomaly: LiveAnomaly, entry: LiveIncident) -> bool:
         # Of a wide incident that is over, one link that misbehaves again is no return.
         return entry.incident.status is not IncidentStatus.RESOLVED or not is_wide
     return not entry.is_over and _goes_on_around(anomaly, entry)
+
+
+def _is_wide(entry: LiveIncident) -> bool:
+    """Returns whether its fault is of several remotes. What only went on beside a known fault does not count."""
+    pattern = entry.incident.pattern if entry.incident.root_cause is not None else None
+    own = [member for member in entry.members if not member.is_aggregate]
+    hit = [member for member in own if pattern is not None and not member.links.isdisjoint(pattern.links)]
+    return len({member.site for member in hit or own}) > 1
 
 
 def _goes_on_around(anomaly: LiveAnomaly, entry: LiveIncident) -> bool:

@@ -341,3 +341,64 @@ def test_whatever_is_found_each_anomaly_goes_to_one_incident_and_no_merge_leads_
     assert not set(plan.merges) & set(plan.merges.values())
     assert not set(plan.merges) & {change.incident for change in plan.changes}
     assert all(change.members or change.incident for change in plan.changes)
+
+
+# ---------------------------------------------------------------- what comes back, and what is told last
+
+BLOCKED = {"cause": RootCause.BLOCKAGE, "culprit": REMOTE}
+
+
+def over(*members: LiveAnomaly, of: Pattern, minutes: float) -> LiveIncident:
+    """An incident that ended so long ago."""
+    entry = live(*members, of=of, ended=True)
+    entry.incident.ended_at, entry.incident.due_at = ago(minutes=minutes), None
+    return entry
+
+
+def test_a_fault_that_is_known_again_only_later_goes_on_in_its_own_incident() -> None:
+    first = pattern(1, **BLOCKED, started=ago(minutes=60), ended_at=ago(minutes=35))
+    before = over(anomaly(1, started=ago(minutes=60)), of=first, minutes=30)
+    again = live(anomaly(1, started=ago(minutes=3)))
+
+    plan = make_plan([], [before, again], [pattern(1, **BLOCKED, started=ago(minutes=3))])
+
+    assert targets(plan) == [(before.id, [1])]
+    assert plan.changes[0].members == again.members
+    assert not plan.merges
+
+
+def test_nor_if_somebody_works_on_it_already_or_it_is_not_sure() -> None:
+    first = pattern(1, **BLOCKED, started=ago(minutes=60), ended_at=ago(minutes=35))
+    before = over(anomaly(1, started=ago(minutes=60)), of=first, minutes=30)
+    again, taken = live(anomaly(1, started=ago(minutes=3))), live(anomaly(1, started=ago(minutes=3)))
+    taken.incident.owner_id = 1
+
+    unsure = make_plan([], [before, again], [pattern(1, **BLOCKED, started=ago(minutes=3), confidence=0.5)])
+    owned = make_plan([], [before, taken], [pattern(1, **BLOCKED, started=ago(minutes=3))])
+
+    assert targets(unsure) == [(again.id, [])]
+    assert targets(owned) == [(taken.id, [])]
+
+
+def test_what_happened_beside_a_lone_remote_s_fault_does_not_keep_it_from_coming_back() -> None:
+    """A mild oddity of another link had joined, as the network's own figures were odd, too."""
+    first = pattern(1, **BLOCKED, started=ago(minutes=60), ended_at=ago(minutes=35))
+    before = over(anomaly(1, started=ago(minutes=60)), anomaly(2, started=ago(minutes=58)), of=first, minutes=30)
+
+    plan = make_plan([anomaly(1, started=ago(minutes=2))], [before], [])
+
+    assert targets(plan) == [(before.id, [1])]
+
+
+def test_a_sure_explanation_is_not_given_up_for_an_unsure_one_when_the_fault_fades() -> None:
+    hub, remote = Culprit(CulpritKind.SITE, HUB + 1), Culprit(CulpritKind.SITE, 1001)
+    known = pattern(1, 2, 3, culprit=hub, cause=RootCause.ANTENNA_ALIGNMENT, started=ago(minutes=30))
+    entry = live(*(anomaly(link, started=ago(minutes=30)) for link in (1, 2, 3)), of=known)
+    entry.incident.confidence = 0.95
+    rain = {"culprit": remote, "cause": RootCause.RAIN_FADE, "started": ago(minutes=30)}
+
+    [unsure] = make_plan([], [entry], [pattern(1, 2, 3, **rain, confidence=0.5)]).changes
+    [sure] = make_plan([], [entry], [pattern(1, 2, 3, **rain, confidence=0.8)]).changes
+
+    assert unsure.pattern is None
+    assert sure.pattern is not None
