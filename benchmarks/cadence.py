@@ -195,7 +195,8 @@ def judge_young(detector: Detector, samples: StreamSamples, sensitivity: float) 
         parts.append((scores, np.flatnonzero((age >= first) & (age < end))))
         memory, first = scores.memory, end
     order = np.argsort(np.concatenate([rows for _, rows in parts]))
-    arrays = {name: np.concatenate([getattr(scores, name) for scores, _ in parts])[order] for name in ("score", "pace")}
+    names = ("score", "pace", "spacing")
+    arrays = {name: np.concatenate([getattr(scores, name) for scores, _ in parts])[order] for name in names}
     return replace(parts[-1][0], **arrays)
 
 

@@ -12,7 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.catalogue.root_causes import CulpritKind, RootCause
 from ml.detection.episodes import Severity
+from ml.detection.features import NOMINAL_CADENCE_SECONDS
 from ml.detection.silence import CollectorKind
+from resolvers.detection.profile_worker import YOUNG_SECONDS
 from resolvers.store.postgres.conditions import is_among
 from resolvers.store.tables.analysis_documents import Culprit
 from resolvers.store.tables.core import AnomalyCategory
@@ -30,7 +32,10 @@ Group = tuple[str, int | tuple[int, str | None]]  # what several targets depend 
 
 @dataclass(frozen=True)
 class LiveAnomaly:
-    """An anomaly, and where it is. links: its target's, of a remote all that end there. None or empty: not known."""
+    """An anomaly, and where it is. links: its target's, of a remote all that end there. None or empty: not known.
+
+    is_young: what is usual of its target is not known for all hours of a day yet.
+    """
 
     id: UUID
     kind: TargetKind
@@ -50,6 +55,7 @@ class LiveAnomaly:
     hub: int | None
     transponder: tuple[int, str | None] | None
     collector: tuple[CollectorKind, int | None] | None = None  # of a silence: what went quiet as a whole
+    is_young: bool = False
 
     @property
     def target(self) -> tuple[TargetKind, int]:
@@ -153,15 +159,19 @@ def _from_record(record: "asyncpg.Record") -> LiveAnomaly:
         hub=record["hub_id"],
         transponder=None if satellite is None else (satellite, record["transponder"]),
         collector=(CollectorKind(collector), record["collector_id"]) if collector else None,
+        is_young=record["is_young"],
     )
 
 
 # A remote is in the network of its links, if they are of one.
-_QUERY: Final = """
+# A target that has not learned for nearly two days is young.
+_QUERY: Final = f"""
 SELECT anomalies.id, kind, target_id, direction, category, severity, started_at, last_seen_at, ended_at, detected_at,
   incident_id, is_historical, collector_kind, collector_id, networks.id AS network_id, satellite_id, transponder,
   coalesce(links.site_id, sites.id) AS site_id, coalesce(hub_id, sites.id) AS hub_id,
-  CASE WHEN links.id IS NULL THEN coalesce(remote.links, '{{}}') ELSE ARRAY[links.id] END AS links
+  CASE WHEN links.id IS NULL THEN coalesce(remote.links, '{{{{}}}}') ELSE ARRAY[links.id] END AS links,
+  EXISTS (SELECT FROM streams WHERE streams.target_id = anomalies.target_id AND streams.kind = anomalies.kind
+    AND coalesce(learned_seconds, {NOMINAL_CADENCE_SECONDS} * learned_samples) < {YOUNG_SECONDS}) AS is_young
 FROM anomalies LEFT JOIN links ON kind = 'LINK' AND links.id = target_id
 LEFT JOIN sites ON kind = 'SITE' AND sites.id = target_id
 LEFT JOIN LATERAL (
@@ -170,4 +180,4 @@ LEFT JOIN LATERAL (
 ) AS remote ON true
 LEFT JOIN networks ON networks.id
   = CASE kind WHEN 'NETWORK' THEN target_id WHEN 'SITE' THEN remote.network_id ELSE links.network_id END
-WHERE {}"""
+WHERE {{}}"""  # noqa: S608

@@ -1,5 +1,6 @@
 """Stores what the correlator decided, in one transaction, and tells of it."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,14 +15,16 @@ from ml.detection.episodes import Severity
 from resolvers.context import Context
 from resolvers.incidents.changes import IncidentChange, publish_changes, record_change
 from resolvers.incidents.conflicts import lock_incidents
-from resolvers.incidents.evidence import LiveAnomaly
+from resolvers.incidents.evidence import LiveAnomaly, load_members
 from resolvers.incidents.explanation import build_analysis, explain_incident, title_incident
+from resolvers.incidents.holding import HELD, NEVER_TOLD, TOLD_NOW, is_doubtful, is_held
 from resolvers.incidents.places import join_echoes
 from resolvers.incidents.plan import Change, LiveIncident, Plan
 from resolvers.incidents.regrouping import merge_into
 from resolvers.incidents.summary import refresh_summaries
 from resolvers.root_causes.analyzer import AnalysisResult
 from resolvers.store.postgres.conditions import is_among
+from resolvers.store.postgres.database import driver
 from resolvers.store.postgres.identifiers import uuid7
 from resolvers.store.tables.core import Anomaly
 from resolvers.store.tables.incidents import LINGERS, Incident, IncidentKind, IncidentStatus
@@ -47,6 +50,17 @@ class _Work:
     analysis_id: UUID | None = None
     changes: list[tuple[IncidentChange, Incident]] = field(default_factory=list)
     emptied: dict[UUID, UUID] = field(default_factory=dict)  # by incident, the one that its last anomaly went to
+
+    def open(self, incident: Incident) -> None:
+        """Tells that it opened, unless nobody is to be told yet."""
+        self.tell(IncidentChange.OPENED, incident, None if incident.announced_at else HELD)
+
+    def announce(self, incident: Incident) -> None:
+        """Tells of an incident that was held back: that it opened is the first that anybody hears of it."""
+        incident.announced_at = self.now
+        self.tell(IncidentChange.UPDATED, incident, TOLD_NOW)
+        self.changes = [entry for entry in self.changes if entry[1] is not incident]
+        self.changes.append((IncidentChange.OPENED, incident))
 
     def tell(self, change: IncidentChange, incident: Incident, details: str | None = None) -> None:
         at = self.now + len(self.changes) * timedelta(microseconds=1)  # in one transaction, in their order
@@ -169,7 +183,7 @@ async def _find_empty(session: AsyncSession, incidents: Collection[UUID]) -> set
 
 def _tell_change(work: _Work, change: Change, incident: Incident, before: Severity, *, has_learned: bool) -> None:
     if change.incident is None:
-        work.tell(IncidentChange.OPENED, incident)
+        work.open(incident)
     elif incident.status is IncidentStatus.RESOLVED and any(member.ended_at is None for member in change.members):
         _reopen(incident)
         work.tell(IncidentChange.REOPENED, incident, WORSE_AND_WOKEN if _wake_if_worse(incident, before) else None)
@@ -187,7 +201,7 @@ def _open_incident(work: _Work, members: Sequence[LiveAnomaly]) -> Incident:
         status=IncidentStatus.OPEN,
         started_at=min(member.started_at for member in members),
         detected_at=min(member.detected_at for member in members),
-        announced_at=work.now,
+        announced_at=None if is_doubtful(members, work.now) else work.now,
         last_changed_at=work.now,
         reopened_count=0,
         affected_link_count=0,
@@ -238,8 +252,25 @@ async def _look_again(work: _Work) -> None:
     ]
     for incident, before in await _refresh(work.session, untold):
         work.tell(IncidentChange.UPDATED, incident, WORSE_AND_WOKEN if _wake_if_worse(incident, before) else WORSE)
+    await _announce_held(work)
     for incident in work.incidents.values():
         incident.due_at = _next_due(incident, work.now)
+
+
+async def _announce_held(work: _Work) -> None:
+    """Tells of incidents that were held back, once they are more than that."""
+    held = {id: incident for id, incident in work.incidents.items() if _is_untold(incident)}
+    members = defaultdict[UUID | None, list[LiveAnomaly]](list)
+    for member in await load_members(await driver(work.session), list(held)) if held else ():
+        members[member.incident_id].append(member)
+    for id, incident in held.items():
+        if not is_held(incident, members[id], work.now):
+            work.announce(incident)
+
+
+def _is_untold(incident: Incident) -> bool:
+    is_live = incident.status is not IncidentStatus.RESOLVED and incident.merged_into_id is None
+    return is_live and incident.announced_at is None and not incident.is_historical
 
 
 async def _refresh(session: AsyncSession, incidents: Sequence[Incident]) -> list[tuple[Incident, Severity]]:
@@ -255,7 +286,8 @@ def _next_due(incident: Incident, now: datetime) -> datetime | None:
     quiet = now - incident.last_changed_at
     is_fault = incident.kind is IncidentKind.FAULT  # a quiet collector's streams have nothing to be analysed
     is_settled = not is_fault or incident.status is IncidentStatus.RESOLVED or quiet >= SETTLED
-    return None if is_settled else now + max(LOOK_AGAIN, quiet / 3)
+    pause = LOOK_AGAIN if incident.announced_at is None else max(LOOK_AGAIN, quiet / 3)
+    return None if is_settled else now + pause
 
 
 # ---------------------------------------------------------------- ending
@@ -271,6 +303,7 @@ async def close_ended(context: Context) -> int:
         for incident in stale:
             if _is_quiet(incident, work.now):
                 incident.status, incident.due_at = IncidentStatus.RESOLVED, None
+                NEVER_TOLD.inc(incident.announced_at is None)
                 work.tell(IncidentChange.RESOLVED, incident, "Everything behaves as usual again.")
             elif incident.id in worse or (incident.ended_at is None and incident.id in were_over):
                 has_woken = incident.id in worse and _wake_if_worse(incident, worse[incident.id])

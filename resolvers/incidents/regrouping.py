@@ -64,6 +64,8 @@ async def merge_into(
     """
     ids = [other.id for other in others]
     has_usual_title = survivor.title == await _make_usual_title(session, survivor)
+    if survivor.announced_at is None and any(other.announced_at for other in others):
+        survivor.announced_at = now
     for other in others:
         other.status, other.merged_into_id = IncidentStatus.RESOLVED, survivor.id
         other.ended_at, other.snoozed_until, other.due_at = other.ended_at or now, None, None
