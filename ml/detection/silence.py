@@ -12,7 +12,9 @@ from ml.detection.features import NEVER
 from ml.numerics.arrays import Bools, Floats, Integers
 
 KEPT_GAPS: Final = 32  # newest gaps that are kept of a stream
-MIN_GAPS: Final = 20  # with fewer, a stream has no cadence of its own
+MIN_GAPS: Final = 20  # with fewer, a stream has no cadence of its own,
+FEW_GAPS: Final = 6  # unless at least so many
+FEW_SPAN_SECONDS: Final = 1800.0  # take half an hour together: at five minutes, 20 gaps would take 100 of them
 LONG_QUANTILE: Final = 0.95  # of the gaps: one or two outages among them do not count
 MIN_FACTOR: Final = 3.5  # long gaps that pass in silence: three samples in a row may be missing
 IRREGULARITY_FACTOR: Final = 1.5
@@ -46,13 +48,16 @@ def compute_patience(gaps: Floats) -> Floats:
     """Returns after how many seconds without samples each stream counts as silent, shape (streams,).
 
     That is 3.5 times its long gap, the 95 % quantile of the newest 32. Where long gaps are much longer than usual ones,
-    as of a sender that comes and goes, it is 1.5 times their ratio instead. Infinite with fewer than 20 gaps.
+    as of a sender that comes and goes, it is 1.5 times their ratio instead. Infinite with fewer than 20 gaps, or 6 that
+    take half an hour together: with so few, the factor of 3.5 is larger by the square root of what is missing.
 
     gaps: see `find_usual_gaps`.
     """
     usual, long = np.maximum(_find_quantile(gaps, 0.5), 1e-3), _find_quantile(gaps, LONG_QUANTILE)
-    patience = long * np.maximum(MIN_FACTOR, IRREGULARITY_FACTOR * long / usual)
-    suffices = np.count_nonzero(~np.isnan(gaps), axis=1) >= MIN_GAPS
+    known, span = np.count_nonzero(~np.isnan(gaps), axis=1), np.nansum(gaps, axis=1)
+    factor = MIN_FACTOR * np.sqrt(np.maximum(MIN_GAPS / np.maximum(known, 1), 1.0))
+    patience = long * np.maximum(factor, IRREGULARITY_FACTOR * long / usual)
+    suffices = (known >= MIN_GAPS) | ((known >= FEW_GAPS) & (span >= FEW_SPAN_SECONDS))
     return np.where(suffices, np.maximum(patience, MIN_PATIENCE_SECONDS), np.inf)
 
 

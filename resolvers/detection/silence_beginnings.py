@@ -11,7 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ml.catalogue.metrics import Direction, TargetKind
 from ml.detection.episodes import Severity
 from ml.detection.features import NEVER
-from ml.detection.silence import KEPT_GAPS, MIN_FACTOR, MIN_GAPS, MIN_PATIENCE_SECONDS
+from ml.detection.silence import (
+    FEW_GAPS,
+    FEW_SPAN_SECONDS,
+    KEPT_GAPS,
+    MIN_FACTOR,
+    MIN_GAPS,
+    MIN_PATIENCE_SECONDS,
+)
 from resolvers.base.times import from_ms, to_ms
 from resolvers.context import Services
 from resolvers.detection.anomalies import AnomalyChange, publish_changes
@@ -139,9 +146,10 @@ async def _end_deviations(
 # At most one or two of the gaps are longer than the long one, so the least of three is not: a cheap lower bound of
 # the patience. A direction that stayed silent when the other one was heard again is a candidate, too.
 _FIND_CANDIDATES: Final = f"""
-SELECT DISTINCT target_id FROM streams WHERE kind = $1 AND silence_id IS NULL AND cardinality(gaps) >= {MIN_GAPS}
+SELECT DISTINCT target_id FROM streams WHERE kind = $1 AND silence_id IS NULL AND cardinality(gaps) >= {FEW_GAPS}
   AND extract(epoch FROM $2 - greatest(heard_at, $3))
     > greatest({MIN_PATIENCE_SECONDS}, {MIN_FACTOR} * least(gaps[1], gaps[2], gaps[3]))
+  AND (cardinality(gaps) >= {MIN_GAPS} OR (SELECT sum(gap) FROM unnest(gaps) AS gap) >= {FEW_SPAN_SECONDS})
 UNION SELECT streams.target_id FROM streams JOIN anomalies ON anomalies.id = silence_id
 WHERE streams.kind = $1 AND silence_id IS NOT NULL AND ended_at IS NOT NULL AND anomalies.direction IS NULL
   AND EXISTS (SELECT FROM streams AS other WHERE other.target_id = streams.target_id AND other.kind = $1
@@ -188,4 +196,4 @@ ORDER BY id FOR UPDATE OF anomalies"""
 _RESET_STREAMS: Final = """
 UPDATE streams SET anomaly_id = NULL, alarms = 0, quiets = 0, alarming_since = NULL
 WHERE kind = $1 AND target_id = ANY($2::int[]) AND anomaly_id = ANY($3::uuid[])"""
-assert KEPT_GAPS >= MIN_GAPS >= 3  # noqa: S101  the bound above
+assert KEPT_GAPS >= MIN_GAPS >= FEW_GAPS >= 3  # noqa: S101  the bound above

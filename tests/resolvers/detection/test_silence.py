@@ -285,7 +285,7 @@ async def test_a_stream_learns_its_cadence_as_it_is_heard(world: World, make: Fa
     link, young = await make.link(), await make.link()
     for number in range(22):
         await world.send(link, "OB")
-        if number >= 10:
+        if number >= 16:
             await world.send(young, "OB")
         world.wait(seconds=GAP)
 
@@ -294,7 +294,21 @@ async def test_a_stream_learns_its_cadence_as_it_is_heard(world: World, make: Fa
     assert {anomaly.target_id for anomaly in await world.anomalies()} == {link.id}
     async with world.services.database.read() as session:
         gaps = {row.target_id: row.gaps for row in await session.scalars(select(Stream))}
-    assert (gaps[link.id], gaps[young.id]) == ([GAP] * 21, [GAP] * 11)
+    assert (gaps[link.id], gaps[young.id]) == ([GAP] * 21, [GAP] * 5)
+
+
+async def test_a_new_link_of_five_minutes_that_is_silent_for_forty_is_told(world: World, make: Factory) -> None:
+    """It took 20 gaps, more than an hour and a half, before anybody noticed a silence."""
+    link = await world.link(make, directions=())
+    for _ in range(9):
+        await world.send(link, *BOTH)
+        world.wait(seconds=GAP)
+
+    opened = [await world.look(minutes=5) for _ in range(7)]
+
+    assert sum(opened) == 1
+    [anomaly] = await world.anomalies()
+    assert (anomaly.target_id, anomaly.direction) == (link.id, None)
 
 
 async def test_irregular_senders_do_not_alarm(world: World, make: Factory) -> None:
