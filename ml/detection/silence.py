@@ -14,7 +14,7 @@ from ml.numerics.arrays import Bools, Floats, Integers
 KEPT_GAPS: Final = 32  # newest gaps that are kept of a stream
 MIN_GAPS: Final = 20  # with fewer, a stream has no cadence of its own,
 FEW_GAPS: Final = 6  # unless at least so many
-FEW_SPAN_SECONDS: Final = 1800.0  # take half an hour together: at five minutes, 20 gaps would take 100 of them
+FEW_SPAN_SECONDS: Final = 600.0  # take ten minutes together: at five minutes, 20 gaps would take 100 of them
 LONG_QUANTILE: Final = 0.95  # of the gaps: one or two outages among them do not count
 MIN_FACTOR: Final = 3.5  # long gaps that pass in silence: three samples in a row may be missing
 IRREGULARITY_FACTOR: Final = 1.5
@@ -49,7 +49,7 @@ def compute_patience(gaps: Floats) -> Floats:
 
     That is 3.5 times its long gap, the 95 % quantile of the newest 32. Where long gaps are much longer than usual ones,
     as of a sender that comes and goes, it is 1.5 times their ratio instead. Infinite with fewer than 20 gaps, or 6 that
-    take half an hour together: with so few, the factor of 3.5 is larger by the square root of what is missing.
+    take ten minutes together: with so few, the factor of 3.5 is larger by the square root of what is missing.
 
     gaps: see `find_usual_gaps`.
     """

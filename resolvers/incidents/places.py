@@ -8,6 +8,7 @@ from uuid import UUID
 
 from ml.catalogue.metrics import TargetKind
 from ml.catalogue.root_causes import RootCause
+from ml.detection.episodes import Severity
 from resolvers.incidents.evidence import LiveAnomaly
 from resolvers.incidents.plan import EARLIER, TOGETHER, Change, LiveIncident
 from resolvers.store.tables.incidents import IncidentStatus
@@ -72,9 +73,16 @@ def _goes_on_around(anomaly: LiveAnomaly, entry: LiveIncident) -> bool:
         return entry.incident.started_at <= anomaly.started_at + EARLIER
     if any(echoes(anomaly, member) or echoes(member, anomaly) for member in entry.members):
         return True
+    if entry.incident.root_cause is not None and _is_mild(anomaly):
+        return any(_is_below(anomaly, member) for member in entry.open_members)
     is_unexplained_cluster = entry.culprit is None and len({member.target for member in entry.members}) >= MANY - 1
     near = [member for member in entry.members if member.network == anomaly.network is not None]
     return is_unexplained_cluster and any(abs(m.started_at - anomaly.started_at) <= TOGETHER for m in near)
+
+
+def _is_mild(anomaly: LiveAnomaly) -> bool:
+    """Returns whether a network or hub finds its own figures a little odd: a known fault below it explains as much."""
+    return anomaly.is_aggregate and anomaly.severity.rank < Severity.HIGH.rank
 
 
 def _began_after_its_end(anomaly: LiveAnomaly, entry: LiveIncident) -> bool:
@@ -100,9 +108,14 @@ def echoes(aggregate: LiveAnomaly, anomaly: LiveAnomaly) -> bool:
     """Returns whether a network's or hub's anomaly began with one of a link or remote below it."""
     if not aggregate.is_aggregate or anomaly.target == aggregate.target:
         return False
-    is_network = aggregate.kind is TargetKind.NETWORK
-    is_below = anomaly.network == aggregate.network if is_network else anomaly.hub == aggregate.site
-    return is_below and abs(aggregate.started_at - anomaly.started_at) <= TOGETHER
+    return _is_below(aggregate, anomaly) and abs(aggregate.started_at - anomaly.started_at) <= TOGETHER
+
+
+def _is_below(aggregate: LiveAnomaly, anomaly: LiveAnomaly) -> bool:
+    """Returns whether the anomaly's target is a part of the network, or depends on the hub."""
+    if aggregate.kind is TargetKind.NETWORK:
+        return anomaly.network == aggregate.network
+    return anomaly.hub == aggregate.site
 
 
 def _echoes_any(aggregate: LiveAnomaly, anomalies: Iterable[LiveAnomaly]) -> bool:

@@ -41,18 +41,18 @@ def test_a_regular_stream_may_miss_three_samples() -> None:
 
 
 def test_a_young_stream_has_no_cadence() -> None:
-    patience = compute_patience(np.concatenate([gaps(), gaps(*[60.0] * (MIN_GAPS - 1)), gaps(*[60.0] * MIN_GAPS)]))
+    patience = compute_patience(np.concatenate([gaps(), gaps(*[30.0] * (MIN_GAPS - 1)), gaps(*[60.0] * MIN_GAPS)]))
 
     assert patience.tolist() == [np.inf, np.inf, 210.0]
     assert np.isnan(find_usual_gaps(gaps())).all()
 
 
 def test_of_a_slow_stream_few_gaps_suffice_with_more_patience() -> None:
-    rows = [gaps(*[300.0] * (FEW_GAPS - 1)), gaps(*[300.0] * FEW_GAPS), gaps(*[300.0] * 12), gaps(*[290.0] * FEW_GAPS)]
+    rows = [gaps(*[300.0] * (FEW_GAPS - 1)), gaps(*[300.0] * FEW_GAPS), gaps(*[60.0] * 10), gaps(*[60.0] * 9)]
 
     patience = compute_patience(np.concatenate(rows)) / 60.0
 
-    assert patience == pytest.approx([np.inf, 31.95, 22.59, np.inf], abs=0.01)
+    assert patience == pytest.approx([np.inf, 31.95, 4.95, np.inf], abs=0.01)
 
 
 def test_one_outage_among_the_gaps_does_not_make_a_stream_patient() -> None:

@@ -390,6 +390,24 @@ def test_what_happened_beside_a_lone_remote_s_fault_does_not_keep_it_from_coming
     assert targets(plan) == [(before.id, [1])]
 
 
+def own_figures(network: int, severity: Severity) -> LiveAnomaly:
+    values = {"kind": TargetKind.NETWORK, "target_id": network, "direction": None, "links": frozenset[int]()}
+    return anomaly(0, network=network, started=ago(minutes=2), site=None, hub=None, severity=severity, **values)
+
+
+def test_a_mild_oddity_of_a_network_is_of_the_known_fault_that_lasts_in_it() -> None:
+    fault = live(anomaly(1, started=ago(minutes=60)), of=pattern(1, culprit=REMOTE, started=ago(minutes=60)))
+    unknown = live(anomaly(2, started=ago(minutes=60), network=2))
+
+    mild = make_plan([own_figures(1, Severity.LOW)], [fault, unknown], [])
+    severe = make_plan([own_figures(1, Severity.HIGH)], [fault, unknown], [])
+    elsewhere = make_plan([own_figures(2, Severity.LOW)], [fault, unknown], [])
+
+    assert [change.incident for change in mild.changes] == [fault.id]
+    assert [change.incident for change in severe.changes] == [None]
+    assert [change.incident for change in elsewhere.changes] == [None]
+
+
 def test_a_sure_explanation_is_not_given_up_for_an_unsure_one_when_the_fault_fades() -> None:
     hub, remote = Culprit(CulpritKind.SITE, HUB + 1), Culprit(CulpritKind.SITE, 1001)
     known = pattern(1, 2, 3, culprit=hub, cause=RootCause.ANTENNA_ALIGNMENT, started=ago(minutes=30))
