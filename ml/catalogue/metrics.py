@@ -231,7 +231,7 @@ CATALOGUE: Final[dict[TargetKind, Kind]] = {
                     M.HEADING_DEG,
                     "Where its bow points, clockwise from true north",
                     "deg",
-                    0,
+                    -180,
                     360,
                     G.NEITHER,
                     1,

@@ -30,13 +30,44 @@ OTHERS: Final = (
 )
 # Other names of what is measured, without its unit, as modems, antenna controllers and GPS receivers have them.
 ALIASES: Final = {
-    "modcod": ("modcodindex", "modcodid", "modcodnumber", "modcodname", "currentmodcod", "rxmodcod", "acmmodcod"),
-    "symbol_rate_ksps": ("symrate", "symbrate", "rxsymbolrate", "rxsymrate", "carriersymbolrate", "baudrate"),
-    "beam": ("beamid", "beamno", "beamnr", "beamnumber", "currentbeam", "activebeam", "spotbeam", "spotbeamid"),
-    "latitude_deg": ("lat", "gpslat", "gpslatitude", "sitelatitude", "remotelatitude"),
-    "longitude_deg": ("lon", "lng", "long", "gpslon", "gpslong", "gpslongitude", "sitelongitude", "remotelongitude"),
-    "heading_deg": ("hdg", "trueheading", "headingtrue", "vesselheading", "shipheading"),
-}  # fmt: skip
+    "modcod": ["modcodindex", "modcodid", "modcodnumber", "modcodname", "currentmodcod", "rxmodcod", "acmmodcod"],
+    "symbol_rate_ksps": ["symrate", "symbrate", "rxsymbolrate", "rxsymrate", "carriersymbolrate", "baudrate"],
+    "beam": ["beamid", "beamno", "beamnr", "beamnumber", "currentbeam", "activebeam", "spotbeam", "spotbeamid"],
+    "latitude_deg": (
+        [
+            "lat",
+            "gpslat",
+            "gpslatitude",
+            "sitelatitude",
+            "remotelatitude",
+            "starlinkdishlatitude",
+            "starlinkdishgpslatitude",
+        ]
+    ),
+    "longitude_deg": (
+        [
+            "lon",
+            "lng",
+            "long",
+            "gpslon",
+            "gpslong",
+            "gpslongitude",
+            "sitelongitude",
+            "remotelongitude",
+            "starlinkdishlongitude",
+            "starlinkdishgpslongitude",
+        ]
+    ),
+    "heading_deg": [
+        "hdg",
+        "shiphdg",
+        "trueheading",
+        "headingtrue",
+        "vesselheading",
+        "shipheading",
+        "starlinkdishheading",
+    ],
+}
 OTHER_UNITS: Final = frozenset(OTHERS.split())  # none of them is one of ours
 
 
@@ -64,9 +95,9 @@ class Field:
         return (base, "esn0") if base == "esno" else (base,)  # as many write Es/N0
 
     @property
-    def aliases(self) -> tuple[str, ...]:
+    def aliases(self) -> Sequence[str]:
         """Other names for it, in letters. They count only where none has its own."""
-        return ALIASES.get(self.name, ())
+        return ALIASES.get(self.name, [])
 
     def reads(self, heading: "Heading") -> bool:
         """Whether a heading is certainly this field."""

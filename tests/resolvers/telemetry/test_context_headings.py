@@ -46,7 +46,10 @@ def match(kind: TargetKind, *headings: str) -> Matched:
         (SITE, "lat", "latitude_deg"),
         (SITE, "Latitude", "latitude_deg"),
         (SITE, "Latitude (°N)", "latitude_deg"),
-        (SITE, "latitude_degrees", "latitude_deg"),  # Starlink exporters, behind `starlink_dish_`
+        (SITE, "starlink_dish_latitude_degrees", "latitude_deg"),  # Starlink exporters
+        (SITE, "starlink_dish_gps_longitude", "longitude_deg"),
+        (SITE, "starlink_dish_heading_degrees", "heading_deg"),
+        (SITE, "ship_hdg", "heading_deg"),  # a research ship's solar tracker
         (SITE, "gps_lat", "latitude_deg"),
         (SITE, "lon", "longitude_deg"),
         (SITE, "lng", "longitude_deg"),

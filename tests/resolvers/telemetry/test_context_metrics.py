@@ -121,6 +121,7 @@ async def test_what_stands_for_no_position_costs_its_cell_only(
         ("headingDeg", [350.0, 10.0, 0.0], 0.0),
         ("headingDeg", [340.0, 350.0, 0.0], 350.0),
         ("headingDeg", [80.0, 90.0, 100.0], 90.0),
+        ("headingDeg", [-170.0, 170.0, 180.0], -180.0),  # an Autel drone counts from -180
         ("longitudeDeg", [179.0, -179.0, 178.0], 179.3333),
         ("longitudeDeg", [-10.0, 10.0, 3.0], 1.0),
     ],
@@ -136,9 +137,9 @@ async def test_means_go_around_the_circle(
 
     [series] = found["series"]["columns"]
     assert found["series"]["bucketSeconds"] is not None
-    assert series["mean"] == [pytest.approx(mean, abs=1e-3)]
+    assert [(value - mean + 180) % 360 for value in series["mean"]] == [pytest.approx(180, abs=1e-3)]
     assert (series["min"], series["max"]) == ([min(values)], [max(values)])
-    assert found["statistics"][0]["mean"] == pytest.approx(mean, abs=1e-3)
+    assert (found["statistics"][0]["mean"] - mean + 180) % 360 == pytest.approx(180, abs=1e-3)
 
 
 async def test_weeks_are_read_from_samples_as_there_are_no_roll_ups(
