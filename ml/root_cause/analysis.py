@@ -15,6 +15,7 @@ from ml.root_cause.directions import in_any_direction, repeat_for_directions
 from ml.root_cause.event_features import EventFeatures, extract_features
 from ml.root_cause.events import Event, detect_events
 from ml.root_cause.fault_grouping import ExplainedEvent, group_faults
+from ml.root_cause.fault_splitting import split_faults
 from ml.root_cause.impact import Weighed, measure_damage, rank_patterns
 from ml.root_cause.localization import Explanation, explain_event
 from ml.root_cause.model import RootCauseModel
@@ -58,20 +59,25 @@ class _Findings:
 
 def _examine(topology: Topology, request: Request, model: RootCauseModel) -> _Findings:
     residuals = compute_residuals(topology, request)
-    explained = [_explain(topology, residuals, event, model) for event in detect_events(topology, residuals)]
     scope = repeat_for_directions(topology.in_scope)
+
+    def explain(event: Event) -> ExplainedEvent:
+        return _explain(topology, residuals, event, model)
+
+    explained = list[ExplainedEvent]()
+    for event in detect_events(topology, residuals):
+        touches = bool(scope[event.affected_streams].any())
+        explained += split_faults(event, explain) if touches else [explain(event)]
     faults = group_faults(topology, explained)
-    touching = [fault for fault in faults if scope[fault.event.affected_streams].any()]
 
     def confidence(fault: ExplainedEvent) -> float:
         return model.confidence(fault.explanations, alarmed=request.alarmed)
 
     weighed = [
-        Weighed(_pattern(topology, residuals, one, confidence(one)), measure_damage(one.event, scope))
-        for one in touching
+        Weighed(_pattern(topology, residuals, one, confidence(one)), measure_damage(one.event, scope)) for one in faults
     ]
     measured = int((in_any_direction(residuals.known) & topology.in_scope).sum())
-    return _Findings(weighed, _correlation(residuals, touching, scope), measured, residuals.step_ms)
+    return _Findings(weighed, _correlation(residuals, faults, scope), measured, residuals.step_ms)
 
 
 def _explain(topology: Topology, residuals: Residuals, event: Event, model: RootCauseModel) -> ExplainedEvent:

@@ -27,6 +27,7 @@ from ml.root_cause.timing import (
 )
 
 CORE: Final = 0.5  # share of the peak from which a sample belongs to the event's core
+MOSTLY: Final = 0.5  # of the core's weight
 LEAST_DEPTH_DB: Final = 0.7  # smaller depths of a single stream have no meaningful ratio
 LEAST_SHARED_DB: Final = 0.25  # nor of many
 LEAST_MEAN_DB: Final = 0.5  # divisor of the depths' scatter, at least
@@ -41,11 +42,13 @@ class EventFeatures:
     affected: the streams that probably show it.
     fading: it shows in the signal.
     depth, noise, power: means over the event's core, dB; see `Residuals`.
+    locked_depth: the same as depth, but like noise and power only of samples with lock, which ratios can be made of.
     onset: minutes from the event's first sample to half of the stream's depth.
     profile: common to all affected streams, dB, shape (times,).
     rise_minutes, gradual, round, minutes, lasts, runs, total, daily, compact: see `Feature`.
     mobile: the stream's site is mobile. nearby: its site is close to the centre, and another.
     centre: the index of the affected site around which depth falls off with distance.
+    distance: of each link's site from it, km, shape (links,).
     coincidence: nats against a rain cell that happens to affect just these links.
     level_rise: rise of the level, relative to the rise that added noise alone would cause.
     """
@@ -53,6 +56,7 @@ class EventFeatures:
     affected: Bools
     fading: bool
     depth: Floats32
+    locked_depth: Floats32
     noise: Floats32
     power: Floats32
     onset: Floats32
@@ -68,6 +72,7 @@ class EventFeatures:
     nearby: Bools
     centre: int
     compact: float
+    distance: Floats32
     daily: float
     coincidence: float
     level_rise: Floats32
@@ -78,12 +83,13 @@ class EventFeatures:
         ib, ob, remotes = some & inbound, some & ~inbound, repeat_for_directions(in_any_direction(some))
         depth_ib, depth_ob = median(self.depth[ib]), median(self.depth[ob])
         main = ib if np.nan_to_num(depth_ib) >= np.nan_to_num(depth_ob) else ob
+        locked_ib, locked_ob = median(self.locked_depth[ib]), median(self.locked_depth[ob])
         least_ib, least_ob = _least_depth(ib), _least_depth(ob)
         return {
             Feature.DEPTH: float(np.nanmax([depth_ib, depth_ob, -1.0])) if self.fading and some.any() else np.nan,
-            Feature.NOISE_SHARE_IB: _share(median(self.noise[ib]), depth_ib, least_ib),
-            Feature.NOISE_SHARE_OB: _share(median(self.noise[ob]), depth_ob, least_ob),
-            Feature.BALANCE: _log_ratio(depth_ob, depth_ib, max(least_ib, least_ob)),
+            Feature.NOISE_SHARE_IB: _share(median(self.noise[ib]), locked_ib, least_ib),
+            Feature.NOISE_SHARE_OB: _share(median(self.noise[ob]), locked_ob, least_ob),
+            Feature.BALANCE: _log_ratio(locked_ob, locked_ib, max(least_ib, least_ob)),
             Feature.POWER_IB: median(self.power[remotes & inbound]),
             Feature.POWER_OB: median(self.power[remotes & ~inbound]),
             Feature.RISE: self.rise_minutes,
@@ -95,6 +101,7 @@ class EventFeatures:
             Feature.TOTAL: self.total,
             Feature.DAILY: self.daily,
             Feature.COMPACT: self.compact,
+            Feature.SPREAD: median(self.distance[in_any_direction(some)]),
             Feature.LEVEL_RISE: median(self.level_rise[some]),
             Feature.SCATTER: _scatter(self.depth[main]),
             Feature.LAG: deviation(self.onset[main]),
@@ -110,6 +117,8 @@ def extract_features(topology: Topology, residuals: Residuals, event: Event) -> 
     streams = np.concatenate([event.affected_links, event.affected_links + links])
     profile = _common_profile(residuals, event)
     weight = _core(profile, event)
+    locked = _where_locked(residuals, streams, event, weight)
+    locked_depth = _weighted_mean(-residuals.esno[streams], locked)
     depth = _spread(streams, -_weighted_mean(residuals.esno[streams], weight), 2 * links)
     centre, distance = find_centre(topology, affected % links, np.nan_to_num(depth[affected], nan=1.0))
     run, fading = find_main_run(profile, event.active), event.channel is Channel.SIGNAL
@@ -118,8 +127,9 @@ def extract_features(topology: Topology, residuals: Residuals, event: Event) -> 
         affected=event.membership > 0.5,
         fading=fading,
         depth=depth,
-        noise=_spread(streams, _weighted_mean(residuals.noise[streams], weight), 2 * links),
-        power=_spread(streams, _weighted_mean(residuals.power[streams], weight), 2 * links),
+        locked_depth=_spread(streams, locked_depth, 2 * links),
+        noise=_spread(streams, _weighted_mean(residuals.noise[streams], locked), 2 * links),
+        power=_spread(streams, _weighted_mean(residuals.power[streams], locked), 2 * links),
         onset=_spread(affected, measure_arrivals(residuals, event) if fading else np.nan, 2 * links),
         profile=profile,
         rise_minutes=measure_rise(profile, run) * minutes,
@@ -135,9 +145,10 @@ def extract_features(topology: Topology, residuals: Residuals, event: Event) -> 
         compact=measure_compactness(
             distance, np.isin(np.arange(links), event.affected_links) | (topology.site == centre)
         ),
+        distance=distance,
         daily=is_daily(residuals.at, event.active),
         coincidence=coincidence_penalty(topology, event),
-        level_rise=_spread(streams, _level_rise(residuals, streams, depth[streams], weight), 2 * links),
+        level_rise=_spread(streams, _level_rise(residuals, streams, locked_depth, locked), 2 * links),
     )
 
 
@@ -177,11 +188,27 @@ def _core(profile: Floats32, event: Event) -> Floats32:
     return np.where(core, np.maximum(event.profile, 0.0), 0.0).astype(np.float32)
 
 
+def _where_locked(residuals: Residuals, streams: Integers, event: Event, core: Floats32) -> Floats32:
+    """Returns the core's weights for each stream, 0 without lock, shape (streams, times).
+
+    Streams without lock in most of the core have those of the event's slopes.
+    """
+    lost = residuals.unlocked[streams]
+    slopes = np.where(event.active, np.maximum(event.profile, 0.0), 0.0)
+    mostly_lost = (lost @ core) > MOSTLY * core.sum()
+    weight = np.where(mostly_lost[:, None], slopes, core)
+    result: Floats32 = np.where(lost, 0.0, weight).astype(np.float32)
+    return result
+
+
 def _weighted_mean(values: Floats32, weight: Floats32) -> Floats32:
-    """Returns weighted means over time of the known values, NaN where there are none, shape (streams,)."""
+    """Returns weighted means over time of the known values, NaN where there are none, shape (streams,).
+
+    weight: shape (times,), or (streams, times).
+    """
     known = np.isfinite(values)
-    total = known @ weight
-    mean = np.where(known, values, 0.0) @ weight / np.maximum(total, 1e-6)
+    total = (known * weight).sum(axis=1)
+    mean = (np.where(known, values, 0.0) * weight).sum(axis=1) / np.maximum(total, 1e-6)
     return np.where(total > 0, mean, np.nan).astype(np.float32)
 
 

@@ -23,6 +23,7 @@ from ml.root_cause.residuals import Residuals
 
 MOST_EVENTS: Final = 12  # in a channel
 NEIGHBOUR_KM: Final = 70.0
+TAIL: Final = 0.05  # of the peak: less, at its end, is no part of an event
 AROUND: Final = 2  # samples before and after that an event explains as well
 UNEXPLAINED_DB, UNEXPLAINED_SHARE = 1.5, 0.35  # deeper than expected by so much: something else happens as well
 
@@ -67,6 +68,7 @@ def detect_events(topology: Topology, residuals: Residuals) -> list[Event]:
             topology,
             left,
             group_by_network(topology) if congestion else group_by_shared_risk(topology),
+            unlocked=residuals.unlocked,
             singles=not congestion,
         ):
             detected.append(event)
@@ -74,7 +76,9 @@ def detect_events(topology: Topology, residuals: Residuals) -> list[Event]:
     return detected
 
 
-def _in_channel(topology: Topology, left: Degradation, groups: StreamGroups, *, singles: bool) -> Iterator[Event]:
+def _in_channel(
+    topology: Topology, left: Degradation, groups: StreamGroups, unlocked: Bools, *, singles: bool
+) -> Iterator[Event]:
     """Yields one event after another, and takes each away from what is left to explain."""
     for _ in range(MOST_EVENTS):
         common_mode = find_common_mode(left, groups, singles=singles)
@@ -82,7 +86,7 @@ def _in_channel(topology: Topology, left: Degradation, groups: StreamGroups, *, 
             return
         event = _event(topology, left, common_mode)
         if event.affected_streams.size:
-            _explain(left, event, common_mode)
+            _explain(left, event, common_mode, unlocked)
             yield event
         elif common_mode.group is not None:  # the group degrades, but without a common profile
             groups.dismiss(common_mode.group)
@@ -93,10 +97,17 @@ def _in_channel(topology: Topology, left: Degradation, groups: StreamGroups, *, 
 def _event(topology: Topology, left: Degradation, common_mode: CommonMode) -> Event:
     near = _near_link(topology, int(common_mode.members[0])) if common_mode.alone else None
     fit = fit_membership(left, common_mode, near)
-    active = mask_runs(len(common_mode.profile), fit.runs)
+    active = _trim_tail(mask_runs(len(common_mode.profile), fit.runs), common_mode.profile)
     profile = np.where(active, common_mode.profile, 0.0)
     evidence = left.known[:, active].mean(axis=1) > LEAST_MEASURED
     return Event(left.channel, profile, active, fit.loading, fit.probability * evidence, evidence, len(fit.runs))
+
+
+def _trim_tail(active: Bools, profile: Floats32) -> Bools:
+    """Returns the event's times without the last ones at which next to nothing is left of it, shape (times,)."""
+    shown = np.flatnonzero(active & (profile >= TAIL * profile[active].max(initial=0.0)))
+    result: Bools = active & (np.arange(len(active)) <= (shown[-1] if len(shown) else len(active)))
+    return result
 
 
 def _near_link(topology: Topology, stream: int) -> Bools:
@@ -111,14 +122,17 @@ def _near_link(topology: Topology, stream: int) -> Bools:
     return result
 
 
-def _explain(left: Degradation, event: Event, common_mode: CommonMode) -> None:
-    """Takes the event away from what is left to explain; only much deeper degradation stays."""
+def _explain(left: Degradation, event: Event, common_mode: CommonMode, unlocked: Bools) -> None:
+    """Takes the event away from what is left to explain; only much deeper degradation stays.
+
+    How deep a fade is that a receiver lost lock in, nobody knows.
+    """
     reach = _widen(event.active)
     gone = np.union1d(event.affected_streams, common_mode.members) if common_mode.alone else event.affected_streams
     cells = np.ix_(gone, np.flatnonzero(reach))
     expected = event.loading[gone][:, None] * event.profile[reach][None]
     more = left.depth[cells] - expected
-    covered = more < np.maximum(UNEXPLAINED_DB, UNEXPLAINED_SHARE * expected)
+    covered = (more < np.maximum(UNEXPLAINED_DB, UNEXPLAINED_SHARE * expected)) | unlocked[cells]
     left.depth[cells] = np.where(covered, 0.0, more)
     left.known[cells] = np.where(covered, 0.0, left.known[cells])
 

@@ -9,6 +9,7 @@ from ml.catalogue.root_causes import RootCause
 from ml.catalogue.topology import SiteArrays, Topology
 from ml.numerics.geodesy import km_apart
 from ml.root_cause.degradation import Channel
+from ml.root_cause.directions import repeat_for_directions
 from ml.root_cause.events import Event
 from ml.root_cause.localization import Explanation
 
@@ -49,8 +50,10 @@ class ExplainedEvent:
 
 
 def group_faults(topology: Topology, explained: list[ExplainedEvent]) -> list[ExplainedEvent]:
-    """Returns one explained event for each fault, at most three at a time."""
-    return _keep_concurrent(_drop_consequences(_join(topology, explained)))
+    """Returns one explained event for each fault that touches the scope, at most three at a time."""
+    scope = repeat_for_directions(topology.in_scope)
+    faults = _drop_consequences(_join(topology, explained))
+    return _keep_concurrent([fault for fault in faults if scope[fault.event.affected_streams].any()])
 
 
 # ---------------------------------------------------------------- the same fault

@@ -31,6 +31,7 @@ class Residuals:
     the scaled grade, takes its place.
     noise: rise of noise and interference at the receiver, dB.
     outage: no sign of life in either direction.
+    unlocked: the receiver has no lock, so that `esno` is nominal, and nothing follows from its ratio to others.
     congestion: excess of latency, loss and discards in robust deviations, 0 to 10.
     busy: much more is carried than usual, by utilisation.
     throughput: natural logarithm of the ratio to the reference.
@@ -49,6 +50,7 @@ class Residuals:
     power: Floats32
     noise: Floats32
     outage: Bools
+    unlocked: Bools
     congestion: Floats32
     busy: Bools
     throughput: Floats32
@@ -69,7 +71,8 @@ def compute_residuals(topology: Topology, request: Request) -> Residuals:
     grid = resample(topology, request)
     reference = estimate_reference(grid, request.reference)
     outage = detect_outages(topology, grid, reference.change(grid, Metric.ESNO_DB), alarmed=request.alarmed)
-    esno, level = _signal(grid, reference, outage), reference.change(grid, Metric.RX_LEVEL_DBM)
+    esno, unlocked = _signal(grid, reference, outage)
+    level = reference.change(grid, Metric.RX_LEVEL_DBM)
     return Residuals(
         at=grid.at,
         step_ms=grid.step_ms,
@@ -78,6 +81,7 @@ def compute_residuals(topology: Topology, request: Request) -> Residuals:
         power=reference.change(grid, Metric.TX_POWER_DBM),
         noise=estimate_noise_rise(reference.of(Metric.ESNO_DB)[:, None], esno, level),
         outage=outage,
+        unlocked=unlocked,
         congestion=_congestion(grid, reference),
         busy=grid.reading(Metric.UTILIZATION_PCT) > BUSY * reference.of(Metric.UTILIZATION_PCT)[:, None],
         throughput=_throughput(grid, reference),
@@ -91,15 +95,14 @@ def compute_residuals(topology: Topology, request: Request) -> Residuals:
     )
 
 
-def _signal(grid: Grid, reference: ReferenceLevels, outage: Bools) -> Floats32:
-    """Returns the change of Es/N0, or of what takes its place, dB, shape (streams, times)."""
+def _signal(grid: Grid, reference: ReferenceLevels, outage: Bools) -> tuple[Floats32, Bools]:
+    """Returns the change of Es/N0, or of what takes its place, dB, and where there is no lock, (streams, times)."""
     esno, level = reference.change(grid, Metric.ESNO_DB), reference.change(grid, Metric.RX_LEVEL_DBM)
     measures_esno = np.isfinite(reference.of(Metric.ESNO_DB))[:, None]
     unlocked = detect_lock_loss(grid, grid.present & measures_esno & np.isnan(esno) & ~outage)
     esno = np.where(unlocked, np.float32(-LOST_DB), np.where(outage, np.nan, esno))
     stand_in = np.where(np.isnan(level), np.float32(GRADE_DB) * reference.change(grid, Metric.GRADE), level)
-    result: Floats32 = np.where(measures_esno, esno, stand_in)
-    return result
+    return np.where(measures_esno, esno, stand_in), unlocked
 
 
 def estimate_noise_rise(reference_esno: Floats32, esno: Floats32, level: Floats32) -> Floats32:

@@ -33,6 +33,7 @@ class Feature(StrEnum):
     TOTAL = "TOTAL"  # minutes of all runs together
     DAILY = "DAILY"  # 1: it recurs at the same time of the day; NaN without recurrence
     COMPACT = "COMPACT"  # chance that an affected site is nearer to the centre than an unaffected one
+    SPREAD = "SPREAD"  # median distance of the affected sites from the centre, km
     LEVEL_RISE = "LEVEL_RISE"  # rise of the level relative to that of added noise; 0: the level stayed
     SCATTER = "SCATTER"  # standard deviation over mean of the links' depths
     LAG = "LAG"  # robust standard deviation of the links' onsets, minutes

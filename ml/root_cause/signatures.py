@@ -59,6 +59,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             Feature.POWER_OB: NO_MORE_POWER,
             Feature.LEVEL_RISE: at_most(0.35, 0.35, 2.5),
         },
+        healthy_member_weight=0.5,  # a demodulator bank serves part of a network
     ),
     Signature(
         RootCause.EQUIPMENT_FAILURE,
@@ -77,12 +78,13 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
         CulpritKind.SITE,
         ("IO", "OB"),
         expects={
-            Feature.NOISE_SHARE_IB: BOTH_FALL,
+            Feature.NOISE_SHARE_IB: at_most(0.15, 0.1),
             Feature.NOISE_SHARE_OB: BOTH_FALL,
             Feature.GRADUAL: at_least(1.0, 0.33),
             Feature.MINUTES: at_least(120, 45),
             Feature.SCATTER: ALIKE,
             Feature.POWER_IB: at_most(1.0, 0.8),
+            Feature.POWER_OB: NO_MORE_POWER,
             Feature.BALANCE: at_least(0.15, 0.25),
         },
     ),
@@ -137,6 +139,7 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             Feature.POWER_IB: at_least(0.0, 0.4),
             Feature.BALANCE: at_least(-0.15, 0.25, 3.0),
             Feature.COMPACT: at_least(0.9, 0.1),
+            Feature.SPREAD: at_most(200, 100, 4.0),  # km: a cell has tens, a front some hundred
             Feature.SCATTER: at_least(0.15, 0.1),
         },
         healthy_member_weight=0.4,
@@ -159,6 +162,26 @@ SIGNATURES: Final[tuple[Signature, ...]] = (
             Feature.BALANCE: at_most(0.1, 0.25, 3.0),
             Feature.SCATTER: ALIKE,
         },
+        at_hub=True,
+        usual_minutes=60.0,
+    ),
+    # Over a hub without uplink power control, or beyond what it can do.
+    Signature(
+        RootCause.RAIN_FADE,
+        CulpritKind.SITE,
+        ("IO",),
+        expects={
+            Feature.ROUND: ROUND,
+            Feature.NOISE_SHARE_IB: Interval(0.15, 0.65, 0.1),
+            Feature.NOISE_SHARE_OB: at_most(0.15, 0.15),
+            Feature.MINUTES: Interval(10, 420, 120),
+            Feature.LASTS: at_most(0.0, 0.7),
+            Feature.RISE: Interval(4, 90, 20),
+            Feature.GRADUAL: at_least(0.4, 0.3, 3.0),
+            Feature.POWER_OB: at_most(0.4, 0.3),
+            Feature.SCATTER: ALIKE,
+        },
+        rarity=0.7,
         at_hub=True,
         usual_minutes=60.0,
     ),

@@ -22,12 +22,13 @@ from resolvers.store.tables.models import Champion, ModelAction, ModelVersion, P
 
 FOLDER: Final = Path(__file__).parent
 FIRST_VERSION: Final = "1.0.0"
-VERSIONS: Final = {ROOT_CAUSE: "1.2.0"} | dict.fromkeys(DETECTORS, "1.0.1")  # trained anew since the first release
+VERSIONS: Final = {ROOT_CAUSE: "1.3.0"} | dict.fromkeys(DETECTORS, "1.0.1")  # trained anew since the first release
 REPLACED: Final = {  # sha256 of what earlier releases shipped: whoever is served by one gets the newer version
     ROOT_CAUSE: frozenset(
         {
             "047e70e76ad2dde5976fc50f3af98ac91a2ab7a852fc7fe98030dc4064a384fa",
             "fd12709ea42df2166b47f85521bae0db092333f4f9df8f17f072c67ea871b784",
+            "fe3bc2088a29b87b2416d4c9feac23317e95a31e1d51152aeafb1195eaea0d6c",
         }
     ),
     "anomaly_link": frozenset({"01cc15e6eb42968556996e3ac7d839c8bb0efa36c5bbeb532e386ce032388010"}),

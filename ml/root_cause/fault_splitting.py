@@ -1,0 +1,65 @@
+"""Fault splitting: links that degraded at the same time by chance, each part by a fault of its own."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from ml.numerics.arrays import Bools
+from ml.root_cause.directions import in_any_direction, repeat_for_directions
+from ml.root_cause.events import Event
+from ml.root_cause.fault_grouping import ExplainedEvent
+
+GOOD: Final = -3.0  # nats: an event that one fault explains so well is not split
+COINCIDENCE: Final = 3.0  # nats against each further fault at the same time
+MOST_SPLITS: Final = 4  # that are tried
+LEAST_SHARE: Final = 0.1  # of the links, of each part: a link more or less is within what explains the others
+MOST_FAULTS: Final = 3
+
+Explain = Callable[[Event], ExplainedEvent]
+
+
+def split_faults(event: Event, explain: Explain, faults: int = MOST_FAULTS) -> list[ExplainedEvent]:
+    """Returns the event explained by one fault, or by several, each with its links, if that is likelier.
+
+    Likelihoods of faults that are independent multiply: of each further fault it is subtracted that it happens to
+    come at the same time.
+
+    explain: returns an event as one fault. faults: at most.
+    """
+    whole = explain(event)
+    best, best_score = [whole], whole.best.score
+    if best_score >= GOOD or faults == 1:
+        return best
+    for mask in _list_splits(whole):
+        inside = explain(_restrict(event, mask))
+        if inside.best.score - COINCIDENCE <= best_score:  # whatever the rest is
+            continue
+        parts = [inside, *split_faults(_restrict(event, ~mask), explain, faults - 1)]
+        score = sum(part.best.score for part in parts) - COINCIDENCE * (len(parts) - 1)
+        if score > best_score:
+            best, best_score = parts, score
+    return best
+
+
+def _list_splits(whole: ExplainedEvent) -> Iterator[Bools]:
+    """Yields affected streams that a likely culprit would affect while it spares other links, (streams,)."""
+    affected, seen = whole.event.membership > 0.5, set[bytes]()
+    links = in_any_direction(affected)
+    for one in sorted(whole.explanations, key=lambda one: -one.score):
+        if one.candidate is None or len(seen) == MOST_SPLITS:
+            continue
+        inside = in_any_direction(one.candidate.members & affected)
+        mask = repeat_for_directions(inside)
+        if min(inside.sum(), (links & ~inside).sum()) < max(1, LEAST_SHARE * links.sum()) or mask.tobytes() in seen:
+            continue
+        seen.add(mask.tobytes())
+        yield mask
+
+
+def _restrict(event: Event, mask: Bools) -> Event:
+    """Returns the event of these streams only. Of the others that it affects, nothing else is known."""
+    others = ~mask & (event.membership > 0.5)
+    membership = np.where(mask, event.membership, np.float32(0.0))
+    return replace(event, membership=membership, evidence=event.evidence & ~others)
