@@ -98,7 +98,7 @@ def samples_to_frame(kind: TargetKind, samples: Sequence[Mapping[str, Any]]) -> 
         data[column] = pl.Series(given[to_camel_case(column)], dtype=pl.Float64, strict=False)
     for spec in CATALOGUE[kind].context_specs:
         values = given[to_camel_case(spec.column)]
-        if any(value is not None for value in values):
+        if values.count(None) < len(values):
             data[spec.column] = pl.Series(values, dtype=pl.Float64, strict=False)
     return pl.DataFrame(data)
 

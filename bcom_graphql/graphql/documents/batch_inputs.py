@@ -145,6 +145,8 @@ class Field:
             return coerced
         if self.is_required:
             raise ValueError
+        if not coerced:  # a field that nobody gives costs no look at each object
+            return [self.default] * len(rows)
         following = iter(coerced)
         return [next(following) if self.name in row else self.default for row in rows]
 
