@@ -25,7 +25,8 @@ from resolvers.store.tables.incidents import Incident, IncidentStatus
 
 LARGEST_BULK: Final = 200  # incidents of one act
 LONGEST_SNOOZE: Final = timedelta(days=366)  # a mistyped year would hide an incident for good
-UNRESOLVED: Final = frozenset(IncidentStatus) - {IncidentStatus.RESOLVED}
+ANY_STATUS: Final = frozenset(IncidentStatus)
+UNRESOLVED: Final = ANY_STATUS - {IncidentStatus.RESOLVED}
 
 Outcome: TypeAlias = Incident | ClientError
 FollowUp: TypeAlias = Callable[[AsyncSession, Sequence[Incident]], Awaitable[None]]
@@ -83,12 +84,12 @@ async def _find_owner(session: AsyncSession, owner_id: int) -> str:
 
 
 async def comment(context: Context, ids: Sequence[UUID], note: str) -> list[Outcome]:
-    """Adds a comment to the timeline. Raises InvalidInput for an empty one."""
+    """Adds a comment to the timeline, of resolved incidents too. Raises InvalidInput for an empty one."""
     caller = context.require(Role.OPERATOR, "comment on incidents")
     if is_blank(note):
         raise InvalidInput("A comment must not be empty.", ["note"])
     return await _do(
-        context, caller.author_id, ids, Act(IncidentChange.COMMENTED, UNRESOLVED, lambda _: None, note=note)
+        context, caller.author_id, ids, Act(IncidentChange.COMMENTED, ANY_STATUS, lambda _: None, note=note)
     )
 
 

@@ -75,7 +75,7 @@ class IncidentMutations:
         outcomes = await workflow.assign(info.context, [_key(id)], parse_owner(owner), note)
         return Incident.from_row(get_only(outcomes))
 
-    @mutation(Role.OPERATOR, description="Adds a comment to the timeline of an incident.")
+    @mutation(Role.OPERATOR, description="Adds a comment to the timeline of an incident, also of a resolved one.")
     async def comment_incident(self, info: Info, id: ID, note: Comment) -> IncidentResult:
         return Incident.from_row(get_only(await workflow.comment(info.context, [_key(id)], note)))
 

@@ -9,8 +9,8 @@ from polars import selectors
 
 from resolvers.telemetry.files.headings import Field, Unsuitable
 from resolvers.telemetry.files.messages import NUMBER, Job
+from resolvers.telemetry.values.directions import parse_directions
 from resolvers.telemetry.values.labels import READERS
-from resolvers.telemetry.values.missing import drop_missing
 from resolvers.telemetry.values.moments import MomentRules, explain_moment_type, parse_moments
 from resolvers.telemetry.values.numbers import explain_type, parse_numbers, parse_whole_numbers
 from resolvers.telemetry.values.parsed import LEFT_OUT, SHOWN_CHARACTERS, Parsed
@@ -18,7 +18,6 @@ from resolvers.telemetry.values.parsed import LEFT_OUT, SHOWN_CHARACTERS, Parsed
 LONGEST_CELL: Final = 1024  # bytes
 CUT_OFF: Final = "…"  # ends what is shorter than it was, so that it cannot be read as anything
 UNPRINTABLE: Final = r"[\p{C}\p{Zl}\p{Zp}]"  # of a cell that is shown
-DIRECTIONS: Final = ("IB", "OB")
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def parse_cells(raw: pl.DataFrame, job: Job) -> TypedRows:
     at = parse_moments(raw["at"], MomentRules(job.time_zone, job.time_unit))
     keys = {NUMBER: parse_whole_numbers(raw[target]), "at": at}
     if "direction" in raw.columns:
-        keys["direction"] = _parse_directions(raw["direction"])
+        keys["direction"] = parse_directions(raw["direction"])
     metrics = {
         name: parse_numbers(raw[name], job.decimal, job.units.get(name, ""), READERS.get(name))
         for name in job.metrics
@@ -69,15 +68,6 @@ def parse_cells(raw: pl.DataFrame, job: Job) -> TypedRows:
     unreadable = _describe_keys({target if name == NUMBER else name: parsed for name, parsed in keys.items()})
     frame = raw.select(**columns, unreadable=unreadable, left_out=_describe_metrics(metrics))
     return TypedRows(frame, at.forms)
-
-
-def _parse_directions(raw: pl.Series) -> Parsed:
-    words = drop_missing(raw.cast(pl.String)).str.to_uppercase()
-    is_known = words.is_in(DIRECTIONS)
-    if is_known.all():
-        return Parsed(words)
-    reasons = pl.select(pl.when(words.is_not_null() & ~is_known).then(pl.lit("must be IB or OB"))).to_series()
-    return Parsed(words, reasons)
 
 
 def _describe_keys(keys: Mapping[str, Parsed]) -> pl.Expr:

@@ -17,7 +17,7 @@ NAMED_CHARACTERS: Final = 50  # of a column
 class ParquetFile:
     """A Parquet file, whose columns keep their types, those of their values where they have dictionaries."""
 
-    def __init__(self, file: BinaryIO, max_rows: int) -> None:
+    def __init__(self, file: BinaryIO, max_rows: int, notes: Sequence[str] = ()) -> None:
         file.seek(0)
         self._max_rows = max_rows
         self._lazy = pl.scan_parquet(file, glob=False)
@@ -26,7 +26,7 @@ class ParquetFile:
             raise Unreadable(TOO_WIDE)
         self.schema = pl.Schema({name: pl.String if _is_dictionary(dtype) else dtype for name, dtype in stored.items()})
         self.headings = {name: name for name in self.schema}
-        self.notes: list[str] = []
+        self.notes = [*notes]
 
     def count_rows(self) -> int:
         return int(self._lazy.select(pl.len()).collect().item())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from io import BytesIO
 from typing import BinaryIO, Final
 
 from resolvers.telemetry.files.annotated import AnnotatedFile
@@ -16,6 +17,7 @@ from resolvers.telemetry.files.unpacking import READ_BYTES, name_packing, unpack
 
 SAMPLE_BYTES: Final = 1 << 20  # of which the way is learned in which the file is written
 MAX_UNPACKED: Final = 4 << 30
+MAX_PACKED_PARQUET: Final = 64 << 20  # is held in memory: Parquet is read from its end, and the reader writes no files
 MOST_PACKINGS: Final = 3  # one in the other
 
 
@@ -25,6 +27,7 @@ def open_table(
     max_unpacked: int = MAX_UNPACKED,
     block_bytes: int = BLOCK_BYTES,
     max_rows: int = MAX_ROWS,
+    max_parquet: int = MAX_PACKED_PARQUET,
 ) -> TableFile:
     """Opens a table.
 
@@ -34,13 +37,16 @@ def open_table(
     max_unpacked: bytes that a packed file may unpack to.
     block_bytes: of CSV read at a time; no row may be longer.
     max_rows: of a piece.
+    max_parquet: bytes that Parquet in another packing may unpack to.
     """
     packings = _list_packings(file, max_unpacked)
     beginning = _take(_open_chunks(file, packings, max_unpacked, READ_BYTES), SNIFFED_BYTES)
+    notes = [f"It is compressed by {packing}." for packing in packings]
     if beginning.startswith(PARQUET):
-        if packings:
-            raise Unreadable(f"it is Parquet compressed by {packings[0]}; unpack it first")
-        return ParquetFile(file, max_rows)
+        if not packings:
+            return ParquetFile(file, max_rows)
+        unpacked = _hold(_open_chunks(file, packings, max_unpacked, READ_BYTES), packings[0], max_parquet)
+        return ParquetFile(unpacked, max_rows, notes)
     if why := name_other(beginning):
         raise Unreadable(why)
     encoding, skipped = detect_encoding(beginning)
@@ -52,7 +58,6 @@ def open_table(
     sample = _take(open_text(), SAMPLE_BYTES, b"\n\r", block_bytes)
     if why := name_other_text(sample[:SNIFFED_BYTES]):
         raise Unreadable(why)
-    notes = [f"It is compressed by {packing}." for packing in packings]
     notes += [f"It is in {NAMES[encoding]}."] if encoding in NAMES else []
     dialect = detect_dialect(sample, decimal)
     kind = AnnotatedFile if dialect.is_annotated else CsvFile
@@ -76,6 +81,16 @@ def _open_chunks(file: BinaryIO, packings: list[str], max_unpacked: int, size: i
     for packing in packings:
         chunks = unpack(chunks, packing, max_unpacked)
     return chunks
+
+
+def _hold(chunks: Iterator[bytes], packing: str, most: int) -> BinaryIO:
+    """Returns what is unpacked as a file in memory. Raises Unreadable where it is too large for that."""
+    held = BytesIO()
+    for chunk in chunks:
+        if held.tell() + len(chunk) > most:
+            raise Unreadable(f"it is Parquet of more than {most >> 20} MiB compressed by {packing}; unpack it first")
+        held.write(chunk)
+    return held
 
 
 def _take(chunks: Iterator[bytes], size: int, until: bytes = b"", most: int = 0) -> bytes:

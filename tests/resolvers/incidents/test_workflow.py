@@ -200,7 +200,22 @@ async def test_anomalies_are_commented_too(operator: Api, api: Api, make: Factor
 # ---------------------------------------------------------------- what cannot be done
 
 
-@pytest.mark.parametrize("name", ALL)
+async def test_a_resolved_incident_is_commented_on_without_reopening_it(
+    operator: Api, colleague: Api, make: Factory
+) -> None:
+    """Who was on duty writes the post-mortem when all is over; who resolved it is still known then."""
+    incident = await make.incident()
+    await act(operator, "resolve", incident)
+
+    answer = await act(colleague, "comment", incident, text="The LNB was wet")
+    late = await act(operator, "resolve", incident)
+
+    assert (answer["__typename"], answer["status"]) == ("Incident", "RESOLVED")
+    assert [(entry["action"], entry["note"]) for entry in answer["timeline"]][-1] == ("COMMENTED", "The LNB was wet")
+    assert late["message"] == "This incident is already resolved by you. Reopen it first."
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "comment"])
 async def test_a_resolved_incident_must_be_reopened_first(
     operator: Api, colleague: Api, make: Factory, name: str
 ) -> None:

@@ -19,6 +19,7 @@ from resolvers.store.tables.core import Link
 from resolvers.telemetry import file_import as importing
 from resolvers.telemetry.file_import import Progress
 from resolvers.telemetry.files.processes import BATCH_ROWS, FileReaders
+from resolvers.telemetry.values.directions import EITHER
 from tests.helpers.packing import compress_by_zstd
 from tests.helpers.support import Factory, ago, iso, ms, stored
 
@@ -151,7 +152,7 @@ async def test_unreadable_cells_are_refused_with_their_reasons(read: Import, lin
         4: "at must have an offset (append Z for UTC), or its zone must be named with --time-zone (timeZone),"
         f" and is {NOON:%Y-%m-%dT%H:%M:%S}.",
         5: "ESNO_DB must be a number, and is much.",
-        6: "direction must be IB or OB, and is UP.",
+        6: f"direction {EITHER}, and is UP.",
         7: "The direction must be IB or OB.",
         8: "The link's number is missing.",
         9: "The time is missing.",

@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Callable
 from functools import partial
 
+import polars as pl
 import pytest
 
 from resolvers.base.errors import InvalidInput
@@ -136,8 +137,30 @@ def test_what_is_packed_is_named_too() -> None:
         read(gzip.compress(b'{"rows": []}'))
     with pytest.raises(Unreadable, match="it is empty"):
         read(gzip.compress(b""))
-    with pytest.raises(Unreadable, match="it is Parquet compressed by zstd; unpack it first"):
-        read(compress_by_zstd(b"PAR1....PAR1"))
+
+
+@both
+def test_parquet_in_another_packing_is_read(pack: Pack, name: str) -> None:
+    """Exports are often packed whatever they are; of large ones we say to unpack them."""
+    written = io.BytesIO()
+    pl.DataFrame({"link": [str(number) for number in range(50_000)]}).write_parquet(written)
+    packed = pack(written.getvalue())
+
+    numbers, notes = read(packed)
+
+    assert numbers == [str(number) for number in range(50_000)]
+    assert notes == [f"It is compressed by {name}."]
+    with pytest.raises(Unreadable, match=f"Parquet of more than 0 MiB compressed by {name}; unpack it first"):
+        open_table(io.BytesIO(packed), max_parquet=1000)
+
+
+@both
+def test_parquet_that_was_cut_off_in_its_packing_is_told(pack: Pack, name: str) -> None:
+    written = io.BytesIO()
+    pl.DataFrame({"link": [str(number) for number in range(50_000)]}).write_parquet(written)
+
+    with pytest.raises(Unreadable, match=f"its {name} data end too early"):
+        read(pack(written.getvalue())[:-1000])
 
 
 async def test_the_server_has_a_limit_of_its_own() -> None:
