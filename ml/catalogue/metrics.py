@@ -306,9 +306,9 @@ def grade(readings: Floats) -> Floats:
     measured = np.zeros(len(readings), dtype=bool)
     for metric, (best, worst) in GRADE_SCALES.items():
         values = readings[:, link.metrics.index(metric)]
-        known = ~np.isnan(values)
+        is_measured = ~np.isnan(values)
         satisfaction = np.clip((values - worst) / (best - worst), 0.0, 1.0)
-        product[known] *= satisfaction[known]
-        measured |= known
+        product[is_measured] *= satisfaction[is_measured]
+        measured |= is_measured
     result: Floats = np.where(measured, 10.0 * product, np.nan)
     return result

@@ -67,7 +67,7 @@ def _examine(topology: Topology, request: Request, model: RootCauseModel) -> _Fi
     explained = list[ExplainedEvent]()
     for event in detect_events(topology, residuals):
         touches = bool(scope[event.affected_streams].any())
-        explained += split_faults(event, explain) if touches else [explain(event)]
+        explained += split_faults(topology, event, explain) if touches else [explain(event)]
     faults = group_faults(topology, explained)
 
     def confidence(fault: ExplainedEvent) -> float:

@@ -62,13 +62,13 @@ class Comparison:
 
 def explain_adaptation(directions: Sequence[DirectionSamples], pattern: Pattern) -> Evidence | None:
     """Returns what most modems did, if they agree; None where too few tell their MODCOD."""
-    found = [compared for one in directions if (compared := compare(one, pattern)) is not None]
-    counts = Counter(one.adaptation for one in found if one.adaptation)
-    if not counts or 2 * (most := counts.most_common(1)[0])[1] < len(found):
+    comparisons = [compared for one in directions if (compared := compare(one, pattern)) is not None]
+    counts = Counter(one.adaptation for one in comparisons if one.adaptation)
+    if not counts or 2 * (most := counts.most_common(1)[0])[1] < len(comparisons):
         return None
     adaptation, count = most
-    example = next(one for one in found if one.adaptation is adaptation)
-    counted = f"{count} of {len(found)} link directions"
+    example = next(one for one in comparisons if one.adaptation is adaptation)
+    counted = f"{count} of {len(comparisons)} link directions"
     match adaptation:
         case Adaptation.FOLLOWED:
             statement = f"{counted} stepped their MODCOD down as Es/N0 fell ({_change(example)}): the loss is real."
@@ -86,11 +86,11 @@ def explain_adaptation(directions: Sequence[DirectionSamples], pattern: Pattern)
                 " allows more: the modem rather than the channel."
             )
             supports = pattern.cause in MODEM_CAUSES
-    return Evidence(statement, supports, round(NATS * count / len(found), 3))
+    return Evidence(statement, supports, round(NATS * count / len(comparisons), 3))
 
 
-def _change(one: Comparison) -> str:
-    return f"{one.before.name} to {one.during.name}"
+def _change(comparison: Comparison) -> str:
+    return f"{comparison.before.name} to {comparison.during.name}"
 
 
 def compare(samples: DirectionSamples, pattern: Pattern) -> Comparison | None:
@@ -135,12 +135,12 @@ def explain_beams(beams: Sequence[str | None], hit: Bools, pattern: Pattern) -> 
 
     beams, hit: of each link of the satellite that was analysed, shape (links,).
     """
-    known = [(beam, bool(is_hit)) for beam, is_hit in zip(beams, hit, strict=True) if beam]
-    affected = {beam for beam, is_hit in known if is_hit}
+    named = [(beam, bool(is_hit)) for beam, is_hit in zip(beams, hit, strict=True) if beam]
+    affected = {beam for beam, is_hit in named if is_hit}
     if len(affected) != 1:
         return None
     [beam] = affected
-    inside, outside = sum(is_hit for _, is_hit in known), sum(other != beam for other, _ in known)
+    inside, outside = sum(is_hit for _, is_hit in named), sum(other != beam for other, _ in named)
     if min(inside, outside) < LEAST_LINKS:
         return None
     statement = f"All {inside} links hit are in beam {beam}, and none of the {outside} links in other beams is hit."

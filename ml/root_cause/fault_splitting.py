@@ -1,11 +1,14 @@
 """Fault splitting: links that degraded at the same time by chance, each part by a fault of its own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import Final
 
 import numpy as np
 
+from ml.catalogue.root_causes import CulpritKind
+from ml.catalogue.topology import Topology
 from ml.numerics.arrays import Bools
 from ml.root_cause.directions import in_any_direction, repeat_for_directions
 from ml.root_cause.events import Event
@@ -20,11 +23,11 @@ MOST_FAULTS: Final = 3
 Explain = Callable[[Event], ExplainedEvent]
 
 
-def split_faults(event: Event, explain: Explain, faults: int = MOST_FAULTS) -> list[ExplainedEvent]:
+def split_faults(topology: Topology, event: Event, explain: Explain, faults: int = MOST_FAULTS) -> list[ExplainedEvent]:
     """Returns the event explained by one fault, or by several, each with its links, if that is likelier.
 
     Likelihoods of faults that are independent multiply: of each further fault it is subtracted that it happens to
-    come at the same time.
+    come at the same time. Networks of one hub that fail alike do not: the hub has one fault.
 
     explain: returns an event as one fault. faults: at most.
     """
@@ -36,9 +39,9 @@ def split_faults(event: Event, explain: Explain, faults: int = MOST_FAULTS) -> l
         inside = explain(_restrict(event, mask))
         if inside.best.score - COINCIDENCE <= best_score:  # whatever the rest is
             continue
-        parts = [inside, *split_faults(_restrict(event, ~mask), explain, faults - 1)]
+        parts = [inside, *split_faults(topology, _restrict(event, ~mask), explain, faults - 1)]
         score = sum(part.best.score for part in parts) - COINCIDENCE * (len(parts) - 1)
-        if score > best_score:
+        if score > best_score and not _share_hub(topology, parts):
             best, best_score = parts, score
     return best
 
@@ -47,15 +50,25 @@ def _list_splits(whole: ExplainedEvent) -> Iterator[Bools]:
     """Yields affected streams that a likely culprit would affect while it spares other links, (streams,)."""
     affected, seen = whole.event.membership > 0.5, set[bytes]()
     links = in_any_direction(affected)
-    for one in sorted(whole.explanations, key=lambda one: -one.score):
-        if one.candidate is None or len(seen) == MOST_SPLITS:
+    for explanation in sorted(whole.explanations, key=lambda each: -each.score):
+        if explanation.candidate is None or len(seen) == MOST_SPLITS:
             continue
-        inside = in_any_direction(one.candidate.members & affected)
+        inside = in_any_direction(explanation.candidate.members & affected)
         mask = repeat_for_directions(inside)
         if min(inside.sum(), (links & ~inside).sum()) < max(1, LEAST_SHARE * links.sum()) or mask.tobytes() in seen:
             continue
         seen.add(mask.tobytes())
         yield mask
+
+
+def _share_hub(topology: Topology, parts: Sequence[ExplainedEvent]) -> bool:
+    """Returns whether two of the faults are of networks of one hub, with the same cause."""
+    networks = [
+        (part.best.cause, int(topology.networks.hub[part.best.candidate.index]))
+        for part in parts
+        if part.best.candidate is not None and part.best.candidate.kind is CulpritKind.NETWORK
+    ]
+    return any(left == right for left, right in combinations(networks, 2))
 
 
 def _restrict(event: Event, mask: Bools) -> Event:

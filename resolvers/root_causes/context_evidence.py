@@ -76,20 +76,20 @@ def _explain(
     beams: dict[int, str],
     headings: dict[int, pl.DataFrame],
 ) -> list[Evidence]:
-    found = []
+    evidence = []
     if frame is not None:
         own = frame.filter(pl.col("link_id").is_in([*telling.intersection(pattern.links[:MOST_LINKS])]))
-        found.append(explain_adaptation(_split(own, pattern.directions), pattern))
+        evidence.append(explain_adaptation(_split(own, pattern.directions), pattern))
         if len(pattern.links) == 1 and pattern.links[0] in headings:
             link = frame.filter(pl.col("link_id") == pattern.links[0])
-            found.append(_explain_heading(link, headings[pattern.links[0]], pattern))
+            evidence.append(_explain_heading(link, headings[pattern.links[0]], pattern))
     if beams:
         satellites = topology.satellite[np.isin(topology.links, pattern.links)]
         around = topology.links[np.isin(topology.satellite, satellites)]
-        found.append(
+        evidence.append(
             explain_beams([beams.get(link) for link in around.tolist()], np.isin(around, pattern.links), pattern)
         )
-    return [one for one in found if one is not None]
+    return [one for one in evidence if one is not None]
 
 
 def _split(frame: pl.DataFrame, directions: Sequence[Direction]) -> list[DirectionSamples]:
