@@ -1,7 +1,7 @@
 """Fault splitting: links that degraded at the same time by chance, each part by a fault of its own."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Final
 
@@ -16,34 +16,56 @@ from ml.root_cause.fault_grouping import ExplainedEvent
 
 GOOD: Final = -3.0  # nats: an event that one fault explains so well is not split
 COINCIDENCE: Final = 3.0  # nats against each further fault at the same time
-MOST_SPLITS: Final = 4  # that are tried
+MOST_SPLITS: Final = 4  # of an event, or a part of it, that are tried
+MOST_TRIED: Final = 12  # parts of an event, about
 LEAST_SHARE: Final = 0.1  # of the links, of each part: a link more or less is within what explains the others
 MOST_FAULTS: Final = 3
 
 Explain = Callable[[Event], ExplainedEvent]
 
 
-def split_faults(topology: Topology, event: Event, explain: Explain, faults: int = MOST_FAULTS) -> list[ExplainedEvent]:
+def split_faults(topology: Topology, event: Event, explain: Explain) -> list[ExplainedEvent]:
     """Returns the event explained by one fault, or by several, each with its links, if that is likelier.
 
     Likelihoods of faults that are independent multiply: of each further fault it is subtracted that it happens to
     come at the same time. Networks of one hub that fail alike do not: the hub has one fault.
 
-    explain: returns an event as one fault. faults: at most.
+    explain: returns an event as one fault.
     """
-    whole = explain(event)
-    best, best_score = [whole], whole.best.score
-    if best_score >= GOOD or faults == 1:
+    return _Splitter(topology, explain).split(event, MOST_FAULTS)
+
+
+@dataclass
+class _Splitter:
+    """tried: parts of the event by their streams, explained."""
+
+    topology: Topology
+    explain: Explain
+    tried: dict[bytes, ExplainedEvent] = field(default_factory=dict)
+
+    def split(self, event: Event, faults: int) -> list[ExplainedEvent]:
+        """faults: at most."""
+        whole = self._explain(event)
+        best, best_score = [whole], whole.best.score
+        if best_score >= GOOD or faults == 1:
+            return best
+        for mask in _list_splits(whole):
+            if len(self.tried) >= MOST_TRIED:
+                break
+            inside = self._explain(_restrict(event, mask))
+            if inside.best.score - COINCIDENCE <= best_score:  # whatever the rest is
+                continue
+            parts = [inside, *self.split(_restrict(event, ~mask), faults - 1)]
+            score = sum(part.best.score for part in parts) - COINCIDENCE * (len(parts) - 1)
+            if score > best_score and not _share_hub(self.topology, parts):
+                best, best_score = parts, score
         return best
-    for mask in _list_splits(whole):
-        inside = explain(_restrict(event, mask))
-        if inside.best.score - COINCIDENCE <= best_score:  # whatever the rest is
-            continue
-        parts = [inside, *split_faults(topology, _restrict(event, ~mask), explain, faults - 1)]
-        score = sum(part.best.score for part in parts) - COINCIDENCE * (len(parts) - 1)
-        if score > best_score and not _share_hub(topology, parts):
-            best, best_score = parts, score
-    return best
+
+    def _explain(self, event: Event) -> ExplainedEvent:
+        key = event.membership.tobytes() + event.evidence.tobytes()
+        if key not in self.tried:
+            self.tried[key] = self.explain(event)
+        return self.tried[key]
 
 
 def _list_splits(whole: ExplainedEvent) -> Iterator[Bools]:
