@@ -49,6 +49,7 @@ FAMILIES = {
     "bcom_followers": "gauge",
     "bcom_followers_lagged_total": "counter",
     "bcom_incident_analyses_failed_total": "counter",
+    "bcom_incidents_never_told_total": "counter",
     "bcom_late_samples_total": "counter",
     "bcom_models_loaded": "gauge",
     "bcom_open_anomalies": "gauge",

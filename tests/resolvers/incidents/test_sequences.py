@@ -135,7 +135,7 @@ def replay(actions: list[str]) -> IncidentStatus:
             assert status is IncidentStatus.RESOLVED
             status = IncidentStatus.OPEN  # or ACKNOWLEDGED, where it has an owner
             continue
-        assert status is not IncidentStatus.RESOLVED or action == "MERGED"
+        assert status is not IncidentStatus.RESOLVED or action in {"MERGED", "COMMENTED"}
         if action == "ACKNOWLEDGED":
             assert status is IncidentStatus.OPEN
         if action == "MITIGATED":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from resolvers.telemetry.files.pieces import Unreadable
@@ -71,6 +71,7 @@ def write(table: list[list[str]], delimiter: str, line_end: str, *, always: bool
     st.integers(300, 1200),
     st.integers(1, 20),
 )
+@example([["", ","]], ";", "\n", False, "utf-8", 300, 1)  # a comma makes no title of the heading
 def test_csv_out_of_any_table_comes_back_equal(
     table: list[list[str]], delimiter: str, line_end: str, always: bool, encoding: str, block: int, most: int
 ) -> None:
