@@ -95,6 +95,7 @@ async def apply_plan(
         await _apply(work, plan)
         for survivor in set(plan.merges.values()):
             losers = [work.incidents[loser] for loser, goes_on in plan.merges.items() if goes_on == survivor]
+            _reopen_if_it_goes_on(work, work.incidents[survivor], losers)
             await merge_into(session, work.incidents[survivor], losers, work.now)
         await _look_again(work)
         await session.flush()
@@ -222,6 +223,14 @@ async def _move(work: _Work, members: Iterable[LiveAnomaly], incident: Incident)
 def _reopen(incident: Incident) -> None:
     incident.status = IncidentStatus.OPEN if incident.owner_id is None else IncidentStatus.ACKNOWLEDGED
     incident.reopened_count += 1
+
+
+def _reopen_if_it_goes_on(work: _Work, survivor: Incident, losers: Sequence[Incident]) -> None:
+    """Reopens an incident that was over where it takes in one that lasts: its fault came back."""
+    lasts = any(loser.status is not IncidentStatus.RESOLVED and loser.ended_at is None for loser in losers)
+    if survivor.status is IncidentStatus.RESOLVED and lasts:
+        _reopen(survivor)
+        work.tell(IncidentChange.REOPENED, survivor)
 
 
 def _describe(joining: Sequence[LiveAnomaly], has_learned: bool, *, has_woken: bool) -> str | None:

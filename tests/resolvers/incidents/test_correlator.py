@@ -468,6 +468,24 @@ async def test_an_incident_that_loses_its_last_anomaly_is_merged_into_the_one_th
     assert (await changes(services))[2:] == ["UPDATED", "MERGED", "MERGED"]
 
 
+async def test_what_lasts_and_is_merged_into_an_incident_that_was_over_reopens_it(
+    services: Services, make: Factory, links: list[Link]
+) -> None:
+    await two_incidents(services, make, links)
+    await sql(
+        services, "UPDATE incidents SET status = 'RESOLVED' WHERE id = (SELECT min(id::text)::uuid FROM incidents)"
+    )
+    first, second = [LiveIncident(row, ()) for row in await incidents(services)]
+    plan = Plan((), {second.id: first.id})
+
+    stored = await apply_plan(Context(services, SYSTEM), plan, [first, second], (), None, 0.0)
+
+    survivor = (await incidents(services))[0]
+    assert stored
+    assert (survivor.id, survivor.status, survivor.reopened_count) == (first.id, IncidentStatus.OPEN, 1)
+    assert sorted((await changes(services))[2:]) == ["MERGED", "MERGED", "REOPENED"]
+
+
 async def test_only_one_process_correlates_at_a_time(services: Services, make: Factory, links: list[Link]) -> None:
     for link in links:
         await make.anomaly(link, detected_at=NOW)
