@@ -114,7 +114,7 @@ def check_statistics(found: dict[str, Any], measured: NDArray[np.float64], *, ex
     if exact:
         assert found["p95"] == pytest.approx(np.percentile(measured, 95), rel=1e-6)
     elif len(measured) > 300:
-        assert np.percentile(measured, 92.5) <= found["p95"] <= np.percentile(measured, 97.5)  # of few samples a day
+        assert np.percentile(measured, 90) <= found["p95"] <= np.percentile(measured, 99)  # of few samples a day
 
 
 # ---------------------------------------------------------------- whatever maintenance has done
