@@ -23,11 +23,11 @@ async def network(services: Services, make: Factory) -> Network:
     """Of which the server has learned for a day, with a sample each minute."""
     network = await make.network()
     await make.baseline(network, [0.0], [1.0], "")
-    await learned(services, days=1.0)
+    await record_learning(services, days=1.0)
     return network
 
 
-async def learned(services: Services, days: float) -> None:
+async def record_learning(services: Services, days: float) -> None:
     await sql(services, f"UPDATE streams SET learned_samples = {days} * 1440, learned_seconds = {days * DAYS}")
 
 
@@ -106,7 +106,7 @@ async def test_what_is_more_than_mild_is_told_at_once(
 async def test_a_network_that_has_learned_for_days_is_told_of_at_once(
     services: Services, make: Factory, network: Network
 ) -> None:
-    await learned(services, days=3.0)
+    await record_learning(services, days=3.0)
     await odd(make, network)
 
     await look(services, 0)
